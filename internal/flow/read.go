@@ -1,0 +1,65 @@
+package flow
+
+import "github.com/sluicemq/sluice/internal/partition"
+
+// Source says where a read was served from.
+type Source uint8
+
+// The tiers in the order they are asked.
+const (
+	FromNone Source = iota
+	FromWriteCache
+	FromReadCache
+	FromWAL
+	FromObject
+)
+
+var sourceNames = [...]string{"none", "write_cache", "read_cache", "wal", "object"}
+
+// String returns the metric label of s.
+func (s Source) String() string { return sourceNames[s] }
+
+// Read asks for the batches of one partition from Offset on.
+type Read struct {
+	State    *partition.State
+	Offset   int64
+	MaxBytes int // soft: the first batch is returned whole whatever its size
+	// End is the first offset that must not be returned: the high watermark, or
+	// the last stable offset for read_committed. Set by locate.
+	End int64
+
+	// Segments are whole batches in offset order; the first may begin before
+	// Offset, as Kafka allows. They are valid until Release.
+	Segments [][]byte
+	Bytes    int
+	Source   Source // of the first segment
+	Err      error
+
+	release []func()
+}
+
+// Add appends a segment; release, if not nil, runs once when the reader is done.
+func (r *Read) Add(b []byte, src Source, release func()) {
+	if len(r.Segments) == 0 {
+		r.Source = src
+	}
+	r.Segments = append(r.Segments, b)
+	r.Bytes += len(b)
+	if release != nil {
+		r.release = append(r.release, release)
+	}
+}
+
+// Release gives the segments back. The reader must not touch them afterwards.
+func (r *Read) Release() {
+	for _, f := range r.release {
+		f()
+	}
+	r.Segments, r.release = nil, nil
+}
+
+// Fetch is the body of a read parcel: all partitions of one request.
+type Fetch struct {
+	Reads    []*Read
+	MaxBytes int // over all reads; soft for the first batch
+}

@@ -1,0 +1,128 @@
+package meta
+
+import (
+	"sort"
+
+	"github.com/google/uuid"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// ObjectID names one stored object; object keys are derived from it.
+type ObjectID [16]byte
+
+// NewObjectID returns a random ID.
+func NewObjectID() ObjectID { return ObjectID(uuid.New()) }
+
+// String returns the UUID form.
+func (id ObjectID) String() string { return uuid.UUID(id).String() }
+
+// Broker is one registered broker.
+type Broker struct {
+	ID          int32
+	Incarnation uint64 // grows at every process start
+	Host        string // advertised to clients
+	Port        int32
+	Rack        string
+}
+
+// ObjectRef says that an object holds one partition's records [Base, End).
+type ObjectRef struct {
+	ID           ObjectID
+	Base, End    int64
+	Bytes        int64 // of this partition's range in the object
+	MaxTimestamp int64 // ms since epoch, over this range
+}
+
+// EpochStart says at which offset a leader epoch began (KIP-101).
+type EpochStart struct {
+	Epoch int32
+	Start int64
+}
+
+// ProducerBatch is one remembered batch of an idempotent producer.
+type ProducerBatch struct {
+	FirstSequence, LastSequence int32
+	BaseOffset                  int64
+	Timestamp                   int64 // ms, the batch's max timestamp
+}
+
+// ProducerState is what a partition remembers of one producer id: its epoch and
+// the last five batches, oldest first (KIP-98).
+type ProducerState struct {
+	ID      int64
+	Epoch   int16
+	Batches []ProducerBatch
+}
+
+// Partition is the metadata of one partition.
+type Partition struct {
+	Leader    int32
+	Epoch     int32 // leader epoch
+	Replicas  []int32
+	ISR       []int32
+	LogStart  int64           // first offset that may be read
+	TierEnd   int64           // everything below is in objects
+	Objects   []ObjectRef     // sorted by Base, contiguous from the first to TierEnd
+	Epochs    []EpochStart    // of offsets below TierEnd
+	Producers []ProducerState // as of TierEnd
+}
+
+// ObjectAt returns the position in p.Objects of the object that holds offset.
+func (p *Partition) ObjectAt(offset int64) (int, bool) {
+	i := sort.Search(len(p.Objects), func(i int) bool { return p.Objects[i].End > offset })
+	return i, i < len(p.Objects) && p.Objects[i].Base <= offset
+}
+
+// Topic is the metadata of one topic.
+type Topic struct {
+	Name       string
+	ID         topic.ID
+	Internal   bool
+	Configs    map[string]string // only what was set explicitly; see topic configs for defaults
+	Partitions []*Partition
+}
+
+// View is one consistent snapshot of the cluster's metadata.
+type View struct {
+	Version    uint64
+	ClusterID  string
+	Controller int32 // broker id named as controller to clients
+	Brokers    []Broker
+	byName     map[string]*Topic
+	byID       map[topic.ID]*Topic
+}
+
+// NewView indexes topics by name and id. It keeps the slices given.
+func NewView(version uint64, clusterID string, controller int32, brokers []Broker, topics []*Topic) *View {
+	v := &View{Version: version, ClusterID: clusterID, Controller: controller, Brokers: brokers,
+		byName: make(map[string]*Topic, len(topics)), byID: make(map[topic.ID]*Topic, len(topics))}
+	for _, t := range topics {
+		v.byName[t.Name], v.byID[t.ID] = t, t
+	}
+	return v
+}
+
+// TopicByName returns the topic with that name.
+func (v *View) TopicByName(name string) (*Topic, bool) { t, ok := v.byName[name]; return t, ok }
+
+// TopicByID returns the topic with that id.
+func (v *View) TopicByID(id topic.ID) (*Topic, bool) { t, ok := v.byID[id]; return t, ok }
+
+// Topics returns all topics sorted by name.
+func (v *View) Topics() []*Topic {
+	out := make([]*Topic, 0, len(v.byName))
+	for _, t := range v.byName {
+		out = append(out, t)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out
+}
+
+// Partition returns the metadata of one partition.
+func (v *View) Partition(p topic.Partition) (*Partition, bool) {
+	t, ok := v.byID[p.Topic]
+	if !ok || p.Index < 0 || int(p.Index) >= len(t.Partitions) {
+		return nil, false
+	}
+	return t.Partitions[p.Index], true
+}

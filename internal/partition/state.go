@@ -1,0 +1,168 @@
+package partition
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// State is the shared view of one partition.
+type State struct {
+	ID topic.Partition
+
+	epoch    atomic.Int32
+	hw       atomic.Int64
+	logStart atomic.Int64
+	tierEnd  atomic.Int64
+	deleted  atomic.Bool
+
+	Tail Tail // records in the WAL, [Tail.Start, HighWatermark)
+
+	mu       sync.Mutex
+	epochs   []meta.EpochStart // ascending
+	watchers map[*Watcher]struct{}
+}
+
+// NewState returns the state of a partition that starts empty at offset start.
+func NewState(id topic.Partition, epoch int32, logStart, tierEnd int64) *State {
+	s := &State{ID: id}
+	s.epoch.Store(epoch)
+	s.logStart.Store(logStart)
+	s.tierEnd.Store(tierEnd)
+	s.hw.Store(tierEnd)
+	return s
+}
+
+// Epoch returns the leader epoch under which this broker serves the partition.
+func (s *State) Epoch() int32 { return s.epoch.Load() }
+
+// SetEpoch installs a new leader epoch.
+func (s *State) SetEpoch(e int32) { s.epoch.Store(e) }
+
+// HighWatermark returns the first offset that is not yet committed.
+func (s *State) HighWatermark() int64 { return s.hw.Load() }
+
+// LastStable returns the last stable offset (KIP-98). It equals the high
+// watermark while no transaction is open.
+func (s *State) LastStable() int64 { return s.hw.Load() }
+
+// LogStart returns the first offset that may be read.
+func (s *State) LogStart() int64 { return s.logStart.Load() }
+
+// TierEnd returns the offset below which every record is in objects.
+func (s *State) TierEnd() int64 { return s.tierEnd.Load() }
+
+// Deleted reports whether the partition's topic was deleted.
+func (s *State) Deleted() bool { return s.deleted.Load() }
+
+// Publish makes records below hw visible and wakes watchers. A value at or
+// below the present one changes nothing.
+func (s *State) Publish(hw int64) {
+	if !grow(&s.hw, hw) {
+		return
+	}
+	s.wake()
+}
+
+// SetLogStart moves the log start forward.
+func (s *State) SetLogStart(o int64) { grow(&s.logStart, o) }
+
+// SetTierEnd moves the tier end forward.
+func (s *State) SetTierEnd(o int64) { grow(&s.tierEnd, o) }
+
+// Delete marks the partition deleted and wakes watchers so that they notice.
+func (s *State) Delete() {
+	s.deleted.Store(true)
+	s.wake()
+}
+
+func grow(v *atomic.Int64, to int64) bool {
+	for {
+		old := v.Load()
+		if to <= old {
+			return false
+		}
+		if v.CompareAndSwap(old, to) {
+			return true
+		}
+	}
+}
+
+// Watcher is woken when any partition it watches moves. Wakes coalesce.
+type Watcher struct{ C chan struct{} }
+
+// NewWatcher returns a watcher that watches nothing yet.
+func NewWatcher() *Watcher { return &Watcher{C: make(chan struct{}, 1)} }
+
+// Watch registers w; Unwatch must follow.
+func (s *State) Watch(w *Watcher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.watchers == nil {
+		s.watchers = make(map[*Watcher]struct{})
+	}
+	s.watchers[w] = struct{}{}
+}
+
+// Unwatch removes w.
+func (s *State) Unwatch(w *Watcher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.watchers, w)
+}
+
+func (s *State) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.watchers {
+		select {
+		case w.C <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// NoteEpoch records that epoch begins at offset start. Stale or repeated
+// epochs change nothing.
+func (s *State) NoteEpoch(epoch int32, start int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.epochs); n > 0 && s.epochs[n-1].Epoch >= epoch {
+		return
+	}
+	s.epochs = append(s.epochs, meta.EpochStart{Epoch: epoch, Start: start})
+}
+
+// Epochs returns a copy of the epoch starts, ascending.
+func (s *State) Epochs() []meta.EpochStart {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]meta.EpochStart(nil), s.epochs...)
+}
+
+// EpochEnd answers OffsetForLeaderEpoch (KIP-320): the largest known epoch at
+// or below epoch, and the offset where it ends. It returns (-1, -1) where no
+// such epoch is known.
+func (s *State) EpochEnd(epoch int32) (int32, int64) {
+	current, hw := s.Epoch(), s.HighWatermark()
+	if epoch == current {
+		return current, hw
+	}
+	if epoch > current {
+		return -1, -1
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := len(s.epochs) - 1; i >= 0; i-- {
+		if s.epochs[i].Epoch > epoch {
+			continue
+		}
+		if i+1 < len(s.epochs) {
+			return s.epochs[i].Epoch, s.epochs[i+1].Start
+		}
+		return s.epochs[i].Epoch, hw
+	}
+	return -1, -1
+}

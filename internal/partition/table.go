@@ -1,0 +1,38 @@
+package partition
+
+import (
+	"sync"
+
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// Table finds the State of a partition. The zero value is empty.
+type Table struct{ m sync.Map } // topic.Partition -> *State
+
+// Get returns the state of p, if this broker serves it.
+func (t *Table) Get(p topic.Partition) (*State, bool) {
+	v, ok := t.m.Load(p)
+	if !ok {
+		return nil, false
+	}
+	return v.(*State), true
+}
+
+// Put adds s unless its partition is there already, and returns the one kept.
+func (t *Table) Put(s *State) *State {
+	v, _ := t.m.LoadOrStore(s.ID, s)
+	return v.(*State)
+}
+
+// Remove forgets p and marks its state deleted.
+func (t *Table) Remove(p topic.Partition) {
+	if v, ok := t.m.LoadAndDelete(p); ok {
+		v.(*State).Delete()
+	}
+}
+
+// All calls f for each state until f returns false. States added or removed
+// meanwhile may or may not be seen.
+func (t *Table) All(f func(*State) bool) {
+	t.m.Range(func(_, v any) bool { return f(v.(*State)) })
+}
