@@ -1,0 +1,206 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Graph is a set of nodes and the edges between them. Wire it with [From],
+// [Via], [Into] and the junctions on one goroutine, then [Graph.Run] it once.
+// All its methods may be called while it runs.
+type Graph struct {
+	label string
+	log   *slog.Logger
+	life  *life
+	nodes []*node // upstream before downstream, by construction
+	names map[string]bool
+	wrong []error // mistakes in the wiring, reported by Run
+
+	mu    sync.Mutex
+	state graphState
+	ready chan struct{}
+}
+
+type graphState uint8
+
+const (
+	graphWired graphState = iota
+	graphStarting
+	graphRunning
+	graphDraining
+	graphStopped
+)
+
+var graphStates = [...]string{"wired", "starting", "running", "draining", "stopped"}
+
+// GraphOption configures a Graph.
+type GraphOption func(*Graph)
+
+// WithLogger makes the graph log its drain, and the nodes that do not heed an
+// abort. Nothing is logged by default.
+func WithLogger(l *slog.Logger) GraphOption { return func(g *Graph) { g.log = l } }
+
+// New returns an empty graph. The name appears in errors and metrics.
+func New(name string, opts ...GraphOption) *Graph {
+	g := &Graph{label: name, log: slog.New(slog.DiscardHandler), life: &life{clk: newClock()},
+		names: map[string]bool{}, ready: make(chan struct{})}
+	for _, o := range opts {
+		o(g)
+	}
+	g.log = g.log.With("graph", name)
+	return g
+}
+
+// Name returns the name given to [New].
+func (g *Graph) Name() string { return g.label }
+
+// Ready returns a channel that closes when every node has started. It stays
+// open when one failed to.
+func (g *Graph) Ready() <-chan struct{} { return g.ready }
+
+func (g *Graph) add(name, kind string, user any) *node {
+	g.reserve(name)
+	n := &node{g: g, name: name, kind: kind, user: user}
+	g.nodes = append(g.nodes, n)
+	return n
+}
+
+// reserve takes a name, of a node or a junction.
+func (g *Graph) reserve(name string) {
+	if g.names[name] {
+		g.miswired("two nodes are called %s", name)
+	}
+	g.names[name] = true
+}
+
+func (g *Graph) miswired(format string, args ...any) {
+	g.wrong = append(g.wrong, fmt.Errorf("%w: "+format, append([]any{ErrWiring}, args...)...))
+}
+
+// find returns the node of that name; junctions are not nodes.
+func (g *Graph) find(name string) (*node, error) {
+	for _, n := range g.nodes {
+		if n.name == name {
+			return n, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %s in %s", ErrUnknownNode, name, g.label)
+}
+
+// Run starts the nodes, downstream first, and blocks until the graph is empty
+// and every goroutine of it has returned. It returns nil after a drain or when
+// the sources came to their end, otherwise why it was aborted: a [StageError],
+// or a [DrainTimeoutError].
+//
+// The end of ctx begins the drain: sources stop, what is under way is finished.
+// What is not finished after grace is nacked. A node that does not even heed
+// the end of its own context then still keeps Run waiting; it is logged.
+func (g *Graph) Run(ctx context.Context, grace time.Duration) error {
+	if err := g.begin(); err != nil {
+		return err
+	}
+	l := g.life
+	hard, kill := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer kill(nil)
+	soft, stop := context.WithCancelCause(hard)
+	l.hard, l.soft, l.kill = hard, soft, kill
+	defer context.AfterFunc(hard, func() { g.reportHung(grace) })()
+	defer context.AfterFunc(ctx, func() { g.drain(hard, grace, func() { stop(context.Cause(ctx)) }) })()
+	g.start()
+	g.enter(graphStopped)
+	return l.cause()
+}
+
+// begin connects the edges and refuses a graph that is wired wrongly.
+func (g *Graph) begin() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state != graphWired {
+		return fmt.Errorf("%w: %s was run before", ErrWiring, g.label)
+	}
+	g.state = graphStarting
+	errs := g.wrong
+	for _, n := range g.nodes {
+		if n.out != nil {
+			errs = append(errs, n.out.connect())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// start starts and runs the nodes, downstream first, and waits for them. Once
+// one has failed to start, the nodes not started yet are left out, unless they
+// have nothing to start: they run into the end of their context.
+func (g *Graph) start() {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for i := len(g.nodes) - 1; i >= 0; i-- {
+		n := g.nodes[i]
+		if !n.start(g.life.hard) {
+			wg.Go(n.leave)
+			continue
+		}
+		wg.Go(n.work)
+	}
+	if g.life.cause() == nil {
+		g.enter(graphRunning)
+		close(g.ready)
+	}
+}
+
+// enter moves to a later state.
+func (g *Graph) enter(s graphState) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.state = max(g.state, s)
+}
+
+// drain stops the sources and gives the rest its grace.
+func (g *Graph) drain(hard context.Context, grace time.Duration, stop func()) {
+	g.enter(graphDraining)
+	g.log.Info("draining", "grace", grace)
+	stop()
+	t := time.NewTimer(grace)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		g.life.abort(&DrainTimeoutError{g.label, g.hung()})
+	case <-hard.Done():
+	}
+}
+
+// reportHung names the nodes that run on after an abort.
+func (g *Graph) reportHung(grace time.Duration) {
+	if g.life.cause() == nil {
+		return // the normal end
+	}
+	t := time.AfterFunc(grace, func() {
+		if names := g.hung(); len(names) > 0 {
+			g.log.Error("aborted, but stages ignore the end of their context", "stages", names)
+		}
+	})
+	_ = t
+}
+
+// hung returns the nodes that keep others waiting: at work on something and not
+// blocked by a node further down.
+func (g *Graph) hung() []string {
+	var names, all []string
+	for _, n := range g.nodes {
+		if n.state.Load() == nodeReturned {
+			continue
+		}
+		all = append(all, n.name)
+		if n.busy() {
+			names = append(names, n.name)
+		}
+	}
+	if names == nil {
+		return all
+	}
+	return names
+}

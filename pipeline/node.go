@@ -1,0 +1,172 @@
+package pipeline
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/sourcegraph/conc/panics"
+)
+
+// node is one box of the graph: a source, a stage, a sink or a zip.
+type node struct {
+	g      *Graph
+	name   string
+	kind   string
+	source bool
+	laned  bool
+
+	user   any        // what may be a Starter or Tunable
+	run    func()     // returns once all goroutines of the node have
+	settle func()     // nacks what the node left; nil for a source
+	inputs []input    // edges it reads, in lane order
+	crew   adjustable // nil when the number of workers is fixed
+	out    outlet     // nil for a sink
+	state  atomic.Int32
+	emits  atomic.Int32 // goroutines blocked in an emit
+}
+
+// input is the side of an edge that does not depend on its type.
+type input interface {
+	setDepth(n int)
+	describe() Edge
+	hold() *ward
+	drained() bool
+}
+
+// adjustable is a node's set of workers.
+type adjustable interface {
+	resize(n int)
+	size() int
+}
+
+// outlet is the side of a node's output that does not depend on its type.
+type outlet interface {
+	connect() error // tells the edges who emits into them; ErrWiring
+	close()
+}
+
+// States of a node, in order.
+const (
+	nodeNew int32 = iota
+	nodeStarting
+	nodeRunning
+	nodeReturned
+)
+
+var nodeStates = [...]string{"new", "starting", "running", "returned"}
+
+func (n *node) block(d int32) {
+	if n != nil {
+		n.emits.Add(d)
+	}
+}
+
+// fail aborts the graph for what went wrong in n.
+func (n *node) fail(err error) {
+	n.g.life.abort(&StageError{n.g.label, n.name, err})
+}
+
+// start runs the Start of a node that has one, and reports whether the node may
+// run: not after its own failure, nor unstarted in a graph that has failed.
+func (n *node) start(ctx context.Context) bool {
+	n.state.Store(nodeStarting)
+	s, ok := n.user.(Starter)
+	if !ok {
+		return true
+	}
+	if n.g.life.cause() != nil {
+		return false
+	}
+	err := capture(func() error { return s.Start(ctx) })
+	if err != nil {
+		n.fail(err)
+	}
+	return err == nil
+}
+
+// workers returns how many goroutines run the node.
+func (n *node) workers() int {
+	switch {
+	case n.crew != nil:
+		return n.crew.size()
+	case n.laned:
+		return len(n.inputs)
+	default:
+		return 1
+	}
+}
+
+// busy reports whether the node, which has not returned, is at work on
+// something and not merely waiting for others.
+func (n *node) busy() bool {
+	if int(n.emits.Load()) >= n.workers() {
+		return false
+	}
+	over := true
+	for _, in := range n.inputs {
+		if in.hold().inHand() > 0 {
+			return true
+		}
+		over = over && in.drained()
+	}
+	return over // nothing will come, and yet it runs; so too a source
+}
+
+// work runs the node until all of it has returned, then closes what it fed.
+func (n *node) work() {
+	defer n.leave() // even by runtime.Goexit
+	n.state.Store(nodeRunning)
+	n.run()
+}
+
+// leave does what follows the return of a node, also of one that never ran.
+func (n *node) leave() {
+	if n.settle != nil {
+		n.settle()
+	}
+	n.state.Store(nodeReturned)
+	if n.out != nil {
+		n.out.close()
+	}
+}
+
+// guard calls body as part of n and makes of its failure that of the graph.
+func (n *node) guard(body func() error) {
+	if err := capture(body); err != nil {
+		n.fail(err)
+	}
+}
+
+// capture calls body and returns its panic, if any, as a PanicError.
+func capture(body func() error) error {
+	var err error
+	if r := panics.Try(func() { err = body() }); r != nil {
+		return &PanicError{r.Value, r.Stack}
+	}
+	return err
+}
+
+// settleInputs nacks what a node that has returned left on its edges or never
+// let go of. To have kept something is a failure of its own.
+func settleInputs[T any](n *node, queues []*queue[T]) {
+	for _, q := range queues {
+		if q.drained() {
+			continue
+		}
+		if n.g.life.cause() == nil { // its goroutine exited without a word
+			n.fail(ErrEarlyReturn)
+		}
+		q.nackRest(n.g.life.cause()) // this is how an aborted graph empties
+	}
+	kept := 0
+	for _, q := range queues {
+		cause := n.g.life.cause()
+		if cause == nil {
+			cause = &StageError{n.g.label, n.name, ErrAbandoned}
+		}
+		kept += q.abandonAll(cause)
+	}
+	if kept > 0 {
+		n.fail(ErrAbandoned)
+	}
+}

@@ -1,0 +1,248 @@
+package pipeline
+
+import (
+	"context"
+	"io"
+)
+
+// queue is an edge: a bounded ring between any number of emitters and readers.
+//
+// One mutex guards it, held for a few instructions and never while blocking or
+// calling out. Waiting is on two channels of capacity one that carry a token
+// each, so that testing/synctest sees waiters as durably blocked:
+//
+//   - ready holds a token when something is queued and somebody waits or watches
+//     for it. Whoever takes less than all passes the token on. Once the edge is
+//     closed, so is ready.
+//   - space holds a token when there is room and emitters wait. While any waits,
+//     newcomers queue up behind it, so emitters are served in order. Whoever
+//     leaves room, or gives up waiting, passes the token on.
+type queue[T any] struct {
+	ward // its mu guards all below
+	life *life
+
+	ring    []slot[T] // length a power of two
+	head, n int
+	depth   int
+	emits   int // nodes that may still emit here
+	from    []Upstream
+	closed  bool
+
+	ready, space       chan struct{}
+	readers, emitters  int  // waiting
+	watched            bool // somebody selects on ready on their own
+	in, out            uint64
+	bytesIn, bytesHere int64
+	blocked, idle      stopwatch
+	waited             tally // from emitted to taken
+}
+
+type slot[T any] struct {
+	p  Parcel[T]
+	at int64 // when it was queued
+}
+
+const minRing = 16
+
+func newQueue[T any](l *life, depth int) *queue[T] {
+	q := &queue[T]{life: l, depth: depth, ring: make([]slot[T], minRing),
+		ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
+	q.clk = l.clk
+	return q
+}
+
+// push queues p or nacks it and says why; by is the node that emits, or nil.
+func (q *queue[T]) push(ctx context.Context, by *node, p Parcel[T]) error {
+	if p.Receipt == nil {
+		panic("pipeline: emitted a parcel without a receipt")
+	}
+	if err := q.life.cause(); err != nil {
+		p.Settle(err)
+		return err
+	}
+	now := q.clk.now()
+	p.leave(instant{q.clk, now}, forwarded)
+	q.mu.Lock()
+	if q.emitters == 0 && q.n < q.depth && !q.closed {
+		q.put(p, now)
+		q.mu.Unlock()
+		return nil
+	}
+	err := q.await(ctx, by, now) // returns locked
+	if err == nil && q.closed {
+		err = ErrClosed
+	}
+	if err == nil {
+		q.put(p, q.clk.now())
+	}
+	q.passSpace()
+	q.mu.Unlock()
+	if err != nil {
+		p.Settle(err)
+	}
+	return err
+}
+
+// await waits for room since now, or for a reason not to. Holds q.mu, except
+// while it waits.
+func (q *queue[T]) await(ctx context.Context, by *node, now int64) error {
+	q.emitters++
+	q.blocked.start(now)
+	by.block(1)
+	var err error
+	for first := true; err == nil && !q.closed && (first || q.n >= q.depth); first = false {
+		q.passSpace()
+		q.mu.Unlock()
+		err = q.waitSpace(ctx, by)
+		q.mu.Lock()
+	}
+	by.block(-1)
+	q.blocked.stop(now, q.clk.now())
+	q.emitters--
+	return err
+}
+
+func (q *queue[T]) waitSpace(ctx context.Context, by *node) error {
+	hard := q.life.hard
+	select {
+	case <-q.space:
+		return nil
+	case <-hard.Done():
+		return context.Cause(hard)
+	case <-ctx.Done():
+	}
+	// A source that drains hands over what it has in its hands.
+	soft := q.life.soft
+	if by == nil || !by.source || soft.Err() == nil || context.Cause(ctx) != context.Cause(soft) {
+		return context.Cause(ctx)
+	}
+	select {
+	case <-q.space:
+		return nil
+	case <-hard.Done():
+		return context.Cause(hard)
+	}
+}
+
+// put queues p. Holds q.mu.
+func (q *queue[T]) put(p Parcel[T], now int64) {
+	if q.n == len(q.ring) {
+		q.grow()
+	}
+	q.ring[(q.head+q.n)&(len(q.ring)-1)] = slot[T]{p, now}
+	q.n++
+	q.in++
+	q.bytesIn += p.Size
+	q.bytesHere += p.Size
+	q.passReady()
+}
+
+func (q *queue[T]) grow() {
+	ring := make([]slot[T], 2*len(q.ring))
+	n := copy(ring, q.ring[q.head:])
+	copy(ring[n:], q.ring[:q.head])
+	q.ring, q.head = ring, 0
+}
+
+// get moves up to len(buf) parcels into buf, which now holds what the readers
+// are answerable for. Holds q.mu.
+func (q *queue[T]) get(buf []Parcel[T]) int {
+	k := min(len(buf), q.n)
+	if k == 0 {
+		return 0
+	}
+	now := q.clk.now()
+	for i := range k {
+		s := &q.ring[q.head]
+		buf[i] = s.p
+		q.waited.add(now - s.at)
+		q.bytesHere -= s.p.Size
+		q.take(s.p.Receipt, now)
+		*s = slot[T]{}
+		q.head = (q.head + 1) & (len(q.ring) - 1)
+	}
+	q.n -= k
+	q.out += uint64(k)
+	q.passReady()
+	q.passSpace()
+	return k
+}
+
+// passReady makes the token of ready fit the state. Holds q.mu.
+func (q *queue[T]) passReady() {
+	switch {
+	case q.closed:
+	case q.n > 0:
+		if q.readers > 0 || q.watched {
+			signal(q.ready)
+		}
+	case q.watched: // a stale token would wake a reader for nothing
+		select {
+		case <-q.ready:
+		default:
+		}
+	}
+}
+
+// passSpace wakes the next emitter if there is room. Holds q.mu.
+func (q *queue[T]) passSpace() {
+	if q.emitters > 0 && (q.n < q.depth || q.closed) {
+		signal(q.space)
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (q *queue[T]) hold() *ward { return &q.ward }
+
+// open counts one more node that emits here.
+func (q *queue[T]) open(by *node, through []string) error {
+	q.emits++
+	if by != nil {
+		q.from = append(q.from, Upstream{by.name, through})
+	}
+	return nil
+}
+
+// close is called by each of them once it has returned; the last one closes.
+func (q *queue[T]) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.emits--; q.emits > 0 || q.closed {
+		return
+	}
+	q.closed = true
+	close(q.ready)
+	q.passSpace()
+}
+
+// drained reports whether nothing is queued and nothing will be.
+func (q *queue[T]) drained() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed && q.n == 0
+}
+
+// nackRest nacks all that is queued and still comes, until the edge closes.
+func (q *queue[T]) nackRest(cause error) {
+	in := &In[T]{q: q, nacking: true}
+	for {
+		p, err := in.Recv(context.Background())
+		if err == io.EOF {
+			return
+		}
+		p.Settle(cause)
+	}
+}
+
+func (q *queue[T]) setDepth(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.depth = n
+	q.passSpace()
+}

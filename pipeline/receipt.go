@@ -1,0 +1,207 @@
+package pipeline
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Receipt is the promise made to whoever handed work in: it settles exactly
+// once, with nil when the work is as durable as promised, with an error when
+// it is not.
+//
+// A Receipt has one owner at a time, as the parcel it travels with; Settle may
+// be called from any goroutine the owner hands it to.
+type Receipt struct {
+	state  atomic.Uint32
+	passed bool // from has been told that r left the stage that made it
+	done   func(error)
+	from   lineage // what r was made of by Split or Join
+
+	budget  *Budget // charged by Admit, refunded on settle
+	charged int64
+
+	ward  atomic.Pointer[ward] // of the stage that holds r
+	since int64                // when that stage took it, on the ward's clock
+}
+
+// States of a Receipt. An abandoned one was settled by the engine on behalf of
+// a stage that let go of it; the late verdict of that stage is ignored.
+const (
+	open uint32 = iota
+	settled
+	abandoned
+)
+
+// lineage links a derived receipt with those it stands for.
+type lineage interface {
+	left(t instant, o outcome) // it left the stage that derived it
+	settled(err error)
+}
+
+// NewReceipt returns a Receipt that calls done once, with the verdict, on the
+// goroutine that settles it. done must not block. nil means nobody listens.
+func NewReceipt(done func(error)) *Receipt { return &Receipt{done: done} }
+
+// Settle resolves the receipt: nil means the work is as durable as promised.
+// A second Settle is a broken invariant and panics; inside a stage that fails
+// the graph. The first verdict stands.
+func (r *Receipt) Settle(err error) {
+	if !r.settle(err) {
+		panic("pipeline: receipt settled twice")
+	}
+}
+
+// settle reports whether this verdict was r's first.
+func (r *Receipt) settle(err error) bool {
+	if !r.state.CompareAndSwap(open, settled) {
+		return r.state.CompareAndSwap(abandoned, settled)
+	}
+	r.finish(err)
+	return true
+}
+
+// abandon settles r for a stage that returned without doing so, and reports
+// whether that was needed.
+func (r *Receipt) abandon(err error) bool {
+	if !r.state.CompareAndSwap(open, abandoned) {
+		return false
+	}
+	r.finish(err)
+	return true
+}
+
+func (r *Receipt) finish(err error) {
+	o := acked
+	if err != nil {
+		o = nacked
+	}
+	r.leave(instant{}, o)
+	if r.budget != nil {
+		r.budget.Release(r.charged)
+	}
+	if r.from != nil {
+		r.from.settled(err)
+	}
+	if done := r.done; done != nil {
+		r.done = nil
+		done(err)
+	}
+}
+
+// leave records that r, and with it what it stands for, has left the stage
+// that holds it. Only the owner of r calls it.
+func (r *Receipt) leave(t instant, o outcome) {
+	if w := r.ward.Load(); w != nil {
+		r.ward.Store(nil)
+		w.record(t, r.since, o)
+		return
+	}
+	if r.from != nil && !r.passed {
+		r.passed = true
+		r.from.left(t, o)
+	}
+}
+
+// Split gives up r for n receipts, n at least 1; r settles when all n have,
+// with nil if all did, otherwise with their errors joined. Each branch holds its
+// own, so one branch cannot settle for another.
+func (r *Receipt) Split(n int) []*Receipt {
+	if n < 1 {
+		panic("pipeline: split into no receipts")
+	}
+	f := &family{parent: r, open: n}
+	f.inHand.Store(int32(n))
+	out := make([]*Receipt, n)
+	for i := range out {
+		out[i] = &Receipt{from: f}
+	}
+	return out
+}
+
+// Join makes one receipt that settles all of rs: batching, group commit. The
+// caller gives up rs.
+func Join(rs ...*Receipt) *Receipt {
+	return &Receipt{from: union(slices.Clone(rs))}
+}
+
+// union is the lineage of a joined receipt.
+type union []*Receipt
+
+func (u union) left(t instant, o outcome) {
+	for _, r := range u {
+		r.leave(t, o)
+	}
+}
+
+func (u union) settled(err error) {
+	twice := false
+	for _, r := range u { // all of them, whatever is wrong with one
+		twice = !r.settle(err) || twice
+	}
+	if twice {
+		panic("pipeline: joined receipt settled twice")
+	}
+}
+
+// family is the lineage of split receipts.
+type family struct {
+	parent *Receipt
+	inHand atomic.Int32 // still with the stage that split the parent
+
+	mu     sync.Mutex
+	open   int
+	errs   []error
+	failed chan struct{} // made by whoever watches; closed by the first nack
+}
+
+func (f *family) left(t instant, o outcome) {
+	if f.inHand.Add(-1) == 0 {
+		f.parent.leave(t, o)
+	}
+}
+
+func (f *family) settled(err error) {
+	f.mu.Lock()
+	f.open--
+	if err != nil {
+		if len(f.errs) == 0 && f.failed != nil {
+			close(f.failed)
+		}
+		if !slices.ContainsFunc(f.errs, func(e error) bool { return errors.Is(e, err) }) {
+			f.errs = append(f.errs, err)
+		}
+	}
+	last := f.open == 0
+	f.mu.Unlock()
+	if !last {
+		return
+	}
+	switch len(f.errs) { // nobody else is left to touch it
+	case 0:
+		f.parent.Settle(nil)
+	case 1:
+		f.parent.Settle(f.errs[0])
+	default:
+		f.parent.Settle(errors.Join(f.errs...))
+	}
+}
+
+// siblingFailed returns a channel that is closed once a receipt split from the
+// same parent is nacked; nil, which is never ready, when r was not split.
+func (r *Receipt) siblingFailed() <-chan struct{} {
+	f, ok := r.from.(*family)
+	if !ok {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failed == nil {
+		f.failed = make(chan struct{})
+		if len(f.errs) > 0 {
+			close(f.failed)
+		}
+	}
+	return f.failed
+}
