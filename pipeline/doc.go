@@ -10,8 +10,8 @@
 //  1. A parcel has exactly one owner. An [Emit] takes ownership even when it
 //     fails; [In.Recv] and its kin give it.
 //  2. Every receipt that reached a stage is settled exactly once, whatever
-//     happens to the stage: what it still holds when it returns or panics, and
-//     what is left on its edges, is nacked, never dropped.
+//     happens to the stage: what is left on its edges when it returns or panics,
+//     and what it then still holds, is nacked, never dropped.
 //  3. The input of a node closes only after every node upstream has returned,
 //     so draining is a topological walk that nobody has to code.
 //  4. No edge is unbounded. Bytes are charged to a [Budget] at admission and

@@ -23,6 +23,7 @@ type Graph struct {
 	mu    sync.Mutex
 	state graphState
 	ready chan struct{}
+	over  chan struct{} // closed when every node has returned
 }
 
 type graphState uint8
@@ -47,7 +48,7 @@ func WithLogger(l *slog.Logger) GraphOption { return func(g *Graph) { g.log = l 
 // New returns an empty graph. The name appears in errors and metrics.
 func New(name string, opts ...GraphOption) *Graph {
 	g := &Graph{label: name, log: slog.New(slog.DiscardHandler), life: &life{clk: newClock()},
-		names: map[string]bool{}, ready: make(chan struct{})}
+		names: map[string]bool{}, ready: make(chan struct{}), over: make(chan struct{})}
 	for _, o := range opts {
 		o(g)
 	}
@@ -111,6 +112,10 @@ func (g *Graph) Run(ctx context.Context, grace time.Duration) error {
 	defer context.AfterFunc(hard, func() { g.reportHung(grace) })()
 	defer context.AfterFunc(ctx, func() { g.drain(hard, grace, func() { stop(context.Cause(ctx)) }) })()
 	g.start()
+	close(g.over)
+	for i := len(g.nodes) - 1; i >= 0; i-- { // downstream first: blame the true holder
+		g.nodes[i].abandon()
+	}
 	g.enter(graphStopped)
 	return l.cause()
 }
@@ -175,15 +180,13 @@ func (g *Graph) drain(hard context.Context, grace time.Duration, stop func()) {
 
 // reportHung names the nodes that run on after an abort.
 func (g *Graph) reportHung(grace time.Duration) {
-	if g.life.cause() == nil {
-		return // the normal end
+	t := time.NewTimer(grace)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		g.log.Error("aborted, but stages ignore the end of their context", "stages", g.hung())
+	case <-g.over:
 	}
-	t := time.AfterFunc(grace, func() {
-		if names := g.hung(); len(names) > 0 {
-			g.log.Error("aborted, but stages ignore the end of their context", "stages", names)
-		}
-	})
-	_ = t
 }
 
 // hung returns the nodes that keep others waiting: at work on something and not

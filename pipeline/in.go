@@ -126,6 +126,14 @@ func (in *In[T]) Ready() <-chan struct{} {
 	return q.ready
 }
 
+// Closed reports whether nothing more will be queued, though something may be
+// left: there is no use in waiting for more.
+func (in *In[T]) Closed() bool {
+	in.q.mu.Lock()
+	defer in.q.mu.Unlock()
+	return in.q.closed || in.isRetired()
+}
+
 func (in *In[T]) isRetired() bool {
 	select {
 	case <-in.retired:

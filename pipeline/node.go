@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 
 	"github.com/sourcegraph/conc/panics"
@@ -17,7 +18,7 @@ type node struct {
 
 	user   any        // what may be a Starter or Tunable
 	run    func()     // returns once all goroutines of the node have
-	settle func()     // nacks what the node left; nil for a source
+	drain  func()     // nacks what the node left on its edges; nil for a source
 	inputs []input    // edges it reads, in lane order
 	crew   adjustable // nil when the number of workers is fixed
 	out    outlet     // nil for a sink
@@ -104,7 +105,7 @@ func (n *node) busy() bool {
 	}
 	over := true
 	for _, in := range n.inputs {
-		if in.hold().inHand() > 0 {
+		if n.kind != "zip" && in.hold().inHand() > 0 { // a zip holds what waits for others
 			return true
 		}
 		over = over && in.drained()
@@ -121,8 +122,8 @@ func (n *node) work() {
 
 // leave does what follows the return of a node, also of one that never ran.
 func (n *node) leave() {
-	if n.settle != nil {
-		n.settle()
+	if n.drain != nil {
+		n.drain()
 	}
 	n.state.Store(nodeReturned)
 	if n.out != nil {
@@ -146,9 +147,9 @@ func capture(body func() error) error {
 	return err
 }
 
-// settleInputs nacks what a node that has returned left on its edges or never
-// let go of. To have kept something is a failure of its own.
-func settleInputs[T any](n *node, queues []*queue[T]) {
+// drainInputs nacks what a node that has returned left on its edges, and what
+// still comes, until they close.
+func drainInputs[T any](n *node, queues []*queue[T]) {
 	for _, q := range queues {
 		if q.drained() {
 			continue
@@ -156,17 +157,23 @@ func settleInputs[T any](n *node, queues []*queue[T]) {
 		if n.g.life.cause() == nil { // its goroutine exited without a word
 			n.fail(ErrEarlyReturn)
 		}
-		q.nackRest(n.g.life.cause()) // this is how an aborted graph empties
+		q.nackRest(n.g.life.cause())
 	}
+}
+
+// abandon nacks what a node never let go of, once the whole graph has returned:
+// not before, since a receipt of its own making may have travelled on for one it
+// holds. To have kept something is a failure of its own.
+func (n *node) abandon() {
 	kept := 0
-	for _, q := range queues {
+	for _, in := range n.inputs {
 		cause := n.g.life.cause()
 		if cause == nil {
 			cause = &StageError{n.g.label, n.name, ErrAbandoned}
 		}
-		kept += q.abandonAll(cause)
+		kept += in.hold().abandonAll(cause)
 	}
 	if kept > 0 {
-		n.fail(ErrAbandoned)
+		n.fail(fmt.Errorf("%w: %d parcels", ErrAbandoned, kept))
 	}
 }

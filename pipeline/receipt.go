@@ -122,8 +122,11 @@ func (r *Receipt) Split(n int) []*Receipt {
 
 // Join makes one receipt that settles all of rs: batching, group commit. The
 // caller gives up rs.
-func Join(rs ...*Receipt) *Receipt {
-	return &Receipt{from: union(slices.Clone(rs))}
+func Join(rs ...*Receipt) *Receipt { return JoinFunc(nil, rs...) }
+
+// JoinFunc is [Join] and calls done, as [NewReceipt] does, after rs are settled.
+func JoinFunc(done func(error), rs ...*Receipt) *Receipt {
+	return &Receipt{done: done, from: union(slices.Clone(rs))}
 }
 
 // union is the lineage of a joined receipt.

@@ -104,5 +104,5 @@ func read[T any](n *node, p Port[T], opts []Option, body func(context.Context, *
 		p.bind(&lanes[T]{c.queues, key})
 	}
 	n.run = c.run
-	n.settle = func() { settleInputs(n, c.queues) }
+	n.drain = func() { drainInputs(n, c.queues) }
 }

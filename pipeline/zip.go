@@ -28,9 +28,9 @@ func Zip[A, B, O any](a Port[A], b Port[B], name string, seqA func(A) uint64, se
 	z := &zip[A, B, O]{a: half[A]{in: &In[A]{q: qa}, seq: seqA}, b: half[B]{in: &In[B]{q: qb}, seq: seqB},
 		join: join, out: o.emit}
 	n.run = func() { n.guard(func() error { return z.run(n.g.life.hard) }) }
-	n.settle = func() {
-		settleInputs(n, []*queue[A]{qa})
-		settleInputs(n, []*queue[B]{qb})
+	n.drain = func() {
+		drainInputs(n, []*queue[A]{qa})
+		drainInputs(n, []*queue[B]{qb})
 	}
 	return port
 }
