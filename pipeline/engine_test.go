@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -163,8 +164,7 @@ func TestDeadStageNacksEverything(t *testing.T) {
 						_, _ = in.RecvBatch(ctx, hand[:]) // never settled
 						time.Sleep(time.Second)
 						if die == nil {
-							t.Helper()
-							goexit()
+							runtime.Goexit()
 						}
 						return die()
 					}), Depth(4))

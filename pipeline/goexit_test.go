@@ -1,5 +1,0 @@
-package pipeline
-
-import "runtime"
-
-func goexit() { runtime.Goexit() }

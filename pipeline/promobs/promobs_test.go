@@ -1,0 +1,83 @@
+package promobs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden file")
+
+// The golden file is the scrape of a graph that has run.
+func TestScrape(t *testing.T) {
+	const golden = "testdata/scrape.prom"
+	budget := pipeline.NewBudget(100)
+	reg := prometheus.NewPedanticRegistry()
+	synctest.Test(t, func(t *testing.T) {
+		g := demo(budget)
+		reg.MustRegister(New(g), Budget("memory", budget))
+		if err := g.Run(t.Context(), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	})
+	file := filepath.Join(t.TempDir(), "scrape.prom")
+	if *update {
+		file = golden
+	}
+	if err := prometheus.WriteToTextfile(file, reg); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("a scrape is not what %s says, run with -update and look at the difference:\n%s", golden, got)
+	}
+}
+
+// demo sends five parcels of ten bytes over two lanes, a second of work each,
+// to a sink that acknowledges all but one.
+func demo(b *pipeline.Budget) *pipeline.Graph {
+	g := pipeline.New("demo")
+	src := pipeline.SourceFunc[int](func(ctx context.Context, out pipeline.Emit[int]) error {
+		for i := range 5 {
+			p, err := pipeline.Admit(ctx, b, i, 10, func(error) {})
+			if err != nil {
+				return err
+			}
+			if err := out(ctx, p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	work := pipeline.Each(func(_ context.Context, v int) (int, error) { time.Sleep(time.Second); return v, nil })
+	p := pipeline.Via(pipeline.From(g, "src", src), "work", work,
+		pipeline.Lanes(2, func(v int) uint64 { return uint64(v) }), pipeline.Depth(4))
+	pipeline.Into(p, "sink", pipeline.SinkFunc[int](func(ctx context.Context, in *pipeline.In[int]) error {
+		for p := range in.All(ctx) {
+			if p.Body == 3 {
+				p.Settle(errors.New("refused"))
+				continue
+			}
+			p.Settle(nil)
+		}
+		return nil
+	}))
+	return g
+}
