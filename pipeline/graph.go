@@ -109,10 +109,12 @@ func (g *Graph) Run(ctx context.Context, grace time.Duration) error {
 	defer kill(nil)
 	soft, stop := context.WithCancelCause(hard)
 	l.hard, l.soft, l.kill = hard, soft, kill
-	defer context.AfterFunc(hard, func() { g.reportHung(grace) })()
-	defer context.AfterFunc(ctx, func() { g.drain(hard, grace, func() { stop(context.Cause(ctx)) }) })()
+	var watchers sync.WaitGroup
+	watchers.Go(func() { g.watchDrain(ctx, stop, grace) })
+	watchers.Go(func() { g.watchAbort(grace) })
 	g.start()
 	close(g.over)
+	watchers.Wait()
 	for i := len(g.nodes) - 1; i >= 0; i-- { // downstream first: blame the true holder
 		g.nodes[i].abandon()
 	}
@@ -164,22 +166,34 @@ func (g *Graph) enter(s graphState) {
 	g.state = max(g.state, s)
 }
 
-// drain stops the sources and gives the rest its grace.
-func (g *Graph) drain(hard context.Context, grace time.Duration, stop func()) {
+// watchDrain waits for the end of ctx, stops the sources and gives the rest its
+// grace.
+func (g *Graph) watchDrain(ctx context.Context, stop context.CancelCauseFunc, grace time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-g.over:
+		return
+	}
 	g.enter(graphDraining)
 	g.log.Info("draining", "grace", grace)
-	stop()
+	stop(context.Cause(ctx))
 	t := time.NewTimer(grace)
 	defer t.Stop()
 	select {
 	case <-t.C:
 		g.life.abort(&DrainTimeoutError{g.label, g.hung()})
-	case <-hard.Done():
+	case <-g.life.hard.Done():
+	case <-g.over:
 	}
 }
 
-// reportHung names the nodes that run on after an abort.
-func (g *Graph) reportHung(grace time.Duration) {
+// watchAbort names the nodes that run on after an abort.
+func (g *Graph) watchAbort(grace time.Duration) {
+	select {
+	case <-g.life.hard.Done():
+	case <-g.over:
+		return
+	}
 	t := time.NewTimer(grace)
 	defer t.Stop()
 	select {

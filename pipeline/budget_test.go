@@ -1,0 +1,188 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// claimants acquire in the background and note their turn.
+type claimants struct {
+	b     *Budget
+	mu    sync.Mutex
+	order []int64
+	errs  chan error
+}
+
+func (c *claimants) acquire(ctx context.Context, n int64) {
+	go func() {
+		err := c.b.Acquire(ctx, n)
+		if err == nil {
+			c.mu.Lock()
+			c.order = append(c.order, n)
+			c.mu.Unlock()
+		}
+		c.errs <- err
+	}()
+	synctest.Wait()
+}
+
+func (c *claimants) granted() []int64 {
+	synctest.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.order)
+}
+
+func TestBudgetServesInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &claimants{b: NewBudget(10), errs: make(chan error, 8)}
+		c.acquire(t.Context(), 6)
+		c.acquire(t.Context(), 8) // has to wait, and nobody passes it
+		c.acquire(t.Context(), 2)
+		if c.b.TryAcquire(1) {
+			t.Error("TryAcquire passed those who wait")
+		}
+		if got := c.granted(); !slices.Equal(got, []int64{6}) || c.b.Waiters() != 2 {
+			t.Fatalf("granted %v with %d waiters", got, c.b.Waiters())
+		}
+		c.b.Release(6)
+		if got := c.granted(); !slices.Equal(got, []int64{6, 8, 2}) && !slices.Equal(got, []int64{6, 2, 8}) {
+			t.Fatalf("granted %v", got) // both fit at once, only the noting races
+		}
+		if c.b.InUse() != 10 || c.b.Waiters() != 0 {
+			t.Errorf("%d in use, %d waiters", c.b.InUse(), c.b.Waiters())
+		}
+	})
+}
+
+func TestBudgetGivingUpLetsTheNextThrough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &claimants{b: NewBudget(10), errs: make(chan error, 8)}
+		c.acquire(t.Context(), 6)
+		gone := errors.New("gone")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		c.acquire(ctx, 8)
+		c.acquire(t.Context(), 2)
+		cancel(gone)
+		if got := c.granted(); !slices.Equal(got, []int64{6, 2}) {
+			t.Errorf("granted %v", got)
+		}
+		if errs := []error{<-c.errs, <-c.errs, <-c.errs}; !slices.Contains(errs, gone) {
+			t.Errorf("got %v, want the cause of the context among them", errs)
+		}
+	})
+}
+
+func TestBudgetTooLargeIsAnErrorNotAHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &claimants{b: NewBudget(10), errs: make(chan error, 8)}
+		if err := c.b.Acquire(t.Context(), 11); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("got %v", err)
+		}
+		c.acquire(t.Context(), 9)
+		<-c.errs
+		c.acquire(t.Context(), 8)
+		c.acquire(t.Context(), 3)
+		c.b.Resize(5) // 8 can never be served now
+		if err := <-c.errs; !errors.Is(err, ErrTooLarge) {
+			t.Errorf("got %v", err)
+		}
+		if c.b.Waiters() != 1 || c.b.InUse() != 9 || c.b.Capacity() != 5 {
+			t.Errorf("%d waiters, %d of %d in use", c.b.Waiters(), c.b.InUse(), c.b.Capacity())
+		}
+		c.b.Resize(12)
+		if err := <-c.errs; err != nil || c.b.InUse() != 12 {
+			t.Errorf("got %v, %d in use", err, c.b.InUse())
+		}
+	})
+}
+
+func TestBudgetReleasePanicsOnMoreThanHeld(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("released what was never acquired")
+		}
+	}()
+	NewBudget(10).Release(1)
+}
+
+func TestBudgetNeverExceedsItsCapacity(t *testing.T) {
+	b := NewBudget(100)
+	var held, most atomic.Int64
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(1, uint64(g)))
+			for range 500 {
+				n := rng.Int64N(60)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rng.Int64N(int64(time.Millisecond))))
+				if b.Acquire(ctx, n) == nil {
+					h := held.Add(n)
+					for m := most.Load(); h > m && !most.CompareAndSwap(m, h); m = most.Load() {
+					}
+					held.Add(-n)
+					b.Release(n)
+				}
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	if most.Load() > 100 || b.InUse() != 0 || b.Waiters() != 0 {
+		t.Errorf("at most %d held, %d and %d waiters left", most.Load(), b.InUse(), b.Waiters())
+	}
+}
+
+func TestAdmitRefundsBeforeItTells(t *testing.T) {
+	b := NewBudget(10)
+	seen := int64(-1)
+	p, err := Admit(t.Context(), b, "body", 7, func(error) { seen = b.InUse() })
+	if err != nil || p.Body != "body" || p.Size != 7 || b.InUse() != 7 {
+		t.Fatalf("%+v, %v, %d in use", p, err, b.InUse())
+	}
+	p.Settle(nil)
+	if seen != 0 {
+		t.Errorf("%d in use when told", seen)
+	}
+	if _, err := Admit(t.Context(), b, "", 11, func(error) { t.Error("told") }); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestBudgetBoundsDeepEdges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(10)
+		var admitted, done atomic.Int64
+		g := New("g")
+		p := From(g, "src", SourceFunc[int](func(ctx context.Context, out Emit[int]) error {
+			for {
+				p, err := Admit(ctx, b, 0, 3, func(error) { done.Add(1) })
+				if err != nil {
+					return nil // draining
+				}
+				admitted.Add(1)
+				if err := out(ctx, p); err != nil {
+					return nil
+				}
+			}
+		}))
+		for i, branch := range Tee(p, "tee", 2) {
+			Into(branch, []string{"left", "right"}[i], ack(time.Second), Depth(1000))
+		}
+		r := run(t, g, time.Minute)
+		if n := admitted.Load(); n != 3 || b.InUse() != 9 { // 3 x 3 fit in 10
+			t.Errorf("admitted %d, %d bytes in use; want 3 and 9", n, b.InUse())
+		}
+		time.Sleep(10 * time.Second)
+		if err := r.drain(); err != nil || admitted.Load() != done.Load() || b.InUse() != 0 {
+			t.Errorf("%v, admitted %d, settled %d, %d in use", err, admitted.Load(), done.Load(), b.InUse())
+		}
+	})
+}

@@ -1,0 +1,271 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// journal is a node that notes its Start and its Run.
+type journal struct {
+	mu    *sync.Mutex
+	lines *[]string
+	name  string
+	start func() error
+}
+
+func (j journal) note(what string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	*j.lines = append(*j.lines, what+" "+j.name)
+}
+
+func (j journal) Start(context.Context) error {
+	j.note("start")
+	if j.start != nil {
+		return j.start()
+	}
+	return nil
+}
+
+func (j journal) Run(ctx context.Context, in *In[int], out Emit[int]) error {
+	defer j.note("return")
+	return pass().Run(ctx, in, out)
+}
+
+func TestStartsDownstreamFirstAndReturnsUpstreamFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lines []string
+		var mu sync.Mutex
+		gate := make(chan struct{})
+		e := NewEntry[int]()
+		g := New("g")
+		p := Via(From(g, "src", e), "a", journal{&mu, &lines, "a", func() error { <-gate; return nil }})
+		Into(Via(p, "b", journal{&mu, &lines, "b", nil}), "sink", ack(0))
+		r := run(t, g, time.Minute)
+		select {
+		case <-g.Ready():
+			t.Error("ready although a has not started")
+		default:
+		}
+		var l ledger
+		go func() { _ = e.Submit(t.Context(), Parcel[int]{1, 1, l.receipt()}) }() // waits for the start
+		close(gate)
+		<-g.Ready()
+		synctest.Wait()
+		if acked, _ := l.check(t); acked != 1 {
+			t.Errorf("acked %d", acked)
+		}
+		if err := r.drain(); err != nil {
+			t.Error(err)
+		}
+		if want := []string{"start b", "start a", "return a", "return b"}; !slices.Equal(lines, want) {
+			t.Errorf("got %q, want %q", lines, want)
+		}
+	})
+}
+
+func TestFailedStart(t *testing.T) {
+	boom := errors.New("boom")
+	for name, start := range map[string]func() error{
+		"error": func() error { return boom },
+		"panic": func() error { panic(boom) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var lines []string
+				var mu sync.Mutex
+				e := NewEntry[int]()
+				g := New("g")
+				p := Via(From(g, "src", e), "a", journal{&mu, &lines, "a", nil})
+				p = Via(p, "b", journal{&mu, &lines, "b", start})
+				Into(Via(p, "c", journal{&mu, &lines, "c", nil}), "sink", ack(0))
+				var at *StageError
+				err := <-run(t, g, time.Minute).done
+				if !errors.Is(err, boom) || !errors.As(err, &at) || at.Stage != "b" {
+					t.Errorf("got %v", err)
+				}
+				// What was started is run, to clean up; what was not is left alone.
+				if want := []string{"start c", "start b", "return c"}; !slices.Equal(lines, want) {
+					t.Errorf("got %q, want %q", lines, want)
+				}
+				select {
+				case <-g.Ready():
+					t.Error("ready")
+				default:
+				}
+				var l ledger
+				if err := e.Submit(t.Context(), Parcel[int]{1, 1, l.receipt()}); err == nil {
+					t.Error("a graph that failed to start took a parcel")
+				}
+				l.check(t)
+			})
+		})
+	}
+}
+
+func TestEarlyReturnNeverAcks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l ledger
+		g := New("g")
+		Into(From(g, "src", l.endless()), "lazy", SinkFunc[int](func(context.Context, *In[int]) error { return nil }))
+		var at *StageError
+		if err := g.Run(t.Context(), time.Minute); !errors.Is(err, ErrEarlyReturn) || !errors.As(err, &at) || at.Stage != "lazy" {
+			t.Errorf("got %v", err)
+		}
+		if acked, _ := l.check(t); acked != 0 {
+			t.Errorf("acked %d", acked)
+		}
+	})
+}
+
+func TestSourcePanicIsAttributed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New("g")
+		p := From(g, "src", SourceFunc[int](func(context.Context, Emit[int]) error { panic("no source") }))
+		Into(p, "sink", ack(0))
+		var at *StageError
+		var cause *PanicError
+		err := g.Run(t.Context(), time.Minute)
+		if !errors.As(err, &at) || at.Stage != "src" || !errors.As(err, &cause) || cause.Value != "no source" {
+			t.Errorf("got %v", err)
+		}
+		if !strings.Contains(string(cause.Stack), "lifecycle_test.go") {
+			t.Error("the stack is not that of the panic")
+		}
+	})
+}
+
+func TestFiniteSourceEndsTheGraph(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l ledger
+		g := New("g")
+		Into(Via(From(g, "src", l.first(100)), "pass", pass()), "sink", ack(0))
+		if err := g.Run(t.Context(), 0); err != nil {
+			t.Error(err)
+		}
+		if acked, _ := l.check(t); acked != 100 {
+			t.Errorf("acked %d", acked)
+		}
+	})
+}
+
+func TestDrainDeliversWhatTheSourceHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l ledger
+		g := New("g")
+		Into(From(g, "src", l.endless()), "slow", ack(time.Second), Depth(1))
+		r := run(t, g, time.Minute)
+		begin := time.Now()
+		if err := r.drain(); err != nil {
+			t.Error(err)
+		}
+		// One in the sink, one queued, one in the blocked emit of the source.
+		if acked, nacked := l.check(t); acked != 3 || nacked != 0 || time.Since(begin) != 3*time.Second {
+			t.Errorf("acked %d, nacked %d in %v", acked, nacked, time.Since(begin))
+		}
+	})
+}
+
+func TestEntryRefusesAfterTheDrainBegan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l ledger
+		e := NewEntry[int]()
+		g := New("g")
+		Into(From(g, "src", e), "slow", ack(time.Second), Depth(1))
+		r := run(t, g, time.Minute)
+		errs := make(chan error, 5)
+		for i := range 5 { // 1 in the sink, 1 queued, 3 wait
+			go func() { errs <- e.Submit(t.Context(), Parcel[int]{i, 1, l.receipt()}) }()
+		}
+		synctest.Wait()
+		expired, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if err := e.Submit(expired, Parcel[int]{9, 1, l.receipt()}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		r.cancel()
+		synctest.Wait()
+		if err := e.Submit(t.Context(), Parcel[int]{9, 1, l.receipt()}); !errors.Is(err, ErrDraining) {
+			t.Errorf("got %v", err)
+		}
+		if err := <-r.done; err != nil {
+			t.Error(err)
+		}
+		for range 5 {
+			if err := <-errs; err != nil {
+				t.Errorf("a call that was under way got %v", err)
+			}
+		}
+		if acked, nacked := l.check(t); acked != 5 || nacked != 2 {
+			t.Errorf("acked %d, nacked %d", acked, nacked)
+		}
+	})
+}
+
+func TestStagesThatIgnoreTheAbortAreLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l ledger
+		var log bytes.Buffer
+		g := New("g", WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		Into(From(g, "src", l.endless()), "deaf", SinkFunc[int](func(ctx context.Context, in *In[int]) error {
+			p, _ := in.Recv(ctx)
+			time.Sleep(time.Hour)
+			p.Settle(nil)
+			return nil
+		}))
+		if err := run(t, g, time.Second).drain(); !errors.Is(err, ErrDrainTimeout) {
+			t.Errorf("got %v", err)
+		}
+		if !strings.Contains(log.String(), "stages=[deaf]") {
+			t.Errorf("log: %s", log.String())
+		}
+		l.check(t)
+	})
+}
+
+func TestWiringMistakesAreRefused(t *testing.T) {
+	var l ledger
+	for name, c := range map[string]struct {
+		wire func(*Graph)
+		want string
+	}{
+		"open port":  {func(g *Graph) { From(g, "src", l.first(1)) }, "the port of src has no reader"},
+		"open route": {func(g *Graph) { Route(From(g, "src", l.first(1)), "by", 2, func(int) int { return 0 }) }, "by[0] has no reader"},
+		"two readers": {func(g *Graph) {
+			p := From(g, "src", l.first(1))
+			Into(p, "x", ack(0))
+			Into(p, "y", ack(0))
+		}, "the port of src has a reader already"},
+		"same name": {func(g *Graph) { Into(From(g, "x", l.first(1)), "x", ack(0)) }, "two nodes are called x"},
+		"lane key": {func(g *Graph) {
+			Into(From(g, "src", l.first(1)), "x", ack(0), Lanes(2, func(string) uint64 { return 0 }))
+		}, "the lane key of x is a func(string) uint64"},
+		"lanes and workers": {func(g *Graph) {
+			Into(From(g, "src", l.first(1)), "x", ack(0), Lanes(2, number), Workers(2))
+		}, "both lanes and workers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := New("g")
+			c.wire(g)
+			if err := g.Run(t.Context(), 0); !errors.Is(err, ErrWiring) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+	g := New("g")
+	Into(From(g, "src", l.first(1)), "sink", ack(0))
+	if err := errors.Join(g.Run(t.Context(), 0)); err != nil {
+		t.Error(err)
+	}
+	if err := g.Run(t.Context(), 0); !errors.Is(err, ErrWiring) {
+		t.Errorf("second run: %v", err)
+	}
+}

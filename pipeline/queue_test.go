@@ -1,0 +1,221 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestPipeTakesAllThatIsQueuedAtOnce(t *testing.T) {
+	var l ledger
+	in, out, closeIn := Pipe[int](100)
+	for i := range 50 { // grows the ring, twice
+		if err := out(t.Context(), Parcel[int]{i, 1, l.receipt()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var buf [64]Parcel[int]
+	n, err := in.RecvBatch(t.Context(), buf[:])
+	if n != 50 || err != nil {
+		t.Fatalf("%d, %v", n, err)
+	}
+	for i, p := range buf[:n] {
+		if p.Body != i {
+			t.Errorf("%d at %d", p.Body, i)
+		}
+		p.Settle(nil)
+	}
+	if _, ok := in.TryRecv(); ok || in.Closed() {
+		t.Error("neither empty nor closed")
+	}
+	_ = out(t.Context(), Parcel[int]{7, 1, l.receipt()})
+	closeIn()
+	if p, err := in.Recv(t.Context()); err != nil || p.Body != 7 || !in.Closed() {
+		t.Errorf("what was queued before the close is gone: %v", err)
+	} else {
+		p.Settle(nil)
+	}
+	if _, err := in.Recv(t.Context()); err != io.EOF {
+		t.Errorf("got %v", err)
+	}
+	if err := out(t.Context(), Parcel[int]{8, 1, l.receipt()}); !errors.Is(err, ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+	if acked, nacked := l.check(t); acked != 51 || nacked != 1 {
+		t.Errorf("acked %d, nacked %d", acked, nacked)
+	}
+}
+
+func TestEmittersAreServedInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l ledger
+		in, out, closeIn := Pipe[int](1)
+		for i := range 20 {
+			go func() { _ = out(t.Context(), Parcel[int]{i, 1, l.receipt()}) }()
+			synctest.Wait()
+		}
+		var seen []int
+		for range 20 {
+			p, _ := in.Recv(t.Context())
+			seen = append(seen, p.Body)
+			p.Settle(nil)
+		}
+		if !slices.IsSorted(seen) {
+			t.Errorf("got %v", seen)
+		}
+		closeIn()
+		l.check(t)
+	})
+}
+
+func TestReadyGoesWithTimers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l ledger
+		in, out, closeIn := Pipe[int](4)
+		go func() {
+			for i := range 3 {
+				time.Sleep(time.Second)
+				_ = out(t.Context(), Parcel[int]{i, 1, l.receipt()})
+			}
+			time.Sleep(time.Second)
+			closeIn()
+		}()
+		time.Sleep(2500 * time.Millisecond) // two are queued
+		var log []string
+		begin := time.Now()
+		for {
+			select {
+			case <-in.Ready():
+			case <-time.After(300 * time.Millisecond):
+				log = append(log, "timer")
+				continue
+			}
+			var buf [1]Parcel[int]
+			n, err := in.TryRecvBatch(buf[:])
+			if err == io.EOF {
+				break
+			}
+			if n == 0 {
+				log = append(log, "woken for nothing")
+				continue
+			}
+			log = append(log, "parcel")
+			buf[0].Settle(nil)
+		}
+		want := []string{"parcel", "parcel", "timer", "parcel", "timer", "timer", "timer"}
+		if !slices.Equal(log, want) || time.Since(begin) != 1500*time.Millisecond {
+			t.Errorf("after %v: %q", time.Since(begin), log)
+		}
+		l.check(t)
+	})
+}
+
+func TestAContextEndsAWaitWithoutLosingAParcel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l ledger
+		gone := errors.New("gone")
+		in, out, closeIn := Pipe[int](1)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		errs := make(chan error, 3)
+		go func() { _, err := in.Recv(ctx); errs <- err }()
+		synctest.Wait()
+		cancel(gone)
+		if err := <-errs; err != gone {
+			t.Errorf("recv: %v", err)
+		}
+		_ = out(t.Context(), Parcel[int]{1, 1, l.receipt()})
+		if err := out(ctx, Parcel[int]{2, 1, l.receipt()}); err != gone || l.nacked.Load() != 1 {
+			t.Errorf("emit: %v, nacked %d", err, l.nacked.Load())
+		}
+		go func() { errs <- out(t.Context(), Parcel[int]{3, 1, l.receipt()}) }()
+		for _, want := range []int{1, 3} {
+			p, err := in.Recv(t.Context())
+			if err != nil || p.Body != want {
+				t.Errorf("got %d, %v, want %d", p.Body, err, want)
+			}
+			p.Settle(nil)
+		}
+		closeIn()
+		l.check(t)
+	})
+}
+
+// Many of everything: emitters that give up, readers of three kinds, a depth
+// that changes. Nothing is lost, nothing comes twice, nobody sleeps forever.
+func TestManyEmittersAndReaders(t *testing.T) {
+	const emitters, each = 8, 2000
+	var l ledger
+	in, out, closeIn := Pipe[int](4)
+	var emitting, reading sync.WaitGroup
+	for e := range emitters {
+		emitting.Go(func() {
+			for i := range each {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%7)*100*time.Microsecond)
+				_ = out(ctx, Parcel[int]{e*each + i, 1, l.receipt()})
+				cancel()
+			}
+		})
+	}
+	seen := make([]atomic.Int32, emitters*each)
+	readers := []func(buf []Parcel[int]) (int, error){
+		func(buf []Parcel[int]) (int, error) { return in.RecvBatch(t.Context(), buf) },
+		func(buf []Parcel[int]) (int, error) { return in.RecvBatch(t.Context(), buf[:1]) },
+		func(buf []Parcel[int]) (int, error) { <-in.Ready(); return in.TryRecvBatch(buf) },
+		func(buf []Parcel[int]) (int, error) { <-in.Ready(); return in.TryRecvBatch(buf[:1]) },
+	}
+	for _, recv := range readers {
+		reading.Go(func() {
+			var buf [5]Parcel[int]
+			for i := 0; ; i++ {
+				n, err := recv(buf[:])
+				if err != nil {
+					return
+				}
+				for _, p := range buf[:n] {
+					seen[p.Body].Add(1)
+					p.Settle(nil)
+				}
+				if i%64 == 0 {
+					in.q.setDepth(1 + i%9)
+				}
+			}
+		})
+	}
+	emitting.Wait()
+	closeIn()
+	reading.Wait()
+	acked, _ := l.check(t)
+	var delivered int64
+	for i := range seen {
+		if n := seen[i].Load(); n > 1 {
+			t.Fatalf("parcel %d came %d times", i, n)
+		} else {
+			delivered += int64(n)
+		}
+	}
+	if delivered != acked || delivered == 0 {
+		t.Errorf("delivered %d, acked %d", delivered, acked)
+	}
+	if in.q.n != 0 || in.q.bytesHere != 0 || in.q.emitters != 0 || in.q.readers != 0 || in.q.inHand() != 0 {
+		t.Errorf("left behind: %d queued, %d bytes, %d emitters, %d readers, %d in hand",
+			in.q.n, in.q.bytesHere, in.q.emitters, in.q.readers, in.q.inHand())
+	}
+}
+
+func TestBucketsFitTheirBounds(t *testing.T) {
+	for i := range bucketCount {
+		le := int64(bucketBound(i))
+		if bucketOf(le) != i || bucketOf(le+1) != i+1 {
+			t.Errorf("bucket %d: %v is in %d, the next in %d", i, bucketBound(i), bucketOf(le), bucketOf(le+1))
+		}
+	}
+	if bucketOf(0) != 0 || bucketOf(int64(time.Hour)) != bucketCount {
+		t.Errorf("ends: %d, %d", bucketOf(0), bucketOf(int64(time.Hour)))
+	}
+}
