@@ -87,7 +87,6 @@ func (in *In[T]) wait(ctx context.Context, buf []Parcel[T]) (int, error) {
 	defer func() {
 		q.readers--
 		q.idle.stop(start, q.clk.now())
-		q.passReady()
 	}()
 	for {
 		n, err := in.poll(buf)

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"container/list"
 	"context"
 	"io"
 )
@@ -8,15 +9,15 @@ import (
 // queue is an edge: a bounded ring between any number of emitters and readers.
 //
 // One mutex guards it, held for a few instructions and never while blocking or
-// calling out. Waiting is on two channels of capacity one that carry a token
-// each, so that testing/synctest sees waiters as durably blocked:
+// calling out. Waiting is on channels, so that testing/synctest sees waiters as
+// durably blocked:
 //
 //   - ready holds a token when something is queued and somebody waits or watches
 //     for it. Whoever takes less than all passes the token on. Once the edge is
 //     closed, so is ready.
-//   - space holds a token when there is room and emitters wait. While any waits,
-//     newcomers queue up behind it, so emitters are served in order. Whoever
-//     leaves room, or gives up waiting, passes the token on.
+//   - an emitter that finds no room, or others waiting for it, queues up. Room is
+//     given in that order and reserved for whom it was given to, so nobody is
+//     passed.
 type queue[T any] struct {
 	ward // its mu guards all below
 	life *life
@@ -28,9 +29,12 @@ type queue[T any] struct {
 	from    []Upstream
 	closed  bool
 
-	ready, space       chan struct{}
-	readers, emitters  int  // waiting
-	watched            bool // somebody selects on ready on their own
+	ready    chan struct{}
+	readers  int       // waiting
+	watched  bool      // somebody selects on ready on their own
+	emitters list.List // waiting: of chan struct{}, which gets a token with the room
+	reserved int       // room given to emitters that are not back yet
+
 	in, out            uint64
 	bytesIn, bytesHere int64
 	blocked, idle      stopwatch
@@ -46,7 +50,7 @@ const minRing = 16
 
 func newQueue[T any](l *life, depth int) *queue[T] {
 	q := &queue[T]{life: l, depth: depth, ring: make([]slot[T], minRing),
-		ready: make(chan struct{}, 1), space: make(chan struct{}, 1)}
+		ready: make(chan struct{}, 1)}
 	q.clk = l.clk
 	return q
 }
@@ -63,19 +67,15 @@ func (q *queue[T]) push(ctx context.Context, by *node, p Parcel[T]) error {
 	now := q.clk.now()
 	p.leave(instant{q.clk, now}, forwarded)
 	q.mu.Lock()
-	if q.emitters == 0 && q.n < q.depth && !q.closed {
+	if q.emitters.Len() == 0 && q.hasRoom() && !q.closed {
 		q.put(p, now)
 		q.mu.Unlock()
 		return nil
 	}
-	err := q.await(ctx, by, now) // returns locked
-	if err == nil && q.closed {
-		err = ErrClosed
-	}
+	err := q.await(ctx, by, now)
 	if err == nil {
 		q.put(p, q.clk.now())
 	}
-	q.passSpace()
 	q.mu.Unlock()
 	if err != nil {
 		p.Settle(err)
@@ -86,26 +86,39 @@ func (q *queue[T]) push(ctx context.Context, by *node, p Parcel[T]) error {
 // await waits for room since now, or for a reason not to. Holds q.mu, except
 // while it waits.
 func (q *queue[T]) await(ctx context.Context, by *node, now int64) error {
-	q.emitters++
+	if q.closed {
+		return ErrClosed
+	}
+	wake := make(chan struct{}, 1)
+	place := q.emitters.PushBack(wake)
 	q.blocked.start(now)
 	by.block(1)
-	var err error
-	for first := true; err == nil && !q.closed && (first || q.n >= q.depth); first = false {
-		q.passSpace()
-		q.mu.Unlock()
-		err = q.waitSpace(ctx, by)
-		q.mu.Lock()
-	}
+	q.mu.Unlock()
+	err := q.waitRoom(ctx, by, wake)
+	q.mu.Lock()
 	by.block(-1)
 	q.blocked.stop(now, q.clk.now())
-	q.emitters--
+	if err == nil {
+		q.reserved--
+		if q.closed {
+			return ErrClosed
+		}
+		return nil
+	}
+	select {
+	case <-wake: // room came at the same moment: it is for the next
+		q.reserved--
+	default:
+		q.emitters.Remove(place)
+	}
+	q.giveRoom()
 	return err
 }
 
-func (q *queue[T]) waitSpace(ctx context.Context, by *node) error {
+func (q *queue[T]) waitRoom(ctx context.Context, by *node, wake <-chan struct{}) error {
 	hard := q.life.hard
 	select {
-	case <-q.space:
+	case <-wake:
 		return nil
 	case <-hard.Done():
 		return context.Cause(hard)
@@ -117,7 +130,7 @@ func (q *queue[T]) waitSpace(ctx context.Context, by *node) error {
 		return context.Cause(ctx)
 	}
 	select {
-	case <-q.space:
+	case <-wake:
 		return nil
 	case <-hard.Done():
 		return context.Cause(hard)
@@ -164,7 +177,7 @@ func (q *queue[T]) get(buf []Parcel[T]) int {
 	q.n -= k
 	q.out += uint64(k)
 	q.passReady()
-	q.passSpace()
+	q.giveRoom()
 	return k
 }
 
@@ -184,10 +197,13 @@ func (q *queue[T]) passReady() {
 	}
 }
 
-// passSpace wakes the next emitter if there is room. Holds q.mu.
-func (q *queue[T]) passSpace() {
-	if q.emitters > 0 && (q.n < q.depth || q.closed) {
-		signal(q.space)
+func (q *queue[T]) hasRoom() bool { return q.n+q.reserved < q.depth }
+
+// giveRoom gives the room there is to those who wait. Holds q.mu.
+func (q *queue[T]) giveRoom() {
+	for e := q.emitters.Front(); e != nil && (q.hasRoom() || q.closed); e = q.emitters.Front() {
+		q.emitters.Remove(e).(chan struct{}) <- struct{}{}
+		q.reserved++
 	}
 }
 
@@ -218,7 +234,7 @@ func (q *queue[T]) close() {
 	}
 	q.closed = true
 	close(q.ready)
-	q.passSpace()
+	q.giveRoom()
 }
 
 // drained reports whether nothing is queued and nothing will be.
@@ -244,5 +260,5 @@ func (q *queue[T]) setDepth(n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.depth = n
-	q.passSpace()
+	q.giveRoom()
 }
