@@ -67,7 +67,7 @@ func (q *queue[T]) push(ctx context.Context, by *node, p Parcel[T]) error {
 	now := q.clk.now()
 	p.leave(instant{q.clk, now}, forwarded)
 	q.mu.Lock()
-	if q.emitters.Len() == 0 && q.hasRoom() && !q.closed {
+	if q.hasRoom() && !q.closed { // so nobody waits: they would have been given it
 		q.put(p, now)
 		q.mu.Unlock()
 		return nil

@@ -55,6 +55,35 @@ func TestNewcomersDoNotPassThoseWhoWait(t *testing.T) {
 	})
 }
 
+// Room given to an emitter that gives up at the same moment goes to the next.
+func TestRoomIsNotLostOnWhoGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l ledger
+		in, out, closeIn := Pipe[int](1)
+		_ = out(t.Context(), Parcel[int]{0, 1, l.receipt()})
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _ = out(ctx, Parcel[int]{1, 1, l.receipt()}) }()
+		synctest.Wait()
+		go func() { _ = out(t.Context(), Parcel[int]{2, 1, l.receipt()}) }()
+		synctest.Wait()
+		var buf [1]Parcel[int]
+		in.q.mu.Lock() // so that both happen before the first emitter can move
+		cancel()
+		in.q.get(buf[:])
+		in.q.mu.Unlock()
+		buf[0].Settle(nil)
+		synctest.Wait()
+		if p, ok := in.TryRecv(); !ok || p.Body != 2 {
+			t.Error("the one who waited on was not let in")
+		} else {
+			p.Settle(nil)
+		}
+		closeIn()
+		synctest.Wait()
+		l.check(t)
+	})
+}
+
 func TestRoomForManyWakesMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l ledger
