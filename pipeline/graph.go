@@ -20,7 +20,7 @@ type Graph struct {
 	names map[string]bool
 	wrong []error // mistakes in the wiring, reported by Run
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards state
 	state graphState
 	ready chan struct{}
 	over  chan struct{} // closed when every node has returned

@@ -218,6 +218,8 @@ func (q *queue[T]) hold() *ward { return &q.ward }
 
 // open counts one more node that emits here.
 func (q *queue[T]) open(by *node, through []string) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.emits++
 	if by != nil {
 		q.from = append(q.from, Upstream{by.name, through})

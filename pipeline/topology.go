@@ -62,8 +62,9 @@ type Upstream struct {
 // come from once the graph has been run.
 func (g *Graph) Topology() Topology {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	t := Topology{Graph: g.label, State: graphStates[g.state]}
+	state := g.state
+	g.mu.Unlock()
+	t := Topology{Graph: g.label, State: graphStates[state]}
 	for _, n := range g.nodes {
 		t.Nodes = append(t.Nodes, n.describe())
 		for i, in := range n.inputs {
