@@ -1,6 +1,9 @@
 package flow
 
-import "github.com/sluicemq/sluice/internal/partition"
+import (
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/partition"
+)
 
 // Source says where a read was served from.
 type Source uint8
@@ -28,6 +31,11 @@ type Read struct {
 	// the last stable offset for read_committed. Set by locate.
 	End int64
 
+	// Tail or Object is where locate found the offset: batches in the WAL, or an
+	// object that holds it. Both are empty when there is nothing to read.
+	Tail   []partition.Entry
+	Object *meta.ObjectRef
+
 	// Segments are whole batches in offset order; the first may begin before
 	// Offset, as Kafka allows. They are valid until Release.
 	Segments [][]byte
@@ -50,6 +58,11 @@ func (r *Read) Add(b []byte, src Source, release func()) {
 	}
 }
 
+// Cold reports whether r was located but not served yet.
+func (r *Read) Cold() bool {
+	return r.Err == nil && len(r.Segments) == 0 && (len(r.Tail) > 0 || r.Object != nil)
+}
+
 // Release gives the segments back. The reader must not touch them afterwards.
 func (r *Read) Release() {
 	for _, f := range r.release {
@@ -62,4 +75,14 @@ func (r *Read) Release() {
 type Fetch struct {
 	Reads    []*Read
 	MaxBytes int // over all reads; soft for the first batch
+}
+
+// Cold reports whether some read still needs the WAL or an object.
+func (f *Fetch) Cold() bool {
+	for _, r := range f.Reads {
+		if r.Cold() {
+			return true
+		}
+	}
+	return false
 }

@@ -37,6 +37,8 @@ type Append struct {
 	Epoch int32
 	// Position is where the wal stage put the batch.
 	Position partition.Position
+	// HighWatermark is what commit found the partition's to be with this batch.
+	HighWatermark int64
 }
 
 // Writes reports whether a puts bytes into the log.
@@ -46,7 +48,7 @@ func (a *Append) Writes() bool { return a.Err == nil && !a.Duplicate }
 // share it, in request order.
 type Write struct {
 	Lane    uint64
-	Appends []Append
+	Appends []*Append // of the request, shared with whoever handed it in
 	Bytes   int64
 }
 

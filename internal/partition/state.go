@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -20,9 +21,27 @@ type State struct {
 
 	Tail Tail // records in the WAL, [Tail.Start, HighWatermark)
 
+	settings atomic.Pointer[Settings]
+
 	mu       sync.Mutex
 	epochs   []meta.EpochStart // ascending
 	watchers map[*Watcher]struct{}
+}
+
+// Settings are the topic configs that the write path obeys. A Settings is
+// immutable; a change installs a new one.
+type Settings struct {
+	MaxMessageBytes int32 // max.message.bytes: the largest record batch
+	LogAppendTime   bool  // message.timestamp.type=LogAppendTime
+	Compacted       bool  // cleanup.policy has compact: every record needs a key
+	// How far a record's timestamp may lie behind or ahead of the broker's
+	// clock, in ms (message.timestamp.before.max.ms, .after.max.ms).
+	TimestampBeforeMs, TimestampAfterMs int64
+}
+
+// DefaultSettings returns Kafka's defaults.
+func DefaultSettings() Settings {
+	return Settings{MaxMessageBytes: 1048588, TimestampBeforeMs: math.MaxInt64, TimestampAfterMs: 3600000}
 }
 
 // NewState returns the state of a partition that starts empty at offset start.
@@ -32,8 +51,16 @@ func NewState(id topic.Partition, epoch int32, logStart, tierEnd int64) *State {
 	s.logStart.Store(logStart)
 	s.tierEnd.Store(tierEnd)
 	s.hw.Store(tierEnd)
+	d := DefaultSettings()
+	s.settings.Store(&d)
 	return s
 }
+
+// Settings returns the topic configs in force.
+func (s *State) Settings() *Settings { return s.settings.Load() }
+
+// Configure installs new topic configs.
+func (s *State) Configure(c Settings) { s.settings.Store(&c) }
 
 // Epoch returns the leader epoch under which this broker serves the partition.
 func (s *State) Epoch() int32 { return s.epoch.Load() }

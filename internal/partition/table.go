@@ -7,15 +7,26 @@ import (
 )
 
 // Table finds the State of a partition. The zero value is empty.
-type Table struct{ m sync.Map } // topic.Partition -> *State
+type Table struct {
+	// Open, if set before use, makes the state of a partition that is not in the
+	// table yet but that this broker serves; it returns nil for any other.
+	Open func(topic.Partition) *State
+
+	m sync.Map // topic.Partition -> *State
+}
 
 // Get returns the state of p, if this broker serves it.
 func (t *Table) Get(p topic.Partition) (*State, bool) {
-	v, ok := t.m.Load(p)
-	if !ok {
+	if v, ok := t.m.Load(p); ok {
+		return v.(*State), true
+	}
+	if t.Open == nil {
 		return nil, false
 	}
-	return v.(*State), true
+	if s := t.Open(p); s != nil {
+		return t.Put(s), true
+	}
+	return nil, false
 }
 
 // Put adds s unless its partition is there already, and returns the one kept.

@@ -83,12 +83,13 @@ func (t *Tail) Trim(offset int64) {
 	t.entries = append(make([]Entry, 0, len(t.entries)-i), t.entries[i:]...)
 }
 
-// ByTime returns the first entry whose max timestamp is at or after ms.
-func (t *Tail) ByTime(ms int64) (Entry, bool) {
+// ByTime returns the first entry that ends above offset from and whose max
+// timestamp is at or after ms.
+func (t *Tail) ByTime(ms, from int64) (Entry, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	for _, e := range t.entries {
-		if e.MaxTimestamp >= ms {
+		if e.MaxTimestamp >= ms && e.End() > from {
 			return e, true
 		}
 	}

@@ -1,0 +1,72 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// ConnInfo says where a connection came from. It never changes.
+type ConnInfo struct {
+	ID        uint64 // unique in this process
+	Transport string // "quic", "tls" or "tcp"
+	Remote    net.Addr
+	Local     net.Addr
+	TLS       *tls.ConnectionState // nil for plaintext TCP
+}
+
+// Request is one request after its frame was pre-scanned and decoded.
+type Request struct {
+	Conn          ConnInfo
+	Key, Version  int16
+	CorrelationID int32
+	ClientID      string // empty where the client gave none
+	// Body is the decoded request. Its byte slices point into the request's frame;
+	// they are valid until the response was written.
+	Body kmsg.Request
+}
+
+// Response answers one Request, in one of three forms.
+type Response struct {
+	// Message is encoded by the connection.
+	Message kmsg.Response
+	// Body, when Message is nil, is the encoded response after its header. It is
+	// written without a copy.
+	Body net.Buffers
+	// Release, if set, is called once when the response was written or dropped.
+	Release func()
+	// Silent sends nothing at all: Produce with acks=0.
+	Silent bool
+	// Close closes the connection after the response.
+	Close bool
+}
+
+// Handler serves one API key. Serve runs on the connection's read goroutine, in
+// request order, and must not wait for long there; reply is called exactly
+// once, by Serve or later by any goroutine. The context ends with the
+// connection.
+type Handler interface {
+	Serve(ctx context.Context, r *Request, reply func(Response))
+}
+
+// HandlerFunc adapts a function that answers at once.
+type HandlerFunc func(ctx context.Context, r *Request) kmsg.Response
+
+// Serve calls f and replies with what it returns.
+func (f HandlerFunc) Serve(ctx context.Context, r *Request, reply func(Response)) {
+	reply(Response{Message: f(ctx, r)})
+}
+
+// Admission charges a request frame of so many bytes to the memory budget
+// before it is read from its socket; leave refunds it once the response is out.
+type Admission interface {
+	Enter(ctx context.Context, key int16, bytes int64) (leave func(), err error)
+}
+
+// API is one row of the table the dispatcher serves and ApiVersions announces.
+type API struct {
+	Key, Min, Max int16
+	Handler       Handler
+}

@@ -1,0 +1,110 @@
+package admit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+var (
+	// ErrTimestamp: a batch's max timestamp is outside the topic's bounds.
+	ErrTimestamp = errors.New("timestamp outside the topic's bounds")
+	// ErrControl: clients may not write control batches.
+	ErrControl = errors.New("control batches are written by brokers only")
+)
+
+// Stage is the write pipeline's source. Append may be called from any number
+// of goroutines.
+type Stage struct {
+	*pipeline.Entry[*flow.Write]
+	lanes   uint64
+	clock   clock.Clock
+	refused prometheus.Counter
+}
+
+// New returns the door to so many lanes.
+func New(lanes int, c clock.Clock, reg prometheus.Registerer) *Stage {
+	s := &Stage{Entry: pipeline.NewEntry[*flow.Write](), lanes: uint64(lanes), clock: c,
+		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_admit_refused_batches_total",
+			Help: "Batches refused as malformed, too large or outside the topic's rules."})}
+	reg.MustRegister(s.refused)
+	return s
+}
+
+// LaneOf tells the lane of a Write.
+func LaneOf(w *flow.Write) uint64 { return w.Lane }
+
+// Append takes the batches of one request into the pipeline and calls done once
+// when all have settled: with nil when each is as durable as promised or carries
+// its own Err, with an error when the pipeline failed them. Until then appends
+// and the bytes they point to belong to the pipeline. done may be called before
+// Append returns.
+func (s *Stage) Append(ctx context.Context, appends []flow.Append, done func(error)) {
+	now := s.clock.Now().UnixMilli()
+	for i := range appends {
+		a := &appends[i]
+		if a.Err == nil {
+			a.Err = check(a, now)
+		}
+		if a.Err != nil {
+			s.refused.Inc()
+		}
+	}
+	writes := s.split(appends)
+	if len(writes) == 0 {
+		done(nil)
+		return
+	}
+	receipts := pipeline.NewReceipt(done).Split(len(writes))
+	for i, w := range writes {
+		// Submit owns the parcel even when it fails; the receipt tells done.
+		_ = s.Submit(ctx, pipeline.Parcel[*flow.Write]{Body: w, Size: w.Bytes, Receipt: receipts[i]})
+	}
+}
+
+// split groups what was not refused by lane, keeping the order within a lane.
+func (s *Stage) split(appends []flow.Append) []*flow.Write {
+	byLane := make([]*flow.Write, s.lanes)
+	var writes []*flow.Write
+	for i := range appends {
+		a := &appends[i]
+		if a.Err != nil {
+			continue
+		}
+		lane := s.lane(a)
+		w := byLane[lane]
+		if w == nil {
+			w = &flow.Write{Lane: lane}
+			byLane[lane] = w
+			writes = append(writes, w)
+		}
+		w.Appends = append(w.Appends, a)
+		w.Bytes += int64(len(a.Batch))
+	}
+	return writes
+}
+
+func (s *Stage) lane(a *flow.Append) uint64 { return a.Partition.Hash() % s.lanes }
+
+// check verifies a batch against the format and its topic's rules.
+func check(a *flow.Append, now int64) error {
+	cfg := a.State.Settings()
+	if err := a.Batch.Validate(record.Limits{MaxBytes: int(cfg.MaxMessageBytes)}); err != nil {
+		return err
+	}
+	if a.Batch.IsControl() {
+		return ErrControl
+	}
+	if ts := a.Batch.MaxTimestamp(); !cfg.LogAppendTime && ts >= 0 &&
+		(ts-now > cfg.TimestampAfterMs || now-ts > cfg.TimestampBeforeMs) {
+		return fmt.Errorf("%w: %d at %d", ErrTimestamp, ts, now)
+	}
+	return nil
+}

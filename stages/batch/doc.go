@@ -1,0 +1,12 @@
+// Package batch is the stage that makes one WAL write of many produce requests
+// (group commit).
+//
+// In: sequenced Writes of all partitions. Out: Groups, numbered densely from 1,
+// whose receipt settles the receipts of all Writes in them.
+//
+// How long to wait for company is decided by what is in flight, not by a fixed
+// timer. With nothing in flight a Write leaves at once, so an idle broker adds
+// no latency. With groups in flight the next one fills until it has TargetBytes,
+// or the linger is over, or everything before it has settled: waiting costs
+// nothing then, since the device is busy anyway.
+package batch

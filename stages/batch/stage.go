@@ -1,0 +1,180 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+// Config has the limits of the stage; all can be tuned while it runs.
+type Config struct {
+	// TargetBytes is the group size worth waiting for. Larger groups cost fewer
+	// syncs a byte and more latency a record.
+	TargetBytes int64
+	// MaxBytes closes a group. A single larger Write still makes a group alone.
+	MaxBytes int64
+	// Linger is the longest wait for company while other groups are in flight.
+	Linger time.Duration
+}
+
+// DefaultConfig returns limits measured to fit NVMe disks.
+func DefaultConfig() Config {
+	return Config{TargetBytes: 256 << 10, MaxBytes: 1 << 20, Linger: time.Millisecond}
+}
+
+// Validate reports a setting that cannot work.
+func (c Config) Validate() error {
+	switch {
+	case c.TargetBytes < 1 || c.MaxBytes < c.TargetBytes:
+		return fmt.Errorf("batch: need 1 <= target bytes (%d) <= max bytes (%d)", c.TargetBytes, c.MaxBytes)
+	case c.Linger < 0 || c.Linger > time.Second:
+		return fmt.Errorf("batch: linger %s is outside 0..1s", c.Linger)
+	}
+	return nil
+}
+
+// Stage is the batch stage. Run it with one worker.
+type Stage struct {
+	target, max, linger atomic.Int64
+	inFlight            atomic.Int64
+	settled             chan struct{} // a group settled; capacity 1, wakes coalesce
+}
+
+// New returns the stage.
+func New(cfg Config) *Stage {
+	s := &Stage{settled: make(chan struct{}, 1)}
+	s.target.Store(cfg.TargetBytes)
+	s.max.Store(cfg.MaxBytes)
+	s.linger.Store(int64(cfg.Linger))
+	return s
+}
+
+// The names under which Tune knows the limits.
+const (
+	TuneTargetBytes = "target_bytes"
+	TuneMaxBytes    = "max_bytes"
+	TuneLingerUs    = "linger_us"
+)
+
+// Tunables returns the limits in force.
+func (s *Stage) Tunables() map[string]int64 {
+	return map[string]int64{TuneTargetBytes: s.target.Load(), TuneMaxBytes: s.max.Load(),
+		TuneLingerUs: s.linger.Load() / int64(time.Microsecond)}
+}
+
+// Tune changes one limit while the stage runs; it holds from the next group on.
+func (s *Stage) Tune(key string, value int64) error {
+	cfg := Config{s.target.Load(), s.max.Load(), time.Duration(s.linger.Load())}
+	switch key {
+	case TuneTargetBytes:
+		cfg.TargetBytes = value
+	case TuneMaxBytes:
+		cfg.MaxBytes = value
+	case TuneLingerUs:
+		cfg.Linger = time.Duration(value) * time.Microsecond
+	default:
+		return fmt.Errorf("batch: no limit %q; there are %s, %s and %s", key, TuneTargetBytes, TuneMaxBytes, TuneLingerUs)
+	}
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	s.target.Store(cfg.TargetBytes)
+	s.max.Store(cfg.MaxBytes)
+	s.linger.Store(int64(cfg.Linger))
+	return nil
+}
+
+// group is a Group under construction.
+type group struct {
+	body     *flow.Group
+	receipts []*pipeline.Receipt
+}
+
+func (g *group) add(p pipeline.Parcel[*flow.Write]) {
+	g.body.Writes = append(g.body.Writes, p.Body)
+	g.body.Bytes += p.Body.Bytes
+	g.receipts = append(g.receipts, p.Receipt)
+}
+
+// Run groups until in is closed.
+func (s *Stage) Run(ctx context.Context, in *pipeline.In[*flow.Write], out pipeline.Emit[*flow.Group]) error {
+	for seq := uint64(1); ; seq++ {
+		first, err := in.Recv(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		g := &group{body: &flow.Group{Seq: seq}}
+		g.add(first)
+		s.fill(ctx, g, in)
+		if err := s.send(ctx, g, out); err != nil {
+			return err
+		}
+	}
+}
+
+// fill adds what is queued, and waits for more while waiting is free.
+func (s *Stage) fill(ctx context.Context, g *group, in *pipeline.In[*flow.Write]) {
+	target, limit := s.target.Load(), s.max.Load()
+	var timer *time.Timer
+	for {
+		for g.body.Bytes < limit {
+			p, ok := in.TryRecv()
+			if !ok {
+				break
+			}
+			g.add(p)
+		}
+		if g.body.Bytes >= target || s.inFlight.Load() == 0 {
+			break
+		}
+		if timer == nil {
+			timer = time.NewTimer(time.Duration(s.linger.Load()))
+		}
+		if !s.await(ctx, in, timer.C) {
+			break
+		}
+	}
+	if timer != nil {
+		timer.Stop()
+	}
+}
+
+// await reports whether there may be something new to add.
+func (s *Stage) await(ctx context.Context, in *pipeline.In[*flow.Write], over <-chan time.Time) bool {
+	if in.Closed() {
+		return false
+	}
+	select {
+	case <-in.Ready():
+		return true
+	case <-s.settled:
+		return true
+	case <-over:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (s *Stage) send(ctx context.Context, g *group, out pipeline.Emit[*flow.Group]) error {
+	s.inFlight.Add(1)
+	joined := pipeline.Join(g.receipts...)
+	receipt := pipeline.NewReceipt(func(err error) {
+		s.inFlight.Add(-1)
+		select {
+		case s.settled <- struct{}{}:
+		default:
+		}
+		joined.Settle(err)
+	})
+	return out(ctx, pipeline.Parcel[*flow.Group]{Body: g.body, Size: g.body.Bytes, Receipt: receipt})
+}

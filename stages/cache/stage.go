@@ -1,0 +1,43 @@
+package cache
+
+import (
+	"context"
+
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+// Stage makes committed groups visible: image, index, high watermark, in this
+// order. noted, if not nil, learns of every group with bytes before it becomes
+// visible (the uploader keeps its books so). Run it with one worker.
+func Stage(c *Cache, noted func(*flow.Group)) pipeline.Stage[*flow.Group, *flow.Group] {
+	return pipeline.Each(func(_ context.Context, g *flow.Group) (*flow.Group, error) {
+		if g.Image == nil {
+			return g, nil
+		}
+		if noted != nil {
+			noted(g)
+		}
+		image := g.Image
+		image.Retain() // Put may evict it before the batches are indexed
+		defer image.Release()
+		c.Put(g.Position, image)
+		for _, w := range g.Writes {
+			for _, a := range w.Appends {
+				if a.Writes() {
+					show(g, a)
+				}
+			}
+		}
+		return g, nil
+	})
+}
+
+func show(g *flow.Group, a *flow.Append) {
+	b := a.Batch
+	a.State.Tail.Append(partition.Entry{Base: a.BaseOffset, Position: a.Position, Group: g.Position,
+		MaxTimestamp: b.MaxTimestamp(), Size: int32(len(b)), Count: b.LastOffsetDelta() + 1, Epoch: a.Epoch})
+	a.State.NoteEpoch(a.Epoch, a.BaseOffset)
+	a.State.Publish(a.HighWatermark)
+}

@@ -1,0 +1,72 @@
+package encode
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+// Stage finishes fetches. Any number of workers may run it.
+type Stage struct {
+	bytes [flow.FromObject + 1]prometheus.Counter
+	reads [flow.FromObject + 1]prometheus.Counter
+}
+
+// New returns the stage with its metrics registered.
+func New(reg prometheus.Registerer) *Stage {
+	s := &Stage{}
+	for src := flow.FromNone; src <= flow.FromObject; src++ {
+		labels := prometheus.Labels{"source": src.String()}
+		s.bytes[src] = prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_read_bytes_total",
+			Help: "Bytes of record batches read, by the tier that served them.", ConstLabels: labels})
+		s.reads[src] = prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_reads_total",
+			Help: "Partition reads, by the tier that served them.", ConstLabels: labels})
+		reg.MustRegister(s.bytes[src], s.reads[src])
+	}
+	return s
+}
+
+// Run finishes fetches until in is closed.
+func (s *Stage) Run(ctx context.Context, in *pipeline.In[*flow.Fetch]) error {
+	for {
+		p, err := in.Recv(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		s.finish(p.Body)
+		p.Settle(nil)
+	}
+}
+
+func (s *Stage) finish(f *flow.Fetch) {
+	left, any := f.MaxBytes, false
+	for _, r := range f.Reads {
+		left -= trim(r, left, !any)
+		any = any || r.Bytes > 0
+		s.reads[r.Source].Inc()
+		s.bytes[r.Source].Add(float64(r.Bytes))
+	}
+}
+
+// trim drops segments from the end until r has at most left bytes; with whole
+// set it keeps the first batch whatever its size (KIP-74).
+func trim(r *flow.Read, left int, whole bool) int {
+	n, bytes := 0, 0
+	for _, seg := range r.Segments {
+		if bytes+len(seg) > left && !(whole && n == 0) {
+			break
+		}
+		bytes += len(seg)
+		n++
+	}
+	r.Segments, r.Bytes = r.Segments[:n], bytes
+	return bytes
+}

@@ -1,0 +1,77 @@
+package locate
+
+import (
+	"context"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// Batches reads the batch that a search by time ends in.
+type Batches interface {
+	// InWAL returns the batch of e.
+	InWAL(ctx context.Context, e partition.Entry) (record.Batch, error)
+	// InObject returns the first batch in the object whose max timestamp is at
+	// or after ms; ok is false when there is none.
+	InObject(ctx context.Context, p topic.Partition, ref meta.ObjectRef, ms int64) (b record.Batch, ok bool, err error)
+}
+
+// Found is the answer to a search by time.
+type Found struct {
+	Offset, Timestamp int64
+	Epoch             int32
+}
+
+// ByTime finds the first record, at or after the log start, with a timestamp
+// at or after ms (KIP-79). ok is false when there is none.
+func (l *Locator) ByTime(ctx context.Context, s *partition.State, ms int64, from Batches) (f Found, ok bool, err error) {
+	if m, exists := l.manifest(s.ID); exists {
+		for _, ref := range m.Objects {
+			if ref.End <= s.LogStart() || ref.MaxTimestamp < ms {
+				continue
+			}
+			b, ok, err := from.InObject(ctx, s.ID, ref, ms)
+			if err != nil {
+				return Found{}, false, err
+			}
+			if !ok {
+				continue
+			}
+			if f, ok, err := inBatch(b, ms, s.LogStart()); ok || err != nil {
+				return f, ok, err
+			}
+		}
+	}
+	for start := s.LogStart(); ; {
+		e, ok := s.Tail.ByTime(ms, start)
+		if !ok || e.Base >= s.HighWatermark() {
+			return Found{}, false, nil
+		}
+		b, err := from.InWAL(ctx, e)
+		if err != nil {
+			return Found{}, false, err
+		}
+		if f, ok, err := inBatch(b, ms, s.LogStart()); ok || err != nil {
+			return f, ok, err
+		}
+		start = e.End()
+	}
+}
+
+// inBatch finds the first record of b at or after both ms and offset floor.
+func inBatch(b record.Batch, ms, floor int64) (Found, bool, error) {
+	for r, err := range b.Records(maxDecompressed) {
+		if err != nil {
+			return Found{}, false, err
+		}
+		if r.Timestamp >= ms && r.Offset >= floor {
+			return Found{r.Offset, r.Timestamp, b.PartitionLeaderEpoch()}, true, nil
+		}
+	}
+	return Found{}, false, nil
+}
+
+// maxDecompressed bounds what a batch may unpack to in a search by time.
+const maxDecompressed = 64 << 20

@@ -1,0 +1,93 @@
+package locate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+var (
+	// ErrOutOfRange: the offset is below the log start or above the end.
+	ErrOutOfRange = errors.New("offset out of range")
+	// ErrDeleted: the topic was deleted meanwhile.
+	ErrDeleted = errors.New("partition was deleted")
+	// ErrMissing: the offset is neither in the WAL nor in an object although it
+	// should be. It is a defect or a lost disk, never a client's fault.
+	ErrMissing = errors.New("committed records not found")
+)
+
+// Manifest returns the metadata of a partition.
+type Manifest func(topic.Partition) (*meta.Partition, bool)
+
+// Locator finds records. Safe for concurrent use.
+type Locator struct{ manifest Manifest }
+
+// New returns a locator that asks manifest for objects.
+func New(manifest Manifest) *Locator { return &Locator{manifest: manifest} }
+
+// Stage locates all reads of a Fetch. Any number of workers may run it.
+func (l *Locator) Stage() pipeline.Stage[*flow.Fetch, *flow.Fetch] {
+	return pipeline.Each(func(_ context.Context, f *flow.Fetch) (*flow.Fetch, error) {
+		left := f.MaxBytes
+		for i, r := range f.Reads {
+			if i > 0 && left <= 0 {
+				break
+			}
+			left -= l.Locate(r, left)
+		}
+		return f, nil
+	})
+}
+
+// Locate fills in the place of r and returns about how many bytes it will be,
+// at most maxBytes but at least one batch.
+func (l *Locator) Locate(r *flow.Read, maxBytes int) int {
+	s := r.State
+	if s.Deleted() {
+		r.Err = ErrDeleted
+		return 0
+	}
+	r.End = s.HighWatermark()
+	if r.Offset < s.LogStart() || r.Offset > r.End {
+		r.Err = fmt.Errorf("%w: %d is outside [%d, %d]", ErrOutOfRange, r.Offset, s.LogStart(), r.End)
+		return 0
+	}
+	if r.Offset == r.End {
+		return 0
+	}
+	maxBytes = min(maxBytes, r.MaxBytes)
+	var ok bool
+	if r.Tail, ok = s.Tail.From(r.Tail[:0], r.Offset, r.End, maxBytes); ok {
+		return size(r.Tail)
+	}
+	if r.Object, r.Err = l.object(s, r.Offset); r.Err != nil {
+		return 0
+	}
+	return maxBytes
+}
+
+func (l *Locator) object(s *partition.State, offset int64) (*meta.ObjectRef, error) {
+	m, ok := l.manifest(s.ID)
+	if !ok {
+		return nil, ErrDeleted
+	}
+	i, ok := m.ObjectAt(offset)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s offset %d; objects end at %d", ErrMissing, s.ID, offset, m.TierEnd)
+	}
+	return &m.Objects[i], nil
+}
+
+func size(entries []partition.Entry) int {
+	n := 0
+	for _, e := range entries {
+		n += int(e.Size)
+	}
+	return n
+}

@@ -1,0 +1,11 @@
+// Package sequence is the stage that gives every batch its place in the log.
+//
+// In: a Write, on the lane of its partitions. Out: the same Write, each append
+// stamped with base offset and leader epoch, or marked duplicate, or refused.
+// Bytes stay the frame's; only the 12 stamped bytes change (with
+// message.timestamp.type=LogAppendTime also timestamps, attributes and CRC).
+// The stage never fails; a batch that may not be appended carries its Err.
+//
+// A lane is one goroutine that owns all state of its partitions: the next
+// offset and the idempotence state. Nobody else reads or writes it.
+package sequence

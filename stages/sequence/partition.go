@@ -1,0 +1,62 @@
+package sequence
+
+import (
+	"errors"
+
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/idempotence"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/record"
+)
+
+// ErrDeleted refuses a batch for a partition whose topic was deleted meanwhile.
+var ErrDeleted = errors.New("partition was deleted")
+
+// Opening is the state a partition starts from: the offset of its next record
+// and what its log says of idempotent producers.
+type Opening struct {
+	Next      int64
+	Producers idempotence.Producers
+}
+
+// log is one partition as its lane knows it.
+type log struct {
+	state *partition.State
+	Opening
+}
+
+// sequence decides about a and applies the decision. now is ms since epoch.
+func (l *log) sequence(a *flow.Append, now int64) {
+	if a.Err != nil {
+		return
+	}
+	if l.state.Deleted() {
+		a.Err = ErrDeleted
+		return
+	}
+	b := Header(a.Batch)
+	base, dup, err := l.Producers.Check(b)
+	switch {
+	case err != nil:
+		a.Err = err
+		return
+	case dup:
+		a.Duplicate, a.BaseOffset = true, base
+		return
+	}
+	a.BaseOffset, a.Epoch = l.Next, l.state.Epoch()
+	if l.state.Settings().LogAppendTime {
+		a.LogAppendTime = now
+		a.Batch.SetLogAppendTime(now)
+		b.MaxTimestamp = now
+	}
+	a.Batch.Stamp(a.BaseOffset, a.Epoch)
+	l.Producers.Append(b, a.BaseOffset)
+	l.Next = a.Batch.NextOffset()
+}
+
+// Header reads from b what idempotence needs.
+func Header(b record.Batch) idempotence.Batch {
+	return idempotence.Batch{ProducerID: b.ProducerID(), Epoch: b.ProducerEpoch(),
+		FirstSequence: b.BaseSequence(), LastSequence: b.LastSequence(), MaxTimestamp: b.MaxTimestamp()}
+}

@@ -1,0 +1,111 @@
+package sequence
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+// Config has the limits of the stage.
+type Config struct {
+	// ProducerExpiration is how long an idle idempotent producer is remembered
+	// (Kafka's producer.id.expiration.ms). Shorter forgets retries sooner.
+	ProducerExpiration time.Duration
+}
+
+// DefaultConfig returns Kafka's default, 24 h.
+func DefaultConfig() Config { return Config{ProducerExpiration: 24 * time.Hour} }
+
+// Validate reports a setting that cannot work.
+func (c Config) Validate() error {
+	if c.ProducerExpiration < time.Minute {
+		return errors.New("sequence: producer expiration must be at least one minute")
+	}
+	return nil
+}
+
+// Stage is the sequence stage. Run it on any number of lanes; each Run owns the
+// partitions that its lane receives.
+type Stage struct {
+	cfg   Config
+	clock clock.Clock
+	open  func(*partition.State) Opening
+}
+
+// New returns the stage. open is called once per partition and lane, by the
+// lane, before the partition's first batch.
+func New(cfg Config, c clock.Clock, open func(*partition.State) Opening) *Stage {
+	return &Stage{cfg: cfg, clock: c, open: open}
+}
+
+// sweepEvery is how many Writes a lane handles between two looks for deleted
+// partitions and expired producers. A look walks all partitions of the lane.
+const sweepEvery = 1 << 16
+
+// Run sequences until in is closed.
+func (s *Stage) Run(ctx context.Context, in *pipeline.In[*flow.Write], out pipeline.Emit[*flow.Write]) error {
+	logs := make(map[topic.Partition]*log)
+	buf := make([]pipeline.Parcel[*flow.Write], 64)
+	for handled := 0; ; {
+		n, err := in.RecvBatch(ctx, buf)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		now := s.clock.Now()
+		for i, p := range buf[:n] {
+			s.sequence(logs, p.Body, now.UnixMilli())
+			buf[i] = pipeline.Parcel[*flow.Write]{}
+			if err := out(ctx, p); err != nil {
+				settleAll(buf[i+1:n], err)
+				return err
+			}
+		}
+		if handled += n; handled >= sweepEvery {
+			handled = 0
+			s.sweep(logs, now)
+		}
+	}
+}
+
+func settleAll(ps []pipeline.Parcel[*flow.Write], err error) {
+	for _, p := range ps {
+		p.Settle(err)
+	}
+}
+
+func (s *Stage) sequence(logs map[topic.Partition]*log, w *flow.Write, now int64) {
+	w.Bytes = 0
+	for _, a := range w.Appends {
+		l, ok := logs[a.Partition]
+		if !ok {
+			l = &log{state: a.State, Opening: s.open(a.State)}
+			logs[a.Partition] = l
+		}
+		a.LogAppendTime = -1
+		l.sequence(a, now)
+		if a.Writes() {
+			w.Bytes += int64(len(a.Batch))
+		}
+	}
+}
+
+func (s *Stage) sweep(logs map[topic.Partition]*log, now time.Time) {
+	expired := now.Add(-s.cfg.ProducerExpiration).UnixMilli()
+	for id, l := range logs {
+		if l.state.Deleted() {
+			delete(logs, id)
+			continue
+		}
+		l.Producers.Expire(expired)
+	}
+}

@@ -1,0 +1,65 @@
+package walread
+
+import (
+	"context"
+
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+// Log reads batches from the WAL.
+type Log interface {
+	// ReadAt fills dst, of e.Size bytes, with the batch of e.
+	ReadAt(ctx context.Context, e partition.Entry, dst []byte) error
+}
+
+// Stage reads what the cache left. relocate finds a read's place again when its
+// batches are gone from the WAL. Any number of workers may run the stage.
+func Stage(l Log, relocate func(*flow.Read)) pipeline.Stage[*flow.Fetch, *flow.Fetch] {
+	return pipeline.Each(func(ctx context.Context, f *flow.Fetch) (*flow.Fetch, error) {
+		for _, r := range f.Reads {
+			if !r.Cold() || len(r.Tail) == 0 {
+				continue
+			}
+			if err := serve(ctx, l, r); err != nil {
+				again(r, err, relocate)
+			}
+		}
+		return f, nil
+	})
+}
+
+// again turns to the object that replaced the WAL range, or reports err.
+func again(r *flow.Read, err error, relocate func(*flow.Read)) {
+	r.Release()
+	r.Bytes, r.Tail = 0, nil
+	relocate(r)
+	if r.Err == nil && r.Object == nil {
+		r.Err = err
+	}
+}
+
+func serve(ctx context.Context, l Log, r *flow.Read) error {
+	for i, e := range r.Tail {
+		b, err := Batch(ctx, l, e)
+		if err != nil && i > 0 {
+			return nil // what was read is whole; the reader comes again
+		}
+		if err != nil {
+			return err
+		}
+		r.Add(b, flow.FromWAL, nil)
+	}
+	return nil
+}
+
+// Batch reads one batch and verifies that it is the one e names.
+func Batch(ctx context.Context, l Log, e partition.Entry) (record.Batch, error) {
+	dst := make(record.Batch, e.Size)
+	if err := l.ReadAt(ctx, e, dst); err != nil {
+		return nil, err
+	}
+	return dst, nil
+}
