@@ -1,0 +1,49 @@
+package meta
+
+import (
+	"errors"
+
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// Errors of a change to the metadata. Test for them with errors.Is.
+var (
+	ErrTopicExists       = errors.New("topic exists")
+	ErrUnknownTopic      = errors.New("unknown topic or partition")
+	ErrUnknownBroker     = errors.New("unknown broker")
+	ErrInvalidPartitions = errors.New("invalid number of partitions")
+	ErrInvalidReplicas   = errors.New("invalid replication factor")
+	// ErrConflict: the change was based on state that is no longer current.
+	ErrConflict = errors.New("metadata changed meanwhile")
+	// ErrUnavailable: no quorum answered in time; whether the change was made is
+	// not known. It may be tried again.
+	ErrUnavailable = errors.New("metadata quorum is not available")
+)
+
+// TopicSpec asks for a new topic. Names and configs were validated before.
+type TopicSpec struct {
+	Name        string
+	ID          topic.ID
+	Partitions  int32
+	Replication int16
+	Internal    bool
+	Configs     map[string]string
+}
+
+// CommitPart adds one partition's range of an object to its manifest.
+type CommitPart struct {
+	Partition topic.Partition
+	// Epoch is the leader epoch under which the records were uploaded.
+	Epoch int32
+	// Ref.Base must be the partition's TierEnd; else the part is refused.
+	Ref ObjectRef
+	// Epochs and Producers describe the log up to Ref.End.
+	Epochs    []EpochStart
+	Producers []ProducerState
+}
+
+// PartResult tells what became of one CommitPart.
+type PartResult struct {
+	Partition topic.Partition
+	Err       error // nil, ErrUnknownTopic or ErrConflict
+}
