@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/record"
 )
 
 // Remembered is how many batches of a producer are kept to recognise retries.
@@ -29,6 +30,12 @@ type Batch struct {
 	FirstSequence int32
 	LastSequence  int32
 	MaxTimestamp  int64 // ms since epoch
+}
+
+// Header reads from b what the decision needs.
+func Header(b record.Batch) Batch {
+	return Batch{ProducerID: b.ProducerID(), Epoch: b.ProducerEpoch(),
+		FirstSequence: b.BaseSequence(), LastSequence: b.LastSequence(), MaxTimestamp: b.MaxTimestamp()}
 }
 
 // Producers is the state of one partition. The zero value knows no producer.

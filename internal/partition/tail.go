@@ -62,6 +62,19 @@ func (t *Tail) From(dst []Entry, offset, end int64, maxBytes int) (out []Entry, 
 	return dst, true
 }
 
+// Below returns a copy of the entries at or above offset whose positions are
+// below pos.
+func (t *Tail) Below(pos Position, offset int64) []Entry {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	from := sort.Search(len(t.entries), func(i int) bool { return t.entries[i].End() > offset })
+	to := sort.Search(len(t.entries), func(i int) bool { return t.entries[i].Position >= pos })
+	if from >= to {
+		return nil
+	}
+	return append([]Entry(nil), t.entries[from:to]...)
+}
+
 // Start returns the first offset in the tail; ok is false when it is empty.
 func (t *Tail) Start() (offset int64, ok bool) {
 	t.mu.RLock()

@@ -167,14 +167,12 @@ func (s *Stage) await(ctx context.Context, in *pipeline.In[*flow.Write], over <-
 
 func (s *Stage) send(ctx context.Context, g *group, out pipeline.Emit[*flow.Group]) error {
 	s.inFlight.Add(1)
-	joined := pipeline.Join(g.receipts...)
-	receipt := pipeline.NewReceipt(func(err error) {
+	receipt := pipeline.JoinFunc(func(error) {
 		s.inFlight.Add(-1)
 		select {
 		case s.settled <- struct{}{}:
 		default:
 		}
-		joined.Settle(err)
-	})
+	}, g.receipts...)
 	return out(ctx, pipeline.Parcel[*flow.Group]{Body: g.body, Size: g.body.Bytes, Receipt: receipt})
 }

@@ -9,15 +9,12 @@ import (
 )
 
 // Stage makes committed groups visible: image, index, high watermark, in this
-// order. noted, if not nil, learns of every group with bytes before it becomes
-// visible (the uploader keeps its books so). Run it with one worker.
+// order. noted, if not nil, learns of every group with bytes once it is visible
+// (the uploader keeps its books so). Run it with one worker.
 func Stage(c *Cache, noted func(*flow.Group)) pipeline.Stage[*flow.Group, *flow.Group] {
 	return pipeline.Each(func(_ context.Context, g *flow.Group) (*flow.Group, error) {
 		if g.Image == nil {
 			return g, nil
-		}
-		if noted != nil {
-			noted(g)
 		}
 		image := g.Image
 		image.Retain() // Put may evict it before the batches are indexed
@@ -29,6 +26,9 @@ func Stage(c *Cache, noted func(*flow.Group)) pipeline.Stage[*flow.Group, *flow.
 					show(g, a)
 				}
 			}
+		}
+		if noted != nil {
+			noted(g)
 		}
 		return g, nil
 	})

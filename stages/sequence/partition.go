@@ -6,7 +6,6 @@ import (
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/idempotence"
 	"github.com/sluicemq/sluice/internal/partition"
-	"github.com/sluicemq/sluice/internal/record"
 )
 
 // ErrDeleted refuses a batch for a partition whose topic was deleted meanwhile.
@@ -34,7 +33,7 @@ func (l *log) sequence(a *flow.Append, now int64) {
 		a.Err = ErrDeleted
 		return
 	}
-	b := Header(a.Batch)
+	b := idempotence.Header(a.Batch)
 	base, dup, err := l.Producers.Check(b)
 	switch {
 	case err != nil:
@@ -53,10 +52,4 @@ func (l *log) sequence(a *flow.Append, now int64) {
 	a.Batch.Stamp(a.BaseOffset, a.Epoch)
 	l.Producers.Append(b, a.BaseOffset)
 	l.Next = a.Batch.NextOffset()
-}
-
-// Header reads from b what idempotence needs.
-func Header(b record.Batch) idempotence.Batch {
-	return idempotence.Batch{ProducerID: b.ProducerID(), Epoch: b.ProducerEpoch(),
-		FirstSequence: b.BaseSequence(), LastSequence: b.LastSequence(), MaxTimestamp: b.MaxTimestamp()}
 }

@@ -1,0 +1,71 @@
+package objectstore_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sluicemq/sluice/internal/objectstore"
+)
+
+func TestStore(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	for _, url := range []string{"mem://", "file://" + dir} {
+		t.Run(url[:4], func(t *testing.T) {
+			ctx := context.Background()
+			s, err := objectstore.Open(ctx, url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			const key = "3f/3f00-x.seg"
+			if err := s.Put(ctx, key, strings.NewReader("0123456789")); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Put(ctx, key, strings.NewReader("other")); !errors.Is(err, objectstore.ErrExists) {
+				t.Fatalf("second put: %v", err)
+			}
+			if n, err := s.Size(ctx, key); err != nil || n != 10 {
+				t.Fatalf("size %d, %v", n, err)
+			}
+			b, err := s.Object(key).ReadRange(ctx, 3, 4)
+			if err != nil || !bytes.Equal(b, []byte("3456")) {
+				t.Fatalf("range %q, %v", b, err)
+			}
+			if _, err := s.Object(key).ReadRange(ctx, 8, 4); err == nil {
+				t.Fatal("a range past the end was read")
+			}
+			for range 2 {
+				if err := s.Delete(ctx, key); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := s.Object(key).ReadRange(ctx, 0, 1); !errors.Is(err, objectstore.ErrNotFound) {
+				t.Fatalf("deleted object: %v", err)
+			}
+		})
+	}
+	var left []string
+	_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, _ error) error {
+		if !d.IsDir() {
+			left = append(left, p)
+		}
+		return nil
+	})
+	if len(left) > 0 {
+		t.Fatalf("files left behind: %v", left)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	for _, url := range []string{"", "ftp://x", "::", "file:///proc/none/x"} {
+		if s, err := objectstore.Open(context.Background(), url); err == nil {
+			s.Close()
+			t.Errorf("%q was opened", url)
+		}
+	}
+}
