@@ -1,0 +1,18 @@
+package partition
+
+import (
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// SettingsOf returns what the write path obeys of a topic's configs. What is
+// not set has its default.
+func SettingsOf(configs map[string]string) Settings {
+	v := topic.Values(configs)
+	return Settings{
+		MaxMessageBytes:   int32(v.Int(topic.MaxMessageBytes)),
+		LogAppendTime:     v.Get(topic.TimestampType) == topic.LogAppendTime,
+		Compacted:         v.Has(topic.CleanupPolicy, topic.CleanupCompact),
+		TimestampBeforeMs: v.Int(topic.TimestampBeforeMaxMs),
+		TimestampAfterMs:  v.Int(topic.TimestampAfterMaxMs),
+	}
+}

@@ -1,0 +1,254 @@
+package topic
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+var (
+	// ErrUnknownConfig: no topic config has that name.
+	ErrUnknownConfig = errors.New("unknown topic config")
+	// ErrInvalidConfig: the value is of the wrong type, out of bounds, or asks for
+	// something that Sluice does not do.
+	ErrInvalidConfig = errors.New("invalid topic config")
+)
+
+// Kind is the type of a config's value. The numbers are those of Kafka's
+// DescribeConfigs response.
+type Kind int8
+
+// The types that topic configs have.
+const (
+	Boolean Kind = 1
+	String  Kind = 2
+	Int     Kind = 3
+	Long    Kind = 5
+	Double  Kind = 6
+	List    Kind = 7
+)
+
+// Config describes one topic config. Names, types and defaults are Kafka's.
+type Config struct {
+	Name    string
+	Kind    Kind
+	Default string
+	Unit    string // "ms", "bytes", "records" or empty
+	Doc     string // what it does here, one or two sentences
+	// Broker is Kafka's name of the broker-wide default.
+	Broker string
+	// Inert is set for a config that is accepted, since tools and clients set it,
+	// but that has nothing to act on in Sluice. Doc says why.
+	Inert bool
+
+	min, max int64    // bounds of Int and Long
+	allowed  []string // values of String and List, or of a Boolean that is fixed
+	refusal  string   // why other values than the allowed are refused
+}
+
+// Check validates one value. The error is ErrInvalidConfig and says what is
+// allowed.
+func (c *Config) Check(value string) error {
+	switch c.Kind {
+	case Boolean:
+		if value != "true" && value != "false" {
+			return c.invalid(value, "use true or false")
+		}
+		if len(c.allowed) > 0 {
+			return c.among(value)
+		}
+	case Int, Long:
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil || n < c.min || n > c.max {
+			return c.invalid(value, fmt.Sprintf("use a whole number from %d to %d", c.min, c.max))
+		}
+	case Double:
+		f, err := strconv.ParseFloat(value, 64)
+		if err != nil || !(f >= 0 && f <= 1) {
+			return c.invalid(value, "use a number from 0 to 1")
+		}
+	case String:
+		return c.among(value)
+	case List:
+		return c.checkList(value)
+	}
+	return nil
+}
+
+func (c *Config) checkList(value string) error {
+	items := SplitList(value)
+	if len(items) == 0 {
+		return c.invalid(value, "name at least one of "+strings.Join(c.allowed, ", "))
+	}
+	for i, item := range items {
+		if err := c.among(item); err != nil {
+			return err
+		}
+		if slices.Contains(items[:i], item) {
+			return c.invalid(value, item+" is there twice")
+		}
+	}
+	return nil
+}
+
+func (c *Config) among(value string) error {
+	if slices.Contains(c.allowed, value) {
+		return nil
+	}
+	hint := "use " + strings.Join(c.allowed, " or ")
+	if c.refusal != "" {
+		hint += ": " + c.refusal
+	}
+	return c.invalid(value, hint)
+}
+
+func (c *Config) invalid(value, hint string) error {
+	return fmt.Errorf("%w: %s=%q; %s", ErrInvalidConfig, c.Name, value, hint)
+}
+
+// SplitList returns the items of a List value, without blanks around them.
+func SplitList(value string) []string {
+	var items []string
+	for item := range strings.SplitSeq(value, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+// LookupConfig returns the config with that name, or ErrUnknownConfig with the
+// nearest name.
+func LookupConfig(name string) (*Config, error) {
+	for i := range table {
+		if table[i].Name == name {
+			return &table[i], nil
+		}
+	}
+	return nil, fmt.Errorf("%w %q; the nearest is %s", ErrUnknownConfig, name, nearest(name))
+}
+
+// Configs returns the description of every topic config, sorted by name. The
+// caller must not change it.
+func Configs() []Config { return table }
+
+// ValidateConfigs checks all configs of one topic: each by itself, and those
+// that bound one another.
+func ValidateConfigs(set map[string]string) error {
+	names := make([]string, 0, len(set))
+	for name := range set {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		c, err := LookupConfig(name)
+		if err != nil {
+			return err
+		}
+		if err := c.Check(set[name]); err != nil {
+			return err
+		}
+	}
+	return Values(set).checkPairs()
+}
+
+func (v Values) checkPairs() error {
+	for _, pair := range [...]struct{ low, high string }{
+		{MinCompactionLagMs, MaxCompactionLagMs},
+		{LocalRetentionMs, RetentionMs},
+		{LocalRetentionBytes, RetentionBytes},
+	} {
+		low, high := v.Int(pair.low), v.Int(pair.high)
+		if high >= 0 && low > high {
+			return fmt.Errorf("%w: %s=%d is above %s=%d; lower the one or raise the other",
+				ErrInvalidConfig, pair.low, low, pair.high, high)
+		}
+	}
+	return nil
+}
+
+// Values are the configs set for one topic. What is not set has its default;
+// nil means that nothing is set. Its methods panic on a name that is not in
+// the table, which is a defect of the caller, and give the default for a value
+// that ValidateConfigs would refuse.
+type Values map[string]string
+
+// Get returns the value in force.
+func (v Values) Get(name string) string {
+	if s, ok := v[name]; ok {
+		return s
+	}
+	return mustLookup(name).Default
+}
+
+// Int returns the value in force of an Int or Long config.
+func (v Values) Int(name string) int64 {
+	return parsed(v, name, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
+}
+
+// Bool returns the value in force of a Boolean config.
+func (v Values) Bool(name string) bool { return parsed(v, name, strconv.ParseBool) }
+
+// Float returns the value in force of a Double config.
+func (v Values) Float(name string) float64 {
+	return parsed(v, name, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
+}
+
+// Has reports whether item is in the value in force of a List config.
+func (v Values) Has(name, item string) bool { return slices.Contains(SplitList(v.Get(name)), item) }
+
+// parsed reads what is set for name, or the default where that is unreadable.
+func parsed[T any](v Values, name string, parse func(string) (T, error)) T {
+	if s, ok := v[name]; ok {
+		if x, err := parse(s); err == nil {
+			return x
+		}
+	}
+	x, err := parse(mustLookup(name).Default)
+	if err != nil {
+		panic("topic: config " + name + " is not of the type asked for")
+	}
+	return x
+}
+
+func mustLookup(name string) *Config {
+	c, err := LookupConfig(name)
+	if err != nil {
+		panic("topic: " + err.Error())
+	}
+	return c
+}
+
+// nearest returns the known name with the smallest edit distance to name.
+func nearest(name string) string {
+	name = name[:min(len(name), MaxNameLength)]
+	best, least := "", 1<<30
+	for i := range table {
+		if d := distance(name, table[i].Name); d < least {
+			best, least = table[i].Name, d
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance, in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,104 @@
+package topic
+
+import "math"
+
+// Names of the configs that Sluice's own code reads.
+const (
+	CleanupPolicy        = "cleanup.policy"
+	DeleteRetentionMs    = "delete.retention.ms"
+	LocalRetentionBytes  = "local.retention.bytes"
+	LocalRetentionMs     = "local.retention.ms"
+	MaxCompactionLagMs   = "max.compaction.lag.ms"
+	MaxMessageBytes      = "max.message.bytes"
+	TimestampAfterMaxMs  = "message.timestamp.after.max.ms"
+	TimestampBeforeMaxMs = "message.timestamp.before.max.ms"
+	TimestampType        = "message.timestamp.type"
+	MinCleanableRatio    = "min.cleanable.dirty.ratio"
+	MinCompactionLagMs   = "min.compaction.lag.ms"
+	MinInsyncReplicas    = "min.insync.replicas"
+	RetentionBytes       = "retention.bytes"
+	RetentionMs          = "retention.ms"
+)
+
+// Values that a List or String config may have.
+const (
+	CleanupDelete  = "delete"  // in cleanup.policy
+	CleanupCompact = "compact" // in cleanup.policy
+	CreateTime     = "CreateTime"
+	LogAppendTime  = "LogAppendTime"
+)
+
+// Why a config is inert or a value is refused.
+const (
+	noRecompression = "batches are stored as the producer compressed them; set compression.type in the producer"
+	noCompression   = "Accepted without effect: the broker does not compress again."
+	noSegments      = "Accepted without effect: there are no segment files for each partition; the broker's upload settings say when objects are cut."
+	noFlush         = "Accepted without effect: when records are flushed is set for the broker's write-ahead log, not for a topic."
+	noLocalLog      = "Accepted without effect: the write-ahead log keeps records until they are in an object, and no longer than it needs the room."
+)
+
+// table has every topic config, sorted by name. It is never written.
+var table = []Config{
+	{Name: CleanupPolicy, Kind: List, Default: CleanupDelete, Broker: "log.cleanup.policy",
+		allowed: []string{CleanupDelete, CleanupCompact},
+		Doc:     "What happens to old records: delete removes what retention allows, compact keeps the latest record of each key."},
+	{Name: "compression.gzip.level", Kind: Int, Default: "-1", Broker: "compression.gzip.level", Inert: true, min: -1, max: 9,
+		Doc: noCompression},
+	{Name: "compression.lz4.level", Kind: Int, Default: "9", Broker: "compression.lz4.level", Inert: true, min: 1, max: 17,
+		Doc: noCompression},
+	{Name: "compression.type", Kind: String, Default: "producer", Broker: "compression.type",
+		allowed: []string{"producer"}, refusal: noRecompression,
+		Doc: "Only producer: the broker keeps the codec that the producer chose."},
+	{Name: "compression.zstd.level", Kind: Int, Default: "3", Broker: "compression.zstd.level", Inert: true, min: -131072, max: 22,
+		Doc: noCompression},
+	{Name: DeleteRetentionMs, Kind: Long, Default: "86400000", Unit: "ms", Broker: "log.cleaner.delete.retention.ms", max: math.MaxInt64,
+		Doc: "How long compaction keeps the tombstone of a deleted key, so that a reader who started before it still sees it."},
+	{Name: "file.delete.delay.ms", Kind: Long, Default: "60000", Unit: "ms", Broker: "log.segment.delete.delay.ms", Inert: true, max: math.MaxInt64,
+		Doc: "Accepted without effect: objects are deleted by the garbage collector after the metadata says that they are gone."},
+	{Name: "flush.messages", Kind: Long, Default: "9223372036854775807", Unit: "records", Broker: "log.flush.interval.messages", Inert: true, min: 1, max: math.MaxInt64,
+		Doc: noFlush},
+	{Name: "flush.ms", Kind: Long, Default: "9223372036854775807", Unit: "ms", Broker: "log.flush.interval.ms", Inert: true, max: math.MaxInt64,
+		Doc: noFlush},
+	{Name: "index.interval.bytes", Kind: Int, Default: "4096", Unit: "bytes", Broker: "log.index.interval.bytes", Inert: true, max: math.MaxInt32,
+		Doc: noSegments},
+	{Name: LocalRetentionBytes, Kind: Long, Default: "-2", Unit: "bytes", Broker: "log.local.retention.bytes", Inert: true, min: -2, max: math.MaxInt64,
+		Doc: noLocalLog},
+	{Name: LocalRetentionMs, Kind: Long, Default: "-2", Unit: "ms", Broker: "log.local.retention.ms", Inert: true, min: -2, max: math.MaxInt64,
+		Doc: noLocalLog},
+	{Name: MaxCompactionLagMs, Kind: Long, Default: "9223372036854775807", Unit: "ms", Broker: "log.cleaner.max.compaction.lag.ms", min: 1, max: math.MaxInt64,
+		Doc: "The longest that a record of a compacted topic may stay uncompacted."},
+	{Name: MaxMessageBytes, Kind: Int, Default: "1048588", Unit: "bytes", Broker: "message.max.bytes", max: math.MaxInt32,
+		Doc: "The largest record batch that is taken, as it is on the wire, compressed where the producer compresses."},
+	{Name: TimestampAfterMaxMs, Kind: Long, Default: "3600000", Unit: "ms", Broker: "log.message.timestamp.after.max.ms", max: math.MaxInt64,
+		Doc: "How far a record's timestamp may lie ahead of the broker's clock. Not used with LogAppendTime."},
+	{Name: TimestampBeforeMaxMs, Kind: Long, Default: "9223372036854775807", Unit: "ms", Broker: "log.message.timestamp.before.max.ms", max: math.MaxInt64,
+		Doc: "How far a record's timestamp may lie behind the broker's clock. Not used with LogAppendTime."},
+	{Name: TimestampType, Kind: String, Default: CreateTime, Broker: "log.message.timestamp.type",
+		allowed: []string{CreateTime, LogAppendTime},
+		Doc:     "Whether a record keeps the producer's timestamp (CreateTime) or gets the broker's (LogAppendTime)."},
+	{Name: MinCleanableRatio, Kind: Double, Default: "0.5", Broker: "log.cleaner.min.cleanable.ratio",
+		Doc: "The share of a compacted partition that must be uncompacted before compaction runs. Lower means less waste and more work."},
+	{Name: MinCompactionLagMs, Kind: Long, Default: "0", Unit: "ms", Broker: "log.cleaner.min.compaction.lag.ms", max: math.MaxInt64,
+		Doc: "The shortest that a record of a compacted topic stays uncompacted."},
+	{Name: MinInsyncReplicas, Kind: Int, Default: "1", Broker: "min.insync.replicas", min: 1, max: math.MaxInt32,
+		Doc: "How many replicas must have a record before it is acknowledged with acks=all; with fewer in sync such writes are refused."},
+	{Name: "preallocate", Kind: Boolean, Default: "false", Broker: "log.preallocate", Inert: true, Doc: noSegments},
+	{Name: "remote.storage.enable", Kind: Boolean, Default: "true", Broker: "remote.log.storage.system.enable",
+		allowed: []string{"true"}, refusal: "every topic has its durable copy in object storage",
+		Doc: "Always true: the durable copy of every record is in object storage."},
+	{Name: RetentionBytes, Kind: Long, Default: "-1", Unit: "bytes", Broker: "log.retention.bytes", min: -1, max: math.MaxInt64,
+		Doc: "How many bytes a partition keeps with cleanup.policy=delete; the oldest go first. -1 means no limit."},
+	{Name: RetentionMs, Kind: Long, Default: "604800000", Unit: "ms", Broker: "log.retention.ms", min: -1, max: math.MaxInt64,
+		Doc: "How long records are kept with cleanup.policy=delete. -1 means for ever."},
+	{Name: "segment.bytes", Kind: Int, Default: "1073741824", Unit: "bytes", Broker: "log.segment.bytes", Inert: true, min: 14, max: math.MaxInt32,
+		Doc: noSegments},
+	{Name: "segment.index.bytes", Kind: Int, Default: "10485760", Unit: "bytes", Broker: "log.index.size.max.bytes", Inert: true, min: 4, max: math.MaxInt32,
+		Doc: noSegments},
+	{Name: "segment.jitter.ms", Kind: Long, Default: "0", Unit: "ms", Broker: "log.roll.jitter.ms", Inert: true, max: math.MaxInt64,
+		Doc: noSegments},
+	{Name: "segment.ms", Kind: Long, Default: "604800000", Unit: "ms", Broker: "log.roll.ms", Inert: true, min: 1, max: math.MaxInt64,
+		Doc: noSegments},
+	{Name: "unclean.leader.election.enable", Kind: Boolean, Default: "false", Broker: "unclean.leader.election.enable",
+		allowed: []string{"false"}, refusal: "a replica that lacks acknowledged records never becomes leader by itself",
+		Doc: "Always false: a replica that lacks acknowledged records never becomes leader by itself."},
+}
