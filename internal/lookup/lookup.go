@@ -1,0 +1,87 @@
+package lookup
+
+import (
+	"errors"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+var (
+	// ErrUnknownID: no topic has that id; it may have been deleted and made again
+	// under the same name.
+	ErrUnknownID = errors.New("unknown topic id")
+	// ErrNotLeader: the partition exists, but another broker leads it.
+	ErrNotLeader = errors.New("this broker does not lead the partition")
+	// ErrFencedEpoch: the client's leader epoch is older than the partition's.
+	ErrFencedEpoch = errors.New("leader epoch is fenced")
+	// ErrUnknownEpoch: the client knows a newer leader epoch than this broker.
+	ErrUnknownEpoch = errors.New("leader epoch is not known here yet")
+)
+
+// NoEpoch is what a client sends that does not know a partition's leader epoch.
+const NoEpoch = -1
+
+// Metadata publishes snapshots of the cluster's metadata.
+type Metadata interface {
+	View() *meta.View
+}
+
+// Partitions holds the states of the partitions that this broker serves.
+type Partitions interface {
+	Get(topic.Partition) (*partition.State, bool)
+}
+
+// Lookup finds topics and partitions.
+type Lookup struct {
+	metadata   Metadata
+	partitions Partitions
+}
+
+// New returns a Lookup over the two.
+func New(m Metadata, p Partitions) *Lookup { return &Lookup{m, p} }
+
+// View returns the newest snapshot. A request takes one and keeps to it.
+func (l *Lookup) View() *meta.View { return l.metadata.View() }
+
+// ByName returns the topic with that name, or meta.ErrUnknownTopic.
+func ByName(v *meta.View, name string) (*meta.Topic, error) {
+	if t, ok := v.TopicByName(name); ok {
+		return t, nil
+	}
+	return nil, meta.ErrUnknownTopic
+}
+
+// ByID returns the topic with that id, or ErrUnknownID.
+func ByID(v *meta.View, id topic.ID) (*meta.Topic, error) {
+	if t, ok := v.TopicByID(id); ok {
+		return t, nil
+	}
+	return nil, ErrUnknownID
+}
+
+// Partition returns the state of one partition of t, meta.ErrUnknownTopic when
+// t has no such partition, or ErrNotLeader.
+func (l *Lookup) Partition(t *meta.Topic, index int32) (*partition.State, error) {
+	if index < 0 || int(index) >= len(t.Partitions) {
+		return nil, meta.ErrUnknownTopic
+	}
+	if s, ok := l.partitions.Get(topic.Partition{Topic: t.ID, Index: index}); ok && !s.Deleted() {
+		return s, nil
+	}
+	return nil, ErrNotLeader
+}
+
+// CheckEpoch compares the leader epoch that a client believes in with that of s
+// (KIP-320). NoEpoch always passes.
+func CheckEpoch(s *partition.State, epoch int32) error {
+	switch current := s.Epoch(); {
+	case epoch == NoEpoch || epoch == current:
+		return nil
+	case epoch < current:
+		return ErrFencedEpoch
+	default:
+		return ErrUnknownEpoch
+	}
+}
