@@ -1,132 +1,179 @@
 package blockfs
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
-	"math/bits"
 	"sync"
-
-	"golang.org/x/sync/semaphore"
-	"golang.org/x/sys/unix"
 )
 
-// ErrTooLarge: a buffer larger than the whole pool was asked for.
-var ErrTooLarge = errors.New("buffer larger than its pool")
+// ErrTooLarge: a buffer larger than its pool was asked for.
+var ErrTooLarge = errors.New("buffer is larger than the pool")
 
-// Pool hands out aligned buffers, at most limit bytes at once. The memory is
-// mapped outside the Go heap: caches of it do not make the collector work, and
-// what is unmapped is gone at once. It is safe for concurrent use.
+// Pool lends aligned buffers and bounds their memory. It is safe for concurrent
+// use. Those who wait are served in order, so that a large request is not
+// starved by small ones.
+//
+// Memory comes in size classes, four to a power of two, so that at most a fifth
+// of a buffer is unused; what is returned is kept for reuse up to a share of the
+// limit and given back to the system above it.
 type Pool struct {
-	limit int64
-	room  *semaphore.Weighted // bytes not in use
+	limit, keep int64
 
-	mu     sync.Mutex
-	free   map[int][][]byte // by size
-	idle   int64            // bytes in free
-	mapped int64            // idle and in use
+	mu      sync.Mutex
+	used    int64 // lent and idle
+	idle    int64 // in free
+	free    map[int][]*Buffer
+	waiting list.List // of *claim
 }
 
-// NewPool returns a pool of at most limit bytes.
+// claim is one Get that waits.
+type claim struct {
+	size  int
+	ready chan *Buffer // capacity 1
+}
+
+// idleShare is the part of the limit that may be idle in the pool.
+const idleShare = 4
+
+// NewPool returns a pool of at most limit bytes. Holders of many buffers, as
+// caches are, must leave room for those in flight, else Get waits for ever.
 func NewPool(limit int64) *Pool {
-	return &Pool{limit: limit, room: semaphore.NewWeighted(limit), free: make(map[int][][]byte)}
+	return &Pool{limit: limit, keep: limit / idleShare, free: make(map[int][]*Buffer)}
 }
 
-// Get returns a buffer of length size, with one reference, and waits for room
-// if it must. Its contents are arbitrary.
+// Get lends a buffer of size bytes, whose content is arbitrary, and waits while
+// the memory of the pool is lent out. The errors are ErrTooLarge and the cause
+// of ctx.
 func (p *Pool) Get(ctx context.Context, size int) (*Buffer, error) {
-	c := classOf(size)
-	if int64(c) > p.limit {
-		return nil, fmt.Errorf("%w: %d of %d bytes", ErrTooLarge, c, p.limit)
+	class := classOf(size)
+	if int64(class) > p.limit {
+		return nil, fmt.Errorf("%w: %d bytes of %d; raise the pool's limit", ErrTooLarge, size, p.limit)
 	}
-	if err := p.room.Acquire(ctx, int64(c)); err != nil {
-		return nil, err
-	}
-	mem, err := p.take(c)
-	if err != nil {
-		p.room.Release(int64(c))
-		return nil, err
-	}
-	b := &Buffer{mem: mem, n: size, pool: p}
-	b.refs.Store(1)
-	return b, nil
-}
-
-// classOf rounds up to one of four sizes in each doubling, so that at most a
-// fifth of a buffer is unused.
-func classOf(size int) int {
-	blocks := max((size+BlockSize-1)/BlockSize, 1)
-	if blocks <= 8 {
-		return blocks * BlockSize
-	}
-	step := 1 << (bits.Len(uint(blocks-1)) - 3)
-	return (blocks + step - 1) / step * step * BlockSize
-}
-
-// take finds memory of exactly c bytes: idle memory of that size, or new memory,
-// for which idle memory of other sizes makes room.
-func (p *Pool) take(c int) ([]byte, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if list := p.free[c]; len(list) > 0 {
-		mem := list[len(list)-1]
-		list[len(list)-1] = nil
-		p.free[c] = list[:len(list)-1]
-		p.idle -= int64(c)
-		return mem, nil
-	}
-	p.shed(p.limit - int64(c))
-	mem, err := unix.Mmap(-1, 0, c, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
-	if err != nil {
-		return nil, fmt.Errorf("map a buffer of %d bytes: %w", c, err)
-	}
-	p.mapped += int64(c)
-	return mem, nil
-}
-
-// shed unmaps idle memory until at most keep bytes are mapped or none is idle.
-// REQUIRES: mu is held.
-func (p *Pool) shed(keep int64) {
-	for size, list := range p.free {
-		for len(list) > 0 && p.mapped > keep {
-			_ = unix.Munmap(list[len(list)-1]) // fails only for memory that is not ours
-			list[len(list)-1] = nil
-			list = list[:len(list)-1]
-			p.mapped -= int64(size)
-			p.idle -= int64(size)
+	if p.waiting.Len() == 0 {
+		if b := p.take(class); b != nil {
+			p.mu.Unlock()
+			b.n = size
+			return b, nil
 		}
-		p.free[size] = list
+	}
+	c := &claim{size: class, ready: make(chan *Buffer, 1)}
+	at := p.waiting.PushBack(c)
+	p.mu.Unlock()
+	select {
+	case b := <-c.ready:
+		b.n = size
+		return b, nil
+	case <-ctx.Done():
+		return nil, p.abandon(ctx, at, c)
 	}
 }
 
-// put takes back the memory of a buffer.
-func (p *Pool) put(b *Buffer) {
-	c := len(b.mem)
+// abandon withdraws a claim; a buffer granted meanwhile goes back.
+func (p *Pool) abandon(ctx context.Context, at *list.Element, c *claim) error {
 	p.mu.Lock()
-	p.free[c] = append(p.free[c], b.mem)
-	p.idle += int64(c)
-	p.mu.Unlock()
+	select {
+	case b := <-c.ready:
+		p.mu.Unlock()
+		b.Release()
+	default:
+		p.waiting.Remove(at)
+		p.grant()
+		p.mu.Unlock()
+	}
+	return context.Cause(ctx)
+}
+
+// Used returns the bytes lent and idle, and Limit's bound on them.
+func (p *Pool) Used() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.used
+}
+
+// Limit returns the bytes that the pool may take.
+func (p *Pool) Limit() int64 { return p.limit }
+
+// take finds or makes a buffer, or returns nil when there is no room. Holds mu.
+func (p *Pool) take(class int) *Buffer {
+	if idle := p.free[class]; len(idle) > 0 {
+		b := idle[len(idle)-1]
+		idle[len(idle)-1] = nil
+		p.free[class] = idle[:len(idle)-1]
+		p.idle -= int64(class)
+		b.refs.Store(1)
+		return b
+	}
+	if p.used+int64(class) > p.limit && !p.shrink(p.used+int64(class)-p.limit) {
+		return nil
+	}
+	p.used += int64(class)
+	b := &Buffer{mem: allocate(class), pool: p}
+	b.refs.Store(1)
+	return b
+}
+
+// shrink frees at least n bytes of idle buffers, if there are as many. Holds mu.
+func (p *Pool) shrink(n int64) bool {
+	if p.idle < n {
+		return false
+	}
+	for class, idle := range p.free {
+		for len(idle) > 0 && n > 0 {
+			b := idle[len(idle)-1]
+			idle[len(idle)-1] = nil
+			idle = idle[:len(idle)-1]
+			p.idle -= int64(class)
+			n -= int64(class)
+			p.discard(b)
+		}
+		p.free[class] = idle
+	}
+	return true
+}
+
+// discard gives the memory of b back to the system. Holds mu.
+func (p *Pool) discard(b *Buffer) {
+	p.used -= int64(len(b.mem))
+	release(b.mem)
 	b.mem = nil
-	p.room.Release(int64(c))
 }
 
-// Trim unmaps all idle memory.
-func (p *Pool) Trim() {
+// put takes back a buffer without references.
+func (p *Pool) put(b *Buffer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.shed(0)
+	class := len(b.mem)
+	if p.waiting.Len() == 0 && p.idle+int64(class) > p.keep {
+		p.discard(b)
+		return
+	}
+	p.free[class] = append(p.free[class], b)
+	p.idle += int64(class)
+	p.grant()
 }
 
-// InUse returns the bytes of buffers that are referenced.
-func (p *Pool) InUse() int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.mapped - p.idle
+// grant serves those who wait, in order, as far as there is room. Holds mu.
+func (p *Pool) grant() {
+	for at := p.waiting.Front(); at != nil; at = p.waiting.Front() {
+		c := at.Value.(*claim)
+		b := p.take(c.size)
+		if b == nil {
+			return
+		}
+		p.waiting.Remove(at)
+		c.ready <- b
+	}
 }
 
-// Mapped returns the bytes of memory mapped, in use or idle.
-func (p *Pool) Mapped() int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.mapped
+// classOf returns the size class that holds size: 4, 5, 6 or 7 times a power of
+// two, and at least one block.
+func classOf(size int) int {
+	step := BlockSize
+	for step*8 < size {
+		step *= 2
+	}
+	return max(1, (size+step-1)/step) * step
 }
