@@ -1,0 +1,210 @@
+package batch_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/pipeline"
+	"github.com/sluicemq/sluice/pipeline/pipelinetest"
+	"github.com/sluicemq/sluice/stages/batch"
+)
+
+// rig runs a batch stage whose groups the test takes and settles by hand.
+type rig struct {
+	t      *testing.T
+	stage  *batch.Stage
+	ledger *pipelinetest.Ledger
+	entry  *pipeline.Entry[*flow.Write]
+	groups chan pipeline.Parcel[*flow.Group]
+	stop   context.CancelFunc
+	over   chan error
+}
+
+func start(t *testing.T, cfg batch.Config) *rig {
+	t.Helper()
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, stage: batch.New(cfg), ledger: &pipelinetest.Ledger{}, entry: pipeline.NewEntry[*flow.Write](),
+		groups: make(chan pipeline.Parcel[*flow.Group], 64), over: make(chan error, 1)}
+	g := pipeline.New("test")
+	out := pipeline.Via(pipeline.From(g, "in", r.entry), "batch", r.stage, pipeline.Depth(64))
+	pipeline.Into(out, "out", pipeline.SinkFunc[*flow.Group](func(ctx context.Context, in *pipeline.In[*flow.Group]) error {
+		for p := range in.All(ctx) {
+			r.groups <- p
+		}
+		close(r.groups)
+		return nil
+	}))
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	go func() { r.over <- g.Run(ctx, time.Minute) }()
+	synctest.Wait()
+	return r
+}
+
+func (r *rig) write(bytes int64) {
+	r.t.Helper()
+	if err := r.entry.Submit(context.Background(), pipeline.Parcel[*flow.Write]{
+		Body: &flow.Write{Bytes: bytes}, Size: bytes, Receipt: r.ledger.Receipt()}); err != nil {
+		r.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+// next returns the group that is out, or nil.
+func (r *rig) next() *pipeline.Parcel[*flow.Group] {
+	synctest.Wait()
+	select {
+	case p, ok := <-r.groups:
+		if ok {
+			return &p
+		}
+	default:
+	}
+	return nil
+}
+
+// want checks that a group of so many writes is out, and returns it.
+func (r *rig) want(seq uint64, writes int) pipeline.Parcel[*flow.Group] {
+	r.t.Helper()
+	p := r.next()
+	if p == nil {
+		r.t.Fatalf("no group is out, want one of %d writes", writes)
+	}
+	if p.Body.Seq != seq || len(p.Body.Writes) != writes {
+		r.t.Fatalf("group %d of %d writes, want %d of %d", p.Body.Seq, len(p.Body.Writes), seq, writes)
+	}
+	return *p
+}
+
+func (r *rig) none() {
+	r.t.Helper()
+	if p := r.next(); p != nil {
+		r.t.Fatalf("group %d of %d writes is out, want none yet", p.Body.Seq, len(p.Body.Writes))
+	}
+}
+
+func (r *rig) end() {
+	r.t.Helper()
+	r.stop()
+	for p := range r.groups {
+		p.Settle(nil)
+	}
+	if err := <-r.over; err != nil {
+		r.t.Fatal(err)
+	}
+	r.ledger.Check(r.t)
+}
+
+var limits = batch.Config{TargetBytes: 1000, MaxBytes: 2000, Linger: 10 * time.Millisecond}
+
+func TestIdleBrokerAddsNoLatency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, limits)
+		began := time.Now()
+		r.write(1)
+		r.want(1, 1).Settle(nil)
+		r.write(1)
+		r.want(2, 1).Settle(nil)
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("waited %s", waited)
+		}
+		r.end()
+	})
+}
+
+func TestFillsWhileAnotherIsInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, limits)
+		r.write(1)
+		first := r.want(1, 1)
+		r.write(300)
+		r.write(300)
+		r.none()
+		first.Settle(nil)
+		second := r.want(2, 2) // the device is free
+		r.write(600)
+		r.none()
+		r.write(600)
+		r.want(3, 2).Settle(nil) // the target is reached
+		second.Settle(nil)
+		r.end()
+	})
+}
+
+func TestLingerEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, limits)
+		r.write(1)
+		first := r.want(1, 1)
+		r.write(5)
+		time.Sleep(limits.Linger - time.Microsecond)
+		r.none()
+		time.Sleep(time.Microsecond)
+		r.want(2, 1).Settle(nil)
+		first.Settle(nil)
+		r.end()
+	})
+}
+
+func TestMaxClosesAGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, limits)
+		r.write(5000) // larger than the maximum: alone
+		first := r.want(1, 1)
+		for range 5 {
+			r.write(999)
+		}
+		second := r.want(2, 2) // the target was reached with the second
+		third := r.want(3, 2)
+		r.none()
+		for _, p := range []pipeline.Parcel[*flow.Group]{first, second, third} {
+			p.Settle(nil)
+		}
+		r.want(4, 1).Settle(nil)
+		r.end()
+	})
+}
+
+func TestTune(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, limits)
+		if err := r.stage.Tune(batch.TuneTargetBytes, 10); err != nil {
+			t.Fatal(err)
+		}
+		r.write(1)
+		first := r.want(1, 1)
+		r.write(10)
+		r.want(2, 1).Settle(nil)
+		first.Settle(nil)
+		for key, v := range map[string]int64{batch.TuneMaxBytes: 5, batch.TuneTargetBytes: 0, batch.TuneLingerUs: -1, "nope": 1} {
+			if err := r.stage.Tune(key, v); err == nil {
+				t.Errorf("%s=%d was taken", key, v)
+			}
+		}
+		if got := r.stage.Tunables()[batch.TuneTargetBytes]; got != 10 {
+			t.Errorf("target is %d after refused changes", got)
+		}
+		r.end()
+	})
+}
+
+func TestFailureOfAGroupReachesEachWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, limits)
+		r.write(1)
+		first := r.want(1, 1)
+		r.write(1)
+		r.write(1)
+		first.Settle(nil)
+		r.want(2, 2).Settle(context.DeadlineExceeded)
+		r.end()
+		if made, acked, nacked := r.ledger.Counts(); made != 3 || acked != 1 || nacked != 2 {
+			t.Errorf("%d made, %d acknowledged, %d failed", made, acked, nacked)
+		}
+	})
+}
