@@ -5,159 +5,184 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 )
 
-// Layout of the header, big endian:
+// A batch is a header of 61 bytes and its records. All integers are big-endian.
 //
-//	 0 baseOffset            int64    stamped by the broker
-//	 8 batchLength           int32    of what follows this field
-//	12 partitionLeaderEpoch  int32    stamped by the broker
-//	16 magic                 int8     2
-//	17 crc                   uint32   CRC32C of all that follows this field
-//	21 attributes            int16    bits 0-2 codec, 3 timestamp type, 4 transactional, 5 control, 6 delete horizon
-//	23 lastOffsetDelta       int32
-//	27 baseTimestamp         int64    ms since epoch
-//	35 maxTimestamp          int64
-//	43 producerId            int64    -1 without idempotence
-//	51 producerEpoch         int16
-//	53 baseSequence          int32
-//	57 count                 int32    of records
-//	61 records               compressed as one block if the codec says so
+//	 0  8  base offset              set by Stamp, not in the CRC
+//	 8  4  length                   of what follows this field
+//	12  4  partition leader epoch   set by Stamp, not in the CRC
+//	16  1  magic                    2
+//	17  4  CRC32C                   of byte 21 to the end
+//	21  2  attributes               bits below
+//	23  4  last offset delta        last offset - base offset
+//	27  8  base timestamp           ms since epoch; records hold deltas to it
+//	35  8  max timestamp            ms since epoch
+//	43  8  producer id              -1: none
+//	51  2  producer epoch           -1: none
+//	53  4  base sequence            -1: none
+//	57  4  count                    number of records
+//	61  -  records                  as one compressed run if the codec is not None
 const (
-	offBase, offLength, offEpoch, offMagic, offCRC, offAttributes = 0, 8, 12, 16, 17, 21
-	offLastDelta, offBaseTime, offMaxTime                         = 23, 27, 35
-	offProducer, offProducerEpoch, offSequence, offCount          = 43, 51, 53, 57
+	offBaseOffset    = 0
+	offLength        = 8
+	offEpoch         = 12
+	offMagic         = 16
+	offCRC           = 17
+	offAttributes    = 21
+	offLastDelta     = 23
+	offBaseTimestamp = 27
+	offMaxTimestamp  = 35
+	offProducerID    = 43
+	offProducerEpoch = 51
+	offBaseSequence  = 53
+	offCount         = 57
 
-	// HeaderSize is the length of a batch without records.
+	// HeaderSize is the size in bytes of a batch without its records.
 	HeaderSize = 61
-	lengthEnd  = 12 // batchLength counts from here
+
+	magic = 2
 )
 
-const magic = 2
-
-// The bits of attributes.
+// Attribute bits. Bits 7 to 15 are reserved and zero.
 const (
-	codecMask         = 0x07
+	maskCodec         = 0x07
 	bitLogAppendTime  = 0x08
 	bitTransactional  = 0x10
 	bitControl        = 0x20
-	bitDeleteHorizon  = 0x40
-	attributesAllowed = codecMask | bitLogAppendTime | bitTransactional | bitControl | bitDeleteHorizon
+	bitDeleteHorizon  = 0x40 // KIP-534: base timestamp is when tombstones may go
+	maskReservedAttrs = ^int16(0x7f)
 )
+
+// NoProducer is the producer id, epoch and sequence of a batch without a producer.
+const NoProducer = -1
 
 var (
-	// ErrCorrupt: the bytes are not a batch, or not the batch that was sent.
+	// ErrCorrupt: length, CRC, counts or records contradict each other. Trying the
+	// same bytes again cannot help.
 	ErrCorrupt = errors.New("corrupt record batch")
-	// ErrTooLarge: the batch, or what it unpacks to, exceeds a limit.
+	// ErrTooLarge: the batch, or what it unpacks to, is above the caller's limit.
 	ErrTooLarge = errors.New("record batch too large")
-	// ErrUnsupported: a format version or codec that is not supported.
-	ErrUnsupported = errors.New("unsupported record batch format")
+	// ErrUnsupported: a message format or codec that Sluice does not know.
+	ErrUnsupported = errors.New("unsupported record format")
 )
 
-// Castagnoli is the polynomial of every checksum here; the standard library
-// computes it in hardware.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Batch is one record batch. Its accessors need a batch that Next or Validate
-// has accepted.
+// Batch is one record batch, header included. Its accessors need a Batch that came
+// from Next, or that passed Validate or Verify.
 type Batch []byte
 
-// Next splits the first batch off b. It checks the length only.
+// Next cuts the first batch off b and returns it with what follows. It checks what
+// it needs to find the end: the magic and the length. A batch that is cut short is
+// ErrCorrupt; in a fetch response, which may end in the middle of a batch, that is
+// the end.
 func Next(b []byte) (batch Batch, rest []byte, err error) {
-	if len(b) < HeaderSize {
-		return nil, nil, fmt.Errorf("%w: %d bytes are no header", ErrCorrupt, len(b))
+	if len(b) <= offMagic {
+		return nil, nil, fmt.Errorf("%w: %d bytes are too few for one", ErrCorrupt, len(b))
 	}
-	n := int64(int32(binary.BigEndian.Uint32(b[offLength:]))) + lengthEnd
-	if m := b[offMagic]; m != magic {
-		return nil, nil, fmt.Errorf("%w: magic %d, need %d", ErrUnsupported, int8(m), magic)
+	if b[offMagic] != magic {
+		return nil, nil, unsupportedMagic(b[offMagic])
 	}
+	n := int64(int32(binary.BigEndian.Uint32(b[offLength:]))) + offEpoch
 	if n < HeaderSize || n > int64(len(b)) {
-		return nil, nil, fmt.Errorf("%w: length %d of %d bytes", ErrCorrupt, n, len(b))
+		return nil, nil, fmt.Errorf("%w: its length says %d bytes, %d are there", ErrCorrupt, n, len(b))
 	}
 	return Batch(b[:n:n]), b[n:], nil
 }
 
-func (b Batch) i16(at int) int16 { return int16(binary.BigEndian.Uint16(b[at:])) }
-func (b Batch) i32(at int) int32 { return int32(binary.BigEndian.Uint32(b[at:])) }
-func (b Batch) i64(at int) int64 { return int64(binary.BigEndian.Uint64(b[at:])) }
-
-// BaseOffset returns the offset of the first record.
-func (b Batch) BaseOffset() int64 { return b.i64(offBase) }
-
-// PartitionLeaderEpoch returns the epoch of the leader that appended the batch.
-func (b Batch) PartitionLeaderEpoch() int32 { return b.i32(offEpoch) }
-
-// CRC returns the checksum in the header.
-func (b Batch) CRC() uint32 { return binary.BigEndian.Uint32(b[offCRC:]) }
-
-// Attributes returns the flags.
-func (b Batch) Attributes() int16 { return b.i16(offAttributes) }
-
-// Codec returns the compression of the records.
-func (b Batch) Codec() Codec { return Codec(b.Attributes() & codecMask) }
-
-// LogAppendTime reports whether all records bear the broker's time (MaxTimestamp).
-func (b Batch) LogAppendTime() bool { return b.Attributes()&bitLogAppendTime != 0 }
-
-// IsTransactional reports whether the batch belongs to a transaction.
-func (b Batch) IsTransactional() bool { return b.Attributes()&bitTransactional != 0 }
-
-// IsControl reports whether the batch holds transaction markers.
-func (b Batch) IsControl() bool { return b.Attributes()&bitControl != 0 }
-
-// LastOffsetDelta returns the last record's offset less BaseOffset.
-func (b Batch) LastOffsetDelta() int32 { return b.i32(offLastDelta) }
-
-// LastOffset returns the offset of the last record.
-func (b Batch) LastOffset() int64 { return b.BaseOffset() + int64(b.LastOffsetDelta()) }
-
-// NextOffset returns the offset after the last record's.
-func (b Batch) NextOffset() int64 { return b.LastOffset() + 1 }
-
-// BaseTimestamp returns the time that the records' timestamps are relative to, in ms.
-func (b Batch) BaseTimestamp() int64 { return b.i64(offBaseTime) }
-
-// MaxTimestamp returns the largest timestamp in ms.
-func (b Batch) MaxTimestamp() int64 { return b.i64(offMaxTime) }
-
-// ProducerID returns the idempotent producer's id, -1 for none.
-func (b Batch) ProducerID() int64 { return b.i64(offProducer) }
-
-// ProducerEpoch returns the epoch of the producer id.
-func (b Batch) ProducerEpoch() int16 { return b.i16(offProducerEpoch) }
-
-// BaseSequence returns the sequence number of the first record, -1 for none.
-func (b Batch) BaseSequence() int32 { return b.i32(offSequence) }
-
-// LastSequence returns the sequence number of the last record; sequence numbers
-// wrap from MaxInt32 to 0.
-func (b Batch) LastSequence() int32 {
-	if b.BaseSequence() < 0 {
-		return b.BaseSequence()
-	}
-	return int32((int64(b.BaseSequence()) + int64(b.LastOffsetDelta())) & 0x7fffffff)
+func unsupportedMagic(m byte) error {
+	return fmt.Errorf("%w: magic %d; use a client that writes message format v2 (Kafka 0.11 or newer)", ErrUnsupported, m)
 }
 
-// Count returns the number of records.
-func (b Batch) Count() int32 { return b.i32(offCount) }
+// BaseOffset returns the offset of the first record the batch had when produced.
+func (b Batch) BaseOffset() int64 { return b.int64(offBaseOffset) }
 
-// Size returns the length in bytes.
+// PartitionLeaderEpoch returns the leader epoch under which the batch was appended.
+func (b Batch) PartitionLeaderEpoch() int32 { return b.int32(offEpoch) }
+
+// CRC returns the stored CRC32C, which covers everything from the attributes on.
+func (b Batch) CRC() uint32 { return binary.BigEndian.Uint32(b[offCRC:]) }
+
+// Attributes returns the attribute bits.
+func (b Batch) Attributes() int16 { return int16(binary.BigEndian.Uint16(b[offAttributes:])) }
+
+// Codec returns how the records are compressed. It may be one that does not exist.
+func (b Batch) Codec() Codec { return Codec(b.Attributes() & maskCodec) }
+
+// IsTransactional reports whether the batch is part of a transaction.
+func (b Batch) IsTransactional() bool { return b.Attributes()&bitTransactional != 0 }
+
+// IsControl reports whether the batch holds a transaction marker instead of data.
+func (b Batch) IsControl() bool { return b.Attributes()&bitControl != 0 }
+
+// LogAppendTime reports whether all records carry the broker's time, which is then
+// MaxTimestamp, instead of the producer's.
+func (b Batch) LogAppendTime() bool { return b.Attributes()&bitLogAppendTime != 0 }
+
+// LastOffsetDelta returns LastOffset minus BaseOffset.
+func (b Batch) LastOffsetDelta() int32 { return b.int32(offLastDelta) }
+
+// LastOffset returns the last offset the batch occupies.
+func (b Batch) LastOffset() int64 { return b.BaseOffset() + int64(b.LastOffsetDelta()) }
+
+// NextOffset returns the offset after the batch.
+func (b Batch) NextOffset() int64 { return b.LastOffset() + 1 }
+
+// BaseTimestamp returns the time in ms since epoch that record timestamps are relative to.
+func (b Batch) BaseTimestamp() int64 { return b.int64(offBaseTimestamp) }
+
+// MaxTimestamp returns the largest timestamp of the batch's records in ms since
+// epoch, as the producer claims it, or -1.
+func (b Batch) MaxTimestamp() int64 { return b.int64(offMaxTimestamp) }
+
+// ProducerID returns the id of the idempotent producer, or NoProducer.
+func (b Batch) ProducerID() int64 { return b.int64(offProducerID) }
+
+// ProducerEpoch returns the epoch of the idempotent producer, or NoProducer.
+func (b Batch) ProducerEpoch() int16 { return int16(binary.BigEndian.Uint16(b[offProducerEpoch:])) }
+
+// BaseSequence returns the sequence number of the first record, or NoProducer.
+func (b Batch) BaseSequence() int32 { return b.int32(offBaseSequence) }
+
+// LastSequence returns the sequence number of the last record, or NoProducer.
+// Sequence numbers wrap from MaxInt32 to 0.
+func (b Batch) LastSequence() int32 {
+	base := b.BaseSequence()
+	if base < 0 {
+		return NoProducer
+	}
+	return int32((int64(base) + int64(b.LastOffsetDelta())) & math.MaxInt32)
+}
+
+// Count returns the number of records, as the header claims it.
+func (b Batch) Count() int32 { return b.int32(offCount) }
+
+// Size returns the size in bytes, header included.
 func (b Batch) Size() int { return len(b) }
 
-// Stamp gives the batch its place in the log. Both fields are outside the CRC.
+// Stamp gives the batch its place in the log. The CRC does not cover these fields.
 func (b Batch) Stamp(baseOffset int64, epoch int32) {
-	binary.BigEndian.PutUint64(b[offBase:], uint64(baseOffset))
+	binary.BigEndian.PutUint64(b[offBaseOffset:], uint64(baseOffset))
 	binary.BigEndian.PutUint32(b[offEpoch:], uint32(epoch))
 }
 
-// SetLogAppendTime makes all records bear ms and computes the CRC anew.
+// SetLogAppendTime gives all records the timestamp ms, in ms since epoch (KIP-32),
+// and computes the CRC again.
 func (b Batch) SetLogAppendTime(ms int64) {
 	binary.BigEndian.PutUint16(b[offAttributes:], uint16(b.Attributes()|bitLogAppendTime))
-	binary.BigEndian.PutUint64(b[offMaxTime:], uint64(ms))
+	binary.BigEndian.PutUint64(b[offMaxTimestamp:], uint64(ms))
 	b.seal()
 }
 
-// seal writes the CRC of what is there.
+// seal computes the CRC again.
 func (b Batch) seal() { binary.BigEndian.PutUint32(b[offCRC:], b.checksum()) }
 
 func (b Batch) checksum() uint32 { return crc32.Checksum(b[offAttributes:], castagnoli) }
+
+func (b Batch) payload() []byte { return b[HeaderSize:] }
+
+func (b Batch) int32(at int) int32 { return int32(binary.BigEndian.Uint32(b[at:])) }
+
+func (b Batch) int64(at int) int64 { return int64(binary.BigEndian.Uint64(b[at:])) }

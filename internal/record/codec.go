@@ -1,23 +1,239 @@
 package record
 
-// Codec is the compression of a batch's records.
-type Codec int16
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
 
-// The codecs of the protocol.
-const (
-	None Codec = iota
-	Gzip
-	Snappy
-	LZ4
-	Zstd
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 )
 
-var codecNames = [...]string{"none", "gzip", "snappy", "lz4", "zstd"}
+// Codec is how the records of a batch are compressed; the numbers are those of the
+// attribute bits.
+type Codec int8
 
-// String returns the name that topic configs use.
+// The codecs that exist.
+const (
+	None   Codec = 0
+	Gzip   Codec = 1
+	Snappy Codec = 2 // raw, or in the framing of snappy-java
+	LZ4    Codec = 3 // LZ4 frames
+	Zstd   Codec = 4 // KIP-110
+)
+
+// Known reports whether the codec exists.
+func (c Codec) Known() bool { return c >= None && c <= Zstd }
+
+// String returns Kafka's name of the codec.
 func (c Codec) String() string {
-	if c < None || c > Zstd {
-		return "unknown"
+	switch c {
+	case None:
+		return "none"
+	case Gzip:
+		return "gzip"
+	case Snappy:
+		return "snappy"
+	case LZ4:
+		return "lz4"
+	case Zstd:
+		return "zstd"
 	}
-	return codecNames[c]
+	return fmt.Sprintf("codec(%d)", int8(c))
+}
+
+// maxWindow is the largest zstd window taken: that of level 22, the highest there
+// is. It is not allocated, since frames are unpacked in one piece.
+const maxWindow = 128 << 20
+
+// maxPooled is the largest buffer that is kept for reuse.
+const maxPooled = 8 << 20
+
+// buffer holds what a batch unpacks to.
+type buffer struct{ b []byte }
+
+var (
+	buffers     = sync.Pool{New: func() any { return new(buffer) }}
+	gzipReaders = sync.Pool{New: func() any { return new(gzip.Reader) }}
+	lz4Readers  = sync.Pool{New: func() any { return lz4.NewReader(nil) }}
+	zstdReaders = sync.Pool{New: func() any {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow),
+			zstd.WithDecodeAllCapLimit(true))
+		if err != nil {
+			panic("record: zstd refuses its options: " + err.Error())
+		}
+		return d
+	}}
+)
+
+func getBuffer() *buffer { return buffers.Get().(*buffer) }
+
+func putBuffer(b *buffer) {
+	if cap(b.b) <= maxPooled {
+		buffers.Put(b)
+	}
+}
+
+// decompress unpacks src into dst, which it replaces. More than limit bytes are
+// ErrTooLarge and are not unpacked.
+func (c Codec) decompress(dst *buffer, src []byte, limit int) error {
+	var err error
+	dst.b, limit = dst.b[:0], max(limit, 0)
+	switch c {
+	case Gzip:
+		err = dst.gunzip(src, limit)
+	case Snappy:
+		err = dst.unsnappy(src, limit)
+	case LZ4:
+		err = dst.unlz4(src, limit)
+	case Zstd:
+		err = dst.unzstd(src, limit)
+	default:
+		return fmt.Errorf("%w: %s; use none, gzip, snappy, lz4 or zstd", ErrUnsupported, c)
+	}
+	if err != nil && !errors.Is(err, ErrTooLarge) {
+		return fmt.Errorf("%w: its records do not unpack as %s: %w", ErrCorrupt, c, err)
+	}
+	return err
+}
+
+func unpacksAbove(limit int) error {
+	return fmt.Errorf("%w: it unpacks to more than %d bytes", ErrTooLarge, limit)
+}
+
+func (d *buffer) gunzip(src []byte, limit int) error {
+	r := gzipReaders.Get().(*gzip.Reader)
+	defer gzipReaders.Put(r)
+	in := bytes.NewReader(src)
+	defer in.Reset(nil) // the pool keeps no bytes of ours
+	if err := r.Reset(in); err != nil {
+		return err
+	}
+	return d.readAll(r, len(src), limit)
+}
+
+func (d *buffer) unlz4(src []byte, limit int) error {
+	r := lz4Readers.Get().(*lz4.Reader)
+	defer lz4Readers.Put(r)
+	r.Reset(bytes.NewReader(src))
+	defer r.Reset(nil) // gives its block back
+	return d.readAll(r, len(src), limit)
+}
+
+// readAll reads r to its end. One byte above the limit tells that it is exceeded.
+func (d *buffer) readAll(r io.Reader, packed, limit int) error {
+	d.reserve(min(4*packed, limit) + 1)
+	for {
+		n, err := r.Read(d.b[len(d.b):min(cap(d.b), limit+1)])
+		d.b = d.b[:len(d.b)+n]
+		switch {
+		case len(d.b) > limit:
+			return unpacksAbove(limit)
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		case len(d.b) == cap(d.b):
+			d.reserve(min(cap(d.b), limit+1-len(d.b)))
+		}
+	}
+}
+
+// reserve makes room for n more bytes.
+func (d *buffer) reserve(n int) {
+	if cap(d.b)-len(d.b) < n {
+		d.b = append(make([]byte, 0, len(d.b)+n), d.b...)
+	}
+}
+
+// snappyJava opens the framing of snappy-java: this magic, two versions of four
+// bytes, then blocks, each after its length in four bytes, big-endian.
+const (
+	snappyJava       = "\x82SNAPPY\x00"
+	snappyJavaHeader = len(snappyJava) + 8
+)
+
+var errSnappyFrame = errors.New("a snappy-java block is cut short")
+
+func (d *buffer) unsnappy(src []byte, limit int) error {
+	if !bytes.HasPrefix(src, []byte(snappyJava)) {
+		return d.snappyBlock(src, limit)
+	}
+	for len(src) > 0 {
+		if bytes.HasPrefix(src, []byte(snappyJava)) { // streams may be chained
+			if len(src) < snappyJavaHeader {
+				return errSnappyFrame
+			}
+			src = src[snappyJavaHeader:]
+			continue
+		}
+		if len(src) < 4 {
+			return errSnappyFrame
+		}
+		n := int64(binary.BigEndian.Uint32(src))
+		if src = src[4:]; n > int64(len(src)) {
+			return errSnappyFrame
+		}
+		if err := d.snappyBlock(src[:n], limit); err != nil {
+			return err
+		}
+		src = src[n:]
+	}
+	return nil
+}
+
+// snappyBlock appends what block unpacks to.
+func (d *buffer) snappyBlock(block []byte, limit int) error {
+	n, err := s2.DecodedLen(block)
+	if err != nil {
+		return err
+	}
+	if n > limit-len(d.b) {
+		return unpacksAbove(limit)
+	}
+	// Three bytes of snappy make 64 at most. Memory is not taken because a length
+	// of a few bytes says so.
+	if n/32 > len(block) {
+		return fmt.Errorf("%d bytes cannot hold %d", len(block), n)
+	}
+	d.reserve(max(n, len(d.b)))
+	out, err := s2.Decode(d.b[len(d.b):len(d.b)+n], block)
+	if err != nil {
+		return err
+	}
+	d.b = d.b[:len(d.b)+len(out)]
+	return nil
+}
+
+// unzstd unpacks all frames at once, so that no window is allocated. Where the
+// frames do not tell their size, it tries again with twice the room.
+func (d *buffer) unzstd(src []byte, limit int) error {
+	r := zstdReaders.Get().(*zstd.Decoder)
+	defer zstdReaders.Put(r)
+	for room := zstdRoom(src, limit); ; room = min(2*room, limit) {
+		d.reserve(room)
+		out, err := r.DecodeAll(src, d.b[:0:min(cap(d.b), limit)])
+		switch {
+		case !errors.Is(err, zstd.ErrDecoderSizeExceeded):
+			d.b = out
+			return err
+		case min(cap(d.b), limit) == limit:
+			return unpacksAbove(limit)
+		}
+		room = max(room, cap(d.b))
+	}
+}
+
+// zstdRoom is what the first frame says it unpacks to, or a guess.
+func zstdRoom(src []byte, limit int) int {
+	var h zstd.Header
+	if err := h.Decode(src); err == nil && h.HasFCS && h.FrameContentSize <= uint64(min(limit, maxPooled)) {
+		return int(h.FrameContentSize)
+	}
+	return min(max(4*len(src), 64<<10), limit)
 }

@@ -1,7 +1,23 @@
-// Package record is the Kafka record batch, format v2, as a view over bytes.
+// Package record is Kafka's record batch, format v2 (magic 2, KIP-98), as a view
+// over bytes: nothing is decoded until it is asked for, and what is stored is what
+// the producer sent.
 //
-// What enters: bytes, from a client, the WAL or an object. What leaves: the
-// same bytes, seen as batches. A batch travels through the broker unchanged; only
-// Stamp and SetLogAppendTime write into it. The package keeps no reference to
-// what it is given, and every length it reads is checked before it is used.
+// What enters: bytes from a produce request, the write-ahead log or an object.
+// What leaves: a Batch, which is a slice of those bytes, and on demand its Records.
+//
+// Who owns the bytes: whoever passed them in. A Batch and the Records of an
+// uncompressed batch point into them; the Records of a compressed batch point into
+// a pooled buffer and are valid only inside the body of the loop. Only Stamp and
+// SetLogAppendTime write.
+//
+// What fails: ErrCorrupt for bytes that are not a sound batch, ErrTooLarge for a
+// limit, ErrUnsupported for message formats v0 and v1, for codecs that do not exist
+// and for attributes of a later format. Validate judges a batch that a producer
+// sent, Verify one that comes back from storage; accessors check nothing, so one of
+// the two, or Next, comes first.
+//
+// The layout is in batch.go and in docs/formats/record-batch.md.
+//
+// The package keeps two kinds of process-wide values: the CRC table, which is a
+// constant, and pools of buffers and decoders, which hold no state between uses.
 package record

@@ -3,83 +3,165 @@ package record
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 )
 
-// Limits bound what Validate accepts.
+// Limits are what the receiver of a produced batch allows.
 type Limits struct {
-	MaxBytes int // of the whole batch; 0 means no limit
+	// MaxBytes is the largest batch, header included; 0 or less means no limit.
+	MaxBytes int
 }
 
-// Validate checks that b is exactly one batch as a producer may send it:
-// lengths, version, codec, CRC, counts, sequence fields; and, when it is not
-// compressed, that its records fill it exactly with offset deltas 0, 1, 2...
-// Records inside a compressed batch are not unpacked: the CRC covers them, and
-// every reader unpacks under a limit of its own.
+// Validate judges a batch as a producer sent it: b is exactly one batch of format
+// v2, within limits, its CRC is right, its count, offsets and producer fields agree,
+// and, when it is not compressed, its records are well formed with offset deltas 0,
+// 1, 2 and so on. It does not allocate unless it fails.
+//
+// Compressed records are not unpacked, unlike in Kafka: a broker that stores batches
+// unchanged needs nothing from inside, and the CRC has proven that these are the
+// producer's bytes. Records that do not unpack then fail in the consumers of that
+// topic, for which its producer is to blame. ValidateDeep unpacks.
 func (b Batch) Validate(l Limits) error {
 	if l.MaxBytes > 0 && len(b) > l.MaxBytes {
-		return fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrTooLarge, len(b), l.MaxBytes)
+		return fmt.Errorf("%w: %d bytes, the topic's max.message.bytes is %d", ErrTooLarge, len(b), l.MaxBytes)
 	}
-	got, rest, err := Next(b)
+	if err := b.verifyFrame(); err != nil {
+		return err
+	}
+	if err := b.validateHeader(); err != nil {
+		return err
+	}
+	if b.Codec() != None {
+		return nil
+	}
+	return b.walk(b.payload())
+}
+
+// ValidateDeep is Validate that also unpacks compressed records, to maxUnpacked
+// bytes at most, and looks at them as Validate looks at uncompressed ones.
+func (b Batch) ValidateDeep(l Limits, maxUnpacked int) error {
+	if err := b.Validate(l); err != nil || b.Codec() == None {
+		return err
+	}
+	buf := getBuffer()
+	defer putBuffer(buf)
+	if err := b.Codec().decompress(buf, b.payload(), maxUnpacked); err != nil {
+		return err
+	}
+	return b.walk(buf.b)
+}
+
+// Verify judges a batch that comes back from storage: b is exactly one batch, its
+// CRC is right and its header makes sense. It allows what brokers write and
+// producers may not: offsets that compaction left empty, and control batches.
+func (b Batch) Verify() error {
+	if err := b.verifyFrame(); err != nil {
+		return err
+	}
+	last, count := b.LastOffsetDelta(), b.Count()
+	switch base := b.BaseOffset(); {
+	case base < 0 || base > math.MaxInt64-int64(math.MaxInt32)-1:
+		return corrupt("base offset %d is out of range", base)
+	case last < 0 || count < 0 || int64(count) > int64(last)+1:
+		return corrupt("%d records cannot lie in offset deltas 0 to %d", count, last)
+	}
+	return nil
+}
+
+// verifyFrame checks length, magic, codec, reserved bits and CRC.
+func (b Batch) verifyFrame() error {
+	first, rest, err := Next(b)
 	if err != nil {
 		return err
 	}
 	if len(rest) > 0 {
-		return fmt.Errorf("%w: %d bytes follow the batch", ErrCorrupt, len(rest))
+		return corrupt("%d bytes follow the batch of %d; send one batch for each partition", len(rest), len(first))
 	}
-	if sum := got.checksum(); sum != got.CRC() {
-		return fmt.Errorf("%w: CRC is %08x, header says %08x", ErrCorrupt, sum, got.CRC())
+	if got := b.checksum(); got != b.CRC() {
+		return corrupt("CRC32C is %08x, the header says %08x", got, b.CRC())
 	}
-	if err := got.header(); err != nil {
-		return err
+	if c := b.Codec(); !c.Known() {
+		return fmt.Errorf("%w: codec %d; use none, gzip, snappy, lz4 or zstd", ErrUnsupported, c)
 	}
-	if got.Codec() == None {
-		return got.walk()
+	if b.Attributes()&maskReservedAttrs != 0 {
+		return fmt.Errorf("%w: attributes %#04x have bits of a later format", ErrUnsupported, uint16(b.Attributes()))
 	}
 	return nil
 }
 
-// header checks the fields against each other.
-func (b Batch) header() error {
+// validateHeader checks counts, offsets and producer fields of a produced batch.
+func (b Batch) validateHeader() error {
+	last, count := b.LastOffsetDelta(), b.Count()
 	switch {
-	case b.Attributes()&^attributesAllowed != 0:
-		return fmt.Errorf("%w: attributes %#x", ErrCorrupt, b.Attributes())
-	case b.Codec() > Zstd:
-		return fmt.Errorf("%w: codec %d", ErrUnsupported, b.Codec())
-	case b.Count() < 1 || b.LastOffsetDelta() != b.Count()-1:
-		return fmt.Errorf("%w: %d records, last offset delta %d", ErrCorrupt, b.Count(), b.LastOffsetDelta())
-	case b.ProducerID() < -1 || b.ProducerID() >= 0 && (b.ProducerEpoch() < 0 || b.BaseSequence() < 0):
-		return fmt.Errorf("%w: producer id %d with epoch %d and sequence %d", ErrCorrupt, b.ProducerID(), b.ProducerEpoch(), b.BaseSequence())
-	case b.ProducerID() == -1 && (b.BaseSequence() != -1 || b.IsTransactional()):
-		return fmt.Errorf("%w: sequence %d without a producer id", ErrCorrupt, b.BaseSequence())
+	case last < 0 || count <= 0 || int64(count) != int64(last)+1:
+		return corrupt("%d records with last offset delta %d; a producer's batch has no gaps", count, last)
+	case b.Attributes()&bitDeleteHorizon != 0:
+		return corrupt("only compaction may set a delete horizon")
+	case int64(count) > int64(len(b.payload())) && b.Codec() == None:
+		return corrupt("%d records in %d bytes", count, len(b.payload()))
+	}
+	return b.validateProducer()
+}
+
+func (b Batch) validateProducer() error {
+	id, epoch, sequence := b.ProducerID(), b.ProducerEpoch(), b.BaseSequence()
+	switch {
+	case id < NoProducer:
+		return corrupt("producer id %d", id)
+	case id == NoProducer && b.IsTransactional():
+		return corrupt("transactional without a producer id")
+	case id == NoProducer:
+		return nil // epoch and sequence mean nothing
+	case epoch < 0:
+		return corrupt("producer %d with epoch %d", id, epoch)
+	case sequence < 0 && !b.IsControl():
+		return corrupt("producer %d with base sequence %d", id, sequence)
 	}
 	return nil
 }
 
-// walk checks the frame of every record without looking into it further than
-// its offset delta.
-func (b Batch) walk() error {
-	rest := b[HeaderSize:]
-	for i := range b.Count() {
-		n, w := binary.Varint(rest)
-		if w <= 0 || n < minRecord || n > int64(len(rest)-w) {
-			return fmt.Errorf("%w: record %d has length %d of %d bytes", ErrCorrupt, i, n, len(rest))
+// walk checks that p is exactly the batch's records, with offset deltas 0, 1, 2...
+func (b Batch) walk(p []byte) error {
+	n := b.Count()
+	for i := range n {
+		f, rest, err := cut(p)
+		if err == nil {
+			err = f.skipHeaders()
 		}
-		body := rest[w : w+int(n)]
-		rest = rest[w+int(n):]
-		_, w = binary.Varint(body[1:])
-		if w <= 0 {
-			return fmt.Errorf("%w: record %d has no timestamp", ErrCorrupt, i)
+		if err != nil {
+			return fmt.Errorf("record %d of %d: %w", i, n, err)
 		}
-		if d, w := binary.Varint(body[1+w:]); w <= 0 || d != int64(i) {
-			return fmt.Errorf("%w: record %d has offset delta %d", ErrCorrupt, i, d)
+		if f.offsetDelta != i {
+			return corrupt("record %d of %d has offset delta %d", i, n, f.offsetDelta)
 		}
+		p = rest
 	}
-	if len(rest) > 0 {
-		return fmt.Errorf("%w: %d bytes follow the last record", ErrCorrupt, len(rest))
+	if len(p) > 0 {
+		return corrupt("%d bytes follow the %d records", len(p), n)
 	}
 	return nil
 }
 
-// minRecord is the shortest record body: attributes, two deltas, key, value,
-// header count.
-const minRecord = 6
+func corrupt(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
+}
+
+// varint reads a zigzag varint; n is 0 when b is cut short or the value overflows.
+func varint(b []byte) (v int64, n int) {
+	if len(b) > 0 && b[0] < 0x80 {
+		u := b[0]
+		return int64(u>>1) ^ -int64(u&1), 1
+	}
+	v, n = binary.Varint(b)
+	return v, max(n, 0)
+}
+
+// varint32 is varint for the 32-bit fields: at most five bytes, as Kafka's clients
+// read them, even where more would encode the same value.
+func varint32(b []byte) (v int32, n int) {
+	w, n := varint(b)
+	if n > 5 || w != int64(int32(w)) {
+		return 0, 0
+	}
+	return int32(w), n
+}

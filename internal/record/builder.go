@@ -1,0 +1,151 @@
+package record
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+)
+
+// Builder makes one batch of records with consecutive offsets. Set the fields, Add
+// the records, Build. It is for tools and tests: the broker stores batches as they
+// came. Not safe for concurrent use.
+type Builder struct {
+	BaseOffset    int64
+	Epoch         int32
+	Codec         Codec
+	Transactional bool
+	Control       bool
+	ProducerID    int64
+	ProducerEpoch int16
+	BaseSequence  int32
+
+	records []byte // encoded
+	scratch []byte
+	count   int32
+	base    int64 // timestamps, ms
+	max     int64
+}
+
+// NewBuilder returns a Builder of a batch without codec and producer, at offset 0.
+func NewBuilder() *Builder {
+	return &Builder{ProducerID: NoProducer, ProducerEpoch: NoProducer, BaseSequence: NoProducer}
+}
+
+// Add appends a record. A nil key or value is null; timestamp is in ms since epoch.
+// It copies everything and returns b.
+func (b *Builder) Add(timestamp int64, key, value []byte, headers ...Header) *Builder {
+	if b.count == 0 {
+		b.base, b.max = timestamp, timestamp
+	}
+	b.max = max(b.max, timestamp)
+	r := append(b.scratch[:0], 0) // attributes
+	r = binary.AppendVarint(r, timestamp-b.base)
+	r = binary.AppendVarint(r, int64(b.count))
+	r = appendNullable(r, key)
+	r = appendNullable(r, value)
+	r = binary.AppendVarint(r, int64(len(headers)))
+	for _, h := range headers {
+		r = binary.AppendVarint(r, int64(len(h.Key)))
+		r = append(r, h.Key...)
+		r = appendNullable(r, h.Value)
+	}
+	b.scratch = r
+	b.records = append(binary.AppendVarint(b.records, int64(len(r))), r...)
+	b.count++
+	return b
+}
+
+func appendNullable(dst, field []byte) []byte {
+	if field == nil {
+		return binary.AppendVarint(dst, -1)
+	}
+	return append(binary.AppendVarint(dst, int64(len(field))), field...)
+}
+
+// Len returns the number of records added.
+func (b *Builder) Len() int { return int(b.count) }
+
+// Build returns the batch. It fails without records, for a codec that does not
+// exist, and above 2 GiB.
+func (b *Builder) Build() (Batch, error) {
+	if b.count == 0 {
+		return nil, fmt.Errorf("%w: it has no records; add one first", ErrCorrupt)
+	}
+	out, err := b.Codec.compress(make([]byte, HeaderSize, HeaderSize+len(b.records)), b.records)
+	if err != nil {
+		return nil, err
+	}
+	if len(out)-offEpoch > math.MaxInt32 {
+		return nil, fmt.Errorf("%w: %d bytes; make more and smaller batches", ErrTooLarge, len(out))
+	}
+	batch := Batch(out)
+	b.putHeader(batch)
+	batch.seal()
+	return batch, nil
+}
+
+func (b *Builder) putHeader(batch Batch) {
+	attributes := uint16(b.Codec)
+	if b.Transactional {
+		attributes |= bitTransactional
+	}
+	if b.Control {
+		attributes |= bitControl
+	}
+	be := binary.BigEndian
+	be.PutUint64(batch[offBaseOffset:], uint64(b.BaseOffset))
+	be.PutUint32(batch[offLength:], uint32(len(batch)-offEpoch))
+	be.PutUint32(batch[offEpoch:], uint32(b.Epoch))
+	batch[offMagic] = magic
+	be.PutUint16(batch[offAttributes:], attributes)
+	be.PutUint32(batch[offLastDelta:], uint32(b.count-1))
+	be.PutUint64(batch[offBaseTimestamp:], uint64(b.base))
+	be.PutUint64(batch[offMaxTimestamp:], uint64(b.max))
+	be.PutUint64(batch[offProducerID:], uint64(b.ProducerID))
+	be.PutUint16(batch[offProducerEpoch:], uint16(b.ProducerEpoch))
+	be.PutUint32(batch[offBaseSequence:], uint32(b.BaseSequence))
+	be.PutUint32(batch[offCount:], uint32(b.count))
+}
+
+// compress appends src, compressed, to dst.
+func (c Codec) compress(dst, src []byte) ([]byte, error) {
+	switch c {
+	case None:
+		return append(dst, src...), nil
+	case Snappy:
+		return append(dst, s2.EncodeSnappy(nil, src)...), nil
+	case Gzip, LZ4, Zstd:
+	default:
+		return nil, fmt.Errorf("%w: %s; use none, gzip, snappy, lz4 or zstd", ErrUnsupported, c)
+	}
+	out := bytes.NewBuffer(dst)
+	w, err := c.writer(out)
+	if err == nil {
+		_, err = w.Write(src)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("compress %d bytes as %s: %w", len(src), c, err)
+	}
+	return out.Bytes(), nil
+}
+
+func (c Codec) writer(w io.Writer) (io.WriteCloser, error) {
+	switch c {
+	case Gzip:
+		return gzip.NewWriter(w), nil
+	case LZ4:
+		return lz4.NewWriter(w), nil
+	default:
+		return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1))
+	}
+}
