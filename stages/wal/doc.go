@@ -1,0 +1,22 @@
+// Package wal is the broker's write-ahead log and the stage that writes it.
+//
+// In: Groups, in order. Out: the same Groups, in order, each once it and all
+// before it are durable. The stage copies every batch that writes once, into an
+// aligned image of the whole group; it is this image that goes to disk, and
+// after that Append.Batch points into it and Group.Image refers to it, with a
+// reference that belongs to whoever takes the parcel next.
+//
+// Several groups are being written at once and complete in any order; what was
+// decided about a group (its place, its number, the hash of the one before it)
+// was decided before its write began, so completion only has to wait for the
+// prefix. A group with nothing to write passes in its place without I/O.
+//
+// The log is a sequence of preallocated segments. When it has no room left the
+// stage waits, which holds the producers back, and asks for an upload through
+// Pressure; Reclaim gives room back. See docs/formats/wal.md for the layout.
+//
+// What fails: a write or a sync that fails latches the log. It is never retried,
+// the group and all after it are nacked with ErrFailed, and only a restart, which
+// recovers what is on disk, opens it again. Nothing else nacks a group, since
+// offsets were given out and a hole would remain.
+package wal
