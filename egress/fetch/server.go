@@ -1,0 +1,138 @@
+package fetch
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/lookup"
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+// Reader is the entry of the read pipeline: reads are filled in when the
+// parcel's receipt settles.
+type Reader interface {
+	Submit(context.Context, pipeline.Parcel[*flow.Fetch]) error
+}
+
+// Deps is what the server calls. All of it is required.
+type Deps struct {
+	Lookup   *lookup.Lookup
+	Reader   Reader
+	Code     func(error) int16 // Kafka's error code; 0 for nil
+	Clock    clock.Clock
+	Log      *slog.Logger
+	Registry prometheus.Registerer
+}
+
+// Server serves Fetch requests. All methods are safe for concurrent use.
+type Server struct {
+	cfg      Config
+	deps     Deps
+	budget   *pipeline.Budget
+	sessions *sessions
+	metrics  metrics
+
+	closing chan struct{}
+	mu      sync.Mutex // guards closed, and polls against Add after Wait
+	closed  bool
+	polls   sync.WaitGroup
+}
+
+// New returns a server. Close it when no connection is left.
+func New(cfg Config, deps Deps) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, deps: deps, budget: pipeline.NewBudget(cfg.BudgetBytes),
+		sessions: newSessions(cfg, deps.Clock), closing: make(chan struct{})}
+	s.metrics = newMetrics(s, deps.Registry)
+	return s, nil
+}
+
+// Fetch serves req on a goroutine of its own and calls reply once, with the
+// encoded body of the answer, or with nil when there can be none: the server is
+// closed or the connection has ended. release, if not nil, must be called when
+// the body was written or dropped. req must stay valid until then.
+func (s *Server) Fetch(ctx context.Context, req *kmsg.FetchRequest, reply func(body net.Buffers, release func())) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		reply(nil, nil)
+		return
+	}
+	s.polls.Add(1)
+	s.mu.Unlock()
+	go func() {
+		defer s.polls.Done()
+		var body net.Buffers
+		var release func()
+		defer func() {
+			if p := recover(); p != nil {
+				s.deps.Log.Error("a fetch panicked; its connection is closed", "panic", p, "stack", string(debug.Stack()))
+			}
+			reply(body, release)
+		}()
+		body, release = s.serve(ctx, req)
+	}()
+}
+
+// Close answers all polls that wait, and returns when every one has replied.
+func (s *Server) Close() {
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		close(s.closing)
+	}
+	s.mu.Unlock()
+	s.polls.Wait()
+	s.sessions.clear()
+}
+
+// serve polls for one request and encodes the answer.
+func (s *Server) serve(ctx context.Context, req *kmsg.FetchRequest) (net.Buffers, func()) {
+	p, code := s.open(ctx, req)
+	if code != 0 {
+		return refusal(req.Version, code), nil
+	}
+	defer p.leave()
+	p.wait(ctx)
+	if ctx.Err() != nil {
+		return nil, nil
+	}
+	release := p.read(ctx)
+	return p.encode(), release
+}
+
+// metrics of the server. Session metrics are read when they are scraped.
+type metrics struct {
+	evicted, turnedAway prometheus.Counter
+	waiting             prometheus.Gauge
+}
+
+func newMetrics(s *Server, reg prometheus.Registerer) metrics {
+	m := metrics{
+		evicted: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_fetch_sessions_evicted_total",
+			Help: "Idle fetch sessions dropped to make room for new ones."}),
+		turnedAway: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_fetch_sessions_refused_total",
+			Help: "Fetches that asked for a session when there was no room."}),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_fetch_waiting",
+			Help: "Fetches that wait for records."}),
+	}
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	reg.MustRegister(m.evicted, m.turnedAway, m.waiting,
+		gauge("sluice_fetch_sessions", "Fetch sessions remembered.", func() float64 { n, _ := s.sessions.size(); return float64(n) }),
+		gauge("sluice_fetch_session_partitions", "Partitions of all fetch sessions.", func() float64 { _, n := s.sessions.size(); return float64(n) }),
+		gauge("sluice_fetch_budget_used_bytes", "Record bytes of answers being read or written.", func() float64 { return float64(s.budget.InUse()) }),
+	)
+	return m
+}

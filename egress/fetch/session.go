@@ -1,0 +1,260 @@
+package fetch
+
+import (
+	"container/list"
+	"context"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/partition"
+)
+
+// Epochs of a session that have a meaning of their own (KIP-227).
+const (
+	initialEpoch = 0  // make a session
+	finalEpoch   = -1 // end it, or go without
+)
+
+// session is what is remembered of a reader who sends only changes. Whoever
+// holds its turn owns all fields but those of the cache.
+type session struct {
+	id      int32
+	byID    bool          // its requests name topics by id
+	turn    chan struct{} // of one token
+	dropped chan struct{} // closed when the cache has let go of it
+	next    int32         // epoch of the request that is due
+	watcher *partition.Watcher
+	slots   []*slot
+	index   map[slotKey]*slot
+	cursor  int // where the next scan begins, so that none is starved
+
+	place *list.Element // in the cache, nil once dropped; guarded by sessions.mu
+	held  int           // partitions counted in the cache; guarded by sessions.mu
+	used  time.Time     // guarded by sessions.mu
+}
+
+type slotKey struct {
+	named
+	index int32
+}
+
+// sessions is the cache of sessions, the most recently used first.
+type sessions struct {
+	cfg   Config
+	clock clock.Clock
+
+	mu         sync.Mutex
+	byID       map[int32]*session
+	recent     list.List // of *session
+	partitions int
+	evicted    func()
+}
+
+func newSessions(cfg Config, c clock.Clock) *sessions {
+	return &sessions{cfg: cfg, clock: c, byID: make(map[int32]*session), evicted: func() {}}
+}
+
+func (c *sessions) size() (sessions, partitions int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.byID), c.partitions
+}
+
+// create returns a session with its turn taken, or nil when there is no room.
+func (c *sessions) create(req *kmsg.FetchRequest, partitions int) *session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.clock.Now()
+	if !c.room(1, partitions, now) {
+		return nil
+	}
+	s := &session{byID: req.Version >= 13, turn: make(chan struct{}, 1), dropped: make(chan struct{}), next: 1,
+		watcher: partition.NewWatcher(), index: make(map[slotKey]*slot, partitions), held: partitions, used: now}
+	for s.id == 0 || c.byID[s.id] != nil {
+		s.id = rand.Int32()
+	}
+	c.byID[s.id] = s
+	c.partitions += partitions
+	s.place = c.recent.PushFront(s)
+	return s
+}
+
+// room makes room by dropping idle sessions, the longest idle first.
+func (c *sessions) room(sessions, partitions int, now time.Time) bool {
+	for len(c.byID)+sessions > c.cfg.Sessions || c.partitions+partitions > c.cfg.SessionPartitions {
+		last := c.recent.Back()
+		if last == nil || now.Sub(last.Value.(*session).used) < c.cfg.SessionIdle {
+			return false
+		}
+		c.drop(last.Value.(*session))
+		c.evicted()
+	}
+	return true
+}
+
+// resume takes the turn of a session for the request with that epoch. The code
+// is Kafka's when the client has to start a new session.
+func (c *sessions) resume(ctx context.Context, req *kmsg.FetchRequest) (*session, int16) {
+	c.mu.Lock()
+	s := c.byID[req.SessionID]
+	c.mu.Unlock()
+	if s == nil {
+		return nil, kerr.FetchSessionIDNotFound.Code
+	}
+	select {
+	case <-s.turn: // an earlier request of the same session was still waiting
+	case <-s.dropped:
+		return nil, kerr.FetchSessionIDNotFound.Code
+	case <-ctx.Done():
+		return nil, kerr.FetchSessionIDNotFound.Code
+	}
+	code := int16(0)
+	switch {
+	case !c.touch(s):
+		code = kerr.FetchSessionIDNotFound.Code
+	case s.next != req.SessionEpoch:
+		code = kerr.InvalidFetchSessionEpoch.Code
+	case s.byID != (req.Version >= 13):
+		code = kerr.FetchSessionTopicIDError.Code
+	}
+	if code != 0 {
+		c.leave(s)
+		return nil, code
+	}
+	s.next = epochAfter(s.next)
+	return s, 0
+}
+
+func epochAfter(e int32) int32 {
+	if e == math.MaxInt32 {
+		return 1
+	}
+	return e + 1
+}
+
+func (c *sessions) touch(s *session) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.place == nil {
+		return false
+	}
+	s.used = c.clock.Now()
+	c.recent.MoveToFront(s.place)
+	return true
+}
+
+// leave gives the turn back; a session that was dropped meanwhile is cleared.
+func (c *sessions) leave(s *session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.place == nil {
+		s.clear()
+		return
+	}
+	s.turn <- struct{}{}
+}
+
+// end drops the session with that id, if there is one.
+func (c *sessions) end(id int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.byID[id]; s != nil {
+		c.drop(s)
+	}
+}
+
+// drop forgets s. If nobody has its turn it is cleared here, else by leave.
+func (c *sessions) drop(s *session) {
+	delete(c.byID, s.id)
+	c.recent.Remove(s.place)
+	s.place = nil
+	c.partitions -= s.held
+	close(s.dropped)
+	select {
+	case <-s.turn:
+		s.clear()
+	default:
+	}
+}
+
+func (c *sessions) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.byID {
+		c.drop(s)
+	}
+}
+
+// hold changes how many partitions are counted for s; false means no room.
+func (c *sessions) hold(s *session, partitions int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	grow := partitions - s.held
+	if s.place == nil || grow > 0 && !c.room(0, grow, c.clock.Now()) {
+		return false
+	}
+	if s.place == nil { // it was the idlest itself
+		return false
+	}
+	c.partitions += grow
+	s.held = partitions
+	return true
+}
+
+// clear ends all watches. REQUIRES: the caller has the turn and keeps it.
+func (s *session) clear() {
+	for _, x := range s.slots {
+		x.unwatch(s.watcher)
+	}
+	s.slots, s.index = nil, nil
+}
+
+// update takes over what a request adds, changes and forgets. Strings are
+// cloned, since the request is gone before the session.
+func (s *session) update(req *kmsg.FetchRequest) {
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		var own *named
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			key := slotKey{named{t.Topic, t.TopicID}, p.Partition}
+			x := s.index[key]
+			if x == nil {
+				if own == nil {
+					own = &named{strings.Clone(t.Topic), t.TopicID}
+				}
+				key.named = *own
+				x = &slot{topic: own, index: p.Partition, at: len(s.slots), toldHW: -1, toldStart: -1}
+				s.slots = append(s.slots, x)
+				s.index[key] = x
+			}
+			x.ask(p)
+		}
+	}
+	for i := range req.ForgottenTopics {
+		t := &req.ForgottenTopics[i]
+		for _, index := range t.Partitions {
+			s.forget(slotKey{named{t.Topic, t.TopicID}, index})
+		}
+	}
+}
+
+func (s *session) forget(key slotKey) {
+	x := s.index[key]
+	if x == nil {
+		return
+	}
+	x.unwatch(s.watcher)
+	delete(s.index, key)
+	last := s.slots[len(s.slots)-1]
+	s.slots[x.at], last.at = last, x.at
+	s.slots[len(s.slots)-1] = nil
+	s.slots = s.slots[:len(s.slots)-1]
+}

@@ -1,0 +1,76 @@
+package fetch
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// named is a topic as the client names it: by id from version 13 on, else by name.
+type named struct {
+	name string
+	id   topic.ID
+}
+
+// slot is one partition that a reader follows.
+type slot struct {
+	topic *named // shared by neighbours of one request
+	index int32
+	at    int // position among the slots of a session
+
+	state   *partition.State // nil while it cannot be served here
+	watched bool             // state has the poll's watcher
+
+	offset    int64
+	maxBytes  int32
+	epoch     int32 // leader epoch that the reader believes in, -1 for none
+	lastEpoch int32 // epoch of the last record it read, -1 for none
+
+	// What the reader of a session was last told, -1 for nothing.
+	toldHW, toldStart int64
+}
+
+// ask takes over what a request says of the partition.
+func (s *slot) ask(p *kmsg.FetchRequestTopicPartition) {
+	s.offset, s.maxBytes = p.FetchOffset, p.PartitionMaxBytes
+	s.epoch, s.lastEpoch = p.CurrentLeaderEpoch, p.LastFetchedEpoch
+}
+
+func (s *slot) watch(w *partition.Watcher) {
+	if s.state != nil && !s.watched {
+		s.state.Watch(w)
+		s.watched = true
+	}
+}
+
+func (s *slot) unwatch(w *partition.Watcher) {
+	if s.watched {
+		s.state.Unwatch(w)
+		s.watched = false
+	}
+}
+
+// slotsOf makes the slots of a request that stands for itself. They refer to
+// the request's strings.
+func slotsOf(req *kmsg.FetchRequest) []*slot {
+	n := 0
+	for i := range req.Topics {
+		n += len(req.Topics[i].Partitions)
+	}
+	flat, out := make([]slot, n), make([]*slot, n)
+	topics := make([]named, len(req.Topics))
+	at := 0
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		topics[i] = named{t.Topic, t.TopicID}
+		for j := range t.Partitions {
+			s := &flat[at]
+			s.topic, s.index, s.toldHW, s.toldStart = &topics[i], t.Partitions[j].Partition, -1, -1
+			s.ask(&t.Partitions[j])
+			out[at] = s
+			at++
+		}
+	}
+	return out
+}

@@ -1,0 +1,65 @@
+package kafka
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// bounded refuses requests that name more partitions, topics or resources than
+// RequestPartitions by closing the connection: such a request has no field for
+// an error that would cost less than what it asks for.
+func (h *Handlers) bounded(next Handler) Handler {
+	return handlerOf(func(ctx context.Context, r *Request, reply func(Response)) {
+		if n := named(r.Body); n > h.cfg.RequestPartitions {
+			h.deps.Log.Warn("a request names too many partitions; its connection is closed",
+				"key", r.Key, "named", n, "allowed", h.cfg.RequestPartitions, "client", r.ClientID, "connection", r.Conn.ID)
+			reply(Response{Silent: true, Close: true})
+			return
+		}
+		next.Serve(ctx, r, reply)
+	})
+}
+
+// named counts what a request names, in steps of its topics.
+func named(req kmsg.Request) int {
+	switch r := req.(type) {
+	case *kmsg.ProduceRequest:
+		return sum(r.Topics, func(t *kmsg.ProduceRequestTopic) int { return len(t.Partitions) })
+	case *kmsg.FetchRequest:
+		return sum(r.Topics, func(t *kmsg.FetchRequestTopic) int { return len(t.Partitions) }) +
+			sum(r.ForgottenTopics, func(t *kmsg.FetchRequestForgottenTopic) int { return len(t.Partitions) })
+	case *kmsg.ListOffsetsRequest:
+		return sum(r.Topics, func(t *kmsg.ListOffsetsRequestTopic) int { return len(t.Partitions) })
+	case *kmsg.DeleteRecordsRequest:
+		return sum(r.Topics, func(t *kmsg.DeleteRecordsRequestTopic) int { return len(t.Partitions) })
+	case *kmsg.OffsetForLeaderEpochRequest:
+		return sum(r.Topics, func(t *kmsg.OffsetForLeaderEpochRequestTopic) int { return len(t.Partitions) })
+	case *kmsg.CreateTopicsRequest:
+		return sum(r.Topics, func(t *kmsg.CreateTopicsRequestTopic) int { return len(t.ReplicaAssignment) + len(t.Configs) })
+	case *kmsg.CreatePartitionsRequest:
+		return sum(r.Topics, func(t *kmsg.CreatePartitionsRequestTopic) int { return len(t.Assignment) })
+	case *kmsg.DescribeConfigsRequest:
+		return sum(r.Resources, func(t *kmsg.DescribeConfigsRequestResource) int { return len(t.ConfigNames) })
+	case *kmsg.AlterConfigsRequest:
+		return sum(r.Resources, func(t *kmsg.AlterConfigsRequestResource) int { return len(t.Configs) })
+	case *kmsg.IncrementalAlterConfigsRequest:
+		return sum(r.Resources, func(t *kmsg.IncrementalAlterConfigsRequestResource) int { return len(t.Configs) })
+	case *kmsg.MetadataRequest:
+		return len(r.Topics)
+	case *kmsg.DeleteTopicsRequest:
+		return len(r.Topics) + len(r.TopicNames)
+	case *kmsg.FindCoordinatorRequest:
+		return len(r.CoordinatorKeys)
+	}
+	return 0
+}
+
+// sum adds up what items hold, and one for each item itself.
+func sum[T any](items []T, n func(*T) int) int {
+	total := len(items)
+	for i := range items {
+		total += n(&items[i])
+	}
+	return total
+}

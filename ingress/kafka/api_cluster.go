@@ -1,0 +1,84 @@
+package kafka
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/internal/meta"
+)
+
+// endpointBrokers is the only kind of endpoint that clients may ask for here;
+// controllers are not reached by the Kafka protocol (KIP-919).
+const endpointBrokers = 1
+
+// describeCluster serves DescribeCluster (KIP-700).
+func describeCluster(d *Deps) func(context.Context, *Request) kmsg.Response {
+	return func(_ context.Context, r *Request) kmsg.Response {
+		req := r.Body.(*kmsg.DescribeClusterRequest)
+		resp := req.ResponseKind().(*kmsg.DescribeClusterResponse)
+		view := d.Lookup.View()
+		resp.EndpointType = endpointBrokers
+		resp.ClusterID, resp.ControllerID = view.ClusterID, view.Controller
+		resp.ClusterAuthorizedOperations = notAsked
+		if req.Version >= 1 && req.EndpointType != endpointBrokers {
+			resp.EndpointType = req.EndpointType
+			resp.ErrorCode = kerr.UnsupportedEndpointType.Code
+			resp.ErrorMessage = kmsg.StringPtr("ask for brokers (endpoint type 1); controllers do not speak this protocol")
+			return resp
+		}
+		if req.IncludeClusterAuthorizedOperations {
+			resp.ClusterAuthorizedOperations = clusterOperations
+		}
+		resp.Brokers = make([]kmsg.DescribeClusterResponseBroker, len(view.Brokers))
+		for i, b := range view.Brokers {
+			resp.Brokers[i] = kmsg.DescribeClusterResponseBroker{NodeID: b.ID, Host: b.Host, Port: b.Port, Rack: rack(b)}
+		}
+		return resp
+	}
+}
+
+// Kinds of key that FindCoordinator is asked for.
+const (
+	coordinatorGroup       = 0
+	coordinatorTransaction = 1
+)
+
+// findCoordinator serves FindCoordinator. All groups are coordinated by the
+// broker that the metadata names as controller, so every broker gives the same
+// answer.
+func findCoordinator(d *Deps) func(context.Context, *Request) kmsg.Response {
+	return func(_ context.Context, r *Request) kmsg.Response {
+		req := r.Body.(*kmsg.FindCoordinatorRequest)
+		resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
+		at, err := coordinator(d, req.CoordinatorType)
+		if req.Version < 4 {
+			resp.NodeID, resp.Host, resp.Port = at.ID, at.Host, at.Port
+			resp.ErrorCode, resp.ErrorMessage = d.Code(err), message(err)
+			return resp
+		}
+		resp.Coordinators = make([]kmsg.FindCoordinatorResponseCoordinator, len(req.CoordinatorKeys))
+		for i, key := range req.CoordinatorKeys {
+			resp.Coordinators[i] = kmsg.FindCoordinatorResponseCoordinator{Key: key, NodeID: at.ID, Host: at.Host, Port: at.Port,
+				ErrorCode: d.Code(err), ErrorMessage: message(err)}
+		}
+		return resp
+	}
+}
+
+func coordinator(d *Deps, kind int8) (meta.Broker, error) {
+	nobody := meta.Broker{ID: -1, Port: -1}
+	if kind != coordinatorGroup && kind != coordinatorTransaction {
+		return nobody, refuse(kerr.InvalidRequest, "only groups (0) and transactions (1) have a coordinator here")
+	}
+	view := d.Lookup.View()
+	for _, id := range [...]int32{view.Controller, d.Node} {
+		for _, b := range view.Brokers {
+			if b.ID == id {
+				return b, nil
+			}
+		}
+	}
+	return nobody, refuse(kerr.CoordinatorNotAvailable, "no coordinating broker is registered yet; try again")
+}

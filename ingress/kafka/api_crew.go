@@ -1,0 +1,105 @@
+package kafka
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// crew runs what may wait for the metadata quorum or for storage, so that a
+// connection's read goroutine does not. It bounds how much runs at once and
+// waits for it at the end.
+type crew struct {
+	places chan struct{}
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	closed  bool
+	running sync.WaitGroup
+}
+
+func newCrew(places int, log *slog.Logger) *crew {
+	return &crew{places: make(chan struct{}, places), log: log}
+}
+
+// run calls f on a goroutine of its own, once there is a place; until then the
+// caller waits, which holds back the connection that asks for too much. It
+// reports false, and does not call f, when ctx ended first or after close.
+func (c *crew) run(ctx context.Context, f func()) bool {
+	select {
+	case c.places <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		<-c.places
+		return false
+	}
+	c.running.Add(1)
+	c.mu.Unlock()
+	go func() {
+		defer c.running.Done()
+		defer func() { <-c.places }()
+		f()
+	}()
+	return true
+}
+
+// close waits for everything that runs; run refuses from now on.
+func (c *crew) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.running.Wait()
+}
+
+// serve answers with what f returns, from a goroutine of the crew. A panic of f
+// closes the connection and leaves the broker running.
+func (c *crew) serve(ctx context.Context, reply func(Response), f func() kmsg.Response) {
+	ran := c.run(ctx, func() {
+		answer := Response{Silent: true, Close: true}
+		defer func() {
+			if p := recover(); p != nil {
+				c.log.Error("a handler panicked; its connection is closed", "panic", p, "stack", string(debug.Stack()))
+			}
+			reply(answer)
+		}()
+		answer = Response{Message: f()}
+	})
+	if !ran {
+		reply(Response{Silent: true, Close: true})
+	}
+}
+
+// changeFunc answers a request that changes something, within ctx's deadline.
+type changeFunc func(ctx context.Context, r *Request) kmsg.Response
+
+// change serves f on the crew, bounded by the time the client gives, or by
+// ChangeTimeout where that is shorter or the client gives none.
+func (h *Handlers) change(f changeFunc) Handler {
+	return h.bounded(handlerOf(func(ctx context.Context, r *Request, reply func(Response)) {
+		h.slow.serve(ctx, reply, func() kmsg.Response {
+			ctx, cancel := context.WithTimeout(ctx, timeout(r.Body, h.cfg.ChangeTimeout))
+			defer cancel()
+			return f(ctx, r)
+		})
+	}))
+}
+
+func timeout(req kmsg.Request, longest time.Duration) time.Duration {
+	if t, ok := req.(kmsg.TimeoutRequest); ok && t.Timeout() > 0 {
+		return min(longest, time.Duration(t.Timeout())*time.Millisecond)
+	}
+	return longest
+}
+
+// handlerOf is a Handler made of a function.
+type handlerOf func(ctx context.Context, r *Request, reply func(Response))
+
+func (f handlerOf) Serve(ctx context.Context, r *Request, reply func(Response)) { f(ctx, r, reply) }

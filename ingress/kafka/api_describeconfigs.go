@@ -1,0 +1,149 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/internal/lookup"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// describeConfigs serves DescribeConfigs for topics and for this broker.
+func describeConfigs(cfg *APIConfig, d *Deps) func(context.Context, *Request) kmsg.Response {
+	return func(_ context.Context, r *Request) kmsg.Response {
+		req := r.Body.(*kmsg.DescribeConfigsRequest)
+		resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
+		resp.Resources = make([]kmsg.DescribeConfigsResponseResource, len(req.Resources))
+		for i := range req.Resources {
+			asked, out := &req.Resources[i], &resp.Resources[i]
+			out.ResourceType, out.ResourceName = asked.ResourceType, asked.ResourceName
+			all, err := described(cfg, d, asked)
+			if err != nil {
+				out.ErrorCode, out.ErrorMessage = d.Code(err), message(err)
+				continue
+			}
+			out.Configs = selected(all, req, asked.ConfigNames)
+		}
+		return resp
+	}
+}
+
+// describedConfig is one config before it is cut down to what was asked.
+type describedConfig struct {
+	name, value string
+	kind        topic.Kind
+	doc         string
+	readOnly    bool
+	source      kmsg.ConfigSource
+	broker      string // the name of the broker-wide default, for topics
+	fallback    string // the value of that default
+}
+
+func described(cfg *APIConfig, d *Deps, asked *kmsg.DescribeConfigsRequestResource) ([]describedConfig, error) {
+	switch asked.ResourceType {
+	case kmsg.ConfigResourceTypeTopic:
+		if err := topic.ValidateName(asked.ResourceName); err != nil {
+			return nil, err
+		}
+		t, err := lookup.ByName(d.Lookup.View(), asked.ResourceName)
+		if err != nil {
+			return nil, err
+		}
+		return topicConfigs(t.Configs), nil
+	case kmsg.ConfigResourceTypeBroker:
+		if asked.ResourceName == "" {
+			return nil, nil // what is set for all brokers at run time: nothing
+		}
+		if asked.ResourceName != strconv.Itoa(int(d.Node)) {
+			return nil, refuse(kerr.InvalidRequest, fmt.Sprintf("this is broker %d; ask broker %q itself", d.Node, asked.ResourceName))
+		}
+		return brokerConfigs(cfg, d.Node), nil
+	}
+	return nil, refuse(kerr.InvalidRequest, fmt.Sprintf("resource type %v has no configs here; ask for topics or brokers", asked.ResourceType))
+}
+
+func topicConfigs(set map[string]string) []describedConfig {
+	all := topic.Configs()
+	out := make([]describedConfig, len(all))
+	for i := range all {
+		c := &all[i]
+		value, explicit := set[c.Name]
+		out[i] = describedConfig{name: c.Name, value: value, kind: c.Kind, doc: c.Doc,
+			source: kmsg.ConfigSourceDynamicTopicConfig, broker: c.Broker, fallback: c.Default}
+		if !explicit {
+			out[i].value, out[i].source = c.Default, kmsg.ConfigSourceDefaultConfig
+		}
+	}
+	return out
+}
+
+// brokerConfigs are the settings that Kafka's tools look for on a broker, under
+// Kafka's names. They are set in the broker's configuration file.
+func brokerConfigs(cfg *APIConfig, node int32) []describedConfig {
+	static := func(name, value string, kind topic.Kind, doc string) describedConfig {
+		return describedConfig{name: name, value: value, kind: kind, doc: doc, readOnly: true, source: kmsg.ConfigSourceStaticBrokerConfig}
+	}
+	out := []describedConfig{
+		static("auto.create.topics.enable", strconv.FormatBool(cfg.AutoCreateTopics), topic.Boolean, "Whether naming a topic creates it."),
+		static("broker.id", strconv.Itoa(int(node)), topic.Int, "The broker's id."),
+		static("default.replication.factor", strconv.Itoa(int(cfg.Replication)), topic.Int, "Replicas of a topic whose creator names no number."),
+		static("delete.topic.enable", "true", topic.Boolean, "Whether topics can be deleted."),
+		static("node.id", strconv.Itoa(int(node)), topic.Int, "The broker's id."),
+		static("num.partitions", strconv.Itoa(int(cfg.Partitions)), topic.Int, "Partitions of a topic whose creator names no number."),
+	}
+	for _, c := range topic.Configs() {
+		out = append(out, describedConfig{name: c.Broker, value: c.Default, kind: c.Kind, readOnly: true,
+			source: kmsg.ConfigSourceDefaultConfig, doc: "Default of the topic config " + c.Name + ". " + c.Doc})
+	}
+	return out
+}
+
+// selected cuts all down to names, nil for all of them, and to what the version
+// and the flags of the request show.
+func selected(all []describedConfig, req *kmsg.DescribeConfigsRequest, names []string) []kmsg.DescribeConfigsResponseResourceConfig {
+	var wanted map[string]bool
+	if names != nil {
+		wanted = make(map[string]bool, len(names))
+		for _, n := range names {
+			wanted[n] = true
+		}
+	}
+	out := make([]kmsg.DescribeConfigsResponseResourceConfig, 0, len(all))
+	for i := range all {
+		c := &all[i]
+		if wanted != nil && !wanted[c.name] {
+			continue
+		}
+		shown := kmsg.NewDescribeConfigsResponseResourceConfig()
+		shown.Name, shown.Value, shown.ReadOnly = c.name, &c.value, c.readOnly
+		shown.Source, shown.IsDefault = c.source, c.source == kmsg.ConfigSourceDefaultConfig
+		shown.ConfigType = kmsg.ConfigType(c.kind)
+		if req.IncludeSynonyms {
+			shown.ConfigSynonyms = synonyms(c)
+		}
+		if req.IncludeDocumentation {
+			shown.Documentation = &c.doc
+		}
+		out = append(out, shown)
+	}
+	return out
+}
+
+// synonyms lists where the value may come from, the one in force first (KIP-226).
+func synonyms(c *describedConfig) []kmsg.DescribeConfigsResponseResourceConfigConfigSynonym {
+	var out []kmsg.DescribeConfigsResponseResourceConfigConfigSynonym
+	add := func(name string, value *string, source kmsg.ConfigSource) {
+		out = append(out, kmsg.DescribeConfigsResponseResourceConfigConfigSynonym{Name: name, Value: value, Source: source})
+	}
+	if c.source != kmsg.ConfigSourceDefaultConfig {
+		add(c.name, &c.value, c.source)
+	}
+	if c.broker != "" {
+		add(c.broker, &c.fallback, kmsg.ConfigSourceDefaultConfig)
+	}
+	return out
+}

@@ -1,0 +1,18 @@
+package kafka
+
+import (
+	"context"
+	"net"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// fetchHandler hands Fetch to the Fetcher, which encodes its own answer so that
+// record batches are written from where they are.
+type fetchHandler struct{ fetcher Fetcher }
+
+func (h fetchHandler) Serve(ctx context.Context, r *Request, reply func(Response)) {
+	h.fetcher.Fetch(ctx, r.Body.(*kmsg.FetchRequest), func(body net.Buffers, release func()) {
+		reply(Response{Body: body, Release: release, Silent: body == nil, Close: body == nil})
+	})
+}

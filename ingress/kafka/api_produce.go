@@ -1,0 +1,220 @@
+package kafka
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/lookup"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// Errors of one partition of a Produce request.
+var (
+	errAcks      = refuse(kerr.InvalidRequiredAcks, "acks must be 0, 1 or -1 (all)")
+	errOneBatch  = refuse(kerr.InvalidRecord, "send exactly one record batch for each partition of a request")
+	errOldFormat = refuse(kerr.UnsupportedForMessageFormat, "only message format v2 is taken; use a client of Kafka 0.11 or newer")
+	errCodec     = refuse(kerr.UnsupportedCompressionType, "this codec is not known in this version of Produce; zstd needs version 7")
+)
+
+// zstdSince is the first version of Produce that may carry zstd (KIP-110).
+const zstdSince = 7
+
+// produceHandler serves Produce. It looks up partitions, cuts the batches out of
+// the frame and hands all of them to the pipeline with one callback; nothing is
+// copied, and the frame stays with the pipeline until that callback. The request's
+// own timeout is not used: an answer before the batches have settled would give
+// the frame back too early, and producers give up by themselves.
+type produceHandler struct {
+	lookup   *lookup.Lookup
+	appender Appender
+	code     Coder
+}
+
+// produce is one request under way.
+type produce struct {
+	*produceHandler
+	req     *kmsg.ProduceRequest
+	view    *meta.View
+	reply   func(Response)
+	resp    *kmsg.ProduceResponse
+	out     []kmsg.ProduceResponseTopicPartition // of all topics, in request order
+	appends []flow.Append
+	slots   []int32 // for each append its place in out
+	refused bool    // some partition has an error
+}
+
+func (h *produceHandler) Serve(ctx context.Context, r *Request, reply func(Response)) {
+	req := r.Body.(*kmsg.ProduceRequest)
+	p := &produce{produceHandler: h, req: req, view: h.lookup.View(), reply: reply,
+		resp: req.ResponseKind().(*kmsg.ProduceResponse)}
+	p.plan()
+	if len(p.appends) == 0 {
+		p.finish()
+		return
+	}
+	h.appender.Append(ctx, p.appends, p.settled)
+}
+
+// plan makes a place in the response for every partition, and an append for
+// every one that can be written.
+func (p *produce) plan() {
+	n := 0
+	for i := range p.req.Topics {
+		n += len(p.req.Topics[i].Partitions)
+	}
+	p.out = make([]kmsg.ProduceResponseTopicPartition, n)
+	p.appends, p.slots = make([]flow.Append, 0, n), make([]int32, 0, n)
+	p.resp.Topics = make([]kmsg.ProduceResponseTopic, len(p.req.Topics))
+	invalid := p.invalid()
+	at := 0
+	for i := range p.req.Topics {
+		t, out := &p.req.Topics[i], &p.resp.Topics[i]
+		out.Topic, out.TopicID = t.Topic, t.TopicID
+		found, err := p.topic(t)
+		if invalid != nil {
+			err = invalid
+		}
+		for j := range t.Partitions {
+			p.partition(at+j, found, err, &t.Partitions[j])
+		}
+		end := at + len(t.Partitions)
+		out.Partitions = p.out[at:end:end]
+		at = end
+	}
+}
+
+// invalid returns why no partition of the request can be written.
+func (p *produce) invalid() error {
+	switch flow.Acks(p.req.Acks) {
+	case flow.AcksNone, flow.AcksLeader, flow.AcksAll:
+	default:
+		return errAcks
+	}
+	if p.req.TransactionID != nil {
+		return errTransactions
+	}
+	return nil
+}
+
+func (p *produce) topic(t *kmsg.ProduceRequestTopic) (*meta.Topic, error) {
+	if p.req.Version >= 13 {
+		return lookup.ByID(p.view, t.TopicID)
+	}
+	return lookup.ByName(p.view, t.Topic)
+}
+
+func (p *produce) partition(at int, t *meta.Topic, err error, asked *kmsg.ProduceRequestTopicPartition) {
+	out := &p.out[at]
+	out.Default()
+	out.Partition = asked.Partition
+	out.BaseOffset, out.LogAppendTime, out.LogStartOffset = -1, -1, -1
+	if err == nil {
+		err = p.add(at, t, asked)
+	}
+	if err != nil {
+		p.refuse(out, p.code(err), err)
+		if t != nil && out.ErrorCode == kerr.NotLeaderForPartition.Code {
+			p.redirect(out, t)
+		}
+	}
+}
+
+func (p *produce) add(at int, t *meta.Topic, asked *kmsg.ProduceRequestTopicPartition) error {
+	s, err := p.lookup.Partition(t, asked.Partition)
+	if err != nil {
+		return err
+	}
+	b, err := onlyBatch(asked.Records, p.req.Version)
+	if err != nil {
+		return err
+	}
+	p.appends = append(p.appends, flow.Append{Partition: topic.Partition{Topic: t.ID, Index: asked.Partition}, State: s,
+		Batch: b, Acks: flow.Acks(p.req.Acks), LogAppendTime: -1})
+	p.slots = append(p.slots, int32(at))
+	return nil
+}
+
+// magicAt is where both batches and the older message sets have their version.
+const magicAt = 16
+
+// onlyBatch returns the one batch that records must be. The pipeline validates
+// what is inside.
+func onlyBatch(records []byte, version int16) (record.Batch, error) {
+	if len(records) > magicAt && records[magicAt] < 2 {
+		return nil, errOldFormat
+	}
+	if len(records) == 0 {
+		return nil, errOneBatch
+	}
+	b, rest, err := record.Next(records)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(rest) > 0:
+		return nil, errOneBatch
+	case b.IsTransactional():
+		return nil, errTransactions
+	case !b.Codec().Known() || b.Codec() == record.Zstd && version < zstdSince:
+		return nil, errCodec
+	}
+	return b, nil
+}
+
+// redirect tells who leads the partition (KIP-951).
+func (p *produce) redirect(out *kmsg.ProduceResponseTopicPartition, t *meta.Topic) {
+	if p.req.Version < 10 || int(out.Partition) >= len(t.Partitions) {
+		return
+	}
+	leader := t.Partitions[out.Partition]
+	out.CurrentLeader.LeaderID, out.CurrentLeader.LeaderEpoch = leader.Leader, leader.Epoch
+	for _, b := range p.resp.Brokers {
+		if b.NodeID == leader.Leader {
+			return
+		}
+	}
+	for _, b := range p.view.Brokers {
+		if b.ID == leader.Leader {
+			p.resp.Brokers = append(p.resp.Brokers, kmsg.ProduceResponseBroker{NodeID: b.ID, Host: b.Host, Port: b.Port, Rack: rack(b)})
+		}
+	}
+}
+
+func (p *produce) refuse(out *kmsg.ProduceResponseTopicPartition, code int16, err error) {
+	p.refused = true
+	out.ErrorCode, out.ErrorMessage = code, message(err)
+}
+
+// settled is called once, when all appends have; failed is the pipeline's error.
+func (p *produce) settled(failed error) {
+	code := p.code(failed)
+	if code == kerr.UnknownServerError.Code {
+		code = kerr.KafkaStorageError.Code // what clients find the leader anew and retry on
+	}
+	for i := range p.appends {
+		a, out := &p.appends[i], &p.out[p.slots[i]]
+		switch {
+		case a.Err != nil:
+			p.refuse(out, p.code(a.Err), a.Err)
+		case failed != nil:
+			p.refuse(out, code, failed)
+		default:
+			out.BaseOffset, out.LogAppendTime, out.LogStartOffset = a.BaseOffset, a.LogAppendTime, a.State.LogStart()
+		}
+	}
+	p.finish()
+}
+
+// finish answers. With acks=0 there is no answer, and the only way to tell of an
+// error is to close the connection, as Kafka does.
+func (p *produce) finish() {
+	if flow.Acks(p.req.Acks) == flow.AcksNone {
+		p.reply(Response{Silent: true, Close: p.refused})
+		return
+	}
+	p.reply(Response{Message: p.resp})
+}

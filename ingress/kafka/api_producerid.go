@@ -1,0 +1,87 @@
+package kafka
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// errTransactions refuses what needs a transaction coordinator. Clients take
+// the code as final.
+var errTransactions = refuse(kerr.UnsupportedVersion, "transactions are not supported yet; remove transactional.id")
+
+// producerIDs hands out ids from blocks taken from the metadata quorum.
+type producerIDs struct {
+	source ProducerIDs
+	block  int32
+
+	turn      chan struct{} // of one place: who is in may touch the block
+	next, end int64
+}
+
+func newProducerIDs(source ProducerIDs, block int32) *producerIDs {
+	return &producerIDs{source: source, block: block, turn: make(chan struct{}, 1)}
+}
+
+func (p *producerIDs) take(ctx context.Context) (int64, error) {
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	if p.next == p.end {
+		first, err := p.source.AllocateProducerIDs(ctx, p.block)
+		if err != nil {
+			return 0, err
+		}
+		p.next, p.end = first, first+int64(p.block)
+	}
+	id := p.next
+	p.next++
+	return id, nil
+}
+
+// initProducerID serves InitProducerId for idempotent producers. Each call gets
+// a new id with epoch 0, also one that gives its old id and epoch to have the
+// epoch bumped: a new id fences nothing and loses nothing without a
+// transactional id, and Kafka does the same (KIP-360).
+func initProducerID(ids *producerIDs, code Coder) changeFunc {
+	return func(ctx context.Context, r *Request) kmsg.Response {
+		req := r.Body.(*kmsg.InitProducerIDRequest)
+		resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
+		resp.ProducerID, resp.ProducerEpoch = -1, -1
+		id, err := int64(-1), validateInit(req)
+		if err == nil {
+			id, err = ids.take(ctx)
+		}
+		if err != nil {
+			resp.ErrorCode = retriableInit(code(err))
+			return resp
+		}
+		resp.ProducerID, resp.ProducerEpoch = id, 0
+		return resp
+	}
+}
+
+func validateInit(req *kmsg.InitProducerIDRequest) error {
+	switch {
+	case req.TransactionalID != nil && *req.TransactionalID == "":
+		return refuse(kerr.InvalidRequest, "a transactional id must not be empty")
+	case req.TransactionalID != nil:
+		return errTransactions
+	case (req.ProducerID == -1) != (req.ProducerEpoch == -1):
+		return refuse(kerr.InvalidRequest, "give both the producer id and its epoch, or neither")
+	}
+	return nil
+}
+
+// retriableInit turns a timeout of the quorum into the code that producers
+// retry this request on.
+func retriableInit(code int16) int16 {
+	if code == kerr.RequestTimedOut.Code {
+		return kerr.CoordinatorNotAvailable.Code
+	}
+	return code
+}

@@ -1,0 +1,210 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/lookup"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// APIConfig has what handlers promise to clients and the bounds they keep to.
+type APIConfig struct {
+	// AutoCreateTopics lets a Metadata request create the topics it names, with
+	// the defaults below. Convenient in development; a typo makes a topic.
+	AutoCreateTopics bool
+	// Partitions and Replication are for topics whose creator names none. A
+	// replication factor above the number of brokers is lowered to it.
+	Partitions  int32
+	Replication int16
+	// TopicPartitions and ClusterPartitions bound what one topic and all topics
+	// together may have. Each partition costs memory on every broker.
+	TopicPartitions, ClusterPartitions int32
+	// RequestPartitions bounds the partitions or topics named in one request; a
+	// client that names more is disconnected.
+	RequestPartitions int
+	// Changes bounds the changes to metadata, and the reads for ListOffsets by
+	// time, that are under way at once for all clients. More wait.
+	Changes int
+	// ChangeTimeout bounds a change whose client asked for a longer time or none.
+	ChangeTimeout time.Duration
+	// ProducerIDBlock is how many producer ids are taken from the metadata quorum
+	// at a time. Ids of a block in use are lost at a restart; there are 2^63.
+	ProducerIDBlock int32
+}
+
+// DefaultAPIConfig returns the defaults of a cluster.
+func DefaultAPIConfig() APIConfig {
+	return APIConfig{Partitions: 1, Replication: 1, TopicPartitions: 10_000, ClusterPartitions: 200_000,
+		RequestPartitions: 100_000, Changes: 64, ChangeTimeout: 30 * time.Second, ProducerIDBlock: 1000}
+}
+
+// Validate reports a setting that cannot work.
+func (c APIConfig) Validate() error {
+	switch {
+	case c.TopicPartitions < 1 || c.ClusterPartitions < c.TopicPartitions:
+		return errors.New("kafka: a topic needs room for a partition, the cluster for at least one such topic")
+	case c.Partitions < 1 || c.Partitions > c.TopicPartitions:
+		return fmt.Errorf("kafka: default partitions must be from 1 to %d", c.TopicPartitions)
+	case c.Replication < 1:
+		return errors.New("kafka: default replication must be at least 1")
+	case c.RequestPartitions < 1 || c.Changes < 1 || c.ProducerIDBlock < 1:
+		return errors.New("kafka: request partitions, changes and producer id block must be at least 1")
+	case c.ChangeTimeout <= 0:
+		return errors.New("kafka: change timeout must be positive")
+	}
+	return nil
+}
+
+// Appender takes the batches of one request into the write pipeline and calls
+// done once when all have settled: with nil when each is as durable as promised
+// or carries its own Err, with an error when the pipeline failed them. The
+// appends and their bytes are the pipeline's until then.
+type Appender interface {
+	Append(ctx context.Context, appends []flow.Append, done func(error))
+}
+
+// Fetcher serves Fetch requests. reply is called once with the encoded body;
+// release, which may be nil, is called when it was written or dropped.
+type Fetcher interface {
+	Fetch(ctx context.Context, req *kmsg.FetchRequest, reply func(body net.Buffers, release func()))
+}
+
+// TopicChanger changes topics. Each method returns after the local View shows
+// the change; the errors are those of package meta.
+type TopicChanger interface {
+	CreateTopic(context.Context, meta.TopicSpec) (*meta.Topic, error)
+	DeleteTopic(context.Context, topic.ID) error
+	GrowTopic(ctx context.Context, id topic.ID, partitions int32) error
+	AlterTopic(ctx context.Context, id topic.ID, set map[string]string, del []string) error
+	SetLogStart(ctx context.Context, p topic.Partition, offset int64) error
+}
+
+// TimedOffset is a record found by its timestamp.
+type TimedOffset struct {
+	Offset, Timestamp int64 // ms since epoch
+	Epoch             int32
+}
+
+// TimeIndex finds records by timestamp. It may read the WAL and objects.
+type TimeIndex interface {
+	// ByTime finds the first record at or after the log start with a timestamp at
+	// or after ms. ok is false when there is none.
+	ByTime(ctx context.Context, s *partition.State, ms int64) (at TimedOffset, ok bool, err error)
+}
+
+// ProducerIDs hands out producer ids that nobody had before.
+type ProducerIDs interface {
+	AllocateProducerIDs(ctx context.Context, n int32) (first int64, err error)
+}
+
+// GroupClient says who sends a group request.
+type GroupClient struct{ ID, Host string }
+
+// Groups serves the requests of consumer groups. reply is called once, at any
+// later time; the context is that of the connection.
+type Groups interface {
+	Serve(ctx context.Context, who GroupClient, version int16, req kmsg.Request, reply func(kmsg.Response))
+}
+
+// GroupsFunc is Groups made of a function.
+type GroupsFunc func(context.Context, GroupClient, int16, kmsg.Request, func(kmsg.Response))
+
+// Serve calls f.
+func (f GroupsFunc) Serve(ctx context.Context, who GroupClient, version int16, req kmsg.Request, reply func(kmsg.Response)) {
+	f(ctx, who, version, req, reply)
+}
+
+// Deps is what handlers call. All of it is required.
+type Deps struct {
+	Node        int32 // this broker's id
+	Lookup      *lookup.Lookup
+	Topics      TopicChanger
+	Appender    Appender
+	Fetcher     Fetcher
+	Times       TimeIndex
+	ProducerIDs ProducerIDs
+	Groups      Groups
+	Code        Coder
+	Log         *slog.Logger
+}
+
+func (d *Deps) validate() error {
+	for name, missing := range map[string]bool{"Lookup": d.Lookup == nil, "Topics": d.Topics == nil,
+		"Appender": d.Appender == nil, "Fetcher": d.Fetcher == nil, "Times": d.Times == nil,
+		"ProducerIDs": d.ProducerIDs == nil, "Groups": d.Groups == nil, "Code": d.Code == nil, "Log": d.Log == nil} {
+		if missing {
+			return fmt.Errorf("kafka: Deps.%s is not set", name)
+		}
+	}
+	return nil
+}
+
+// Handlers serves every API of the data plane but ApiVersions and SASL, which
+// belong to the connection.
+type Handlers struct {
+	cfg   APIConfig
+	deps  Deps
+	slow  *crew
+	ids   *producerIDs
+	admin *topicAdmin
+}
+
+// NewHandlers returns the handlers. Close them when no connection is left.
+func NewHandlers(cfg APIConfig, deps Deps) (*Handlers, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := deps.validate(); err != nil {
+		return nil, err
+	}
+	return &Handlers{cfg: cfg, deps: deps, slow: newCrew(cfg.Changes, deps.Log),
+		ids:   newProducerIDs(deps.ProducerIDs, cfg.ProducerIDBlock),
+		admin: &topicAdmin{cfg: cfg, lookup: deps.Lookup, topics: deps.Topics}}, nil
+}
+
+// Close waits for changes under way. Nothing may be served afterwards.
+func (h *Handlers) Close() { h.slow.close() }
+
+// Table returns the rows for the dispatcher, sorted by key. The version ranges
+// are those that Kafka 4 has, reaching down to what clients in use still send;
+// docs/protocol/kafka.md says which and why.
+func (h *Handlers) Table() []API {
+	d, cfg := &h.deps, &h.cfg
+	return []API{
+		{kmsg.Produce.Int16(), 3, 13, h.bounded(&produceHandler{lookup: d.Lookup, appender: d.Appender, code: d.Code})},
+		{kmsg.Fetch.Int16(), 4, 18, h.bounded(fetchHandler{d.Fetcher})},
+		{kmsg.ListOffsets.Int16(), 1, 10, h.bounded(&listOffsetsHandler{lookup: d.Lookup, times: d.Times, code: d.Code, slow: h.slow, timeout: cfg.ChangeTimeout})},
+		{kmsg.Metadata.Int16(), 0, 13, h.bounded(&metadataHandler{cfg: cfg, lookup: d.Lookup, admin: h.admin, code: d.Code, slow: h.slow})},
+		{kmsg.OffsetCommit.Int16(), 0, 9, h.group()},
+		{kmsg.OffsetFetch.Int16(), 0, 9, h.group()},
+		{kmsg.FindCoordinator.Int16(), 0, 6, h.bounded(HandlerFunc(findCoordinator(d)))},
+		{kmsg.JoinGroup.Int16(), 0, 9, h.group()},
+		{kmsg.Heartbeat.Int16(), 0, 4, h.group()},
+		{kmsg.LeaveGroup.Int16(), 0, 5, h.group()},
+		{kmsg.SyncGroup.Int16(), 0, 5, h.group()},
+		{kmsg.DescribeGroups.Int16(), 0, 6, h.group()},
+		{kmsg.ListGroups.Int16(), 0, 5, h.group()},
+		{kmsg.CreateTopics.Int16(), 2, 7, h.change(createTopics(h.admin, d.Code))},
+		{kmsg.DeleteTopics.Int16(), 1, 6, h.change(deleteTopics(h.admin, d.Code))},
+		{kmsg.DeleteRecords.Int16(), 0, 2, h.change(deleteRecords(d))},
+		{kmsg.InitProducerID.Int16(), 0, 5, h.change(initProducerID(h.ids, d.Code))},
+		{kmsg.OffsetForLeaderEpoch.Int16(), 2, 4, h.bounded(HandlerFunc(offsetForLeaderEpoch(d)))},
+		{kmsg.DescribeConfigs.Int16(), 1, 4, h.bounded(HandlerFunc(describeConfigs(cfg, d)))},
+		{kmsg.AlterConfigs.Int16(), 0, 2, h.change(alterConfigs(h.admin, d.Code))},
+		{kmsg.CreatePartitions.Int16(), 0, 3, h.change(createPartitions(h.admin, d.Code))},
+		{kmsg.DeleteGroups.Int16(), 0, 2, h.group()},
+		{kmsg.IncrementalAlterConfigs.Int16(), 0, 1, h.change(incrementalAlterConfigs(h.admin, d.Code))},
+		{kmsg.OffsetDelete.Int16(), 0, 0, h.group()},
+		{kmsg.DescribeCluster.Int16(), 0, 2, h.bounded(HandlerFunc(describeCluster(d)))},
+	}
+}

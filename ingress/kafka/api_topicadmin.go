@@ -1,0 +1,135 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluicemq/sluice/internal/lookup"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// topicAdmin checks and makes changes to topics for the handlers of several APIs.
+type topicAdmin struct {
+	cfg    APIConfig
+	lookup *lookup.Lookup
+	topics TopicChanger
+}
+
+// atOnce is how many changes of one request are proposed together; the metadata
+// quorum puts them into one batch.
+const atOnce = 16
+
+// each calls f for 0 to n-1, a few at once, and returns when all have returned.
+func each(n int, f func(i int)) {
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	for i := range n {
+		g.Go(func() error { f(i); return nil })
+	}
+	_ = g.Wait() // f reports in its own way
+}
+
+// replication is the factor for topics whose creator names none.
+func (a *topicAdmin) replication() int16 {
+	return int16(min(int(a.cfg.Replication), max(1, len(a.lookup.View().Brokers))))
+}
+
+// planner checks the new partitions of one request against the bounds of
+// topics and cluster.
+type planner struct {
+	cfg  *APIConfig
+	view *meta.View
+	room int // partitions the cluster may still get
+}
+
+func (a *topicAdmin) planner() *planner {
+	view := a.lookup.View()
+	used := 0
+	for _, t := range view.Topics() {
+		used += len(t.Partitions)
+	}
+	return &planner{cfg: &a.cfg, view: view, room: int(a.cfg.ClusterPartitions) - used}
+}
+
+// take counts the partitions that a topic grows by to total.
+func (p *planner) take(added, total int32) error {
+	if total < 1 || total > p.cfg.TopicPartitions {
+		return refuse(kerr.InvalidPartitions, fmt.Sprintf("a topic has from 1 to %d partitions, not %d", p.cfg.TopicPartitions, total))
+	}
+	if int(added) > p.room {
+		return refuse(kerr.PolicyViolation, fmt.Sprintf("the cluster has room for %d more partitions of %d; delete topics or raise the limit",
+			max(0, p.room), p.cfg.ClusterPartitions))
+	}
+	p.room -= int(added)
+	return nil
+}
+
+// create checks a new topic; nothing is changed but the planner's room.
+func (p *planner) create(s *meta.TopicSpec) error {
+	if err := topic.ValidateName(s.Name); err != nil {
+		return err
+	}
+	if _, exists := p.view.TopicByName(s.Name); exists {
+		return refuse(kerr.TopicAlreadyExists, fmt.Sprintf("topic %q already exists", s.Name))
+	}
+	if n := len(p.view.Brokers); s.Replication < 1 || int(s.Replication) > n {
+		return refuse(kerr.InvalidReplicationFactor, fmt.Sprintf("replication factor %d; use 1 to %d, the number of brokers, or -1", s.Replication, n))
+	}
+	if err := topic.ValidateConfigs(s.Configs); err != nil {
+		return err
+	}
+	return p.take(s.Partitions, s.Partitions)
+}
+
+// createAll makes the topics that pass the checks and returns what became of each.
+func (a *topicAdmin) createAll(ctx context.Context, specs []meta.TopicSpec) []error {
+	errs := make([]error, len(specs))
+	p := a.planner()
+	for i := range specs {
+		errs[i] = p.create(&specs[i])
+	}
+	each(len(specs), func(i int) {
+		if errs[i] == nil {
+			errs[i] = a.create(ctx, &specs[i])
+		}
+	})
+	return errs
+}
+
+// create makes a topic that was checked and fills in its id.
+func (a *topicAdmin) create(ctx context.Context, s *meta.TopicSpec) error {
+	s.ID = topic.NewID()
+	t, err := a.topics.CreateTopic(ctx, *s)
+	if err != nil {
+		return err
+	}
+	s.ID = t.ID
+	return nil
+}
+
+// placement checks a replica assignment given by hand. Brokers are stateless
+// and partitions move by themselves, so only an assignment that leaves nothing
+// to choose is taken: every replica list names all brokers.
+func placement(view *meta.View, replicas []int32) error {
+	seen := make(map[int32]bool, len(replicas))
+	for _, r := range replicas {
+		if seen[r] {
+			return refuse(kerr.InvalidReplicaAssignment, fmt.Sprintf("broker %d is named twice for one partition", r))
+		}
+		seen[r] = true
+	}
+	for _, b := range view.Brokers {
+		if !seen[b.ID] {
+			return refuse(kerr.InvalidReplicaAssignment, "partitions are placed by the cluster; leave the assignment out")
+		}
+		delete(seen, b.ID)
+	}
+	for r := range seen {
+		return refuse(kerr.InvalidReplicaAssignment, fmt.Sprintf("broker %d is not registered", r))
+	}
+	return nil
+}
