@@ -44,6 +44,7 @@ type Read struct {
 	Err      error
 
 	release []func()
+	charge  func() // refunds what the read budget was charged
 }
 
 // Add appends a segment; release, if not nil, runs once when the reader is done.
@@ -63,18 +64,38 @@ func (r *Read) Cold() bool {
 	return r.Err == nil && len(r.Segments) == 0 && (len(r.Tail) > 0 || r.Object != nil)
 }
 
-// Release gives the segments back. The reader must not touch them afterwards.
-func (r *Read) Release() {
+// Drop gives the segments back so that the read can be served anew.
+func (r *Read) Drop() {
 	for _, f := range r.release {
 		f()
 	}
-	r.Segments, r.release = nil, nil
+	r.Segments, r.release, r.Bytes, r.Source = nil, nil, 0, FromNone
+}
+
+// Charge remembers how to refund what a budget was charged for r.
+func (r *Read) Charge(refund func()) { r.charge = refund }
+
+// Release gives segments and budget back. The reader must not touch the
+// segments afterwards; a second call does nothing.
+func (r *Read) Release() {
+	r.Drop()
+	if r.charge != nil {
+		r.charge()
+		r.charge = nil
+	}
 }
 
 // Fetch is the body of a read parcel: all partitions of one request.
 type Fetch struct {
 	Reads    []*Read
 	MaxBytes int // over all reads; soft for the first batch
+}
+
+// Release releases all reads.
+func (f *Fetch) Release() {
+	for _, r := range f.Reads {
+		r.Release()
+	}
 }
 
 // Cold reports whether some read still needs the WAL or an object.

@@ -33,8 +33,8 @@ func Stage(l Log, relocate func(*flow.Read)) pipeline.Stage[*flow.Fetch, *flow.F
 
 // again turns to the object that replaced the WAL range, or reports err.
 func again(r *flow.Read, err error, relocate func(*flow.Read)) {
-	r.Release()
-	r.Bytes, r.Tail = 0, nil
+	r.Drop()
+	r.Tail = nil
 	relocate(r)
 	if r.Err == nil && r.Object == nil {
 		r.Err = err

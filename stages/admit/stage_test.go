@@ -1,0 +1,173 @@
+package admit_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/pipeline"
+	"github.com/sluicemq/sluice/stages/admit"
+)
+
+var noon = time.UnixMilli(1_700_000_000_000)
+
+func batch(t *testing.T, edit func(*record.Builder)) record.Batch {
+	t.Helper()
+	b := record.NewBuilder()
+	if edit != nil {
+		edit(b)
+	}
+	if b.Len() == 0 {
+		b.Add(noon.UnixMilli(), []byte("k"), []byte("v"))
+	}
+	out, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// open runs a pipeline of admit and a sink that acknowledges.
+func open(t *testing.T, lanes int) (*admit.Stage, *[]*flow.Write) {
+	t.Helper()
+	s := admit.New(lanes, clock.NewManual(noon), prometheus.NewRegistry())
+	var seen []*flow.Write
+	g := pipeline.New("test")
+	pipeline.Into(pipeline.From(g, "admit", s), "out", pipeline.SinkFunc[*flow.Write](
+		func(ctx context.Context, in *pipeline.In[*flow.Write]) error {
+			for p := range in.All(ctx) {
+				seen = append(seen, p.Body)
+				p.Settle(nil)
+			}
+			return nil
+		}))
+	ctx, stop := context.WithCancel(context.Background())
+	over := make(chan error, 1)
+	go func() { over <- g.Run(ctx, time.Minute) }()
+	<-g.Ready()
+	t.Cleanup(func() {
+		stop()
+		if err := <-over; err != nil {
+			t.Error(err)
+		}
+	})
+	return s, &seen
+}
+
+func appendAll(t *testing.T, s *admit.Stage, as []flow.Append) {
+	t.Helper()
+	done := make(chan error, 2)
+	s.Append(t.Context(), as, func(err error) { done <- err })
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRefusesWhatBreaksTheRules(t *testing.T) {
+	small := partition.DefaultSettings()
+	small.MaxMessageBytes = 100
+	for _, c := range []struct {
+		name     string
+		settings partition.Settings
+		batch    record.Batch
+		want     error
+	}{
+		{"good", partition.DefaultSettings(), batch(t, nil), nil},
+		{"bad checksum", partition.DefaultSettings(), func() record.Batch { b := batch(t, nil); b[len(b)-1] ^= 1; return b }(), record.ErrCorrupt},
+		{"too large", small, batch(t, func(b *record.Builder) { b.Add(noon.UnixMilli(), nil, make([]byte, 200)) }), record.ErrTooLarge},
+		{"control", partition.DefaultSettings(), batch(t, func(b *record.Builder) {
+			b.Control, b.Transactional, b.ProducerID, b.ProducerEpoch, b.BaseSequence = true, true, 1, 0, 0
+		}), admit.ErrControl},
+		{"from the future", partition.DefaultSettings(), batch(t, func(b *record.Builder) {
+			b.Add(noon.Add(2*time.Hour).UnixMilli(), nil, nil)
+		}), admit.ErrTimestamp},
+		{"empty", partition.DefaultSettings(), nil, record.ErrCorrupt},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, seen := open(t, 2)
+			st := partition.NewState(topic.Partition{Topic: topic.NewID()}, 0, 0, 0)
+			st.Configure(c.settings)
+			as := []flow.Append{{Partition: st.ID, State: st, Batch: c.batch}}
+			appendAll(t, s, as)
+			if !errors.Is(as[0].Err, c.want) {
+				t.Errorf("got %v, want %v", as[0].Err, c.want)
+			}
+			if (len(*seen) == 1) != (c.want == nil) {
+				t.Errorf("%d writes went on", len(*seen))
+			}
+		})
+	}
+}
+
+func TestOnePartitionStaysOnOneLaneInOrder(t *testing.T) {
+	s, seen := open(t, 4)
+	var as []flow.Append
+	for range 20 {
+		st := partition.NewState(topic.Partition{Topic: topic.NewID()}, 0, 0, 0)
+		for range 2 {
+			as = append(as, flow.Append{Partition: st.ID, State: st, Batch: batch(t, nil)})
+		}
+	}
+	appendAll(t, s, as)
+	lanes := map[uint64]bool{}
+	n := 0
+	for _, w := range *seen {
+		if lanes[w.Lane] {
+			t.Errorf("lane %d got two writes of one request", w.Lane)
+		}
+		lanes[w.Lane] = true
+		for i := 0; i < len(w.Appends); i += 2 {
+			if w.Appends[i].Partition != w.Appends[i+1].Partition {
+				t.Errorf("the batches of a partition were parted")
+			}
+		}
+		n += len(w.Appends)
+	}
+	if n != len(as) {
+		t.Errorf("%d of %d batches went on", n, len(as))
+	}
+}
+
+func TestGateHoldsProducersAndLetsConsumersPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const produce, fetch = 0, 1
+		g := admit.NewGate(1600, prometheus.NewRegistry())
+		leave, err := g.Enter(t.Context(), produce, 1500)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entered := make(chan func())
+		go func() {
+			l, err := g.Enter(t.Context(), produce, 1)
+			if err != nil {
+				t.Error(err)
+			}
+			entered <- l
+		}()
+		synctest.Wait()
+		select {
+		case <-entered:
+			t.Fatal("a producer passed a full gate")
+		default:
+		}
+		other, err := g.Enter(t.Context(), fetch, 50)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other()
+		leave()
+		(<-entered)()
+		if _, err := g.Enter(t.Context(), produce, 1<<30); !errors.Is(err, pipeline.ErrTooLarge) {
+			t.Errorf("a frame larger than the budget: %v", err)
+		}
+	})
+}

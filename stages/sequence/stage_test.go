@@ -1,0 +1,154 @@
+package sequence_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/idempotence"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/pipeline/pipelinetest"
+	"github.com/sluicemq/sluice/stages/sequence"
+)
+
+var noon = time.UnixMilli(1_700_000_000_000)
+
+// records returns a batch of n records of a producer, or of none if id is -1.
+func records(t interface{ Fatal(...any) }, n int, id int64, epoch int16, seq int32) record.Batch {
+	b := record.NewBuilder()
+	b.ProducerID, b.ProducerEpoch, b.BaseSequence = id, epoch, seq
+	for range n {
+		b.Add(noon.UnixMilli()-5, nil, []byte("v"))
+	}
+	batch, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return batch
+}
+
+func plain(t interface{ Fatal(...any) }, n int) record.Batch { return records(t, n, -1, -1, -1) }
+
+func state(epoch int32) *partition.State {
+	return partition.NewState(topic.Partition{Topic: topic.NewID()}, epoch, 0, 0)
+}
+
+func appends(s *partition.State, batches ...record.Batch) []*flow.Append {
+	out := make([]*flow.Append, len(batches))
+	for i, b := range batches {
+		out[i] = &flow.Append{Partition: s.ID, State: s, Batch: b}
+	}
+	return out
+}
+
+func run(t *testing.T, open func(*partition.State) sequence.Opening, writes ...*flow.Write) {
+	t.Helper()
+	if open == nil {
+		open = func(*partition.State) sequence.Opening { return sequence.Opening{} }
+	}
+	_, verdicts, err := pipelinetest.Drive(t, sequence.New(sequence.DefaultConfig(), clock.NewManual(noon), open), writes...)
+	if err != nil || errors.Join(verdicts...) != nil {
+		t.Fatal(err, verdicts)
+	}
+}
+
+func TestOffsetsAreDenseFromTheOpening(t *testing.T) {
+	s := state(7)
+	opened := 0
+	as := appends(s, plain(t, 3), plain(t, 1), plain(t, 2))
+	run(t, func(*partition.State) sequence.Opening { opened++; return sequence.Opening{Next: 100} },
+		&flow.Write{Appends: as[:1]}, &flow.Write{Appends: as[1:]})
+	for i, want := range []int64{100, 103, 104} {
+		a := as[i]
+		if a.BaseOffset != want || a.Batch.BaseOffset() != want || a.Batch.PartitionLeaderEpoch() != 7 || a.LogAppendTime != -1 {
+			t.Errorf("batch %d: %+v", i, a)
+		}
+		if err := a.Batch.Validate(record.Limits{}); err != nil {
+			t.Errorf("batch %d was damaged: %v", i, err)
+		}
+	}
+	if opened != 1 {
+		t.Errorf("opened %d times", opened)
+	}
+}
+
+func TestRetryIsADuplicateAndAGapIsRefused(t *testing.T) {
+	s := state(0)
+	as := appends(s, records(t, 3, 9, 0, 0), records(t, 3, 9, 0, 0), records(t, 1, 9, 0, 4), records(t, 1, 9, 0, 3))
+	w := &flow.Write{Appends: as}
+	run(t, nil, w)
+	if a := as[1]; !a.Duplicate || a.BaseOffset != 0 || a.Err != nil || a.Writes() {
+		t.Errorf("retry: %+v", a)
+	}
+	if a := as[2]; !errors.Is(a.Err, idempotence.ErrOutOfOrder) || a.Writes() {
+		t.Errorf("gap: %+v", a)
+	}
+	if a := as[3]; a.Err != nil || a.BaseOffset != 3 {
+		t.Errorf("after the gap: %+v", a)
+	}
+	if want := int64(len(as[0].Batch) + len(as[3].Batch)); w.Bytes != want {
+		t.Errorf("%d bytes are to be written, want %d", w.Bytes, want)
+	}
+}
+
+func TestDeletedPartitionRefuses(t *testing.T) {
+	s := state(0)
+	s.Delete()
+	as := appends(s, plain(t, 1))
+	run(t, nil, &flow.Write{Appends: as})
+	if !errors.Is(as[0].Err, sequence.ErrDeleted) {
+		t.Errorf("%v", as[0].Err)
+	}
+}
+
+func TestLogAppendTime(t *testing.T) {
+	s := state(0)
+	c := partition.DefaultSettings()
+	c.LogAppendTime = true
+	s.Configure(c)
+	as := appends(s, plain(t, 2))
+	run(t, nil, &flow.Write{Appends: as})
+	b := as[0].Batch
+	if as[0].LogAppendTime != noon.UnixMilli() || b.MaxTimestamp() != noon.UnixMilli() || !b.LogAppendTime() {
+		t.Errorf("%+v", as[0])
+	}
+	if err := b.Validate(record.Limits{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whatever producers send, offsets are dense over what writes, and each
+// producer's sequence numbers in the log have neither gap nor repetition.
+func TestLogOfIdempotentProducers(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		s := state(0)
+		var as []*flow.Append
+		for range rapid.IntRange(1, 40).Draw(rt, "batches") {
+			n := rapid.IntRange(1, 3).Draw(rt, "records")
+			as = append(as, appends(s, records(t, n, rapid.Int64Range(1, 2).Draw(rt, "id"), 0,
+				rapid.Int32Range(0, 12).Draw(rt, "sequence")))...)
+		}
+		run(t, nil, &flow.Write{Appends: as})
+		next, sequences := int64(0), map[int64]int32{}
+		for _, a := range as {
+			if !a.Writes() {
+				continue
+			}
+			if a.BaseOffset != next {
+				rt.Fatalf("offset %d, want %d", a.BaseOffset, next)
+			}
+			next = a.Batch.NextOffset()
+			id := a.Batch.ProducerID()
+			if want, ok := sequences[id]; ok && a.Batch.BaseSequence() != want {
+				rt.Fatalf("producer %d: sequence %d, want %d", id, a.Batch.BaseSequence(), want)
+			}
+			sequences[id] = a.Batch.LastSequence() + 1
+		}
+	})
+}
