@@ -1,0 +1,298 @@
+package blockfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// lockName is the file that tells that a directory is in use. It is not listed.
+const lockName = "LOCK"
+
+// Options say how a directory is used.
+type Options struct {
+	// MinFreeBytes is what Create leaves free on the disk, for logs, other
+	// programs and file systems that are slow when full.
+	MinFreeBytes int64
+	// Buffered goes through the page cache even where O_DIRECT would work.
+	Buffered bool
+	// ReadOnly is for inspectors: it takes no lock, so the owner may be running,
+	// and every change fails with ErrReadOnly.
+	ReadOnly bool
+}
+
+// Dir is a directory of the operating system as an FS. One process at a time
+// has it.
+type Dir struct {
+	path    string
+	opts    Options
+	lock    *os.File // nil: read-only
+	direct  bool
+	dsync   bool      // one call can write durably
+	bounces sync.Pool // of *[]byte, aligned, for reads that are not
+}
+
+// OpenDir opens, and unless read-only makes and locks, the directory at path,
+// and finds out how its file system can be written. Errors wrap ErrLocked,
+// ErrReadOnly, ErrNoSpace or those of package os.
+func OpenDir(path string, o Options, logger *slog.Logger) (*Dir, error) {
+	d := &Dir{path: path, opts: o}
+	d.bounces.New = func() any {
+		b := alignedHeap(bounceSize)
+		return &b
+	}
+	if o.ReadOnly {
+		if _, err := os.Stat(path); err != nil {
+			return nil, d.explain("open", path, err)
+		}
+		return d, nil
+	}
+	if err := makeDir(path); err != nil {
+		return nil, d.explain("make", path, err)
+	}
+	if err := d.takeLock(); err != nil {
+		return nil, err
+	}
+	if err := d.probe(); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	logger.Info("disk engine chosen", "dir", path, "engine", d.Engine())
+	return d, nil
+}
+
+// makeDir makes path and makes its name durable.
+func makeDir(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(path, 0o750); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func (d *Dir) takeLock() error {
+	f, err := os.OpenFile(d.join(lockName), os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return d.explain("lock", d.path, err)
+	}
+	if err := lockFile(f); err != nil {
+		_ = f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return fmt.Errorf("%s: %w; stop that one or use another data directory", d.path, ErrLocked)
+		}
+		return d.explain("lock", d.path, err)
+	}
+	d.lock = f
+	return nil
+}
+
+const probeName = "probe.tmp"
+
+// probe writes one block in each way, the best first, and keeps what works.
+func (d *Dir) probe() error {
+	_ = os.Remove(d.join(probeName)) // left by a crash
+	defer os.Remove(d.join(probeName))
+	block := alignedHeap(BlockSize)
+	var err error
+	for _, way := range []struct{ direct, dsync bool }{{true, true}, {true, false}, {false, true}, {false, false}} {
+		if way.direct && (d.opts.Buffered || !hasDirect) || way.dsync && !hasDsync {
+			continue
+		}
+		d.direct, d.dsync = way.direct, way.dsync
+		if err = d.tryWrite(block); err == nil || !unsupported(err) {
+			break
+		}
+	}
+	return err
+}
+
+func (d *Dir) tryWrite(block []byte) error {
+	f, err := d.open(probeName, os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.f.Truncate(BlockSize); err != nil {
+		return d.explain("write", probeName, err)
+	}
+	f.size = BlockSize
+	if err := f.WriteAt(block, 0, Durable); err != nil {
+		return err
+	}
+	_, err = f.ReadAt(block, 0)
+	return err
+}
+
+func unsupported(err error) bool {
+	return errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported)
+}
+
+// Engine names the way of writing: direct or buffered, and the way to durable.
+func (d *Dir) Engine() string {
+	engine := "buffered"
+	if d.direct {
+		engine = "direct"
+	}
+	if d.dsync {
+		return engine + "+dsync"
+	}
+	return engine + "+fdatasync"
+}
+
+// Close gives the directory up. Files stay as they are and should be closed before.
+func (d *Dir) Close() error {
+	if d.lock == nil {
+		return nil
+	}
+	return d.lock.Close() // the lock goes with the descriptor
+}
+
+// Create implements FS. The zeroes are written, not only promised: a write to
+// blocks that the file system has not initialised costs a journal commit, which
+// takes as long again as the write itself.
+func (d *Dir) Create(name string, size int64) (File, error) {
+	if err := d.checkChange("create", name); err != nil {
+		return nil, err
+	}
+	if size%BlockSize != 0 {
+		return nil, fmt.Errorf("create %s of %d bytes: %w", name, size, ErrMisaligned)
+	}
+	if err := d.checkSpace(name, size); err != nil {
+		return nil, err
+	}
+	f, err := d.open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.prefill(size); err != nil {
+		return nil, errors.Join(err, f.Close(), os.Remove(d.join(name)))
+	}
+	return f, nil
+}
+
+func (d *Dir) checkSpace(name string, size int64) error {
+	free, err := freeSpace(d.path)
+	if err != nil {
+		return d.explain("ask free space of", d.path, err)
+	}
+	if free-size < d.opts.MinFreeBytes {
+		return fmt.Errorf("create %s: %w: %d MiB are free in %s, %d MiB are needed and %d MiB have to stay free; free some or move the directory",
+			name, ErrNoSpace, free>>20, d.path, size>>20, d.opts.MinFreeBytes>>20)
+	}
+	return nil
+}
+
+// Open implements FS.
+func (d *Dir) Open(name string) (File, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	flag := os.O_RDWR
+	if d.opts.ReadOnly {
+		flag = os.O_RDONLY
+	}
+	f, err := d.open(name, flag)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.f.Stat()
+	if err != nil {
+		return nil, errors.Join(d.explain("open", name, err), f.Close())
+	}
+	f.size = info.Size()
+	return f, nil
+}
+
+func (d *Dir) open(name string, flag int) (*file, error) {
+	if d.direct {
+		flag |= directFlag
+	}
+	f, err := os.OpenFile(d.join(name), flag, 0o640)
+	if err != nil {
+		return nil, d.explain("open", name, err)
+	}
+	return &file{dir: d, name: name, f: f, fd: int(f.Fd())}, nil
+}
+
+// List implements FS.
+func (d *Dir) List() ([]string, error) {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return nil, d.explain("list", d.path, err)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.Type().IsRegular() && e.Name() != lockName && e.Name() != probeName {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Remove implements FS.
+func (d *Dir) Remove(name string) error {
+	if err := d.checkChange("remove", name); err != nil {
+		return err
+	}
+	return d.explain("remove", name, os.Remove(d.join(name)))
+}
+
+// Rename implements FS.
+func (d *Dir) Rename(from, to string) error {
+	if err := d.checkChange("rename", from); err != nil {
+		return err
+	}
+	if err := checkName(to); err != nil {
+		return err
+	}
+	return d.explain("rename", from, os.Rename(d.join(from), d.join(to)))
+}
+
+// SyncDir implements FS.
+func (d *Dir) SyncDir() error { return d.explain("sync", d.path, syncDir(d.path)) }
+
+func syncDir(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func (d *Dir) join(name string) string { return filepath.Join(d.path, name) }
+
+func (d *Dir) checkChange(what, name string) error {
+	if d.opts.ReadOnly {
+		return fmt.Errorf("%s %s: %w: it was opened for inspection", what, name, ErrReadOnly)
+	}
+	return checkName(name)
+}
+
+func checkName(name string) error {
+	if name == "" || name == "." || name == ".." || name == lockName || strings.ContainsAny(name, "/\\\x00") {
+		return fmt.Errorf("%q cannot name a file", name)
+	}
+	return nil
+}
+
+// explain wraps an error of the system so that callers can tell what to do.
+func (d *Dir) explain(what, name string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%s %s: %w in %s; free some: %w", what, name, ErrNoSpace, d.path, err)
+	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%s %s: %w; make %s writable for user %d: %w", what, name, ErrReadOnly, d.path, os.Getuid(), err)
+	}
+	return fmt.Errorf("%s %s: %w", what, name, err)
+}

@@ -1,0 +1,36 @@
+package blockfs
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	hasDirect  = true
+	hasDsync   = true
+	directFlag = unix.O_DIRECT
+)
+
+// pwrite writes what one call takes. With dsync the bytes, and what it takes to
+// find them again, are on the disk when it returns.
+func pwrite(fd int, p []byte, off int64, dsync bool) (int, error) {
+	if dsync {
+		return unix.Pwritev2(fd, [][]byte{p}, off, unix.RWF_DSYNC)
+	}
+	return unix.Pwrite(fd, p, off)
+}
+
+func fdatasync(fd int) error { return unix.Fdatasync(fd) }
+
+func allocateFile(fd int, size int64) error { return unix.Fallocate(fd, 0, 0, size) }
+
+func lockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+
+func freeSpace(path string) (int64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(path, &s); err != nil {
+		return 0, err
+	}
+	return int64(s.Bavail) * s.Bsize, nil
+}

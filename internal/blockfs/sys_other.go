@@ -1,0 +1,28 @@
+//go:build !linux
+
+package blockfs
+
+import (
+	"errors"
+	"math"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Other systems are for development: everything goes through the page cache.
+const (
+	hasDirect  = false
+	hasDsync   = false
+	directFlag = 0
+)
+
+func pwrite(fd int, p []byte, off int64, _ bool) (int, error) { return unix.Pwrite(fd, p, off) }
+
+func fdatasync(fd int) error { return unix.Fsync(fd) }
+
+func allocateFile(int, int64) error { return errors.ErrUnsupported }
+
+func lockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+
+func freeSpace(string) (int64, error) { return math.MaxInt64, nil }
