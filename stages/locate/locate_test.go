@@ -1,0 +1,165 @@
+package locate_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/pipeline"
+	"github.com/sluicemq/sluice/stages/locate"
+)
+
+// house is a partition with records 10..20 in two objects and 20..26 in the WAL,
+// three records a batch there; 11 was deleted by the log start.
+func house() (*partition.State, locate.Manifest) {
+	s := partition.NewState(topic.Partition{Topic: topic.NewID()}, 1, 12, 20)
+	s.Tail.Append(partition.Entry{Base: 20, Count: 3, Size: 100, MaxTimestamp: 220, Position: 1})
+	s.Tail.Append(partition.Entry{Base: 23, Count: 3, Size: 100, MaxTimestamp: 250, Position: 2})
+	s.Publish(26)
+	m := &meta.Partition{LogStart: 12, TierEnd: 20, Objects: []meta.ObjectRef{
+		{Base: 10, End: 15, MaxTimestamp: 140}, {Base: 15, End: 20, MaxTimestamp: 190}}}
+	return s, func(p topic.Partition) (*meta.Partition, bool) { return m, p == s.ID }
+}
+
+func locator(m locate.Manifest) *locate.Locator { return locate.New(m, pipeline.NewBudget(1<<20)) }
+
+func TestLocate(t *testing.T) {
+	s, manifest := house()
+	l := locator(manifest)
+	for _, c := range []struct {
+		offset  int64
+		max     int
+		batches int
+		object  int64 // its base
+		err     error
+	}{
+		{11, 1000, 0, 0, locate.ErrOutOfRange},
+		{12, 1000, 0, 10, nil},
+		{15, 1000, 0, 15, nil},
+		{19, 1000, 0, 15, nil},
+		{20, 1000, 2, 0, nil},
+		{22, 1, 1, 0, nil},
+		{25, 1000, 1, 0, nil},
+		{26, 1000, 0, 0, nil},
+		{27, 1000, 0, 0, locate.ErrOutOfRange},
+	} {
+		r := &flow.Read{State: s, Offset: c.offset, MaxBytes: c.max}
+		l.Locate(r, c.max)
+		if !errors.Is(r.Err, c.err) || len(r.Tail) != c.batches || (r.Object != nil) != (c.object > 0) ||
+			r.Object != nil && r.Object.Base != c.object {
+			t.Errorf("offset %d: %d batches, object %v, error %v", c.offset, len(r.Tail), r.Object, r.Err)
+		}
+	}
+}
+
+func TestLocateNeverShowsWhatIsNotCommitted(t *testing.T) {
+	s, manifest := house()
+	s.Tail.Append(partition.Entry{Base: 26, Count: 1, Size: 100})
+	r := &flow.Read{State: s, Offset: 20, MaxBytes: 1 << 20}
+	locator(manifest).Locate(r, 1<<20)
+	if len(r.Tail) != 2 || r.End != 26 {
+		t.Errorf("%d batches up to %d", len(r.Tail), r.End)
+	}
+}
+
+func TestLocateDeletedAndLost(t *testing.T) {
+	s, manifest := house()
+	empty := func(topic.Partition) (*meta.Partition, bool) { return &meta.Partition{TierEnd: 20}, true }
+	r := &flow.Read{State: s, Offset: 14, MaxBytes: 1}
+	locator(empty).Locate(r, 1)
+	if !errors.Is(r.Err, locate.ErrMissing) {
+		t.Errorf("lost records: %v", r.Err)
+	}
+	s.Delete()
+	r = &flow.Read{State: s, Offset: 20, MaxBytes: 1}
+	locator(manifest).Locate(r, 1)
+	if !errors.Is(r.Err, locate.ErrDeleted) {
+		t.Errorf("deleted: %v", r.Err)
+	}
+}
+
+// Answers that nobody releases hold the budget, and hold the next reader back.
+func TestAnswersAreCharged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, manifest := house()
+		budget := pipeline.NewBudget(250)
+		entry := pipeline.NewEntry[*flow.Fetch]()
+		g := pipeline.New("test")
+		located := pipeline.Via(pipeline.From(g, "in", entry), "locate", locate.New(manifest, budget).Stage())
+		pipeline.Into(located, "out", pipeline.SinkFunc[*flow.Fetch](func(ctx context.Context, in *pipeline.In[*flow.Fetch]) error {
+			for p := range in.All(ctx) {
+				p.Settle(nil)
+			}
+			return nil
+		}))
+		ctx, stop := context.WithCancel(t.Context())
+		over := make(chan error, 1)
+		go func() { over <- g.Run(ctx, time.Minute) }()
+		served := make(chan *flow.Fetch, 2)
+		for range 2 {
+			f := &flow.Fetch{MaxBytes: 1000, Reads: []*flow.Read{{State: s, Offset: 20, MaxBytes: 1000}}}
+			_ = entry.Submit(ctx, pipeline.Parcel[*flow.Fetch]{Body: f, Receipt: pipeline.NewReceipt(func(error) { served <- f })})
+		}
+		synctest.Wait()
+		if len(served) != 1 || budget.InUse() != 200 {
+			t.Fatalf("%d answers out, %d bytes charged", len(served), budget.InUse())
+		}
+		first := <-served
+		first.Release()
+		first.Release()
+		(<-served).Release()
+		if budget.InUse() != 0 {
+			t.Errorf("%d bytes are still charged", budget.InUse())
+		}
+		stop()
+		if err := <-over; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// batches serves a search by time: the batch of offsets base..base+2 has
+// timestamps 10 x offset.
+type batches struct{ t *testing.T }
+
+func (b batches) at(base, n int64) record.Batch {
+	m := record.NewBuilder()
+	m.BaseOffset = base
+	for o := base; o < base+n; o++ {
+		m.Add(10*o, nil, nil)
+	}
+	out, err := m.Build()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return out
+}
+
+func (b batches) InWAL(_ context.Context, e partition.Entry) (record.Batch, error) {
+	return b.at(e.Base, int64(e.Count)), nil
+}
+
+func (b batches) InObject(_ context.Context, _ topic.Partition, ref meta.ObjectRef, _ int64) (record.Batch, bool, error) {
+	return b.at(ref.Base, ref.End-ref.Base), true, nil
+}
+
+func TestByTime(t *testing.T) {
+	s, manifest := house()
+	l := locator(manifest)
+	for _, c := range []struct {
+		ms, want int64
+		ok       bool
+	}{{0, 12, true}, {125, 13, true}, {141, 15, true}, {200, 20, true}, {221, 23, true}, {250, 25, true}, {251, 0, false}} {
+		f, ok, err := l.ByTime(t.Context(), s, c.ms, batches{t})
+		if err != nil || ok != c.ok || ok && (f.Offset != c.want || f.Timestamp != 10*c.want) {
+			t.Errorf("at %d ms: %+v, %v, %v", c.ms, f, ok, err)
+		}
+	}
+}
