@@ -1,0 +1,97 @@
+package object
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/sluicemq/sluice/internal/meta"
+)
+
+// An object is a header, blocks without gaps, a footer and a trailer. All integers
+// are big-endian; CRC is CRC32C (Castagnoli); times are ms since epoch.
+//
+//	header, 40 bytes
+//	   0  8  magic "SLUICOBJ"
+//	   8  2  version 1
+//	  10  2  reserved, zero
+//	  12 16  object id
+//	  28  8  created
+//	  36  4  CRC of bytes 0 to 35
+//
+//	blocks: whole record batches (docs/formats/record-batch.md) of one partition,
+//	in offset order. All blocks of a partition lie together.
+//
+//	footer
+//	   0 16  object id
+//	  16  8  created
+//	  24  4  number of partitions, then for each, sorted by topic id and index:
+//	         0 16  topic id
+//	        16  4  partition index
+//	        20  4  number of blocks, at least 1
+//	        24  8  where in the object the first block begins; then for each block:
+//	                0  4  length
+//	                4  4  CRC of the block
+//	                8  8  base: first offset
+//	               16  8  end: offset after the last
+//	               24  8  max timestamp over its batches, or -1
+//
+//	trailer, 20 bytes, so that one read of the object's end finds the footer
+//	   0  4  length of the footer
+//	   4  2  version 1
+//	   6  2  reserved, zero
+//	   8  4  CRC of the footer and bytes 0 to 7 of the trailer
+//	  12  8  magic "SLUICEND"
+const (
+	headerMagic  = "SLUICOBJ"
+	trailerMagic = "SLUICEND"
+	version      = 1
+
+	headerSize      = 40
+	footerFixedSize = 28
+	rangeSize       = 32
+	blockSize       = 32
+	trailerSize     = 20
+)
+
+const (
+	// BlockBytes is how large blocks grow. A batch that is larger by itself gets a
+	// block of its own.
+	BlockBytes = 256 << 10
+
+	// MaxFooterBytes bounds the footer that is written or read: more than a million
+	// blocks.
+	MaxFooterBytes = 64 << 20
+
+	// suffixBytes is what is read first to find the footer: enough for 2,000 blocks.
+	suffixBytes = 64 << 10
+)
+
+var (
+	// ErrCorrupt: the bytes are not what was written.
+	ErrCorrupt = errors.New("corrupt object")
+	// ErrUnsupported: the object is of a version that this build does not know.
+	ErrUnsupported = errors.New("unsupported object version")
+	// ErrOrder: batches were appended in an order that the format cannot hold.
+	ErrOrder = errors.New("batch out of order")
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Key returns the object's key in the store. It begins with two hex digits of a
+// hash, which spreads keys over the store's partitions and a file system's folders.
+func Key(id meta.ObjectID) string {
+	return fmt.Sprintf("%02x/%s", byte(crc32.Checksum(id[:], castagnoli)), id)
+}
+
+func corrupt(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
+}
+
+// checkVersion reports a version or a reserved field that this build cannot read.
+func checkVersion(v, reserved uint16) error {
+	if v != version || reserved != 0 {
+		return fmt.Errorf("%w %d.%d; this build reads version %d, upgrade it", ErrUnsupported, v, reserved, version)
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package object
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+var (
+	errShort  = errors.New("short read")
+	errEmpty  = errors.New("object without batches; append one before Close")
+	errClosed = errors.New("object is closed")
+)
+
+// Writer streams one object. It holds the index and no data; small batches are
+// small writes, so w should be buffered. Not safe for concurrent use.
+type Writer struct {
+	w      io.Writer
+	at     int64 // bytes written
+	footer Footer
+	seen   map[topic.Partition]struct{}
+	size   int   // of the encoded footer
+	block  Block // open while its Length is not 0
+	err    error // latched: after a failure the object cannot be finished
+}
+
+// NewWriter returns a Writer of the object id into w.
+func NewWriter(w io.Writer, id meta.ObjectID, createdMs int64) *Writer {
+	o := &Writer{w: w, footer: Footer{ID: id, CreatedMs: createdMs}, size: footerFixedSize,
+		seen: make(map[topic.Partition]struct{})}
+	o.write(header{id, createdMs}.appendTo(nil))
+	return o
+}
+
+// Append adds the next batch of p. All batches of a partition come one after the
+// other, in offset order. The batch is verified, so that what was damaged in memory
+// never replaces the copy in the write-ahead log. After an error the object cannot
+// be finished: every later call returns the same error.
+func (o *Writer) Append(p topic.Partition, b record.Batch) error {
+	if o.err == nil {
+		o.err = o.append(p, b)
+	}
+	return o.err
+}
+
+func (o *Writer) append(p topic.Partition, b record.Batch) error {
+	if err := b.Verify(); err != nil {
+		return fmt.Errorf("%s: %w", p, err)
+	}
+	if err := o.place(p, b); err != nil {
+		return err
+	}
+	if o.block.Length == 0 {
+		o.block = Block{Offset: o.at, Base: b.BaseOffset(), MaxTimestamp: b.MaxTimestamp()}
+	}
+	o.block.End = b.NextOffset()
+	o.block.MaxTimestamp = max(o.block.MaxTimestamp, b.MaxTimestamp())
+	o.block.CRC = crc32.Update(o.block.CRC, castagnoli, b)
+	o.block.Length += int64(len(b))
+	o.write(b)
+	return o.err
+}
+
+// place makes sure that b may follow, and cuts the block where it does not fit.
+func (o *Writer) place(p topic.Partition, b record.Batch) error {
+	if r := o.last(); r == nil || r.Partition != p {
+		o.cut()
+		if _, again := o.seen[p]; again {
+			return fmt.Errorf("%w: %s came before; append its batches together", ErrOrder, p)
+		}
+		o.seen[p] = struct{}{}
+		o.footer.Partitions = append(o.footer.Partitions, Range{Partition: p, End: b.BaseOffset()})
+		o.size += rangeSize
+	}
+	r := o.last()
+	end := r.End
+	if o.block.Length > 0 {
+		end = o.block.End
+	}
+	if b.BaseOffset() < end {
+		return fmt.Errorf("%w: %s offset %d after %d", ErrOrder, p, b.BaseOffset(), end)
+	}
+	if o.block.Length > 0 && o.block.Length+int64(len(b)) > BlockBytes {
+		o.cut()
+	}
+	if o.block.Length == 0 {
+		o.size += blockSize
+	}
+	if o.size > MaxFooterBytes || int64(len(b)) > math.MaxUint32 {
+		return fmt.Errorf("object %s has an index of %d bytes, %d are allowed; cut smaller objects",
+			o.footer.ID, o.size, MaxFooterBytes)
+	}
+	return nil
+}
+
+// cut ends the open block.
+func (o *Writer) cut() {
+	if o.block.Length > 0 {
+		o.last().add(o.block)
+		o.block = Block{}
+	}
+}
+
+func (o *Writer) last() *Range {
+	if n := len(o.footer.Partitions); n > 0 {
+		return &o.footer.Partitions[n-1]
+	}
+	return nil
+}
+
+// Close writes the index and returns it. It does not close the io.Writer. An
+// object without batches is refused.
+func (o *Writer) Close() (*Footer, error) {
+	switch {
+	case o.err != nil:
+		return nil, o.err
+	case len(o.footer.Partitions) == 0:
+		o.err = errEmpty
+		return nil, o.err
+	}
+	o.cut()
+	f := o.footer
+	slices.SortFunc(f.Partitions, func(a, b Range) int { return order(a.Partition, b.Partition) })
+	o.write(f.appendTo(make([]byte, 0, o.size+trailerSize)))
+	if o.err != nil {
+		return nil, o.err
+	}
+	o.err = errClosed
+	return &f, nil
+}
+
+func (o *Writer) write(b []byte) {
+	if o.err != nil {
+		return
+	}
+	n, err := o.w.Write(b)
+	if err != nil {
+		o.err = fmt.Errorf("write object %s at %d: %w", o.footer.ID, o.at, err)
+	}
+	o.at += int64(n)
+}
