@@ -1,0 +1,138 @@
+package crashfs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+)
+
+// sectorSize is what a disk writes whole or not at all.
+const sectorSize = 512
+
+// inode is the content of a file, whatever its names.
+type inode struct {
+	data  []byte             // as the process sees it
+	disk  []byte             // what is sure to survive
+	dirty map[int64]struct{} // sectors in which data may reach the disk
+}
+
+// newInode returns a file of zeroes that is on disk, but for its name.
+func newInode(size int64) *inode {
+	return &inode{data: make([]byte, size), disk: make([]byte, size), dirty: map[int64]struct{}{}}
+}
+
+func (i *inode) size() int64 { return int64(len(i.data)) }
+
+func (i *inode) write(p []byte, off int64) {
+	copy(i.data[off:], p)
+	for at := off / sectorSize; at*sectorSize < off+int64(len(p)); at++ {
+		i.dirty[at] = struct{}{}
+	}
+}
+
+// persist takes the dirty sectors of a range to the disk.
+func (i *inode) persist(off, n int64) {
+	for at := range i.dirty {
+		if start := at * sectorSize; start < off+n && start+sectorSize > off {
+			copy(i.disk[start:start+sectorSize], i.data[start:])
+			delete(i.dirty, at)
+		}
+	}
+}
+
+// forget is what a failed sync does to dirty pages: they are clean, and nowhere.
+func (i *inode) forget() { clear(i.dirty) }
+
+func (i *inode) crash(k Keep, r *rand.Rand) *inode {
+	disk := slices.Clone(i.disk)
+	dirty := make([]int64, 0, len(i.dirty))
+	for at := range i.dirty {
+		dirty = append(dirty, at)
+	}
+	slices.Sort(dirty)
+	for _, at := range dirty {
+		if k == Everything || k == Random && r.IntN(2) == 0 {
+			start := at * sectorSize
+			copy(disk[start:start+sectorSize], i.data[start:])
+		}
+	}
+	return &inode{data: slices.Clone(disk), disk: disk, dirty: map[int64]struct{}{}}
+}
+
+// file is an open inode.
+type file struct {
+	fs    *FS
+	name  string
+	inode *inode
+}
+
+// Size implements blockfs.File.
+func (f *file) Size() int64 { return f.inode.size() }
+
+// Close implements blockfs.File.
+func (f *file) Close() error { return nil }
+
+// ReadAt implements blockfs.File.
+func (f *file) ReadAt(p []byte, off int64) (int, error) {
+	if err := f.fs.ask(Op{Kind: Read, Name: f.name, Off: off, Len: len(p)}); err != nil {
+		return 0, err
+	}
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	if off >= f.inode.size() {
+		return 0, io.EOF
+	}
+	n := copy(p, f.inode.data[off:])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// WriteAt implements blockfs.File.
+func (f *file) WriteAt(p []byte, off int64, m blockfs.Mode) error {
+	if off%blockfs.BlockSize != 0 || !blockfs.IsAligned(p) || off+int64(len(p)) > f.inode.size() {
+		return fmt.Errorf("write %d bytes at %d of %s: %w", len(p), off, f.name, blockfs.ErrMisaligned)
+	}
+	op := Op{Kind: Write, Name: f.name, Off: off, Len: len(p)}
+	if err := f.fs.ask(op); errors.Is(err, ErrShort) {
+		f.apply(p[:len(p)/2/sectorSize*sectorSize], off)
+		return fmt.Errorf("%w: %w", err, io.ErrShortWrite)
+	} else if err != nil {
+		return err
+	}
+	f.apply(p, off)
+	op.Applied = true
+	if err := f.fs.ask(op); err != nil {
+		return err
+	}
+	if m == blockfs.Durable {
+		f.fs.mu.Lock()
+		defer f.fs.mu.Unlock()
+		f.inode.persist(off, int64(len(p)))
+	}
+	return nil
+}
+
+func (f *file) apply(p []byte, off int64) {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	f.inode.write(p, off)
+}
+
+// Sync implements blockfs.File. One that fails loses what it was to write.
+func (f *file) Sync() error {
+	err := f.fs.ask(Op{Kind: Sync, Name: f.name})
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	if err != nil {
+		f.inode.forget()
+		return err
+	}
+	f.inode.persist(0, f.inode.size())
+	return nil
+}

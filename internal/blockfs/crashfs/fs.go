@@ -1,0 +1,246 @@
+package crashfs
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+)
+
+// Kind is what an operation does.
+type Kind string
+
+// The operations that a Fault sees.
+const (
+	Create  Kind = "create"
+	Open    Kind = "open"
+	Remove  Kind = "remove"
+	Rename  Kind = "rename"
+	SyncDir Kind = "syncdir"
+	Read    Kind = "read"
+	Write   Kind = "write"
+	Sync    Kind = "sync"
+)
+
+// Op is one operation. Applied is false before it begins; a change comes again
+// with Applied set, when it is visible and not yet durable.
+type Op struct {
+	Kind    Kind
+	Name    string
+	Off     int64
+	Len     int
+	Applied bool
+}
+
+// Fault decides about an operation. It runs on the goroutine that does it and
+// may call the FS.
+type Fault func(Op) error
+
+// ErrShort, returned by a Fault before a write, lets the first half of it through.
+var ErrShort = errors.New("short write")
+
+// FS is the file system. It is safe for concurrent use.
+type FS struct {
+	mu      sync.Mutex
+	fault   Fault
+	room    int64             // bytes that files may take in all
+	names   map[string]*inode // as the process sees them
+	durable map[string]*inode // as the disk has them
+	journal []change          // what leads from durable to names
+}
+
+// change is one directory change. A nil inode is a removal.
+type change struct {
+	from, to string
+	inode    *inode
+}
+
+// New returns an empty FS with room for so many bytes.
+func New(room int64) *FS {
+	return &FS{room: room, names: map[string]*inode{}, durable: map[string]*inode{}}
+}
+
+// SetFault installs f, nil for none.
+func (s *FS) SetFault(f Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = f
+}
+
+func (s *FS) ask(op Op) error {
+	s.mu.Lock()
+	f := s.fault
+	s.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	if err := f(op); err != nil {
+		return fmt.Errorf("%s %s: %w", op.Kind, op.Name, err)
+	}
+	return nil
+}
+
+// Keep says what of the unsynced survives a Crash.
+type Keep int
+
+// The three fates of what was not synced.
+const (
+	Nothing Keep = iota
+	Everything
+	Random
+)
+
+// Crash returns the disk as it is found after a loss of power now. r is used
+// with Random only.
+func (s *FS) Crash(k Keep, r *rand.Rand) *FS {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.journal)
+	switch k {
+	case Nothing:
+		n = 0
+	case Random:
+		n = r.IntN(n + 1)
+	}
+	names := make(map[string]*inode, len(s.durable))
+	for name, i := range s.durable {
+		names[name] = i
+	}
+	apply(names, s.journal[:n])
+	out := New(s.room)
+	sorted := make([]string, 0, len(names))
+	for name := range names {
+		sorted = append(sorted, name)
+	}
+	slices.Sort(sorted) // so that r decides alike each time
+	for _, name := range sorted {
+		i := names[name].crash(k, r)
+		out.names[name], out.durable[name] = i, i
+	}
+	return out
+}
+
+func apply(names map[string]*inode, changes []change) {
+	for _, c := range changes {
+		delete(names, c.from)
+		if c.inode != nil {
+			names[c.to] = c.inode
+		}
+	}
+}
+
+// change does c in view of the process.
+func (s *FS) change(c change) {
+	apply(s.names, []change{c})
+	s.journal = append(s.journal, c)
+}
+
+// Create implements blockfs.FS.
+func (s *FS) Create(name string, size int64) (blockfs.File, error) {
+	if err := s.ask(Op{Kind: Create, Name: name, Len: int(size)}); err != nil {
+		return nil, err
+	}
+	f, err := s.create(name, size)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.ask(Op{Kind: Create, Name: name, Len: int(size), Applied: true}); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (s *FS) create(name string, size int64) (blockfs.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.names[name]; ok {
+		return nil, fmt.Errorf("create %s: it exists", name)
+	}
+	used := size
+	for _, i := range s.names {
+		used += i.size()
+	}
+	if used > s.room {
+		return nil, fmt.Errorf("create %s: %w", name, blockfs.ErrNoSpace)
+	}
+	i := newInode(size)
+	s.change(change{from: name, to: name, inode: i})
+	return &file{fs: s, name: name, inode: i}, nil
+}
+
+// Open implements blockfs.FS.
+func (s *FS) Open(name string) (blockfs.File, error) {
+	if err := s.ask(Op{Kind: Open, Name: name}); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, ok := s.names[name]
+	if !ok {
+		return nil, fmt.Errorf("open %s: %w", name, blockfs.ErrNotExist)
+	}
+	return &file{fs: s, name: name, inode: i}, nil
+}
+
+// List implements blockfs.FS.
+func (s *FS) List() ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := make([]string, 0, len(s.names))
+	for name := range s.names {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Remove implements blockfs.FS.
+func (s *FS) Remove(name string) error {
+	return s.move(Op{Kind: Remove, Name: name}, func(*inode) change { return change{from: name} })
+}
+
+// Rename implements blockfs.FS.
+func (s *FS) Rename(from, to string) error {
+	return s.move(Op{Kind: Rename, Name: from}, func(i *inode) change { return change{from: from, to: to, inode: i} })
+}
+
+func (s *FS) move(op Op, f func(*inode) change) error {
+	if err := s.ask(op); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	i, ok := s.names[op.Name]
+	if ok {
+		s.change(f(i))
+	}
+	s.mu.Unlock()
+	if !ok {
+		return fmt.Errorf("%s %s: %w", op.Kind, op.Name, blockfs.ErrNotExist)
+	}
+	op.Applied = true
+	return s.ask(op)
+}
+
+// SyncDir implements blockfs.FS.
+func (s *FS) SyncDir() error {
+	if err := s.ask(Op{Kind: SyncDir}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	apply(s.durable, s.journal)
+	s.journal = nil
+	return nil
+}
+
+// Flip inverts bits of one byte of a file, on the disk and in view, as rot does.
+func (s *FS) Flip(name string, off int64, bits byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := s.names[name]
+	i.data[off] ^= bits
+	i.disk[off] ^= bits
+}
