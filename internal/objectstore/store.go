@@ -14,6 +14,8 @@ import (
 	_ "gocloud.dev/blob/fileblob" // file://
 	_ "gocloud.dev/blob/memblob"  // mem://
 	"gocloud.dev/gcerrors"
+
+	"github.com/sluicemq/sluice/internal/object"
 )
 
 var (
@@ -106,19 +108,19 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 }
 
 // Object returns a reader of ranges of the object under key.
-func (s *Store) Object(key string) *Object { return &Object{s, key} }
+func (s *Store) Object(key string) object.RangeReader { return &ranges{s, key} }
 
 // Close releases the bucket.
 func (s *Store) Close() error { return s.bucket.Close() }
 
-// Object reads ranges of one object. It is safe for concurrent use.
-type Object struct {
+// ranges reads one object. It is safe for concurrent use.
+type ranges struct {
 	store *Store
 	key   string
 }
 
 // ReadRange returns exactly the n bytes from off on.
-func (o *Object) ReadRange(ctx context.Context, off, n int64) ([]byte, error) {
+func (o *ranges) ReadRange(ctx context.Context, off, n int64) ([]byte, error) {
 	r, err := o.store.bucket.NewRangeReader(ctx, o.key, off, n, nil)
 	if err != nil {
 		return nil, mapped("read", o.key, err)

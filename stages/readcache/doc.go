@@ -1,0 +1,8 @@
+// Package readcache is the cache of catch-up readers: blocks and footers of
+// objects, apart from the write cache so that a scan of history does not push the
+// tail out of memory.
+//
+// In: a Fetch. Out: the same Fetch, its reads of objects served if the blocks
+// are cached. What is cached is immutable and verified; it is shared with
+// readers without a copy and freed by the collector once nobody holds it.
+package readcache

@@ -1,0 +1,82 @@
+package upload
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/sluicemq/sluice/internal/idempotence"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/object"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/record"
+)
+
+// build streams the object of s into w.
+func (u *Uploader) build(ctx context.Context, w io.Writer, s *segment) ([]meta.CommitPart, int64, error) {
+	buffered := bufio.NewWriterSize(w, 256<<10)
+	out := object.NewWriter(buffered, s.id, u.Clock.Now().UnixMilli())
+	parts := make([]meta.CommitPart, len(s.parts))
+	var bytes int64
+	for i := range s.parts {
+		var err error
+		if parts[i], err = u.buildPart(ctx, out, s.id, &s.parts[i]); err != nil {
+			return nil, 0, err
+		}
+		bytes += s.parts[i].bytes
+	}
+	if _, err := out.Close(); err != nil {
+		return nil, 0, err
+	}
+	return parts, bytes, buffered.Flush()
+}
+
+func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.ObjectID, p *part) (meta.CommitPart, error) {
+	s := p.state
+	first, last := p.entries[0], p.entries[len(p.entries)-1]
+	c := meta.CommitPart{Partition: s.ID, Epoch: s.Epoch(),
+		Ref: meta.ObjectRef{ID: id, Base: first.Base, End: last.End(), Bytes: p.bytes, MaxTimestamp: -1}}
+	var producers idempotence.Producers
+	if m, ok := u.Metadata.View().Partition(s.ID); ok {
+		producers = idempotence.Restore(m.Producers)
+	}
+	var scratch []byte
+	for _, e := range p.entries {
+		b, release, err := u.batch(ctx, e, &scratch)
+		if err != nil {
+			return c, fmt.Errorf("%s offset %d: %w", s.ID, e.Base, err)
+		}
+		err = out.Append(s.ID, b)
+		producers.Append(idempotence.Header(b), e.Base)
+		release()
+		if err != nil {
+			return c, err
+		}
+		c.Ref.MaxTimestamp = max(c.Ref.MaxTimestamp, e.MaxTimestamp)
+	}
+	producers.Expire(u.Clock.Now().Add(-u.cfg.ProducerExpiration).UnixMilli())
+	c.Producers = producers.Snapshot()
+	c.Epochs = epochsBelow(s.Epochs(), c.Ref.End)
+	return c, nil
+}
+
+// batch finds the bytes of e in memory or in the WAL. They are valid until release.
+func (u *Uploader) batch(ctx context.Context, e partition.Entry, scratch *[]byte) (record.Batch, func(), error) {
+	if image, ok := u.Images.Get(e.Group); ok {
+		at := int(e.Position - e.Group)
+		return record.Batch(image.Bytes()[at : at+int(e.Size)]), image.Release, nil
+	}
+	if cap(*scratch) < int(e.Size) {
+		*scratch = make([]byte, e.Size)
+	}
+	b := (*scratch)[:e.Size]
+	return record.Batch(b), func() {}, u.Log.ReadAt(ctx, e, b)
+}
+
+func epochsBelow(epochs []meta.EpochStart, end int64) []meta.EpochStart {
+	for len(epochs) > 0 && epochs[len(epochs)-1].Start >= end {
+		epochs = epochs[:len(epochs)-1]
+	}
+	return epochs
+}

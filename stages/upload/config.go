@@ -1,0 +1,48 @@
+package upload
+
+import (
+	"fmt"
+	"time"
+)
+
+// Config has the limits of the uploader.
+type Config struct {
+	// SizeBytes of committed records make a cut. Larger means fewer, larger
+	// objects and a longer WAL.
+	SizeBytes int64
+	// Interval is the longest a committed record waits for a cut.
+	Interval time.Duration
+	// OwnObjectBytes is how much of one partition in a cut gets an object of its
+	// own, so that it is read back without its neighbours.
+	OwnObjectBytes int64
+	// Concurrency is how many objects of a cut are written at once.
+	Concurrency int
+	// PrepareTTL is how long an object may be under way before it is given up.
+	PrepareTTL time.Duration
+	// ProducerExpiration is how long an idle idempotent producer is kept in the
+	// snapshots.
+	ProducerExpiration time.Duration
+}
+
+// DefaultConfig returns 128 MiB or ten minutes.
+func DefaultConfig() Config {
+	return Config{SizeBytes: 128 << 20, Interval: 10 * time.Minute, OwnObjectBytes: 16 << 20, Concurrency: 2,
+		PrepareTTL: time.Hour, ProducerExpiration: 24 * time.Hour}
+}
+
+// Validate reports a setting that cannot work.
+func (c Config) Validate() error {
+	switch {
+	case c.SizeBytes < 1<<20:
+		return fmt.Errorf("upload: size of %d bytes is below 1 MiB", c.SizeBytes)
+	case c.Interval < time.Second:
+		return fmt.Errorf("upload: interval %s is below 1s", c.Interval)
+	case c.OwnObjectBytes < 1<<20:
+		return fmt.Errorf("upload: own object size of %d bytes is below 1 MiB", c.OwnObjectBytes)
+	case c.Concurrency < 1:
+		return fmt.Errorf("upload: concurrency %d is below 1", c.Concurrency)
+	case c.PrepareTTL < time.Minute:
+		return fmt.Errorf("upload: prepare time %s is below 1m", c.PrepareTTL)
+	}
+	return nil
+}

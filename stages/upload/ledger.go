@@ -1,0 +1,204 @@
+package upload
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+// Cut is a stretch of the WAL: everything committed below End that no earlier
+// cut had. Which batches these are, the partitions' tail indexes say.
+type Cut struct {
+	End    partition.Position
+	States []*partition.State // with records in the cut
+	Bytes  int64
+	Reason string // "size", "age", "pressure" or what Hurry was told
+}
+
+// Ledger keeps the books of what is committed and not yet uploaded. It is the
+// source of the upload pipeline. Its memory is one pointer a partition and cut.
+type Ledger struct {
+	size     atomic.Int64
+	interval atomic.Int64
+	clock    clock.Clock
+	changed  chan struct{} // something below may be due; capacity 1
+
+	mu      sync.Mutex
+	full    []*Cut // closed by size, oldest first
+	open    map[*partition.State]struct{}
+	end     partition.Position
+	bytes   int64
+	since   time.Time // of the first group in open
+	hurried string    // why the open cut is due at once
+}
+
+// NewLedger returns empty books.
+func NewLedger(cfg Config, c clock.Clock, reg prometheus.Registerer) *Ledger {
+	l := &Ledger{clock: c, changed: make(chan struct{}, 1), open: make(map[*partition.State]struct{})}
+	l.size.Store(cfg.SizeBytes)
+	l.interval.Store(int64(cfg.Interval))
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_upload_pending_bytes",
+		Help: "Bytes of committed batches that wait for an upload."}, func() float64 { return float64(l.Pending()) }))
+	return l
+}
+
+// Note takes a committed group into the books. Groups come in WAL order.
+func (l *Ledger) Note(g *flow.Group) {
+	end := g.Position + partition.Position(len(g.Image.Bytes()))
+	l.mu.Lock()
+	for _, w := range g.Writes {
+		for _, a := range w.Appends {
+			if a.Writes() {
+				l.open[a.State] = struct{}{}
+			}
+		}
+	}
+	due := l.add(end, g.Bytes)
+	l.mu.Unlock()
+	if due {
+		l.wake()
+	}
+}
+
+// Recovered takes one batch found in the WAL at start into the books.
+func (l *Ledger) Recovered(s *partition.State, end partition.Position, bytes int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open[s] = struct{}{}
+	l.add(end, bytes)
+}
+
+// add reports whether the source should look. REQUIRES: mu is held.
+func (l *Ledger) add(end partition.Position, bytes int64) bool {
+	first := l.bytes == 0
+	if first {
+		l.since = l.clock.Now()
+	}
+	l.end = end
+	l.bytes += bytes
+	if l.bytes < l.size.Load() {
+		return first
+	}
+	l.full = append(l.full, l.closeOpen("size"))
+	return true
+}
+
+func (l *Ledger) closeOpen(reason string) *Cut {
+	c := &Cut{End: l.end, Bytes: l.bytes, Reason: reason, States: make([]*partition.State, 0, len(l.open))}
+	for s := range l.open {
+		c.States = append(c.States, s)
+	}
+	clear(l.open)
+	l.bytes, l.hurried = 0, ""
+	return c
+}
+
+// Pending returns the bytes in the books that no cut has taken.
+func (l *Ledger) Pending() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := l.bytes
+	for _, c := range l.full {
+		n += c.Bytes
+	}
+	return n
+}
+
+// Hurry makes what is in the books due at once: the WAL is short of room, or
+// somebody asked.
+func (l *Ledger) Hurry(reason string) {
+	l.mu.Lock()
+	if l.bytes > 0 {
+		l.hurried = reason
+	}
+	l.mu.Unlock()
+	l.wake()
+}
+
+func (l *Ledger) wake() {
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
+}
+
+// due returns the next cut, or how long until the open one comes of age; zero
+// means that there is nothing to wait for but a wake.
+func (l *Ledger) due() (*Cut, time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.full) > 0 {
+		c := l.full[0]
+		l.full = append(l.full[:0:0], l.full[1:]...)
+		return c, 0
+	}
+	if l.bytes == 0 {
+		return nil, 0
+	}
+	if l.hurried != "" {
+		return l.closeOpen(l.hurried), 0
+	}
+	age, interval := l.clock.Now().Sub(l.since), time.Duration(l.interval.Load())
+	if age >= interval {
+		return l.closeOpen("age"), 0
+	}
+	return nil, interval - age
+}
+
+// Run emits cuts until ctx is done. What is in the books then stays in the WAL.
+func (l *Ledger) Run(ctx context.Context, out pipeline.Emit[*Cut]) error {
+	for {
+		c, wait := l.due()
+		if c != nil {
+			if err := out(ctx, pipeline.Parcel[*Cut]{Body: c, Size: c.Bytes, Receipt: pipeline.NewReceipt(func(error) {})}); err != nil {
+				return err
+			}
+			continue
+		}
+		var timer <-chan time.Time
+		if wait > 0 {
+			timer = time.After(wait)
+		}
+		select {
+		case <-timer:
+		case <-l.changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// The names under which Tune knows the limits.
+const (
+	TuneSizeBytes  = "size_bytes"
+	TuneIntervalMs = "interval_ms"
+)
+
+// Tunables returns the limits in force.
+func (l *Ledger) Tunables() map[string]int64 {
+	return map[string]int64{TuneSizeBytes: l.size.Load(), TuneIntervalMs: l.interval.Load() / int64(time.Millisecond)}
+}
+
+// Tune changes one limit; it holds for cuts not yet closed.
+func (l *Ledger) Tune(key string, value int64) error {
+	switch {
+	case key == TuneSizeBytes && value >= 1<<20:
+		l.size.Store(value)
+	case key == TuneIntervalMs && value >= 1000:
+		l.interval.Store(value * int64(time.Millisecond))
+	default:
+		return fmt.Errorf("upload: cannot set %q to %d; there are %s (at least 1048576) and %s (at least 1000)",
+			key, value, TuneSizeBytes, TuneIntervalMs)
+	}
+	l.wake()
+	return nil
+}

@@ -1,0 +1,29 @@
+package upload
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	objects, bytes prometheus.Counter
+	swept          prometheus.Counter
+	seconds        prometheus.Histogram
+	failures, cuts *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer) metrics {
+	m := metrics{
+		objects: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_upload_objects_total",
+			Help: "Objects written to the object store."}),
+		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_upload_bytes_total",
+			Help: "Bytes of record batches written to the object store."}),
+		swept: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_upload_swept_objects_total",
+			Help: "Objects deleted because no partition refers to them any more."}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_upload_object_seconds",
+			Help: "Time to write one object.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 16)}),
+		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_upload_failures_total",
+			Help: "Attempts that failed and were tried again, by step."}, []string{"step"}),
+		cuts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_upload_cuts_total",
+			Help: "Stretches of the WAL that were uploaded, by what made them due."}, []string{"reason"}),
+	}
+	reg.MustRegister(m.objects, m.bytes, m.swept, m.seconds, m.failures, m.cuts)
+	return m
+}

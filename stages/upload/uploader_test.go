@@ -1,0 +1,350 @@
+package upload_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/object"
+	"github.com/sluicemq/sluice/internal/objectstore"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/pipeline"
+	"github.com/sluicemq/sluice/stages/upload"
+)
+
+// memory is a WAL in memory: positions are indexes into bytes.
+type memory struct {
+	bytes     []byte
+	reclaimed partition.Position
+}
+
+func (m *memory) ReadAt(_ context.Context, e partition.Entry, dst []byte) error {
+	if e.Position < m.reclaimed {
+		return errors.New("reclaimed")
+	}
+	copy(dst, m.bytes[e.Position:])
+	return nil
+}
+
+func (m *memory) Reclaim(before partition.Position) error { m.reclaimed = before; return nil }
+
+func (m *memory) Get(partition.Position) (*blockfs.Buffer, bool) { return nil, false }
+
+// write appends a batch of n records of a producer to s and makes it visible.
+func (m *memory) write(t *testing.T, s *partition.State, n int, id int64) {
+	t.Helper()
+	b := record.NewBuilder()
+	b.BaseOffset, b.Epoch = s.HighWatermark(), s.Epoch()
+	if id >= 0 {
+		b.ProducerID, b.ProducerEpoch, b.BaseSequence = id, 0, int32(s.HighWatermark())
+	}
+	for i := range n {
+		b.Add(time.Now().UnixMilli(), nil, fmt.Appendf(nil, "%s %d", s.ID, b.BaseOffset+int64(i)))
+	}
+	batch, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Tail.Append(partition.Entry{Base: b.BaseOffset, Position: partition.Position(len(m.bytes)), Size: int32(len(batch)),
+		Count: int32(n), MaxTimestamp: batch.MaxTimestamp(), Epoch: s.Epoch()})
+	m.bytes = append(m.bytes, batch...)
+	s.NoteEpoch(s.Epoch(), b.BaseOffset)
+	s.Publish(batch.NextOffset())
+}
+
+func (m *memory) end() partition.Position { return partition.Position(len(m.bytes)) }
+
+// catalog is metadata as the consensus keeps it: a part is taken only where it
+// continues its partition.
+type catalog struct {
+	mu       sync.Mutex
+	parts    map[topic.Partition]*meta.Partition
+	prepared map[meta.ObjectID]bool
+	fail     func(step string) error // may fail a step, before or (after:) behind it
+}
+
+func newCatalog(states ...*partition.State) *catalog {
+	c := &catalog{parts: map[topic.Partition]*meta.Partition{}, prepared: map[meta.ObjectID]bool{},
+		fail: func(string) error { return nil }}
+	for _, s := range states {
+		c.parts[s.ID] = &meta.Partition{}
+	}
+	return c
+}
+
+func (c *catalog) View() *meta.View {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var topics []*meta.Topic
+	for id, p := range c.parts {
+		cp := *p
+		topics = append(topics, &meta.Topic{Name: id.Topic.String(), ID: id.Topic, Partitions: []*meta.Partition{&cp}})
+	}
+	return meta.NewView(1, "", 0, nil, topics)
+}
+
+func (c *catalog) PrepareObject(_ context.Context, id meta.ObjectID, _ []topic.Partition, _ time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.fail("prepare"); err != nil {
+		return err
+	}
+	c.prepared[id] = true
+	return nil
+}
+
+func (c *catalog) CommitObject(_ context.Context, id meta.ObjectID, parts []meta.CommitPart) ([]meta.PartResult, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.fail("commit"); err != nil {
+		return nil, err
+	}
+	if !c.prepared[id] {
+		return nil, errors.New("commit without prepare")
+	}
+	var out []meta.PartResult
+	for _, p := range parts {
+		m, ok := c.parts[p.Partition]
+		switch {
+		case !ok:
+			out = append(out, meta.PartResult{Partition: p.Partition, Err: meta.ErrUnknownTopic})
+		case p.Ref.Base != m.TierEnd:
+			out = append(out, meta.PartResult{Partition: p.Partition, Err: meta.ErrConflict})
+		default:
+			m.Objects = append(slices.Clone(m.Objects), p.Ref)
+			m.TierEnd, m.Epochs, m.Producers = p.Ref.End, p.Epochs, p.Producers
+			out = append(out, meta.PartResult{Partition: p.Partition})
+		}
+	}
+	return out, c.fail("after commit")
+}
+
+// shaky is a store that fails when told to.
+type shaky struct {
+	*objectstore.Store
+	fail func() error
+}
+
+func (s *shaky) Put(ctx context.Context, key string, r io.Reader) error {
+	if err := s.fail(); err != nil {
+		return err
+	}
+	return s.Store.Put(ctx, key, r)
+}
+
+func bucket(t *testing.T) *shaky {
+	t.Helper()
+	s, err := objectstore.Open(t.Context(), "mem://")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return &shaky{s, func() error { return nil }}
+}
+
+// ship uploads one cut up to the end of the log.
+func ship(t *testing.T, m *memory, c *catalog, s *shaky, own int64, states ...*partition.State) {
+	t.Helper()
+	cfg := upload.DefaultConfig()
+	cfg.OwnObjectBytes = own
+	u := upload.NewUploader(cfg, upload.Deps{Log: m, Images: m, Metadata: c, Store: s, Clock: clock.System{},
+		Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+	if err := runOne(t, t.Context(), u, &upload.Cut{End: m.end(), States: states, Reason: "test"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runOne gives u one cut and returns the verdict.
+func runOne(t *testing.T, ctx context.Context, u *upload.Uploader, c *upload.Cut) (verdict error) {
+	t.Helper()
+	in, out, end := pipeline.Pipe[*upload.Cut](1)
+	settled := false
+	r := pipeline.NewReceipt(func(err error) { settled, verdict = true, err })
+	if err := out(ctx, pipeline.Parcel[*upload.Cut]{Body: c, Receipt: r}); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	if err := u.Run(ctx, in); err != nil {
+		t.Fatal(err)
+	}
+	if !settled {
+		t.Fatal("the cut was not settled")
+	}
+	return verdict
+}
+
+// verify reads back from the store everything that the catalog says is there.
+func verify(t *testing.T, c *catalog, s *shaky, st *partition.State) {
+	t.Helper()
+	m := c.parts[st.ID]
+	next := int64(0)
+	for _, ref := range m.Objects {
+		key := object.Key(ref.ID)
+		size, err := s.Size(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := object.ReadFooter(t.Context(), s.Object(key), size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng, ok := f.Range(st.ID)
+		if !ok || rng.Base != next || rng.Base != ref.Base || rng.End != ref.End {
+			t.Fatalf("object %s: range %+v, manifest %+v, next %d", ref.ID, rng, ref, next)
+		}
+		for _, b := range rng.Blocks {
+			data, err := s.Object(key).ReadRange(t.Context(), b.Offset, b.Length)
+			if err != nil || b.Verify(data) != nil {
+				t.Fatal(err, b.Verify(data))
+			}
+			for len(data) > 0 {
+				var batch record.Batch
+				if batch, data, err = record.Next(data); err != nil {
+					t.Fatal(err)
+				}
+				for r, err := range batch.Records(1 << 20) {
+					if want := fmt.Sprintf("%s %d", st.ID, next); err != nil || string(r.Value) != want {
+						t.Fatalf("record %q, %v; want %q", r.Value, err, want)
+					}
+					next++
+				}
+			}
+		}
+	}
+	if next != st.HighWatermark() || m.TierEnd != next || st.TierEnd() != next {
+		t.Fatalf("%d records in objects, %d in the log, tier end %d and %d", next, st.HighWatermark(), m.TierEnd, st.TierEnd())
+	}
+	if start, ok := st.Tail.Start(); ok {
+		t.Errorf("the tail index still begins at %d", start)
+	}
+}
+
+func TestUploadsEverythingAndReclaims(t *testing.T) {
+	a, b, idle := newState(), newState(), newState()
+	a.SetEpoch(4)
+	m, c, s := &memory{}, newCatalog(a, b, idle), bucket(t)
+	for range 2 { // the second cut continues the first
+		for range 5 {
+			m.write(t, a, 3, 77)
+			m.write(t, b, 1, -1)
+		}
+		ship(t, m, c, s, 1<<40, a, b, idle)
+		verify(t, c, s, a)
+		verify(t, c, s, b)
+		if m.reclaimed != m.end() {
+			t.Errorf("reclaimed up to %d of %d", m.reclaimed, m.end())
+		}
+	}
+	if x, y := c.parts[a.ID].Objects, c.parts[b.ID].Objects; len(x) != 2 || x[0].ID != y[0].ID || x[1].ID != y[1].ID {
+		t.Errorf("objects are not shared: %v, %v", x, y)
+	}
+	if p := c.parts[a.ID].Producers; len(p) != 1 || p[0].ID != 77 || len(p[0].Batches) != 5 || p[0].Batches[4].BaseOffset != 27 {
+		t.Errorf("producers %+v", p)
+	}
+	if e := c.parts[a.ID].Epochs; !slices.Equal(e, []meta.EpochStart{{Epoch: 4, Start: 0}}) {
+		t.Errorf("epochs %v", e)
+	}
+}
+
+func TestLargePartitionsGetObjectsOfTheirOwn(t *testing.T) {
+	a, b, d := newState(), newState(), newState()
+	m, c, s := &memory{}, newCatalog(a, b, d), bucket(t)
+	m.write(t, a, 40, -1)
+	m.write(t, b, 1, -1)
+	m.write(t, d, 1, -1)
+	ship(t, m, c, s, 1<<20, a, b, d)
+	if c.parts[a.ID].Objects[0].ID != c.parts[b.ID].Objects[0].ID {
+		t.Error("a small partition got an object of its own")
+	}
+	for range 600 {
+		m.write(t, a, 40, -1)
+	}
+	m.write(t, b, 1, -1)
+	ship(t, m, c, s, 1<<20, a, b)
+	verify(t, c, s, a)
+	if c.parts[a.ID].Objects[1].ID == c.parts[b.ID].Objects[1].ID {
+		t.Error("a large partition shares its object")
+	}
+}
+
+func TestEveryFailureIsTriedAgainAndNothingIsLostOrDoubled(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		step string
+	}{{"prepare", "prepare"}, {"put", "put"}, {"commit", "commit"}, {"answer to commit lost", "after commit"}} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newState()
+				m, cat, s := &memory{}, newCatalog(a), bucket(t)
+				m.write(t, a, 3, -1)
+				left := 3
+				fail := func() error {
+					if left--; left >= 0 {
+						return meta.ErrUnavailable
+					}
+					return nil
+				}
+				if c.step == "put" {
+					s.fail = fail
+				} else {
+					cat.fail = func(step string) error {
+						if step != c.step {
+							return nil
+						}
+						return fail()
+					}
+				}
+				ship(t, m, cat, s, 1<<40, a)
+				verify(t, cat, s, a)
+				if left >= 0 {
+					t.Error("it never failed")
+				}
+			})
+		})
+	}
+}
+
+func TestDeletedTopicsHoldNothingUp(t *testing.T) {
+	kept, gone, unknown := newState(), newState(), newState()
+	m, c, s := &memory{}, newCatalog(kept), bucket(t)
+	for _, st := range []*partition.State{kept, gone, unknown} {
+		m.write(t, st, 1, -1)
+	}
+	gone.Delete() // and unknown is deleted in the metadata, which the state does not know yet
+	ship(t, m, c, s, 1<<40, kept, gone, unknown)
+	verify(t, c, s, kept)
+	if m.reclaimed != m.end() {
+		t.Errorf("reclaimed up to %d of %d", m.reclaimed, m.end())
+	}
+}
+
+func TestAHoleInTheLogIsNeverSkipped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newState()
+		m, c, s := &memory{}, newCatalog(a), bucket(t)
+		a.Publish(5)
+		m.write(t, a, 1, -1) // offset 5; 0 to 4 are nowhere
+		u := upload.NewUploader(upload.DefaultConfig(), upload.Deps{Log: m, Images: m, Metadata: c, Store: s,
+			Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		verdict := runOne(t, ctx, u, &upload.Cut{End: m.end(), States: []*partition.State{a}})
+		if verdict == nil || m.reclaimed != 0 || len(c.parts[a.ID].Objects) != 0 {
+			t.Errorf("verdict %v, reclaimed %d, objects %v", verdict, m.reclaimed, c.parts[a.ID].Objects)
+		}
+	})
+}
