@@ -1,0 +1,201 @@
+package objectfetch_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/object"
+	"github.com/sluicemq/sluice/internal/objectstore"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/pipeline/pipelinetest"
+	"github.com/sluicemq/sluice/stages/objectfetch"
+	"github.com/sluicemq/sluice/stages/readcache"
+)
+
+// store counts requests and may damage what it returns.
+type store struct {
+	*objectstore.Store
+	reads  atomic.Int32
+	damage bool
+}
+
+func (s *store) Object(key string) object.RangeReader { return &reader{s, s.Store.Object(key)} }
+
+type reader struct {
+	s *store
+	object.RangeReader
+}
+
+func (r *reader) ReadRange(ctx context.Context, off, n int64) ([]byte, error) {
+	r.s.reads.Add(1)
+	b, err := r.RangeReader.ReadRange(ctx, off, n)
+	if err == nil && r.s.damage && off < 1<<20 {
+		b[len(b)/2] ^= 1
+	}
+	return b, err
+}
+
+// fixture is one object with 40 batches of 2 records, 64 KiB each, offsets from
+// 100, timestamps 1000 + offset.
+type fixture struct {
+	store *store
+	cache *readcache.Cache
+	fetch *objectfetch.Fetcher
+	state *partition.State
+	ref   meta.ObjectRef
+}
+
+func build(t *testing.T) *fixture {
+	t.Helper()
+	s, err := objectstore.Open(t.Context(), "mem://")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	f := &fixture{store: &store{Store: s}, state: partition.NewState(topic.Partition{Topic: topic.NewID(), Index: 3}, 0, 100, 180)}
+	id := meta.NewObjectID()
+	var buf bytes.Buffer
+	w := object.NewWriter(&buf, id, 1)
+	for i := range int64(40) {
+		b := record.NewBuilder()
+		b.BaseOffset = 100 + 2*i
+		for o := b.BaseOffset; o < b.BaseOffset+2; o++ {
+			b.Add(1000+o, nil, bytes.Repeat([]byte{byte(o)}, 32<<10))
+		}
+		batch, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Append(f.state.ID, batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Put(t.Context(), object.Key(id), &buf); err != nil {
+		t.Fatal(err)
+	}
+	f.ref = meta.ObjectRef{ID: id, Base: 100, End: 180, MaxTimestamp: 1179}
+	reg := prometheus.NewRegistry()
+	f.cache = readcache.New(64<<20, reg)
+	f.fetch = objectfetch.New(objectfetch.DefaultConfig(), f.store, f.cache, reg)
+	return f
+}
+
+// read goes through the two stages as the read pipeline has them.
+func (f *fixture) read(t *testing.T, offset int64, maxBytes int) *flow.Read {
+	t.Helper()
+	r := &flow.Read{State: f.state, Offset: offset, MaxBytes: maxBytes, Object: &f.ref}
+	fetch := &flow.Fetch{Reads: []*flow.Read{r}, MaxBytes: maxBytes}
+	for _, s := range []func() ([]*flow.Fetch, []error, error){
+		func() ([]*flow.Fetch, []error, error) { return pipelinetest.Drive(t, readcache.Stage(f.cache), fetch) },
+		func() ([]*flow.Fetch, []error, error) { return pipelinetest.Drive(t, f.fetch.Stage(), fetch) },
+	} {
+		if _, verdicts, err := s(); err != nil || errors.Join(verdicts...) != nil {
+			t.Fatal(err, verdicts)
+		}
+	}
+	return r
+}
+
+// offsets lists the records of a read and checks each.
+func offsets(t *testing.T, r *flow.Read) (out []int64) {
+	t.Helper()
+	for _, seg := range r.Segments {
+		for rec, err := range record.Batch(seg).Records(1 << 20) {
+			if err != nil || rec.Timestamp != 1000+rec.Offset || rec.Value[0] != byte(rec.Offset) {
+				t.Fatalf("record %d: %v", rec.Offset, err)
+			}
+			out = append(out, rec.Offset)
+		}
+	}
+	return out
+}
+
+func TestReadsFromTheOffsetAskedFor(t *testing.T) {
+	for _, c := range []struct {
+		offset     int64
+		max        int
+		from, till int64
+	}{{100, 1 << 30, 100, 180}, {103, 1, 102, 103}, {151, 100 << 10, 150, 151}, {179, 1 << 20, 178, 179}, {100, 200 << 10, 100, 105}} {
+		t.Run(fmt.Sprint(c.offset, c.max), func(t *testing.T) {
+			f := build(t)
+			got := offsets(t, f.read(t, c.offset, c.max))
+			if len(got) == 0 || got[0] != c.from || c.max < 1<<30 && got[len(got)-1] != c.till {
+				t.Fatalf("offsets %v, want %d to %d", got, c.from, c.till)
+			}
+			for i := range got {
+				if got[i] != got[0]+int64(i) {
+					t.Fatalf("offsets %v have a hole", got)
+				}
+			}
+		})
+	}
+}
+
+func TestSecondReaderIsServedFromTheCache(t *testing.T) {
+	f := build(t)
+	if r := f.read(t, 100, 300<<10); r.Source != flow.FromObject {
+		t.Fatalf("served from %s", r.Source)
+	}
+	before := f.store.reads.Load()
+	if before != 2 { // footer, blocks
+		t.Errorf("%d requests for one read", before)
+	}
+	r := f.read(t, 100, 200<<10)
+	if r.Source != flow.FromReadCache || f.store.reads.Load() != before {
+		t.Errorf("served from %s with %d requests", r.Source, f.store.reads.Load()-before)
+	}
+	offsets(t, r)
+}
+
+func TestDamageIsNeverServed(t *testing.T) {
+	f := build(t)
+	f.read(t, 179, 1) // the footer is cached
+	f.store.damage = true
+	r := f.read(t, 100, 1<<20)
+	if !errors.Is(r.Err, object.ErrCorrupt) || r.Bytes != 0 {
+		t.Fatalf("%d bytes, %v", r.Bytes, r.Err)
+	}
+	f.store.damage = false
+	if r := f.read(t, 100, 1<<20); r.Err != nil {
+		t.Errorf("damage was cached: %v", r.Err)
+	}
+}
+
+func TestLostObjectAndForeignPartition(t *testing.T) {
+	f := build(t)
+	other := *f
+	other.state = partition.NewState(topic.Partition{Topic: topic.NewID()}, 0, 100, 180)
+	if r := other.read(t, 100, 1); !errors.Is(r.Err, objectfetch.ErrRange) {
+		t.Errorf("foreign partition: %v", r.Err)
+	}
+	f.ref.ID = meta.NewObjectID()
+	if r := f.read(t, 100, 1); !errors.Is(r.Err, objectstore.ErrNotFound) {
+		t.Errorf("lost object: %v", r.Err)
+	}
+}
+
+func TestInObject(t *testing.T) {
+	f := build(t)
+	for _, c := range []struct{ ms, base int64 }{{0, 100}, {1101, 100}, {1102, 102}, {1179, 178}} {
+		b, ok, err := f.fetch.InObject(t.Context(), f.state.ID, f.ref, c.ms)
+		if err != nil || !ok || b.BaseOffset() != c.base {
+			t.Errorf("at %d: %v, %v", c.ms, ok, err)
+		}
+	}
+	if _, ok, err := f.fetch.InObject(t.Context(), f.state.ID, f.ref, 1180); ok || err != nil {
+		t.Errorf("after the end: %v, %v", ok, err)
+	}
+}
