@@ -44,7 +44,6 @@ type Read struct {
 	Err      error
 
 	release []func()
-	charge  func() // refunds what the read budget was charged
 }
 
 // Add appends a segment; release, if not nil, runs once when the reader is done.
@@ -64,25 +63,13 @@ func (r *Read) Cold() bool {
 	return r.Err == nil && len(r.Segments) == 0 && (len(r.Tail) > 0 || r.Object != nil)
 }
 
-// Drop gives the segments back so that the read can be served anew.
-func (r *Read) Drop() {
+// Release gives the segments back. The reader must not touch them afterwards,
+// but the read can be served anew.
+func (r *Read) Release() {
 	for _, f := range r.release {
 		f()
 	}
 	r.Segments, r.release, r.Bytes, r.Source = nil, nil, 0, FromNone
-}
-
-// Charge remembers how to refund what a budget was charged for r.
-func (r *Read) Charge(refund func()) { r.charge = refund }
-
-// Release gives segments and budget back. The reader must not touch the
-// segments afterwards; a second call does nothing.
-func (r *Read) Release() {
-	r.Drop()
-	if r.charge != nil {
-		r.charge()
-		r.charge = nil
-	}
 }
 
 // Fetch is the body of a read parcel: all partitions of one request.

@@ -26,19 +26,14 @@ var (
 type Manifest func(topic.Partition) (*meta.Partition, bool)
 
 // Locator finds records. Safe for concurrent use.
-type Locator struct {
-	manifest Manifest
-	budget   *pipeline.Budget
-}
+type Locator struct{ manifest Manifest }
 
-// New returns a locator that asks manifest for objects and charges the bytes of
-// answers to budget until they are released: slow readers hold memory, and this
-// is its bound.
-func New(manifest Manifest, budget *pipeline.Budget) *Locator { return &Locator{manifest, budget} }
+// New returns a locator that asks manifest for objects.
+func New(manifest Manifest) *Locator { return &Locator{manifest} }
 
 // Stage locates all reads of a Fetch. Any number of workers may run it.
 func (l *Locator) Stage() pipeline.Stage[*flow.Fetch, *flow.Fetch] {
-	return pipeline.Each(func(ctx context.Context, f *flow.Fetch) (*flow.Fetch, error) {
+	return pipeline.Each(func(_ context.Context, f *flow.Fetch) (*flow.Fetch, error) {
 		left := f.MaxBytes
 		for i, r := range f.Reads {
 			if i > 0 && left <= 0 {
@@ -46,22 +41,8 @@ func (l *Locator) Stage() pipeline.Stage[*flow.Fetch, *flow.Fetch] {
 			}
 			left -= l.Locate(r, left)
 		}
-		return f, l.charge(ctx, f, int64(f.MaxBytes-left))
+		return f, nil
 	})
-}
-
-// charge waits for room for the answer. An answer larger than the whole budget
-// takes all of it.
-func (l *Locator) charge(ctx context.Context, f *flow.Fetch, n int64) error {
-	n = min(n, l.budget.Capacity())
-	if n <= 0 {
-		return nil
-	}
-	if err := l.budget.Acquire(ctx, n); err != nil {
-		return err
-	}
-	f.Reads[0].Charge(func() { l.budget.Release(n) })
-	return nil
 }
 
 // Locate fills in the place of r and returns about how many bytes it will be,

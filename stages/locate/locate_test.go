@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/internal/topic"
-	"github.com/sluicemq/sluice/pipeline"
 	"github.com/sluicemq/sluice/stages/locate"
 )
 
@@ -28,11 +25,9 @@ func house() (*partition.State, locate.Manifest) {
 	return s, func(p topic.Partition) (*meta.Partition, bool) { return m, p == s.ID }
 }
 
-func locator(m locate.Manifest) *locate.Locator { return locate.New(m, pipeline.NewBudget(1<<20)) }
-
 func TestLocate(t *testing.T) {
 	s, manifest := house()
-	l := locator(manifest)
+	l := locate.New(manifest)
 	for _, c := range []struct {
 		offset  int64
 		max     int
@@ -63,7 +58,7 @@ func TestLocateNeverShowsWhatIsNotCommitted(t *testing.T) {
 	s, manifest := house()
 	s.Tail.Append(partition.Entry{Base: 26, Count: 1, Size: 100})
 	r := &flow.Read{State: s, Offset: 20, MaxBytes: 1 << 20}
-	locator(manifest).Locate(r, 1<<20)
+	locate.New(manifest).Locate(r, 1<<20)
 	if len(r.Tail) != 2 || r.End != 26 {
 		t.Errorf("%d batches up to %d", len(r.Tail), r.End)
 	}
@@ -73,56 +68,16 @@ func TestLocateDeletedAndLost(t *testing.T) {
 	s, manifest := house()
 	empty := func(topic.Partition) (*meta.Partition, bool) { return &meta.Partition{TierEnd: 20}, true }
 	r := &flow.Read{State: s, Offset: 14, MaxBytes: 1}
-	locator(empty).Locate(r, 1)
+	locate.New(empty).Locate(r, 1)
 	if !errors.Is(r.Err, locate.ErrMissing) {
 		t.Errorf("lost records: %v", r.Err)
 	}
 	s.Delete()
 	r = &flow.Read{State: s, Offset: 20, MaxBytes: 1}
-	locator(manifest).Locate(r, 1)
+	locate.New(manifest).Locate(r, 1)
 	if !errors.Is(r.Err, locate.ErrDeleted) {
 		t.Errorf("deleted: %v", r.Err)
 	}
-}
-
-// Answers that nobody releases hold the budget, and hold the next reader back.
-func TestAnswersAreCharged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, manifest := house()
-		budget := pipeline.NewBudget(250)
-		entry := pipeline.NewEntry[*flow.Fetch]()
-		g := pipeline.New("test")
-		located := pipeline.Via(pipeline.From(g, "in", entry), "locate", locate.New(manifest, budget).Stage())
-		pipeline.Into(located, "out", pipeline.SinkFunc[*flow.Fetch](func(ctx context.Context, in *pipeline.In[*flow.Fetch]) error {
-			for p := range in.All(ctx) {
-				p.Settle(nil)
-			}
-			return nil
-		}))
-		ctx, stop := context.WithCancel(t.Context())
-		over := make(chan error, 1)
-		go func() { over <- g.Run(ctx, time.Minute) }()
-		served := make(chan *flow.Fetch, 2)
-		for range 2 {
-			f := &flow.Fetch{MaxBytes: 1000, Reads: []*flow.Read{{State: s, Offset: 20, MaxBytes: 1000}}}
-			_ = entry.Submit(ctx, pipeline.Parcel[*flow.Fetch]{Body: f, Receipt: pipeline.NewReceipt(func(error) { served <- f })})
-		}
-		synctest.Wait()
-		if len(served) != 1 || budget.InUse() != 200 {
-			t.Fatalf("%d answers out, %d bytes charged", len(served), budget.InUse())
-		}
-		first := <-served
-		first.Release()
-		first.Release()
-		(<-served).Release()
-		if budget.InUse() != 0 {
-			t.Errorf("%d bytes are still charged", budget.InUse())
-		}
-		stop()
-		if err := <-over; err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 // batches serves a search by time: the batch of offsets base..base+2 has
@@ -152,7 +107,7 @@ func (b batches) InObject(_ context.Context, _ topic.Partition, ref meta.ObjectR
 
 func TestByTime(t *testing.T) {
 	s, manifest := house()
-	l := locator(manifest)
+	l := locate.New(manifest)
 	for _, c := range []struct {
 		ms, want int64
 		ok       bool

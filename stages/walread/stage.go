@@ -33,7 +33,7 @@ func Stage(l Log, relocate func(*flow.Read)) pipeline.Stage[*flow.Fetch, *flow.F
 
 // again turns to the object that replaced the WAL range, or reports err.
 func again(r *flow.Read, err error, relocate func(*flow.Read)) {
-	r.Drop()
+	r.Release()
 	r.Tail = nil
 	relocate(r)
 	if r.Err == nil && r.Object == nil {
