@@ -51,8 +51,8 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, deps: deps, budget: pipeline.NewBudget(cfg.BudgetBytes),
-		sessions: newSessions(cfg, deps.Clock), closing: make(chan struct{})}
+	s := &Server{cfg: cfg, deps: deps, budget: pipeline.NewBudget(cfg.BudgetBytes), closing: make(chan struct{})}
+	s.sessions = newSessions(cfg, deps.Clock, func() { s.metrics.evicted.Inc() })
 	s.metrics = newMetrics(s, deps.Registry)
 	return s, nil
 }
@@ -93,7 +93,7 @@ func (s *Server) Close() {
 	}
 	s.mu.Unlock()
 	s.polls.Wait()
-	s.sessions.clear()
+	s.sessions.endAll()
 }
 
 // serve polls for one request and encodes the answer.

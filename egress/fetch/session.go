@@ -45,20 +45,21 @@ type slotKey struct {
 	index int32
 }
 
-// sessions is the cache of sessions, the most recently used first.
+// sessions is the cache of sessions, the most recently used first. Watches are
+// ended after mu is free: a session may have many.
 type sessions struct {
-	cfg   Config
-	clock clock.Clock
+	cfg     Config
+	clock   clock.Clock
+	evicted func() // called for each session that had to make room
 
 	mu         sync.Mutex
 	byID       map[int32]*session
 	recent     list.List // of *session
 	partitions int
-	evicted    func()
 }
 
-func newSessions(cfg Config, c clock.Clock) *sessions {
-	return &sessions{cfg: cfg, clock: c, byID: make(map[int32]*session), evicted: func() {}}
+func newSessions(cfg Config, c clock.Clock, evicted func()) *sessions {
+	return &sessions{cfg: cfg, clock: c, evicted: evicted, byID: make(map[int32]*session)}
 }
 
 func (c *sessions) size() (sessions, partitions int) {
@@ -69,13 +70,20 @@ func (c *sessions) size() (sessions, partitions int) {
 
 // create returns a session with its turn taken, or nil when there is no room.
 func (c *sessions) create(req *kmsg.FetchRequest, partitions int) *session {
+	s, idle := c.add(req, partitions)
+	clearAll(idle)
+	return s
+}
+
+func (c *sessions) add(req *kmsg.FetchRequest, partitions int) (s *session, idle []*session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.clock.Now()
-	if !c.room(1, partitions, now) {
-		return nil
+	idle, ok := c.room(1, partitions, now)
+	if !ok {
+		return nil, idle
 	}
-	s := &session{byID: req.Version >= 13, turn: make(chan struct{}, 1), dropped: make(chan struct{}), next: 1,
+	s = &session{byID: req.Version >= 13, turn: make(chan struct{}, 1), dropped: make(chan struct{}), next: 1,
 		watcher: partition.NewWatcher(), index: make(map[slotKey]*slot, partitions), held: partitions, used: now}
 	for s.id == 0 || c.byID[s.id] != nil {
 		s.id = rand.Int32()
@@ -83,20 +91,21 @@ func (c *sessions) create(req *kmsg.FetchRequest, partitions int) *session {
 	c.byID[s.id] = s
 	c.partitions += partitions
 	s.place = c.recent.PushFront(s)
-	return s
+	return s, idle
 }
 
-// room makes room by dropping idle sessions, the longest idle first.
-func (c *sessions) room(sessions, partitions int, now time.Time) bool {
+// room makes room by dropping idle sessions, the longest idle first, and returns
+// those that the caller has to clear.
+func (c *sessions) room(sessions, partitions int, now time.Time) (idle []*session, ok bool) {
 	for len(c.byID)+sessions > c.cfg.Sessions || c.partitions+partitions > c.cfg.SessionPartitions {
 		last := c.recent.Back()
 		if last == nil || now.Sub(last.Value.(*session).used) < c.cfg.SessionIdle {
-			return false
+			return idle, false
 		}
-		c.drop(last.Value.(*session))
+		idle = append(idle, c.drop(last.Value.(*session))...)
 		c.evicted()
 	}
-	return true
+	return idle, true
 }
 
 // resume takes the turn of a session for the request with that epoch. The code
@@ -153,25 +162,30 @@ func (c *sessions) touch(s *session) bool {
 // leave gives the turn back; a session that was dropped meanwhile is cleared.
 func (c *sessions) leave(s *session) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s.place == nil {
-		s.clear()
-		return
+	kept := s.place != nil
+	if kept {
+		s.turn <- struct{}{}
 	}
-	s.turn <- struct{}{}
+	c.mu.Unlock()
+	if !kept {
+		s.clear()
+	}
 }
 
 // end drops the session with that id, if there is one.
 func (c *sessions) end(id int32) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	var gone []*session
 	if s := c.byID[id]; s != nil {
-		c.drop(s)
+		gone = c.drop(s)
 	}
+	c.mu.Unlock()
+	clearAll(gone)
 }
 
-// drop forgets s. If nobody has its turn it is cleared here, else by leave.
-func (c *sessions) drop(s *session) {
+// drop forgets s and returns it if nobody has its turn, which the caller then
+// has and must clear it; else leave does. REQUIRES: mu.
+func (c *sessions) drop(s *session) []*session {
 	delete(c.byID, s.id)
 	c.recent.Remove(s.place)
 	s.place = nil
@@ -179,33 +193,52 @@ func (c *sessions) drop(s *session) {
 	close(s.dropped)
 	select {
 	case <-s.turn:
-		s.clear()
+		return []*session{s}
 	default:
+		return nil
 	}
 }
 
-func (c *sessions) clear() {
+func (c *sessions) endAll() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	var gone []*session
 	for _, s := range c.byID {
-		c.drop(s)
+		gone = append(gone, c.drop(s)...)
 	}
+	c.mu.Unlock()
+	clearAll(gone)
 }
 
-// hold changes how many partitions are counted for s; false means no room.
+// hold changes how many partitions are counted for s; false means no room, or
+// that s was dropped. REQUIRES: the caller has the turn of s.
 func (c *sessions) hold(s *session, partitions int) bool {
+	ok, idle := c.resize(s, partitions)
+	clearAll(idle)
+	return ok
+}
+
+func (c *sessions) resize(s *session, partitions int) (ok bool, idle []*session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	grow := partitions - s.held
-	if s.place == nil || grow > 0 && !c.room(0, grow, c.clock.Now()) {
-		return false
+	if s.place != nil && grow > 0 {
+		idle, ok = c.room(0, grow, c.clock.Now())
+		if !ok {
+			return false, idle
+		}
 	}
-	if s.place == nil { // it was the idlest itself
-		return false
+	if s.place == nil { // perhaps it was the idlest itself
+		return false, idle
 	}
 	c.partitions += grow
 	s.held = partitions
-	return true
+	return true, idle
+}
+
+func clearAll(gone []*session) {
+	for _, s := range gone {
+		s.clear()
+	}
 }
 
 // clear ends all watches. REQUIRES: the caller has the turn and keeps it.
