@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -83,7 +84,7 @@ func putBuffer(b *buffer) {
 // ErrTooLarge and are not unpacked.
 func (c Codec) decompress(dst *buffer, src []byte, limit int) error {
 	var err error
-	dst.b, limit = dst.b[:0], max(limit, 0)
+	dst.b, limit = dst.b[:0], min(max(limit, 0), math.MaxInt32)
 	switch c {
 	case Gzip:
 		err = dst.gunzip(src, limit)
@@ -210,30 +211,40 @@ func (d *buffer) snappyBlock(block []byte, limit int) error {
 	return nil
 }
 
+// zstdSlack is room for one more block and what the decoder writes beyond one. A
+// decoder that runs out of room says only that the block is damaged; with as much
+// as this left, it did not run out.
+const zstdSlack = 128<<10 + 64
+
 // unzstd unpacks all frames at once, so that no window is allocated. Where the
 // frames do not tell their size, it tries again with twice the room.
 func (d *buffer) unzstd(src []byte, limit int) error {
 	r := zstdReaders.Get().(*zstd.Decoder)
 	defer zstdReaders.Put(r)
-	for room := zstdRoom(src, limit); ; room = min(2*room, limit) {
+	most := limit + zstdSlack
+	for room := zstdRoom(src, most); ; room = min(2*cap(d.b), most) {
 		d.reserve(room)
-		out, err := r.DecodeAll(src, d.b[:0:min(cap(d.b), limit)])
+		dst := d.b[:0:min(cap(d.b), most)]
+		out, err := r.DecodeAll(src, dst)
+		short := errors.Is(err, zstd.ErrDecoderSizeExceeded) || err != nil && cap(dst)-len(out) < zstdSlack
 		switch {
-		case !errors.Is(err, zstd.ErrDecoderSizeExceeded):
-			d.b = out
-			return err
-		case min(cap(d.b), limit) == limit:
+		case len(out) > limit, short && cap(dst) == most:
 			return unpacksAbove(limit)
+		case short:
+			continue
+		case err != nil:
+			return err
 		}
-		room = max(room, cap(d.b))
+		d.b = out
+		return nil
 	}
 }
 
-// zstdRoom is what the first frame says it unpacks to, or a guess.
-func zstdRoom(src []byte, limit int) int {
+// zstdRoom is what the first frame says it unpacks to, or a guess, most at most.
+func zstdRoom(src []byte, most int) int {
 	var h zstd.Header
-	if err := h.Decode(src); err == nil && h.HasFCS && h.FrameContentSize <= uint64(min(limit, maxPooled)) {
-		return int(h.FrameContentSize)
+	if err := h.Decode(src); err == nil && h.HasFCS && h.FrameContentSize <= maxPooled {
+		return min(int(h.FrameContentSize)+zstdSlack, most)
 	}
-	return min(max(4*len(src), 64<<10), limit)
+	return min(max(4*len(src), zstdSlack), most)
 }

@@ -24,7 +24,7 @@ type Header struct {
 // Clone returns a copy that shares no memory with r.
 func (r Record) Clone() Record {
 	r.Key, r.Value = slices.Clone(r.Key), slices.Clone(r.Value)
-	r.Headers = slices.Clone(r.Headers)
+	r.Headers = append([]Header(nil), r.Headers...)
 	for i, h := range r.Headers {
 		r.Headers[i] = Header{slices.Clone(h.Key), slices.Clone(h.Value)}
 	}

@@ -1,0 +1,95 @@
+package record
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+)
+
+// known reports whether err is one of the package's errors, or nil.
+func known(err error) bool {
+	return err == nil || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrUnsupported)
+}
+
+// FuzzBatch feeds bytes as they come, then again with the CRC made right.
+func FuzzBatch(f *testing.F) {
+	for _, c := range codecs {
+		f.Add([]byte(sample(f, c, 3, 20)))
+	}
+	for _, s := range spoilt {
+		b := sample(f, None, 3, 10)
+		s.spoil(b)
+		f.Add([]byte(b))
+	}
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		data = bytes.Clone(data)
+		check(t, data)
+		if b, _, err := Next(data); err == nil {
+			b.seal()
+			check(t, b)
+		}
+	})
+}
+
+// check looks at data in all ways and compares what they say.
+func check(t *testing.T, data []byte) {
+	b, rest, err := Next(data)
+	if !known(err) {
+		t.Fatalf("Next: %v", err)
+	}
+	if err != nil {
+		if Batch(data).Validate(Limits{}) == nil || Batch(data).Verify() == nil {
+			t.Fatal("sound without being a batch")
+		}
+		return
+	}
+	if len(b)+len(rest) != len(data) {
+		t.Fatalf("%d and %d are not %d bytes", len(b), len(rest), len(data))
+	}
+	shallow, deep, stored := b.Validate(Limits{}), b.ValidateDeep(Limits{}, 1<<20), b.Verify()
+	if !known(shallow) || !known(deep) || !known(stored) {
+		t.Fatalf("%v, %v, %v", shallow, deep, stored)
+	}
+	if deep == nil && shallow != nil {
+		t.Fatalf("ValidateDeep takes what Validate refuses: %v", shallow)
+	}
+	n := int32(0)
+	var iterating error
+	for _, err := range b.Records(1 << 20) {
+		if iterating = err; err == nil {
+			n++
+		}
+	}
+	if !known(iterating) {
+		t.Fatal(iterating)
+	}
+	if deep == nil && (iterating != nil || n != b.Count()) {
+		t.Fatalf("validated, but %d of %d records, %v", n, b.Count(), iterating)
+	}
+	if shallow != nil {
+		return
+	}
+	b.Stamp(1<<40, 5)
+	b.SetLogAppendTime(7)
+	if err := errors.Join(b.Validate(Limits{}), b.Verify()); err != nil {
+		t.Fatalf("after Stamp and SetLogAppendTime: %v", err)
+	}
+}
+
+// FuzzRecords feeds the part behind the header, under each codec.
+func FuzzRecords(f *testing.F) {
+	for _, c := range codecs {
+		f.Add(int8(c), int32(3), []byte(sample(f, c, 3, 20).payload()))
+	}
+	for _, s := range spoiltRecords {
+		f.Add(int8(None), int32(1), s.payload)
+	}
+	f.Add(int8(Snappy), int32(1), framed([]byte{12, 0, 0, 0, 1, 1, 0}, 3))
+	f.Fuzz(func(t *testing.T, codec int8, n int32, payload []byte) {
+		if codec < 0 || Codec(codec) > maskCodec || len(payload) > 1<<20 {
+			return
+		}
+		check(t, around(Codec(codec), n, payload))
+	})
+}
