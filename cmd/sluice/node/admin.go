@@ -1,0 +1,120 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+// admin is what operators and orchestrators ask over HTTP.
+type admin struct {
+	graphs  []*pipeline.Graph
+	metrics prometheus.Gatherer
+	ready   func() error // nil once the broker serves
+}
+
+// server answers on a listener:
+//
+//	GET  /metrics    Prometheus
+//	GET  /healthz    200 while the process works
+//	GET  /readyz     200 once it serves and until it drains, else 503 and why
+//	GET  /topology   the pipelines, as JSON
+//	POST /limits     changes a limit of a running stage
+func (a *admin) server() *http.Server {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.HandleFunc("GET /topology", a.topology)
+	mux.HandleFunc("POST /limits", a.limits)
+	return &http.Server{Handler: http.MaxBytesHandler(mux, 1<<20), ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}
+}
+
+func (a *admin) readyz(w http.ResponseWriter, _ *http.Request) {
+	if err := a.ready(); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+func (a *admin) topology(w http.ResponseWriter, _ *http.Request) {
+	all := make([]pipeline.Topology, len(a.graphs))
+	for i, g := range a.graphs {
+		all[i] = g.Topology()
+	}
+	reply(w, all)
+}
+
+// limit is the body of POST /limits: either depth and workers of a stage, or
+// one of the stage's own limits by key.
+type limit struct {
+	Graph   string `json:"graph"`
+	Stage   string `json:"stage"`
+	Depth   int    `json:"depth,omitempty"`
+	Workers int    `json:"workers,omitempty"`
+	Key     string `json:"key,omitempty"`
+	Value   int64  `json:"value,omitempty"`
+}
+
+func (a *admin) limits(w http.ResponseWriter, r *http.Request) {
+	var l limit
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&l); err != nil {
+		http.Error(w, "body must be like {\"graph\":\"write\",\"stage\":\"batch\",\"key\":\"linger_us\",\"value\":500}: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	if err := a.apply(l); err != nil {
+		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+		return
+	}
+	reply(w, l)
+}
+
+func (a *admin) apply(l limit) error {
+	for _, g := range a.graphs {
+		if g.Name() != l.Graph {
+			continue
+		}
+		if l.Key != "" {
+			return g.Tune(l.Stage, l.Key, l.Value)
+		}
+		now, err := g.Limits(l.Stage)
+		if err != nil {
+			return err
+		}
+		if l.Depth > 0 {
+			now.Depth = l.Depth
+		}
+		if l.Workers > 0 {
+			now.Workers = l.Workers
+		}
+		return g.SetLimits(l.Stage, now)
+	}
+	return fmt.Errorf("no pipeline %q; there are write, read and upload", l.Graph)
+}
+
+func reply(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v) // the client went away
+}
+
+// serve answers until the server is shut down.
+func serveHTTP(s *http.Server, l net.Listener) error {
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("admin server: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+package node
+
+import (
+	"context"
+	"sync"
+
+	"github.com/sluicemq/sluice/internal/idempotence"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/stages/sequence"
+)
+
+// views publishes the cluster's metadata.
+type views interface {
+	View() *meta.View
+	Changed() <-chan struct{}
+}
+
+// partitions keeps the table of partition states in step with the metadata.
+type partitions struct {
+	table  partition.Table
+	broker int32
+	meta   views
+
+	mu        sync.Mutex
+	recovered map[topic.Partition]*sequence.Opening // taken by open
+}
+
+func newPartitions(broker int32, m views) *partitions {
+	p := &partitions{broker: broker, meta: m, recovered: make(map[topic.Partition]*sequence.Opening)}
+	p.table.Open = p.state
+	return p
+}
+
+// state makes the state of a partition that this broker leads.
+func (p *partitions) state(id topic.Partition) *partition.State {
+	view := p.meta.View()
+	m, ok := view.Partition(id)
+	if !ok || m.Leader != p.broker {
+		return nil
+	}
+	s := partition.NewState(id, m.Epoch, m.LogStart, m.TierEnd)
+	for _, e := range m.Epochs {
+		s.NoteEpoch(e.Epoch, e.Start)
+	}
+	if t, ok := view.TopicByID(id.Topic); ok {
+		s.Configure(partition.SettingsOf(t.Configs))
+	}
+	return s
+}
+
+// opening tells the sequence stage where a partition begins.
+func (p *partitions) opening(s *partition.State) sequence.Opening {
+	p.mu.Lock()
+	o, ok := p.recovered[s.ID]
+	delete(p.recovered, s.ID)
+	p.mu.Unlock()
+	if ok {
+		return *o
+	}
+	return p.fromObjects(s.ID)
+}
+
+// fromObjects is the opening of a partition whose WAL is empty.
+func (p *partitions) fromObjects(id topic.Partition) sequence.Opening {
+	m, ok := p.meta.View().Partition(id)
+	if !ok {
+		return sequence.Opening{}
+	}
+	return sequence.Opening{Next: m.TierEnd, Producers: idempotence.Restore(m.Producers)}
+}
+
+// follow applies every new view until ctx is done.
+func (p *partitions) follow(ctx context.Context) {
+	for {
+		changed := p.meta.Changed()
+		p.apply(p.meta.View())
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// apply moves every state in the table to what view says of it.
+func (p *partitions) apply(view *meta.View) {
+	configs := make(map[topic.ID]partition.Settings)
+	p.table.All(func(s *partition.State) bool {
+		m, ok := view.Partition(s.ID)
+		if !ok || m.Leader != p.broker {
+			p.table.Remove(s.ID)
+			return true
+		}
+		s.SetEpoch(m.Epoch)
+		s.SetLogStart(m.LogStart)
+		c, ok := configs[s.ID.Topic]
+		if !ok {
+			t, _ := view.TopicByID(s.ID.Topic)
+			c = partition.SettingsOf(t.Configs)
+			configs[s.ID.Topic] = c
+		}
+		if *s.Settings() != c {
+			s.Configure(c)
+		}
+		return true
+	})
+}

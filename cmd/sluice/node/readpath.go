@@ -1,0 +1,76 @@
+package node
+
+import (
+	"context"
+
+	"github.com/sluicemq/sluice/ingress/kafka"
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/pipeline"
+	"github.com/sluicemq/sluice/stages/cache"
+	"github.com/sluicemq/sluice/stages/encode"
+	"github.com/sluicemq/sluice/stages/locate"
+	"github.com/sluicemq/sluice/stages/objectfetch"
+	"github.com/sluicemq/sluice/stages/readcache"
+	"github.com/sluicemq/sluice/stages/wal"
+	"github.com/sluicemq/sluice/stages/walread"
+)
+
+// readStages are the nodes of the read pipeline, in the order of a read.
+type readStages struct {
+	entry     *pipeline.Entry[*flow.Fetch]
+	locator   *locate.Locator
+	cache     *cache.Cache
+	readcache *readcache.Cache
+	log       *wal.Log
+	objects   *objectfetch.Fetcher
+	encode    *encode.Stage
+}
+
+// wire builds the read pipeline. Reads at the tail never wait behind a disk or
+// an object store:
+//
+//	fetch -> locate -> cache -+-> (hot) ------------------------------+-> encode
+//	                          +-> walread -> readcache -> objectfetch -+
+func (s *readStages) wire(g *pipeline.Graph, limits Limits) {
+	asked := pipeline.From(g, "fetch", s.entry)
+	located := pipeline.Via(asked, "locate", s.locator.Stage(), limits.both("locate", 64, 2)...)
+	cached := pipeline.Via(located, "cache", cache.ReadStage(s.cache), limits.both("read_cache", 64, 2)...)
+	ways := pipeline.Route(cached, "tier", 2, func(f *flow.Fetch) int {
+		if f.Cold() {
+			return 1
+		}
+		return 0
+	})
+	relocate := func(r *flow.Read) { s.locator.Locate(r, r.MaxBytes) }
+	fromWAL := pipeline.Via(ways[1], "walread", walread.Stage(s.log, relocate), limits.both("walread", 16, 4)...)
+	fromCache := pipeline.Via(fromWAL, "readcache", readcache.Stage(s.readcache), limits.both("readcache", 16, 2)...)
+	fetched := pipeline.Via(fromCache, "objectfetch", s.objects.Stage(), limits.both("objectfetch", 16, 8)...)
+	pipeline.Into(pipeline.Merge("served", ways[0], fetched), "encode", s.encode, limits.both("encode", 64, 2)...)
+}
+
+// timeIndex answers searches by time from the WAL and the objects.
+type timeIndex struct {
+	locator *locate.Locator
+	log     *wal.Log
+	objects *objectfetch.Fetcher
+}
+
+// ByTime finds the first record with a timestamp at or after ms.
+func (t *timeIndex) ByTime(ctx context.Context, s *partition.State, ms int64) (kafka.TimedOffset, bool, error) {
+	f, ok, err := t.locator.ByTime(ctx, s, ms, t)
+	return kafka.TimedOffset(f), ok, err
+}
+
+// InWAL implements locate.Batches.
+func (t *timeIndex) InWAL(ctx context.Context, e partition.Entry) (record.Batch, error) {
+	return walread.Batch(ctx, t.log, e)
+}
+
+// InObject implements locate.Batches.
+func (t *timeIndex) InObject(ctx context.Context, p topic.Partition, ref meta.ObjectRef, ms int64) (record.Batch, bool, error) {
+	return t.objects.InObject(ctx, p, ref, ms)
+}

@@ -1,0 +1,206 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/objectstore"
+	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/pipeline"
+	"github.com/sluicemq/sluice/stages/admit"
+	"github.com/sluicemq/sluice/stages/batch"
+	"github.com/sluicemq/sluice/stages/cache"
+	"github.com/sluicemq/sluice/stages/encode"
+	"github.com/sluicemq/sluice/stages/locate"
+	"github.com/sluicemq/sluice/stages/objectfetch"
+	"github.com/sluicemq/sluice/stages/readcache"
+	"github.com/sluicemq/sluice/stages/replicate"
+	"github.com/sluicemq/sluice/stages/sequence"
+	"github.com/sluicemq/sluice/stages/upload"
+	"github.com/sluicemq/sluice/stages/wal"
+)
+
+// StorageConfig has the settings of everything behind the doors.
+type StorageConfig struct {
+	WALDirectory string
+	FS           blockfs.Options
+	WAL          wal.Config
+	ObjectURL    string
+	Upload       upload.Config
+	Batch        batch.Config
+	Sequence     sequence.Config
+	Fetch        objectfetch.Config
+	// Lanes is how many goroutines sequence; each partition has one of them.
+	Lanes int
+	// WriteCacheBytes and ReadCacheBytes bound the two caches.
+	WriteCacheBytes, ReadCacheBytes int64
+	// ImageBytes bounds WAL images outside the write cache: being written, or held
+	// by readers after the cache has dropped them.
+	ImageBytes int64
+	Limits     Limits
+}
+
+// metadata is what storage asks of the consensus.
+type metadata interface {
+	views
+	PrepareObject(ctx context.Context, id meta.ObjectID, parts []topic.Partition, ttl time.Duration) error
+	CommitObject(ctx context.Context, id meta.ObjectID, parts []meta.CommitPart) ([]meta.PartResult, error)
+	upload.Garbage
+}
+
+// storage is the write, the read and the upload pipeline and what they work on.
+type storage struct {
+	log      *wal.Log
+	dir      *blockfs.Dir
+	objects  *objectstore.Store
+	parts    *partitions
+	ledger   *upload.Ledger
+	uploader *upload.Uploader
+	meta     metadata
+
+	admit *admit.Stage
+	reads *readStages
+	times *timeIndex
+
+	write, read, upload *pipeline.Graph
+}
+
+// openStorage opens directories and recovers; nothing runs yet.
+func openStorage(ctx context.Context, cfg StorageConfig, broker int32, m metadata, log *slog.Logger, reg prometheus.Registerer) (*storage, error) {
+	s := &storage{meta: m, parts: newPartitions(broker, m)}
+	if err := s.open(ctx, cfg, log, reg); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	report, err := (&recovery{parts: s.parts, ledger: s.ledger}).run(ctx, s.log)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("recover the WAL in %s: %w; `sluice wal verify` shows its state", cfg.WALDirectory, err), s.close())
+	}
+	for _, c := range report.Corruptions {
+		log.Error("the WAL is corrupt", "segment", c.Segment, "position", c.Position, "sequence", c.Sequence, "reason", c.Reason)
+	}
+	log.Info("recovered", "segments", report.Segments, "groups", report.Groups, "batches", report.Batches,
+		"bytes", report.Bytes, "torn_tail", report.Torn, "took", report.Took.Round(time.Millisecond))
+	return s, nil
+}
+
+func (s *storage) open(ctx context.Context, cfg StorageConfig, log *slog.Logger, reg prometheus.Registerer) (err error) {
+	if s.objects, err = objectstore.Open(ctx, cfg.ObjectURL); err != nil {
+		return err
+	}
+	if s.dir, err = blockfs.OpenDir(cfg.WALDirectory, cfg.FS, log); err != nil {
+		return fmt.Errorf("WAL directory: %w", err)
+	}
+	pool := blockfs.NewPool(cfg.WriteCacheBytes + cfg.ImageBytes)
+	if s.log, err = wal.Open(s.dir, cfg.WAL, pool, log, reg); err != nil {
+		return fmt.Errorf("WAL: %w", err)
+	}
+	images := cache.New(cfg.WriteCacheBytes, reg)
+	blocks := readcache.New(cfg.ReadCacheBytes, reg)
+	fetcher := objectfetch.New(cfg.Fetch, s.objects, blocks, reg)
+	locator := locate.New(func(p topic.Partition) (*meta.Partition, bool) { return s.meta.View().Partition(p) })
+	s.ledger = upload.NewLedger(cfg.Upload, clock.System{}, reg)
+	s.uploader = upload.NewUploader(cfg.Upload, upload.Deps{Log: s.log, Images: images, Metadata: s.meta,
+		Store: s.objects, Clock: clock.System{}, Logger: log, Registry: reg})
+	s.admit = admit.New(cfg.Lanes, clock.System{}, reg)
+	s.reads = &readStages{entry: pipeline.NewEntry[*flow.Fetch](), locator: locator, cache: images,
+		readcache: blocks, log: s.log, objects: fetcher, encode: encode.New(reg)}
+	s.times = &timeIndex{locator: locator, log: s.log, objects: fetcher}
+	s.wire(cfg, images, log)
+	return nil
+}
+
+func (s *storage) wire(cfg StorageConfig, images *cache.Cache, log *slog.Logger) {
+	s.write = pipeline.New("write", pipeline.WithLogger(log))
+	w := &writeStages{admit: s.admit, sequence: sequence.New(cfg.Sequence, clock.System{}, s.parts.opening),
+		batch: batch.New(cfg.Batch), wal: s.log, replicate: replicate.New(), cache: images, ledger: s.ledger, lanes: cfg.Lanes}
+	w.wire(s.write, cfg.Limits)
+	s.read = pipeline.New("read", pipeline.WithLogger(log))
+	s.reads.wire(s.read, cfg.Limits)
+	s.upload = pipeline.New("upload", pipeline.WithLogger(log))
+	cuts := pipeline.From(s.upload, "ledger", s.ledger)
+	pipeline.Into(cuts, "upload", s.uploader, pipeline.Depth(1))
+}
+
+// run drives the pipelines until ctx is done or one of them fails, then drains
+// them: writes first, then reads, then uploads.
+func (s *storage) run(ctx context.Context, grace time.Duration) error {
+	failed := make(chan struct{}, 3)
+	write, read, up := start(s.write, grace, failed), start(s.read, grace, failed), start(s.upload, grace, failed)
+	background, stop := context.WithCancel(context.Background())
+	var tasks sync.WaitGroup
+	tasks.Go(func() { s.parts.follow(background) })
+	tasks.Go(func() { s.uploader.Sweep(background, s.meta, s.objects) })
+	tasks.Go(func() { s.relieve(background) })
+	select {
+	case <-ctx.Done():
+	case <-failed:
+	}
+	err := errors.Join(write.stop(), read.stop(), up.stop())
+	stop()
+	tasks.Wait()
+	return err
+}
+
+// relieve has the WAL uploaded when it is short of room.
+func (s *storage) relieve(ctx context.Context) {
+	for {
+		select {
+		case <-s.log.Pressure():
+			s.ledger.Hurry("pressure")
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// running is a pipeline that runs.
+type running struct {
+	cancel context.CancelFunc
+	over   chan error
+}
+
+// start runs g; failed learns when it ends of itself.
+func start(g *pipeline.Graph, grace time.Duration, failed chan<- struct{}) *running {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{cancel, make(chan error, 1)}
+	go func() {
+		err := g.Run(ctx, grace)
+		if err != nil {
+			err = fmt.Errorf("%s pipeline: %w", g.Name(), err)
+		}
+		r.over <- err
+		failed <- struct{}{}
+	}()
+	return r
+}
+
+// stop drains the pipeline and returns how it ended.
+func (r *running) stop() error {
+	r.cancel()
+	return <-r.over
+}
+
+// close gives up files and directories. Nothing may run any more.
+func (s *storage) close() error {
+	var errs []error
+	if s.log != nil {
+		errs = append(errs, s.log.Close())
+	}
+	if s.dir != nil {
+		errs = append(errs, s.dir.Close())
+	}
+	if s.objects != nil {
+		errs = append(errs, s.objects.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,64 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/pipeline"
+	"github.com/sluicemq/sluice/stages/admit"
+	"github.com/sluicemq/sluice/stages/batch"
+	"github.com/sluicemq/sluice/stages/cache"
+	"github.com/sluicemq/sluice/stages/commit"
+	"github.com/sluicemq/sluice/stages/replicate"
+	"github.com/sluicemq/sluice/stages/sequence"
+	"github.com/sluicemq/sluice/stages/upload"
+	"github.com/sluicemq/sluice/stages/wal"
+)
+
+// writeStages are the nodes of the write pipeline, in the order of a record.
+type writeStages struct {
+	admit     *admit.Stage
+	sequence  *sequence.Stage
+	batch     *batch.Stage
+	wal       *wal.Log
+	replicate *replicate.Stage
+	cache     *cache.Cache
+	ledger    *upload.Ledger
+	lanes     int
+}
+
+// wire builds the write pipeline:
+//
+//	admit -> sequence -> batch -+-> wal -------+-> commit -> cache -> ack
+//	                            +-> replicate -+        (-> upload)
+func (s *writeStages) wire(g *pipeline.Graph, limits Limits) {
+	admitted := pipeline.From(g, "admit", s.admit)
+	sequenced := pipeline.Via(admitted, "sequence", s.sequence,
+		pipeline.Lanes(s.lanes, admit.LaneOf), limits.depth("sequence", 64))
+	groups := pipeline.Via(sequenced, "batch", s.batch, limits.depth("batch", 256))
+	branches := pipeline.Tee(groups, "fanout", 2)
+	durable := pipeline.Via(branches[0], "wal", s.wal, limits.depth("wal", 4))
+	copied := pipeline.Via(branches[1], "replicate", s.replicate, limits.depth("replicate", 16))
+	both := pipeline.Zip(durable, copied, "join",
+		func(g *flow.Group) uint64 { return g.Seq }, func(a replicate.Ack) uint64 { return a.Seq },
+		func(g *flow.Group, _ replicate.Ack) *flow.Group { return g }, limits.depth("join", 16))
+	committed := pipeline.Via(both, "commit", commit.Stage(), limits.depth("commit", 16))
+	visible := pipeline.Via(committed, "cache", cache.Stage(s.cache, s.ledger.Note), limits.depth("cache", 16))
+	pipeline.Into(visible, "ack", pipeline.SinkFunc[*flow.Group](acknowledge), limits.depth("ack", 16))
+}
+
+// acknowledge settles what came all the way.
+func acknowledge(ctx context.Context, in *pipeline.In[*flow.Group]) error {
+	for {
+		p, err := in.Recv(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		p.Settle(nil)
+	}
+}
