@@ -1,0 +1,76 @@
+# Two commands start everything on a fresh machine:
+#
+#   make demo   the main job, end to end, with a real data set
+#   make test   everything that CI runs
+#
+# Go (the version in go.mod, or newer) is all that is needed; what else a test
+# needs is installed or built here, pinned.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+BIN     := bin
+TOOLS   := $(BIN)/tools
+FUZZTIME ?= 5s
+
+.PHONY: build demo test lint vet unit fuzz clients vuln bench soak tools kcat clean fmt
+
+build: $(BIN)/sluice
+
+.PHONY: $(BIN)/sluice
+$(BIN)/sluice:
+	@mkdir -p $(BIN)
+	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $@ ./cmd/sluice
+
+demo: build
+	$(GO) run ./demo -sluice $(BIN)/sluice
+
+# What CI runs: formatting and linters, unit tests under the race detector, a
+# short run of every fuzz target, the real binary with real clients, the demo.
+test: lint unit fuzz clients vuln demo
+
+unit:
+	$(GO) test -race -timeout 15m ./...
+	cd bench && $(GO) test -timeout 10m ./...
+
+# Every fuzz target for a short while; `make fuzz FUZZTIME=10m` looks harder.
+fuzz:
+	GO=$(GO) FUZZTIME=$(FUZZTIME) ./internal/house/fuzz.sh
+
+# Tests through the binary's real doors with clients that people use.
+clients: build kcat
+	$(GO) test -count=1 -timeout 15m -tags clients ./internal/clients/...
+
+# kcat is a Debian package; elsewhere install it by hand.
+kcat:
+	@command -v kcat >/dev/null || { echo "installing kcat"; \
+	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq kcat) >/dev/null; }
+
+lint: $(TOOLS)/.built
+	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "not gofmt'ed:"; echo "$$out"; exit 1; }
+	$(GO) vet ./...
+	cd bench && $(GO) vet ./...
+	$(TOOLS)/staticcheck ./...
+	$(TOOLS)/golangci-lint run ./...
+
+vuln: $(TOOLS)/.built
+	@if curl -sfo /dev/null --max-time 10 https://vuln.go.dev/index/modules.json; \
+	then $(TOOLS)/govulncheck ./cmd/sluice; \
+	else echo "NOT RUN: govulncheck, its database cannot be reached from here"; fi
+
+# Linters are pinned in a module of their own, so that they cannot change what
+# the product is built with.
+$(TOOLS)/.built: tools/go.mod tools/go.sum
+	@mkdir -p $(TOOLS)
+	cd tools && $(GO) build -o $(abspath $(TOOLS))/ tool
+	@touch $@
+
+tools: $(TOOLS)/.built
+
+bench: build
+	cd bench && $(GO) run ./cmd/slbench suite -sluice $(abspath $(BIN))/sluice -out out
+
+fmt:
+	gofmt -w $$(git ls-files '*.go')
+
+clean:
+	rm -rf $(BIN) bench/out
