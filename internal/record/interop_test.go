@@ -77,7 +77,8 @@ func TestFranzGoReadsBuiltBatches(t *testing.T) {
 			t.Fatalf("%s: %v", codec, err)
 		}
 		for i := range int32(100) {
-			f, rest, err := cut(plain)
+			var f fields
+			rest, err := f.cut(plain)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -58,8 +58,9 @@ func (b Batch) each(p []byte, yield func(Record, error) bool) {
 	n, last, previous := b.Count(), b.LastOffsetDelta(), int32(-1)
 	base, baseTimestamp, appendTime := b.BaseOffset(), b.BaseTimestamp(), b.LogAppendTime()
 	var r Record
+	var f fields
 	for i := range n {
-		f, rest, err := cut(p)
+		rest, err := f.cut(p)
 		if err == nil {
 			r.Headers, err = f.appendHeaders(r.Headers[:0])
 		}
@@ -105,34 +106,34 @@ type fields struct {
 	headers        []byte // all of them, still encoded
 }
 
-// cut takes the first record off p.
-func cut(p []byte) (f fields, rest []byte, err error) {
+// cut reads the first record of p and returns what follows it.
+func (f *fields) cut(p []byte) (rest []byte, err error) {
 	size, n := varint32(p)
 	if n == 0 || size < 1 || int(size) > len(p)-n {
-		return f, nil, corrupt("a record of length %d in %d bytes", size, len(p)-n)
+		return nil, corrupt("a record of length %d in %d bytes", size, len(p)-n)
 	}
 	b, rest := p[n+1:n+int(size)], p[n+int(size):] // without the attributes
 	if f.timestampDelta, n = varint(b); n == 0 {
-		return f, nil, corrupt("timestamp delta")
+		return nil, corrupt("timestamp delta")
 	}
 	b = b[n:]
 	if f.offsetDelta, n = varint32(b); n == 0 {
-		return f, nil, corrupt("offset delta")
+		return nil, corrupt("offset delta")
 	}
 	b = b[n:]
 	var ok bool
 	if f.key, b, ok = nullable(b); !ok {
-		return f, nil, corrupt("key length")
+		return nil, corrupt("key length")
 	}
 	if f.value, b, ok = nullable(b); !ok {
-		return f, nil, corrupt("value length")
+		return nil, corrupt("value length")
 	}
 	// A header takes two bytes at least, so the count is bounded by what is there.
 	if f.headerCount, n = varint32(b); n == 0 || f.headerCount < 0 || int(f.headerCount) > (len(b)-n)/2 {
-		return f, nil, corrupt("%d headers in %d bytes", f.headerCount, len(b))
+		return nil, corrupt("%d headers in %d bytes", f.headerCount, len(b))
 	}
 	f.headers = b[n:]
-	return f, rest, nil
+	return rest, nil
 }
 
 // nullable reads a varint length, -1 for null, and so many bytes.

@@ -123,8 +123,9 @@ func (b Batch) validateProducer() error {
 // walk checks that p is exactly the batch's records, with offset deltas 0, 1, 2...
 func (b Batch) walk(p []byte) error {
 	n := b.Count()
+	var f fields
 	for i := range n {
-		f, rest, err := cut(p)
+		rest, err := f.cut(p)
 		if err == nil {
 			err = f.skipHeaders()
 		}
@@ -149,9 +150,12 @@ func corrupt(format string, args ...any) error {
 // varint reads a zigzag varint; n is 0 when b is cut short or the value overflows.
 func varint(b []byte) (v int64, n int) {
 	if len(b) > 0 && b[0] < 0x80 {
-		u := b[0]
-		return int64(u>>1) ^ -int64(u&1), 1
+		return int64(b[0]>>1) ^ -int64(b[0]&1), 1
 	}
+	return longVarint(b)
+}
+
+func longVarint(b []byte) (v int64, n int) {
 	v, n = binary.Varint(b)
 	return v, max(n, 0)
 }
@@ -159,7 +163,18 @@ func varint(b []byte) (v int64, n int) {
 // varint32 is varint for the 32-bit fields: at most five bytes, as Kafka's clients
 // read them, even where more would encode the same value.
 func varint32(b []byte) (v int32, n int) {
-	w, n := varint(b)
+	if len(b) > 0 && b[0] < 0x80 {
+		return int32(b[0]>>1) ^ -int32(b[0]&1), 1
+	}
+	return longVarint32(b)
+}
+
+func longVarint32(b []byte) (v int32, n int) {
+	if len(b) > 1 && b[1] < 0x80 {
+		u := uint32(b[0]&0x7f) | uint32(b[1])<<7
+		return int32(u>>1) ^ -int32(u&1), 2
+	}
+	w, n := longVarint(b)
 	if n > 5 || w != int64(int32(w)) {
 		return 0, 0
 	}
