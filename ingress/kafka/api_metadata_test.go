@@ -1,0 +1,154 @@
+package kafka
+
+import (
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+func metadataOf(version int16, names ...string) *kmsg.MetadataRequest {
+	req := kmsg.NewPtrMetadataRequest()
+	req.Version = version
+	for _, n := range names {
+		req.Topics = append(req.Topics, kmsg.MetadataRequestTopic{Topic: &n})
+	}
+	return req
+}
+
+func TestMetadataDescribesTheCluster(t *testing.T) {
+	c := newCluster(t, nil)
+	orders := c.topic("orders", 2)
+	orders.Partitions[0].Replicas, orders.Partitions[0].ISR = []int32{1, 9}, []int32{1}
+	orders.Partitions[1].Leader = -1
+	resp := call[*kmsg.MetadataResponse](c, metadataOf(12, "orders"))
+	if *resp.ClusterID != "test-cluster" || resp.ControllerID != 1 || len(resp.Brokers) != 2 || *resp.Brokers[1].Rack != "r2" || resp.Brokers[0].Rack != nil {
+		t.Errorf("cluster: %+v", resp)
+	}
+	got := resp.Topics[0]
+	if got.TopicID != orders.ID || *got.Topic != "orders" || len(got.Partitions) != 2 || got.AuthorizedOperations != notAsked {
+		t.Errorf("topic: %+v", got)
+	}
+	p := got.Partitions
+	if p[0].Leader != 1 || p[0].LeaderEpoch != 3 || len(p[0].OfflineReplicas) != 1 || p[0].OfflineReplicas[0] != 9 {
+		t.Errorf("partition: %+v", p[0])
+	}
+	wantCode(t, "no leader", p[1].ErrorCode, kerr.LeaderNotAvailable)
+}
+
+func TestMetadataOfAllOfNoneAndByID(t *testing.T) {
+	c := newCluster(t, nil)
+	orders := c.topic("orders", 1)
+	c.topic("bills", 1)
+	if got := call[*kmsg.MetadataResponse](c, metadataOf(0)).Topics; len(got) != 2 || *got[0].Topic != "bills" {
+		t.Errorf("v0, an empty list means all: %+v", got)
+	}
+	if got := call[*kmsg.MetadataResponse](c, metadataOf(1)).Topics; len(got) != 2 {
+		t.Errorf("v1, null means all: %+v", got)
+	}
+	none := metadataOf(9)
+	none.Topics = []kmsg.MetadataRequestTopic{}
+	if got := call[*kmsg.MetadataResponse](c, none).Topics; len(got) != 0 {
+		t.Errorf("v9, an empty list means none: %+v", got)
+	}
+	byID := metadataOf(12)
+	byID.Topics = []kmsg.MetadataRequestTopic{{TopicID: orders.ID}, {TopicID: topic.NewID()}}
+	got := call[*kmsg.MetadataResponse](c, byID).Topics
+	if len(got) != 2 || *got[0].Topic != "orders" {
+		t.Fatalf("by id: %+v", got)
+	}
+	wantCode(t, "unknown id", got[1].ErrorCode, kerr.UnknownTopicID)
+}
+
+func TestMetadataTellsAuthorizedOperations(t *testing.T) {
+	c := newCluster(t, nil)
+	c.topic("orders", 1)
+	req := metadataOf(8, "orders")
+	req.IncludeClusterAuthorizedOperations, req.IncludeTopicAuthorizedOperations = true, true
+	resp := call[*kmsg.MetadataResponse](c, req)
+	// By Kafka's numbers: 3 read, 4 write, 5 create, 6 delete, 7 alter, 8 describe,
+	// 9 cluster action, 10 and 11 describe and alter configs, 12 idempotent write.
+	if got := resp.Topics[0].AuthorizedOperations; got != 0b0000_1101_1111_1000 {
+		t.Errorf("topic: %b", got)
+	}
+	if got := resp.AuthorizedOperations; got != 0b0001_1111_1010_0000 {
+		t.Errorf("cluster: %b", got)
+	}
+}
+
+func TestMetadataCreatesTopics(t *testing.T) {
+	c := newCluster(t, func(cfg *APIConfig) { cfg.AutoCreateTopics, cfg.Partitions, cfg.Replication = true, 3, 5 })
+	asked := []string{"new", "new", "bad name", "__consumer_offsets"}
+	quiet := metadataOf(4, asked...)
+	quiet.AllowAutoTopicCreation = false
+	wantCode(t, "not allowed", call[*kmsg.MetadataResponse](c, quiet).Topics[0].ErrorCode, kerr.UnknownTopicOrPartition)
+	allowed := metadataOf(4, asked...)
+	allowed.AllowAutoTopicCreation = true
+	got := call[*kmsg.MetadataResponse](c, allowed).Topics
+	for i, want := range []*kerr.Error{nil, nil, kerr.InvalidTopicException, kerr.UnknownTopicOrPartition} {
+		wantCode(t, asked[i], got[i].ErrorCode, want)
+	}
+	if len(got[0].Partitions) != 3 || c.View().Topics()[0].Name != "new" || len(c.View().Topics()) != 1 {
+		t.Errorf("created: %+v", got[0])
+	}
+	wantCode(t, "old versions always allow", call[*kmsg.MetadataResponse](c, metadataOf(3, "older")).Topics[0].ErrorCode, nil)
+	c.failing = meta.ErrUnavailable
+	allowed = metadataOf(4, "later")
+	allowed.AllowAutoTopicCreation = true
+	wantCode(t, "no quorum", call[*kmsg.MetadataResponse](c, allowed).Topics[0].ErrorCode, kerr.RequestTimedOut)
+}
+
+func TestMetadataCreatesNothingUnlessConfigured(t *testing.T) {
+	c := newCluster(t, nil)
+	req := metadataOf(4, "new")
+	req.AllowAutoTopicCreation = true
+	wantCode(t, "off", call[*kmsg.MetadataResponse](c, req).Topics[0].ErrorCode, kerr.UnknownTopicOrPartition)
+	if c.proposed != 0 {
+		t.Errorf("%d changes", c.proposed)
+	}
+}
+
+func TestDescribeCluster(t *testing.T) {
+	c := newCluster(t, nil)
+	req := kmsg.NewPtrDescribeClusterRequest()
+	req.Version = 2
+	resp := call[*kmsg.DescribeClusterResponse](c, req)
+	if resp.ErrorCode != 0 || resp.ClusterID != "test-cluster" || resp.ControllerID != 1 || len(resp.Brokers) != 2 || resp.ClusterAuthorizedOperations != notAsked {
+		t.Errorf("%+v", resp)
+	}
+	req.EndpointType, req.IncludeClusterAuthorizedOperations = 2, true
+	wantCode(t, "controllers", call[*kmsg.DescribeClusterResponse](c, req).ErrorCode, kerr.UnsupportedEndpointType)
+}
+
+func TestFindCoordinator(t *testing.T) {
+	c := newCluster(t, nil)
+	old := kmsg.NewPtrFindCoordinatorRequest()
+	old.Version, old.CoordinatorKey = 2, "g"
+	if resp := call[*kmsg.FindCoordinatorResponse](c, old); resp.ErrorCode != 0 || resp.NodeID != 1 || resp.Host != "one" || resp.Port != 9092 {
+		t.Errorf("v2: %+v", resp)
+	}
+	many := kmsg.NewPtrFindCoordinatorRequest()
+	many.Version, many.CoordinatorKeys = 6, []string{"a", "b"}
+	many.CoordinatorType = coordinatorTransaction
+	if got := call[*kmsg.FindCoordinatorResponse](c, many).Coordinators; len(got) != 2 || got[1].Key != "b" || got[1].NodeID != 1 {
+		t.Errorf("v6: %+v", got)
+	}
+	many.CoordinatorType = 2
+	wantCode(t, "share groups", call[*kmsg.FindCoordinatorResponse](c, many).Coordinators[0].ErrorCode, kerr.InvalidRequest)
+	c.view = meta.NewView(2, "test-cluster", -1, nil, nil)
+	wantCode(t, "nobody registered", call[*kmsg.FindCoordinatorResponse](c, old).ErrorCode, kerr.CoordinatorNotAvailable)
+}
+
+func BenchmarkMetadataOf10000Partitions(b *testing.B) {
+	c := newCluster(b, nil)
+	c.topic("orders", 10_000)
+	h := &metadataHandler{cfg: &c.cfg, lookup: c.deps.Lookup, code: c.deps.Code}
+	req := metadataOf(12, "orders")
+	b.ReportAllocs()
+	for b.Loop() {
+		h.answer(req, nil)
+	}
+}
