@@ -1,0 +1,141 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/partition"
+)
+
+func list(c *cluster, version int16, timestamp int64, change func(*kmsg.ListOffsetsRequestTopicPartition)) kmsg.ListOffsetsResponseTopicPartition {
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.Version, req.ReplicaID, req.TimeoutMillis = version, -1, 1000
+	p := kmsg.NewListOffsetsRequestTopicPartition()
+	p.Timestamp = timestamp
+	if change != nil {
+		change(&p)
+	}
+	req.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "orders", Partitions: []kmsg.ListOffsetsRequestTopicPartition{p}}}
+	return call[*kmsg.ListOffsetsResponse](c, req).Topics[0].Partitions[0]
+}
+
+// listed has offsets 10 to 100: below 60 in two objects, from 40 on in the WAL.
+func listedCluster(t *testing.T) (*cluster, *partition.State) {
+	c := newCluster(t, nil)
+	orders := c.topic("orders", 1)
+	s := c.state(orders, 0)
+	s.NoteEpoch(1, 0)
+	s.NoteEpoch(3, 50)
+	for base := int64(40); base < 100; base += 10 {
+		s.Tail.Append(partition.Entry{Base: base, Count: 10, Size: 100, MaxTimestamp: 1000 + base})
+	}
+	s.Publish(100)
+	s.SetLogStart(10)
+	s.SetTierEnd(60)
+	orders.Partitions[0].Objects = []meta.ObjectRef{{Base: 0, End: 30, MaxTimestamp: 5000}, {Base: 30, End: 60, MaxTimestamp: 900}}
+	return c, s
+}
+
+func TestListOffsetsOfPlaces(t *testing.T) {
+	c, s := listedCluster(t)
+	for _, tt := range []struct {
+		what      string
+		version   int16
+		timestamp int64
+		offset    int64
+		epoch     int32
+		want      *kerr.Error
+	}{
+		{"latest", 10, latest, 100, 3, nil},
+		{"latest in the oldest version", 1, latest, 100, -1, nil},
+		{"earliest", 10, earliest, 10, 1, nil},
+		{"earliest in the WAL", 8, earliestLocal, 40, 1, nil},
+		{"latest in objects", 9, latestTiered, 59, 3, nil},
+		{"a place too early", 7, earliestLocal, -1, -1, kerr.UnsupportedVersion},
+		{"a place too early", 8, latestTiered, -1, -1, kerr.UnsupportedVersion},
+		{"max timestamp too early", 6, maxTimestamp, -1, -1, kerr.UnsupportedVersion},
+		{"a place that is none", 10, -6, -1, -1, kerr.UnsupportedVersion},
+	} {
+		p := list(c, tt.version, tt.timestamp, nil)
+		wantCode(t, tt.what, p.ErrorCode, tt.want)
+		if p.Offset != tt.offset || p.LeaderEpoch != tt.epoch || p.Timestamp != -1 {
+			t.Errorf("%s: %+v", tt.what, p)
+		}
+	}
+	s.Tail.Trim(100)
+	if p := list(c, 8, earliestLocal, nil); p.Offset != 100 {
+		t.Errorf("nothing in the WAL: %+v", p)
+	}
+	s.SetTierEnd(100)
+	s.SetLogStart(100)
+	if p := list(c, 9, latestTiered, nil); p.Offset != -1 || p.ErrorCode != 0 {
+		t.Errorf("nothing in objects: %+v", p)
+	}
+}
+
+func TestListOffsetsChecksPartitionAndEpoch(t *testing.T) {
+	c, _ := listedCluster(t)
+	for _, tt := range []struct {
+		partition, epoch int32
+		want             *kerr.Error
+	}{{0, 3, nil}, {0, 2, kerr.FencedLeaderEpoch}, {0, 4, kerr.UnknownLeaderEpoch}, {1, -1, kerr.UnknownTopicOrPartition}} {
+		p := list(c, 10, latest, func(p *kmsg.ListOffsetsRequestTopicPartition) {
+			p.Partition, p.CurrentLeaderEpoch = tt.partition, tt.epoch
+		})
+		wantCode(t, fmt.Sprintf("%+v", tt), p.ErrorCode, tt.want)
+	}
+}
+
+func TestListOffsetsByTime(t *testing.T) {
+	c, _ := listedCluster(t)
+	c.byTime = func(_ *partition.State, ms int64) (TimedOffset, bool, error) {
+		switch ms {
+		case 7:
+			return TimedOffset{Offset: 42, Timestamp: 8, Epoch: 1}, true, nil
+		case 9:
+			return TimedOffset{}, false, errors.New("object store is down")
+		}
+		return TimedOffset{}, false, nil
+	}
+	if p := list(c, 10, 7, nil); p.Offset != 42 || p.Timestamp != 8 || p.LeaderEpoch != 1 || p.ErrorCode != 0 {
+		t.Errorf("found: %+v", p)
+	}
+	if p := list(c, 10, 8, nil); p.Offset != -1 || p.Timestamp != -1 || p.ErrorCode != 0 {
+		t.Errorf("nothing that late: %+v", p)
+	}
+	wantCode(t, "failed", list(c, 10, 9, nil).ErrorCode, kerr.UnknownServerError)
+}
+
+// The first object's max timestamp, 5000, may belong to a record below the log
+// start: the search says so, and the rest of the log decides.
+func TestListOffsetsOfTheMaxTimestamp(t *testing.T) {
+	c, s := listedCluster(t)
+	var asked []int64
+	left := int64(5000)
+	c.byTime = func(_ *partition.State, ms int64) (TimedOffset, bool, error) {
+		asked = append(asked, ms)
+		return TimedOffset{Offset: ms, Timestamp: ms}, ms <= left, nil
+	}
+	if p := list(c, 7, maxTimestamp, nil); p.Timestamp != 5000 {
+		t.Errorf("it is still there: %+v, asked %v", p, asked)
+	}
+	left = 4999
+	if p := list(c, 7, maxTimestamp, nil); p.Timestamp != 1090 {
+		t.Errorf("it was deleted: %+v, asked %v", p, asked)
+	}
+	s.SetLogStart(30)
+	asked = nil
+	if p := list(c, 7, maxTimestamp, nil); p.Timestamp != 1090 || len(asked) != 1 {
+		t.Errorf("the object is below the log start: %+v, asked %v", p, asked)
+	}
+	empty := newCluster(t, nil)
+	empty.topic("orders", 1)
+	if p := list(empty, 7, maxTimestamp, nil); p.Offset != -1 || p.ErrorCode != 0 {
+		t.Errorf("an empty log: %+v", p)
+	}
+}
