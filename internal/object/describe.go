@@ -55,7 +55,7 @@ type BatchInfo struct {
 
 // Describe reads an object of so many bytes from end to end and emits an Info, then
 // for each partition a RangeInfo, for each of its blocks a BlockInfo, and for each
-// batch a BatchInfo, one block in memory at a time. It goes on behind damage: what
+// batch a BatchInfo, with about 4 MiB in memory at a time. It goes on behind damage: what
 // is wrong stands in the Error fields and, joined, in the error returned. It stops
 // at an error of emit or src, and when there is no footer to go by.
 func Describe(ctx context.Context, src RangeReader, size int64, emit func(any) error) error {
@@ -90,7 +90,10 @@ type describer struct {
 	more  int     // damage beyond that
 }
 
-const maxFound = 16
+const (
+	maxFound = 16
+	runBytes = 4 << 20 // read in one request, unless one block is larger
+)
 
 // note keeps damage and returns its text.
 func (d *describer) note(err error) string {
@@ -130,19 +133,40 @@ func (d *describer) object(f *Footer, size int64) error {
 }
 
 func (d *describer) partition(r *Range) error {
-	err := d.emit(RangeInfo{Kind: "partition", Topic: r.Partition.Topic.String(), Partition: r.Partition.Index,
-		Base: r.Base, End: r.End, MaxTimestamp: r.MaxTimestamp, Bytes: r.Bytes, Blocks: len(r.Blocks)})
-	for i := 0; err == nil && i < len(r.Blocks); i++ {
-		err = d.block(r.Blocks[i])
+	if err := d.emit(RangeInfo{Kind: "partition", Topic: r.Partition.Topic.String(), Partition: r.Partition.Index,
+		Base: r.Base, End: r.End, MaxTimestamp: r.MaxTimestamp, Bytes: r.Bytes, Blocks: len(r.Blocks)}); err != nil {
+		return err
 	}
-	return err
+	for blocks := r.Blocks; len(blocks) > 0; {
+		n, bytes := 1, blocks[0].Length
+		for n < len(blocks) && bytes+blocks[n].Length <= runBytes {
+			bytes += blocks[n].Length
+			n++
+		}
+		if err := d.run(blocks[:n], bytes); err != nil {
+			return err
+		}
+		blocks = blocks[n:]
+	}
+	return nil
 }
 
-func (d *describer) block(b Block) error {
-	data, err := read(d.ctx, d.src, b.Offset, b.Length)
+// run describes neighbouring blocks of so many bytes, read in one request.
+func (d *describer) run(blocks []Block, n int64) error {
+	data, err := read(d.ctx, d.src, blocks[0].Offset, n)
 	if err != nil {
-		return fmt.Errorf("read block: %w", err)
+		return fmt.Errorf("read blocks: %w", err)
 	}
+	for _, b := range blocks {
+		if err := d.block(b, data[:b.Length]); err != nil {
+			return err
+		}
+		data = data[b.Length:]
+	}
+	return nil
+}
+
+func (d *describer) block(b Block, data []byte) error {
 	damage := b.Verify(data)
 	if damage == nil {
 		damage = b.matches(data)

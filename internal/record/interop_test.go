@@ -13,13 +13,7 @@ import (
 func TestReadsBatchesOfFranzGo(t *testing.T) {
 	for codec, how := range map[Codec]kgo.CompressionCodec{None: kgo.NoCompression(), Gzip: kgo.GzipCompression(),
 		Snappy: kgo.SnappyCompression(), LZ4: kgo.Lz4Compression(), Zstd: kgo.ZstdCompression()} {
-		var records []byte
-		for i := range int32(200) {
-			r := kmsg.Record{TimestampDelta64: int64(i) * 10, OffsetDelta: i, Key: fmt.Appendf(nil, "k%d", i),
-				Value: bytes.Repeat([]byte{byte(i)}, int(i)), Headers: []kmsg.Header{{Key: "h", Value: []byte("v")}}}
-			r.Length = int32(len(r.AppendTo(nil)) - 1) // without a length its varint is one byte
-			records = r.AppendTo(records)
-		}
+		records := theirRecords(200)
 		if compressor, err := kgo.DefaultCompressor(how); err != nil {
 			t.Fatal(err)
 		} else if compressor != nil {
@@ -52,6 +46,17 @@ func TestReadsBatchesOfFranzGo(t *testing.T) {
 			}
 		}
 	}
+}
+
+// theirRecords returns n records as franz-go encodes them.
+func theirRecords(n int32) (records []byte) {
+	for i := range n {
+		r := kmsg.Record{TimestampDelta64: int64(i) * 10, OffsetDelta: i, Key: fmt.Appendf(nil, "k%d", i),
+			Value: bytes.Repeat([]byte{byte(i)}, int(i)), Headers: []kmsg.Header{{Key: "h", Value: []byte("v")}}}
+		r.Length = int32(len(r.AppendTo(nil)) - 1) // without a length its varint is one byte
+		records = r.AppendTo(records)
+	}
+	return records
 }
 
 // What the Builder makes, franz-go reads.
