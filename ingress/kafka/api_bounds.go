@@ -6,14 +6,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// bounded refuses requests that name more partitions, topics or resources than
-// RequestPartitions by closing the connection: such a request has no field for
-// an error that would cost less than what it asks for.
-func (h *Handlers) bounded(next Handler) Handler {
+// bounded serves requests that name at most RequestPartitions.
+func (h *Handlers) bounded(next Handler) Handler { return h.atMost(h.cfg.RequestPartitions, next) }
+
+// atMost refuses requests that name more partitions, topics, resources or
+// configs than that by closing the connection: most have no field for an error
+// that would cost less than what they ask for.
+func (h *Handlers) atMost(most int, next Handler) Handler {
 	return handlerOf(func(ctx context.Context, r *Request, reply func(Response)) {
-		if n := named(r.Body); n > h.cfg.RequestPartitions {
-			h.deps.Log.Warn("a request names too many partitions; its connection is closed",
-				"key", r.Key, "named", n, "allowed", h.cfg.RequestPartitions, "client", r.ClientID, "connection", r.Conn.ID)
+		if n := named(r.Body); n > most {
+			h.deps.Log.Warn("a request names too much; its connection is closed", "api", kmsg.NameForKey(r.Key),
+				"named", n, "allowed", most, "client", r.ClientID, "connection", r.Conn.ID)
 			reply(Response{Silent: true, Close: true})
 			return
 		}

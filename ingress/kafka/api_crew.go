@@ -83,7 +83,7 @@ type changeFunc func(ctx context.Context, r *Request) kmsg.Response
 // change serves f on the crew, bounded by the time the client gives, or by
 // ChangeTimeout where that is shorter or the client gives none.
 func (h *Handlers) change(f changeFunc) Handler {
-	return h.bounded(handlerOf(func(ctx context.Context, r *Request, reply func(Response)) {
+	return h.atMost(h.cfg.RequestChanges, handlerOf(func(ctx context.Context, r *Request, reply func(Response)) {
 		h.slow.serve(ctx, reply, func() kmsg.Response {
 			ctx, cancel := context.WithTimeout(ctx, timeout(r.Body, h.cfg.ChangeTimeout))
 			defer cancel()

@@ -32,6 +32,9 @@ type APIConfig struct {
 	// RequestPartitions bounds the partitions or topics named in one request; a
 	// client that names more is disconnected.
 	RequestPartitions int
+	// RequestChanges is the same for requests that change topics or describe their
+	// configs, of which each element costs far more.
+	RequestChanges int
 	// Changes bounds the changes to metadata, and the reads for ListOffsets by
 	// time, that are under way at once for all clients. More wait.
 	Changes int
@@ -45,7 +48,7 @@ type APIConfig struct {
 // DefaultAPIConfig returns the defaults of a cluster.
 func DefaultAPIConfig() APIConfig {
 	return APIConfig{Partitions: 1, Replication: 1, TopicPartitions: 10_000, ClusterPartitions: 200_000,
-		RequestPartitions: 100_000, Changes: 64, ChangeTimeout: 30 * time.Second, ProducerIDBlock: 1000}
+		RequestPartitions: 100_000, RequestChanges: 10_000, Changes: 64, ChangeTimeout: 30 * time.Second, ProducerIDBlock: 1000}
 }
 
 // Validate reports a setting that cannot work.
@@ -57,8 +60,8 @@ func (c APIConfig) Validate() error {
 		return fmt.Errorf("kafka: default partitions must be from 1 to %d", c.TopicPartitions)
 	case c.Replication < 1:
 		return errors.New("kafka: default replication must be at least 1")
-	case c.RequestPartitions < 1 || c.Changes < 1 || c.ProducerIDBlock < 1:
-		return errors.New("kafka: request partitions, changes and producer id block must be at least 1")
+	case c.RequestPartitions < 1 || c.RequestChanges < 1 || c.Changes < 1 || c.ProducerIDBlock < 1:
+		return errors.New("kafka: request partitions, request changes, changes and producer id block must be at least 1")
 	case c.ChangeTimeout <= 0:
 		return errors.New("kafka: change timeout must be positive")
 	}
@@ -167,6 +170,7 @@ func NewHandlers(cfg APIConfig, deps Deps) (*Handlers, error) {
 	if err := deps.validate(); err != nil {
 		return nil, err
 	}
+	deps.Code = noticed(deps.Code, deps.Log)
 	return &Handlers{cfg: cfg, deps: deps, slow: newCrew(cfg.Changes, deps.Log),
 		ids:   newProducerIDs(deps.ProducerIDs, cfg.ProducerIDBlock),
 		admin: &topicAdmin{cfg: cfg, lookup: deps.Lookup, topics: deps.Topics}}, nil
@@ -199,7 +203,7 @@ func (h *Handlers) Table() []API {
 		{kmsg.DeleteRecords.Int16(), 0, 2, h.change(deleteRecords(d))},
 		{kmsg.InitProducerID.Int16(), 0, 5, h.change(initProducerID(h.ids, d.Code))},
 		{kmsg.OffsetForLeaderEpoch.Int16(), 2, 4, h.bounded(HandlerFunc(offsetForLeaderEpoch(d)))},
-		{kmsg.DescribeConfigs.Int16(), 1, 4, h.bounded(HandlerFunc(describeConfigs(cfg, d)))},
+		{kmsg.DescribeConfigs.Int16(), 1, 4, h.atMost(cfg.RequestChanges, HandlerFunc(describeConfigs(cfg, d)))},
 		{kmsg.AlterConfigs.Int16(), 0, 2, h.change(alterConfigs(h.admin, d.Code))},
 		{kmsg.CreatePartitions.Int16(), 0, 3, h.change(createPartitions(h.admin, d.Code))},
 		{kmsg.DeleteGroups.Int16(), 0, 2, h.group()},

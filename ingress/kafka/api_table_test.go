@@ -1,12 +1,17 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"reflect"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -104,6 +109,10 @@ func TestRequestsThatNameTooMuchCloseTheirConnection(t *testing.T) {
 	if r := c.serve(fetch); !r.Silent || !r.Close {
 		t.Errorf("a topic and 10 partitions: %+v", r)
 	}
+	few := newCluster(t, func(cfg *APIConfig) { cfg.RequestChanges = 2 })
+	if r := few.serve(create(7, creation("a", nil), creation("b", nil), creation("c", nil))); !r.Silent || !r.Close {
+		t.Errorf("3 changes of 2: %+v", r)
+	}
 	req.Topics = req.Topics[:10]
 	if r := c.serve(req); r.Silent {
 		t.Errorf("10 topics of 10: %+v", r)
@@ -140,6 +149,22 @@ func TestErrorsAreSentAsWhatClientsActOn(t *testing.T) {
 	}
 }
 
+func TestErrorsWithoutACodeAreLoggedButNotOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		code := noticed(Codes(nil), slog.New(slog.NewTextHandler(&out, nil)))
+		code(meta.ErrConflict)
+		for range 100 {
+			code(errors.New("surprise"))
+		}
+		time.Sleep(time.Second)
+		code(errors.New("another"))
+		if n := strings.Count(out.String(), "\n"); n != 2 || !strings.Contains(out.String(), "surprise") || !strings.Contains(out.String(), "another") {
+			t.Errorf("%d lines:\n%s", n, out.String())
+		}
+	})
+}
+
 func TestAPIConfigValidate(t *testing.T) {
 	if err := DefaultAPIConfig().Validate(); err != nil {
 		t.Error(err)
@@ -150,6 +175,7 @@ func TestAPIConfigValidate(t *testing.T) {
 		"replication":        func(c *APIConfig) { c.Replication = 0 },
 		"cluster":            func(c *APIConfig) { c.ClusterPartitions = c.TopicPartitions - 1 },
 		"request partitions": func(c *APIConfig) { c.RequestPartitions = 0 },
+		"request changes":    func(c *APIConfig) { c.RequestChanges = 0 },
 		"changes":            func(c *APIConfig) { c.Changes = 0 },
 		"timeout":            func(c *APIConfig) { c.ChangeTimeout = 0 },
 		"producer ids":       func(c *APIConfig) { c.ProducerIDBlock = 0 },

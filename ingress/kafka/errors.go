@@ -3,6 +3,9 @@ package kafka
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -77,6 +80,22 @@ var codes = [...]struct {
 	{pipeline.ErrPartnerFailed, kerr.KafkaStorageError},
 	{context.DeadlineExceeded, kerr.RequestTimedOut},
 	{context.Canceled, kerr.RequestTimedOut},
+}
+
+// noticed logs errors that code does not know, at most one a second: clients see
+// only that something is wrong, so somebody else has to see what.
+func noticed(code Coder, log *slog.Logger) Coder {
+	var last atomic.Int64 // seconds since epoch
+	return func(err error) int16 {
+		c := code(err)
+		if c != kerr.UnknownServerError.Code {
+			return c
+		}
+		if now, before := time.Now().Unix(), last.Load(); now != before && last.CompareAndSwap(before, now) {
+			log.Error("a request failed with an error that has no Kafka code", "error", err)
+		}
+		return c
+	}
 }
 
 // refusal is an error of a handler's own, with the code that it is sent as.
