@@ -2,9 +2,9 @@ package blockfs
 
 import "unsafe"
 
-// alignedHeap returns size bytes of the Go heap that start on a block boundary.
+// Aligned returns size bytes of the Go heap that start on a block boundary.
 // The allocator's own classes mostly do; where not, a block more is taken.
-func alignedHeap(size int) []byte {
+func Aligned(size int) []byte {
 	if mem := make([]byte, size); IsAligned(mem) {
 		return mem
 	}

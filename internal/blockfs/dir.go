@@ -45,7 +45,7 @@ type Dir struct {
 func OpenDir(path string, o Options, logger *slog.Logger) (*Dir, error) {
 	d := &Dir{path: path, opts: o}
 	d.bounces.New = func() any {
-		b := alignedHeap(bounceSize)
+		b := Aligned(bounceSize)
 		return &b
 	}
 	if o.ReadOnly {
@@ -100,7 +100,7 @@ const probeName = "probe.tmp"
 func (d *Dir) probe() error {
 	_ = os.Remove(d.join(probeName)) // left by a crash
 	defer os.Remove(d.join(probeName))
-	block := alignedHeap(BlockSize)
+	block := Aligned(BlockSize)
 	var err error
 	for _, way := range []struct{ direct, dsync bool }{{true, true}, {true, false}, {false, true}, {false, false}} {
 		if way.direct && (d.opts.Buffered || !hasDirect) || way.dsync && !hasDsync {

@@ -108,7 +108,7 @@ func (f *file) prefill(size int64) error {
 		return f.dir.explain("allocate", f.name, err)
 	}
 	f.size = size
-	zeroes := alignedHeap(prefillSize)
+	zeroes := Aligned(prefillSize)
 	for off := int64(0); off < size; off += prefillSize {
 		if err := f.WriteAt(zeroes[:min(prefillSize, size-off)], off, Volatile); err != nil {
 			return err

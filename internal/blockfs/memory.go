@@ -12,11 +12,11 @@ const mapped = 64 << 10
 // allocate returns size aligned bytes; size is a multiple of a block.
 func allocate(size int) []byte {
 	if size < mapped {
-		return alignedHeap(size)
+		return Aligned(size)
 	}
 	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
-		return alignedHeap(size) // the heap says so if there is none left
+		return Aligned(size) // the heap says so if there is none left
 	}
 	return mem
 }

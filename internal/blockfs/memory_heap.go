@@ -3,6 +3,6 @@
 package blockfs
 
 // allocate returns size aligned bytes of the heap, which the race detector sees.
-func allocate(size int) []byte { return alignedHeap(size) }
+func allocate(size int) []byte { return Aligned(size) }
 
 func release([]byte) {}

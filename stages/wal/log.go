@@ -3,17 +3,17 @@ package wal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluicemq/sluice/internal/blockfs"
-	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/partition"
-	"github.com/sluicemq/sluice/internal/record"
-	"github.com/sluicemq/sluice/internal/topic"
-	"github.com/sluicemq/sluice/pipeline"
 )
 
 var (
@@ -23,79 +23,170 @@ var (
 	ErrReclaimed = errors.New("position is not in the WAL")
 	// ErrCorrupt: what is on disk is not what was written.
 	ErrCorrupt = errors.New("WAL is corrupt")
+	// ErrNotRecovered: the stage was run before Recover.
+	ErrNotRecovered = errors.New("the WAL has to be recovered before it is written")
 )
 
-// Recovered is one batch of the log, as Recover finds it.
-type Recovered struct {
-	Position  partition.Position // of the batch
-	Group     partition.Position // of the group that holds it
-	Partition topic.Partition
-	Batch     record.Batch // valid during the call only
-	Base      int64
-	Epoch     int32
-	Size      int32
+// Log is the write-ahead log. Open, Recover, then Run it as a stage; reads,
+// Reclaim and the rest may be called concurrently once Recover has returned.
+type Log struct {
+	cfg      Config
+	pool     *blockfs.Pool
+	logger   *slog.Logger
+	writer   blockfs.Writer
+	segments *segments
+	metrics  metrics
+
+	// What follows belongs to Recover, then to Run.
+	wal       uuid.UUID
+	run       uint64
+	next      anchor
+	active    *segment
+	recovered bool
+	block     []byte // one aligned block, for headers and seals
+
+	end       atomic.Uint64 // position of the next group
+	completed atomic.Uint64 // all groups up to this sequence are written
+	durable   atomic.Uint64 // all groups up to this sequence are on disk
+
+	latchOnce sync.Once
+	cause     atomic.Pointer[error]
+	failed    chan struct{} // closed when cause is set
 }
 
-// Corruption is a stretch of the log that was durable once and is not readable.
-type Corruption struct {
-	Segment  string             // file name
-	Position partition.Position // where it begins
-	Sequence uint64             // of the first group that is affected
-	Reason   string
-}
-
-// Report says what Recover found.
-type Report struct {
-	Segments, Groups, Batches int
-	Bytes                     int64 // of batches
-	End                       partition.Position
-	Torn                      bool // an unfinished tail was trimmed
-	Corruptions               []Corruption
-	Took                      time.Duration
-}
-
-// Log is the write-ahead log.
-type Log struct{}
-
-// Open opens the log in fs.
+// Open opens the log in fs, which it has for itself. Groups and reads take their
+// memory from pool. Run it after Recover; Close it in any case.
 func Open(fs blockfs.FS, cfg Config, pool *blockfs.Pool, logger *slog.Logger, reg prometheus.Registerer) (*Log, error) {
-	return nil, errors.ErrUnsupported
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	w, err := blockfs.NewWriter(fs, cfg.Inflight)
+	if err != nil {
+		return nil, fmt.Errorf("open the WAL: %w", err)
+	}
+	l := &Log{cfg: cfg, pool: pool, logger: logger, writer: w, block: blockfs.Aligned(blockfs.BlockSize),
+		segments: newSegments(fs, cfg.SegmentSizeBytes, cfg.CapacityBytes, logger), failed: make(chan struct{})}
+	if err := l.segments.open(); err != nil {
+		w.Close()
+		return nil, fmt.Errorf("open the WAL: %w", err)
+	}
+	l.metrics = newMetrics(l, engineOf(fs), w.Name(), reg)
+	return l, nil
 }
 
-// Recover calls fn for every batch, in log order.
-func (l *Log) Recover(ctx context.Context, fn func(Recovered) error) (Report, error) {
-	return Report{}, errors.ErrUnsupported
+// engineOf names how fs writes, where it tells.
+func engineOf(fs blockfs.FS) string {
+	if e, ok := fs.(interface{ Engine() string }); ok {
+		return e.Engine()
+	}
+	return "unknown"
 }
 
-// Run is the stage. Run it with one worker.
-func (l *Log) Run(ctx context.Context, in *pipeline.In[*flow.Group], out pipeline.Emit[*flow.Group]) error {
-	return errors.ErrUnsupported
+// End returns the position of the group to come.
+func (l *Log) End() partition.Position { return partition.Position(l.end.Load()) }
+
+// Usage returns the bytes from the oldest segment to the end of the log, and the
+// bytes that all segments may have.
+func (l *Log) Usage() (usedBytes, capacityBytes int64) {
+	return l.segments.used(l.End()), l.cfg.CapacityBytes
 }
 
-// ReadAt fills dst, of e.Size bytes, with the batch of e.
-func (l *Log) ReadAt(ctx context.Context, e partition.Entry, dst []byte) error {
-	return errors.ErrUnsupported
+// Pressure yields when the log is three quarters full, and again for as long as
+// groups wait for room: somebody should upload, then call Reclaim.
+func (l *Log) Pressure() <-chan struct{} { return l.segments.pressure }
+
+// Reclaim gives back the segments that hold no batch at or above before. Call it
+// only with what is in objects, or may be lost.
+func (l *Log) Reclaim(before partition.Position) error {
+	n, err := l.segments.reclaim(before)
+	l.metrics.reclaimed.Add(float64(n))
+	if err != nil {
+		return fmt.Errorf("reclaim the WAL below %d: %w", before, err)
+	}
+	return nil
 }
 
-// ReadGroup returns the image of the group at pos; the caller releases it.
-func (l *Log) ReadGroup(ctx context.Context, pos partition.Position) (*blockfs.Buffer, error) {
-	return nil, errors.ErrUnsupported
+// Err returns nil, or an ErrFailed with what latched the log.
+func (l *Log) Err() error {
+	if p := l.cause.Load(); p != nil {
+		return *p
+	}
+	return nil
 }
 
-// Reclaim gives back the segments that are wholly below before.
-func (l *Log) Reclaim(before partition.Position) error { return errors.ErrUnsupported }
+// Failed is closed when the log has failed.
+func (l *Log) Failed() <-chan struct{} { return l.failed }
 
-// Usage returns the bytes that the log holds and those it may hold.
-func (l *Log) Usage() (usedBytes, capacityBytes int64) { return 0, 0 }
+// latch makes cause the end of all writing. Only the first one counts.
+func (l *Log) latch(cause error) {
+	l.latchOnce.Do(func() {
+		err := fmt.Errorf("%w: %w", ErrFailed, cause)
+		l.cause.Store(&err)
+		close(l.failed)
+		l.metrics.failed.Set(1)
+		l.logger.Error("a write to the WAL failed; the broker takes no more until it is restarted", "err", cause)
+	})
+}
 
-// End returns the position of the next group.
-func (l *Log) End() partition.Position { return 0 }
+// Close closes the files. Run and all reads must have returned.
+func (l *Log) Close() error {
+	l.writer.Close()
+	return l.segments.close()
+}
 
-// Pressure yields when the log is getting full and wants an upload.
-func (l *Log) Pressure() <-chan struct{} { return nil }
+// advance moves an atomic that only grows and has one writer at a time.
+func advance(v *atomic.Uint64, to uint64) {
+	if to > v.Load() {
+		v.Store(to)
+	}
+}
 
-// Err returns the failure that latched the log, or nil.
-func (l *Log) Err() error { return nil }
+// place gives the group that h describes its place in the log, in a new segment
+// where the active one has not enough room, and completes h.
+func (l *Log) place(ctx context.Context, h *head) (*segment, error) {
+	need := int64(h.padded())
+	if l.active.room(l.End()) < need {
+		if err := l.roll(ctx, need); err != nil {
+			return nil, err
+		}
+	}
+	l.identify(h)
+	return l.active, nil
+}
 
-// Close closes the files. Run must have returned.
-func (l *Log) Close() error { return nil }
+func (l *Log) identify(h *head) {
+	h.identity = identity{l.wal, l.End()}
+	h.anchor, h.run, h.durable = l.next, l.run, l.durable.Load()
+}
+
+// placed moves the log past h, whose image is made.
+func (l *Log) placed(h *head) {
+	l.next = anchor{sequence: h.sequence + 1, link: h.linkNext()}
+	l.end.Store(uint64(h.position) + uint64(h.padded()))
+}
+
+// roll begins a new segment that holds need bytes.
+func (l *Log) roll(ctx context.Context, need int64) error {
+	size := l.segments.sizeFor(need)
+	if size > l.cfg.CapacityBytes {
+		return fmt.Errorf("a group of %d bytes does not fit the WAL's capacity of %d; raise the capacity", need, l.cfg.CapacityBytes)
+	}
+	began := time.Now()
+	g, err := l.segments.take(ctx, size, l.failed)
+	if err != nil {
+		return err
+	}
+	l.metrics.waited.Add(time.Since(began).Seconds())
+	return l.begin(g, l.active.limit())
+}
+
+// begin makes g the active segment.
+func (l *Log) begin(g *segment, start partition.Position) error {
+	h := segmentHeader{identity: identity{l.wal, start}, anchor: l.next, size: g.size, durable: l.durable.Load(), run: l.run}
+	if err := l.segments.adopt(g, h, l.block); err != nil {
+		return err
+	}
+	l.active = g
+	l.end.Store(uint64(g.first()))
+	return nil
+}

@@ -1,0 +1,86 @@
+package wal
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// flusher makes durable what was only written, with Interval. It sleeps while
+// there is nothing.
+type flusher struct {
+	log   *Log
+	wake  chan struct{} // capacity 1
+	mu    sync.Mutex
+	dirty []*segment // written since their last sync
+}
+
+func newFlusher(l *Log) *flusher { return &flusher{log: l, wake: make(chan struct{}, 1)} }
+
+// note remembers that g was written.
+func (f *flusher) note(g *segment) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := len(f.dirty); n == 0 || f.dirty[n-1] != g {
+		f.dirty = append(f.dirty, g)
+	}
+	signal(f.wake)
+}
+
+// start begins to flush in the background; stop ends that and may be called more
+// than once.
+func (f *flusher) start() (stop func()) {
+	if f.log.cfg.Durability != Interval {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() { f.run(ctx) })
+	return func() {
+		cancel()
+		done.Wait()
+	}
+}
+
+// run flushes FlushInterval after the first write, until ctx ends.
+func (f *flusher) run(ctx context.Context) {
+	timer := time.NewTimer(f.log.cfg.FlushInterval)
+	defer timer.Stop()
+	timer.Stop()
+	for {
+		select {
+		case <-f.wake:
+		case <-ctx.Done():
+			return
+		}
+		timer.Reset(f.log.cfg.FlushInterval)
+		select {
+		case <-timer.C:
+			f.flush()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// flush syncs the segments that were written. A sync that fails latches the log:
+// what it was to write may be lost, though a second one would succeed.
+func (f *flusher) flush() {
+	l := f.log
+	if l.Err() != nil {
+		return
+	}
+	began, upTo := time.Now(), l.completed.Load()
+	f.mu.Lock()
+	dirty := f.dirty
+	f.dirty = nil
+	f.mu.Unlock()
+	for _, g := range dirty {
+		if err := g.file.Sync(); err != nil {
+			l.latch(err)
+			return
+		}
+	}
+	advance(&l.durable, upTo)
+	l.metrics.flush.Observe(time.Since(began).Seconds())
+}

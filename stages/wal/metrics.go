@@ -1,0 +1,46 @@
+package wal
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	groups, bytes, payload prometheus.Counter
+	reclaimed, corruptions prometheus.Counter
+	waited                 prometheus.Counter
+	write, flush           prometheus.Histogram
+	failed                 prometheus.Gauge
+}
+
+func newMetrics(l *Log, engine, writer string, reg prometheus.Registerer) metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	gauge := func(name, help string, f func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
+	}
+	seconds := prometheus.ExponentialBuckets(50e-6, 2, 16)
+	m := metrics{
+		groups:      counter("sluice_wal_groups_total", "Groups that were written."),
+		bytes:       counter("sluice_wal_written_bytes_total", "Bytes that were written, heads and padding included."),
+		payload:     counter("sluice_wal_payload_bytes_total", "Bytes of batches that were written."),
+		reclaimed:   counter("sluice_wal_reclaimed_segments_total", "Segments given back after upload."),
+		corruptions: counter("sluice_wal_corruptions_total", "Stretches that recovery found unreadable though they had been durable."),
+		waited:      counter("sluice_wal_segment_wait_seconds_total", "Time that groups waited for a segment to have room in."),
+		write: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_wal_write_seconds",
+			Help: "Time from handing a group to the writer until its write returned.", Buckets: seconds}),
+		flush: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_wal_flush_seconds",
+			Help: "Time of one background flush, with durability=interval.", Buckets: seconds}),
+		failed: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_wal_failed",
+			Help: "1 once a write failed and the WAL takes no more until a restart."}),
+	}
+	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_wal_engine_info", Help: "How the WAL is written; always 1.",
+		ConstLabels: prometheus.Labels{"engine": engine, "writer": writer, "durability": string(l.cfg.Durability)}})
+	info.Set(1)
+	reg.MustRegister(m.groups, m.bytes, m.payload, m.reclaimed, m.corruptions, m.waited, m.write, m.flush, m.failed, info,
+		gauge("sluice_wal_used_bytes", "Bytes from the oldest segment to the end of the WAL.",
+			func() float64 { used, _ := l.Usage(); return float64(used) }),
+		gauge("sluice_wal_capacity_bytes", "Bytes that all segments of the WAL may have.",
+			func() float64 { return float64(l.cfg.CapacityBytes) }))
+	return m
+}

@@ -1,0 +1,88 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/record"
+)
+
+// ReadAt fills dst, of e.Size bytes, with the batch of e, and proves that it is
+// the one. It fails with ErrReclaimed when the log does not hold the position
+// any more, and ErrCorrupt. Safe for concurrent use, also with appends.
+func (l *Log) ReadAt(_ context.Context, e partition.Entry, dst []byte) error {
+	g, err := l.segments.pin(e.Position)
+	if err != nil {
+		return err
+	}
+	defer l.segments.unpin(g)
+	if len(dst) != int(e.Size) {
+		return fmt.Errorf("read a batch of %d bytes into %d", e.Size, len(dst))
+	}
+	if err := readFull(g, e.Position, dst); err != nil {
+		return err
+	}
+	if err := verifyBatch(record.Batch(dst), e.Base, e.Epoch); err != nil {
+		return fmt.Errorf("batch at position %d: %w", e.Position, err)
+	}
+	return nil
+}
+
+func readFull(g *segment, pos partition.Position, p []byte) error {
+	n, err := g.file.ReadAt(p, g.offset(pos))
+	if n == len(p) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return fmt.Errorf("%d bytes from position %d on: %w", len(p), pos, ErrReclaimed)
+	}
+	return err
+}
+
+// ReadGroup returns the image of the group at pos, whole and proven; the caller
+// releases it. Errors and concurrency are those of ReadAt.
+func (l *Log) ReadGroup(ctx context.Context, pos partition.Position) (*blockfs.Buffer, error) {
+	g, err := l.segments.pin(pos)
+	if err != nil {
+		return nil, err
+	}
+	defer l.segments.unpin(g)
+	b, err := l.pool.Get(ctx, blockfs.BlockSize)
+	if err != nil {
+		return nil, err
+	}
+	h, err := l.readHead(g, pos, b.Bytes())
+	if err == nil && h.padded() > blockfs.BlockSize {
+		b.Release()
+		if b, err = l.pool.Get(ctx, h.padded()); err != nil {
+			return nil, err
+		}
+		err = readFull(g, pos, b.Bytes())
+	}
+	if err == nil {
+		err = errors.Join(h.verifyTable(b.Bytes()), h.verifyBody(b.Bytes()))
+	}
+	if err != nil {
+		b.Release()
+		return nil, fmt.Errorf("group at position %d: %w", pos, err)
+	}
+	return b, nil
+}
+
+func (l *Log) readHead(g *segment, pos partition.Position, block []byte) (head, error) {
+	if pos%blockfs.BlockSize != 0 {
+		return head{}, ErrReclaimed
+	}
+	if err := readFull(g, pos, block); err != nil {
+		return head{}, err
+	}
+	h, err := decodeFixed(block, identity{l.wal, pos}, g.room(pos))
+	if errors.Is(err, errNotWritten) {
+		err = ErrReclaimed // the start of no group
+	}
+	return h, err
+}

@@ -1,0 +1,189 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// Recovered is one batch of the log, as Recover finds it.
+type Recovered struct {
+	Position  partition.Position // of the batch
+	Group     partition.Position // of the group that holds it
+	Partition topic.Partition
+	Batch     record.Batch // valid during the call only
+	Base      int64
+	Epoch     int32
+	Size      int32
+}
+
+// Corruption is a stretch of the log that was durable once and is not what was
+// written any more, or cannot be read.
+type Corruption struct {
+	Segment  string             `json:"segment"`  // file name
+	Position partition.Position `json:"position"` // where it begins
+	Sequence uint64             `json:"sequence"` // of the first group concerned
+	Reason   string             `json:"reason"`
+}
+
+// Report says what was found in a log.
+type Report struct {
+	Segments     int                `json:"segments"`
+	Groups       int                `json:"groups"`
+	Batches      int                `json:"batches"`
+	Bytes        int64              `json:"bytes"`         // of batches
+	End          partition.Position `json:"end"`           // where the next group goes
+	LastSequence uint64             `json:"last_sequence"` // of the last group
+	// Torn: a tail that was not finished, and so acknowledged to nobody, was cut.
+	Torn bool `json:"torn"`
+	// Corruptions is not empty when acknowledged batches may be missing.
+	Corruptions []Corruption  `json:"corruptions,omitempty"`
+	Took        time.Duration `json:"took_ns"`
+}
+
+// Recover reads the log and calls fn for every batch, in log order, then makes
+// the log ready for Run. Of corruption it keeps what is readable and reports the
+// rest; the caller decides whether it may serve what remains. It reads 4 MiB at
+// a time, or one group where that is larger.
+//
+// It fails with the error of fn, with those of the disk, and with ErrCorrupt
+// when no beginning can be found at all. It may then be called again. A crash
+// during Recover changes nothing of what the next one finds.
+func (l *Log) Recover(ctx context.Context, fn func(Recovered) error) (Report, error) {
+	if l.recovered {
+		return Report{}, errors.New("the WAL was recovered already")
+	}
+	began := time.Now()
+	report, err := l.recover(ctx, fn)
+	if err != nil {
+		return report, fmt.Errorf("recover the WAL: %w", err)
+	}
+	report.Took = time.Since(began)
+	l.recovered = true
+	l.metrics.corruptions.Add(float64(len(report.Corruptions)))
+	for _, c := range report.Corruptions {
+		l.logger.Error("WAL is corrupt", "segment", c.Segment, "position", c.Position, "sequence", c.Sequence, "reason", c.Reason)
+	}
+	l.logger.Info("WAL recovered", "segments", report.Segments, "groups", report.Groups, "batches", report.Batches,
+		"bytes", report.Bytes, "end", report.End, "torn", report.Torn, "corruptions", len(report.Corruptions), "took", report.Took)
+	return report, nil
+}
+
+func (l *Log) recover(ctx context.Context, fn func(Recovered) error) (Report, error) {
+	live := l.segments.snapshot()
+	if len(live) == 0 {
+		return l.create(ctx)
+	}
+	var w *walker
+	w = newWalker(live, l.pool, func(g found) error { return eachBatch(&w.report, g, fn) })
+	if err := w.walk(ctx); err != nil {
+		return w.report, err
+	}
+	if err := l.settleOn(w); err != nil {
+		return w.report, err
+	}
+	w.report.LastSequence = w.next.sequence - 1
+	return w.report, nil
+}
+
+// settleOn makes the end that w found the end of the log. What was read may have
+// come from a cache of the kernel or the disk, as after the death of the process
+// alone, so it is synced before anything is said to be durable.
+func (l *Log) settleOn(w *walker) error {
+	for _, g := range w.segments[:w.at+1] {
+		if err := g.file.Sync(); err != nil {
+			return err
+		}
+	}
+	if err := l.segments.cut(len(w.beyond())); err != nil {
+		return err
+	}
+	l.wal, l.next, l.run = w.wal, w.next, nextRun(w.maxRun)
+	l.active = w.segments[w.at]
+	l.end.Store(uint64(w.end()))
+	l.completed.Store(w.next.sequence - 1)
+	l.durable.Store(w.next.sequence - 1)
+	return nil
+}
+
+// create makes a new, empty log.
+func (l *Log) create(ctx context.Context) (Report, error) {
+	l.wal, l.next, l.run = uuid.New(), anchor{sequence: 1}, nextRun(0)
+	if err := l.segments.prepare(); err != nil {
+		return Report{}, err
+	}
+	g, err := l.segments.take(ctx, l.cfg.SegmentSizeBytes, l.failed)
+	if err != nil {
+		return Report{}, err
+	}
+	if err := l.begin(g, 0); err != nil {
+		return Report{}, err
+	}
+	return Report{Segments: 1, End: l.End()}, nil
+}
+
+// nextRun counts in the upper half. The lower is chance: a run that left no
+// trace is not counted, and what it did write must still differ.
+func nextRun(last uint64) uint64 { return (last>>32+1)<<32 | uint64(rand.Uint32()) }
+
+// eachBatch hands out the batches of g: all if it is whole, else those that
+// prove themselves.
+func eachBatch(report *Report, g found, fn func(Recovered) error) error {
+	return g.head.entries(g.image, func(e entry) error {
+		b := record.Batch(g.image[e.at : e.at+e.size : e.at+e.size])
+		if g.damage != nil && verifyBatch(b, e.base, e.epoch) != nil {
+			return nil
+		}
+		report.Batches++
+		report.Bytes += int64(e.size)
+		return fn(Recovered{Position: g.head.position + partition.Position(e.at), Group: g.head.position,
+			Partition: e.partition, Batch: b, Base: e.base, Epoch: e.epoch, Size: int32(e.size)})
+	})
+}
+
+// verifyBatch proves that b is whole and the one meant: what the batch's own
+// checksum leaves out is compared.
+func verifyBatch(b record.Batch, base int64, epoch int32) error {
+	if err := b.Verify(); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	if b.BaseOffset() != base || b.PartitionLeaderEpoch() != epoch {
+		return fmt.Errorf("%w: batch of offset %d and epoch %d where %d and %d are expected", ErrCorrupt,
+			b.BaseOffset(), b.PartitionLeaderEpoch(), base, epoch)
+	}
+	return nil
+}
+
+// snapshot returns the live segments.
+func (s *segments) snapshot() []*segment {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Clone(s.live)
+}
+
+// cut makes spares of the last n segments, the last first, so that a crash
+// leaves no gap.
+func (s *segments) cut(n int) error {
+	for range n {
+		s.mu.Lock()
+		g, name := s.live[len(s.live)-1], s.nextSpare()
+		s.mu.Unlock()
+		if err := errors.Join(s.fs.Rename(g.name, name), s.fs.SyncDir()); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.live = s.live[:len(s.live)-1]
+		s.retire(g, name)
+		s.mu.Unlock()
+	}
+	return nil
+}

@@ -1,0 +1,158 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/google/uuid"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+)
+
+// begin finds out which log this is and where its chain begins.
+func (w *walker) begin(ctx context.Context) error {
+	for _, seg := range w.segments {
+		h, err := w.header(ctx, seg)
+		if err != nil {
+			return err
+		}
+		w.headers = append(w.headers, h)
+		if h == nil {
+			continue
+		}
+		if w.wal != uuid.Nil && w.wal != h.wal {
+			return fmt.Errorf("%w: %s belongs to another log than the segments before it; move one of the two away", ErrCorrupt, seg.name)
+		}
+		w.wal, w.maxRun, seg.size = h.wal, max(w.maxRun, h.run), h.size
+	}
+	if w.wal == uuid.Nil {
+		if err := w.guess(ctx); err != nil {
+			return err
+		}
+	}
+	for i, h := range w.headers {
+		if h == nil {
+			w.at, w.off = i, 0
+			w.corrupt(fmt.Errorf("%w: the segment's header is damaged", ErrCorrupt))
+		}
+	}
+	w.at, w.off = 0, blockfs.BlockSize
+	if h := w.headers[0]; h != nil {
+		w.next, w.run = h.anchor, h.run
+		return nil
+	}
+	w.durable = ^uint64(0) - 1 // whatever comes first is the beginning
+	more, err := w.resume(ctx)
+	w.durable = 0
+	if err == nil && !more {
+		err = fmt.Errorf("%w: no group of %s can be read; restore the directory, or move it away to start without what was not uploaded", ErrCorrupt, w.segments[0].name)
+	}
+	return err
+}
+
+// header returns the header of seg, nil if it is damaged.
+func (w *walker) header(ctx context.Context, seg *segment) (*segmentHeader, error) {
+	b, err := w.window.bytes(ctx, seg, 0, blockfs.BlockSize)
+	if isFatal(err) {
+		return nil, err
+	}
+	h, err := decodeSegment(b)
+	if err != nil || h.position != seg.start {
+		return nil, nil
+	}
+	return &h, nil
+}
+
+// guess finds the log's uuid in a head when no header tells it: one that is at
+// its place and whose checksum is right.
+func (w *walker) guess(ctx context.Context) error {
+	for _, seg := range w.segments {
+		for off := int64(blockfs.BlockSize); off < seg.size; off += blockfs.BlockSize {
+			b, err := w.window.bytes(ctx, seg, off, blockfs.BlockSize)
+			if isFatal(err) {
+				return err
+			}
+			if err != nil {
+				continue
+			}
+			w.wal = uuid.UUID(b[16:32])
+			if _, err := w.head(ctx, seg, off); err == nil {
+				return nil
+			} else if isFatal(err) {
+				return err
+			}
+		}
+	}
+	return fmt.Errorf("%w: no segment can be identified; restore the directory, or move it away to start without what was not uploaded", ErrCorrupt)
+}
+
+// candidate is a place where the chain may go on.
+type candidate struct {
+	at      int
+	off     int64
+	next    anchor
+	run     uint64
+	durable uint64
+}
+
+// behind calls f for all heads and headers from the place on, until f returns
+// false.
+func (w *walker) behind(ctx context.Context, f func(candidate) bool) error {
+	for i := w.at; i < len(w.segments); i++ {
+		off := w.off
+		if i > w.at {
+			off = blockfs.BlockSize
+			if h := w.headers[i]; h != nil && !f(candidate{i, off, h.anchor, h.run, h.durable}) {
+				return nil
+			}
+		}
+		for seg := w.segments[i]; off < seg.size; off += blockfs.BlockSize {
+			h, err := w.head(ctx, seg, off)
+			if isFatal(err) {
+				return err
+			}
+			if errors.Is(err, io.ErrUnexpectedEOF) {
+				break
+			}
+			if err == nil && !f(candidate{i, off, h.anchor, h.run, h.durable}) {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// scan looks, once, for what the rest of the log knew to be durable.
+func (w *walker) scan(ctx context.Context) error {
+	if w.scanned {
+		return nil
+	}
+	w.scanned = true
+	return w.behind(ctx, func(c candidate) bool {
+		w.maxRun = max(w.maxRun, c.run)
+		if c.run >= w.run && c.next.sequence >= w.next.sequence {
+			w.durable = max(w.durable, c.durable)
+			w.later = true
+		}
+		return true
+	})
+}
+
+// resume goes to the first place behind a hole where the chain goes on, and
+// reports whether there is one. All before it was durable, so nothing in between
+// was trimmed.
+func (w *walker) resume(ctx context.Context) (more bool, err error) {
+	err = w.behind(ctx, func(c candidate) bool {
+		if c.run < w.run || c.next.sequence <= w.next.sequence || c.next.sequence > w.durable+1 {
+			return true
+		}
+		w.at, w.off, w.next, w.run, more = c.at, c.off, c.next, c.run, true
+		return false
+	})
+	return more, err
+}
+
+// beyond are the segments behind the end, with nothing that counts in them.
+func (w *walker) beyond() []*segment { return w.segments[w.at+1:] }

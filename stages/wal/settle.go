@@ -1,0 +1,120 @@
+package wal
+
+import (
+	"context"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+// ticket is one group between the builder and the settler.
+type ticket struct {
+	parcel  pipeline.Parcel[*flow.Group]
+	head    head
+	segment *segment
+	image   *blockfs.Buffer // nil: it writes nothing, or was not begun
+	began   time.Time
+
+	result  chan error  // capacity 1
+	written func(error) // of the writer; made once
+}
+
+// finish says what became of the group.
+func (t *ticket) finish(err error) { t.result <- err }
+
+// settler passes groups on in order, each once its write and all before it have
+// succeeded. What follows a failure is nacked, whatever became of its own write.
+//
+// There are as many tickets as writes in flight, so that is also how many
+// groups may be complete and wait for one before them.
+type settler struct {
+	log     *Log
+	flusher *flusher
+	out     pipeline.Emit[*flow.Group]
+	queue   chan *ticket // in order
+	free    chan *ticket
+	broken  error // what everything is nacked with from now on
+}
+
+func newSettler(l *Log, f *flusher, out pipeline.Emit[*flow.Group]) *settler {
+	n := l.cfg.Inflight
+	s := &settler{log: l, flusher: f, out: out, queue: make(chan *ticket, n), free: make(chan *ticket, n)}
+	for range n {
+		t := &ticket{result: make(chan error, 1)}
+		t.written = func(err error) {
+			l.metrics.write.Observe(time.Since(t.began).Seconds())
+			if err != nil {
+				l.latch(err)
+			}
+			t.finish(err)
+		}
+		s.free <- t
+	}
+	return s
+}
+
+// run settles until queue is closed. The error is that of the first parcel that
+// could not be passed on; it goes on nacking then.
+func (s *settler) run(ctx context.Context) error {
+	var stopped error
+	for t := range s.queue {
+		err := <-t.result
+		switch {
+		case s.broken != nil:
+		case err != nil:
+			s.broken = s.log.reason(err)
+		case s.log.cfg.Durability == Interval:
+			s.broken = s.log.Err() // of a flush: what it lost is not known
+		}
+		if s.broken != nil {
+			s.nack(t)
+		} else if err := s.pass(ctx, t); err != nil {
+			stopped, s.broken = err, err
+		}
+		t.parcel, t.head, t.segment, t.image = pipeline.Parcel[*flow.Group]{}, head{}, nil, nil
+		s.free <- t
+	}
+	return stopped
+}
+
+// reason is what groups are nacked with after err: why the log failed, if it did.
+func (l *Log) reason(err error) error {
+	if failed := l.Err(); failed != nil {
+		return failed
+	}
+	return err
+}
+
+func (s *settler) nack(t *ticket) {
+	if t.image != nil {
+		t.image.Release()
+	}
+	t.parcel.Settle(s.broken)
+}
+
+// pass hands on a group that is durable, with the reference to its image.
+func (s *settler) pass(ctx context.Context, t *ticket) error {
+	if t.image == nil {
+		return s.out(ctx, t.parcel)
+	}
+	l := s.log
+	if l.cfg.Durability == Interval {
+		s.flusher.note(t.segment) // before it counts as completed
+	} else {
+		advance(&l.durable, t.head.sequence)
+	}
+	advance(&l.completed, t.head.sequence)
+	l.segments.noteData(t.segment, t.head.position+partition.Position(t.head.length))
+	l.metrics.groups.Inc()
+	l.metrics.bytes.Add(float64(t.head.padded()))
+	l.metrics.payload.Add(float64(t.head.length - t.head.end()))
+	publish(&t.head, t.parcel.Body, t.image)
+	err := s.out(ctx, t.parcel)
+	if err != nil {
+		t.image.Release() // nobody took it
+	}
+	return err
+}

@@ -1,0 +1,201 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+// Run is the stage. The goroutine of Run builds groups and submits them; settler
+// waits for each in turn and passes it on; flusher, with Interval, and keep work
+// behind. Run it with one worker, once.
+func (l *Log) Run(ctx context.Context, in *pipeline.In[*flow.Group], out pipeline.Emit[*flow.Group]) error {
+	if !l.recovered {
+		return ErrNotRecovered
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	var behind sync.WaitGroup
+	defer func() {
+		stop(nil)
+		behind.Wait()
+	}()
+	behind.Go(func() { l.segments.keep(ctx) })
+	f := newFlusher(l)
+	stopFlusher := f.start()
+	defer stopFlusher()
+	s := newSettler(l, f, out)
+	var settling sync.WaitGroup
+	settling.Go(func() {
+		if err := s.run(ctx); err != nil {
+			stop(err) // so that the builder does not wait for more
+		}
+	})
+	b := builder{log: l, in: in, settler: s}
+	err := b.run(ctx)
+	close(s.queue)
+	settling.Wait()
+	stopFlusher()
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return l.finish(f)
+}
+
+// finish leaves a log that says of itself that all of it is durable.
+func (l *Log) finish(f *flusher) error {
+	if l.cfg.Durability == Interval {
+		f.flush()
+	}
+	if l.Err() != nil || l.durable.Load()+1 != l.next.sequence {
+		return nil // what failed is latched, logged and nacked
+	}
+	l.seal()
+	return nil
+}
+
+// builder is the part of the stage that decides.
+type builder struct {
+	log     *Log
+	in      *pipeline.In[*flow.Group]
+	settler *settler
+	idle    *time.Timer // made when first used
+	open    bool        // a group was written since the last seal
+}
+
+func (b *builder) run(ctx context.Context) error {
+	for {
+		p, err := b.receive(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		t := <-b.settler.free
+		t.parcel = p
+		if err := b.submit(ctx, t); err != nil {
+			if ctx.Err() == nil {
+				b.log.latch(err)
+			}
+			t.finish(err)
+		}
+		b.settler.queue <- t
+	}
+}
+
+// submit begins to write the group of t. An error means that it was not begun,
+// and never will be.
+func (b *builder) submit(ctx context.Context, t *ticket) error {
+	l := b.log
+	if err := l.Err(); err != nil {
+		return err
+	}
+	count, length := measure(t.parcel.Body)
+	if count == 0 {
+		t.finish(nil)
+		return nil
+	}
+	if length > maxGroup-blockfs.BlockSize {
+		return fmt.Errorf("a group of %d bytes is more than the %d that a segment can have", length, maxGroup-blockfs.BlockSize)
+	}
+	t.head = head{length: int(length), count: count}
+	image, err := l.pool.Get(ctx, t.head.padded())
+	if err != nil {
+		return err
+	}
+	if t.segment, err = l.place(ctx, &t.head); err != nil {
+		image.Release()
+		return err
+	}
+	fill(&t.head, t.parcel.Body, image.Bytes())
+	l.placed(&t.head)
+	b.open = true
+	t.image, t.began = image, time.Now()
+	l.writer.Submit(blockfs.Request{File: t.segment.file, Off: t.segment.offset(t.head.position), Buffer: image,
+		Mode: l.mode(), Done: t.written})
+	return nil
+}
+
+// mode is how groups are written.
+func (l *Log) mode() blockfs.Mode {
+	if l.cfg.Durability == Interval {
+		return blockfs.Volatile
+	}
+	return blockfs.Durable
+}
+
+// receive waits for a group, and seals the log when none comes for a while.
+func (b *builder) receive(ctx context.Context) (pipeline.Parcel[*flow.Group], error) {
+	var one [1]pipeline.Parcel[*flow.Group]
+	if n, err := b.in.TryRecvBatch(one[:]); n > 0 || err != nil {
+		return one[0], err
+	}
+	if !b.open || b.log.Err() != nil {
+		return b.in.Recv(ctx)
+	}
+	if b.idle == nil {
+		b.idle = time.NewTimer(b.log.cfg.IdleSeal)
+	} else {
+		b.idle.Reset(b.log.cfg.IdleSeal)
+	}
+	defer b.idle.Stop()
+	for b.open {
+		select {
+		case <-b.in.Ready():
+			if n, err := b.in.TryRecvBatch(one[:]); n > 0 || err != nil {
+				return one[0], err
+			}
+		case <-b.idle.C:
+			b.sealIdle()
+		case <-ctx.Done():
+			return one[0], context.Cause(ctx)
+		}
+	}
+	return b.in.Recv(ctx)
+}
+
+// sealIdle seals if everything is durable, and looks again later if not.
+func (b *builder) sealIdle() {
+	l := b.log
+	switch {
+	case l.Err() != nil:
+		b.open = false
+	case l.durable.Load()+1 != l.next.sequence:
+		b.idle.Reset(l.cfg.IdleSeal)
+	default:
+		b.open = false
+		l.seal()
+	}
+}
+
+// seal writes a group without batches, whose head says that all before it is
+// durable. Nothing else is being written. Where it does not fit, the header of
+// the next segment will say so. A write that fails latches the log.
+func (l *Log) seal() {
+	h := head{length: headSize}
+	if l.active.room(l.End()) < int64(h.padded()) {
+		return
+	}
+	l.identify(&h)
+	image := l.block[:h.padded()]
+	fill(&h, &flow.Group{}, image)
+	l.placed(&h)
+	if err := l.active.file.WriteAt(image, l.active.offset(h.position), blockfs.Durable); err != nil {
+		l.latch(err)
+		return
+	}
+	advance(&l.completed, h.sequence)
+	advance(&l.durable, h.sequence)
+	l.metrics.groups.Inc()
+	l.metrics.bytes.Add(float64(h.padded()))
+}
