@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -208,5 +211,23 @@ func TestGroupRequestsGoToTheCoordinatorWithTheirClient(t *testing.T) {
 	}
 	if got := host(&net.UnixAddr{Name: "x"}); got != "/x" {
 		t.Errorf("an address without a port: %q", got)
+	}
+}
+
+func TestTheDocumentationHasTheTable(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/protocol/kafka.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := regexp.MustCompile(`(?m)^\| (\w+) \| (\d+) \| (\d+)–(\d+) \|`)
+	var written, served []string
+	for _, m := range row.FindAllStringSubmatch(string(doc), -1) {
+		written = append(written, strings.Join(m[1:], " "))
+	}
+	for _, api := range newCluster(t, nil).Table() {
+		served = append(served, fmt.Sprint(kmsg.NameForKey(api.Key), " ", api.Key, " ", api.Min, " ", api.Max))
+	}
+	if !slices.Equal(written, served) {
+		t.Errorf("docs/protocol/kafka.md has\n%v\nbut the broker serves\n%v", written, served)
 	}
 }
