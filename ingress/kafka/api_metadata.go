@@ -35,6 +35,10 @@ func (h *metadataHandler) Serve(ctx context.Context, r *Request, reply func(Resp
 	})
 }
 
+// createdAtOnce bounds the topics that one Metadata request creates; the client
+// asks again for those that are still unknown.
+const createdAtOnce = 100
+
 // missing returns the names that are to be created, each once.
 func (h *metadataHandler) missing(req *kmsg.MetadataRequest) []string {
 	if !h.cfg.AutoCreateTopics || req.Version >= 4 && !req.AllowAutoTopicCreation {
@@ -47,6 +51,9 @@ func (h *metadataHandler) missing(req *kmsg.MetadataRequest) []string {
 		name := req.Topics[i].Topic
 		if name == nil || seen[*name] || !autoCreatable(*name) {
 			continue
+		}
+		if len(names) == createdAtOnce {
+			break
 		}
 		if _, ok := view.TopicByName(*name); !ok {
 			seen[*name] = true

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -99,6 +100,19 @@ func TestMetadataCreatesTopics(t *testing.T) {
 	allowed = metadataOf(4, "later")
 	allowed.AllowAutoTopicCreation = true
 	wantCode(t, "no quorum", call[*kmsg.MetadataResponse](c, allowed).Topics[0].ErrorCode, kerr.RequestTimedOut)
+}
+
+func TestMetadataCreatesABoundedNumberAtOnce(t *testing.T) {
+	c := newCluster(t, func(cfg *APIConfig) { cfg.AutoCreateTopics = true })
+	var names []string
+	for i := range createdAtOnce + 1 {
+		names = append(names, fmt.Sprintf("t%d", i))
+	}
+	got := call[*kmsg.MetadataResponse](c, metadataOf(3, names...)).Topics
+	wantCode(t, "the last that fits", got[createdAtOnce-1].ErrorCode, nil)
+	wantCode(t, "one too many", got[createdAtOnce].ErrorCode, kerr.UnknownTopicOrPartition)
+	got = call[*kmsg.MetadataResponse](c, metadataOf(3, names...)).Topics
+	wantCode(t, "asked again", got[createdAtOnce].ErrorCode, nil)
 }
 
 func TestMetadataCreatesNothingUnlessConfigured(t *testing.T) {
