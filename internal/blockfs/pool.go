@@ -86,11 +86,18 @@ func (p *Pool) abandon(ctx context.Context, at *list.Element, c *claim) error {
 	return context.Cause(ctx)
 }
 
-// Used returns the bytes lent and idle, and Limit's bound on them.
+// Used returns the bytes taken from the system, lent or idle.
 func (p *Pool) Used() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.used
+}
+
+// Lent returns the bytes of buffers that have references.
+func (p *Pool) Lent() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.used - p.idle
 }
 
 // Limit returns the bytes that the pool may take.

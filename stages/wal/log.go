@@ -43,6 +43,7 @@ type Log struct {
 	next      anchor
 	active    *segment
 	recovered bool
+	unsealed  bool   // a group was written since the last seal
 	block     []byte // one aligned block, for headers and seals
 
 	end       atomic.Uint64 // position of the next group

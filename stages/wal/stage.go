@@ -48,19 +48,18 @@ func (l *Log) Run(ctx context.Context, in *pipeline.In[*flow.Group], out pipelin
 	if err != nil {
 		return err
 	}
-	return l.finish(f)
+	l.finish(f)
+	return nil
 }
 
 // finish leaves a log that says of itself that all of it is durable.
-func (l *Log) finish(f *flusher) error {
+func (l *Log) finish(f *flusher) {
 	if l.cfg.Durability == Interval {
 		f.flush()
 	}
-	if l.Err() != nil || l.durable.Load()+1 != l.next.sequence {
-		return nil // what failed is latched, logged and nacked
+	if l.unsealed && l.Err() == nil && l.durable.Load()+1 == l.next.sequence {
+		l.seal()
 	}
-	l.seal()
-	return nil
 }
 
 // builder is the part of the stage that decides.
@@ -69,7 +68,6 @@ type builder struct {
 	in      *pipeline.In[*flow.Group]
 	settler *settler
 	idle    *time.Timer // made when first used
-	open    bool        // a group was written since the last seal
 }
 
 func (b *builder) run(ctx context.Context) error {
@@ -119,7 +117,7 @@ func (b *builder) submit(ctx context.Context, t *ticket) error {
 	}
 	fill(&t.head, t.parcel.Body, image.Bytes())
 	l.placed(&t.head)
-	b.open = true
+	l.unsealed = true
 	t.image, t.began = image, time.Now()
 	l.writer.Submit(blockfs.Request{File: t.segment.file, Off: t.segment.offset(t.head.position), Buffer: image,
 		Mode: l.mode(), Done: t.written})
@@ -140,7 +138,7 @@ func (b *builder) receive(ctx context.Context) (pipeline.Parcel[*flow.Group], er
 	if n, err := b.in.TryRecvBatch(one[:]); n > 0 || err != nil {
 		return one[0], err
 	}
-	if !b.open || b.log.Err() != nil {
+	if !b.log.unsealed || b.log.Err() != nil {
 		return b.in.Recv(ctx)
 	}
 	if b.idle == nil {
@@ -149,7 +147,7 @@ func (b *builder) receive(ctx context.Context) (pipeline.Parcel[*flow.Group], er
 		b.idle.Reset(b.log.cfg.IdleSeal)
 	}
 	defer b.idle.Stop()
-	for b.open {
+	for b.log.unsealed {
 		select {
 		case <-b.in.Ready():
 			if n, err := b.in.TryRecvBatch(one[:]); n > 0 || err != nil {
@@ -169,11 +167,10 @@ func (b *builder) sealIdle() {
 	l := b.log
 	switch {
 	case l.Err() != nil:
-		b.open = false
+		l.unsealed = false
 	case l.durable.Load()+1 != l.next.sequence:
 		b.idle.Reset(l.cfg.IdleSeal)
 	default:
-		b.open = false
 		l.seal()
 	}
 }
@@ -182,6 +179,7 @@ func (b *builder) sealIdle() {
 // durable. Nothing else is being written. Where it does not fit, the header of
 // the next segment will say so. A write that fails latches the log.
 func (l *Log) seal() {
+	l.unsealed = false
 	h := head{length: headSize}
 	if l.active.room(l.End()) < int64(h.padded()) {
 		return
