@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -213,6 +214,64 @@ func TestTheBudgetBoundsAnswersThatAreNotWrittenYet(t *testing.T) {
 		}
 		b.Close()
 		b.idle()
+	})
+}
+
+// A topic that is deleted and made again while a poll waits is followed by name.
+func TestAPollFollowsATopicThatIsMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t, nil)
+		orders := b.topic("orders", 1)
+		got := make(chan int, 1)
+		go func() { got <- len(only(t, b.fetch(request(12, 0, -1, at{t: orders}))).RecordBatches) }()
+		synctest.Wait()
+		b.publish(nil)
+		again := b.topic("orders", 1)
+		b.table.Remove(topic.Partition{Topic: orders.ID}) // wakes the poll
+		synctest.Wait()
+		start := time.Now()
+		b.append(again, 0, 10)
+		if n := <-got; n != 10 || time.Since(start) != 0 {
+			t.Errorf("%d bytes after %v", n, time.Since(start))
+		}
+		b.Close()
+		b.idle()
+	})
+}
+
+// While many partitions move all the time, and none has enough, a poll over
+// many of them looks at a bounded rate.
+func TestAPollOfManyPartitionsRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t, nil)
+		orders := b.topic("orders", 5000)
+		parts := make([]at, 5000)
+		for i := range parts {
+			parts[i] = at{t: orders, index: int32(i)}
+		}
+		req := request(newest, 0, 0, parts...)
+		req.MinBytes = 1 << 20
+		looks, stop := 0, make(chan struct{})
+		go func() {
+			for i := 0; ; i++ { // something moves each millisecond
+				select {
+				case <-stop:
+					return
+				case <-time.After(time.Millisecond):
+					b.append(orders, int32(i%5000), 10)
+					looks++
+				}
+			}
+		}()
+		resp, took := b.waited(req)
+		close(stop)
+		if took != time.Second || len(resp.Topics) != 1 {
+			t.Errorf("after %v", took)
+		}
+		if scans := testutil.ToFloat64(b.metrics.scans); looks < 900 || scans > 205 || scans < 100 {
+			t.Errorf("%v scans during %d moves; a rest is 5 ms", scans, looks)
+		}
+		b.Close()
 	})
 }
 

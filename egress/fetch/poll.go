@@ -22,8 +22,10 @@ type poll struct {
 	session *session // nil without
 	full    bool     // the answer has every slot, not only what changed
 	slots   []*slot
-	watcher *partition.Watcher
 	limit   int // bytes of the whole answer, soft for the first batch
+
+	watcher  *partition.Watcher
+	watching bool // slots that are found are to be watched at once
 
 	view    *meta.View // taken by the scan at the first slot that needs it
 	answers []answer
@@ -86,7 +88,9 @@ func (p *poll) resume(ctx context.Context) int16 {
 	return 0
 }
 
-func (p *poll) use(s *session) { p.session, p.slots, p.watcher = s, s.slots, s.watcher }
+func (p *poll) use(s *session) {
+	p.session, p.slots, p.watcher, p.watching = s, s.slots, s.watcher, true
+}
 
 func (p *poll) leave() {
 	if p.session != nil {
@@ -104,8 +108,6 @@ func (p *poll) wait(ctx context.Context) {
 	if p.scan() {
 		return
 	}
-	timer := time.NewTimer(min(time.Duration(p.req.MaxWaitMillis)*time.Millisecond, p.cfg.MaxWait))
-	defer timer.Stop()
 	p.metrics.waiting.Inc()
 	defer p.metrics.waiting.Dec()
 	if p.session == nil {
@@ -115,29 +117,50 @@ func (p *poll) wait(ctx context.Context) {
 			return
 		}
 	}
-	for {
-		select {
-		case <-p.watcher.C:
-		case <-timer.C:
-			return
-		case <-p.closing:
-			return
-		case <-ctx.Done():
-			return
-		}
-		if p.scan() {
-			return
-		}
+	ctx, cancel := context.WithTimeout(ctx, min(time.Duration(p.req.MaxWaitMillis)*time.Millisecond, p.cfg.MaxWait))
+	defer cancel()
+	for p.woken(ctx) && !p.scan() && p.rest(ctx) {
 	}
 }
 
+// woken returns true when a partition has moved, false when the poll is over.
+func (p *poll) woken(ctx context.Context) bool {
+	select {
+	case <-p.watcher.C:
+		return true
+	case <-p.closing:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// rest lets some time pass before many slots are looked at again: 10 ms for
+// 10,000, which bounds what a poll costs while others write all the time. It
+// returns false when the poll is over.
+func (p *poll) rest(ctx context.Context) bool {
+	if len(p.slots) < 1000 {
+		return true
+	}
+	timer := time.NewTimer(time.Duration(len(p.slots)) * time.Microsecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-p.closing:
+	case <-ctx.Done():
+	}
+	return false
+}
+
 func (p *poll) watch() {
+	p.watching = true
 	for _, s := range p.slots {
 		s.watch(p.watcher)
 	}
 }
 
 func (p *poll) unwatch() {
+	p.watching = false
 	for _, s := range p.slots {
 		s.unwatch(p.watcher)
 	}
@@ -146,6 +169,7 @@ func (p *poll) unwatch() {
 // scan looks at every slot, makes the answers anew, and reports whether they
 // are due.
 func (p *poll) scan() bool {
+	p.metrics.scans.Inc()
 	p.answers, p.due, p.view = p.answers[:0], 0, nil
 	if p.full && p.answers == nil {
 		p.answers = make([]answer, 0, len(p.slots))
@@ -235,7 +259,7 @@ func (p *poll) find(s *slot, a *answer) error {
 		}
 		return err
 	}
-	if p.session != nil {
+	if p.watching {
 		s.watch(p.watcher)
 	}
 	return nil

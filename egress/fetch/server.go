@@ -114,6 +114,7 @@ func (s *Server) serve(ctx context.Context, req *kmsg.FetchRequest) (net.Buffers
 // metrics of the server. Session metrics are read when they are scraped.
 type metrics struct {
 	evicted, turnedAway prometheus.Counter
+	scans               prometheus.Counter
 	waiting             prometheus.Gauge
 }
 
@@ -123,13 +124,15 @@ func newMetrics(s *Server, reg prometheus.Registerer) metrics {
 			Help: "Idle fetch sessions dropped to make room for new ones."}),
 		turnedAway: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_fetch_sessions_refused_total",
 			Help: "Fetches that asked for a session when there was no room."}),
+		scans: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_fetch_scans_total",
+			Help: "Looks over all partitions of a fetch: one when it arrives and one each time something moved while it waits."}),
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_fetch_waiting",
 			Help: "Fetches that wait for records."}),
 	}
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
-	reg.MustRegister(m.evicted, m.turnedAway, m.waiting,
+	reg.MustRegister(m.evicted, m.turnedAway, m.scans, m.waiting,
 		gauge("sluice_fetch_sessions", "Fetch sessions remembered.", func() float64 { n, _ := s.sessions.size(); return float64(n) }),
 		gauge("sluice_fetch_session_partitions", "Partitions of all fetch sessions.", func() float64 { _, n := s.sessions.size(); return float64(n) }),
 		gauge("sluice_fetch_budget_used_bytes", "Record bytes of answers being read or written.", func() float64 { return float64(s.budget.InUse()) }),

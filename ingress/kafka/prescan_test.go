@@ -50,8 +50,8 @@ func populate(r *rand.Rand, v reflect.Value) {
 	}
 }
 
-// served has the highest version of each request in the table of the handlers.
-func served() map[int16]int16 {
+// highestServed has the highest version of each request in the table of the handlers.
+func highestServed() map[int16]int16 {
 	out := map[int16]int16{kmsg.ApiVersions.Int16(): 4}
 	h := &Handlers{cfg: DefaultAPIConfig()}
 	for _, a := range h.Table() {
@@ -64,7 +64,7 @@ func served() map[int16]int16 {
 // last byte.
 func TestSchemasFollowTheProtocol(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for key, highest := range served() {
+	for key, highest := range highestServed() {
 		for version := int16(0); version <= highest; version++ {
 			for range 30 {
 				req := kmsg.RequestForKey(key)
@@ -114,7 +114,7 @@ func FuzzRequest(f *testing.F) {
 	for _, c := range hostile {
 		f.Add(c.key, c.version, c.body)
 	}
-	highest := served()
+	highest := highestServed()
 	r := rand.New(rand.NewPCG(3, 4))
 	for key, version := range highest {
 		req := kmsg.RequestForKey(key)

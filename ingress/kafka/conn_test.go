@@ -1,0 +1,316 @@
+package kafka
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/goleak"
+)
+
+// ledger is an Admission that counts what is inside.
+type ledger struct{ inside atomic.Int64 }
+
+func (l *ledger) Enter(_ context.Context, _ int16, n int64) (func(), error) {
+	l.inside.Add(n)
+	return func() { l.inside.Add(-n) }, nil
+}
+
+// wire is a client's end of a connection to a server of one handler, for
+// Heartbeat requests.
+type wire struct {
+	t      *testing.T
+	server *Server
+	gate   *ledger
+	nc     net.Conn
+	over   chan error
+}
+
+func dial(t *testing.T, cfg ServerConfig, h Handler) *wire {
+	t.Helper()
+	w := &wire{t: t, gate: &ledger{}, over: make(chan error, 1)}
+	var err error
+	w.server, err = NewServer(cfg, []API{{Key: kmsg.Heartbeat.Int16(), Min: 1, Max: 4, Handler: h}}, w.gate,
+		slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.connect()
+	t.Cleanup(func() {
+		w.nc.Close()
+		_ = w.server.Shutdown(context.Background())
+		if n := w.gate.inside.Load(); n != 0 {
+			t.Errorf("%d bytes were never refunded", n)
+		}
+		goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	})
+	return w
+}
+
+func (w *wire) connect() {
+	w.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer l.Close()
+	if w.nc, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		w.t.Fatal(err)
+	}
+	there, err := l.Accept()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_ = w.nc.SetDeadline(time.Now().Add(20 * time.Second))
+	go func() { w.over <- w.server.ServeConn(context.Background(), there, ConnInfo{Transport: "tcp"}) }()
+}
+
+func (w *wire) send(req kmsg.Request, id int32) {
+	w.t.Helper()
+	if _, err := w.nc.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID("test")).AppendRequest(nil, req, id)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// receive reads one answer: its correlation id and what follows.
+func (w *wire) receive() (id int32, rest []byte) {
+	w.t.Helper()
+	var head [8]byte
+	if _, err := io.ReadFull(w.nc, head[:]); err != nil {
+		w.t.Fatal(err)
+	}
+	rest = make([]byte, binary.BigEndian.Uint32(head[:])-4)
+	if _, err := io.ReadFull(w.nc, rest); err != nil {
+		w.t.Fatal(err)
+	}
+	return int32(binary.BigEndian.Uint32(head[4:])), rest
+}
+
+// closed checks that the server ends the connection without another byte.
+func (w *wire) closed() {
+	w.t.Helper()
+	if n, err := w.nc.Read(make([]byte, 1)); n > 0 || err == nil || errors.Is(err, context.DeadlineExceeded) {
+		w.t.Fatalf("read %d bytes, %v; want the end of the connection", n, err)
+	}
+	<-w.over
+}
+
+func heartbeat(version int16, group string) *kmsg.HeartbeatRequest {
+	r := kmsg.NewPtrHeartbeatRequest()
+	r.SetVersion(version)
+	r.Group = group
+	return r
+}
+
+func answer(r *Request) Response {
+	resp := r.Body.ResponseKind().(*kmsg.HeartbeatResponse)
+	resp.ThrottleMillis = int32(len(r.Body.(*kmsg.HeartbeatRequest).Group))
+	return Response{Message: resp}
+}
+
+var echo = HandlerFunc(func(_ context.Context, r *Request) kmsg.Response { return answer(r).Message })
+
+func TestAnswersInEveryHeaderVersion(t *testing.T) {
+	w := dial(t, DefaultServerConfig(), echo)
+	for v := int16(1); v <= 4; v++ {
+		w.send(heartbeat(v, "abc"), int32(v))
+		id, rest := w.receive()
+		if v >= 4 {
+			if rest[0] != 0 {
+				t.Fatalf("version %d: header tags % x", v, rest)
+			}
+			rest = rest[1:]
+		}
+		resp := kmsg.NewPtrHeartbeatResponse()
+		resp.SetVersion(v)
+		if err := resp.ReadFrom(rest); err != nil || id != int32(v) || resp.ThrottleMillis != 3 {
+			t.Fatalf("version %d: answer %d, %+v, %v", v, id, resp, err)
+		}
+	}
+}
+
+func TestApiVersions(t *testing.T) {
+	for _, v := range []int16{0, 1, 2, 3, 4, 99} {
+		w := dial(t, DefaultServerConfig(), echo)
+		req := kmsg.NewPtrApiVersionsRequest()
+		req.ClientSoftwareName, req.ClientSoftwareVersion = "test", "1"
+		req.SetVersion(v)
+		w.send(req, 7)
+		_, rest := w.receive()
+		resp := kmsg.NewPtrApiVersionsResponse()
+		wantError := int16(0)
+		if v <= apiVersionsMax {
+			resp.SetVersion(v)
+		} else {
+			wantError = 35 // UNSUPPORTED_VERSION, in version 0
+		}
+		if err := resp.ReadFrom(rest); err != nil || resp.ErrorCode != wantError || len(resp.ApiKeys) != 2 ||
+			resp.ApiKeys[1].ApiKey != 12 || resp.ApiKeys[1].MaxVersion != 4 {
+			t.Errorf("version %d: %+v, %v", v, resp, err)
+		}
+	}
+}
+
+// later replies to the requests it collects, last first.
+type later struct {
+	mu    sync.Mutex
+	calls []func()
+	want  int
+}
+
+func (l *later) Serve(_ context.Context, r *Request, reply func(Response)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls = append(l.calls, func() { reply(answer(r)) })
+	if len(l.calls) == l.want {
+		for i := range l.calls {
+			l.calls[len(l.calls)-1-i]()
+		}
+	}
+}
+
+func TestAnswersKeepTheOrderOfRequests(t *testing.T) {
+	w := dial(t, DefaultServerConfig(), &later{want: 20})
+	for id := range int32(20) {
+		w.send(heartbeat(3, "g"), id)
+	}
+	for want := range int32(20) {
+		if id, _ := w.receive(); id != want {
+			t.Fatalf("answer %d, want %d", id, want)
+		}
+	}
+}
+
+func TestBreakingTheProtocolCostsTheConnection(t *testing.T) {
+	cfg := DefaultServerConfig()
+	cfg.MaxControlBytes = 2000
+	frame := func(b ...byte) []byte { return append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...) }
+	for name, b := range map[string][]byte{
+		"oversize":            append(binary.BigEndian.AppendUint32(nil, 5000), 0, 12, 0, 3, 0, 0, 0, 1),
+		"negative length":     {0xff, 0xff, 0xff, 0xff, 0, 12, 0, 3, 0, 0, 0, 1},
+		"too short":           {0, 0, 0, 2, 0, 12, 0, 3, 0, 0, 0, 1},
+		"unknown key":         frame(0x7f, 0, 0, 3, 0, 0, 0, 1, 0xff, 0xff),
+		"unsupported version": frame(0, 12, 0, 9, 0, 0, 0, 1, 0xff, 0xff),
+		"client id too long":  frame(0, 12, 0, 3, 0, 0, 0, 1, 0x40, 0),
+		"no body":             frame(0, 12, 0, 3, 0, 0, 0, 1, 0xff, 0xff),
+		"http":                []byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := dial(t, cfg, echo)
+			if _, err := w.nc.Write(b); err != nil {
+				t.Fatal(err)
+			}
+			w.closed()
+		})
+	}
+}
+
+func TestAPanicCostsOneConnection(t *testing.T) {
+	w := dial(t, DefaultServerConfig(), HandlerFunc(func(_ context.Context, r *Request) kmsg.Response {
+		if r.Body.(*kmsg.HeartbeatRequest).Group == "bad" {
+			panic("a defect")
+		}
+		return answer(r).Message
+	}))
+	w.send(heartbeat(3, "bad"), 1)
+	w.closed()
+	w.connect()
+	w.send(heartbeat(3, "good"), 2)
+	w.receive()
+}
+
+func TestRequestsOfOneConnectionAreBounded(t *testing.T) {
+	cfg := DefaultServerConfig()
+	cfg.Outstanding = 4
+	var served atomic.Int32
+	release := make(chan struct{})
+	w := dial(t, cfg, handlerOf(func(_ context.Context, r *Request, reply func(Response)) {
+		served.Add(1)
+		go func() {
+			<-release
+			reply(answer(r))
+		}()
+	}))
+	go func() {
+		for id := range int32(50) {
+			if _, err := w.nc.Write(kmsg.NewRequestFormatter().AppendRequest(nil, heartbeat(3, "g"), id)); err != nil {
+				return
+			}
+		}
+	}()
+	// One is with the writer, four in the queue, one waits for room in it.
+	for served.Load() < 6 {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(50 * time.Millisecond) // would it take more, it would now
+	if n := served.Load(); n != 6 {
+		t.Errorf("%d requests were taken", n)
+	}
+	close(release)
+	for range 50 {
+		w.receive()
+	}
+}
+
+func TestShutdownAnswersWhatIsUnderWay(t *testing.T) {
+	started, release := make(chan struct{}), make(chan struct{})
+	w := dial(t, DefaultServerConfig(), handlerOf(func(_ context.Context, r *Request, reply func(Response)) {
+		close(started)
+		go func() {
+			<-release
+			reply(answer(r))
+		}()
+	}))
+	w.send(heartbeat(3, "g"), 5)
+	<-started
+	over := make(chan error)
+	go func() { over <- w.server.Shutdown(context.Background()) }()
+	close(release)
+	if id, _ := w.receive(); id != 5 {
+		t.Errorf("answer %d", id)
+	}
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
+	w.closed()
+}
+
+func TestIdleConnectionsAreClosedAndWaitingOnesAreNot(t *testing.T) {
+	cfg := DefaultServerConfig()
+	cfg.IdleTimeout = 50 * time.Millisecond
+	release := make(chan struct{})
+	w := dial(t, cfg, handlerOf(func(_ context.Context, r *Request, reply func(Response)) {
+		go func() {
+			<-release
+			reply(answer(r))
+		}()
+	}))
+	w.send(heartbeat(3, "g"), 1)
+	time.AfterFunc(4*cfg.IdleTimeout, func() { close(release) })
+	w.receive()
+	w.closed()
+}
+
+func TestAClientThatLeavesEndsItsRequests(t *testing.T) {
+	ended := make(chan struct{})
+	w := dial(t, DefaultServerConfig(), handlerOf(func(ctx context.Context, r *Request, reply func(Response)) {
+		go func() {
+			<-ctx.Done()
+			reply(Response{})
+			close(ended)
+		}()
+	}))
+	w.send(heartbeat(3, "g"), 1)
+	w.nc.Close()
+	<-ended
+	<-w.over
+}

@@ -1,0 +1,39 @@
+package kafka
+
+import (
+	"bufio"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// writers are kept for reuse: most connections write seldom.
+var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 64<<10) }}
+
+type metrics struct {
+	requests    *prometheus.CounterVec
+	seconds     *prometheus.HistogramVec
+	connections *prometheus.GaugeVec
+	in, out     prometheus.Counter
+	panics      prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_requests_total",
+			Help: "Requests answered, by API."}, []string{"api"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_request_seconds",
+			Help:    "Time from the end of a request's header to its answer, by API; long polls include their wait.",
+			Buckets: prometheus.ExponentialBuckets(0.0002, 2.5, 14)}, []string{"api"}),
+		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_connections",
+			Help: "Kafka connections open, by transport; each QUIC stream is one."}, []string{"transport"}),
+		in: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_request_bytes_total",
+			Help: "Bytes of request frames read."}),
+		out: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_response_bytes_total",
+			Help: "Bytes of response frames written."}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_handler_panics_total",
+			Help: "Requests whose handler panicked. Any is a defect; please report it."}),
+	}
+	reg.MustRegister(m.requests, m.seconds, m.connections, m.in, m.out, m.panics)
+	return m
+}
