@@ -69,6 +69,8 @@ type rig struct {
 	out  []*flow.Group // durable, in the order passed on
 	err  []error       // verdicts, in the order given
 	hold chan struct{} // if not nil, passing on waits for it
+
+	settled func(*flow.Group, error) // if not nil, told every verdict first
 }
 
 func start(l *Log) *rig {
@@ -94,6 +96,9 @@ func (r *rig) pass(_ context.Context, p pipeline.Parcel[*flow.Group]) error {
 func (r *rig) submit(g *flow.Group) (settled <-chan error) {
 	c := make(chan error, 1)
 	receipt := pipeline.NewReceipt(func(err error) {
+		if r.settled != nil {
+			r.settled(g, err)
+		}
 		r.mu.Lock()
 		r.err = append(r.err, err)
 		r.mu.Unlock()
