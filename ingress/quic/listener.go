@@ -1,0 +1,120 @@
+package quic
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	quicgo "github.com/quic-go/quic-go"
+
+	"github.com/sluicemq/sluice/ingress/door"
+	"github.com/sluicemq/sluice/ingress/kafka"
+	"github.com/sluicemq/sluice/internal/quicnet"
+)
+
+// Listener is an open door. All methods are safe for concurrent use.
+type Listener struct {
+	cfg       Config
+	socket    *net.UDPConn
+	transport *quicgo.Transport
+	l         *quicgo.Listener
+	id        func() uint64
+	log       *slog.Logger
+	bounds    *door.Bounds
+	metrics   *door.Metrics
+	windows   *windows
+
+	closing context.Context // done once nobody is let in any more
+	close   context.CancelFunc
+	conns   sync.WaitGroup
+	release sync.Once
+}
+
+// Listen binds the address. Each stream gets a number from id.
+func Listen(cfg Config, id func() uint64, log *slog.Logger, reg prometheus.Registerer) (*Listener, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	socket, err := quicnet.Listen(cfg.Address)
+	if err != nil {
+		return nil, door.ListenError("QUIC", cfg.Address, err)
+	}
+	d := &Listener{cfg: cfg, socket: socket, id: id, log: log,
+		bounds: door.NewBounds(cfg.Connections, cfg.ConnectionsPerIP), windows: newWindows(cfg.WindowBytes)}
+	d.closing, d.close = context.WithCancel(context.Background())
+	d.transport = &quicgo.Transport{Conn: socket, ConnContext: d.arrive,
+		VerifySourceAddress: newRate(cfg.NewConnections).exceeded}
+	q := cfg.QUIC.Server(cfg.Streams)
+	q.AllowConnectionWindowIncrease = d.windows.grow
+	if d.l, err = d.transport.Listen(quicnet.TLS(cfg.TLS), q); err != nil {
+		return nil, errors.Join(fmt.Errorf("QUIC listener %s: %w", cfg.Address, err), socket.Close())
+	}
+	d.metrics = door.NewMetrics("quic", reg)
+	return d, nil
+}
+
+// arrive counts a connection from its first packet to its end, or refuses it.
+func (d *Listener) arrive(ctx context.Context, who *quicgo.ClientInfo) (context.Context, error) {
+	leave, err := d.bounds.Enter(who.RemoteAddr)
+	if err != nil {
+		d.metrics.Refused(err)
+		d.log.Debug("connection refused", "remote", who.RemoteAddr, "err", err)
+		return nil, err
+	}
+	d.metrics.Open.Inc()
+	context.AfterFunc(ctx, func() {
+		leave()
+		d.metrics.Open.Dec()
+	})
+	return ctx, nil
+}
+
+// Addr returns the address that is listened on.
+func (d *Listener) Addr() net.Addr { return d.socket.LocalAddr() }
+
+// Close lets nobody in any more. Streams that were let in go on, until Serve has
+// seen them off and gives up the socket. Without Serve it is given up at once.
+func (d *Listener) Close() error {
+	d.close()
+	err := d.l.Close()
+	d.release.Do(func() { err = errors.Join(err, d.free()) })
+	return err
+}
+
+func (d *Listener) free() error {
+	return errors.Join(d.transport.Close(), d.socket.Close())
+}
+
+// Serve calls handle for each stream, until Close is called or ctx is done, and
+// waits for all calls. handle owns its stream; its context is ctx. Call Serve once.
+func (d *Listener) Serve(ctx context.Context, handle func(context.Context, net.Conn, kafka.ConnInfo) error) error {
+	serving := false
+	d.release.Do(func() { serving = true })
+	if !serving {
+		return nil // closed before
+	}
+	stop := context.AfterFunc(ctx, func() { _ = d.Close() })
+	defer stop()
+	err := d.accept(ctx, handle)
+	d.conns.Wait()
+	return errors.Join(err, d.free())
+}
+
+func (d *Listener) accept(ctx context.Context, handle func(context.Context, net.Conn, kafka.ConnInfo) error) error {
+	for {
+		qc, err := d.l.Accept(d.closing)
+		if err != nil {
+			if d.closing.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("QUIC listener %s: %w", d.Addr(), err)
+		}
+		d.metrics.Accepted.Inc()
+		d.conns.Go(func() { d.serve(ctx, qc, handle) })
+	}
+}

@@ -1,0 +1,149 @@
+package tcp
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/ingress/door"
+	"github.com/sluicemq/sluice/ingress/kafka"
+)
+
+// Config says where to listen and whom to let in.
+type Config struct {
+	Address string // host:port
+	// TLS is what to use on the connection; nil means plaintext.
+	TLS *tls.Config
+	// Connections and ConnectionsPerIP bound the connections, in all and of one
+	// client address. 0 means no bound.
+	Connections, ConnectionsPerIP int
+	// HandshakeTimeout bounds the TLS handshake; 0 means 10 seconds.
+	HandshakeTimeout time.Duration
+}
+
+// Validate reports a setting that cannot work.
+func (c Config) Validate() error {
+	switch {
+	case c.Address == "":
+		return errors.New("tcp: no address to listen on")
+	case c.Connections < 0 || c.ConnectionsPerIP < 0:
+		return errors.New("tcp: bounds on connections must not be negative")
+	case c.HandshakeTimeout < 0:
+		return errors.New("tcp: the handshake timeout must not be negative")
+	}
+	return nil
+}
+
+// Listener is an open door. All methods are safe for concurrent use.
+type Listener struct {
+	cfg     Config
+	l       net.Listener
+	id      func() uint64
+	log     *slog.Logger
+	bounds  *door.Bounds
+	metrics *door.Metrics
+
+	closing context.Context // done once nobody is let in any more
+	close   context.CancelFunc
+	conns   sync.WaitGroup
+}
+
+// Listen binds the address. Each connection gets a number from id.
+func Listen(cfg Config, id func() uint64, log *slog.Logger, reg prometheus.Registerer) (*Listener, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.HandshakeTimeout == 0 {
+		cfg.HandshakeTimeout = 10 * time.Second
+	}
+	l, err := net.Listen("tcp", cfg.Address)
+	if err != nil {
+		return nil, door.ListenError("TCP", cfg.Address, err)
+	}
+	d := &Listener{cfg: cfg, l: l, id: id, log: log, bounds: door.NewBounds(cfg.Connections, cfg.ConnectionsPerIP),
+		metrics: door.NewMetrics("tcp", reg)}
+	d.closing, d.close = context.WithCancel(context.Background())
+	return d, nil
+}
+
+// Addr returns the address that is listened on.
+func (d *Listener) Addr() net.Addr { return d.l.Addr() }
+
+// Close lets nobody in any more. Connections that were let in go on.
+func (d *Listener) Close() error {
+	d.close()
+	return d.l.Close()
+}
+
+// Serve calls handle for each connection, until Close is called or ctx is done,
+// and waits for all calls. handle owns its connection; its context is ctx. Call
+// Serve once.
+func (d *Listener) Serve(ctx context.Context, handle func(context.Context, net.Conn, kafka.ConnInfo) error) error {
+	stop := context.AfterFunc(ctx, func() { _ = d.Close() })
+	defer stop()
+	defer d.conns.Wait()
+	var pause door.Pause
+	for {
+		nc, err := d.l.Accept()
+		switch {
+		case err == nil:
+			pause.Reset()
+			d.enter(ctx, nc, handle)
+		case d.closing.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("TCP listener %s: %w", d.Addr(), err)
+		default:
+			d.log.Warn("a connection could not be accepted; trying again", "address", d.Addr(), "err", err)
+			pause.Wait(d.closing)
+		}
+	}
+}
+
+// enter starts serving a connection if there is room for it.
+func (d *Listener) enter(ctx context.Context, nc net.Conn, handle func(context.Context, net.Conn, kafka.ConnInfo) error) {
+	leave, err := d.bounds.Enter(nc.RemoteAddr())
+	if err != nil {
+		d.metrics.Refused(err)
+		d.log.Debug("connection refused", "remote", nc.RemoteAddr(), "err", err)
+		nc.Close()
+		return
+	}
+	d.metrics.Open.Inc()
+	d.conns.Go(func() {
+		defer d.metrics.Open.Dec()
+		defer leave()
+		d.serve(ctx, nc, handle)
+	})
+}
+
+// serve makes the handshake and hands the connection over.
+func (d *Listener) serve(ctx context.Context, nc net.Conn, handle func(context.Context, net.Conn, kafka.ConnInfo) error) {
+	info := kafka.ConnInfo{ID: d.id(), Transport: "tcp", Remote: nc.RemoteAddr(), Local: nc.LocalAddr()}
+	if d.cfg.TLS != nil {
+		secure := tls.Server(nc, d.cfg.TLS)
+		if err := d.handshake(secure); err != nil {
+			d.metrics.Refused(err)
+			d.log.Debug("TLS handshake failed", "remote", info.Remote, "err", err)
+			nc.Close()
+			return
+		}
+		state := secure.ConnectionState()
+		nc, info.Transport, info.TLS = secure, "tls", &state
+	}
+	d.metrics.Accepted.Inc()
+	_ = handle(ctx, nc, info) // why it ended is logged by the one who served it
+}
+
+func (d *Listener) handshake(c *tls.Conn) error {
+	ctx, cancel := context.WithTimeout(d.closing, d.cfg.HandshakeTimeout)
+	defer cancel()
+	return c.HandshakeContext(ctx)
+}

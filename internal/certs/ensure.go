@@ -1,0 +1,150 @@
+package certs
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+const (
+	authorityLife = 10 * 365 * 24 * time.Hour
+	leafLife      = 397 * 24 * time.Hour // the longest that common verifiers accept
+	// renewBefore is what a broker certificate must have left to be used again.
+	renewBefore = 30 * 24 * time.Hour
+)
+
+// Files are the paths of an authority and of a certificate signed by it.
+type Files struct {
+	CA, CAKey string
+	Cert, Key string
+}
+
+// In returns the paths of the files that Ensure makes in a directory.
+func In(dir string) Files {
+	return Files{CA: filepath.Join(dir, "ca.crt"), CAKey: filepath.Join(dir, "ca.key"),
+		Cert: filepath.Join(dir, "broker.crt"), Key: filepath.Join(dir, "broker.key")}
+}
+
+// Ensure makes an authority and a broker certificate in dir if they are not
+// there. The certificate names hosts (DNS names or IP addresses), localhost,
+// 127.0.0.1 and ::1. It is made again when it lacks a name, has less than 30 days
+// left, or was signed by another authority. The authority is never replaced: its
+// clients trust it; to start anew, remove the directory. Two processes must not
+// call Ensure on one directory at once.
+func Ensure(dir string, hosts []string) (Files, error) {
+	return ensure(dir, hosts, time.Now())
+}
+
+func ensure(dir string, hosts []string, now time.Time) (Files, error) {
+	f := In(dir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return f, fmt.Errorf("certificate directory: %w; make it writable or choose another", err)
+	}
+	ca, err := loadPair(f.CA, f.CAKey)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if ca, err = newAuthority(f, now); err != nil {
+			return f, err
+		}
+	case err != nil:
+		return f, err
+	case now.After(ca.cert.NotAfter):
+		return f, fmt.Errorf("the authority %s ended on %s; remove %s to have new certificates made, then give clients the new ca.crt",
+			f.CA, ca.cert.NotAfter.Format(time.DateOnly), dir)
+	}
+	hosts = withLoopback(hosts)
+	leaf, err := loadPair(f.Cert, f.Key)
+	if err == nil && usable(leaf.cert, ca.cert, hosts, now) {
+		return f, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errMismatch) {
+		return f, err
+	}
+	return f, issue(ca, f.Cert, f.Key, subject{name: "sluice broker", hosts: hosts,
+		usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}, now)
+}
+
+// withLoopback returns the names a broker certificate must have, each once.
+func withLoopback(hosts []string) []string {
+	out := []string{"localhost", "127.0.0.1", "::1"}
+	for _, h := range hosts {
+		if ip := net.ParseIP(h); ip != nil && ip.IsUnspecified() {
+			continue // nobody connects to 0.0.0.0
+		}
+		if h != "" && !slices.Contains(out, h) {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// usable says whether a broker certificate can be used for a while yet.
+func usable(leaf, ca *x509.Certificate, hosts []string, now time.Time) bool {
+	if leaf.NotAfter.Sub(now) < renewBefore || leaf.CheckSignatureFrom(ca) != nil {
+		return false
+	}
+	for _, h := range hosts {
+		if leaf.VerifyHostname(h) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// Issue makes a client certificate for name, signed by the authority in dir, as
+// NAME.crt and NAME.key in out. A file that is there is not overwritten.
+func Issue(dir, name, out string) (Files, error) {
+	f := In(dir)
+	f.Cert, f.Key = filepath.Join(out, name+".crt"), filepath.Join(out, name+".key")
+	if name == "" || filepath.Base(name) != name || name[0] == '.' {
+		return f, fmt.Errorf("certificate name %q: choose one that can be a file name", name)
+	}
+	ca, err := loadPair(f.CA, f.CAKey)
+	if err != nil {
+		return f, err
+	}
+	for _, path := range []string{f.Cert, f.Key} {
+		if _, err := os.Stat(path); err == nil {
+			return f, fmt.Errorf("%s exists; remove it or choose another name", path)
+		}
+	}
+	if err := os.MkdirAll(out, 0o700); err != nil {
+		return f, fmt.Errorf("certificate directory: %w; make it writable or choose another", err)
+	}
+	return f, issue(ca, f.Cert, f.Key, subject{name: name, usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, time.Now())
+}
+
+// errMismatch: a certificate and a key do not belong together, as after a crash
+// between the writing of the two.
+var errMismatch = errors.New("certificate and key do not belong together")
+
+// loadPair reads a certificate and its key.
+func loadPair(certFile, keyFile string) (*pair, error) {
+	certPEM, err := os.ReadFile(certFile)
+	if err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	keyPEM, err := os.ReadFile(keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("key of %s: %w", certFile, err)
+	}
+	cert, err := parseCertificate(certPEM)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", certFile, err)
+	}
+	key, err := parseKey(keyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", keyFile, err)
+	}
+	if _, err := tls.X509KeyPair(certPEM, keyPEM); err != nil {
+		return nil, fmt.Errorf("%s and %s: %w; restore them or remove both", certFile, keyFile, errMismatch)
+	}
+	return &pair{cert: cert, key: key}, nil
+}

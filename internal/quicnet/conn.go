@@ -1,0 +1,149 @@
+package quicnet
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quic-go/quic-go"
+)
+
+// Error codes of connections and streams.
+const (
+	CodeNone    = 0 // the end of a connection that nobody needs any more
+	CodeAborted = 1 // a stream whose data is incomplete
+	CodeRefused = 2 // a connection or stream beyond a bound
+)
+
+// Conn is a QUIC stream as a net.Conn. Reads and writes may run at the same time;
+// Close may be called at any time and by anybody.
+type Conn struct {
+	stream *quic.Stream
+	conn   *quic.Conn
+
+	closed atomic.Bool
+	wrote  atomic.Int64 // when the last write ended, Unix nanoseconds; 0: never
+	mu     sync.Mutex   // one Write at a time, and none after the stream's end
+	torn   bool         // a Write ended early: the peer must not take what came for whole
+}
+
+// NewConn wraps a stream of a connection.
+func NewConn(c *quic.Conn, s *quic.Stream) *Conn { return &Conn{stream: s, conn: c} }
+
+// Read reads into b. It returns io.EOF when the peer has closed its end, or the
+// whole connection in good order.
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.stream.Read(b)
+	if err != nil {
+		err = c.mapped("read", err, io.EOF)
+	}
+	return n, err
+}
+
+// Write writes b. Like a socket, it returns before the peer has it.
+func (c *Conn) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed.Load() {
+		return 0, c.opError("write", net.ErrClosed)
+	}
+	n, err := c.stream.Write(b)
+	c.wrote.Store(time.Now().UnixNano())
+	if err != nil {
+		c.torn = c.torn || n < len(b)
+		err = c.mapped("write", err, io.ErrClosedPipe)
+	}
+	return n, err
+}
+
+// Close ends the stream. A Read or Write under way returns net.ErrClosed. What
+// was written before reaches the peer as long as the connection lives, see Linger;
+// after a Write that was cut short the stream is reset instead.
+func (c *Conn) Close() error {
+	if c.closed.Swap(true) {
+		return nil
+	}
+	past := time.Unix(1, 0)
+	_ = c.stream.SetReadDeadline(past) // deadlines never fail
+	_ = c.stream.SetWriteDeadline(past)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.torn {
+		c.stream.CancelWrite(CodeAborted)
+		return nil
+	}
+	_ = c.stream.Close() // fails only where the peer wants no more
+	return nil
+}
+
+// Linger waits until the peer has ended the stream as well, which it does once it
+// has read everything, and drops what it still sends. It waits for at most d after
+// the last Write, then tells the peer to stop. Call it once, after Close.
+func (c *Conn) Linger(d time.Duration) {
+	last := c.wrote.Load()
+	if until := time.Unix(0, last).Add(d); last != 0 && time.Now().Before(until) {
+		_ = c.stream.SetReadDeadline(until)
+		_, _ = io.Copy(io.Discard, c.stream)
+	}
+	c.stream.CancelRead(CodeNone)
+}
+
+// LocalAddr returns the address of this end of the connection.
+func (c *Conn) LocalAddr() net.Addr { return c.conn.LocalAddr() }
+
+// RemoteAddr returns the address of the peer.
+func (c *Conn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
+
+// SetDeadline sets both deadlines.
+func (c *Conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// SetReadDeadline bounds Read, also one that is under way.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.deadline(t, c.stream.SetReadDeadline) }
+
+// SetWriteDeadline bounds Write, also one that is under way.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.deadline(t, c.stream.SetWriteDeadline) }
+
+// deadline sets a deadline, unless Close has set its own for good.
+func (c *Conn) deadline(t time.Time, set func(time.Time) error) error {
+	if c.closed.Load() {
+		return c.opError("set", net.ErrClosed)
+	}
+	if err := set(t); err != nil {
+		return err
+	}
+	if c.closed.Load() {
+		return set(time.Unix(1, 0))
+	}
+	return nil
+}
+
+// mapped translates an error of the stream to that of a socket. ended is what it
+// is when the peer has ended the stream or the connection in good order.
+func (c *Conn) mapped(op string, err, ended error) error {
+	var stream *quic.StreamError
+	var app *quic.ApplicationError
+	switch {
+	case err == io.EOF:
+		return err
+	case c.closed.Load():
+		err = net.ErrClosed
+	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.As(err, &stream) && stream.Remote && stream.ErrorCode == CodeNone,
+		errors.As(err, &app) && app.Remote && app.ErrorCode == CodeNone:
+		if ended == io.EOF {
+			return ended // unwrapped, as every reader expects it
+		}
+		err = ended
+	}
+	return c.opError(op, err)
+}
+
+func (c *Conn) opError(op string, err error) error {
+	return &net.OpError{Op: op, Net: "quic", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+}
