@@ -24,3 +24,16 @@ func Listen(address string) (*net.UDPConn, error) {
 	}
 	return net.ListenUDP("udp", a)
 }
+
+// Socket opens a UDP socket for a connection to remote.
+func Socket(remote *net.UDPAddr) (*net.UDPConn, error) {
+	local := ":0"
+	switch {
+	case !remote.IP.IsLoopback():
+	case remote.IP.To4() != nil:
+		local = "127.0.0.1:0"
+	default:
+		local = "[::1]:0"
+	}
+	return Listen(local)
+}

@@ -1,0 +1,47 @@
+package sluice_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluicemq/sluice/internal/certs"
+	sluice "github.com/sluicemq/sluice/sdk/go"
+)
+
+func within(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestClientOptsMakeAKgoClientSpeakQUIC(t *testing.T) {
+	f := newFront(t, certs.ClientAuthNone, "orders")
+	opts, err := sluice.ClientOpts(f.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl, err := kgo.NewClient(append(opts, kgo.DefaultProduceTopic("orders"), kgo.ConsumeTopics("orders"),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	if err := cl.ProduceSync(within(t), kgo.StringRecord("one"), kgo.StringRecord("two")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for n < 2 {
+		fs := cl.PollFetches(within(t))
+		if err := fs.Err(); err != nil {
+			t.Fatal(err)
+		}
+		n += fs.NumRecords()
+	}
+	if c, s := f.conns.Load(), f.streams.Load(); c != 1 || s < 3 {
+		t.Errorf("%d streams on %d connections, want several on one", s, c)
+	}
+}

@@ -1,0 +1,130 @@
+package sluice_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/quic-go/quic-go"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/sluicemq/sluice/internal/certs"
+	"github.com/sluicemq/sluice/internal/quicnet"
+	sluice "github.com/sluicemq/sluice/sdk/go"
+)
+
+// front is a broker for tests: kfake, which speaks TCP, behind a QUIC door that
+// passes each stream on to it. kfake advertises the door's port, so that clients
+// come back through it.
+type front struct {
+	t       testing.TB
+	dir     string // certificates
+	addr    string
+	cluster *kfake.Cluster
+	tls     *tls.Config
+
+	transport *quic.Transport
+	socket    *net.UDPConn
+	stop      context.CancelFunc
+	wg        sync.WaitGroup
+
+	conns, streams atomic.Int64 // accepted so far
+}
+
+// newFront starts a broker with topics of three partitions.
+func newFront(t testing.TB, auth certs.ClientAuth, topics ...string) *front {
+	t.Helper()
+	f := &front{t: t, dir: t.TempDir()}
+	files, err := certs.Ensure(f.dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.tls, err = certs.ServerConfig(certs.ServerFiles{CertFile: files.Cert, KeyFile: files.Key, ClientCAFile: files.CA, ClientAuth: auth})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := []kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(3, topics...), kfake.AllowAutoTopicCreation()}
+	if f.cluster, err = kfake.NewCluster(opts...); err != nil {
+		t.Fatal(err)
+	}
+	f.addr = f.cluster.ListenAddrs()[0] // the same port number, UDP
+	f.start()
+	t.Cleanup(func() {
+		f.halt()
+		f.cluster.Close()
+	})
+	return f
+}
+
+// start opens the door.
+func (f *front) start() {
+	f.t.Helper()
+	var err error
+	if f.socket, err = quicnet.Listen(f.addr); err != nil {
+		f.t.Fatal(err)
+	}
+	f.transport = &quic.Transport{Conn: f.socket, StatelessResetKey: &quic.StatelessResetKey{1}}
+	l, err := f.transport.Listen(quicnet.TLS(f.tls), quicnet.DefaultConfig().Server(100))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	f.stop = cancel
+	f.wg.Go(func() {
+		for {
+			c, err := l.Accept(ctx)
+			if err != nil {
+				return
+			}
+			f.conns.Add(1)
+			f.wg.Go(func() { f.serve(ctx, c) })
+		}
+	})
+}
+
+// halt closes the door without a word to anybody, as a crash does.
+func (f *front) halt() {
+	if f.stop == nil {
+		return
+	}
+	f.stop()
+	f.socket.Close()
+	f.transport.Close()
+	f.wg.Wait()
+	f.stop = nil
+}
+
+func (f *front) serve(ctx context.Context, c *quic.Conn) {
+	for {
+		s, err := c.AcceptStream(ctx)
+		if err != nil {
+			return
+		}
+		f.streams.Add(1)
+		f.wg.Go(func() { f.relay(quicnet.NewConn(c, s)) })
+	}
+}
+
+func (f *front) relay(c *quicnet.Conn) {
+	up, err := net.Dial("tcp", f.addr)
+	if err != nil {
+		c.Close()
+		return
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = io.Copy(up, c); up.(*net.TCPConn).CloseWrite() })
+	_, _ = io.Copy(c, up)
+	c.Close()
+	wg.Wait()
+	up.Close()
+}
+
+// config reaches the broker.
+func (f *front) config() sluice.Config {
+	return sluice.Config{Brokers: []string{f.addr}, CAFile: certs.In(f.dir).CA, ClientID: fmt.Sprintf("test-%d", f.conns.Load())}
+}

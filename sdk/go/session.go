@@ -1,0 +1,225 @@
+package sluice
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"github.com/sluicemq/sluice/internal/quicnet"
+)
+
+const (
+	// unusedTime is how long a connection without streams is kept for the next.
+	unusedTime = 5 * time.Second
+	// lingerTime bounds the wait for the broker to have taken what was written.
+	lingerTime = time.Second
+)
+
+// session is one QUIC connection with its socket.
+type session struct {
+	d         *Dialer
+	conn      *quic.Conn
+	transport *quic.Transport
+	socket    *net.UDPConn
+
+	mu        sync.Mutex
+	streams   int
+	lingering int // streams that are closed and wait to be delivered
+	delivered sync.Cond
+	ended     bool          // no stream may be opened any more
+	gone      bool          // nor is anything waited for
+	unused    *time.Timer   // ends a session without streams
+	asked     chan struct{} // closed by end
+}
+
+// connect makes a QUIC connection.
+func (d *Dialer) connect(ctx context.Context, host string) (*session, error) {
+	address, name, err := resolve(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	socket, err := quicnet.Socket(address)
+	if err != nil {
+		return nil, err
+	}
+	t := d.tls.Clone()
+	if t.ServerName == "" {
+		t.ServerName = name
+	}
+	s := &session{d: d, socket: socket, transport: &quic.Transport{Conn: socket}, asked: make(chan struct{})}
+	s.delivered.L = &s.mu
+	s.conn, err = s.transport.Dial(ctx, address, t, quicnet.DefaultConfig().Client())
+	if err != nil {
+		return nil, errors.Join(err, s.free())
+	}
+	s.unused = time.AfterFunc(unusedTime, s.endUnused)
+	d.handshakes.Add(1)
+	d.sessions.Add(1)
+	return s, nil
+}
+
+// resolve returns the address of host and the name its certificate must have.
+func resolve(ctx context.Context, host string) (*net.UDPAddr, string, error) {
+	name, port, err := net.SplitHostPort(host)
+	if err != nil {
+		return nil, "", err
+	}
+	n, err := net.DefaultResolver.LookupPort(ctx, "udp", port)
+	if err != nil {
+		return nil, "", err
+	}
+	ips, err := net.DefaultResolver.LookupIPAddr(ctx, name)
+	if err != nil {
+		return nil, "", err
+	}
+	ip := ips[0]
+	for _, a := range ips { // brokers listen on IPv4 more often than not
+		if a.IP.To4() != nil {
+			ip = a
+			break
+		}
+	}
+	return &net.UDPAddr{IP: ip.IP, Zone: ip.Zone, Port: n}, name, nil
+}
+
+// run waits for the end of the connection and cleans up after it.
+func (s *session) run() {
+	select {
+	case <-s.conn.Context().Done():
+		s.d.lost.Add(1)
+	case <-s.asked:
+	}
+	s.end()
+	s.settle()
+	_ = s.conn.CloseWithError(quicnet.CodeNone, "") // has no error to return
+	_ = s.free()
+	s.d.sessions.Add(-1)
+}
+
+// settle waits for streams that were closed. On a connection that is gone none
+// takes any time.
+func (s *session) settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.lingering > 0 {
+		s.delivered.Wait()
+	}
+	s.gone = true
+}
+
+func (s *session) free() error { return errors.Join(s.transport.Close(), s.socket.Close()) }
+
+func (s *session) alive() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.ended && s.conn.Context().Err() == nil
+}
+
+// end lets no stream be opened any more. The connection is closed once those that
+// were closed have been delivered; others are cut.
+func (s *session) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endLocked()
+}
+
+func (s *session) endLocked() {
+	if !s.ended {
+		s.ended = true
+		s.unused.Stop()
+		close(s.asked)
+	}
+}
+
+func (s *session) endUnused() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams == 0 {
+		s.endLocked()
+	}
+}
+
+// open opens a stream. closed is called once it has been closed.
+func (s *session) open(ctx context.Context, closed func()) (net.Conn, error) {
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return nil, net.ErrClosed
+	}
+	s.streams++
+	s.unused.Stop()
+	s.mu.Unlock()
+	q, err := s.conn.OpenStreamSync(ctx) // waits while the broker allows no more of them
+	if err != nil {
+		s.release()
+		return nil, err
+	}
+	return &stream{Conn: quicnet.NewConn(s.conn, q), session: s, closed: closed}, nil
+}
+
+// release counts a stream less.
+func (s *session) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams--; s.streams == 0 && !s.ended {
+		s.unused.Reset(unusedTime)
+	}
+}
+
+// stream is a Kafka connection.
+type stream struct {
+	*quicnet.Conn
+	session *session
+	once    sync.Once
+	closed  func()
+}
+
+// Read tells a stream that the broker has ended from one that went down with its
+// connection: only the latter may be tried again without more ado.
+func (c *stream) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if err == io.EOF && c.session.conn.Context().Err() != nil {
+		err = c.lost()
+	}
+	return n, refused(err)
+}
+
+// Write is Read's counterpart.
+func (c *stream) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	return n, refused(err)
+}
+
+// Close ends the stream; what was written is delivered in the background, for
+// which the session waits before it closes.
+func (c *stream) Close() error {
+	c.once.Do(func() {
+		c.Conn.Close()
+		s := c.session
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.gone {
+			c.closed()
+			return
+		}
+		s.lingering++
+		go c.deliver()
+	})
+	return nil
+}
+
+func (c *stream) deliver() {
+	c.Linger(lingerTime)
+	c.closed()
+	s := c.session
+	s.release()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lingering--
+	s.delivered.Signal()
+}
