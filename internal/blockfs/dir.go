@@ -21,8 +21,8 @@ type Options struct {
 	// MinFreeBytes is what Create leaves free on the disk, for logs, other
 	// programs and file systems that are slow when full.
 	MinFreeBytes int64
-	// Buffered goes through the page cache even where O_DIRECT would work.
-	Buffered bool
+	// Engine is how to write; "" is Auto.
+	Engine Engine
 	// ReadOnly is for inspectors: it takes no lock, so the owner may be running,
 	// and every change fails with ErrReadOnly.
 	ReadOnly bool
@@ -34,8 +34,10 @@ type Dir struct {
 	path    string
 	opts    Options
 	lock    *os.File // nil: read-only
+	logger  *slog.Logger
 	direct  bool
 	dsync   bool      // one call can write durably
+	engine  Engine    // of Writers
 	bounces sync.Pool // of *[]byte, aligned, for reads that are not
 }
 
@@ -43,7 +45,10 @@ type Dir struct {
 // and finds out how its file system can be written. Errors wrap ErrLocked,
 // ErrReadOnly, ErrNoSpace or those of package os.
 func OpenDir(path string, o Options, logger *slog.Logger) (*Dir, error) {
-	d := &Dir{path: path, opts: o}
+	if err := o.Engine.Validate(); err != nil {
+		return nil, err
+	}
+	d := &Dir{path: path, opts: o, logger: logger, engine: Buffered}
 	d.bounces.New = func() any {
 		b := Aligned(bounceSize)
 		return &b
@@ -63,7 +68,11 @@ func OpenDir(path string, o Options, logger *slog.Logger) (*Dir, error) {
 	if err := d.probe(); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
-	logger.Info("disk engine chosen", "dir", path, "engine", d.Engine())
+	why, err := d.choose()
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	logger.Info("disk engine chosen", "dir", path, "engine", d.engine, "access", d.Access(), "why", why)
 	return d, nil
 }
 
@@ -92,59 +101,6 @@ func (d *Dir) takeLock() error {
 	}
 	d.lock = f
 	return nil
-}
-
-const probeName = "probe.tmp"
-
-// probe writes one block in each way, the best first, and keeps what works.
-func (d *Dir) probe() error {
-	_ = os.Remove(d.join(probeName)) // left by a crash
-	defer os.Remove(d.join(probeName))
-	block := Aligned(BlockSize)
-	var err error
-	for _, way := range []struct{ direct, dsync bool }{{true, true}, {true, false}, {false, true}, {false, false}} {
-		if way.direct && (d.opts.Buffered || !hasDirect) || way.dsync && !hasDsync {
-			continue
-		}
-		d.direct, d.dsync = way.direct, way.dsync
-		if err = d.tryWrite(block); err == nil || !unsupported(err) {
-			break
-		}
-	}
-	return err
-}
-
-func (d *Dir) tryWrite(block []byte) error {
-	f, err := d.open(probeName, os.O_RDWR|os.O_CREATE)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.f.Truncate(BlockSize); err != nil {
-		return d.explain("write", probeName, err)
-	}
-	f.size = BlockSize
-	if err := f.WriteAt(block, 0, Durable); err != nil {
-		return err
-	}
-	_, err = f.ReadAt(block, 0)
-	return err
-}
-
-func unsupported(err error) bool {
-	return errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported)
-}
-
-// Engine names the way of writing: direct or buffered, and the way to durable.
-func (d *Dir) Engine() string {
-	engine := "buffered"
-	if d.direct {
-		engine = "direct"
-	}
-	if d.dsync {
-		return engine + "+dsync"
-	}
-	return engine + "+fdatasync"
 }
 
 // Close gives the directory up. Files stay as they are and should be closed before.

@@ -63,8 +63,8 @@ func (f *file) read(p []byte, off int64) (int, error) {
 
 // WriteAt implements File.
 func (f *file) WriteAt(p []byte, off int64, m Mode) error {
-	if off%BlockSize != 0 || !IsAligned(p) || off+int64(len(p)) > f.size {
-		return fmt.Errorf("write %d bytes at %d of %s: %w", len(p), off, f.name, ErrMisaligned)
+	if err := f.checkWrite(p, off); err != nil {
+		return err
 	}
 	dsync := m == Durable && f.dir.dsync
 	for len(p) > 0 {
@@ -85,6 +85,13 @@ func (f *file) WriteAt(p []byte, off int64, m Mode) error {
 	}
 	if m == Durable && !dsync {
 		return f.Sync()
+	}
+	return nil
+}
+
+func (f *file) checkWrite(p []byte, off int64) error {
+	if off%BlockSize != 0 || !IsAligned(p) || off+int64(len(p)) > f.size {
+		return fmt.Errorf("write %d bytes at %d of %s: %w", len(p), off, f.name, ErrMisaligned)
 	}
 	return nil
 }

@@ -34,18 +34,19 @@ func NewWriter(fs FS, depth int) (Writer, error) {
 	if w, ok := fs.(writers); ok {
 		return w.NewWriter(depth)
 	}
-	return newCrew(depth), nil
+	return newCrew(depth, Pwrite), nil
 }
 
 // crew is the Writer that every FS can have: each of its workers is in one
 // blocking call at a time.
 type crew struct {
+	name     Engine
 	requests chan Request
 	workers  sync.WaitGroup
 }
 
-func newCrew(depth int) *crew {
-	c := &crew{requests: make(chan Request)}
+func newCrew(depth int, name Engine) *crew {
+	c := &crew{name: name, requests: make(chan Request)}
 	for range depth {
 		c.workers.Go(func() {
 			for r := range c.requests {
@@ -63,4 +64,4 @@ func (c *crew) Close() {
 	c.workers.Wait()
 }
 
-func (c *crew) Name() string { return "pwrite" }
+func (c *crew) Name() string { return string(c.name) }

@@ -71,14 +71,14 @@ func Open(fs blockfs.FS, cfg Config, pool *blockfs.Pool, logger *slog.Logger, re
 		w.Close()
 		return nil, fmt.Errorf("open the WAL: %w", err)
 	}
-	l.metrics = newMetrics(l, engineOf(fs), w.Name(), reg)
+	l.metrics = newMetrics(l, w.Name(), accessOf(fs), reg)
 	return l, nil
 }
 
-// engineOf names how fs writes, where it tells.
-func engineOf(fs blockfs.FS) string {
-	if e, ok := fs.(interface{ Engine() string }); ok {
-		return e.Engine()
+// accessOf names how the files of fs are opened, where it tells.
+func accessOf(fs blockfs.FS) string {
+	if a, ok := fs.(interface{ Access() string }); ok {
+		return a.Access()
 	}
 	return "unknown"
 }

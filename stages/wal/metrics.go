@@ -12,7 +12,7 @@ type metrics struct {
 	failed                 prometheus.Gauge
 }
 
-func newMetrics(l *Log, engine, writer string, reg prometheus.Registerer) metrics {
+func newMetrics(l *Log, engine, access string, reg prometheus.Registerer) metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
@@ -35,7 +35,7 @@ func newMetrics(l *Log, engine, writer string, reg prometheus.Registerer) metric
 			Help: "1 once a write failed and the WAL takes no more until a restart."}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_wal_engine_info", Help: "How the WAL is written; always 1.",
-		ConstLabels: prometheus.Labels{"engine": engine, "writer": writer, "durability": string(l.cfg.Durability)}})
+		ConstLabels: prometheus.Labels{"engine": engine, "access": access, "durability": string(l.cfg.Durability)}})
 	info.Set(1)
 	reg.MustRegister(m.groups, m.bytes, m.payload, m.reclaimed, m.corruptions, m.waited, m.write, m.flush, m.failed, info,
 		gauge("sluice_wal_used_bytes", "Bytes from the oldest segment to the end of the WAL.",

@@ -1,0 +1,161 @@
+package blockfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// Engine is how a Dir has several writes under way at once.
+type Engine string
+
+const (
+	// Auto is the first of the others that works.
+	Auto Engine = "auto"
+	// IOURing hands writes to the kernel's io_uring, past the page cache.
+	IOURing Engine = "io_uring"
+	// Pwrite has a thread in a blocking call for each write, past the page cache
+	// where the file system lets it.
+	Pwrite Engine = "pwrite"
+	// Buffered is Pwrite through the page cache, with a sync behind each durable
+	// write.
+	Buffered Engine = "buffered"
+)
+
+// Validate reports an engine that does not exist.
+func (e Engine) Validate() error {
+	switch e {
+	case "", Auto, IOURing, Pwrite, Buffered:
+		return nil
+	}
+	return fmt.Errorf("disk engine %q is none of %q, %q, %q and %q", e, Auto, IOURing, Pwrite, Buffered)
+}
+
+const probeName = "probe.tmp"
+
+// probe writes one block in each way, the best first, and keeps what works.
+func (d *Dir) probe() error {
+	block := Aligned(BlockSize)
+	var err error
+	for _, way := range []struct{ direct, dsync bool }{{true, true}, {true, false}, {false, true}, {false, false}} {
+		if way.direct && (d.opts.Engine == Buffered || !hasDirect) || way.dsync && !hasDsync {
+			continue
+		}
+		d.direct, d.dsync = way.direct, way.dsync
+		err = d.withProbe(func(f *file) error {
+			if err := f.WriteAt(block, 0, Durable); err != nil {
+				return err
+			}
+			_, err := f.ReadAt(block, 0)
+			return err
+		})
+		if err == nil || !unsupported(err) {
+			break
+		}
+	}
+	return err
+}
+
+// withProbe calls f with a file of one block, and removes that.
+func (d *Dir) withProbe(f func(*file) error) error {
+	defer os.Remove(d.join(probeName))
+	p, err := d.open(probeName, os.O_RDWR|os.O_CREATE) // one left by a crash will do
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if err := p.f.Truncate(BlockSize); err != nil {
+		return d.explain("write", probeName, err)
+	}
+	p.size = BlockSize
+	return f(p)
+}
+
+func unsupported(err error) bool {
+	return errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported)
+}
+
+// choose finds the engine for Writers, once files can be written, and says why
+// it is that one.
+func (d *Dir) choose() (why string, err error) {
+	wanted := d.opts.Engine
+	if d.direct {
+		d.engine = Pwrite
+	}
+	switch {
+	case wanted == Buffered || wanted == Pwrite && d.direct:
+		return "configured", nil
+	case !d.direct:
+		err = errors.New("the file system refuses O_DIRECT")
+	case !d.dsync:
+		err = errors.New("the file system refuses RWF_DSYNC")
+	default:
+		err = d.tryRing()
+	}
+	switch {
+	case err == nil:
+		d.engine = IOURing
+		if wanted == IOURing {
+			return "configured", nil
+		}
+		return "fastest", nil
+	case wanted == IOURing:
+		return "", fmt.Errorf("disk engine %s does not work in %s; choose %q: %w", IOURing, d.path, Auto, err)
+	}
+	return err.Error(), nil
+}
+
+// tryRing writes a block the way that a Writer with io_uring does.
+func (d *Dir) tryRing() error {
+	w, err := newRingWriter(d, 1)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	return d.withProbe(func(f *file) error {
+		b, err := NewPool(BlockSize).Get(context.Background(), BlockSize)
+		if err != nil {
+			return err
+		}
+		defer b.Release()
+		clear(b.Bytes())
+		done := make(chan error, 1)
+		w.Submit(Request{File: f, Buffer: b, Mode: Durable, Done: func(err error) { done <- err }})
+		return <-done
+	})
+}
+
+// NewWriter returns a Writer of the directory's engine. Where the system has no
+// room for one more ring it is Pwrite, unless IOURing was asked for.
+func (d *Dir) NewWriter(depth int) (Writer, error) {
+	if d.engine != IOURing {
+		return newCrew(depth, d.engine), nil
+	}
+	w, err := newRingWriter(d, depth)
+	switch {
+	case err == nil:
+		return w, nil
+	case d.opts.Engine == IOURing:
+		return nil, fmt.Errorf("writer of %s: %w; choose disk engine %q", d.path, err, Auto)
+	}
+	d.logger.Warn("no more io_uring to be had; writes are made with pwrite", "dir", d.path, "err", err)
+	return newCrew(depth, Pwrite), nil
+}
+
+// Engine says how Writers write: an Engine that is not Auto.
+func (d *Dir) Engine() string { return string(d.engine) }
+
+// Access says how files are opened, direct or buffered, and what makes a write
+// durable.
+func (d *Dir) Access() string {
+	access := "buffered"
+	if d.direct {
+		access = "direct"
+	}
+	if d.dsync {
+		return access + "+dsync"
+	}
+	return access + "+fdatasync"
+}

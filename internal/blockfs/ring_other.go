@@ -1,0 +1,12 @@
+//go:build !linux
+
+package blockfs
+
+import (
+	"errors"
+	"fmt"
+)
+
+func newRingWriter(*Dir, int) (Writer, error) {
+	return nil, fmt.Errorf("%w: io_uring is Linux's", errors.ErrUnsupported)
+}
