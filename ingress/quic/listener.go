@@ -47,7 +47,7 @@ func Listen(cfg Config, id func() uint64, log *slog.Logger, reg prometheus.Regis
 	d := &Listener{cfg: cfg, socket: socket, id: id, log: log,
 		bounds: door.NewBounds(cfg.Connections, cfg.ConnectionsPerIP), windows: newWindows(cfg.WindowBytes)}
 	d.closing, d.close = context.WithCancel(context.Background())
-	d.transport = &quicgo.Transport{Conn: socket, ConnContext: d.arrive,
+	d.transport = &quicgo.Transport{Conn: socket, ConnContext: d.arrive, StatelessResetKey: resetKey(cfg.TLS),
 		VerifySourceAddress: newRate(cfg.NewConnections).exceeded}
 	q := cfg.QUIC.Server(cfg.Streams)
 	q.AllowConnectionWindowIncrease = d.windows.grow

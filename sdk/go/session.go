@@ -53,7 +53,9 @@ func (d *Dialer) connect(ctx context.Context, host string) (*session, error) {
 	}
 	s := &session{d: d, socket: socket, transport: &quic.Transport{Conn: socket}, asked: make(chan struct{})}
 	s.delivered.L = &s.mu
+	quicnet.ReportRefused(socket, true)
 	s.conn, err = s.transport.Dial(ctx, address, t, quicnet.DefaultConfig().Client())
+	quicnet.ReportRefused(socket, false)
 	if err != nil {
 		return nil, errors.Join(err, s.free())
 	}
