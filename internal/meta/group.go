@@ -31,6 +31,7 @@ type Group struct {
 	Protocol     string
 	Leader       string
 	Members      []GroupMember
+	StateMs      int64 // ms since epoch, of the last change to all above
 	Offsets      map[topic.Partition]CommittedOffset
 }
 
