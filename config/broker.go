@@ -1,0 +1,207 @@
+package config
+
+// Broker has all settings of a broker. The keys of the file are the toml tags;
+// broker.toml says of each what it does.
+type Broker struct {
+	Broker        Identity      `toml:"broker"`
+	Network       Network       `toml:"network"`
+	TLS           TLS           `toml:"tls"`
+	WAL           WAL           `toml:"wal"`
+	ObjectStorage ObjectStorage `toml:"object_storage"`
+	Cache         Cache         `toml:"cache"`
+	Memory        Memory        `toml:"memory"`
+	Replication   Replication   `toml:"replication"`
+	Topics        Topics        `toml:"topics"`
+	Requests      Requests      `toml:"requests"`
+	Fetch         Fetch         `toml:"fetch"`
+	Producers     Producers     `toml:"producers"`
+	Groups        Groups        `toml:"groups"`
+	Stages        Stages        `toml:"stages"`
+	Metadata      Metadata      `toml:"metadata"`
+	Admin         Admin         `toml:"admin"`
+	Log           Log           `toml:"log"`
+}
+
+// Identity says who the process is and where it keeps its files.
+type Identity struct {
+	ID              int    `toml:"id"`
+	Rack            string `toml:"rack"`
+	DataDirectory   string `toml:"data_directory"`
+	ShutdownGraceMs int64  `toml:"shutdown_grace_ms"`
+}
+
+// Network says where clients come in and what a connection may do.
+type Network struct {
+	QUICListen                string `toml:"quic_listen"`
+	TCPListen                 string `toml:"tcp_listen"`
+	TCPPlaintext              string `toml:"tcp_plaintext"`
+	AdvertisedHost            string `toml:"advertised_host"`
+	AdvertisedPort            int    `toml:"advertised_port"`
+	MaxConnections            int    `toml:"max_connections"`
+	MaxConnectionsPerIP       int    `toml:"max_connections_per_ip"`
+	MaxStreamsPerConnection   int    `toml:"max_streams_per_connection"`
+	MaxOutstandingRequests    int    `toml:"max_outstanding_requests"`
+	MaxRequestBytes           int    `toml:"max_request_bytes"`
+	MaxControlRequestBytes    int    `toml:"max_control_request_bytes"`
+	IdleTimeoutMs             int64  `toml:"idle_timeout_ms"`
+	WriteTimeoutMs            int64  `toml:"write_timeout_ms"`
+	QUICHandshakeTimeoutMs    int64  `toml:"quic_handshake_timeout_ms"`
+	QUICIdleTimeoutMs         int64  `toml:"quic_idle_timeout_ms"`
+	QUICStreamWindowBytes     int    `toml:"quic_stream_window_bytes"`
+	QUICConnectionWindowBytes int    `toml:"quic_connection_window_bytes"`
+}
+
+// TLS says with what the broker proves itself, and whom it lets in.
+type TLS struct {
+	Generate        bool   `toml:"generate"`
+	CertificateFile string `toml:"certificate_file"`
+	KeyFile         string `toml:"key_file"`
+	ClientCAFile    string `toml:"client_ca_file"`
+	ClientAuth      string `toml:"client_auth"`
+}
+
+// WAL has the settings of the write-ahead log and of when it is uploaded.
+type WAL struct {
+	Directory        string `toml:"directory"`
+	SegmentSizeBytes int64  `toml:"segment_size_bytes"`
+	CapacityBytes    int64  `toml:"capacity_bytes"`
+	UploadSizeBytes  int64  `toml:"upload_size_bytes"`
+	UploadIntervalMs int64  `toml:"upload_interval_ms"`
+	FsyncOnWrite     bool   `toml:"fsync_on_write"`
+	FlushIntervalMs  int64  `toml:"flush_interval_ms"`
+	IOEngine         string `toml:"io_engine"`
+	WritesInFlight   int    `toml:"writes_in_flight"`
+	IdleSealMs       int64  `toml:"idle_seal_ms"`
+	MinFreeBytes     int64  `toml:"min_free_bytes"`
+}
+
+// ObjectStorage says where the durable copy of everything is.
+type ObjectStorage struct {
+	URL                string `toml:"url"`
+	OwnObjectSizeBytes int64  `toml:"own_object_size_bytes"`
+	UploadConcurrency  int    `toml:"upload_concurrency"`
+	PrepareTimeoutMs   int64  `toml:"prepare_timeout_ms"`
+	ReadRangeBytes     int64  `toml:"read_range_bytes"`
+}
+
+// Cache has the sizes of the two caches.
+type Cache struct {
+	WriteCacheSizeBytes int64 `toml:"write_cache_size_bytes"`
+	ReadCacheSizeBytes  int64 `toml:"read_cache_size_bytes"`
+}
+
+// Memory has the budgets of what is on its way.
+type Memory struct {
+	RequestBudgetBytes  int64 `toml:"request_budget_bytes"`
+	ResponseBudgetBytes int64 `toml:"response_budget_bytes"`
+	WALBufferBytes      int64 `toml:"wal_buffer_bytes"`
+}
+
+// Replication says how many brokers have each record.
+type Replication struct {
+	DefaultFactor     int `toml:"default_factor"`
+	MinInSyncReplicas int `toml:"min_in_sync_replicas"`
+}
+
+// Topics has the defaults and bounds of topics.
+type Topics struct {
+	AutoCreate            bool `toml:"auto_create"`
+	DefaultPartitions     int  `toml:"default_partitions"`
+	MaxPartitionsPerTopic int  `toml:"max_partitions_per_topic"`
+	MaxPartitions         int  `toml:"max_partitions"`
+}
+
+// Requests bounds what one request may ask for.
+type Requests struct {
+	MaxPartitions        int   `toml:"max_partitions"`
+	MaxChanges           int   `toml:"max_changes"`
+	MaxConcurrentChanges int   `toml:"max_concurrent_changes"`
+	ChangeTimeoutMs      int64 `toml:"change_timeout_ms"`
+}
+
+// Fetch bounds the answers to consumers.
+type Fetch struct {
+	MaxBytes             int   `toml:"max_bytes"`
+	MaxWaitMs            int64 `toml:"max_wait_ms"`
+	MaxSessions          int   `toml:"max_sessions"`
+	MaxSessionPartitions int   `toml:"max_session_partitions"`
+	SessionIdleMs        int64 `toml:"session_idle_ms"`
+}
+
+// Producers says how long idempotent producers are remembered.
+type Producers struct {
+	ExpirationMs int64 `toml:"expiration_ms"`
+	IDBlockSize  int   `toml:"id_block_size"`
+}
+
+// Groups has the settings of the consumer group coordinator.
+type Groups struct {
+	InitialRebalanceDelayMs int64 `toml:"initial_rebalance_delay_ms"`
+	MinSessionTimeoutMs     int64 `toml:"min_session_timeout_ms"`
+	MaxSessionTimeoutMs     int64 `toml:"max_session_timeout_ms"`
+	MaxGroups               int   `toml:"max_groups"`
+	MaxMembers              int   `toml:"max_members"`
+	MaxOffsetMetadataBytes  int   `toml:"max_offset_metadata_bytes"`
+	OffsetsRetentionMs      int64 `toml:"offsets_retention_ms"`
+}
+
+// Stages has the limits of each stage of the pipelines, in their order.
+type Stages struct {
+	Sequence    Lanes `toml:"sequence"`
+	Batch       Batch `toml:"batch"`
+	WAL         Queue `toml:"wal"`
+	Replicate   Queue `toml:"replicate"`
+	Join        Queue `toml:"join"`
+	Commit      Queue `toml:"commit"`
+	Cache       Queue `toml:"cache"`
+	Ack         Queue `toml:"ack"`
+	Locate      Crew  `toml:"locate"`
+	ReadHot     Crew  `toml:"read_cache"`
+	WALRead     Crew  `toml:"walread"`
+	ReadCold    Crew  `toml:"readcache"`
+	ObjectFetch Crew  `toml:"objectfetch"`
+	Encode      Crew  `toml:"encode"`
+}
+
+// Queue bounds what waits before a stage, in parcels.
+type Queue struct {
+	Depth int `toml:"depth"`
+}
+
+// Lanes is a stage in which each partition has its lane.
+type Lanes struct {
+	Depth   int `toml:"depth"`
+	Workers int `toml:"workers"`
+}
+
+// Crew is a stage with any number of workers.
+type Crew struct {
+	Depth   int `toml:"depth"`
+	Workers int `toml:"workers"`
+}
+
+// Batch has the limits of the batch stage.
+type Batch struct {
+	Depth       int   `toml:"depth"`
+	LingerUs    int64 `toml:"linger_us"`
+	TargetBytes int64 `toml:"target_bytes"`
+	MaxBytes    int64 `toml:"max_bytes"`
+}
+
+// Metadata says where the Raft shards are.
+type Metadata struct {
+	Directory   string `toml:"directory"`
+	RaftAddress string `toml:"raft_address"`
+	Shards      int    `toml:"shards"`
+}
+
+// Admin says where metrics, health and topology are served.
+type Admin struct {
+	Listen string `toml:"listen"`
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	Level  string `toml:"level"`
+	Format string `toml:"format"`
+}

@@ -1,0 +1,81 @@
+package config
+
+const (
+	kib = 1 << 10
+	mib = 1 << 20
+	gib = 1 << 30
+
+	second = 1000 // in ms
+	minute = 60 * second
+	hour   = 60 * minute
+)
+
+// DefaultBroker returns what holds where a file says nothing. Buffers and caches
+// come to 544 MiB when all are full, so that a broker runs in 1 GiB; none of it is
+// taken before it is needed.
+func DefaultBroker() Broker {
+	return Broker{
+		Broker:  Identity{ID: 1, DataDirectory: "/var/lib/sluice", ShutdownGraceMs: 30 * second},
+		Network: defaultNetwork(),
+		TLS:     TLS{Generate: true, ClientAuth: ClientAuthNone},
+		WAL: WAL{Directory: "wal", SegmentSizeBytes: 128 * mib, CapacityBytes: 1 * gib, UploadSizeBytes: 128 * mib,
+			UploadIntervalMs: 10 * minute, FsyncOnWrite: true, FlushIntervalMs: 100, IOEngine: EngineAuto,
+			WritesInFlight: 8, IdleSealMs: 100, MinFreeBytes: 256 * mib},
+		ObjectStorage: ObjectStorage{OwnObjectSizeBytes: 16 * mib, UploadConcurrency: 2, PrepareTimeoutMs: hour, ReadRangeBytes: 4 * mib},
+		Cache:         Cache{WriteCacheSizeBytes: 128 * mib, ReadCacheSizeBytes: 64 * mib},
+		Memory:        Memory{RequestBudgetBytes: 128 * mib, ResponseBudgetBytes: 96 * mib, WALBufferBytes: 128 * mib},
+		Replication:   Replication{DefaultFactor: 1, MinInSyncReplicas: 1},
+		Topics:        Topics{DefaultPartitions: 1, MaxPartitionsPerTopic: 10_000, MaxPartitions: 200_000},
+		Requests:      Requests{MaxPartitions: 100_000, MaxChanges: 10_000, MaxConcurrentChanges: 64, ChangeTimeoutMs: 30 * second},
+		Fetch: Fetch{MaxBytes: 55 * mib, MaxWaitMs: 5 * minute, MaxSessions: 1000, MaxSessionPartitions: 500_000,
+			SessionIdleMs: 2 * minute},
+		Producers: Producers{ExpirationMs: 24 * hour, IDBlockSize: 1000},
+		Groups: Groups{InitialRebalanceDelayMs: 3 * second, MinSessionTimeoutMs: 6 * second, MaxSessionTimeoutMs: 30 * minute,
+			MaxGroups: 10_000, MaxMembers: 1000, MaxOffsetMetadataBytes: 4 * kib, OffsetsRetentionMs: 7 * 24 * hour},
+		Stages:   defaultStages(),
+		Metadata: defaultMetadata(),
+		Admin:    Admin{Listen: "127.0.0.1:9642"},
+		Log:      Log{Level: "info", Format: "text"},
+	}
+}
+
+func defaultNetwork() Network {
+	return Network{QUICListen: "127.0.0.1:9092", TCPListen: "127.0.0.1:9092", TCPPlaintext: PlaintextLoopback,
+		MaxConnections: 10_000, MaxStreamsPerConnection: 256, MaxOutstandingRequests: 256,
+		MaxRequestBytes: 100 * mib, MaxControlRequestBytes: 8 * mib, IdleTimeoutMs: 10 * minute, WriteTimeoutMs: 30 * second,
+		QUICHandshakeTimeoutMs: 5 * second, QUICIdleTimeoutMs: 30 * second,
+		QUICStreamWindowBytes: 8 * mib, QUICConnectionWindowBytes: 16 * mib}
+}
+
+func defaultStages() Stages {
+	return Stages{
+		Sequence:    Lanes{Depth: 64, Workers: 4},
+		Batch:       Batch{Depth: 256, LingerUs: 1000, TargetBytes: 256 * kib, MaxBytes: 1 * mib},
+		WAL:         Queue{4},
+		Replicate:   Queue{16},
+		Join:        Queue{16},
+		Commit:      Queue{16},
+		Cache:       Queue{16},
+		Ack:         Queue{16},
+		Locate:      Crew{64, 2},
+		ReadHot:     Crew{64, 2},
+		WALRead:     Crew{16, 4},
+		ReadCold:    Crew{16, 2},
+		ObjectFetch: Crew{16, 8},
+		Encode:      Crew{64, 2},
+	}
+}
+
+func defaultMetadata() Metadata {
+	return Metadata{Directory: "meta", RaftAddress: "127.0.0.1:9095", Shards: 16}
+}
+
+// DefaultController returns what holds where a file says nothing.
+func DefaultController() Controller {
+	return Controller{
+		Controller: Identity{ID: 1, DataDirectory: "/var/lib/sluice-controller", ShutdownGraceMs: 30 * second},
+		Metadata:   defaultMetadata(),
+		Admin:      Admin{Listen: "127.0.0.1:9642"},
+		Log:        Log{Level: "info", Format: "text"},
+	}
+}

@@ -1,0 +1,81 @@
+package config
+
+import (
+	"iter"
+	"reflect"
+	"strings"
+)
+
+// Key is one setting of a file, such as wal.capacity_bytes.
+type Key struct {
+	Name  string
+	Value any // string, bool, int or int64
+}
+
+// Keys yields every setting of c, a Broker or a Controller, in the order of the
+// file.
+func Keys(c any) iter.Seq[Key] {
+	return func(yield func(Key) bool) {
+		v := reflect.ValueOf(c)
+		if v.Kind() == reflect.Pointer {
+			v = v.Elem()
+		}
+		walk(v, "", func(name string, v reflect.Value) bool { return yield(Key{name, v.Interface()}) })
+	}
+}
+
+// walk visits the leaves of v, a struct of structs, until visit returns false.
+func walk(v reflect.Value, prefix string, visit func(name string, v reflect.Value) bool) bool {
+	for i := range v.NumField() {
+		name := prefix + v.Type().Field(i).Tag.Get("toml")
+		f := v.Field(i)
+		if f.Kind() == reflect.Struct {
+			if !walk(f, name+".", visit) {
+				return false
+			}
+		} else if !visit(name, f) {
+			return false
+		}
+	}
+	return true
+}
+
+// nearest returns the one of names that somebody who wrote key most likely meant.
+func nearest(key string, names iter.Seq[string]) string {
+	best, least := "", -1
+	for name := range names {
+		d := distance(key, name)
+		// The right key in the wrong table.
+		if own, other := last(key), last(name); strings.TrimSuffix(key, own) != strings.TrimSuffix(name, other) {
+			d = min(d, 2+distance(own, other))
+		}
+		if least < 0 || d < least {
+			best, least = name, d
+		}
+	}
+	return best
+}
+
+func last(key string) string { return key[strings.LastIndexByte(key, '.')+1:] }
+
+// distance is how many bytes must be put in, taken out or replaced to make b of a
+// (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
