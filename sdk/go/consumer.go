@@ -1,0 +1,251 @@
+package sluice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Consumer reads records, alone or as a member of a group. Everything but Records
+// may be called at any time; only one loop over Records may run at once.
+type Consumer struct {
+	cfg    ConsumerConfig
+	cl     *kgo.Client
+	dialer *Dialer
+
+	mu      sync.Mutex
+	pending []*Record                 // polled, not seen by a loop yet
+	owned   map[string]map[int32]bool // partitions of a member
+
+	records, bytes, errs atomic.Int64
+}
+
+// NewConsumer returns a consumer, which begins to fetch, or to join its group, in
+// the background.
+func NewConsumer(cfg Config, c ConsumerConfig) (*Consumer, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	d, err := NewDialer(cfg)
+	if err != nil {
+		return nil, err
+	}
+	consumer := &Consumer{cfg: c, dialer: d, owned: make(map[string]map[int32]bool)}
+	opts := c.opts()
+	if c.Group != "" {
+		opts = append(opts, kgo.OnPartitionsAssigned(consumer.assigned), kgo.OnPartitionsRevoked(consumer.revoked), kgo.OnPartitionsLost(consumer.lost))
+	}
+	if consumer.cl, err = kgo.NewClient(append(opts, d.clientOpts()...)...); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return consumer, nil
+}
+
+// Records returns the records as they come, in order within a partition, until ctx
+// ends or the consumer is closed. An error concerns one partition (*PartitionError)
+// or the connection; it comes without a record, and the loop may go on: what can
+// be tried again is. A loop that was left can be resumed by another.
+//
+// Unless ManualMarks is set, asking for the next record marks the last one as
+// processed, to be committed. The record at which a loop is left is not: Mark it
+// if it was processed, or its group will see it again.
+func (c *Consumer) Records(ctx context.Context) iter.Seq2[*Record, error] {
+	return func(yield func(*Record, error) bool) {
+		for {
+			r := c.next()
+			if r == nil {
+				if !c.poll(ctx, yield) {
+					return
+				}
+				continue
+			}
+			c.records.Add(1)
+			c.bytes.Add(int64(len(r.Key) + len(r.Value)))
+			if !yield(r, nil) {
+				return
+			}
+			if !c.cfg.ManualMarks {
+				c.cl.MarkCommitRecords(r)
+			}
+			if ctx.Err() != nil {
+				return
+			}
+		}
+	}
+}
+
+// next takes a record that was polled.
+func (c *Consumer) next() *Record {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.pending) == 0 {
+		return nil
+	}
+	r := c.pending[0]
+	c.pending[0] = nil
+	c.pending = c.pending[1:]
+	return r
+}
+
+// poll waits for records and yields errors; false ends the loop.
+func (c *Consumer) poll(ctx context.Context, yield func(*Record, error) bool) bool {
+	fs := c.cl.PollRecords(ctx, c.cfg.PollRecords)
+	if fs.IsClientClosed() || ctx.Err() != nil && fs.NumRecords() == 0 {
+		return false
+	}
+	c.mu.Lock()
+	fs.EachRecord(func(r *Record) { c.pending = append(c.pending, r) })
+	c.mu.Unlock()
+	for _, e := range fs.Errors() {
+		if ctx.Err() != nil {
+			return false
+		}
+		c.errs.Add(1)
+		err := e.Err
+		if e.Topic != "" {
+			err = &PartitionError{e.Topic, e.Partition, e.Err}
+		}
+		if !yield(nil, err) {
+			return false
+		}
+	}
+	return true
+}
+
+// drop forgets polled records of partitions.
+func (c *Consumer) drop(from func(topic string, p int32) bool) {
+	c.pending = slices.DeleteFunc(c.pending, func(r *Record) bool { return from(r.Topic, r.Partition) })
+}
+
+func (c *Consumer) assigned(_ context.Context, _ *kgo.Client, m map[string][]int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for topic, ps := range m {
+		if c.owned[topic] == nil {
+			c.owned[topic] = make(map[int32]bool)
+		}
+		for _, p := range ps {
+			c.owned[topic][p] = true
+		}
+	}
+}
+
+// revoked commits what was processed before the next owner begins.
+func (c *Consumer) revoked(ctx context.Context, cl *kgo.Client, m map[string][]int32) {
+	c.lost(ctx, cl, m)
+	if err := cl.CommitMarkedOffsets(ctx); err != nil {
+		c.errs.Add(1) // the next owner sees some records again
+	}
+}
+
+func (c *Consumer) lost(_ context.Context, _ *kgo.Client, m map[string][]int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drop(func(topic string, p int32) bool { return slices.Contains(m[topic], p) })
+	for topic, ps := range m {
+		for _, p := range ps {
+			delete(c.owned[topic], p)
+		}
+	}
+}
+
+// Mark says that records were processed, and with each all before it in its
+// partition. Marked records are committed at the next occasion.
+func (c *Consumer) Mark(rs ...*Record) { c.cl.MarkCommitRecords(slices.Clone(rs)...) }
+
+// Commit commits the marked records, and returns once the broker keeps it.
+func (c *Consumer) Commit(ctx context.Context) error {
+	if c.cfg.Group == "" {
+		return errNoGroup
+	}
+	return c.cl.CommitMarkedOffsets(ctx)
+}
+
+// CommitRecords marks and commits the records given, and nothing else.
+func (c *Consumer) CommitRecords(ctx context.Context, rs ...*Record) error {
+	if c.cfg.Group == "" {
+		return errNoGroup
+	}
+	return c.cl.CommitRecords(ctx, slices.Clone(rs)...)
+}
+
+var errNoGroup = errors.New("offsets are committed for a group; set Group")
+
+// Seek goes on with offset in a partition, whatever was read or committed of it. A
+// member of a group must own the partition.
+func (c *Consumer) Seek(topic string, partition int32, offset int64) error {
+	if offset < 0 {
+		return fmt.Errorf("offset %d of %s/%d is negative", offset, topic, partition)
+	}
+	c.mu.Lock()
+	owns := c.owned[topic][partition]
+	c.mu.Unlock()
+	if c.cfg.Group != "" && !owns {
+		return &PartitionError{topic, partition, errors.New("not assigned to this member of the group")}
+	}
+	if len(c.cfg.Partitions) > 0 && !slices.Contains(c.cfg.Partitions[topic], partition) ||
+		len(c.cfg.Topics) > 0 && !slices.Contains(c.cfg.Topics, topic) {
+		return &PartitionError{topic, partition, errors.New("not consumed")}
+	}
+	// Those that are not fetched yet take the first, others the second.
+	c.cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: {partition: kgo.NewOffset().At(offset)}})
+	c.cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: offset}}})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drop(func(t string, p int32) bool { return t == topic && p == partition })
+	return nil
+}
+
+// Pause stops fetching from partitions, of a topic, until Resume. Records that
+// were fetched before still come.
+func (c *Consumer) Pause(topic string, partitions ...int32) {
+	c.cl.PauseFetchPartitions(map[string][]int32{topic: partitions})
+}
+
+// Resume undoes Pause.
+func (c *Consumer) Resume(topic string, partitions ...int32) {
+	c.cl.ResumeFetchPartitions(map[string][]int32{topic: partitions})
+}
+
+// Ping asks a broker for an answer.
+func (c *Consumer) Ping(ctx context.Context) error { return c.cl.Ping(ctx) }
+
+// Close commits what is marked, leaves the group, so that the others take over at
+// once, and ends the connections. ctx bounds the first two.
+func (c *Consumer) Close(ctx context.Context) error {
+	var err error
+	if c.cfg.Group != "" {
+		err = c.cl.CommitMarkedOffsets(ctx)
+		if c.cfg.InstanceID == "" {
+			err = errors.Join(err, c.cl.LeaveGroupContext(ctx))
+		}
+	}
+	c.cl.Close()
+	return errors.Join(err, c.dialer.Close())
+}
+
+// Client returns the franz-go client inside, for what is not offered here.
+func (c *Consumer) Client() *kgo.Client { return c.cl }
+
+// ConsumerStats are counts since the consumer was made; Buffered is as of now.
+type ConsumerStats struct {
+	Records, Bytes int64 // given to loops; bytes of keys and values
+	Errors         int64
+	Buffered       int64 // records fetched, not given yet
+	Dialer         DialerStats
+}
+
+// Stats returns what the consumer has counted.
+func (c *Consumer) Stats() ConsumerStats {
+	c.mu.Lock()
+	pending := len(c.pending)
+	c.mu.Unlock()
+	return ConsumerStats{Records: c.records.Load(), Bytes: c.bytes.Load(), Errors: c.errs.Load(),
+		Buffered: int64(pending) + c.cl.BufferedFetchRecords(), Dialer: c.dialer.Stats()}
+}
