@@ -3,7 +3,6 @@ package sluice
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"slices"
 	"sync"
@@ -21,7 +20,7 @@ type Consumer struct {
 
 	mu      sync.Mutex
 	pending []*Record                 // polled, not seen by a loop yet
-	owned   map[string]map[int32]bool // partitions of a member
+	owned   map[string]map[int32]bool // partitions that are read
 
 	records, bytes, errs atomic.Int64
 }
@@ -100,7 +99,12 @@ func (c *Consumer) poll(ctx context.Context, yield func(*Record, error) bool) bo
 		return false
 	}
 	c.mu.Lock()
-	fs.EachRecord(func(r *Record) { c.pending = append(c.pending, r) })
+	fs.EachPartition(func(p kgo.FetchTopicPartition) {
+		c.pending = append(c.pending, p.Records...)
+		if c.cfg.Group == "" {
+			c.own(p.Topic, p.Partition)
+		}
+	})
 	c.mu.Unlock()
 	for _, e := range fs.Errors() {
 		if ctx.Err() != nil {
@@ -121,85 +125,6 @@ func (c *Consumer) poll(ctx context.Context, yield func(*Record, error) bool) bo
 // drop forgets polled records of partitions.
 func (c *Consumer) drop(from func(topic string, p int32) bool) {
 	c.pending = slices.DeleteFunc(c.pending, func(r *Record) bool { return from(r.Topic, r.Partition) })
-}
-
-func (c *Consumer) assigned(_ context.Context, _ *kgo.Client, m map[string][]int32) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for topic, ps := range m {
-		if c.owned[topic] == nil {
-			c.owned[topic] = make(map[int32]bool)
-		}
-		for _, p := range ps {
-			c.owned[topic][p] = true
-		}
-	}
-}
-
-// revoked commits what was processed before the next owner begins.
-func (c *Consumer) revoked(ctx context.Context, cl *kgo.Client, m map[string][]int32) {
-	c.lost(ctx, cl, m)
-	if err := cl.CommitMarkedOffsets(ctx); err != nil {
-		c.errs.Add(1) // the next owner sees some records again
-	}
-}
-
-func (c *Consumer) lost(_ context.Context, _ *kgo.Client, m map[string][]int32) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.drop(func(topic string, p int32) bool { return slices.Contains(m[topic], p) })
-	for topic, ps := range m {
-		for _, p := range ps {
-			delete(c.owned[topic], p)
-		}
-	}
-}
-
-// Mark says that records were processed, and with each all before it in its
-// partition. Marked records are committed at the next occasion.
-func (c *Consumer) Mark(rs ...*Record) { c.cl.MarkCommitRecords(slices.Clone(rs)...) }
-
-// Commit commits the marked records, and returns once the broker keeps it.
-func (c *Consumer) Commit(ctx context.Context) error {
-	if c.cfg.Group == "" {
-		return errNoGroup
-	}
-	return c.cl.CommitMarkedOffsets(ctx)
-}
-
-// CommitRecords marks and commits the records given, and nothing else.
-func (c *Consumer) CommitRecords(ctx context.Context, rs ...*Record) error {
-	if c.cfg.Group == "" {
-		return errNoGroup
-	}
-	return c.cl.CommitRecords(ctx, slices.Clone(rs)...)
-}
-
-var errNoGroup = errors.New("offsets are committed for a group; set Group")
-
-// Seek goes on with offset in a partition, whatever was read or committed of it. A
-// member of a group must own the partition.
-func (c *Consumer) Seek(topic string, partition int32, offset int64) error {
-	if offset < 0 {
-		return fmt.Errorf("offset %d of %s/%d is negative", offset, topic, partition)
-	}
-	c.mu.Lock()
-	owns := c.owned[topic][partition]
-	c.mu.Unlock()
-	if c.cfg.Group != "" && !owns {
-		return &PartitionError{topic, partition, errors.New("not assigned to this member of the group")}
-	}
-	if len(c.cfg.Partitions) > 0 && !slices.Contains(c.cfg.Partitions[topic], partition) ||
-		len(c.cfg.Topics) > 0 && !slices.Contains(c.cfg.Topics, topic) {
-		return &PartitionError{topic, partition, errors.New("not consumed")}
-	}
-	// Those that are not fetched yet take the first, others the second.
-	c.cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: {partition: kgo.NewOffset().At(offset)}})
-	c.cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: offset}}})
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.drop(func(t string, p int32) bool { return t == topic && p == partition })
-	return nil
 }
 
 // Pause stops fetching from partitions, of a topic, until Resume. Records that

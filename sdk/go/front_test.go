@@ -11,7 +11,9 @@ import (
 	"testing"
 
 	"github.com/quic-go/quic-go"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluicemq/sluice/internal/certs"
 	"github.com/sluicemq/sluice/internal/quicnet"
@@ -48,7 +50,7 @@ func newFront(t testing.TB, auth certs.ClientAuth, topics ...string) *front {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts := []kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(3, topics...), kfake.AllowAutoTopicCreation()}
+	opts := []kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(3, topics...)}
 	if f.cluster, err = kfake.NewCluster(opts...); err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +124,19 @@ func (f *front) relay(c *quicnet.Conn) {
 	c.Close()
 	wg.Wait()
 	up.Close()
+}
+
+// createTopic makes a topic of three partitions.
+func (f *front) createTopic(name string) {
+	f.t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(f.addr))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer cl.Close()
+	if _, err := kadm.NewClient(cl).CreateTopic(within(f.t), 3, 1, nil, name); err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 // config reaches the broker.

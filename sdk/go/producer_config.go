@@ -50,8 +50,8 @@ type ProducerConfig struct {
 	// BufferedRecords and BufferedBytes (0: no bound) are what may wait for
 	// acknowledgement; beyond it Produce waits.
 	BufferedRecords, BufferedBytes int
-	// InFlight is how many requests may be on their way to a broker; 1 to 5 with
-	// Idempotent.
+	// InFlight is how many requests may be on their way to a broker. With Idempotent
+	// it is always 5; without, more than 1 may change the order after an error.
 	InFlight int
 	// DeliveryTimeout is how long a record is tried, 0 for ever. It does not cut
 	// short a request that is on its way.
@@ -75,8 +75,8 @@ func (c ProducerConfig) Validate() error {
 	switch {
 	case c.Idempotent && c.Acks != AcksAll:
 		return errors.New("an idempotent producer needs acks of all; set AcksAll, or Idempotent to false")
-	case c.InFlight < 1 || c.Idempotent && c.InFlight > 5:
-		return errors.New("from 1 request in flight are possible, up to 5 with Idempotent")
+	case c.InFlight < 1 || c.Idempotent && c.InFlight != 5:
+		return errors.New("at least 1 request in flight is needed, and exactly 5 with Idempotent")
 	case c.BatchBytes < 1<<10 || c.BatchBytes > 100<<20:
 		return errors.New("batches from 1 KiB to 100 MiB are possible")
 	case c.BufferedRecords < 1 || c.BufferedBytes < 0:
@@ -95,9 +95,9 @@ var codecs = map[Compression]kgo.CompressionCodec{NoCompression: kgo.NoCompressi
 func (c ProducerConfig) opts() []kgo.Opt {
 	o := []kgo.Opt{kgo.RequiredAcks(acks[c.Acks]), kgo.ProducerBatchCompression(codecs[c.Compression]),
 		kgo.ProducerLinger(c.Linger), kgo.ProducerBatchMaxBytes(int32(c.BatchBytes)), kgo.MaxBufferedRecords(c.BufferedRecords),
-		kgo.RecordDeliveryTimeout(c.DeliveryTimeout), kgo.MaxProduceRequestsInflightPerBroker(c.InFlight)}
+		kgo.RecordDeliveryTimeout(c.DeliveryTimeout)}
 	if !c.Idempotent {
-		o = append(o, kgo.DisableIdempotentWrite())
+		o = append(o, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(c.InFlight))
 	}
 	if c.BufferedBytes > 0 {
 		o = append(o, kgo.MaxBufferedBytes(c.BufferedBytes))
