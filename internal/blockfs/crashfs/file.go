@@ -124,6 +124,13 @@ func (f *file) apply(p []byte, off int64) {
 	f.inode.write(p, off)
 }
 
+// Drop is what a failed sync does to this file, for one that fails elsewhere.
+func (f *file) Drop() {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	f.inode.forget()
+}
+
 // Sync implements blockfs.File. One that fails loses what it was to write.
 func (f *file) Sync() error {
 	err := f.fs.ask(Op{Kind: Sync, Name: f.name})
