@@ -1,0 +1,66 @@
+package consensus
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/clock"
+)
+
+// Config has the settings of a node's part in the metadata.
+type Config struct {
+	// Directory is where the Raft logs and snapshots are. They are small, but
+	// every change waits for a sync there.
+	Directory string
+	// Shards is how many partition shards there are, besides shard 0. It is fixed
+	// when the cluster is first started.
+	Shards int
+	// RaftAddress is the host:port on which other nodes reach this one. Empty: a
+	// node alone, which listens nowhere. It is fixed when the node is first started.
+	RaftAddress string
+	// Tick is Raft's clock. An idle node does a little work every tick; a leader's
+	// death is noticed after 5 to 10 of them.
+	Tick time.Duration
+	// SnapshotEntries is how many commands a shard takes between two snapshots,
+	// after which the log before is dropped. So many are replayed at a start.
+	SnapshotEntries int
+	// Timeout is how long a change may take before it fails with
+	// meta.ErrUnavailable.
+	Timeout time.Duration
+	// Grace is how long an object that nothing refers to any more is kept for
+	// readers that still have its name.
+	Grace time.Duration
+	// Clock tells the time that goes into commands.
+	Clock clock.Clock
+}
+
+// DefaultConfig returns the settings of a node alone.
+func DefaultConfig(directory string) Config {
+	return Config{Directory: directory, Shards: 16, Tick: 50 * time.Millisecond, SnapshotEntries: 8192,
+		Timeout: 10 * time.Second, Grace: time.Minute, Clock: clock.System{}}
+}
+
+// Validate reports a setting that cannot work.
+func (c Config) Validate() error {
+	switch {
+	case c.Directory == "":
+		return errors.New("metadata: no directory")
+	case c.Shards < 1 || c.Shards > maxShards:
+		return fmt.Errorf("metadata: %d partition shards; from 1 to %d are possible", c.Shards, maxShards)
+	case c.Tick < time.Millisecond || c.Tick > time.Second:
+		return fmt.Errorf("metadata: a tick of %s; from 1ms to 1s are possible", c.Tick)
+	case c.SnapshotEntries < 16:
+		return fmt.Errorf("metadata: a snapshot every %d entries; at least 16 are needed", c.SnapshotEntries)
+	case c.Timeout < 10*c.Tick:
+		return fmt.Errorf("metadata: a timeout of %s is below 10 ticks of %s", c.Timeout, c.Tick)
+	case c.Grace < 0:
+		return errors.New("metadata: the grace of garbage must not be negative")
+	case c.Clock == nil:
+		return errors.New("metadata: no clock")
+	}
+	return nil
+}
+
+// maxShards is bounded by the bits of machine.PrepareObject.Shards.
+const maxShards = 64

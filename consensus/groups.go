@@ -1,0 +1,25 @@
+package consensus
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sluicemq/sluice/consensus/machine"
+	"github.com/sluicemq/sluice/internal/meta"
+)
+
+// Groups returns all consumer groups, in no order.
+func (c *Cluster) Groups() []*meta.Group { return c.out.groups.list() }
+
+// Group returns one consumer group as last changed.
+func (c *Cluster) Group(name string) (*meta.Group, bool) { return c.out.groups.get(name) }
+
+// ChangeGroup changes a group, and makes it if it sets anything. Changes of one
+// group are applied in the order in which calls return.
+func (c *Cluster) ChangeGroup(ctx context.Context, name string, change meta.GroupChange) error {
+	shard := machine.ShardOfGroup(name, c.cfg.Shards) + 1
+	if _, err := c.propose(ctx, shard, &machine.ChangeGroup{Name: name, Change: change}); err != nil {
+		return fmt.Errorf("group %q: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,49 @@
+package consensus
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lni/dragonboat/v4/logger"
+)
+
+// raftLog is where dragonboat's log goes. Dragonboat has one for the process, so
+// this is the one global of the package: the last Open decides.
+var (
+	raftLog      atomic.Pointer[slog.Logger]
+	raftLogRoute sync.Once
+)
+
+func routeRaftLog(log *slog.Logger) {
+	raftLog.Store(log)
+	raftLogRoute.Do(func() {
+		logger.SetLoggerFactory(func(pkg string) logger.ILogger { return raftLogger(pkg) })
+	})
+}
+
+// raftLogger is dragonboat's log of one of its packages. Warnings and errors
+// pass; what it tells of its normal work does not.
+type raftLogger string
+
+func (raftLogger) SetLevel(logger.LogLevel) {}
+func (raftLogger) Debugf(string, ...any)    {}
+func (raftLogger) Infof(string, ...any)     {}
+
+func (l raftLogger) Warningf(format string, args ...any) {
+	if l == "config" {
+		return // of settings that are meant to be as they are
+	}
+	raftLog.Load().Warn(fmt.Sprintf(format, args...), "raft", string(l))
+}
+
+func (l raftLogger) Errorf(format string, args ...any) {
+	raftLog.Load().Error(fmt.Sprintf(format, args...), "raft", string(l))
+}
+
+func (l raftLogger) Panicf(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	raftLog.Load().Error(text, "raft", string(l))
+	panic(text)
+}

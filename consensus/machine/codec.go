@@ -1,0 +1,226 @@
+package machine
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// Version is the first byte of commands, results and snapshots.
+const Version = 1
+
+var (
+	// ErrMalformed: the bytes are not what this version writes.
+	ErrMalformed = errors.New("malformed metadata")
+	// ErrVersion: the bytes were written by a newer version.
+	ErrVersion = errors.New("metadata of an unknown version; run the version of Sluice that wrote it, or a newer one")
+)
+
+// coder writes or reads a layout. One function per type describes its fields for
+// both directions, so that they cannot differ. Numbers are varints (zigzag where
+// signed), strings and lists are preceded by their length, maps are sorted.
+type coder struct {
+	buf     []byte // written so far, or left to read
+	reading bool
+	err     error
+}
+
+func (c *coder) fail(what string) {
+	if c.err == nil {
+		c.err = fmt.Errorf("%w: %s", ErrMalformed, what)
+	}
+	c.buf = nil
+}
+
+func (c *coder) byte(v *byte) {
+	if !c.reading {
+		c.buf = append(c.buf, *v)
+		return
+	}
+	if len(c.buf) == 0 {
+		c.fail("it ends too early")
+		return
+	}
+	*v, c.buf = c.buf[0], c.buf[1:]
+}
+
+func (c *coder) bool(v *bool) {
+	var b byte
+	if *v {
+		b = 1
+	}
+	c.byte(&b)
+	if b > 1 {
+		c.fail("neither true nor false")
+	}
+	*v = b == 1
+}
+
+func (c *coder) uint64(v *uint64) {
+	if !c.reading {
+		c.buf = binary.AppendUvarint(c.buf, *v)
+		return
+	}
+	n, size := binary.Uvarint(c.buf)
+	if size <= 0 {
+		c.fail("a number is cut off or too large")
+		return
+	}
+	*v, c.buf = n, c.buf[size:]
+}
+
+func (c *coder) int64(v *int64) { signed(c, v) }
+func (c *coder) int32(v *int32) { signed(c, v) }
+func (c *coder) int16(v *int16) { signed(c, v) }
+
+func signed[T int16 | int32 | int64](c *coder, v *T) {
+	if !c.reading {
+		c.buf = binary.AppendVarint(c.buf, int64(*v))
+		return
+	}
+	n, size := binary.Varint(c.buf)
+	if size <= 0 || int64(T(n)) != n {
+		c.fail("a number is cut off or too large")
+		return
+	}
+	*v, c.buf = T(n), c.buf[size:]
+}
+
+// count writes or reads the length of a list whose items have at least min bytes.
+func (c *coder) count(n, min int) int {
+	v := uint64(n)
+	c.uint64(&v)
+	if !c.reading {
+		return n
+	}
+	if v > uint64(len(c.buf)/min) {
+		c.fail("a list is longer than what is there")
+		return 0
+	}
+	return int(v)
+}
+
+func (c *coder) string(v *string) {
+	n := c.count(len(*v), 1)
+	if !c.reading {
+		c.buf = append(c.buf, *v...)
+		return
+	}
+	*v, c.buf = string(c.buf[:n]), c.buf[n:]
+}
+
+func (c *coder) bytes(v *[]byte) {
+	s := string(*v)
+	c.string(&s)
+	if c.reading && s != "" {
+		*v = []byte(s)
+	}
+}
+
+// optional is a string that may be absent.
+func (c *coder) optional(v **string) {
+	there := *v != nil
+	c.bool(&there)
+	if !there {
+		*v = nil
+		return
+	}
+	if c.reading {
+		*v = new(string)
+	}
+	c.string(*v)
+}
+
+func (c *coder) id(v *[16]byte) {
+	if !c.reading {
+		c.buf = append(c.buf, v[:]...)
+		return
+	}
+	if len(c.buf) < len(v) {
+		c.fail("it ends too early")
+		return
+	}
+	c.buf = c.buf[copy(v[:], c.buf):]
+}
+
+func (c *coder) partition(v *topic.Partition) {
+	c.id((*[16]byte)(&v.Topic))
+	c.int32(&v.Index)
+}
+
+// list is a slice; an item takes at least min bytes. Empty is read as nil.
+func list[T any](c *coder, s *[]T, min int, item func(*coder, *T)) {
+	n := c.count(len(*s), min)
+	if c.reading {
+		*s = nil
+		if n > 0 {
+			*s = make([]T, n)
+		}
+	}
+	for i := range *s {
+		if item(c, &(*s)[i]); c.err != nil {
+			return
+		}
+	}
+}
+
+// table is a map, sorted by compare. Empty is read as nil.
+func table[K comparable, V any](c *coder, m *map[K]V, min int, compare func(a, b K) int, key func(*coder, *K), value func(*coder, *V)) {
+	n := c.count(len(*m), min)
+	if !c.reading {
+		for _, k := range slices.SortedFunc(maps.Keys(*m), compare) {
+			v := (*m)[k]
+			key(c, &k)
+			value(c, &v)
+		}
+		return
+	}
+	*m = nil
+	if n > 0 {
+		*m = make(map[K]V, n)
+	}
+	for range n {
+		var k K
+		var v V
+		key(c, &k)
+		if value(c, &v); c.err != nil {
+			return
+		}
+		(*m)[k] = v
+	}
+}
+
+func configs(c *coder, m *map[string]string) {
+	table(c, m, 2, cmp.Compare[string], (*coder).string, (*coder).string)
+}
+
+func compareIDs(a, b [16]byte) int { return slices.Compare(a[:], b[:]) }
+
+func compareTopics(a, b topic.ID) int { return compareIDs(a, b) }
+
+func comparePartitions(a, b topic.Partition) int {
+	return cmp.Or(compareTopics(a.Topic, b.Topic), cmp.Compare(a.Index, b.Index))
+}
+
+// open reads the version.
+func open(b []byte) *coder {
+	c := &coder{buf: b, reading: true}
+	var v byte
+	if c.byte(&v); c.err == nil && v != Version {
+		c.buf, c.err = nil, fmt.Errorf("%w: %d", ErrVersion, v)
+	}
+	return c
+}
+
+// end reports the first error, or that something is left.
+func (c *coder) end() error {
+	if c.err == nil && len(c.buf) > 0 {
+		c.fail(fmt.Sprintf("%d bytes after the end", len(c.buf)))
+	}
+	return c.err
+}

@@ -1,0 +1,159 @@
+package machine
+
+import (
+	"fmt"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// Command is one change of a machine's state.
+type Command interface {
+	kind() byte
+	layout(*coder)
+}
+
+// Encode returns the command as it goes into the log.
+func Encode(cmd Command) []byte {
+	c := &coder{buf: []byte{Version, cmd.kind()}}
+	cmd.layout(c)
+	return c.buf
+}
+
+// Decode reads a command. It keeps nothing of b.
+func Decode(b []byte) (Command, error) {
+	c := open(b)
+	var kind byte
+	c.byte(&kind)
+	if c.err != nil {
+		return nil, c.err
+	}
+	cmd := blank(kind)
+	if cmd == nil {
+		return nil, fmt.Errorf("%w: command %d", ErrVersion, kind)
+	}
+	cmd.layout(c)
+	return cmd, c.end()
+}
+
+// blank returns the command of a kind; the numbers are part of the format.
+func blank(kind byte) Command {
+	for _, cmd := range [...]Command{&InitCluster{}, &RegisterBroker{}, &BeginTopic{}, &GrowTopic{}, &FinishTopic{},
+		&AlterTopic{}, &DeleteTopic{}, &ForgetTopic{}, &AllocateIDs{}, &EnsurePartitions{}, &StartBroker{}, &SetLogStart{},
+		&PrepareObject{}, &CommitParts{}, &ExpireObjects{}, &CollectObjects{}, &DropTopic{}, &ChangeGroup{}} {
+		if cmd.kind() == kind {
+			return cmd
+		}
+	}
+	return nil
+}
+
+// Commands of Root.
+type (
+	// InitCluster names the cluster and fixes how many partition shards it has.
+	// Once that is done it changes nothing.
+	InitCluster struct {
+		ClusterID string
+		Shards    int32
+	}
+	// RegisterBroker records a process start of a broker. Result.Number is its
+	// new incarnation.
+	RegisterBroker struct{ Broker meta.Broker }
+	// BeginTopic reserves the name; the topic is there once FinishTopic is applied.
+	BeginTopic struct{ Spec meta.TopicSpec }
+	// GrowTopic says how many partitions a topic is to have; again FinishTopic ends it.
+	GrowTopic struct {
+		ID         topic.ID
+		Partitions int32
+	}
+	// FinishTopic says that the partitions below Partitions are in their shards.
+	FinishTopic struct {
+		ID         topic.ID
+		Partitions int32
+	}
+	// AlterTopic sets and deletes configs.
+	AlterTopic struct {
+		ID  topic.ID
+		Set map[string]string
+		Del []string
+	}
+	// DeleteTopic leaves a tombstone and frees the name.
+	DeleteTopic struct{ ID topic.ID }
+	// ForgetTopic removes the tombstone.
+	ForgetTopic struct{ ID topic.ID }
+	// AllocateIDs hands out Count producer ids; Result.Number is the first.
+	AllocateIDs struct{ Count int32 }
+)
+
+// Commands of Shard.
+type (
+	// EnsurePartitions creates those partitions of a topic that are not there.
+	EnsurePartitions struct {
+		Topic topic.ID
+		Parts []NewPartition
+	}
+	// StartBroker begins a new epoch of every partition that the broker leads,
+	// unless this or a later incarnation did so before.
+	StartBroker struct {
+		Broker      int32
+		Incarnation uint64
+	}
+	// SetLogStart raises a partition's log start.
+	SetLogStart struct {
+		Partition topic.Partition
+		Offset    int64
+		NowMs     int64
+	}
+	// PrepareObject announces an object that may be committed until ExpiryMs.
+	PrepareObject struct {
+		ID       meta.ObjectID
+		Shards   uint64 // bit i: shard i has partitions of the object
+		ExpiryMs int64
+	}
+	// CommitParts adds ranges of an object to manifests. Result.Parts says of each
+	// part what became of it.
+	CommitParts struct {
+		ID    meta.ObjectID
+		NowMs int64
+		Parts []meta.CommitPart
+	}
+	// ExpireObjects gives up objects that were prepared and not committed in time.
+	ExpireObjects struct{ NowMs int64 }
+	// CollectObjects forgets objects that nothing refers to, after they were deleted.
+	CollectObjects struct{ IDs []meta.ObjectID }
+	// DropTopic removes a topic's partitions and what groups committed for them.
+	DropTopic struct {
+		Topic topic.ID
+		NowMs int64
+	}
+	// ChangeGroup is one step of a consumer group.
+	ChangeGroup struct {
+		Name   string
+		Change meta.GroupChange
+	}
+)
+
+// NewPartition says where a partition begins its life. The first replica leads.
+type NewPartition struct {
+	Index    int32
+	Replicas []int32
+}
+
+func (*InitCluster) kind() byte      { return 1 }
+func (*RegisterBroker) kind() byte   { return 2 }
+func (*BeginTopic) kind() byte       { return 3 }
+func (*GrowTopic) kind() byte        { return 4 }
+func (*FinishTopic) kind() byte      { return 5 }
+func (*AlterTopic) kind() byte       { return 6 }
+func (*DeleteTopic) kind() byte      { return 7 }
+func (*ForgetTopic) kind() byte      { return 8 }
+func (*AllocateIDs) kind() byte      { return 9 }
+func (*EnsurePartitions) kind() byte { return 32 }
+func (*StartBroker) kind() byte      { return 33 }
+func (*SetLogStart) kind() byte      { return 34 }
+func (*PrepareObject) kind() byte    { return 35 }
+func (*CommitParts) kind() byte      { return 36 }
+func (*ExpireObjects) kind() byte    { return 37 }
+func (*CollectObjects) kind() byte   { return 38 }
+func (*DropTopic) kind() byte        { return 39 }
+func (*ChangeGroup) kind() byte      { return 40 }

@@ -1,0 +1,180 @@
+package machine
+
+import (
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// The layouts of commands, field by field in the order of docs/formats/metadata.md.
+
+func (x *InitCluster) layout(c *coder) {
+	c.string(&x.ClusterID)
+	c.int32(&x.Shards)
+}
+
+func (x *RegisterBroker) layout(c *coder) { layoutBroker(c, &x.Broker) }
+
+func (x *BeginTopic) layout(c *coder) {
+	s := &x.Spec
+	c.string(&s.Name)
+	c.id((*[16]byte)(&s.ID))
+	c.int32(&s.Partitions)
+	c.int16(&s.Replication)
+	c.bool(&s.Internal)
+	configs(c, &s.Configs)
+}
+
+func (x *GrowTopic) layout(c *coder) {
+	c.id((*[16]byte)(&x.ID))
+	c.int32(&x.Partitions)
+}
+
+func (x *FinishTopic) layout(c *coder) {
+	c.id((*[16]byte)(&x.ID))
+	c.int32(&x.Partitions)
+}
+
+func (x *AlterTopic) layout(c *coder) {
+	c.id((*[16]byte)(&x.ID))
+	configs(c, &x.Set)
+	list(c, &x.Del, 1, (*coder).string)
+}
+
+func (x *DeleteTopic) layout(c *coder) { c.id((*[16]byte)(&x.ID)) }
+func (x *ForgetTopic) layout(c *coder) { c.id((*[16]byte)(&x.ID)) }
+func (x *AllocateIDs) layout(c *coder) { c.int32(&x.Count) }
+
+func (x *EnsurePartitions) layout(c *coder) {
+	c.id((*[16]byte)(&x.Topic))
+	list(c, &x.Parts, 2, func(c *coder, p *NewPartition) {
+		c.int32(&p.Index)
+		list(c, &p.Replicas, 1, (*coder).int32)
+	})
+}
+
+func (x *StartBroker) layout(c *coder) {
+	c.int32(&x.Broker)
+	c.uint64(&x.Incarnation)
+}
+
+func (x *SetLogStart) layout(c *coder) {
+	c.partition(&x.Partition)
+	c.int64(&x.Offset)
+	c.int64(&x.NowMs)
+}
+
+func (x *PrepareObject) layout(c *coder) {
+	c.id((*[16]byte)(&x.ID))
+	c.uint64(&x.Shards)
+	c.int64(&x.ExpiryMs)
+}
+
+func (x *CommitParts) layout(c *coder) {
+	c.id((*[16]byte)(&x.ID))
+	c.int64(&x.NowMs)
+	list(c, &x.Parts, 40, func(c *coder, p *meta.CommitPart) {
+		c.partition(&p.Partition)
+		c.int32(&p.Epoch)
+		layoutRef(c, &p.Ref)
+		list(c, &p.Epochs, 2, layoutEpoch)
+		list(c, &p.Producers, 3, layoutProducer)
+	})
+}
+
+func (x *ExpireObjects) layout(c *coder) { c.int64(&x.NowMs) }
+
+func (x *CollectObjects) layout(c *coder) {
+	list(c, &x.IDs, 16, func(c *coder, id *meta.ObjectID) { c.id((*[16]byte)(id)) })
+}
+
+func (x *DropTopic) layout(c *coder) {
+	c.id((*[16]byte)(&x.Topic))
+	c.int64(&x.NowMs)
+}
+
+func (x *ChangeGroup) layout(c *coder) {
+	c.string(&x.Name)
+	g := &x.Change
+	there := g.State != nil
+	c.bool(&there)
+	if there {
+		if c.reading {
+			g.State = &meta.Group{Name: x.Name}
+		}
+		layoutGroupState(c, g.State)
+	}
+	layoutOffsets(c, &g.Set)
+	list(c, &g.Clear, 17, (*coder).partition)
+	c.bool(&g.Delete)
+}
+
+func layoutBroker(c *coder, b *meta.Broker) {
+	c.int32(&b.ID)
+	c.uint64(&b.Incarnation)
+	c.string(&b.Host)
+	c.int32(&b.Port)
+	c.string(&b.Rack)
+}
+
+func layoutRef(c *coder, r *meta.ObjectRef) {
+	c.id((*[16]byte)(&r.ID))
+	c.int64(&r.Base)
+	c.int64(&r.End)
+	c.int64(&r.Bytes)
+	c.int64(&r.MaxTimestamp)
+}
+
+func layoutEpoch(c *coder, e *meta.EpochStart) {
+	c.int32(&e.Epoch)
+	c.int64(&e.Start)
+}
+
+func layoutProducer(c *coder, p *meta.ProducerState) {
+	c.int64(&p.ID)
+	c.int16(&p.Epoch)
+	list(c, &p.Batches, 4, func(c *coder, b *meta.ProducerBatch) {
+		c.int32(&b.FirstSequence)
+		c.int32(&b.LastSequence)
+		c.int64(&b.BaseOffset)
+		c.int64(&b.Timestamp)
+	})
+}
+
+func layoutPartition(c *coder, p *meta.Partition) {
+	c.int32(&p.Leader)
+	c.int32(&p.Epoch)
+	list(c, &p.Replicas, 1, (*coder).int32)
+	list(c, &p.ISR, 1, (*coder).int32)
+	c.int64(&p.LogStart)
+	c.int64(&p.TierEnd)
+	list(c, &p.Objects, 20, layoutRef)
+	list(c, &p.Epochs, 2, layoutEpoch)
+	list(c, &p.Producers, 3, layoutProducer)
+}
+
+// layoutGroupState is a group without its name and its offsets.
+func layoutGroupState(c *coder, g *meta.Group) {
+	c.int32(&g.Generation)
+	c.string(&g.ProtocolType)
+	c.string(&g.Protocol)
+	c.string(&g.Leader)
+	list(c, &g.Members, 8, func(c *coder, m *meta.GroupMember) {
+		c.string(&m.ID)
+		c.optional(&m.InstanceID)
+		c.string(&m.ClientID)
+		c.string(&m.ClientHost)
+		c.int32(&m.SessionTimeoutMs)
+		c.int32(&m.RebalanceMs)
+		c.bytes(&m.Subscription)
+		c.bytes(&m.Assignment)
+	})
+}
+
+func layoutOffsets(c *coder, m *map[topic.Partition]meta.CommittedOffset) {
+	table(c, m, 21, comparePartitions, (*coder).partition, func(c *coder, o *meta.CommittedOffset) {
+		c.int64(&o.Offset)
+		c.int32(&o.LeaderEpoch)
+		c.string(&o.Metadata)
+		c.int64(&o.CommitMs)
+	})
+}

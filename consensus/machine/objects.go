@@ -1,0 +1,145 @@
+package machine
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/sluicemq/sluice/internal/meta"
+)
+
+// object is what a shard knows of an object with partitions of the shard:
+//
+//	prepared   deadMs = 0, refs = 0; commits are taken before expiryMs
+//	live       deadMs = 0, refs > 0 manifests name it
+//	dead       deadMs > 0; nothing names it and nothing will, since when
+//
+// A dead object stays known until CollectObjects, so that a late commit is
+// refused. It is garbage when it is dead or unknown in all its shards.
+type object struct {
+	shards   uint64
+	expiryMs int64
+	refs     int32
+	deadMs   int64
+}
+
+func layoutObject(c *coder, o *object) {
+	c.uint64(&o.shards)
+	c.int64(&o.expiryMs)
+	c.int32(&o.refs)
+	c.int64(&o.deadMs)
+}
+
+func (s *Shard) prepare(x *PrepareObject) Code {
+	o := s.objects[x.ID]
+	if o.deadMs > 0 {
+		return Conflict
+	}
+	o.shards |= x.Shards
+	o.expiryMs = max(o.expiryMs, x.ExpiryMs)
+	s.objects[x.ID] = o
+	return OK
+}
+
+// commit adds parts to manifests. A part is taken if the object may still be
+// committed, the leader epoch is current and the range continues the manifest at
+// the tier end; one that the manifest has already counts as taken.
+func (s *Shard) commit(x *CommitParts, ch *Changes) []Code {
+	o, known := s.objects[x.ID]
+	open := known && o.deadMs == 0 && (o.refs > 0 || x.NowMs < o.expiryMs)
+	codes := make([]Code, len(x.Parts))
+	for i := range x.Parts {
+		codes[i] = s.commitPart(x.ID, open, &x.Parts[i], x.NowMs, ch)
+	}
+	return codes
+}
+
+func (s *Shard) commitPart(id meta.ObjectID, open bool, part *meta.CommitPart, nowMs int64, ch *Changes) Code {
+	p, ok := s.topics[part.Partition.Topic][part.Partition.Index]
+	switch {
+	case !ok:
+		return UnknownTopic
+	case part.Ref.ID == id && slices.Contains(p.Objects, part.Ref):
+		return OK // asked again
+	case !open, part.Ref.ID != id, part.Epoch != p.Epoch, part.Ref.Base != p.TierEnd, part.Ref.End <= part.Ref.Base:
+		return Conflict
+	}
+	o := s.objects[id]
+	o.refs++
+	o.deadMs = 0 // where the part before was below its log start and trimmed at once
+	s.objects[id] = o
+	next := *p
+	next.Objects = append(p.Objects, part.Ref) // beyond the end of what readers have
+	next.TierEnd = part.Ref.End
+	next.Epochs, next.Producers = part.Epochs, part.Producers
+	s.trim(&next, nowMs)
+	s.put(part.Partition, &next, ch)
+	return OK
+}
+
+// release takes back one reference to an object.
+func (s *Shard) release(id meta.ObjectID, nowMs int64) {
+	o := s.objects[id]
+	if o.refs--; o.refs == 0 {
+		o.deadMs = max(1, nowMs)
+	}
+	s.objects[id] = o
+}
+
+func (s *Shard) expire(x *ExpireObjects) {
+	for id, o := range s.objects {
+		if o.expired(x.NowMs) {
+			o.deadMs = max(1, x.NowMs)
+			s.objects[id] = o
+		}
+	}
+}
+
+func (o object) expired(nowMs int64) bool {
+	return o.deadMs == 0 && o.refs == 0 && o.expiryMs <= nowMs
+}
+
+func (s *Shard) collect(x *CollectObjects) {
+	for _, id := range x.IDs {
+		if s.objects[id].deadMs > 0 {
+			delete(s.objects, id)
+		}
+	}
+}
+
+// HasExpired reports whether ExpireObjects at nowMs would change anything.
+func (s *Shard) HasExpired(nowMs int64) bool {
+	for _, o := range s.objects {
+		if o.expired(nowMs) {
+			return true
+		}
+	}
+	return false
+}
+
+// DeadObject is an object that a shard is done with, and the shards it is in.
+type DeadObject struct {
+	ID     meta.ObjectID
+	Shards uint64
+}
+
+// Dead returns the objects that are dead since beforeMs or longer, by id.
+func (s *Shard) Dead(beforeMs int64) []DeadObject {
+	var dead []DeadObject
+	for _, id := range slices.SortedFunc(maps.Keys(s.objects), func(a, b meta.ObjectID) int { return compareIDs(a, b) }) {
+		if o := s.objects[id]; o.deadMs > 0 && o.deadMs <= beforeMs {
+			dead = append(dead, DeadObject{id, o.shards})
+		}
+	}
+	return dead
+}
+
+// Knows returns which of ids the shard has a record of, dead or not.
+func (s *Shard) Knows(ids []meta.ObjectID) []meta.ObjectID {
+	var known []meta.ObjectID
+	for _, id := range ids {
+		if _, ok := s.objects[id]; ok {
+			known = append(known, id)
+		}
+	}
+	return known
+}

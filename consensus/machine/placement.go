@@ -1,0 +1,99 @@
+package machine
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// Site is a broker as placement sees it.
+type Site struct {
+	ID   int32
+	Rack string
+}
+
+// Layout fixes which brokers the partitions from From on were placed on, so that
+// whoever carries on with a topic places them just so.
+type Layout struct {
+	From  int32
+	Sites []Site
+}
+
+func layoutLayout(c *coder, l *Layout) {
+	c.int32(&l.From)
+	list(c, &l.Sites, 2, func(c *coder, s *Site) {
+		c.int32(&s.ID)
+		c.string(&s.Rack)
+	})
+}
+
+func sitesOf(brokers []meta.Broker) []Site {
+	sites := make([]Site, len(brokers))
+	for i, b := range brokers {
+		sites[i] = Site{b.ID, b.Rack}
+	}
+	slices.SortFunc(sites, func(a, b Site) int { return cmp.Compare(a.ID, b.ID) })
+	return sites
+}
+
+// Place returns the replicas of one partition, the leader first. Leaders go
+// around the sites, beginning at one that the topic's id decides. Followers begin
+// further on with every round, so that a broker's followers are spread; they
+// take racks that have no replica yet as long as there are any.
+// REQUIRES: replication is at most len(sites).
+func Place(sites []Site, id topic.ID, index int32, replication int16) []int32 {
+	n := len(sites)
+	at := (int(spread(id)%uint64(n)) + int(index)) % n
+	replicas := []int32{sites[at].ID}
+	racks := map[string]bool{sites[at].Rack: true}
+	for _, newRack := range [...]bool{true, false} {
+		for j := 0; j < n-1 && len(replicas) < int(replication); j++ {
+			s := sites[(at+1+(j+int(index)/n)%(n-1))%n]
+			if slices.Contains(replicas, s.ID) || newRack && racks[s.Rack] {
+				continue
+			}
+			replicas, racks[s.Rack] = append(replicas, s.ID), true
+		}
+	}
+	return replicas
+}
+
+// spread is stable for good: the number is stored in what depends on it.
+func spread(id topic.ID) uint64 {
+	return fnv(binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:]))
+}
+
+// ShardOf returns the shard, from 0, that holds a partition's record. A topic's
+// partitions go around the shards.
+func ShardOf(p topic.Partition, shards int) int {
+	return int((spread(p.Topic)%uint64(shards) + uint64(uint32(p.Index))) % uint64(shards))
+}
+
+// ShardOfGroup returns the shard, from 0, that holds a consumer group.
+func ShardOfGroup(name string, shards int) int {
+	h := uint64(fnvOffset)
+	for i := range len(name) {
+		h = (h ^ uint64(name[i])) * fnvPrime
+	}
+	return int(h % uint64(shards))
+}
+
+// FNV-1a.
+const (
+	fnvOffset = 14695981039346656037
+	fnvPrime  = 1099511628211
+)
+
+func fnv(words ...uint64) uint64 {
+	h := uint64(fnvOffset)
+	for _, w := range words {
+		for range 8 {
+			h = (h ^ w>>56) * fnvPrime
+			w <<= 8
+		}
+	}
+	return h
+}

@@ -1,0 +1,239 @@
+package machine
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// Topic is a topic's record in Root. Values are never changed after they were
+// handed out.
+//
+// Count partitions are there for clients to see; 0 means that the topic is being
+// created and is not seen at all. While Target is larger, partitions from Count
+// on are being put into their shards. A Deleted topic is a tombstone that stays
+// until every shard has dropped the partitions.
+type Topic struct {
+	Name          string
+	ID            topic.ID
+	Internal      bool
+	Configs       map[string]string
+	Replication   int16
+	Count, Target int32
+	Layouts       []Layout // by From, ascending
+	Deleted       bool
+}
+
+// Unfinished reports whether commands are missing that complete or remove it.
+func (t *Topic) Unfinished() bool { return t.Deleted || t.Count < t.Target }
+
+// Place returns the replicas of the topic's partition.
+func (t *Topic) Place(index int32) []int32 {
+	i := len(t.Layouts) - 1
+	for t.Layouts[i].From > index {
+		i--
+	}
+	return Place(t.Layouts[i].Sites, t.ID, index, t.Replication)
+}
+
+// Cluster is what Root knows of the cluster as a whole.
+type Cluster struct {
+	ID      string
+	Shards  int32
+	Brokers []meta.Broker // by id
+}
+
+// RootChanges is what a command changed; values are immutable.
+type RootChanges struct {
+	Cluster *Cluster // nil: as it was
+	Topics  []TopicChange
+}
+
+// TopicChange says what a topic's record is now; nil: forgotten.
+type TopicChange struct {
+	ID  topic.ID
+	Now *Topic
+}
+
+// Root is the state machine of shard 0.
+type Root struct {
+	cluster Cluster
+	nextID  int64 // producer id
+	topics  map[topic.ID]*Topic
+	names   map[string]topic.ID // of those not deleted
+}
+
+// NewRoot returns the state before the first command.
+func NewRoot() *Root {
+	return &Root{topics: make(map[topic.ID]*Topic), names: make(map[string]topic.ID)}
+}
+
+// Apply changes the state by one command. The error is for a command that is
+// not Root's.
+func (r *Root) Apply(cmd Command) (Result, RootChanges, error) {
+	switch x := cmd.(type) {
+	case *InitCluster:
+		return r.initCluster(x)
+	case *RegisterBroker:
+		return r.registerBroker(x)
+	case *BeginTopic:
+		return r.beginTopic(x)
+	case *GrowTopic:
+		return r.growTopic(x)
+	case *FinishTopic:
+		return r.finishTopic(x)
+	case *AlterTopic:
+		return r.alterTopic(x)
+	case *DeleteTopic:
+		return r.deleteTopic(x)
+	case *ForgetTopic:
+		return r.forgetTopic(x)
+	case *AllocateIDs:
+		first := r.nextID
+		r.nextID += int64(max(0, x.Count))
+		return Result{Code: OK, Number: first}, RootChanges{}, nil
+	}
+	return Result{}, RootChanges{}, fmt.Errorf("%w: command %d is not of shard 0", ErrMalformed, cmd.kind())
+}
+
+// All returns the whole state as changes.
+func (r *Root) All() RootChanges {
+	cluster := r.cluster
+	all := RootChanges{Cluster: &cluster}
+	for id, t := range r.topics {
+		all.Topics = append(all.Topics, TopicChange{id, t})
+	}
+	return all
+}
+
+func refused(code Code) (Result, RootChanges, error) { return Result{Code: code}, RootChanges{}, nil }
+
+func (r *Root) clusterChanged(number int64) (Result, RootChanges, error) {
+	cluster := r.cluster
+	return Result{Code: OK, Number: number}, RootChanges{Cluster: &cluster}, nil
+}
+
+// put makes t the record of its topic.
+func (r *Root) put(t *Topic) (Result, RootChanges, error) {
+	r.topics[t.ID] = t
+	return Result{Code: OK}, RootChanges{Topics: []TopicChange{{t.ID, t}}}, nil
+}
+
+func (r *Root) initCluster(x *InitCluster) (Result, RootChanges, error) {
+	if r.cluster.ID == "" {
+		r.cluster.ID, r.cluster.Shards = x.ClusterID, x.Shards
+	}
+	return r.clusterChanged(0)
+}
+
+func (r *Root) registerBroker(x *RegisterBroker) (Result, RootChanges, error) {
+	b := x.Broker
+	brokers := slices.Clone(r.cluster.Brokers)
+	i, known := slices.BinarySearchFunc(brokers, b.ID, func(b meta.Broker, id int32) int { return int(b.ID) - int(id) })
+	b.Incarnation = 1
+	if known {
+		b.Incarnation = brokers[i].Incarnation + 1
+		brokers[i] = b
+	} else {
+		brokers = slices.Insert(brokers, i, b)
+	}
+	r.cluster.Brokers = brokers
+	return r.clusterChanged(int64(b.Incarnation))
+}
+
+func (r *Root) beginTopic(x *BeginTopic) (Result, RootChanges, error) {
+	s := x.Spec
+	if t, ok := r.topics[s.ID]; ok && !t.Deleted && t.Name == s.Name {
+		return refused(OK) // asked again
+	}
+	switch _, taken := r.names[s.Name]; {
+	case taken || r.topics[s.ID] != nil:
+		return refused(TopicExists)
+	case s.Partitions < 1:
+		return refused(InvalidPartitions)
+	case s.Replication < 1 || int(s.Replication) > len(r.cluster.Brokers):
+		return refused(InvalidReplicas)
+	}
+	r.names[s.Name] = s.ID
+	return r.put(&Topic{Name: s.Name, ID: s.ID, Internal: s.Internal, Configs: s.Configs, Replication: s.Replication,
+		Target: s.Partitions, Layouts: []Layout{{0, sitesOf(r.cluster.Brokers)}}})
+}
+
+// seen returns the record of a topic that clients can see.
+func (r *Root) seen(id topic.ID) (*Topic, bool) {
+	t, ok := r.topics[id]
+	return t, ok && !t.Deleted && t.Count > 0
+}
+
+func (r *Root) growTopic(x *GrowTopic) (Result, RootChanges, error) {
+	t, ok := r.seen(x.ID)
+	switch {
+	case !ok:
+		return refused(UnknownTopic)
+	case x.Partitions <= t.Count:
+		return refused(InvalidPartitions)
+	case t.Count < t.Target && x.Partitions == t.Target:
+		return refused(OK) // asked again
+	case t.Count < t.Target:
+		return refused(Conflict)
+	case int(t.Replication) > len(r.cluster.Brokers):
+		return refused(InvalidReplicas)
+	}
+	next := *t
+	next.Target = x.Partitions
+	next.Layouts = append(slices.Clone(t.Layouts), Layout{t.Count, sitesOf(r.cluster.Brokers)})
+	return r.put(&next)
+}
+
+func (r *Root) finishTopic(x *FinishTopic) (Result, RootChanges, error) {
+	t, ok := r.topics[x.ID]
+	switch {
+	case !ok || t.Deleted:
+		return refused(UnknownTopic)
+	case t.Target != x.Partitions:
+		return refused(Conflict)
+	case t.Count == t.Target:
+		return refused(OK)
+	}
+	next := *t
+	next.Count = t.Target
+	return r.put(&next)
+}
+
+func (r *Root) alterTopic(x *AlterTopic) (Result, RootChanges, error) {
+	t, ok := r.seen(x.ID)
+	if !ok {
+		return refused(UnknownTopic)
+	}
+	next := *t
+	next.Configs = make(map[string]string, len(t.Configs)+len(x.Set))
+	maps.Copy(next.Configs, t.Configs)
+	for _, name := range x.Del {
+		delete(next.Configs, name)
+	}
+	maps.Copy(next.Configs, x.Set)
+	return r.put(&next)
+}
+
+func (r *Root) deleteTopic(x *DeleteTopic) (Result, RootChanges, error) {
+	t, ok := r.seen(x.ID)
+	if !ok {
+		return refused(UnknownTopic)
+	}
+	delete(r.names, t.Name)
+	return r.put(&Topic{Name: t.Name, ID: t.ID, Deleted: true})
+}
+
+func (r *Root) forgetTopic(x *ForgetTopic) (Result, RootChanges, error) {
+	if t, ok := r.topics[x.ID]; !ok || !t.Deleted {
+		return refused(UnknownTopic)
+	}
+	delete(r.topics, x.ID)
+	return Result{Code: OK}, RootChanges{Topics: []TopicChange{{x.ID, nil}}}, nil
+}
+
+// Has reports whether there is a record of the topic, be it a tombstone.
+func (r *Root) Has(id topic.ID) bool { return r.topics[id] != nil }

@@ -1,0 +1,120 @@
+package machine
+
+import (
+	"cmp"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// The second byte of a snapshot says whose it is.
+const (
+	snapshotRoot  = 'R'
+	snapshotShard = 'S'
+)
+
+// Snapshot returns the whole state.
+func (r *Root) Snapshot() []byte {
+	c := &coder{buf: []byte{Version, snapshotRoot}}
+	r.layout(c)
+	return c.buf
+}
+
+// RestoreRoot reads what Snapshot wrote. It keeps nothing of b.
+func RestoreRoot(b []byte) (*Root, error) {
+	c, r := open(b), NewRoot()
+	expect(c, snapshotRoot)
+	r.layout(c)
+	return r, c.end()
+}
+
+// Snapshot returns the whole state.
+func (s *Shard) Snapshot() []byte {
+	c := &coder{buf: []byte{Version, snapshotShard}}
+	s.layout(c)
+	return c.buf
+}
+
+// RestoreShard reads what Snapshot wrote. It keeps nothing of b.
+func RestoreShard(b []byte) (*Shard, error) {
+	c, s := open(b), NewShard()
+	expect(c, snapshotShard)
+	s.layout(c)
+	return s, c.end()
+}
+
+func expect(c *coder, want byte) {
+	var got byte
+	if c.byte(&got); c.err == nil && got != want {
+		c.fail("a snapshot of another kind of shard")
+	}
+}
+
+func (r *Root) layout(c *coder) {
+	c.string(&r.cluster.ID)
+	c.int32(&r.cluster.Shards)
+	list(c, &r.cluster.Brokers, 5, layoutBroker)
+	c.int64(&r.nextID)
+	records(c, &r.topics, 23, compareTopics, func(c *coder, id *topic.ID) { c.id((*[16]byte)(id)) }, layoutTopic)
+	if !c.reading {
+		return
+	}
+	made(&r.topics)
+	for id, t := range r.topics {
+		if t.ID = id; !t.Deleted {
+			r.names[t.Name] = id
+		}
+	}
+}
+
+func layoutTopic(c *coder, t *Topic) {
+	c.string(&t.Name)
+	c.bool(&t.Internal)
+	configs(c, &t.Configs)
+	c.int16(&t.Replication)
+	c.int32(&t.Count)
+	c.int32(&t.Target)
+	list(c, &t.Layouts, 2, layoutLayout)
+	c.bool(&t.Deleted)
+}
+
+func (s *Shard) layout(c *coder) {
+	byIndex := func(c *coder, parts *map[int32]*meta.Partition) {
+		records(c, parts, 10, cmp.Compare[int32], (*coder).int32, layoutPartition)
+	}
+	table(c, &s.topics, 17, compareTopics, func(c *coder, id *topic.ID) { c.id((*[16]byte)(id)) }, byIndex)
+	table(c, &s.incarnations, 2, cmp.Compare[int32], (*coder).int32, (*coder).uint64)
+	table(c, &s.objects, 20, func(a, b meta.ObjectID) int { return compareIDs(a, b) },
+		func(c *coder, id *meta.ObjectID) { c.id((*[16]byte)(id)) }, layoutObject)
+	records(c, &s.groups, 7, cmp.Compare[string], (*coder).string, func(c *coder, g *meta.Group) {
+		layoutGroupState(c, g)
+		layoutOffsets(c, &g.Offsets)
+	})
+	if !c.reading {
+		return
+	}
+	for name, g := range s.groups {
+		g.Name = name
+	}
+	made(&s.topics)
+	made(&s.incarnations)
+	made(&s.objects)
+	made(&s.groups)
+}
+
+// made replaces a map that was read as nil.
+func made[K comparable, V any](m *map[K]V) {
+	if *m == nil {
+		*m = make(map[K]V)
+	}
+}
+
+// records is a table of values that are handed out by pointer.
+func records[K comparable, V any](c *coder, m *map[K]*V, min int, compare func(a, b K) int, key func(*coder, *K), value func(*coder, *V)) {
+	table(c, m, min, compare, key, func(c *coder, v **V) {
+		if c.reading {
+			*v = new(V)
+		}
+		value(c, *v)
+	})
+}

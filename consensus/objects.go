@@ -1,0 +1,165 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluicemq/sluice/consensus/machine"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// PrepareObject announces an object with ranges of parts, which may be put into
+// the store once this returns and must be committed within ttl.
+func (c *Cluster) PrepareObject(ctx context.Context, id meta.ObjectID, parts []topic.Partition, ttl time.Duration) error {
+	if len(parts) == 0 || ttl < 2*c.cfg.Timeout {
+		return fmt.Errorf("object %s: it needs a partition and at least %s", id, 2*c.cfg.Timeout)
+	}
+	cmd := &machine.PrepareObject{ID: id, ExpiryMs: c.nowMs() + ttl.Milliseconds()}
+	for _, p := range parts {
+		cmd.Shards |= bit(c.shardOf(p))
+	}
+	var g errgroup.Group
+	for shard := 1; shard <= c.cfg.Shards; shard++ {
+		if cmd.Shards&bit(shard) == 0 {
+			continue
+		}
+		g.Go(func() error {
+			_, err := c.propose(ctx, shard, cmd)
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// bit is that of a shard, from 1, in machine.PrepareObject.Shards.
+func bit(shard int) uint64 { return 1 << (shard - 1) }
+
+// CommitObject adds parts of a prepared object to the partitions' manifests and
+// says of each, in the order given, what became of it. It may be repeated after
+// an error: what was committed stays so.
+func (c *Cluster) CommitObject(ctx context.Context, id meta.ObjectID, parts []meta.CommitPart) ([]meta.PartResult, error) {
+	cmds := make(map[int]*machine.CommitParts)
+	places := make(map[int][]int) // of a command's parts in parts
+	for i, p := range parts {
+		shard := c.shardOf(p.Partition)
+		if cmds[shard] == nil {
+			cmds[shard] = &machine.CommitParts{ID: id, NowMs: c.nowMs()}
+		}
+		cmds[shard].Parts = append(cmds[shard].Parts, p)
+		places[shard] = append(places[shard], i)
+	}
+	results := make([]meta.PartResult, len(parts))
+	var g errgroup.Group
+	for shard, cmd := range cmds {
+		g.Go(func() error {
+			r, err := c.propose(ctx, shard, cmd)
+			if err != nil {
+				return err
+			}
+			if len(r.Parts) != len(cmd.Parts) {
+				return fmt.Errorf("shard %d answered for %d of %d parts", shard, len(r.Parts), len(cmd.Parts))
+			}
+			for i, at := range places[shard] {
+				results[at] = meta.PartResult{Partition: parts[at].Partition, Err: r.Parts[i].Err()}
+			}
+			return nil
+		})
+	}
+	err := g.Wait()
+	c.publish()
+	if err != nil {
+		return nil, err
+	}
+	return results, nil
+}
+
+// Garbage returns at most max objects that nothing refers to, and nothing will:
+// all their shards are done with them, each for the grace at least.
+func (c *Cluster) Garbage(ctx context.Context, max int) ([]meta.ObjectID, error) {
+	dead := make([][]machine.DeadObject, c.cfg.Shards+1)
+	err := c.each(func(shard int) (err error) {
+		dead[shard], err = c.dead(ctx, shard)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	waiting := make(map[meta.ObjectID]uint64) // shards that did not say it is dead
+	for shard, objects := range dead {
+		for _, o := range objects {
+			if _, seen := waiting[o.ID]; !seen {
+				waiting[o.ID] = o.Shards
+			}
+			waiting[o.ID] &^= bit(shard)
+		}
+	}
+	return c.unknown(ctx, waiting, max)
+}
+
+// dead gives up what has expired in a shard and returns what is dead.
+func (c *Cluster) dead(ctx context.Context, shard int) ([]machine.DeadObject, error) {
+	now := c.nowMs()
+	expired, err := read(ctx, c, shard, func(s *machine.Shard) bool { return s.HasExpired(now) })
+	if err != nil {
+		return nil, err
+	}
+	if expired {
+		if _, err := c.propose(ctx, shard, &machine.ExpireObjects{NowMs: now}); err != nil {
+			return nil, err
+		}
+	}
+	before := now - c.cfg.Grace.Milliseconds()
+	return read(ctx, c, shard, func(s *machine.Shard) []machine.DeadObject { return s.Dead(before) })
+}
+
+// unknown returns those objects of which the shards that they wait for know nothing.
+func (c *Cluster) unknown(ctx context.Context, waiting map[meta.ObjectID]uint64, max int) ([]meta.ObjectID, error) {
+	asked := make([][]meta.ObjectID, c.cfg.Shards+1)
+	for id, shards := range waiting {
+		for shard := 1; shard <= c.cfg.Shards; shard++ {
+			if shards&bit(shard) != 0 {
+				asked[shard] = append(asked[shard], id)
+			}
+		}
+	}
+	known := make([][]meta.ObjectID, c.cfg.Shards+1)
+	err := c.each(func(shard int) (err error) {
+		if len(asked[shard]) > 0 {
+			known[shard], err = read(ctx, c, shard, func(s *machine.Shard) []meta.ObjectID { return s.Knows(asked[shard]) })
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, ids := range known {
+		for _, id := range ids {
+			delete(waiting, id)
+		}
+	}
+	ids := slices.SortedFunc(maps.Keys(waiting), func(a, b meta.ObjectID) int { return slices.Compare(a[:], b[:]) })
+	return ids[:min(max, len(ids))], nil
+}
+
+// Collected says that objects, all from Garbage, are no longer in the store.
+func (c *Cluster) Collected(ctx context.Context, ids []meta.ObjectID) error {
+	return c.everywhere(ctx, &machine.CollectObjects{IDs: ids})
+}
+
+// each calls f for every partition shard at once.
+func (c *Cluster) each(f func(shard int) error) error {
+	errs := make([]error, c.cfg.Shards+1)
+	var g errgroup.Group
+	for shard := 1; shard <= c.cfg.Shards; shard++ {
+		g.Go(func() error { errs[shard] = f(shard); return nil })
+	}
+	_ = g.Wait() // f's errors are in errs
+	return errors.Join(errs...)
+}

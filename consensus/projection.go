@@ -1,0 +1,254 @@
+package consensus
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/sluicemq/sluice/consensus/machine"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// projection folds the changes of all shards into one View. State machines put
+// changes in; publish makes them visible. One publish takes all changes that
+// wait, and costs a copy of the partition list of each topic that changed.
+//
+// A topic is in the View with the partitions below its record's Count, once the
+// shards have all of them.
+type projection struct {
+	shards int
+	view   atomic.Pointer[meta.View]
+	next   atomic.Pointer[chan struct{}] // closed at the next View
+	woken  chan struct{}                 // capacity 1: publish has something to do
+	groups groupTable
+
+	mu      sync.Mutex
+	cluster machine.Cluster
+	topics  map[topic.ID]*machine.Topic // all records, unfinished and deleted ones too
+	parts   map[topic.ID]map[int32]*meta.Partition
+	built   map[topic.ID]*meta.Topic // what the View has
+	stale   map[topic.ID]struct{}    // to be built again
+	changed bool                     // stale is not empty, or the cluster changed
+}
+
+func newProjection(shards int) *projection {
+	p := &projection{shards: shards, woken: make(chan struct{}, 1), topics: make(map[topic.ID]*machine.Topic),
+		parts: make(map[topic.ID]map[int32]*meta.Partition), built: make(map[topic.ID]*meta.Topic), stale: make(map[topic.ID]struct{})}
+	p.groups.all = make(map[string]*meta.Group)
+	next := make(chan struct{})
+	p.next.Store(&next)
+	p.view.Store(meta.NewView(0, "", -1, nil, nil))
+	return p
+}
+
+// wake has the changes published soon, for readers that did not propose them.
+func (p *projection) wake() {
+	select {
+	case p.woken <- struct{}{}:
+	default:
+	}
+}
+
+// root takes changes of shard 0.
+func (p *projection) root(ch machine.RootChanges) {
+	p.mu.Lock()
+	p.fold(ch)
+	p.mu.Unlock()
+	p.wake()
+}
+
+// resetRoot takes the whole of shard 0.
+func (p *projection) resetRoot(all machine.RootChanges) {
+	p.mu.Lock()
+	for id := range p.topics {
+		p.stale[id] = struct{}{}
+	}
+	clear(p.topics)
+	p.fold(all)
+	p.mu.Unlock()
+	p.wake()
+}
+
+func (p *projection) fold(ch machine.RootChanges) {
+	if ch.Cluster != nil {
+		p.cluster, p.changed = *ch.Cluster, true
+	}
+	for _, t := range ch.Topics {
+		p.stale[t.ID], p.changed = struct{}{}, true
+		if t.Now == nil {
+			delete(p.topics, t.ID)
+		} else {
+			p.topics[t.ID] = t.Now
+		}
+	}
+}
+
+// shard takes changes of a partition shard.
+func (p *projection) shard(ch machine.Changes) {
+	p.groups.put(ch.Groups)
+	if len(ch.Partitions) == 0 {
+		return
+	}
+	p.mu.Lock()
+	p.foldParts(ch.Partitions)
+	p.mu.Unlock()
+	p.wake()
+}
+
+// resetShard takes the whole of a partition shard, from 1.
+func (p *projection) resetShard(shard int, all machine.Changes) {
+	p.groups.reset(all.Groups, func(name string) bool { return machine.ShardOfGroup(name, p.shards)+1 == shard })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, parts := range p.parts {
+		for index := range parts {
+			if machine.ShardOf(topic.Partition{Topic: id, Index: index}, p.shards)+1 == shard {
+				delete(parts, index)
+				p.stale[id], p.changed = struct{}{}, true
+			}
+		}
+	}
+	p.foldParts(all.Partitions)
+	p.wake()
+}
+
+func (p *projection) foldParts(changes []machine.PartitionChange) {
+	for _, c := range changes {
+		id := c.ID.Topic
+		p.stale[id], p.changed = struct{}{}, true
+		parts := p.parts[id]
+		switch {
+		case c.Now == nil:
+			if delete(parts, c.ID.Index); len(parts) == 0 {
+				delete(p.parts, id)
+			}
+		case parts == nil:
+			p.parts[id] = map[int32]*meta.Partition{c.ID.Index: c.Now}
+		default:
+			parts[c.ID.Index] = c.Now
+		}
+	}
+}
+
+// publish makes everything visible that was put in before the call.
+func (p *projection) publish() (published bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.changed {
+		return false
+	}
+	for id := range p.stale {
+		if t := p.build(id); t != nil {
+			p.built[id] = t
+		} else {
+			delete(p.built, id)
+		}
+	}
+	clear(p.stale)
+	p.changed = false
+	topics := make([]*meta.Topic, 0, len(p.built))
+	for _, t := range p.built {
+		topics = append(topics, t)
+	}
+	controller := int32(-1)
+	if len(p.cluster.Brokers) > 0 {
+		controller = p.cluster.Brokers[0].ID
+	}
+	p.view.Store(meta.NewView(p.view.Load().Version+1, p.cluster.ID, controller, p.cluster.Brokers, topics))
+	next := make(chan struct{})
+	close(*p.next.Swap(&next))
+	return true
+}
+
+// build returns a topic as clients see it; nil while it is not there for them. A
+// topic that has not all partitions here yet stays as it was.
+func (p *projection) build(id topic.ID) *meta.Topic {
+	t, ok := p.topics[id]
+	if !ok || t.Deleted || t.Count == 0 {
+		return nil
+	}
+	parts, old := p.parts[id], p.built[id]
+	now := &meta.Topic{Name: t.Name, ID: id, Internal: t.Internal, Configs: t.Configs, Partitions: make([]*meta.Partition, t.Count)}
+	for i := range now.Partitions {
+		if now.Partitions[i] = parts[int32(i)]; now.Partitions[i] == nil {
+			return old
+		}
+	}
+	return now
+}
+
+// topic returns a topic's record, published or not.
+func (p *projection) topic(id topic.ID) (*machine.Topic, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t, ok := p.topics[id]
+	return t, ok
+}
+
+// unfinished returns the topics that need a repair: those whose records say so,
+// and partitions without a record.
+func (p *projection) unfinished() (topics []*machine.Topic, orphans []topic.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range p.topics {
+		if t.Unfinished() {
+			topics = append(topics, t)
+		}
+	}
+	for id := range p.parts {
+		if _, ok := p.topics[id]; !ok {
+			orphans = append(orphans, id)
+		}
+	}
+	return topics, orphans
+}
+
+// groupTable has the groups of all shards.
+type groupTable struct {
+	mu  sync.RWMutex
+	all map[string]*meta.Group
+}
+
+func (g *groupTable) put(changes []machine.GroupChange) {
+	if len(changes) == 0 {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range changes {
+		if c.Now == nil {
+			delete(g.all, c.Name)
+		} else {
+			g.all[c.Name] = c.Now
+		}
+	}
+}
+
+// reset replaces the groups for which of reports true.
+func (g *groupTable) reset(changes []machine.GroupChange, of func(name string) bool) {
+	g.mu.Lock()
+	for name := range g.all {
+		if of(name) {
+			delete(g.all, name)
+		}
+	}
+	g.mu.Unlock()
+	g.put(changes)
+}
+
+func (g *groupTable) get(name string) (*meta.Group, bool) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	group, ok := g.all[name]
+	return group, ok
+}
+
+func (g *groupTable) list() []*meta.Group {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	groups := make([]*meta.Group, 0, len(g.all))
+	for _, group := range g.all {
+		groups = append(groups, group)
+	}
+	return groups
+}

@@ -1,0 +1,93 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lni/dragonboat/v4"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluicemq/sluice/consensus/machine"
+	"github.com/sluicemq/sluice/internal/meta"
+)
+
+// propose has a shard apply a command and returns the result. Errors are those of
+// package meta; ErrUnavailable where it is not known whether it was applied. What
+// it changed is visible after publish.
+func (c *Cluster) propose(ctx context.Context, shard int, cmd machine.Command) (machine.Result, error) {
+	began := c.cfg.Clock.Now()
+	encoded := machine.Encode(cmd)
+	session := c.host.GetNoOPSession(raftShard(shard))
+	var r machine.Result
+	err := c.retry(ctx, shard, func(ctx context.Context) error {
+		answer, err := c.host.SyncPropose(ctx, session, encoded)
+		if err != nil {
+			return err
+		}
+		r, err = machine.DecodeResult(answer.Data)
+		return err
+	})
+	c.metrics.proposed(c.cfg.Clock.Now().Sub(began), err)
+	if err != nil {
+		return r, err
+	}
+	return r, r.Code.Err()
+}
+
+// retry calls f until it gets through to the shard or the time is over.
+func (c *Cluster) retry(ctx context.Context, shard int, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	for {
+		err := f(ctx)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, dragonboat.ErrShardNotReady) && !errors.Is(err, dragonboat.ErrSystemBusy) {
+			return fmt.Errorf("%w: shard %d: %w", meta.ErrUnavailable, shard, err)
+		}
+		select { // it was not taken: there is no leader yet, or too much to do
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return fmt.Errorf("%w: shard %d: %w", meta.ErrUnavailable, shard, err)
+		}
+	}
+}
+
+const retryPause = 10 * time.Millisecond
+
+// everywhere proposes a command to all partition shards at once.
+func (c *Cluster) everywhere(ctx context.Context, cmd machine.Command) error {
+	var g errgroup.Group
+	for shard := 1; shard <= c.cfg.Shards; shard++ {
+		g.Go(func() error {
+			_, err := c.propose(ctx, shard, cmd)
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// read calls f with the state of a partition shard, which is no older than the call.
+func read[T any](ctx context.Context, c *Cluster, shard int, f func(*machine.Shard) T) (T, error) {
+	return ask[T](ctx, c, shard, func(s *machine.Shard) any { return f(s) })
+}
+
+// readRoot is read of shard 0.
+func readRoot[T any](ctx context.Context, c *Cluster, f func(*machine.Root) T) (T, error) {
+	return ask[T](ctx, c, 0, func(r *machine.Root) any { return f(r) })
+}
+
+func ask[T any](ctx context.Context, c *Cluster, shard int, query any) (T, error) {
+	var out T
+	err := c.retry(ctx, shard, func(ctx context.Context) error {
+		v, err := c.host.SyncRead(ctx, raftShard(shard), query)
+		if err == nil {
+			out = v.(T)
+		}
+		return err
+	})
+	return out, err
+}

@@ -1,0 +1,101 @@
+package consensus
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/lni/dragonboat/v4/statemachine"
+
+	"github.com/sluicemq/sluice/consensus/machine"
+)
+
+// rootReplica is shard 0 for dragonboat, which calls one method at a time.
+type rootReplica struct {
+	state *machine.Root
+	out   *projection
+}
+
+func (r *rootReplica) Update(e statemachine.Entry) (statemachine.Result, error) {
+	cmd, err := machine.Decode(e.Cmd)
+	if err != nil {
+		return statemachine.Result{}, fmt.Errorf("entry %d of shard 0: %w", e.Index, err)
+	}
+	result, changes, err := r.state.Apply(cmd)
+	if err != nil {
+		return statemachine.Result{}, fmt.Errorf("entry %d of shard 0: %w", e.Index, err)
+	}
+	r.out.root(changes)
+	return statemachine.Result{Data: result.Encode()}, nil
+}
+
+// Lookup calls the query, a func(*machine.Root) any.
+func (r *rootReplica) Lookup(query any) (any, error) {
+	return query.(func(*machine.Root) any)(r.state), nil
+}
+
+func (r *rootReplica) SaveSnapshot(w io.Writer, _ statemachine.ISnapshotFileCollection, _ <-chan struct{}) error {
+	_, err := w.Write(r.state.Snapshot())
+	return err
+}
+
+func (r *rootReplica) RecoverFromSnapshot(in io.Reader, _ []statemachine.SnapshotFile, _ <-chan struct{}) error {
+	b, err := io.ReadAll(in)
+	if err != nil {
+		return err
+	}
+	state, err := machine.RestoreRoot(b)
+	if err != nil {
+		return fmt.Errorf("snapshot of shard 0: %w", err)
+	}
+	r.state = state
+	r.out.resetRoot(state.All())
+	return nil
+}
+
+func (r *rootReplica) Close() error { return nil }
+
+// shardReplica is a partition shard for dragonboat.
+type shardReplica struct {
+	shard int // from 1
+	state *machine.Shard
+	out   *projection
+}
+
+func (r *shardReplica) Update(e statemachine.Entry) (statemachine.Result, error) {
+	cmd, err := machine.Decode(e.Cmd)
+	if err != nil {
+		return statemachine.Result{}, fmt.Errorf("entry %d of shard %d: %w", e.Index, r.shard, err)
+	}
+	result, changes, err := r.state.Apply(cmd)
+	if err != nil {
+		return statemachine.Result{}, fmt.Errorf("entry %d of shard %d: %w", e.Index, r.shard, err)
+	}
+	r.out.shard(changes)
+	return statemachine.Result{Data: result.Encode()}, nil
+}
+
+// Lookup calls the query, a func(*machine.Shard) any.
+func (r *shardReplica) Lookup(query any) (any, error) {
+	return query.(func(*machine.Shard) any)(r.state), nil
+}
+
+func (r *shardReplica) SaveSnapshot(w io.Writer, _ statemachine.ISnapshotFileCollection, _ <-chan struct{}) error {
+	_, err := w.Write(r.state.Snapshot())
+	return err
+}
+
+func (r *shardReplica) RecoverFromSnapshot(in io.Reader, _ []statemachine.SnapshotFile, _ <-chan struct{}) error {
+	b, err := io.ReadAll(in)
+	if err != nil {
+		return err
+	}
+	state, err := machine.RestoreShard(b)
+	if err != nil {
+		return fmt.Errorf("snapshot of shard %d: %w", r.shard, err)
+	}
+	r.state = state
+	r.out.resetShard(r.shard, state.All())
+	return nil
+}
+
+func (r *shardReplica) Close() error { return nil }
