@@ -15,7 +15,8 @@ const ALPN = "sluice-kafka/1"
 type Config struct {
 	// HandshakeTimeout bounds the handshake from the first packet.
 	HandshakeTimeout time.Duration
-	// IdleTimeout ends a connection from which no packet came for so long.
+	// IdleTimeout ends a connection from which no packet came for so long. It is
+	// also how long a client takes to give up a broker whose machine is gone.
 	IdleTimeout time.Duration
 	// KeepAlive is how often a client shows that it is there; at most half of
 	// IdleTimeout. Servers do not ask.
@@ -28,7 +29,7 @@ type Config struct {
 
 // DefaultConfig returns windows that fill a link of 1 Gbit/s at 100 ms.
 func DefaultConfig() Config {
-	return Config{HandshakeTimeout: 5 * time.Second, IdleTimeout: 30 * time.Second, KeepAlive: 10 * time.Second,
+	return Config{HandshakeTimeout: 5 * time.Second, IdleTimeout: 15 * time.Second, KeepAlive: 5 * time.Second,
 		StreamWindowBytes: 8 << 20, ConnectionWindowBytes: 16 << 20}
 }
 

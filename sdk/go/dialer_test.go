@@ -2,16 +2,26 @@ package sluice_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/goleak"
 
 	"github.com/sluicemq/sluice/internal/certs"
 	sluice "github.com/sluicemq/sluice/sdk/go"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func within(t testing.TB) context.Context {
 	t.Helper()
@@ -90,5 +100,209 @@ func TestClientGoesOnAfterARestart(t *testing.T) {
 	}
 	if n := f.conns.Load(); n != 2 {
 		t.Errorf("%d connections were made, want one before and one after", n)
+	}
+}
+
+func newDialer(t testing.TB, cfg sluice.Config) *sluice.Dialer {
+	t.Helper()
+	d, err := sluice.NewDialer(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+func TestStreamsShareConnections(t *testing.T) {
+	for _, connections := range []int{1, 3} {
+		t.Run(fmt.Sprint(connections), func(t *testing.T) {
+			f := newFront(t, certs.ClientAuthNone)
+			cfg := f.config()
+			cfg.Connections = connections
+			d := newDialer(t, cfg)
+			var wg sync.WaitGroup
+			for range 12 { // all at once: they must wait for the same handshakes
+				wg.Go(func() {
+					c, err := d.DialContext(within(t), "tcp", f.addr)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					t.Cleanup(func() { _ = c.Close() })
+					if _, err := c.Write([]byte{0}); err != nil { // shows the stream to the broker
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			for range 12 {
+				<-f.arrived
+			}
+			if s := d.Stats(); s.Connections != int64(connections) || s.Streams != 12 || s.Handshakes != int64(connections) || s.BytesWritten != 12 {
+				t.Errorf("stats %+v", s)
+			}
+			if n := f.conns.Load(); n != int64(connections) {
+				t.Errorf("the broker saw %d connections", n)
+			}
+		})
+	}
+}
+
+func TestCloseEndsStreamsAndConnections(t *testing.T) {
+	f := newFront(t, certs.ClientAuthNone)
+	d := newDialer(t, f.config())
+	c, err := d.DialContext(within(t), "tcp", f.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan error, 1)
+	go func() {
+		_, err := c.Read(make([]byte, 1))
+		read <- err
+	}()
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-read; err == nil {
+		t.Error("a read on a closed connection succeeded")
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := d.DialContext(within(t), "tcp", f.addr); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("dial after Close: %v", err)
+	}
+	if s := d.Stats(); s.Connections != 0 || s.Streams != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestCertificates(t *testing.T) {
+	f := newFront(t, certs.ClientAuthRequired, "orders")
+	own, err := certs.Issue(f.dir, "app", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := t.TempDir()
+	if _, err := certs.Ensure(other, nil); err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := certs.Issue(other, "app", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*sluice.Config)
+		want   error
+		says   string
+	}{
+		{"good", func(c *sluice.Config) { c.CertFile, c.KeyFile = own.Cert, own.Key }, nil, ""},
+		{"none", func(*sluice.Config) {}, sluice.ErrCertificateRefused, "give a certificate"},
+		{"foreign", func(c *sluice.Config) { c.CertFile, c.KeyFile = foreign.Cert, foreign.Key }, sluice.ErrCertificateRefused, "signed"},
+		{"wrong CA", func(c *sluice.Config) { c.CAFile = foreign.CA }, sluice.ErrUntrusted, "give the CA file"},
+		{"no CA", func(c *sluice.Config) { c.CA = x509.NewCertPool() }, sluice.ErrUntrusted, "give the CA file"},
+		{"wrong name", func(c *sluice.Config) { c.ServerName = "example.org" }, sluice.ErrUntrusted, "example.org"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := f.config()
+			c.change(&cfg)
+			p := newProducer(t, cfg, nil)
+			began := time.Now()
+			err := p.Ping(within(t))
+			if !errors.Is(err, c.want) || err != nil && !strings.Contains(err.Error(), c.says) {
+				t.Errorf("ping: %v, want %v", err, c.want)
+			}
+			if d := time.Since(began); d > 5*time.Second {
+				t.Errorf("it took %v to know", d)
+			}
+		})
+	}
+}
+
+func TestCAFromADataDirectory(t *testing.T) {
+	f := newFront(t, certs.ClientAuthNone)
+	cfg := f.config()
+	cfg.CAFile, cfg.DataDirectory = "", t.TempDir()
+	if _, err := sluice.NewDialer(cfg); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a data directory without a CA: %v", err)
+	}
+	if err := os.Symlink(f.dir, filepath.Join(cfg.DataDirectory, "tls")); err != nil {
+		t.Fatal(err)
+	}
+	if err := newProducer(t, cfg, nil).Ping(within(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// While the broker is away, records wait; when it is back, they arrive once each
+// and in order.
+func TestRecordsOutliveAnOutage(t *testing.T) {
+	f := newFront(t, certs.ClientAuthNone, "orders")
+	p := newProducer(t, f.config(), func(c *sluice.ProducerConfig) { c.Topic, c.Linger = "orders", 0 })
+	ctx := within(t)
+	const n = 2000
+	away, back := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(back)
+		<-away
+		f.halt()
+		short, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+		defer cancel()
+		if err := p.Ping(short); err == nil {
+			t.Error("a broker that is away has answered")
+		}
+		f.start()
+	}()
+	for i := range n {
+		if i == n/2 {
+			close(away)
+		}
+		p.Produce(ctx, &sluice.Record{Key: []byte("same"), Value: fmt.Append(nil, i)}, func(_ *sluice.Record, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-back
+	if err := p.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range read(t, newConsumer(t, f.config(), func(c *sluice.ConsumerConfig) { c.Topics = []string{"orders"} }), n) {
+		if string(r.Value) != fmt.Sprint(i) {
+			t.Fatalf("record %d is %s", i, r.Value)
+		}
+	}
+	if s := p.Stats().Dialer; s.Lost == 0 || s.Handshakes < 2 {
+		t.Errorf("no connection was lost: %+v", s)
+	}
+}
+
+func TestAConnectionEndsWithItsLastClient(t *testing.T) {
+	f := newFront(t, certs.ClientAuthNone)
+	opts, err := sluice.ClientOpts(f.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cl := range []*kgo.Client{one, two} {
+		if err := cl.Ping(within(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one.Close()
+	if err := two.Ping(within(t)); err != nil {
+		t.Error(err)
+	}
+	two.Close()
+	if n := f.conns.Load(); n != 1 {
+		t.Errorf("%d connections for two clients of one dialer", n)
 	}
 }

@@ -35,13 +35,14 @@ type front struct {
 	stop      context.CancelFunc
 	wg        sync.WaitGroup
 
-	conns, streams atomic.Int64 // accepted so far
+	conns, streams atomic.Int64  // accepted so far
+	arrived        chan struct{} // one for each stream
 }
 
 // newFront starts a broker with topics of three partitions.
 func newFront(t testing.TB, auth certs.ClientAuth, topics ...string) *front {
 	t.Helper()
-	f := &front{t: t, dir: t.TempDir()}
+	f := &front{t: t, dir: t.TempDir(), arrived: make(chan struct{}, 1000)}
 	files, err := certs.Ensure(f.dir, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -108,6 +109,7 @@ func (f *front) serve(ctx context.Context, c *quic.Conn) {
 			return
 		}
 		f.streams.Add(1)
+		f.arrived <- struct{}{}
 		f.wg.Go(func() { f.relay(quicnet.NewConn(c, s)) })
 	}
 }
