@@ -1,0 +1,225 @@
+//go:build clients
+
+package clients
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestKcatListsMetadata(t *testing.T) {
+	b := newBroker(t)
+	b.createTopic("orders", 3)
+	var m struct {
+		Brokers []struct {
+			ID   int
+			Name string
+		}
+		Topics []struct {
+			Topic      string
+			Partitions []struct {
+				Partition, Leader int
+				Replicas          []struct{ ID int }
+				ISRs              []struct{ ID int }
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(b.kcat("", "-L", "-J")), &m); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Brokers) != 1 || m.Brokers[0].Name != b.addr {
+		t.Errorf("brokers %+v, want the one at %s", m.Brokers, b.addr)
+	}
+	if len(m.Topics) != 1 || m.Topics[0].Topic != "orders" || len(m.Topics[0].Partitions) != 3 {
+		t.Fatalf("topics %+v", m.Topics)
+	}
+	for i, p := range m.Topics[0].Partitions {
+		if p.Partition != i || p.Leader != m.Brokers[0].ID || len(p.Replicas) != 1 || len(p.ISRs) != 1 {
+			t.Errorf("partition %d: %+v", i, p)
+		}
+	}
+}
+
+func TestKcatRoundTripsEveryCodec(t *testing.T) {
+	b := newBroker(t)
+	for _, codec := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
+		t.Run(codec, func(t *testing.T) {
+			b.createTopic(codec, 2)
+			var want []string
+			for i := range 2000 {
+				want = append(want, fmt.Sprintf("key %d|a value that compresses, number %d", i%9, i))
+			}
+			b.kcat(strings.Join(want, "\n")+"\n", "-P", "-t", codec, "-z", codec, "-K", "|")
+			got := lines(b.kcat("", "-C", "-t", codec, "-o", "beginning", "-e", "-q", "-f", "%k|%s\n"))
+			if slices.Sort(want); !equalSorted(got, want) {
+				t.Errorf("%d records came back, %d were produced, or they differ", len(got), len(want))
+			}
+		})
+	}
+}
+
+func TestKcatKeepsOrderKeysHeadersAndNulls(t *testing.T) {
+	b := newBroker(t)
+	b.createTopic("one", 1)
+	var want []string
+	var input strings.Builder
+	for i := range 5000 {
+		fmt.Fprintf(&input, "k%d:v%d\n", i, i)
+		want = append(want, fmt.Sprintf("%d k%d v%d source=test,empty=", i, i, i))
+	}
+	b.kcat(input.String(), "-P", "-t", "one", "-p", "0", "-K", ":", "-H", "source=test", "-H", "empty=")
+	got := lines(b.kcat("", "-C", "-t", "one", "-e", "-q", "-f", "%o %k %s %h\n"))
+	if !slices.Equal(got, want) {
+		t.Errorf("%d records, the last %q; want %d, the last %q", len(got), last(got), len(want), last(want))
+	}
+	b.kcat("gone:\n", "-P", "-t", "one", "-p", "0", "-K", ":", "-Z") // a null value
+	if got := b.kcat("", "-C", "-t", "one", "-o", "-1", "-e", "-q", "-f", "%k %K %S"); got != "gone 4 -1" {
+		t.Errorf("key, its length and that of the null value: %q", got)
+	}
+}
+
+func TestKcatStartsWhereItIsTold(t *testing.T) {
+	b := newBroker(t)
+	b.createTopic("log", 1)
+	b.kcat("a\nb\nc\nd\ne\n", "-P", "-t", "log", "-p", "0")
+	for from, want := range map[string]string{"beginning": "abcde", "3": "de", "-2": "de", "end": ""} {
+		if got := b.kcat("", "-C", "-t", "log", "-p", "0", "-o", from, "-e", "-q", "-f", "%s"); got != want {
+			t.Errorf("from %s: %q, want %q", from, got, want)
+		}
+	}
+}
+
+func TestKcatFindsOffsetsByTime(t *testing.T) {
+	b := newBroker(t)
+	b.createTopic("log", 1)
+	b.kcat("a\n", "-P", "-t", "log", "-p", "0")
+	ts := strings.TrimSpace(b.kcat("", "-C", "-t", "log", "-p", "0", "-o", "0", "-e", "-q", "-f", "%T"))
+	if len(ts) != 13 {
+		t.Fatalf("timestamp %q is not one of now in milliseconds", ts)
+	}
+	for at, want := range map[string]string{ts: "offset 0", "0": "offset 0", "9999999999999": "offset -1", "-2": "offset 0", "-1": "offset 1"} {
+		if got := b.kcat("", "-Q", "-t", "log:0:"+at); !strings.Contains(got, want) {
+			t.Errorf("offset at %s: %q, want %s", at, got, want)
+		}
+	}
+	if got := b.kcat("", "-C", "-t", "log", "-p", "0", "-o", "s@"+ts, "-e", "-q", "-f", "%s"); got != "a" {
+		t.Errorf("from time %s: %q", ts, got)
+	}
+}
+
+func TestKcatGroupResumesWhereItCommitted(t *testing.T) {
+	b := newBroker(t)
+	b.createTopic("jobs", 3)
+	group := func() []string {
+		return lines(b.kcat("", "-G", "workers", "-X", "auto.offset.reset=earliest", "-e", "-q", "-f", "%s\n", "jobs"))
+	}
+	numbers := func(from, to int) string {
+		var s strings.Builder
+		for i := from; i < to; i++ {
+			fmt.Fprintf(&s, "%d\n", i)
+		}
+		return s.String()
+	}
+	for _, round := range [][2]int{{0, 300}, {300, 450}, {450, 451}} {
+		b.kcat(numbers(round[0], round[1]), "-P", "-t", "jobs")
+		want := lines(numbers(round[0], round[1]))
+		slices.Sort(want)
+		if got := group(); !equalSorted(got, want) {
+			t.Fatalf("%d records for %v, want %d", len(got), round, len(want))
+		}
+	}
+	if out := b.must("", binary, "group", "describe", "workers", "--broker", b.addr); !strings.Contains(out, "workers") {
+		t.Errorf("group describe printed %q", out)
+	}
+}
+
+func TestKcatIsIdempotentAndTakesAllAcks(t *testing.T) {
+	b := newBroker(t)
+	for name, settings := range map[string][]string{"acks-0": {"acks=0"}, "acks-1": {"acks=1"}, "acks-all": {"acks=all"},
+		"idempotent": {"enable.idempotence=true"}} {
+		b.createTopic(name, 1)
+		args := []string{"-P", "-t", name, "-p", "0"}
+		for _, s := range settings {
+			args = append(args, "-X", s)
+		}
+		b.kcat("1\n2\n3\n", args...)
+		got := b.kcat("", "-C", "-t", name, "-p", "0", "-c", "3", "-q", "-f", "%s") // acks=0 may take a moment
+		if got != "123" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+func TestKcatMovesABigFile(t *testing.T) {
+	b := newBroker(t)
+	b.createTopic("big", 1)
+	var want strings.Builder
+	for i := range 200_000 {
+		fmt.Fprintf(&want, "line %d %s\n", i, strings.Repeat("x", i%100))
+	}
+	b.kcat(want.String(), "-P", "-t", "big", "-p", "0")
+	if got := b.kcat("", "-C", "-t", "big", "-p", "0", "-e", "-q"); got != want.String() {
+		t.Errorf("%d bytes came back of %d, or they differ", len(got), want.Len())
+	}
+}
+
+func TestKcatIsToldWhatIsWrong(t *testing.T) {
+	b := newBroker(t)
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"a bad name":         {[]string{"-P", "-t", "../etc"}, "Invalid topic"},
+		"a missing part":     {[]string{"-C", "-t", "short", "-p", "7", "-e"}, "does not exist"},
+		"a transaction":      {[]string{"-P", "-t", "short", "-X", "transactional.id=x", "-X", "transaction.timeout.ms=5000"}, ""},
+		"an oversize record": {[]string{"-P", "-t", "short", "-X", "message.max.bytes=100000000", "-D", "|"}, "size too large"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name != "a bad name" {
+				b.kcat("", "-L") // it still answers
+			}
+			stdin := "x"
+			if name == "an oversize record" {
+				stdin = strings.Repeat("x", 20<<20)
+			}
+			b.createTopicOnce("short")
+			args := append([]string{"-b", b.addr, "-X", "message.timeout.ms=10000"}, c.args...)
+			_, errs, code := b.try(stdin, "kcat", args...)
+			if code == 0 || !strings.Contains(errs, c.want) {
+				t.Errorf("exit %d, %q does not say %q", code, errs, c.want)
+			}
+		})
+	}
+}
+
+// createTopicOnce makes a topic of one partition if it is not there.
+func (b *broker) createTopicOnce(name string) {
+	b.t.Helper()
+	if !strings.Contains(b.kcat("", "-L", "-t", name), "1 partitions:") {
+		b.createTopic(name, 1)
+	}
+}
+
+func lines(s string) []string {
+	if s = strings.TrimSuffix(s, "\n"); s == "" {
+		return nil
+	}
+	return strings.Split(s, "\n")
+}
+
+func last(s []string) string {
+	if len(s) == 0 {
+		return ""
+	}
+	return s[len(s)-1]
+}
+
+// equalSorted compares got in any order with want, which is sorted.
+func equalSorted(got, want []string) bool {
+	got = slices.Clone(got)
+	slices.Sort(got)
+	return slices.Equal(got, want)
+}
