@@ -242,32 +242,32 @@ func TestRecordsOutliveAnOutage(t *testing.T) {
 	p := newProducer(t, f.config(), func(c *sluice.ProducerConfig) { c.Topic, c.Linger = "orders", 0 })
 	ctx := within(t)
 	const n = 2000
-	away, back := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(back)
-		<-away
-		f.halt()
-		short, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
-		defer cancel()
-		if err := p.Ping(short); err == nil {
-			t.Error("a broker that is away has answered")
+	produce := func(from, to int) {
+		for i := from; i < to; i++ {
+			p.Produce(ctx, &sluice.Record{Key: []byte("same"), Value: fmt.Append(nil, i)}, func(_ *sluice.Record, err error) {
+				if err != nil {
+					t.Error(err)
+				}
+			})
 		}
-		f.start()
-	}()
-	for i := range n {
-		if i == n/2 {
-			close(away)
+	}
+	flush := func() {
+		t.Helper()
+		if err := p.Flush(ctx); err != nil {
+			t.Fatal(err)
 		}
-		p.Produce(ctx, &sluice.Record{Key: []byte("same"), Value: fmt.Append(nil, i)}, func(_ *sluice.Record, err error) {
-			if err != nil {
-				t.Error(err)
-			}
-		})
 	}
-	<-back
-	if err := p.Flush(ctx); err != nil {
-		t.Fatal(err)
+	produce(0, n/4)
+	flush() // from here on there is a connection to lose
+	produce(n/4, n/2)
+	f.halt()
+	produce(n/2, 3*n/4)
+	if _, err := newDialer(t, f.config()).DialContext(ctx, "tcp", f.addr); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("a broker that is away: %v", err)
 	}
+	f.start()
+	produce(3*n/4, n)
+	flush()
 	for i, r := range read(t, newConsumer(t, f.config(), func(c *sluice.ConsumerConfig) { c.Topics = []string{"orders"} }), n) {
 		if string(r.Value) != fmt.Sprint(i) {
 			t.Fatalf("record %d is %s", i, r.Value)
