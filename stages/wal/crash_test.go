@@ -73,6 +73,25 @@ func (h *history) state() state {
 	return state{h.acked, h.reclaimed}
 }
 
+// lastAcked is where the last batch is that was acknowledged.
+func (h *history) lastAcked() (at partition.Position) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, w := range h.appends {
+		if w.base < h.acked {
+			at = w.position
+		}
+	}
+	return at
+}
+
+// give allows what is below before to be missing.
+func (h *history) give(before partition.Position) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.reclaimed = max(h.reclaimed, before)
+}
+
 // check compares what was recovered: nothing invented, nothing out of order, no
 // gap, and all there that was acknowledged and not reclaimed.
 func (h *history) check(got []Recovered, s state) error {
@@ -210,15 +229,8 @@ func (f *life) reclaim(l *Log) {
 	if used < capacity/2 {
 		return
 	}
-	f.h.mu.Lock()
-	var before partition.Position
-	for _, w := range f.h.appends {
-		if w.base < f.h.acked {
-			before = w.position
-		}
-	}
-	f.h.reclaimed = max(f.h.reclaimed, before)
-	f.h.mu.Unlock()
+	before := f.h.lastAcked()
+	f.h.give(before)
 	if err := l.Reclaim(before); err != nil {
 		f.t.Fatalf("reclaim: %v", err)
 	}

@@ -42,6 +42,7 @@ type Log struct {
 	run       uint64
 	next      anchor
 	active    *segment
+	tried     bool // to recover
 	recovered bool
 	unsealed  bool   // a group was written since the last seal
 	block     []byte // one aligned block, for headers and seals
@@ -97,10 +98,14 @@ func (l *Log) Usage() (usedBytes, capacityBytes int64) {
 func (l *Log) Pressure() <-chan struct{} { return l.segments.pressure }
 
 // Reclaim gives back the segments that hold no batch at or above before. Call it
-// only with what is in objects, or may be lost.
+// only with what is in objects, or may be lost. One that fails can be repeated,
+// unless it failed to sync the directory, which latches the log.
 func (l *Log) Reclaim(before partition.Position) error {
 	n, err := l.segments.reclaim(before)
 	l.metrics.reclaimed.Add(float64(n))
+	if errors.Is(err, errUnsynced) {
+		l.latch(err)
+	}
 	if err != nil {
 		return fmt.Errorf("reclaim the WAL below %d: %w", before, err)
 	}

@@ -56,12 +56,14 @@ type Report struct {
 // a time, or one group where that is larger.
 //
 // It fails with the error of fn, with those of the disk, and with ErrCorrupt
-// when no beginning can be found at all. It may then be called again. A crash
-// during Recover changes nothing of what the next one finds.
+// when no beginning can be found at all. Open the log anew to try again: a sync
+// that failed is not repeated. A crash during Recover changes nothing of what the
+// next one finds.
 func (l *Log) Recover(ctx context.Context, fn func(Recovered) error) (Report, error) {
-	if l.recovered {
-		return Report{}, errors.New("the WAL was recovered already")
+	if l.tried {
+		return Report{}, errors.New("the WAL was recovered already, or failed to be; open it anew")
 	}
+	l.tried = true
 	began := time.Now()
 	report, err := l.recover(ctx, fn)
 	if err != nil {
@@ -177,7 +179,7 @@ func (s *segments) cut(n int) error {
 		s.mu.Lock()
 		g, name := s.live[len(s.live)-1], s.nextSpare()
 		s.mu.Unlock()
-		if err := errors.Join(s.fs.Rename(g.name, name), s.fs.SyncDir()); err != nil {
+		if err := s.moveAside(g, name); err != nil {
 			return err
 		}
 		s.mu.Lock()

@@ -39,9 +39,13 @@ type fataler interface {
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
+func newPool() *blockfs.Pool { return blockfs.NewPool(64 << 20) }
+
+func newRegistry() *prometheus.Registry { return prometheus.NewRegistry() }
+
 func open(t fataler, fs blockfs.FS, cfg Config) *Log {
 	t.Helper()
-	l, err := Open(fs, cfg, blockfs.NewPool(64<<20), discard(), prometheus.NewRegistry())
+	l, err := Open(fs, cfg, newPool(), discard(), newRegistry())
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}

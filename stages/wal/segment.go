@@ -44,6 +44,10 @@ type segment struct {
 	size  int64
 	data  partition.Position // behind its last batch; under segments.mu
 	pins  atomic.Int32       // readers under way
+
+	// While it is being given back; under segments.retiring.
+	spare  string // the name that it gets
+	moving bool   // a rename to it was tried
 }
 
 // limit is where the next segment starts.

@@ -214,7 +214,7 @@ func (s *segments) reclaim(before partition.Position) (int, error) {
 		if g == nil {
 			return n, nil
 		}
-		if err := errors.Join(s.fs.Rename(g.name, name), s.fs.SyncDir()); err != nil {
+		if err := s.moveAside(g, name); err != nil {
 			return n, err
 		}
 		s.mu.Lock()
@@ -226,6 +226,27 @@ func (s *segments) reclaim(before partition.Position) (int, error) {
 	}
 }
 
+// errUnsynced: a directory could not be synced, and what is durable of its
+// changes will never be known.
+var errUnsynced = errors.New("directory is not durable")
+
+// moveAside gives a live segment the name of a spare, durably. A rename that
+// failed can be tried again, and may turn out to have been made; a sync cannot.
+func (s *segments) moveAside(g *segment, name string) error {
+	err := s.fs.Rename(g.name, name)
+	if errors.Is(err, blockfs.ErrNotExist) && g.moving {
+		err = nil
+	}
+	g.moving = true
+	if err != nil {
+		return err
+	}
+	if err := s.fs.SyncDir(); err != nil {
+		return fmt.Errorf("%w: %w", errUnsynced, err)
+	}
+	return nil
+}
+
 // oldest returns the first live segment if it is wholly below before, and the
 // name it gets as a spare.
 func (s *segments) oldest(before partition.Position) (*segment, string) {
@@ -234,7 +255,11 @@ func (s *segments) oldest(before partition.Position) (*segment, string) {
 	if len(s.live) < 2 || s.live[0].data > before {
 		return nil, ""
 	}
-	return s.live[0], s.nextSpare()
+	g := s.live[0]
+	if g.spare == "" {
+		g.spare = s.nextSpare()
+	}
+	return g, g.spare
 }
 
 func (s *segments) nextSpare() string {
@@ -244,6 +269,6 @@ func (s *segments) nextSpare() string {
 
 // retire adds g, renamed to name, to the spares. Holds mu.
 func (s *segments) retire(g *segment, name string) {
-	g.name = name
+	g.name, g.spare, g.moving = name, "", false
 	s.spares = append(s.spares, g)
 }

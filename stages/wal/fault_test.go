@@ -1,0 +1,293 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
+	"github.com/sluicemq/sluice/internal/blockfs/faultfs"
+	"github.com/sluicemq/sluice/internal/flow"
+)
+
+// faults are the ways in which one operation can go wrong.
+var faults = []string{"EIO", "late EIO", "ENOSPC", "short", "slow 20ms"}
+
+// ordeal is one life of a log in which something fails: it recovers what was
+// there before, writes over several segments, gives room back, rests, drains.
+type ordeal struct {
+	t    *testing.T
+	cfg  Config
+	disk *crashfs.FS
+	fs   *faultfs.FS
+	h    *history
+	src  *source
+
+	mu     sync.Mutex
+	nacked error // the first nack
+}
+
+func newOrdeal(t *testing.T, d Durability) *ordeal {
+	cfg := small()
+	cfg.Durability, cfg.IdleSeal, cfg.Inflight = d, 10*time.Millisecond, 4
+	o := &ordeal{t: t, cfg: cfg, disk: crashfs.New(1 << 20), h: &history{}, src: &source{}}
+	var err error
+	if o.fs, err = faultfs.New(o.disk, ""); err != nil {
+		t.Fatal(err)
+	}
+	r := start(opened(t, o.fs, cfg))
+	for range 12 {
+		g := o.src.group(9000)
+		o.h.submitted(g)
+		r.settled = o.h.settled
+		r.write(t, g)
+	}
+	r.close(t)
+	return o
+}
+
+// live has the fault of the expression happen. A log that does not open has to
+// say why.
+func (o *ordeal) live(expression string) {
+	if err := o.fs.Set(expression); err != nil {
+		o.t.Fatal(err)
+	}
+	l, err := o.recover()
+	if err != nil {
+		if !errors.Is(err, syscall.EIO) && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, io.ErrShortWrite) {
+			o.t.Errorf("it does not open, but not for the disk: %v", err)
+		}
+		return
+	}
+	r := start(l)
+	r.settled = o.settled
+	var under []<-chan error
+	for i := range 24 {
+		g := o.src.group(3000+i, 6000)
+		o.h.submitted(g)
+		under = append(under, r.submit(g))
+		switch i % 8 {
+		case 3:
+			o.reclaim(l)
+		case 5:
+			for _, c := range under {
+				<-c
+			}
+			under = under[:0]
+		case 7:
+			time.Sleep(2 * o.cfg.IdleSeal) // long enough for a seal
+		}
+	}
+	for _, c := range under {
+		<-c
+	}
+	o.checkLatch(l, r)
+	r.shut()
+	if err := <-r.done; err != nil {
+		o.t.Errorf("run: %v", err)
+	}
+	r.release()
+	if lent := l.pool.Lent(); lent != 0 {
+		o.t.Errorf("%d bytes of images leaked", lent)
+	}
+	if err := l.Close(); err != nil {
+		o.t.Error(err)
+	}
+}
+
+// recover opens the log. Batches may be missing only where it says so.
+func (o *ordeal) recover() (*Log, error) {
+	l, err := Open(o.fs, o.cfg, newPool(), discard(), newRegistry())
+	if err != nil {
+		return nil, err
+	}
+	got, report, err := recovered(l)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if len(report.Corruptions) == 0 {
+		if err := o.h.check(got, o.h.state()); err != nil {
+			o.t.Error(err)
+		}
+		return l, nil
+	}
+	if err := l.Close(); err != nil {
+		o.t.Error(err)
+	}
+	return nil, fmt.Errorf("%w: %v", syscall.EIO, report.Corruptions)
+}
+
+// settled notes a verdict, of which none may be good behind a bad one.
+func (o *ordeal) settled(g *flow.Group, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case err == nil && o.nacked != nil:
+		o.t.Errorf("a group was acknowledged behind one that was not: %v", o.nacked)
+	case err != nil && !errors.Is(err, ErrFailed):
+		o.t.Errorf("nacked with %v", err)
+	case err != nil && o.nacked == nil:
+		o.nacked = err
+	}
+	o.h.settled(g, err)
+}
+
+// checkLatch submits once more: a log that has failed acknowledges nothing.
+func (o *ordeal) checkLatch(l *Log, r *rig) {
+	failed := l.Err()
+	if failed == nil && o.nacked != nil {
+		o.t.Errorf("groups were nacked by a log that has not failed: %v", o.nacked)
+	}
+	g := o.src.group(10)
+	o.h.submitted(g)
+	err := <-r.submit(g)
+	if failed != nil && !errors.Is(err, ErrFailed) {
+		o.t.Errorf("a log that failed with %v settled the next group with %v", failed, err)
+	}
+}
+
+// reclaim gives back what is below the last acknowledged batch, as an uploader
+// does; it may fail.
+func (o *ordeal) reclaim(l *Log) {
+	before := o.h.lastAcked()
+	o.h.give(before)
+	_ = l.Reclaim(before)
+}
+
+// verify loses power in each way and looks for what was acknowledged.
+func (o *ordeal) verify(r *rand.Rand) {
+	state := o.h.state()
+	if o.cfg.Durability == Interval {
+		state = stateOfNothing // a flush that failed may lose it all
+	}
+	for _, keep := range []crashfs.Keep{crashfs.Nothing, crashfs.Random, crashfs.Everything} {
+		got, report := recoverAll(o.t, o.disk.Crash(keep, r), o.cfg)
+		if err := o.h.check(got, state); err != nil {
+			o.t.Errorf("after a crash that keeps %d: %v\n%+v", keep, err, report)
+		}
+		if len(report.Corruptions) > 0 {
+			o.t.Errorf("after a crash that keeps %d: %+v", keep, report)
+		}
+	}
+}
+
+// TestEveryOperationFails lets each operation of a log's life fail in each way.
+// It acknowledges nothing behind the failure, what it did acknowledge is there
+// afterwards, and it neither hangs nor leaks.
+func TestEveryOperationFails(t *testing.T) {
+	for _, d := range []Durability{Sync, Interval} {
+		var ops []faultfs.Op
+		synctest.Test(t, func(t *testing.T) {
+			o := newOrdeal(t, d)
+			o.live("")
+			ops = o.fs.Ops()
+		})
+		hits := 0
+		for n := range ops {
+			for i, fault := range faults {
+				ok := t.Run(fmt.Sprintf("%s/%d-%s/%s", d, n+1, ops[n].Kind, fault), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						o := newOrdeal(t, d)
+						o.live(fmt.Sprintf("* * #%d %s", n+1, fault))
+						hits += o.fs.Hits()
+						o.verify(rand.New(rand.NewPCG(uint64(n), uint64(i))))
+					})
+				})
+				if !ok {
+					return // one is enough to read
+				}
+			}
+		}
+		if want := len(ops) * len(faults); hits < want*9/10 {
+			t.Errorf("%s: only %d of %d faults happened", d, hits, want)
+		}
+		t.Logf("%s: %d operations, %d faults", d, len(ops), hits)
+	}
+}
+
+// TestFailedReclaim: what cannot be given back now can be later.
+func TestFailedReclaim(t *testing.T) {
+	for _, fault := range []string{"rename * #1 EIO", "rename * #1 late EIO", "syncdir . #1 EIO", "syncdir . #1 late EIO"} {
+		t.Run(fault, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := newOrdeal(t, Sync)
+				l := opened(t, o.fs, o.cfg)
+				if err := o.fs.Set(fault); err != nil {
+					t.Fatal(err)
+				}
+				before := o.h.lastAcked()
+				if err := l.Reclaim(before); !errors.Is(err, syscall.EIO) {
+					t.Errorf("reclaim: %v", err)
+				}
+				if l.Err() == nil {
+					if err := l.Reclaim(before); err != nil {
+						t.Errorf("reclaim again: %v", err)
+					}
+					if live, _ := l.segments.sums(); live > 2*o.cfg.SegmentSizeBytes {
+						t.Errorf("%d bytes were not given back", live)
+					}
+				}
+				if err := l.Close(); err != nil {
+					t.Error(err)
+				}
+				o.h.give(before)
+				o.verify(rand.New(rand.NewPCG(1, 1)))
+			})
+		})
+	}
+}
+
+// TestDiskFull: a disk that is full for a while holds producers back; nothing
+// fails and nothing is lost.
+func TestDiskFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrdeal(t, Sync)
+		if err := o.fs.Set("create * #1-5 ENOSPC"); err != nil {
+			t.Fatal(err)
+		}
+		o.cfg.CapacityBytes = 1 << 20
+		r := start(opened(t, o.fs, o.cfg))
+		r.settled = o.settled
+		began := time.Now()
+		for range 20 {
+			g := o.src.group(9000)
+			o.h.submitted(g)
+			r.write(t, g)
+		}
+		if waited := time.Since(began); waited < retry || waited > 10*retry {
+			t.Errorf("waited %s for room", waited)
+		}
+		r.close(t)
+		o.verify(rand.New(rand.NewPCG(1, 1)))
+	})
+}
+
+// TestFailedRecovery: a sync that failed is not repeated, so the log has to be
+// opened anew, and then everything is there.
+func TestFailedRecovery(t *testing.T) {
+	for _, fault := range []string{"sync * #1 EIO", "sync * #1 late EIO", "read * #1+ EIO"} {
+		t.Run(fault, func(t *testing.T) {
+			o := newOrdeal(t, Sync)
+			if err := o.fs.Set(fault); err != nil {
+				t.Fatal(err)
+			}
+			l := open(t, o.fs, o.cfg)
+			if _, _, err := recovered(l); !errors.Is(err, syscall.EIO) {
+				t.Errorf("recover: %v", err)
+			}
+			if _, _, err := recovered(l); err == nil {
+				t.Error("it recovered a second time")
+			}
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+			o.verify(rand.New(rand.NewPCG(1, 1)))
+		})
+	}
+}
