@@ -1,0 +1,139 @@
+package group
+
+import (
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/consensus/group/rebalance"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// offsets are those of one OffsetCommit.
+type offsets map[topic.Partition]meta.CommittedOffset
+
+// commit serves OffsetCommit 0-9. The retention that versions 1 to 4 can ask for
+// is that of the broker, as it is in Kafka for all later versions (KIP-211).
+func (c *Coordinator) commit(req *kmsg.OffsetCommitRequest, reply func(kmsg.Response)) {
+	resp, set := c.readCommit(req)
+	finish := func(code int16) {
+		for i := range resp.Topics {
+			for j := range resp.Topics[i].Partitions {
+				if p := &resp.Topics[i].Partitions[j]; p.ErrorCode == 0 {
+					p.ErrorCode = code
+				}
+			}
+		}
+		reply(resp)
+	}
+	if len(req.Group) > maxName { // the empty name is one that clients used once
+		finish(kerr.InvalidGroupID.Code)
+		return
+	}
+	c.on(req.Group, finish, func(l *lane) {
+		e, ok := l.groups[req.Group]
+		switch {
+		case !ok && req.Generation >= 0:
+			finish(kerr.IllegalGeneration.Code)
+			return
+		case !ok && (req.MemberID != "" || req.InstanceID != nil):
+			finish(kerr.UnknownMemberID.Code)
+			return
+		case !ok:
+			if e = l.ensure(req.Group); e == nil {
+				finish(kerr.CoordinatorNotAvailable.Code)
+				return
+			}
+		}
+		on := func(eff rebalance.Effect) { l.commit(e, set, eff.(rebalance.Answer).Code, finish) }
+		l.step(e, rebalance.Commit{To: l.expect(waiter{on, finish}), MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation})
+	})
+}
+
+// readCommit finds out which offsets can be committed. The response has the
+// codes of the others.
+func (c *Coordinator) readCommit(req *kmsg.OffsetCommitRequest) (*kmsg.OffsetCommitResponse, offsets) {
+	view, now := c.store.View(), c.clock.Now().UnixMilli()
+	resp, set := kmsg.NewPtrOffsetCommitResponse(), make(offsets)
+	for _, rt := range req.Topics {
+		t, known := view.TopicByName(rt.Topic)
+		st := kmsg.NewOffsetCommitResponseTopic()
+		st.Topic = rt.Topic
+		for _, rp := range rt.Partitions {
+			sp := kmsg.NewOffsetCommitResponseTopicPartition()
+			sp.Partition = rp.Partition
+			switch {
+			case !known || rp.Partition < 0 || int(rp.Partition) >= len(t.Partitions):
+				sp.ErrorCode = kerr.UnknownTopicOrPartition.Code
+			case rp.Metadata != nil && len(*rp.Metadata) > c.cfg.OffsetMetadataBytes:
+				sp.ErrorCode = kerr.OffsetMetadataTooLarge.Code
+			default:
+				o := meta.CommittedOffset{Offset: rp.Offset, LeaderEpoch: rp.LeaderEpoch, CommitMs: now}
+				if rp.Metadata != nil {
+					o.Metadata = *rp.Metadata
+				}
+				set[topic.Partition{Topic: t.ID, Index: rp.Partition}] = o
+			}
+			st.Partitions = append(st.Partitions, sp)
+		}
+		resp.Topics = append(resp.Topics, st)
+	}
+	return resp, set
+}
+
+// commit has offsets written, with whatever else is waiting for the group's next
+// write, if the machine allows it.
+func (l *lane) commit(e *entry, set offsets, code int16, finish func(code int16)) {
+	switch {
+	case code != 0 || len(set) == 0:
+		finish(code)
+		return
+	case !l.fits(e, set):
+		l.c.metrics.refused.Inc()
+		finish(kerr.InvalidCommitOffsetSize.Code)
+		return
+	}
+	e.next.set(set)
+	e.next.done = append(e.next.done, func(err error) {
+		if err == nil {
+			l.c.metrics.commits.Inc()
+		}
+		finish(codeOf(err))
+	})
+	l.flush(e)
+}
+
+// fits reports whether the group may have these offsets too. What is being
+// written just now is not counted.
+func (l *lane) fits(e *entry, set offsets) bool {
+	var kept offsets
+	if g, ok := l.c.store.Group(e.name); ok {
+		kept = g.Offsets
+	}
+	n := len(kept) + len(e.next.Set) + len(set)
+	if n <= l.c.cfg.OffsetsPerGroup {
+		return true
+	}
+	for p := range set {
+		_, before := kept[p]
+		_, waits := e.next.Set[p]
+		if before || waits {
+			n--
+		}
+	}
+	for p := range e.next.Set {
+		if _, before := kept[p]; before {
+			n--
+		}
+	}
+	return n <= l.c.cfg.OffsetsPerGroup
+}
+
+// codeOf tells clients of a failed write: it may be tried again, whatever became
+// of it.
+func codeOf(err error) int16 {
+	if err != nil {
+		return kerr.CoordinatorNotAvailable.Code
+	}
+	return 0
+}

@@ -1,0 +1,155 @@
+package group
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// fetch serves OffsetFetch 0-9 from the store. Offsets there are durable; there
+// are no transactions that could leave some unstable, so RequireStable asks for
+// what is always so. Where nothing is committed the offset is -1, without error.
+func (c *Coordinator) fetch(version int16, req *kmsg.OffsetFetchRequest) kmsg.Response {
+	resp := kmsg.NewPtrOffsetFetchResponse()
+	view := c.store.View()
+	if version >= 8 {
+		seen := make(map[string]struct{}, len(req.Groups))
+		for _, g := range req.Groups {
+			if _, twice := seen[g.Group]; twice {
+				continue // or a small request could ask for an endless answer
+			}
+			seen[g.Group] = struct{}{}
+			resp.Groups = append(resp.Groups, c.fetchGroup(view, g))
+		}
+		return resp
+	}
+	g := kmsg.NewOffsetFetchRequestGroup()
+	g.Group = req.Group
+	if req.Topics != nil {
+		g.Topics = make([]kmsg.OffsetFetchRequestGroupTopic, len(req.Topics))
+		for i, t := range req.Topics {
+			g.Topics[i].Topic, g.Topics[i].Partitions = t.Topic, t.Partitions
+		}
+	}
+	fetched := c.fetchGroup(view, g)
+	resp.ErrorCode = fetched.ErrorCode
+	for _, t := range fetched.Topics {
+		resp.Topics = append(resp.Topics, oldTopic(t))
+	}
+	return resp
+}
+
+func oldTopic(t kmsg.OffsetFetchResponseGroupTopic) kmsg.OffsetFetchResponseTopic {
+	old := kmsg.NewOffsetFetchResponseTopic()
+	old.Topic = t.Topic
+	for _, p := range t.Partitions {
+		o := kmsg.NewOffsetFetchResponseTopicPartition()
+		o.Partition, o.Offset, o.LeaderEpoch, o.Metadata, o.ErrorCode = p.Partition, p.Offset, p.LeaderEpoch, p.Metadata, p.ErrorCode
+		old.Partitions = append(old.Partitions, o)
+	}
+	return old
+}
+
+// fetchGroup answers for one group: for the topics named, or for all it has
+// offsets of when Topics is nil.
+func (c *Coordinator) fetchGroup(view *meta.View, req kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
+	resp := kmsg.NewOffsetFetchResponseGroup()
+	resp.Group = req.Group
+	if len(req.Group) > maxName {
+		resp.ErrorCode = kerr.InvalidGroupID.Code
+		return resp
+	}
+	var kept offsets
+	if g, ok := c.store.Group(req.Group); ok {
+		kept = g.Offsets
+	}
+	if req.Topics == nil {
+		resp.Topics = allTopics(view, kept)
+		return resp
+	}
+	seen := make(map[int32]struct{})
+	for name, partitions := range merged(req.Topics) {
+		t := kmsg.NewOffsetFetchResponseGroupTopic()
+		t.Topic = name
+		known, ok := view.TopicByName(name)
+		clear(seen)
+		for _, index := range partitions {
+			if _, twice := seen[index]; twice {
+				continue
+			}
+			seen[index] = struct{}{}
+			o, committed := meta.CommittedOffset{}, false
+			if ok {
+				o, committed = kept[topic.Partition{Topic: known.ID, Index: index}]
+			}
+			t.Partitions = append(t.Partitions, fetched(index, o, committed))
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}
+
+// merged yields each topic once, in the order in which they are named first.
+func merged(topics []kmsg.OffsetFetchRequestGroupTopic) func(yield func(string, []int32) bool) {
+	at := make(map[string]int, len(topics))
+	var names []string
+	var partitions [][]int32
+	for _, t := range topics {
+		i, ok := at[t.Topic]
+		if !ok {
+			at[t.Topic] = len(names)
+			names, partitions = append(names, t.Topic), append(partitions, t.Partitions)
+			continue
+		}
+		partitions[i] = slices.Concat(partitions[i], t.Partitions)
+	}
+	return func(yield func(string, []int32) bool) {
+		for i, name := range names {
+			if !yield(name, partitions[i]) {
+				return
+			}
+		}
+	}
+}
+
+func fetched(index int32, o meta.CommittedOffset, committed bool) kmsg.OffsetFetchResponseGroupTopicPartition {
+	p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+	p.Partition, p.Offset, p.LeaderEpoch, p.Metadata = index, -1, -1, new(string)
+	if committed {
+		p.Offset, p.LeaderEpoch, p.Metadata = o.Offset, o.LeaderEpoch, &o.Metadata
+	}
+	return p
+}
+
+// allTopics answers with every offset of a topic that still exists, in order.
+func allTopics(view *meta.View, kept offsets) []kmsg.OffsetFetchResponseGroupTopic {
+	byID := make(map[topic.ID]*kmsg.OffsetFetchResponseGroupTopic)
+	for p, o := range kept {
+		t, ok := byID[p.Topic]
+		if !ok {
+			known, exists := view.TopicByID(p.Topic)
+			if !exists {
+				continue
+			}
+			fresh := kmsg.NewOffsetFetchResponseGroupTopic()
+			t = &fresh
+			t.Topic = known.Name
+			byID[p.Topic] = t
+		}
+		t.Partitions = append(t.Partitions, fetched(p.Index, o, true))
+	}
+	all := make([]kmsg.OffsetFetchResponseGroupTopic, 0, len(byID))
+	for _, t := range byID {
+		slices.SortFunc(t.Partitions, func(a, b kmsg.OffsetFetchResponseGroupTopicPartition) int {
+			return cmp.Compare(a.Partition, b.Partition)
+		})
+		all = append(all, *t)
+	}
+	slices.SortFunc(all, func(a, b kmsg.OffsetFetchResponseGroupTopic) int { return cmp.Compare(a.Topic, b.Topic) })
+	return all
+}

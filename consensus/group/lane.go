@@ -1,0 +1,229 @@
+package group
+
+import (
+	"container/heap"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluicemq/sluice/consensus/group/rebalance"
+	"github.com/sluicemq/sluice/internal/meta"
+)
+
+// task is something that a lane does with its groups.
+type task func(*lane)
+
+// waiter is a request that a machine will answer.
+type waiter struct {
+	on     func(rebalance.Effect)
+	refuse func(code int16)
+}
+
+// entry is one group of a lane.
+type entry struct {
+	name    string
+	g       *rebalance.Group
+	armed   time.Time // when the lane will wake it; zero: not at all
+	next    change    // gathers while writing
+	remove  func(error)
+	writing bool
+	gone    bool
+
+	// What the coordinator's totals have of it.
+	state rebalance.State
+	bytes int
+}
+
+// lane owns some of the groups.
+type lane struct {
+	c       *Coordinator
+	tasks   chan task
+	groups  map[string]*entry
+	waiting map[rebalance.Ticket]waiter
+	ticket  rebalance.Ticket
+	writing int // groups that are being written
+	wakes   wakes
+	timer   *time.Timer
+}
+
+func newLane(c *Coordinator) *lane {
+	l := &lane{c: c, tasks: make(chan task, c.cfg.Queue), groups: make(map[string]*entry),
+		waiting: make(map[rebalance.Ticket]waiter), timer: time.NewTimer(time.Hour)}
+	l.timer.Stop()
+	return l
+}
+
+// run does tasks until the coordinator is closed and all that was handed over is
+// done.
+func (l *lane) run() {
+	defer l.timer.Stop()
+	for {
+		select {
+		case t := <-l.tasks:
+			t(l)
+		case <-l.timer.C:
+			l.tick()
+		case <-l.c.closing:
+			l.refuseAll()
+			for l.writing > 0 || len(l.tasks) > 0 {
+				(<-l.tasks)(l)
+			}
+			l.refuseAll()
+			return
+		}
+	}
+}
+
+func (l *lane) refuseAll() {
+	for t, w := range l.waiting {
+		delete(l.waiting, t)
+		w.refuse(kerr.CoordinatorNotAvailable.Code)
+	}
+}
+
+// load takes in a group of the store, before the lane runs.
+func (l *lane) load(g *meta.Group) {
+	e := l.insert(g.Name, rebalance.Load(g, l.c.cfg.limits(), l.c.clock.Now()))
+	l.c.groups.Add(1)
+	l.settle(e)
+}
+
+func (l *lane) insert(name string, g *rebalance.Group) *entry {
+	e := &entry{name: name, g: g}
+	l.groups[name] = e
+	l.c.metrics.state(e.state, 1)
+	return e
+}
+
+// ensure returns the group, which need not have existed; nil when there are too
+// many.
+func (l *lane) ensure(name string) *entry {
+	if e, ok := l.groups[name]; ok {
+		return e
+	}
+	if l.c.groups.Add(1) > int64(l.c.cfg.Groups) {
+		l.c.groups.Add(-1)
+		l.c.metrics.refused.Inc()
+		return nil
+	}
+	return l.insert(name, rebalance.New(name, l.c.cfg.limits()))
+}
+
+// forget drops a group that is nowhere any more.
+func (l *lane) forget(e *entry) {
+	e.gone = true
+	delete(l.groups, e.name)
+	l.c.groups.Add(-1)
+	l.c.bytes.Add(-int64(e.bytes))
+	l.c.metrics.state(e.state, -1)
+}
+
+// expect returns a ticket for a request that the machine will answer.
+func (l *lane) expect(w waiter) rebalance.Ticket {
+	l.ticket++
+	l.waiting[l.ticket] = w
+	return l.ticket
+}
+
+// step has the machine take ev and does what it says.
+func (l *lane) step(e *entry, ev rebalance.Event) {
+	for _, eff := range e.g.Step(l.c.clock.Now(), ev) {
+		l.apply(e, eff)
+	}
+	l.settle(e)
+}
+
+func (l *lane) apply(e *entry, eff rebalance.Effect) {
+	switch eff := eff.(type) {
+	case rebalance.Joined:
+		l.reply(eff.To, eff)
+	case rebalance.Synced:
+		l.reply(eff.To, eff)
+	case rebalance.Left:
+		l.reply(eff.To, eff)
+	case rebalance.Answer:
+		l.reply(eff.To, eff)
+	case rebalance.Write:
+		l.write(e, eff)
+	case rebalance.Rebalanced:
+		l.c.metrics.rebalances.Inc()
+		l.c.log.Debug("group rebalanced", "group", e.name, "generation", eff.Generation, "members", eff.Members)
+	case rebalance.Expired:
+		l.c.metrics.members.Inc()
+		l.c.log.Info("group member removed", "group", e.name, "member", eff.MemberID, "why", eff.Why)
+	case rebalance.Deleted:
+		l.forget(e)
+	}
+}
+
+func (l *lane) reply(to rebalance.Ticket, eff rebalance.Effect) {
+	if w, ok := l.waiting[to]; ok { // else it was refused when the coordinator closed
+		delete(l.waiting, to)
+		w.on(eff)
+	}
+}
+
+// settle brings totals and timers in step with the machine.
+func (l *lane) settle(e *entry) {
+	if e.gone {
+		return
+	}
+	if s := e.g.State(); s != e.state {
+		l.c.metrics.state(e.state, -1)
+		l.c.metrics.state(s, 1)
+		e.state = s
+	}
+	l.c.bytes.Add(int64(e.g.Bytes() - e.bytes))
+	e.bytes = e.g.Bytes()
+	if e.g.Blank() && !e.writing && e.next.empty() && e.remove == nil {
+		if _, kept := l.c.store.Group(e.name); !kept {
+			l.forget(e)
+			return
+		}
+	}
+	if at := e.g.Wake(); !at.IsZero() && (e.armed.IsZero() || at.Before(e.armed)) {
+		e.armed = at
+		heap.Push(&l.wakes, wake{at, e})
+		l.rewind()
+	}
+}
+
+// tick wakes the groups that are due.
+func (l *lane) tick() {
+	now := l.c.clock.Now()
+	for len(l.wakes) > 0 && !now.Before(l.wakes[0].at) {
+		w := heap.Pop(&l.wakes).(wake)
+		if w.e.gone || !w.e.armed.Equal(w.at) {
+			continue // it was woken earlier, and armed again
+		}
+		w.e.armed = time.Time{}
+		l.step(w.e, rebalance.Tick{})
+	}
+	l.rewind()
+}
+
+func (l *lane) rewind() {
+	if len(l.wakes) > 0 {
+		l.timer.Reset(max(0, l.wakes[0].at.Sub(l.c.clock.Now())))
+	}
+}
+
+// wake says when a group is to be ticked. wakes is a heap, the earliest first.
+type wake struct {
+	at time.Time
+	e  *entry
+}
+
+type wakes []wake
+
+func (w wakes) Len() int           { return len(w) }
+func (w wakes) Less(i, j int) bool { return w[i].at.Before(w[j].at) }
+func (w wakes) Swap(i, j int)      { w[i], w[j] = w[j], w[i] }
+func (w *wakes) Push(x any)        { *w = append(*w, x.(wake)) }
+func (w *wakes) Pop() any {
+	old := *w
+	last := old[len(old)-1]
+	old[len(old)-1] = wake{}
+	*w = old[:len(old)-1]
+	return last
+}

@@ -1,0 +1,56 @@
+package group
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/consensus/group/rebalance"
+)
+
+type metrics struct {
+	groups     [rebalance.States]prometheus.Gauge
+	rebalances prometheus.Counter
+	members    prometheus.Counter // removed
+	commits    prometheus.Counter
+	committed  prometheus.Counter
+	expired    prometheus.Counter
+	refused    prometheus.Counter
+	writes     prometheus.Counter
+	failures   prometheus.Counter
+}
+
+func newMetrics(c *Coordinator, reg prometheus.Registerer) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		m := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		reg.MustRegister(m)
+		return m
+	}
+	groups := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_groups", Help: "Consumer groups, by state."}, []string{"state"})
+	reg.MustRegister(groups, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_group_metadata_bytes",
+		Help: "Bytes that the metadata and assignments of all group members take."},
+		func() float64 { return float64(c.bytes.Load()) }))
+	m := &metrics{
+		rebalances: counter("sluice_group_rebalances_total", "Generations that began."),
+		members:    counter("sluice_group_members_removed_total", "Group members removed because they were not heard of in time."),
+		commits:    counter("sluice_group_commits_total", "Offset commits acknowledged."),
+		committed:  counter("sluice_group_committed_offsets_total", "Offsets written."),
+		expired:    counter("sluice_group_expired_offsets_total", "Offsets removed because their retention had passed."),
+		refused:    counter("sluice_group_refused_total", "Requests refused because a limit on groups or their metadata is reached."),
+		writes:     counter("sluice_group_writes_total", "Writes of group state and offsets; one may carry many commits."),
+		failures:   counter("sluice_group_write_failures_total", "Writes of group state and offsets that failed."),
+	}
+	for s := range m.groups {
+		m.groups[s] = groups.WithLabelValues(rebalance.State(s).String())
+	}
+	return m
+}
+
+func (m *metrics) state(s rebalance.State, by float64) { m.groups[s].Add(by) }
+
+func (m *metrics) wrote(c *change, err error) {
+	m.writes.Inc()
+	if err != nil {
+		m.failures.Inc()
+		return
+	}
+	m.committed.Add(float64(len(c.Set)))
+}

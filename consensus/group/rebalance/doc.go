@@ -1,0 +1,24 @@
+// Package rebalance is the state machine of one consumer group: who its members
+// are, who leads, which generation and protocol hold, and who waits for what.
+//
+// A Group takes one Event at a time and returns Effects: answers to requests,
+// and state to be written. It reads no clock, starts nothing and draws no random
+// numbers: the time and new member ids come with the events, and Wake says when
+// it wants the next Tick. The same events always give the same effects.
+//
+// Invariants:
+//
+//   - A Ticket is answered exactly once, also when its member is removed, fenced
+//     or asks again.
+//   - The generation never falls. A new one begins only when every member has
+//     joined or was removed, and it has one leader, who is a member.
+//   - A member gets its assignment only after the state was written (Write, then
+//     Written), so that a restarted coordinator knows the generation it belongs to.
+//
+// States and error codes are those of Kafka's classic group coordinator
+// (protocol guide, "Group Membership API"), with static members (KIP-345), ids
+// given before the first join (KIP-394), members that do not sync in time
+// removed (KIP-394's sequel, KAFKA-13435) and assignments skipped after the
+// restart of a static leader (KIP-814). Where Kafka leaves a waiting request
+// without an answer, REBALANCE_IN_PROGRESS is given.
+package rebalance

@@ -1,0 +1,273 @@
+package rebalance
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// newMemberTimeout is how long a member that does not know its id yet is kept
+// while a rebalance goes on. Its client may have gone and cannot say so.
+const newMemberTimeout = 5 * time.Minute
+
+// minRebalance is the least time that members are given to join and to sync,
+// whatever they ask for.
+const minRebalance = time.Second
+
+func (j Join) step(g *Group, now time.Time) {
+	switch {
+	case g.state == Dead:
+		j.refuse(g, kerr.CoordinatorNotAvailable.Code)
+	case j.Session < g.limits.MinSession || j.Session > g.limits.MaxSession:
+		j.refuse(g, kerr.InvalidSessionTimeout.Code)
+	case !g.accord(j.ProtocolType, j.Protocols):
+		j.refuse(g, kerr.InconsistentGroupProtocol.Code)
+	case !g.hasRoom(&j):
+		j.crowd(g, now)
+	case j.MemberID == "":
+		g.joinNew(now, &j)
+	default:
+		g.joinAgain(now, &j)
+	}
+	g.tryComplete(now)
+}
+
+func (j *Join) refuse(g *Group, code int16) {
+	g.emit(Joined{To: j.To, Code: code, MemberID: j.MemberID, Generation: -1})
+}
+
+// crowd turns a member away for lack of room. One that was a member is none any more.
+func (j *Join) crowd(g *Group, now time.Time) {
+	delete(g.pending, j.MemberID)
+	if m, code := g.current(j.MemberID, j.InstanceID); code == 0 {
+		g.leave(now, m)
+	}
+	g.emit(Joined{To: j.To, Code: kerr.GroupMaxSizeReached.Code, Generation: -1})
+}
+
+// hasRoom reports whether the member may be in the next generation. While members
+// join again, those that came first are in: a group above its limit shrinks.
+func (g *Group) hasRoom(j *Join) bool {
+	m, known := g.byID[j.MemberID]
+	if j.InstanceID != nil && j.MemberID == "" {
+		m, known = g.static[*j.InstanceID]
+	}
+	old := 0
+	if known {
+		old = sizeOf(m.protocols)
+	}
+	switch {
+	case j.MemberID == "" && j.InstanceID == nil && j.RequireID && len(g.pending) >= g.limits.Members:
+		return false
+	case g.bytes-old+perMember+sizeOf(j.Protocols)+len(j.ClientID)+len(j.ClientHost) > g.limits.Bytes:
+		return false
+	case known && m.join != 0:
+		return true
+	case g.state == PreparingRebalance:
+		return g.awaiting < g.limits.Members
+	default:
+		return known || len(g.members) < g.limits.Members
+	}
+}
+
+func (g *Group) joinNew(now time.Time, j *Join) {
+	if j.InstanceID != nil {
+		if old, ok := g.static[*j.InstanceID]; ok {
+			g.replace(now, old, j)
+			return
+		}
+	} else if j.RequireID {
+		g.pending[j.NewID] = now.Add(j.Session)
+		g.wakeAt(g.pending[j.NewID])
+		g.emit(Joined{To: j.To, Code: kerr.MemberIDRequired.Code, MemberID: j.NewID, Generation: -1})
+		return
+	}
+	g.add(now, j.NewID, j)
+}
+
+func (g *Group) joinAgain(now time.Time, j *Join) {
+	if _, ok := g.pending[j.MemberID]; ok && j.InstanceID == nil {
+		delete(g.pending, j.MemberID)
+		g.add(now, j.MemberID, j)
+		return
+	}
+	m, code := g.current(j.MemberID, j.InstanceID)
+	if code != 0 {
+		j.refuse(g, code)
+		return
+	}
+	// A follower that joins as it was, or anyone before the assignment is there,
+	// did not get the answer. A leader asks for a new assignment.
+	follows := g.state == Stable && m.id != g.leader
+	if (follows || g.state == CompletingRebalance) && m.offers(j.Protocols) {
+		g.touch(m, now)
+		g.emit(g.joined(m, j.To))
+		return
+	}
+	g.update(m, j)
+	g.prepare(now)
+}
+
+// add takes a member in and begins a rebalance.
+func (g *Group) add(now time.Time, id string, j *Join) {
+	if g.state == PreparingRebalance && g.initial {
+		g.cameMore = true
+	}
+	if len(g.members) == 0 {
+		g.protocolType = j.ProtocolType
+	}
+	m := &member{id: id, instance: j.InstanceID, isNew: true, protocols: j.Protocols}
+	g.insert(m)
+	g.update(m, j)
+	m.expires = now.Add(newMemberTimeout)
+	g.wakeAt(m.expires)
+	g.prepare(now)
+}
+
+// update takes what a member says of itself and has it wait for the next generation.
+func (g *Group) update(m *member, j *Join) {
+	g.count(m, -1)
+	m.protocols = j.Protocols
+	g.count(m, 1)
+	m.clientID, m.clientHost = j.ClientID, j.ClientHost
+	m.session, m.rebalance, m.canSkip = j.Session, max(j.Rebalance, minRebalance), j.CanSkip
+	g.recount(m)
+	g.awaitJoin(m, j.To)
+}
+
+// replace gives the place of a static member to its restarted self. Whoever still
+// uses the old id is fenced. If nothing else changes, nobody need rebalance.
+func (g *Group) replace(now time.Time, m *member, j *Join) {
+	g.refuseWaiting(m, kerr.FencedInstanceID.Code)
+	oldLeader := g.leader
+	delete(g.byID, m.id)
+	if g.leader == m.id {
+		g.leader = j.NewID
+	}
+	m.id = j.NewID
+	g.byID[m.id] = m
+	g.update(m, j)
+	g.touch(m, now)
+	if g.state != Stable || g.elect() != g.protocol {
+		g.prepare(now)
+		return
+	}
+	id, generation := m.id, g.generation
+	g.write(Write{State: g.durable(now, g.assigned())}, func(_ time.Time, ok bool) {
+		if g.byID[id] != m || m.join == 0 || g.state != Stable || g.generation != generation {
+			return // it waits for the next generation, or has its answer
+		}
+		if !ok {
+			g.refuseWaiting(m, kerr.CoordinatorNotAvailable.Code)
+			return
+		}
+		g.welcomeBack(m, oldLeader)
+	})
+}
+
+// welcomeBack answers the join of a replaced static member in a stable group. A
+// leader that cannot skip the assignment is told of its own old id as the leader,
+// so that it takes itself for a follower (KIP-814).
+func (g *Group) welcomeBack(m *member, oldLeader string) {
+	a := g.joined(m, m.join)
+	if m.id == g.leader && m.canSkip {
+		a.SkipAssignment = true
+	} else if m.id == g.leader {
+		a.Leader, a.Members = oldLeader, nil
+	}
+	m.join = 0
+	g.awaiting--
+	g.emit(a)
+}
+
+// joined describes the current generation to m.
+func (g *Group) joined(m *member, to Ticket) Joined {
+	a := Joined{To: to, MemberID: m.id, Generation: g.generation, ProtocolType: g.protocolType, Protocol: g.protocol, Leader: g.leader}
+	if m.id == g.leader {
+		a.Members = make([]JoinedMember, len(g.members))
+		for i, o := range g.members {
+			a.Members[i] = JoinedMember{ID: o.id, InstanceID: o.instance, Metadata: o.metadata(g.protocol)}
+		}
+	}
+	return a
+}
+
+// prepare calls all members to join again.
+func (g *Group) prepare(now time.Time) {
+	if g.state == PreparingRebalance || g.state == Dead {
+		return
+	}
+	if g.state == CompletingRebalance {
+		g.dropAssignments(now, kerr.RebalanceInProgress.Code)
+	}
+	wait := g.longestRebalance()
+	g.initial, g.cameMore = g.state == Empty, false
+	if g.initial {
+		g.initialLeft = max(wait-g.limits.InitialDelay, 0)
+		wait = g.limits.InitialDelay
+	}
+	g.state, g.syncBy = PreparingRebalance, time.Time{}
+	g.joinBy = now.Add(wait)
+	g.wakeAt(g.joinBy)
+	g.tryComplete(now)
+}
+
+// tryComplete ends the joining once everybody is there.
+func (g *Group) tryComplete(now time.Time) {
+	if g.state == PreparingRebalance && !g.initial && g.awaiting == len(g.members) && len(g.pending) == 0 {
+		g.complete(now)
+	}
+}
+
+// complete ends the joining: who has not come is out, but for static members, who
+// have until the end of their session. Those that have come form a generation.
+func (g *Group) complete(now time.Time) {
+	for _, m := range append([]*member(nil), g.members...) {
+		if m.join == 0 && m.instance == nil {
+			g.remove(m)
+			g.emit(Expired{MemberID: m.id, Why: "did not join the rebalance in time"})
+		}
+	}
+	if len(g.members) > 0 && !g.electLeader() {
+		g.joinBy = now.Add(g.longestRebalance())
+		g.wakeAt(g.joinBy)
+		return
+	}
+	g.initial, g.joinBy = false, time.Time{}
+	g.generation++
+	if len(g.members) == 0 {
+		g.state, g.protocol, g.leader = Empty, "", ""
+		g.write(Write{State: g.durable(now, nil)}, nil)
+		return
+	}
+	g.state, g.protocol = CompletingRebalance, g.elect()
+	g.syncBy = now.Add(g.longestRebalance())
+	g.wakeAt(g.syncBy)
+	g.emit(Rebalanced{Generation: g.generation, Members: len(g.members)})
+	for _, m := range g.members {
+		m.isNew, m.assignment = false, nil
+		g.recount(m)
+		if m.join == 0 {
+			continue
+		}
+		g.touch(m, now)
+		m.unsynced = true
+		g.emit(g.joined(m, m.join))
+		m.join = 0
+		g.awaiting--
+	}
+}
+
+// electLeader makes sure that the leader is one who joined, if anyone did.
+func (g *Group) electLeader() bool {
+	if m, ok := g.byID[g.leader]; ok && m.join != 0 {
+		return true
+	}
+	for _, m := range g.members {
+		if m.join != 0 {
+			g.leader = m.id
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,108 @@
+package rebalance
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+func (s Sync) step(g *Group, now time.Time) {
+	m, code := g.check(s.MemberID, s.InstanceID, s.Generation)
+	switch {
+	case code != 0:
+	case s.ProtocolType != nil && *s.ProtocolType != g.protocolType, s.Protocol != nil && *s.Protocol != g.protocol:
+		code = kerr.InconsistentGroupProtocol.Code
+	case g.state == PreparingRebalance:
+		code = kerr.RebalanceInProgress.Code
+	}
+	if code != 0 {
+		g.emit(Synced{To: s.To, Code: code})
+		return
+	}
+	g.touch(m, now)
+	m.unsynced = false
+	if g.state == Stable {
+		g.emit(g.synced(m, s.To))
+		return
+	}
+	g.refuseWaiting(m, kerr.RebalanceInProgress.Code)
+	m.sync = s.To
+	if m.id == g.leader && !g.assigning() {
+		g.assign(now, s.Assignments)
+	}
+}
+
+// check finds the member of the current generation that a request comes from.
+func (g *Group) check(id string, instance *string, generation int32) (*member, int16) {
+	if g.state == Dead {
+		return nil, kerr.CoordinatorNotAvailable.Code
+	}
+	m, code := g.current(id, instance)
+	if code == 0 && generation != g.generation {
+		code = kerr.IllegalGeneration.Code
+	}
+	return m, code
+}
+
+func (g *Group) synced(m *member, to Ticket) Synced {
+	return Synced{To: to, ProtocolType: g.protocolType, Protocol: g.protocol, Assignment: m.assignment}
+}
+
+// assigning reports whether the leader's assignment is being written.
+func (g *Group) assigning() bool { return g.assignment != nil }
+
+// assign writes the leader's assignment; members get it once it is durable.
+func (g *Group) assign(now time.Time, as []Assignment) {
+	assigned, size := make(map[string][]byte, len(as)), g.bytes
+	for _, a := range as {
+		if _, ok := g.byID[a.MemberID]; ok {
+			size += len(a.Bytes) - len(assigned[a.MemberID])
+			assigned[a.MemberID] = a.Bytes
+		}
+	}
+	if size > g.limits.Bytes {
+		g.dropAssignments(now, kerr.UnknownServerError.Code) // Kafka's for an assignment it cannot store
+		g.prepare(now)
+		return
+	}
+	g.assignment = assigned
+	generation := g.generation
+	g.write(Write{State: g.durable(now, assigned)}, func(now time.Time, ok bool) {
+		switch {
+		case g.state != CompletingRebalance || g.generation != generation:
+			// A rebalance has begun meanwhile; everybody was told.
+		case ok:
+			g.propagate(now)
+		default:
+			g.dropAssignments(now, kerr.CoordinatorNotAvailable.Code)
+			g.prepare(now)
+		}
+	})
+}
+
+// propagate gives everybody what was assigned and written.
+func (g *Group) propagate(now time.Time) {
+	g.state = Stable
+	for _, m := range g.members {
+		m.assignment = g.assignment[m.id]
+		g.recount(m)
+		if m.sync != 0 {
+			g.touch(m, now)
+			g.emit(g.synced(m, m.sync))
+			m.sync = 0
+		}
+	}
+	g.assignment = nil
+}
+
+// dropAssignments answers all who wait for theirs with code.
+func (g *Group) dropAssignments(now time.Time, code int16) {
+	g.assignment = nil
+	for _, m := range g.members {
+		if m.sync != 0 {
+			g.touch(m, now)
+			g.emit(Synced{To: m.sync, Code: code})
+			m.sync = 0
+		}
+	}
+}
