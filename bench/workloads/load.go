@@ -1,0 +1,63 @@
+package workloads
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+//go:embed *.toml
+var shipped embed.FS
+
+// Load reads the workload in a file, or the shipped one of that name.
+func Load(name string) (Workload, error) {
+	b, err := shipped.ReadFile(name + ".toml")
+	if err != nil {
+		if b, err = os.ReadFile(name); errors.Is(err, os.ErrNotExist) {
+			return Workload{}, fmt.Errorf("workload %q is neither a file nor one of %s", name, strings.Join(Names(), ", "))
+		}
+	}
+	if err != nil {
+		return Workload{}, err
+	}
+	w, err := Parse(b)
+	if err != nil {
+		return Workload{}, fmt.Errorf("workload %s: %w", name, err)
+	}
+	return w, nil
+}
+
+// Parse reads a workload. A key that is not known is an error.
+func Parse(b []byte) (Workload, error) {
+	w := defaults()
+	d := toml.NewDecoder(bytes.NewReader(b)).DisallowUnknownFields()
+	if err := d.Decode(&w); err != nil {
+		var strict *toml.StrictMissingError
+		if errors.As(err, &strict) {
+			return w, fmt.Errorf("a key is not known:\n%s", strict.String())
+		}
+		return w, err
+	}
+	return w, w.Validate()
+}
+
+// Names returns the names of the shipped workloads, in order.
+func Names() []string {
+	entries, err := shipped.ReadDir(".")
+	if err != nil {
+		return nil // the directory is part of the binary
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = strings.TrimSuffix(path.Base(e.Name()), ".toml")
+	}
+	slices.Sort(names)
+	return names
+}
