@@ -5,140 +5,149 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
+	"time"
 
+	"github.com/google/uuid"
 	"gocloud.dev/blob"
-	_ "gocloud.dev/blob/fileblob" // file://
-	_ "gocloud.dev/blob/memblob"  // mem://
-	"gocloud.dev/gcerrors"
 
 	"github.com/sluicemq/sluice/internal/object"
 )
 
-var (
-	// ErrExists: an object with this key is there already.
-	ErrExists = errors.New("object exists")
-	// ErrNotFound: there is no object with this key.
-	ErrNotFound = errors.New("object not found")
-)
-
 // Store holds immutable objects. It is safe for concurrent use.
 type Store struct {
-	bucket *blob.Bucket
-	dir    string // of file://, to sync; empty for others
-}
-
-// Open opens the store at a URL: file:///directory, which is made if it is not
-// there, or mem://.
-func Open(ctx context.Context, rawURL string) (*Store, error) {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, fmt.Errorf("object store URL %q: %w", rawURL, err)
-	}
-	s := &Store{}
-	if u.Scheme == "file" {
-		s.dir = filepath.FromSlash(u.Path)
-		if err := os.MkdirAll(s.dir, 0o750); err != nil {
-			return nil, fmt.Errorf("object store directory: %w", err)
-		}
-		q := u.Query()
-		q.Set("metadata", "skip")
-		q.Set("no_tmp_dir", "true")
-		u.RawQuery = q.Encode()
-	}
-	if s.bucket, err = blob.OpenBucket(ctx, u.String()); err != nil {
-		return nil, fmt.Errorf("object store %q: %w; the URL must begin with file:// or mem://", rawURL, err)
-	}
-	return s, nil
-}
-
-// Put stores what r holds under key, durably, unless the key exists
-// (ErrExists). After any other error the object may or may not be there.
-func (s *Store) Put(ctx context.Context, key string, r io.Reader) error {
-	err := s.bucket.Upload(ctx, key, r, &blob.WriterOptions{ContentType: "application/octet-stream", IfNotExist: true})
-	if err != nil {
-		return mapped("put", key, err)
-	}
-	if s.dir == "" {
-		return nil
-	}
-	return s.sync(key)
-}
-
-// sync makes the file of key durable, and each directory down to it.
-func (s *Store) sync(key string) error {
-	path := filepath.Join(s.dir, filepath.FromSlash(key))
-	for {
-		if err := fsync(path); err != nil {
-			return fmt.Errorf("object %s: %w", key, err)
-		}
-		if path == s.dir || !strings.HasPrefix(path, s.dir) {
-			return nil
-		}
-		path = filepath.Dir(path)
-	}
-}
-
-func fsync(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	bucket    *blob.Bucket
+	local     bool   // file:// or mem://: no requests, no retries
+	dir       string // of file://, to sync; empty for others
+	cfg       Config
+	limit     *limiter
+	bandwidth *bandwidth
+	backoff   *backoff
+	metrics   *metrics
+	idle      func() // closes connections nobody uses
 }
 
 // Size returns the length of an object in bytes.
-func (s *Store) Size(ctx context.Context, key string) (int64, error) {
-	a, err := s.bucket.Attributes(ctx, key)
-	if err != nil {
-		return 0, mapped("size of", key, err)
+func (s *Store) Size(ctx context.Context, key string) (n int64, err error) {
+	ctx = opSize.on(ctx)
+	defer s.observe(opSize, time.Now(), &err)
+	for attempt := 1; ; attempt++ {
+		a, err := s.bucket.Attributes(ctx, key)
+		if err == nil {
+			return a.Size, nil
+		}
+		if !s.mayAppear(err, attempt) || s.backoff.wait(ctx, attempt) != nil {
+			return 0, mapped(ctx, "size of", key, err)
+		}
 	}
-	return a.Size, nil
+}
+
+// mayAppear says whether a key that was missing may be there at the next attempt.
+func (s *Store) mayAppear(err error, attempt int) bool {
+	return !s.local && attempt < s.cfg.MissingAttempts && classify(err).class == classMissing
 }
 
 // Delete removes an object. A key that is not there is not an error.
-func (s *Store) Delete(ctx context.Context, key string) error {
-	if err := s.bucket.Delete(ctx, key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
-		return mapped("delete", key, err)
+func (s *Store) Delete(ctx context.Context, key string) (err error) {
+	ctx = opDelete.on(ctx)
+	defer s.observe(opDelete, time.Now(), &err)
+	err = s.bucket.Delete(ctx, key)
+	if err == nil || classify(err).class == classMissing {
+		return nil
 	}
-	return nil
+	return mapped(ctx, "delete", key, err)
 }
 
-// Object returns a reader of ranges of the object under key.
+// Object returns a reader of ranges of the object under key. It is safe for
+// concurrent use.
 func (s *Store) Object(key string) object.RangeReader { return &ranges{s, key} }
 
-// Close releases the bucket.
-func (s *Store) Close() error { return s.bucket.Close() }
+// Check stores, reads and deletes a small object, so that what is wrong with the URL,
+// the credentials or the store's rights is known before there is data to lose.
+func (s *Store) Check(ctx context.Context) error {
+	key := "check/" + uuid.NewString()
+	body := []byte(key)
+	if err := s.Put(ctx, key, newBody(body)); err != nil {
+		return err
+	}
+	got, err := s.Object(key).ReadRange(ctx, 0, int64(len(body)))
+	if err == nil && string(got) != key {
+		err = fmt.Errorf("object store: the object %s reads differently than it was written", key)
+	}
+	return errors.Join(err, s.Delete(ctx, key))
+}
 
-// ranges reads one object. It is safe for concurrent use.
+// Close releases the bucket and its connections.
+func (s *Store) Close() error {
+	s.idle()
+	return s.bucket.Close()
+}
+
+// observe counts an operation on a local store; others are counted request by request.
+func (s *Store) observe(o op, began time.Time, err *error) {
+	if !s.local {
+		return
+	}
+	name := "ok"
+	switch {
+	case *err == nil:
+	case errors.Is(*err, ErrExists):
+		name = "exists"
+	case errors.Is(*err, ErrNotFound):
+		name = "missing"
+	case errors.Is(*err, context.Canceled), errors.Is(*err, context.DeadlineExceeded):
+		name = "cancelled"
+	default:
+		name = "failed"
+	}
+	s.metrics.request(o, name, time.Since(began))
+}
+
+// ranges reads one object.
 type ranges struct {
 	store *Store
 	key   string
 }
 
 // ReadRange returns exactly the n bytes from off on.
-func (o *ranges) ReadRange(ctx context.Context, off, n int64) ([]byte, error) {
-	r, err := o.store.bucket.NewRangeReader(ctx, o.key, off, n, nil)
-	if err != nil {
-		return nil, mapped("read", o.key, err)
+func (o *ranges) ReadRange(ctx context.Context, off, n int64) (b []byte, err error) {
+	s := o.store
+	if off < 0 || n < 0 {
+		return nil, fmt.Errorf("read object %s [%d, +%d): not a range", o.key, off, n)
 	}
-	defer r.Close()
-	b := make([]byte, n)
-	if _, err := io.ReadFull(r, b); err != nil {
-		return nil, fmt.Errorf("read object %s [%d, +%d): %w", o.key, off, n, err)
+	ctx = opRead.on(ctx)
+	defer s.observe(opRead, time.Now(), &err)
+	b = make([]byte, n)
+	have := 0
+	for attempt := 1; ; attempt++ {
+		got, err := o.fill(ctx, off+int64(have), b[have:])
+		have += got
+		if err == nil {
+			return b, nil
+		}
+		again := s.mayAppear(err, attempt) || errors.Is(err, errCutOff) && attempt < s.cfg.Attempts
+		if !again || s.local || s.backoff.wait(ctx, attempt) != nil {
+			return nil, mapped(ctx, "read", fmt.Sprintf("%s [%d, +%d)", o.key, off, n), err)
+		}
 	}
-	return b, nil
 }
 
-func mapped(what, key string, err error) error {
-	switch gcerrors.Code(err) {
-	case gcerrors.FailedPrecondition, gcerrors.AlreadyExists:
-		err = ErrExists
-	case gcerrors.NotFound:
-		err = ErrNotFound
+// errCutOff: the store began to answer and did not end. The request as such was
+// fine, so the SDKs do not send it again.
+var errCutOff = errors.New("the answer broke off")
+
+// fill reads into b from off on and returns how much it got.
+func (o *ranges) fill(ctx context.Context, off int64, b []byte) (int, error) {
+	r, err := o.store.bucket.NewRangeReader(ctx, o.key, off, int64(len(b)), nil)
+	if err != nil {
+		return 0, err
 	}
-	return fmt.Errorf("%s object %s: %w", what, key, err)
+	defer r.Close()
+	if end := off + int64(len(b)); r.Size() > 0 && r.Size() < end {
+		return 0, fmt.Errorf("the object ends at %d, before %d", r.Size(), end)
+	}
+	n, err := io.ReadFull(r, b)
+	if err != nil {
+		return n, fmt.Errorf("%w after %d of %d bytes: %w", errCutOff, n, len(b), err)
+	}
+	return n, nil
 }

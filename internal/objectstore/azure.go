@@ -1,0 +1,66 @@
+package objectstore
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/azureblob"
+)
+
+// openAzure opens azblob://container, with URL parameters and environment as gocloud
+// documents them; only the client is made here, for its transport and its retries.
+func openAzure(ctx context.Context, u *url.URL, client *http.Client, again policy.Policy) (*blob.Bucket, error) {
+	opts := &container.ClientOptions{}
+	opts.Transport = client
+	opts.Retry.MaxRetries = -1 // again does it
+	opts.PerCallPolicies = []policy.Policy{again}
+	service := azureblob.NewDefaultServiceURLOptions()
+	if service.SASToken != "" && (u.Query().Has("domain") || u.Query().Has("protocol") || u.Query().Has("storage_account")) {
+		return nil, fmt.Errorf("the URL must not name another account, domain or protocol while AZURE_STORAGE_SAS_TOKEN is set, which would be sent there")
+	}
+	opener := azureblob.URLOpener{ServiceURLOptions: *service,
+		MakeClient: func(s azureblob.ServiceURL, c azureblob.ContainerName) (*container.Client, error) {
+			return azureClient(string(s), string(c), service.SASToken != "", opts)
+		}}
+	return opener.OpenBucketURL(ctx, u)
+}
+
+// azureClient takes the first credentials there are: key, SAS token (which is in the
+// service URL), connection string, azidentity's chain.
+func azureClient(service, name string, sas bool, opts *container.ClientOptions) (*container.Client, error) {
+	u, err := url.Parse(service)
+	if err != nil {
+		return nil, fmt.Errorf("the service URL: %w", err)
+	}
+	target := u.JoinPath(name).String()
+	account, key := os.Getenv("AZURE_STORAGE_ACCOUNT"), os.Getenv("AZURE_STORAGE_KEY")
+	connection := os.Getenv("AZURE_STORAGE_CONNECTION_STRING")
+	if connection == "" {
+		connection = os.Getenv("AZURE_STORAGEBLOB_CONNECTIONSTRING")
+	}
+	switch {
+	case account != "" && key != "":
+		shared, err := azblob.NewSharedKeyCredential(account, key)
+		if err != nil {
+			return nil, fmt.Errorf("AZURE_STORAGE_KEY is not a key: %w", err)
+		}
+		return container.NewClientWithSharedKeyCredential(target, shared, opts)
+	case sas:
+		return container.NewClientWithNoCredential(target, opts)
+	case connection != "":
+		return container.NewClientFromConnectionString(connection, name, opts)
+	}
+	chain, err := azidentity.NewDefaultAzureCredential(nil)
+	if err != nil {
+		return nil, fmt.Errorf("no Azure credentials; set AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or sign in: %w", err)
+	}
+	return container.NewClient(target, chain, opts)
+}

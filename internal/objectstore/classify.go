@@ -1,0 +1,159 @@
+package objectstore
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+
+	"cloud.google.com/go/storage"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+	"gocloud.dev/gcerrors"
+	"google.golang.org/api/googleapi"
+)
+
+// class is what can be done about an error.
+type class int
+
+const (
+	classUnknown  class = iota // not the store's: a local file, the body, a bug
+	classRetry                 // may succeed later
+	classThrottle              // may succeed later, and the store wants fewer requests
+	classRefused               // will not succeed until somebody changes something
+	classMissing               // there is no such key
+	classTaken                 // there is such a key already, or the upload is over
+	classGivenUp               // the caller does not want it any more
+)
+
+// retryable says whether the same request may succeed later.
+func (c class) retryable() bool { return c == classRetry || c == classThrottle }
+
+// byCode has what the stores' own error codes mean where the HTTP status alone would
+// mislead. S3's first, then Azure's; GCS has only statuses that do not mislead.
+func byCode(code string) (class, bool) {
+	switch code {
+	case "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests", "ServiceUnavailable":
+		return classThrottle, true
+	case "RequestTimeout", "InternalError", "OperationAborted", "ConditionalRequestConflict", "BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch":
+		return classRetry, true
+	case "NoSuchBucket":
+		return classRefused, true
+	case "NoSuchKey", "NotFound":
+		return classMissing, true
+	case "PreconditionFailed", "NoSuchUpload":
+		return classTaken, true
+	case "ServerBusy":
+		return classThrottle, true
+	case "OperationTimedOut", "Md5Mismatch", "LeaseIdMissing":
+		return classRetry, true
+	case "ContainerNotFound":
+		return classRefused, true
+	case "BlobNotFound":
+		return classMissing, true
+	case "BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet":
+		return classTaken, true
+	}
+	return classUnknown, false
+}
+
+// byStatus has what HTTP statuses mean.
+func byStatus(status int) class {
+	switch {
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
+		return classThrottle
+	case status >= 500, status == http.StatusRequestTimeout, status == http.StatusConflict:
+		return classRetry
+	case status == http.StatusNotFound:
+		return classMissing
+	case status == http.StatusPreconditionFailed:
+		return classTaken
+	case status >= 300:
+		return classRefused
+	}
+	return classUnknown
+}
+
+// verdict is an error as the store meant it.
+type verdict struct {
+	class  class
+	status int    // of HTTP; 0 when there was no answer
+	code   string // the store's own; may be empty
+}
+
+// classify tells what err, of any of the SDKs, means.
+func classify(err error) verdict {
+	if status, code, ok := answer(err); ok {
+		if c, known := byCode(code); known {
+			return verdict{c, status, code}
+		}
+		return verdict{byStatus(status), status, code}
+	}
+	switch {
+	case err == nil:
+		return verdict{}
+	case errors.Is(err, errStalled):
+		return verdict{class: classRetry}
+	case errors.Is(err, context.Canceled):
+		return verdict{class: classGivenUp}
+	case untrusted(err):
+		return verdict{class: classRefused, code: "certificate"}
+	case broken(err):
+		return verdict{class: classRetry}
+	}
+	switch gcerrors.Code(err) { // file:// and mem://
+	case gcerrors.FailedPrecondition, gcerrors.AlreadyExists:
+		return verdict{class: classTaken}
+	case gcerrors.NotFound:
+		return verdict{class: classMissing}
+	}
+	return verdict{}
+}
+
+// answer takes the store's answer out of an SDK's error.
+func answer(err error) (status int, code string, ok bool) {
+	var s3 *awshttp.ResponseError
+	var api smithy.APIError
+	var azure *azcore.ResponseError
+	var gcs *googleapi.Error
+	switch {
+	case errors.As(err, &azure):
+		return azure.StatusCode, azure.ErrorCode, true
+	case errors.Is(err, storage.ErrBucketNotExist), errors.As(err, &gcs) && gcs.Code == http.StatusNotFound && strings.Contains(gcs.Message, "bucket does not exist"):
+		return http.StatusNotFound, "NoSuchBucket", true
+	case errors.As(err, &gcs):
+		return gcs.Code, "", true
+	case errors.Is(err, storage.ErrObjectNotExist):
+		return http.StatusNotFound, "NoSuchKey", true
+	}
+	if errors.As(err, &api) {
+		code = api.ErrorCode()
+	}
+	if errors.As(err, &s3) && s3.Response != nil {
+		return s3.HTTPStatusCode(), code, true
+	}
+	return 0, "", false
+}
+
+// broken says whether there was no whole answer, as opposed to a bad one.
+func broken(err error) bool {
+	var dns *net.DNSError
+	var op *net.OpError
+	var timeout net.Error
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EPIPE) ||
+		errors.As(err, &dns) || errors.As(err, &op) || errors.As(err, &timeout) && timeout.Timeout() ||
+		strings.Contains(err.Error(), "server closed idle connection") || strings.Contains(err.Error(), "http2: ")
+}
+
+func untrusted(err error) bool {
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	return errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &invalid)
+}

@@ -1,0 +1,68 @@
+package objectstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+var (
+	// ErrExists: an object with this key is there already, with other contents.
+	ErrExists = errors.New("object exists")
+	// ErrNotFound: there is no object with this key.
+	ErrNotFound = errors.New("object not found")
+	// ErrRefused: the store will not do this until somebody changes something; the
+	// message says what. Trying again does not help.
+	ErrRefused = errors.New("the object store refuses it")
+	// ErrUnavailable: the store was asked as often as the config says and could not
+	// do it. Trying again later helps.
+	ErrUnavailable = errors.New("the object store is not available")
+	// errStalled: a request moved no byte for too long.
+	errStalled = errors.New("no byte moved for too long")
+)
+
+// mapped is err as callers learn of it.
+func mapped(ctx context.Context, what, key string, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s object %s: %w", what, key, context.Cause(ctx))
+	}
+	v := classify(err)
+	switch v.class {
+	case classTaken:
+		return fmt.Errorf("%s object %s: %w", what, key, ErrExists)
+	case classMissing:
+		return fmt.Errorf("%s object %s: %w", what, key, ErrNotFound)
+	case classRefused:
+		return fmt.Errorf("%s object %s: %w: %s (%w)", what, key, ErrRefused, advice(v), err)
+	case classRetry, classThrottle:
+		return fmt.Errorf("%s object %s: %w: %w", what, key, ErrUnavailable, err)
+	case classGivenUp, classUnknown:
+	}
+	return fmt.Errorf("%s object %s: %w", what, key, err)
+}
+
+// advice says what to do about a refusal.
+func advice(v verdict) string {
+	switch v.code {
+	case "NoSuchBucket", "ContainerNotFound":
+		return "there is no such bucket; create it or correct the URL"
+	case "RequestTimeTooSkewed":
+		return "this machine's clock is off; set it"
+	case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
+		return "the bucket is in another region; put ?region=... into the URL"
+	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthenticationFailed", "ExpiredToken", "InvalidToken":
+		return "the credentials are wrong or have expired; correct them"
+	case "certificate":
+		return "the store's certificate is not trusted here; add its CA to the system's or correct the URL"
+	}
+	switch v.status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return "access is denied; allow these credentials to read, write and delete objects in the bucket"
+	case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return "the bucket is elsewhere; correct the region or the endpoint in the URL"
+	case http.StatusRequestedRangeNotSatisfiable:
+		return "the object ends before that range"
+	}
+	return "the store does not take this request; see whether it knows conditional writes and today's checksums"
+}

@@ -1,0 +1,63 @@
+package objectstore
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+
+	"cloud.google.com/go/storage"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/gcsblob"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/google"
+	"google.golang.org/api/option"
+)
+
+const gcsScope = "https://www.googleapis.com/auth/devstorage.read_write"
+
+// openGCS opens gs://bucket over the JSON API.
+func openGCS(ctx context.Context, u *url.URL, t *transport, b *backoff) (*blob.Bucket, error) {
+	q := u.Query()
+	endpoint := take(q, "endpoint")
+	if host := os.Getenv("STORAGE_EMULATOR_HOST"); endpoint == "" && host != "" {
+		endpoint = "http://" + host + "/storage/v1/"
+	}
+	anonymous, err := takeBool(q, "anonymous")
+	if err != nil {
+		return nil, err
+	}
+	universe := take(q, "universe_domain")
+	for key := range q {
+		return nil, fmt.Errorf("unknown parameter %q; anonymous, endpoint and universe_domain are known", key)
+	}
+	client := t.client()
+	opts := []option.ClientOption{option.WithHTTPClient(client), storage.WithJSONReads()}
+	if endpoint != "" {
+		opts = append(opts, option.WithEndpoint(endpoint))
+	}
+	if universe != "" {
+		opts = append(opts, option.WithUniverseDomain(universe))
+	}
+	if !anonymous {
+		if client.Transport, err = gcsAuth(ctx, universe, t); err != nil {
+			return nil, err
+		}
+	}
+	gcs, err := storage.NewClient(ctx, opts...)
+	if err != nil {
+		return nil, err
+	}
+	gcs.SetRetry(b.gcsRetry()...)
+	return gcsblob.OpenBucket(ctx, nil, u.Host, &gcsblob.Options{Client: gcs})
+}
+
+// gcsAuth puts a token of the application default credentials on each request.
+func gcsAuth(ctx context.Context, universe string, base http.RoundTripper) (http.RoundTripper, error) {
+	creds, err := google.FindDefaultCredentialsWithParams(ctx, google.CredentialsParams{Scopes: []string{gcsScope}, UniverseDomain: universe})
+	if err != nil {
+		return nil, fmt.Errorf("no Google credentials; set GOOGLE_APPLICATION_CREDENTIALS, or put ?anonymous=true into the URL: %w", err)
+	}
+	return &oauth2.Transport{Base: base, Source: creds.TokenSource}, nil
+}

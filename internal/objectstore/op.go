@@ -1,0 +1,30 @@
+package objectstore
+
+import "context"
+
+// op is what a request is for.
+type op int
+
+const (
+	opOther op = iota
+	opPut
+	opRead
+	opSize
+	opDelete
+)
+
+func (o op) String() string {
+	return [...]string{"other", "put", "read", "size", "delete"}[o]
+}
+
+// waited says whether somebody waits for the answer, who goes first.
+func (o op) waited() bool { return o == opRead || o == opSize }
+
+type opKey struct{}
+
+func (o op) on(ctx context.Context) context.Context { return context.WithValue(ctx, opKey{}, o) }
+
+func opOf(ctx context.Context) op {
+	o, _ := ctx.Value(opKey{}).(op)
+	return o
+}

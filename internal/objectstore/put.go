@@ -1,0 +1,135 @@
+package objectstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"gocloud.dev/blob"
+)
+
+// Put stores what r holds under key, durably, unless the key exists with other
+// contents (ErrExists). An error of r leaves no object. After any other error the
+// object may or may not be there.
+func (s *Store) Put(ctx context.Context, key string, r io.Reader) (err error) {
+	ctx = opPut.on(ctx)
+	defer s.observe(opPut, time.Now(), &err)
+	// A reader's error would end in an object that is cut off: gocloud closes what it
+	// has begun to write, and only a cancelled context makes that an abort.
+	uploading, abort := context.WithCancelCause(ctx)
+	defer abort(nil)
+	b := &body{r: r, ctx: uploading, abort: abort, store: s}
+	err = s.bucket.Upload(uploading, key, b, &blob.WriterOptions{ContentType: "application/octet-stream",
+		IfNotExist: true, BufferSize: int(s.cfg.PartBytes), MaxConcurrency: s.cfg.PartConcurrency})
+	switch {
+	case b.failed != nil:
+		return fmt.Errorf("put object %s: %w", key, b.failed)
+	case err != nil && ctx.Err() == nil && classify(err).class == classTaken:
+		return s.settle(ctx, key, b)
+	case err != nil:
+		return mapped(ctx, "put", key, err)
+	case s.dir != "":
+		return s.sync(key)
+	}
+	return nil
+}
+
+// settle finds out whether what is under key, which was taken, is what b holds.
+func (s *Store) settle(ctx context.Context, key string, b *body) error {
+	if _, err := io.Copy(io.Discard, b); err != nil { // a store may refuse before it has read all
+		return fmt.Errorf("put object %s: %w", key, err)
+	}
+	ours, err := s.holds(opRead.on(ctx), key, b)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return fmt.Errorf("put object %s: %w: the upload is gone, and so is the object", key, ErrUnavailable)
+	case err != nil:
+		return fmt.Errorf("put object %s: whether the object there is ours is not known: %w", key, err)
+	case !ours:
+		return fmt.Errorf("put object %s: %w", key, ErrExists)
+	}
+	s.metrics.settled.Inc()
+	if s.dir != "" {
+		return s.sync(key)
+	}
+	return nil
+}
+
+// holds says whether the object under key has the length and the checksum of b.
+func (s *Store) holds(ctx context.Context, key string, b *body) (bool, error) {
+	size, err := s.Size(ctx, key)
+	if err != nil || size != b.size {
+		return false, err
+	}
+	var crc uint32
+	for off := int64(0); off < size; {
+		part, err := s.Object(key).ReadRange(ctx, off, min(s.cfg.PartBytes, size-off))
+		if err != nil {
+			return false, err
+		}
+		crc = crc32.Update(crc, castagnoli(), part)
+		off += int64(len(part))
+	}
+	return crc == b.crc, nil
+}
+
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
+
+// body is what a Put sends: it counts, sums up, and aborts the upload when it fails.
+// The upload reads it from one goroutine at a time.
+type body struct {
+	r      io.Reader
+	ctx    context.Context
+	abort  context.CancelCauseFunc
+	store  *Store
+	size   int64
+	crc    uint32
+	failed error
+}
+
+func newBody(b []byte) io.Reader { return bytes.NewReader(b) }
+
+func (b *body) Read(p []byte) (n int, err error) {
+	if b.store.local { // no transport does it
+		n, err = b.store.bandwidth.read(b.ctx, b.r, p)
+		b.store.metrics.bytes.WithLabelValues("sent").Add(float64(n))
+	} else {
+		n, err = b.r.Read(p)
+	}
+	b.size += int64(n)
+	b.crc = crc32.Update(b.crc, castagnoli(), p[:n])
+	if err != nil && err != io.EOF { //nolint:errorlint // readers end with io.EOF itself
+		b.failed = err
+		b.abort(err)
+	}
+	return n, err
+}
+
+// sync makes the file of key durable, and each directory down to it.
+func (s *Store) sync(key string) error {
+	path := filepath.Join(s.dir, filepath.FromSlash(key))
+	for {
+		if err := fsync(path); err != nil {
+			return fmt.Errorf("object %s: %w", key, err)
+		}
+		if path == s.dir || !strings.HasPrefix(path, s.dir) {
+			return nil
+		}
+		path = filepath.Dir(path)
+	}
+}
+
+func fsync(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

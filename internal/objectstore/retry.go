@@ -1,0 +1,109 @@
+package objectstore
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/googleapis/gax-go/v2"
+
+	"cloud.google.com/go/storage"
+)
+
+// backoff decides whether a request is sent again, and when. The SDKs send it: they
+// sign each attempt anew and know how to rewind a body.
+type backoff struct {
+	attempts    int
+	first, last time.Duration
+	metrics     *metrics
+}
+
+// bound is what the pause after the attempt-th attempt, from 1 on, is below.
+func (b *backoff) bound(attempt int) time.Duration {
+	d := b.first
+	for ; attempt > 1 && d < b.last; attempt-- {
+		d *= 2
+	}
+	return min(d, b.last)
+}
+
+// pause draws a pause: anything up to the bound ("full jitter"), so that brokers
+// which failed together do not come back together.
+func (b *backoff) pause(attempt int) time.Duration { return rand.N(b.bound(attempt)) + 1 }
+
+// wait pauses after the attempt-th attempt unless ctx ends.
+func (b *backoff) wait(ctx context.Context, attempt int) error {
+	b.metrics.retries.WithLabelValues(opOf(ctx).String()).Inc()
+	timer := time.NewTimer(b.pause(attempt))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// s3Retryer is a backoff as the AWS SDK wants it.
+type s3Retryer struct{ *backoff }
+
+func (r s3Retryer) IsErrorRetryable(err error) bool { return classify(err).class.retryable() }
+func (r s3Retryer) MaxAttempts() int                { return r.attempts }
+func (r s3Retryer) GetInitialToken() func(error) error {
+	return func(error) error { return nil }
+}
+
+func (r s3Retryer) GetRetryToken(ctx context.Context, _ error) (func(error) error, error) {
+	r.metrics.retries.WithLabelValues(opOf(ctx).String()).Inc()
+	return func(error) error { return nil }, nil
+}
+
+func (r s3Retryer) RetryDelay(attempt int, _ error) (time.Duration, error) {
+	return r.pause(attempt), nil
+}
+
+var _ aws.Retryer = s3Retryer{}
+
+// gcsRetry is a backoff as the Google SDK wants it; its own backoff has full jitter.
+func (b *backoff) gcsRetry() []storage.RetryOption {
+	return []storage.RetryOption{
+		storage.WithBackoff(gax.Backoff{Initial: b.first, Max: b.last, Multiplier: 2}),
+		storage.WithMaxAttempts(b.attempts),
+		storage.WithPolicy(storage.RetryAlways),
+		storage.WithErrorFunc(func(err error) bool {
+			again := classify(err).class.retryable()
+			if again {
+				b.metrics.retries.WithLabelValues(opOther.String()).Inc()
+			}
+			return again
+		}),
+	}
+}
+
+// azurePolicy is a backoff as the Azure SDK wants it, whose own has little jitter.
+type azurePolicy struct{ *backoff }
+
+func (p azurePolicy) Do(req *policy.Request) (*http.Response, error) {
+	ctx := req.Raw().Context()
+	for attempt := 1; ; attempt++ {
+		if err := req.RewindBody(); err != nil {
+			return nil, err
+		}
+		resp, err := req.Clone(ctx).Next()
+		again := err != nil && classify(err).class.retryable() || err == nil && byStatus(resp.StatusCode).retryable() && resp.StatusCode != http.StatusConflict
+		if !again || attempt == p.attempts || ctx.Err() != nil {
+			return resp, err
+		}
+		if resp != nil {
+			_ = resp.Body.Close()
+		}
+		if err := p.wait(ctx, attempt); err != nil {
+			return nil, err
+		}
+	}
+}
+
+var _ policy.Policy = azurePolicy{}

@@ -1,0 +1,81 @@
+package objectstore
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	gcaws "gocloud.dev/aws"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/s3blob"
+)
+
+// openS3 opens s3://bucket, with the URL's settings as gocloud documents them. What
+// gocloud makes of a URL cannot be given an HTTP client or a retryer, so the client is
+// made here; all that concerns an aws.Config is still gocloud's.
+func openS3(ctx context.Context, u *url.URL, client *http.Client, retryer aws.Retryer) (*blob.Bucket, error) {
+	q := u.Query()
+	var opts s3blob.Options
+	if v := take(q, "ssetype"); v != "" {
+		known := types.ServerSideEncryption("").Values()
+		i := slices.IndexFunc(known, func(k types.ServerSideEncryption) bool { return strings.EqualFold(string(k), v) })
+		if i < 0 {
+			return nil, fmt.Errorf("ssetype is %q: it must be one of %v", v, known)
+		}
+		opts.EncryptionType = known[i]
+	}
+	opts.KMSEncryptionID = take(q, "kmskeyid")
+	accelerate, err := takeBool(q, "accelerate")
+	if err != nil {
+		return nil, err
+	}
+	pathStyle, err := takeBool(q, "use_path_style")
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := gcaws.V2ConfigFromURLParams(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Region == "" {
+		if q.Get("endpoint") == "" {
+			return nil, fmt.Errorf("no region is set; put ?region=... into the URL or set AWS_REGION")
+		}
+		cfg.Region = "us-east-1" // what stores without regions expect in a signature
+	}
+	opts.RequestChecksumCalculation = cfg.RequestChecksumCalculation
+	return s3blob.OpenBucket(ctx, s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.HTTPClient = client
+		o.Retryer = retryer
+		o.UsePathStyle = pathStyle
+		o.UseAccelerate = accelerate
+		// Set up-loaded checksums are checked by the store; ranges have none.
+		o.DisableLogOutputChecksumValidationSkipped = true
+	}), u.Host, &opts)
+}
+
+// take removes a parameter and returns its value.
+func take(q url.Values, key string) string {
+	v := q.Get(key)
+	q.Del(key)
+	return v
+}
+
+func takeBool(q url.Values, key string) (bool, error) {
+	v := take(q, key)
+	if v == "" {
+		return false, nil
+	}
+	b, err := strconv.ParseBool(v)
+	if err != nil {
+		return false, fmt.Errorf("%s is %q: it must be true or false", key, v)
+	}
+	return b, nil
+}
