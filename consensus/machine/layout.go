@@ -158,6 +158,7 @@ func layoutGroupState(c *coder, g *meta.Group) {
 	c.string(&g.ProtocolType)
 	c.string(&g.Protocol)
 	c.string(&g.Leader)
+	c.int64(&g.StateMs)
 	list(c, &g.Members, 8, func(c *coder, m *meta.GroupMember) {
 		c.string(&m.ID)
 		c.optional(&m.InstanceID)
