@@ -1,0 +1,159 @@
+package machine
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// golden is what -golden writes again. A difference is a new format version.
+var golden = flag.Bool("golden", false, "write the golden files")
+
+// examples are one of each command, with every field set.
+func examples() []Command {
+	instance := "static"
+	at := topic.Partition{Topic: topicID("orders"), Index: 300}
+	ref := meta.ObjectRef{ID: objectID("object"), Base: 1000, End: 2000, Bytes: 1 << 20, MaxTimestamp: 1700000000000}
+	return []Command{
+		&InitCluster{ClusterID: "J8qXxkzrTkOo5zFJ6gXkOw", Shards: 16},
+		&RegisterBroker{Broker: meta.Broker{ID: 3, Incarnation: 9, Host: "broker-3", Port: 9092, Rack: "a"}},
+		&BeginTopic{Spec: meta.TopicSpec{Name: "orders", ID: at.Topic, Partitions: 12, Replication: 3, Internal: true,
+			Configs: map[string]string{"retention.ms": "1000", "cleanup.policy": "compact"}}},
+		&GrowTopic{ID: at.Topic, Partitions: 24},
+		&FinishTopic{ID: at.Topic, Partitions: 24},
+		&AlterTopic{ID: at.Topic, Set: map[string]string{"a": "1"}, Del: []string{"b", "c"}},
+		&DeleteTopic{ID: at.Topic},
+		&ForgetTopic{ID: at.Topic},
+		&AllocateIDs{Count: 1000},
+		&EnsurePartitions{Topic: at.Topic, Parts: []NewPartition{{0, []int32{1, 2}}, {16, []int32{2, 3}}}},
+		&StartBroker{Broker: 3, Incarnation: 10},
+		&SetLogStart{Partition: at, Offset: 1500, NowMs: 1700000000001},
+		&PrepareObject{ID: ref.ID, Shards: 0b101, ExpiryMs: 1700003600000},
+		&CommitParts{ID: ref.ID, NowMs: 1700000000002, Parts: []meta.CommitPart{{Partition: at, Epoch: 4, Ref: ref,
+			Epochs: []meta.EpochStart{{Epoch: 0, Start: 0}, {Epoch: 4, Start: 900}},
+			Producers: []meta.ProducerState{{ID: 77, Epoch: 2, Batches: []meta.ProducerBatch{
+				{FirstSequence: 5, LastSequence: 9, BaseOffset: 1990, Timestamp: 1700000000000}}}}}}},
+		&ExpireObjects{NowMs: 1700000000003},
+		&CollectObjects{IDs: []meta.ObjectID{ref.ID, objectID("other")}},
+		&DropTopic{Topic: at.Topic, NowMs: 1700000000004},
+		&ChangeGroup{Name: "readers", Change: meta.GroupChange{
+			State: &meta.Group{Name: "readers", Generation: 7, ProtocolType: "consumer", Protocol: "range", Leader: "m1",
+				Members: []meta.GroupMember{{ID: "m1", InstanceID: &instance, ClientID: "c", ClientHost: "/127.0.0.1",
+					SessionTimeoutMs: 45000, RebalanceMs: 300000, Subscription: []byte{1, 2}, Assignment: []byte{3}}, {ID: "m2"}}},
+			Set:   map[topic.Partition]meta.CommittedOffset{at: {Offset: 1200, LeaderEpoch: 4, Metadata: "x", CommitMs: 1700000000005}},
+			Clear: []topic.Partition{{Topic: at.Topic, Index: 2}}, Delete: true}},
+	}
+}
+
+// states are a Root and a Shard with something of everything.
+func states(t *testing.T) (*Root, *Shard) {
+	root, shard := NewRoot(), NewShard()
+	for _, cmd := range examples() {
+		switch x := cmd.(type) {
+		case *DeleteTopic, *ForgetTopic, *DropTopic:
+			continue
+		case *BeginTopic:
+			x.Spec.Replication = 1
+		case *EnsurePartitions:
+			x.Parts = append(x.Parts, NewPartition{300, []int32{3}})
+		case *CommitParts:
+			x.Parts[0].Ref.Base, x.Parts[0].Epoch = 0, 1
+		case *ChangeGroup:
+			x.Change.Delete = false
+		}
+		_, _, errRoot := root.Apply(cmd)
+		_, _, errShard := shard.Apply(cmd)
+		if (errRoot == nil) == (errShard == nil) {
+			t.Fatalf("%T belongs to both machines or to none: %v, %v", cmd, errRoot, errShard)
+		}
+	}
+	return root, shard
+}
+
+func TestGoldenCommands(t *testing.T) {
+	var lines []string
+	for _, cmd := range examples() {
+		b := Encode(cmd)
+		lines = append(lines, fmt.Sprintf("%-16s %s", strings.TrimPrefix(fmt.Sprintf("%T", cmd), "*machine."), hex.EncodeToString(b)))
+		got, err := Decode(b)
+		if err != nil || !reflect.DeepEqual(got, cmd) {
+			t.Errorf("%T: read back as %+v, %v", cmd, got, err)
+		}
+	}
+	compare(t, "commands.golden", []byte(strings.Join(lines, "\n")+"\n"))
+}
+
+func TestGoldenSnapshots(t *testing.T) {
+	root, shard := states(t)
+	compare(t, "root.golden", root.Snapshot())
+	compare(t, "shard.golden", shard.Snapshot())
+	restored(t, root.Snapshot(), RestoreRoot)
+	s := restored(t, shard.Snapshot(), RestoreShard)
+	if !reflect.DeepEqual(s, shard) {
+		t.Errorf("read back as %+v, was %+v", s, shard)
+	}
+}
+
+func compare(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := "testdata/" + name
+	if *golden {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs; what older versions wrote can no longer be read:\n got %q\nwant %q", path, got, want)
+	}
+}
+
+// TestCutOff: no beginning of a command or a snapshot is taken for the whole.
+func TestCutOff(t *testing.T) {
+	for _, cmd := range examples() {
+		b := Encode(cmd)
+		for n := range b {
+			if got, err := Decode(b[:n]); err == nil {
+				t.Errorf("%d of %d bytes of a %T were read as %+v", n, len(b), cmd, got)
+			}
+		}
+		if _, err := Decode(append(b, 0)); err == nil {
+			t.Errorf("a byte after a %T was overlooked", cmd)
+		}
+	}
+	root, shard := states(t)
+	for n := range root.Snapshot() {
+		if _, err := RestoreRoot(root.Snapshot()[:n]); err == nil {
+			t.Errorf("%d bytes of a root snapshot were read", n)
+		}
+	}
+	for n := range shard.Snapshot() {
+		if _, err := RestoreShard(shard.Snapshot()[:n]); err == nil {
+			t.Errorf("%d bytes of a shard snapshot were read", n)
+		}
+	}
+}
+
+func TestOtherVersion(t *testing.T) {
+	for name, err := range map[string]error{
+		"command":  func() error { _, err := Decode([]byte{Version + 1, 1}); return err }(),
+		"kind":     func() error { _, err := Decode([]byte{Version, 31}); return err }(),
+		"snapshot": func() error { _, err := RestoreRoot([]byte{Version + 1}); return err }(),
+		"result":   func() error { _, err := DecodeResult([]byte{Version + 1}); return err }(),
+	} {
+		if err == nil || !strings.Contains(err.Error(), ErrVersion.Error()) {
+			t.Errorf("%s of another version: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,199 @@
+package machine
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// TestManifest drives a Shard with arbitrary commands, stale ones among them, and
+// holds it against what RELIABILITY.md 2.3 says of manifests (11 to 14) and a
+// model of every object's references.
+func TestManifest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &manifestModel{shard: NewShard(), taken: make(map[topic.Partition]int64), readers: make(map[topic.Partition]reader)}
+		m.apply(t, &EnsurePartitions{Topic: topicID("t"), Parts: []NewPartition{{0, []int32{1}}, {1, []int32{2}}}})
+		m.apply(t, &EnsurePartitions{Topic: topicID("u"), Parts: []NewPartition{{0, []int32{1}}}})
+		t.Repeat(map[string]func(*rapid.T){
+			"prepare":  m.prepare,
+			"commit":   m.commit,
+			"expire":   func(t *rapid.T) { m.apply(t, &ExpireObjects{NowMs: m.tick(t)}) },
+			"collect":  m.collect,
+			"logstart": m.logStart,
+			"start":    m.start,
+			"drop":     m.drop,
+			"restore":  m.restore,
+			"":         m.check,
+		})
+	})
+}
+
+type reader struct {
+	seen *meta.Partition
+	was  []meta.ObjectRef // a copy of seen.Objects
+}
+
+type manifestModel struct {
+	shard   *Shard
+	now     int64
+	taken   map[topic.Partition]int64 // tier end according to the results
+	readers map[topic.Partition]reader
+}
+
+func (m *manifestModel) tick(t *rapid.T) int64 {
+	m.now += rapid.Int64Range(0, 20).Draw(t, "ms")
+	return m.now
+}
+
+func (m *manifestModel) apply(t *rapid.T, cmd Command) Result {
+	cmd, err := Decode(Encode(cmd))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, ch, err := m.shard.Apply(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range ch.Partitions {
+		if c.Now != nil {
+			m.readers[c.ID] = reader{c.Now, slices.Clone(c.Now.Objects)}
+		}
+	}
+	return r
+}
+
+func object5(t *rapid.T) meta.ObjectID {
+	return objectID(rapid.SampledFrom([]string{"a", "b", "c", "d", "e"}).Draw(t, "object"))
+}
+
+func place(t *rapid.T) topic.Partition {
+	return rapid.SampledFrom([]topic.Partition{{Topic: topicID("t")}, {Topic: topicID("t"), Index: 1}, {Topic: topicID("u")}}).Draw(t, "partition")
+}
+
+func (m *manifestModel) prepare(t *rapid.T) {
+	id := object5(t)
+	dead := m.shard.objects[id].deadMs > 0
+	r := m.apply(t, &PrepareObject{ID: id, Shards: 1, ExpiryMs: m.tick(t) + rapid.Int64Range(1, 50).Draw(t, "ttl")})
+	if (r.Code == OK) == dead {
+		t.Fatalf("prepare of an object that is dead (%v): %v", dead, r.Code.Err())
+	}
+}
+
+func (m *manifestModel) commit(t *rapid.T) {
+	cmd := &CommitParts{ID: object5(t), NowMs: m.tick(t)}
+	o, known := m.shard.objects[cmd.ID]
+	live := known && o.deadMs == 0 && (o.refs > 0 || cmd.NowMs < o.expiryMs)
+	at := place(t)
+	for range rapid.IntRange(1, 2).Draw(t, "parts") {
+		base := m.taken[at] + rapid.Int64Range(-1, 1).Draw(t, "gap")
+		part := meta.CommitPart{Partition: at, Ref: meta.ObjectRef{ID: cmd.ID, Base: base, End: base + rapid.Int64Range(0, 3).Draw(t, "records")}}
+		if p := m.shard.topics[at.Topic][at.Index]; p != nil {
+			part.Epoch = p.Epoch + rapid.Int32Range(-1, 1).Draw(t, "epoch")
+		}
+		cmd.Parts = append(cmd.Parts, part)
+	}
+	r := m.apply(t, cmd)
+	for i, code := range r.Parts {
+		m.judge(t, cmd.Parts[i], code, live)
+	}
+}
+
+func (m *manifestModel) judge(t *rapid.T, part meta.CommitPart, code Code, live bool) {
+	p, there := m.shard.topics[part.Partition.Topic][part.Partition.Index]
+	switch {
+	case !there:
+		if code != UnknownTopic {
+			t.Fatalf("commit to a partition that is not there: %v", code.Err())
+		}
+	case code == OK && part.Ref.Base == m.taken[part.Partition]:
+		if !live || part.Epoch != p.Epoch || part.Ref.End <= part.Ref.Base {
+			t.Fatalf("took %+v: live %v, epoch %d", part, live, p.Epoch)
+		}
+		m.taken[part.Partition] = part.Ref.End
+	case code == OK:
+		if !slices.Contains(p.Objects, part.Ref) {
+			t.Fatalf("said yes to %+v, which is not in %+v", part, p.Objects)
+		}
+	case code == Conflict && live && part.Epoch == p.Epoch && part.Ref.Base == m.taken[part.Partition] && part.Ref.End > part.Ref.Base:
+		t.Fatalf("refused %+v, which is as it should be", part)
+	}
+}
+
+func (m *manifestModel) collect(t *rapid.T) {
+	id := object5(t)
+	m.apply(t, &CollectObjects{IDs: []meta.ObjectID{id}})
+}
+
+func (m *manifestModel) logStart(t *rapid.T) {
+	at := place(t)
+	m.apply(t, &SetLogStart{Partition: at, Offset: m.taken[at] + rapid.Int64Range(-4, 2).Draw(t, "from the end"), NowMs: m.tick(t)})
+}
+
+func (m *manifestModel) start(t *rapid.T) {
+	broker, before := rapid.Int32Range(1, 2).Draw(t, "broker"), m.shard.Snapshot()
+	inc := uint64(rapid.Int64Range(0, 5).Draw(t, "incarnation"))
+	fresh := inc > m.shard.incarnations[broker]
+	m.apply(t, &StartBroker{Broker: broker, Incarnation: inc})
+	if !fresh && !slices.Equal(before, m.shard.Snapshot()) {
+		t.Fatal("a stale incarnation changed something")
+	}
+}
+
+func (m *manifestModel) drop(t *rapid.T) {
+	if rapid.IntRange(0, 9).Draw(t, "seldom") != 0 {
+		t.Skip("seldom")
+	}
+	m.apply(t, &DropTopic{Topic: topicID("u"), NowMs: m.tick(t)})
+	m.apply(t, &EnsurePartitions{Topic: topicID("u"), Parts: []NewPartition{{0, []int32{1}}}})
+	delete(m.taken, topic.Partition{Topic: topicID("u")})
+}
+
+func (m *manifestModel) restore(t *rapid.T) {
+	s, err := RestoreShard(m.shard.Snapshot())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.shard = s
+}
+
+func (m *manifestModel) check(t *rapid.T) {
+	refs := make(map[meta.ObjectID]int32)
+	for id, parts := range m.shard.topics {
+		for index, p := range parts {
+			at := topic.Partition{Topic: id, Index: index}
+			if p.TierEnd != m.taken[at] {
+				t.Fatalf("%v: tier end %d, committed up to %d", at, p.TierEnd, m.taken[at])
+			}
+			next := p.TierEnd
+			for _, o := range slices.Backward(p.Objects) {
+				if o.End != next || o.Base >= o.End || o.End <= p.LogStart {
+					t.Fatalf("%v: not contiguous up to %d, or below %d: %+v", at, p.TierEnd, p.LogStart, p.Objects)
+				}
+				next = o.Base
+				refs[o.ID]++
+			}
+			if next > p.LogStart && len(p.Objects) > 0 || len(p.Objects) == 0 && p.LogStart < p.TierEnd {
+				t.Fatalf("%v: records from %d to %d are in no object: %+v", at, p.LogStart, p.TierEnd, p.Objects)
+			}
+		}
+	}
+	for id, n := range refs {
+		if o := m.shard.objects[id]; o.refs != n || o.deadMs != 0 {
+			t.Fatalf("object %s is named %d times, known as %+v", label(id), n, o)
+		}
+	}
+	for id, o := range m.shard.objects {
+		if o.refs != refs[id] {
+			t.Fatalf("object %s is named %d times, known as %+v", label(id), refs[id], o)
+		}
+	}
+	for at, r := range m.readers {
+		if !slices.Equal(r.seen.Objects, r.was) {
+			t.Fatalf("%v: what a reader holds has changed from %+v to %+v", at, r.was, r.seen.Objects)
+		}
+	}
+}

@@ -1,0 +1,280 @@
+package machine
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// TestScripts runs the scripts in testdata/scripts against a Root and a Shard.
+// Each line is a command; -rewrite writes what comes out. After every command
+// the states are taken through a snapshot, so whatever a script shows survives.
+func TestScripts(t *testing.T) {
+	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
+		s := &script{root: NewRoot(), shard: NewShard()}
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			var out strings.Builder
+			for line := range strings.SplitSeq(strings.TrimSpace(d.Input), "\n") {
+				fmt.Fprintln(&out, s.line(t, d.Cmd, strings.Fields(line)))
+			}
+			return out.String()
+		})
+	})
+}
+
+type script struct {
+	root  *Root
+	shard *Shard
+}
+
+func (s *script) line(t *testing.T, machine string, words []string) string {
+	if len(words) == 0 || words[0] == "show" {
+		if machine == "root" {
+			return s.showRoot()
+		}
+		return s.showShard()
+	}
+	b := Encode(command(t, words))
+	cmd, err := Decode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r Result
+	var changed string
+	if machine == "root" {
+		var ch RootChanges
+		r, ch, err = s.root.Apply(cmd)
+		changed = fmt.Sprintf("%d topics", len(ch.Topics))
+		if ch.Cluster != nil {
+			changed = "the cluster"
+		}
+		s.root = restored(t, s.root.Snapshot(), RestoreRoot)
+	} else {
+		var ch Changes
+		r, ch, err = s.shard.Apply(cmd)
+		changed = fmt.Sprintf("%d partitions, %d groups", len(ch.Partitions), len(ch.Groups))
+		s.shard = restored(t, s.shard.Snapshot(), RestoreShard)
+	}
+	if err != nil {
+		return "error: " + err.Error()
+	}
+	return fmt.Sprintf("%s: %s; changed %s", words[0], outcome(r), changed)
+}
+
+func restored[T interface{ Snapshot() []byte }](t *testing.T, b []byte, restore func([]byte) (T, error)) T {
+	t.Helper()
+	state, err := restore(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := state.Snapshot(); !slices.Equal(again, b) {
+		t.Fatal("a restored state has another snapshot")
+	}
+	return state
+}
+
+func outcome(r Result) string {
+	text := func(c Code) string {
+		if err := c.Err(); err != nil {
+			return err.Error()
+		}
+		return "ok"
+	}
+	out := text(r.Code)
+	if r.Number != 0 {
+		out += fmt.Sprintf(" %d", r.Number)
+	}
+	for _, c := range r.Parts {
+		out += ", " + text(c)
+	}
+	return out
+}
+
+// arguments are words like name=value; others are positional.
+type arguments struct {
+	t     *testing.T
+	named map[string]string
+	plain []string
+}
+
+func parse(t *testing.T, words []string) arguments {
+	a := arguments{t: t, named: make(map[string]string)}
+	for _, w := range words {
+		if name, value, ok := strings.Cut(w, "="); ok {
+			a.named[name] = value
+		} else {
+			a.plain = append(a.plain, w)
+		}
+	}
+	return a
+}
+
+func (a arguments) number(name string) int64 { return number(a.t, cmp.Or(a.named[name], "0")) }
+
+func number(t *testing.T, s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// topicID and objectID make ids of a letter.
+func topicID(name string) (id topic.ID)       { copy(id[:], name); return id }
+func objectID(name string) (id meta.ObjectID) { copy(id[:], name); return id }
+
+func label(id [16]byte) string { return strings.TrimRight(string(id[:]), "\x00") }
+
+func (a arguments) place(s string) topic.Partition {
+	name, index, _ := strings.Cut(s, "/")
+	return topic.Partition{Topic: topicID(name), Index: int32(number(a.t, index))}
+}
+
+func command(t *testing.T, words []string) Command {
+	a := parse(t, words[1:])
+	switch words[0] {
+	case "init":
+		return &InitCluster{ClusterID: a.plain[0], Shards: int32(a.number("shards"))}
+	case "register":
+		return &RegisterBroker{Broker: meta.Broker{ID: int32(number(t, a.plain[0])), Host: "h", Port: 1, Rack: a.named["rack"]}}
+	case "begin":
+		return &BeginTopic{Spec: meta.TopicSpec{Name: a.plain[0], ID: topicID(a.plain[1]), Partitions: int32(a.number("partitions")),
+			Replication: int16(a.number("replication")), Configs: map[string]string{"a": "1"}}}
+	case "grow":
+		return &GrowTopic{ID: topicID(a.plain[0]), Partitions: int32(a.number("partitions"))}
+	case "finish":
+		return &FinishTopic{ID: topicID(a.plain[0]), Partitions: int32(a.number("partitions"))}
+	case "alter":
+		return &AlterTopic{ID: topicID(a.plain[0]), Set: a.named, Del: a.plain[1:]}
+	case "delete":
+		return &DeleteTopic{ID: topicID(a.plain[0])}
+	case "forget":
+		return &ForgetTopic{ID: topicID(a.plain[0])}
+	case "allocate":
+		return &AllocateIDs{Count: int32(number(t, a.plain[0]))}
+	}
+	return shardCommand(t, words[0], a)
+}
+
+func shardCommand(t *testing.T, verb string, a arguments) Command {
+	switch verb {
+	case "ensure":
+		c := &EnsurePartitions{Topic: topicID(a.plain[0])}
+		for _, w := range a.plain[1:] {
+			index, replicas, _ := strings.Cut(w, ":")
+			n := NewPartition{Index: int32(number(t, index))}
+			for r := range strings.SplitSeq(replicas, ",") {
+				n.Replicas = append(n.Replicas, int32(number(t, r)))
+			}
+			c.Parts = append(c.Parts, n)
+		}
+		return c
+	case "start":
+		return &StartBroker{Broker: int32(a.number("broker")), Incarnation: uint64(a.number("incarnation"))}
+	case "logstart":
+		return &SetLogStart{Partition: a.place(a.plain[0]), Offset: a.number("offset"), NowMs: a.number("now")}
+	case "prepare":
+		return &PrepareObject{ID: objectID(a.plain[0]), Shards: uint64(a.number("shards")), ExpiryMs: a.number("expiry")}
+	case "commit":
+		return commitCommand(t, a)
+	case "expire":
+		return &ExpireObjects{NowMs: a.number("now")}
+	case "collect":
+		c := &CollectObjects{}
+		for _, w := range a.plain {
+			c.IDs = append(c.IDs, objectID(w))
+		}
+		return c
+	case "drop":
+		return &DropTopic{Topic: topicID(a.plain[0]), NowMs: a.number("now")}
+	case "group":
+		return groupCommand(t, a)
+	}
+	t.Fatalf("no command %q", verb)
+	return nil
+}
+
+// commitCommand reads parts like t/0:0-10.
+func commitCommand(t *testing.T, a arguments) Command {
+	c := &CommitParts{ID: objectID(a.plain[0]), NowMs: a.number("now")}
+	for _, w := range a.plain[1:] {
+		at, span, _ := strings.Cut(w, ":")
+		base, end, _ := strings.Cut(span, "-")
+		c.Parts = append(c.Parts, meta.CommitPart{Partition: a.place(at), Epoch: int32(a.number("epoch")),
+			Ref: meta.ObjectRef{ID: c.ID, Base: number(t, base), End: number(t, end), Bytes: 1, MaxTimestamp: 2}})
+	}
+	return c
+}
+
+func groupCommand(t *testing.T, a arguments) Command {
+	c := &ChangeGroup{Name: a.plain[0], Change: meta.GroupChange{Set: make(map[topic.Partition]meta.CommittedOffset)}}
+	for name, value := range a.named {
+		switch name {
+		case "generation":
+			c.Change.State = &meta.Group{Generation: int32(number(t, value)), Members: []meta.GroupMember{{ID: "m"}}}
+		case "clear":
+			c.Change.Clear = append(c.Change.Clear, a.place(value))
+		case "delete":
+			c.Change.Delete = true
+		default:
+			c.Change.Set[a.place(name)] = meta.CommittedOffset{Offset: number(t, value)}
+		}
+	}
+	return c
+}
+
+func (s *script) showRoot() string {
+	var out []string
+	out = append(out, fmt.Sprintf("  cluster %q of %d shards, next producer id %d", s.root.cluster.ID, s.root.cluster.Shards, s.root.nextID))
+	for _, b := range s.root.cluster.Brokers {
+		out = append(out, fmt.Sprintf("  broker %d incarnation %d rack %q", b.ID, b.Incarnation, b.Rack))
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(s.root.topics), compareTopics) {
+		t := s.root.topics[id]
+		line := fmt.Sprintf("  topic %s %q %d of %d partitions, configs %v", label(id), t.Name, t.Count, t.Target, t.Configs)
+		if t.Deleted {
+			line = fmt.Sprintf("  topic %s %q deleted", label(id), t.Name)
+		}
+		out = append(out, line)
+		for i := range t.Target {
+			out = append(out, fmt.Sprintf("    %d on %v", i, t.Place(i)))
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+func (s *script) showShard() string {
+	var out []string
+	for _, id := range slices.SortedFunc(maps.Keys(s.shard.topics), compareTopics) {
+		for _, index := range slices.Sorted(maps.Keys(s.shard.topics[id])) {
+			p := s.shard.topics[id][index]
+			line := fmt.Sprintf("  %s/%d leader %d epoch %d isr %v start %d tier %d:", label(id), index, p.Leader, p.Epoch, p.ISR, p.LogStart, p.TierEnd)
+			for _, o := range p.Objects {
+				line += fmt.Sprintf(" %s[%d,%d)", label(o.ID), o.Base, o.End)
+			}
+			out = append(out, line)
+		}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(s.shard.objects), func(a, b meta.ObjectID) int { return compareIDs(a, b) }) {
+		o := s.shard.objects[id]
+		out = append(out, fmt.Sprintf("  object %s shards %b expiry %d refs %d dead %d", label(id), o.shards, o.expiryMs, o.refs, o.deadMs))
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.shard.groups)) {
+		g := s.shard.groups[name]
+		line := fmt.Sprintf("  group %s generation %d, %d members:", name, g.Generation, len(g.Members))
+		for _, p := range slices.SortedFunc(maps.Keys(g.Offsets), comparePartitions) {
+			line += fmt.Sprintf(" %s/%d@%d", label(p.Topic), p.Index, g.Offsets[p].Offset)
+		}
+		out = append(out, line)
+	}
+	return strings.Join(out, "\n")
+}
