@@ -45,7 +45,7 @@ func Listen(cfg Config, id func() uint64, log *slog.Logger, reg prometheus.Regis
 		return nil, door.ListenError("QUIC", cfg.Address, err)
 	}
 	d := &Listener{cfg: cfg, socket: socket, id: id, log: log,
-		bounds: door.NewBounds(cfg.Connections, cfg.ConnectionsPerIP), windows: newWindows(cfg.WindowBytes)}
+		bounds: door.NewBounds(cfg.Connections, cfg.ConnectionsPerIP), metrics: door.NewMetrics("quic", reg), windows: newWindows(cfg.WindowBytes)}
 	d.closing, d.close = context.WithCancel(context.Background())
 	d.transport = &quicgo.Transport{Conn: socket, ConnContext: d.arrive, StatelessResetKey: resetKey(cfg.TLS),
 		VerifySourceAddress: newRate(cfg.NewConnections).exceeded}
@@ -54,12 +54,14 @@ func Listen(cfg Config, id func() uint64, log *slog.Logger, reg prometheus.Regis
 	if d.l, err = d.transport.Listen(quicnet.TLS(cfg.TLS), q); err != nil {
 		return nil, errors.Join(fmt.Errorf("QUIC listener %s: %w", cfg.Address, err), socket.Close())
 	}
-	d.metrics = door.NewMetrics("quic", reg)
 	return d, nil
 }
 
 // arrive counts a connection from its first packet to its end, or refuses it.
 func (d *Listener) arrive(ctx context.Context, who *quicgo.ClientInfo) (context.Context, error) {
+	if d.closing.Err() != nil {
+		return nil, net.ErrClosed
+	}
 	leave, err := d.bounds.Enter(who.RemoteAddr)
 	if err != nil {
 		d.metrics.Refused(err)
@@ -77,17 +79,18 @@ func (d *Listener) arrive(ctx context.Context, who *quicgo.ClientInfo) (context.
 // Addr returns the address that is listened on.
 func (d *Listener) Addr() net.Addr { return d.socket.LocalAddr() }
 
-// Close lets nobody in any more. Streams that were let in go on, until Serve has
-// seen them off and gives up the socket. Without Serve it is given up at once.
+// Close refuses clients and streams from now on. Streams that were let in go on,
+// until Serve has seen them off and gives up the socket. Without Serve it is given
+// up at once.
 func (d *Listener) Close() error {
 	d.close()
-	err := d.l.Close()
-	d.release.Do(func() { err = errors.Join(err, d.free()) })
+	var err error
+	d.release.Do(func() { err = d.free() })
 	return err
 }
 
 func (d *Listener) free() error {
-	return errors.Join(d.transport.Close(), d.socket.Close())
+	return errors.Join(d.l.Close(), d.transport.Close(), d.socket.Close())
 }
 
 // Serve calls handle for each stream, until Close is called or ctx is done, and

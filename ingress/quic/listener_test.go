@@ -1,0 +1,534 @@
+package quic_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	quicgo "github.com/quic-go/quic-go"
+	"go.uber.org/goleak"
+
+	"github.com/sluicemq/sluice/ingress/kafka"
+	"github.com/sluicemq/sluice/ingress/quic"
+	"github.com/sluicemq/sluice/internal/certs"
+	"github.com/sluicemq/sluice/internal/quicnet"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// house is an open door, with what is needed to come in.
+type house struct {
+	t     testing.TB
+	dir   string // certificates
+	cfg   quic.Config
+	door  *quic.Listener
+	reg   *prometheus.Registry
+	leave context.CancelFunc // the context of Serve
+	over  chan error         // what Serve returned
+	infos chan kafka.ConnInfo
+	ids   atomic.Uint64
+}
+
+// open opens a door whose streams are served by handle; it is closed with the test.
+func open(t testing.TB, auth certs.ClientAuth, change func(*quic.Config), handle func(context.Context, net.Conn) error) *house {
+	t.Helper()
+	h := &house{t: t, dir: t.TempDir(), infos: make(chan kafka.ConnInfo, 100)}
+	files, err := certs.Ensure(h.dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := certs.ServerConfig(certs.ServerFiles{CertFile: files.Cert, KeyFile: files.Key, ClientCAFile: files.CA, ClientAuth: auth})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.cfg = quic.Config{Address: "127.0.0.1:0", TLS: server, QUIC: quicnet.DefaultConfig(), Streams: 10}
+	if change != nil {
+		change(&h.cfg)
+	}
+	h.start(handle)
+	t.Cleanup(func() {
+		h.leave()
+		if err := <-h.over; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return h
+}
+
+func (h *house) start(handle func(context.Context, net.Conn) error) {
+	h.t.Helper()
+	h.reg = prometheus.NewRegistry()
+	var err error
+	h.door, err = quic.Listen(h.cfg, func() uint64 { return h.ids.Add(1) }, slog.New(slog.DiscardHandler), h.reg)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.cfg.Address = h.door.Addr().String() // a restart takes the same
+	ctx, cancel := context.WithCancel(context.Background())
+	h.leave, h.over = cancel, make(chan error, 1)
+	go func() {
+		h.over <- h.door.Serve(ctx, func(ctx context.Context, nc net.Conn, info kafka.ConnInfo) error {
+			defer nc.Close()
+			h.infos <- info
+			return handle(ctx, nc)
+		})
+	}()
+}
+
+func echo(ctx context.Context, nc net.Conn) error {
+	defer context.AfterFunc(ctx, func() { nc.SetReadDeadline(time.Unix(1, 0)) })()
+	_, err := io.Copy(nc, nc)
+	return err
+}
+
+func (h *house) tls() *tls.Config {
+	h.t.Helper()
+	c, err := certs.ClientConfig(certs.In(h.dir).CA, "", "")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	c = quicnet.TLS(c)
+	c.ServerName = "localhost"
+	return c
+}
+
+// dial makes a connection, each from its own socket.
+func (h *house) dial(c *tls.Config) (*quicgo.Conn, error) {
+	h.t.Helper()
+	socket, err := quicnet.Listen("127.0.0.1:0")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	tr := &quicgo.Transport{Conn: socket}
+	h.t.Cleanup(func() { tr.Close(); socket.Close() })
+	return tr.Dial(within(h.t), h.door.Addr(), c, quicnet.DefaultConfig().Client())
+}
+
+func (h *house) mustDial() *quicgo.Conn {
+	h.t.Helper()
+	qc, err := h.dial(h.tls())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = qc.CloseWithError(0, "") })
+	return qc
+}
+
+func stream(t testing.TB, qc *quicgo.Conn) *quicnet.Conn {
+	t.Helper()
+	s, err := qc.OpenStreamSync(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return quicnet.NewConn(qc, s)
+}
+
+func within(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// ask writes a message and expects it back.
+func ask(t testing.TB, c net.Conn, message string) {
+	t.Helper()
+	if _, err := io.WriteString(c, message); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, len(message))
+	if _, err := io.ReadFull(c, b); err != nil || string(b) != message {
+		t.Fatalf("%q came back as %q, %v", message, b, err)
+	}
+}
+
+func (h *house) metric(name string) (total float64) {
+	h.t.Helper()
+	families, err := h.reg.Gather()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name {
+				total += m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			}
+		}
+	}
+	return total
+}
+
+func TestStreamsAreConnectionsOfTheirOwn(t *testing.T) {
+	h := open(t, certs.ClientAuthNone, nil, echo)
+	qc := h.mustDial()
+	one, two := stream(t, qc), stream(t, qc)
+	ask(t, one, "first")
+	ask(t, two, "second")
+	a, b := <-h.infos, <-h.infos
+	if a.ID == b.ID || a.Transport != "quic" || a.TLS == nil || a.TLS.Version != tls.VersionTLS13 ||
+		a.Remote.String() != qc.LocalAddr().String() || a.Local.String() != h.door.Addr().String() {
+		t.Errorf("connections are described as %+v and %+v", a, b)
+	}
+	one.Close()
+	ask(t, two, "third")
+	if n := h.metric("sluice_door_connections"); n != 1 {
+		t.Errorf("%v connections are counted, want one", n)
+	}
+}
+
+func TestAStreamThatTheServerEndsEndsAlone(t *testing.T) {
+	h := open(t, certs.ClientAuthNone, nil, func(ctx context.Context, nc net.Conn) error {
+		b := make([]byte, 4)
+		if _, err := io.ReadFull(nc, b); err != nil {
+			return err
+		}
+		if string(b) == "quit" {
+			_, err := io.WriteString(nc, "bye")
+			return err
+		}
+		return echo(ctx, nc)
+	})
+	qc := h.mustDial()
+	stay, quit := stream(t, qc), stream(t, qc)
+	if _, err := io.WriteString(stay, "stay"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(quit, "quit"); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(quit); err != nil || string(b) != "bye" {
+		t.Errorf("the stream ended with %q, %v", b, err)
+	}
+	ask(t, stay, "still here")
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	for name, change := range map[string]func(*quic.Config){
+		"in all":         func(c *quic.Config) { c.Connections = 1 },
+		"of one address": func(c *quic.Config) { c.ConnectionsPerIP = 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := open(t, certs.ClientAuthNone, change, echo)
+			first := h.mustDial()
+			ask(t, stream(t, first), "hello")
+			var refused *quicgo.TransportError
+			if _, err := h.dial(h.tls()); !errors.As(err, &refused) || refused.ErrorCode != quicgo.ConnectionRefused {
+				t.Fatalf("one too many: %v", err)
+			}
+			if n := h.metric("sluice_door_refused_total"); n < 1 {
+				t.Errorf("%v refusals are counted", n)
+			}
+			_ = first.CloseWithError(0, "")
+			for ctx := within(t); ; { // the server hears of it soon
+				if qc, err := h.dial(h.tls()); err == nil {
+					ask(t, stream(t, qc), "now")
+					_ = qc.CloseWithError(0, "")
+					return
+				} else if ctx.Err() != nil {
+					t.Fatalf("there is no room again: %v", err)
+				}
+			}
+		})
+	}
+}
+
+func TestStreamsAreBounded(t *testing.T) {
+	h := open(t, certs.ClientAuthNone, func(c *quic.Config) { c.Streams = 2 }, echo)
+	qc := h.mustDial()
+	one, two := stream(t, qc), stream(t, qc)
+	ask(t, one, "1")
+	ask(t, two, "2")
+	if _, err := qc.OpenStream(); err == nil {
+		t.Fatal("a third stream was allowed")
+	}
+	one.Close()
+	one.Linger(time.Second)
+	ask(t, stream(t, qc), "3") // opens once the server has seen the end of the first
+}
+
+func TestAnUnusedConnectionIsClosed(t *testing.T) {
+	h := open(t, certs.ClientAuthNone, func(c *quic.Config) { c.UnusedTimeout = 300 * time.Millisecond }, echo)
+	qc := h.mustDial()
+	c := stream(t, qc)
+	for began := time.Now(); time.Since(began) < 600*time.Millisecond; { // in use for longer
+		ask(t, c, "busy")
+	}
+	c.Close()
+	c.Linger(time.Second)
+	var closed *quicgo.ApplicationError
+	select {
+	case <-qc.Context().Done():
+		if err := context.Cause(qc.Context()); !errors.As(err, &closed) || closed.ErrorCode != quicnet.CodeNone {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-within(t).Done():
+		t.Error("it was not closed")
+	}
+}
+
+func TestClientCertificates(t *testing.T) {
+	h := open(t, certs.ClientAuthRequired, nil, echo)
+	own, err := certs.Issue(h.dir, "app", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := certs.ClientConfig(own.CA, own.Cert, own.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = quicnet.TLS(c)
+	c.ServerName = "localhost"
+	qc, err := h.dial(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer qc.CloseWithError(0, "")
+	ask(t, stream(t, qc), "it is me")
+	if info := <-h.infos; len(info.TLS.PeerCertificates) != 1 || info.TLS.PeerCertificates[0].Subject.CommonName != "app" {
+		t.Errorf("the identity is %+v", info.TLS.PeerCertificates)
+	}
+	none, err := h.dial(h.tls()) // with TLS 1.3 the refusal comes after the client's handshake
+	if err == nil {
+		<-none.Context().Done()
+		err = context.Cause(none.Context())
+	}
+	var refused *quicgo.TransportError
+	if !errors.As(err, &refused) || !refused.ErrorCode.IsCryptoError() {
+		t.Errorf("without a certificate: %v", err)
+	}
+}
+
+// The door closes, then its streams are asked to end: what they say last arrives.
+func TestGracefulStopDeliversTheLastAnswer(t *testing.T) {
+	answer := strings.Repeat("last words ", 10_000)
+	asked := make(chan struct{})
+	h := open(t, certs.ClientAuthNone, nil, func(ctx context.Context, nc net.Conn) error {
+		close(asked)
+		<-ctx.Done()
+		_, err := io.WriteString(nc, answer)
+		return err
+	})
+	c := stream(t, h.mustDial())
+	if _, err := io.WriteString(c, "?"); err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	if err := h.door.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var refused *quicgo.TransportError
+	if _, err := h.dial(h.tls()); !errors.As(err, &refused) || refused.ErrorCode != quicgo.ConnectionRefused {
+		t.Errorf("a closed door: %v", err)
+	}
+	h.leave()
+	if b, err := io.ReadAll(c); err != nil || string(b) != answer {
+		t.Errorf("%d bytes of %d came, %v", len(b), len(answer), err)
+	}
+	c.Close()
+	h.over <- <-h.over // for the cleanup
+}
+
+func TestAStopDoesNotWaitForIdleStreams(t *testing.T) {
+	h := open(t, certs.ClientAuthNone, nil, echo)
+	c := stream(t, h.mustDial())
+	ask(t, c, "hello")
+	time.Sleep(1100 * time.Millisecond) // longer than an answer is waited for
+	began := time.Now()
+	h.leave()
+	err := <-h.over
+	h.over <- err
+	if d := time.Since(began); d > 500*time.Millisecond {
+		t.Errorf("the stop took %v", d)
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	h := open(t, certs.ClientAuthNone, nil, echo)
+	cfg := h.cfg
+	_, err := quic.Listen(cfg, func() uint64 { return 0 }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err == nil || !strings.Contains(err.Error(), "is in use; stop what listens there or set another address") {
+		t.Errorf("a second door on %s: %v", cfg.Address, err)
+	}
+}
+
+// A client of an earlier process must hear from the next that its connection is
+// gone, instead of waiting for silence to time out.
+func TestClientsOfAnEarlierProcessAreTold(t *testing.T) {
+	h := open(t, certs.ClientAuthNone, nil, echo)
+	proxy := newProxy(t, h.cfg.Address)
+	socket, err := quicnet.Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &quicgo.Transport{Conn: socket}
+	defer socket.Close()
+	defer tr.Close()
+	qc, err := tr.Dial(within(t), proxy.addr, h.tls(), quicnet.DefaultConfig().Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := stream(t, qc)
+	ask(t, c, "hello")
+	proxy.lose() // the farewell is lost, as in a crash
+	h.leave()
+	if err := <-h.over; err != nil {
+		t.Fatal(err)
+	}
+	h.start(echo)
+	proxy.find()
+	if _, err := io.WriteString(c, "are you there? I have been waiting"); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	var reset *quicgo.StatelessResetError
+	if _, err := c.Read(make([]byte, 1)); !errors.As(err, &reset) {
+		t.Errorf("the read ended with %v", err)
+	}
+	if d := time.Since(began); d > 3*time.Second {
+		t.Errorf("it took %v", d)
+	}
+}
+
+// proxy passes datagrams of one client on, until it loses the server.
+type proxy struct {
+	t     *testing.T
+	addr  net.Addr
+	to    string
+	front net.PacketConn
+	back  atomic.Pointer[net.Conn]
+	wg    sync.WaitGroup
+
+	client atomic.Pointer[net.Addr]
+}
+
+func newProxy(t *testing.T, to string) *proxy {
+	front, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{t: t, addr: front.LocalAddr(), to: to, front: front}
+	p.find()
+	t.Cleanup(func() { front.Close(); p.lose(); p.wg.Wait() })
+	p.wg.Go(func() {
+		b := make([]byte, 2000)
+		for {
+			n, from, err := front.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			p.client.Store(&from)
+			_, _ = (*p.back.Load()).Write(b[:n])
+		}
+	})
+	return p
+}
+
+// lose drops all datagrams from now on.
+func (p *proxy) lose() { (*p.back.Load()).Close() }
+
+// find takes a new way to the server.
+func (p *proxy) find() {
+	back, err := net.Dial("udp", p.to)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.back.Store(&back)
+	p.wg.Go(func() {
+		b := make([]byte, 2000)
+		for {
+			n, err := back.Read(b)
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err == nil {
+				_, _ = p.front.WriteTo(b[:n], *p.client.Load())
+			}
+		}
+	})
+}
+
+func TestNoiseOnThePortHarmsNobody(t *testing.T) {
+	h := open(t, certs.ClientAuthNone, nil, echo)
+	c := stream(t, h.mustDial())
+	ask(t, c, "before")
+	noise, err := net.Dial("udp", h.cfg.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer noise.Close()
+	for i := range 2000 {
+		b := make([]byte, i%1400+1)
+		for j := range b {
+			b[j] = byte(i*7 + j*j)
+		}
+		_, _ = noise.Write(b)
+	}
+	ask(t, c, "after")
+	ask(t, stream(t, h.mustDial()), "a newcomer")
+}
+
+// More clients at once than are trusted must still all come in: they prove their
+// address first.
+func TestARushOfClientsProvesItsAddresses(t *testing.T) {
+	h := open(t, certs.ClientAuthNone, func(c *quic.Config) { c.NewConnections = 1 }, echo)
+	for range 5 {
+		ask(t, stream(t, h.mustDial()), "hello")
+	}
+	if n := h.metric("sluice_door_accepted_total"); n != 5 {
+		t.Errorf("%v connections are counted", n)
+	}
+}
+
+// The windows of all connections together stay in their budget, and connections
+// that get no more of it still work.
+func TestWindowsHaveABudget(t *testing.T) {
+	h := open(t, certs.ClientAuthNone, func(c *quic.Config) { c.WindowBytes = 1 }, func(_ context.Context, nc net.Conn) error {
+		n, err := io.Copy(io.Discard, nc)
+		if err == nil {
+			_, err = nc.Write([]byte{byte(n >> 20)})
+		}
+		return err
+	})
+	qc := h.mustDial()
+	s, err := qc.OpenStreamSync(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write(make([]byte, 20<<20)); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close()
+	if b, err := io.ReadAll(s); err != nil || len(b) != 1 || b[0] != 20 {
+		t.Errorf("the server has read %v MiB, %v", b, err)
+	}
+}
+
+func TestConfigsThatCannotWork(t *testing.T) {
+	good := quic.Config{Address: "127.0.0.1:0", TLS: &tls.Config{}, QUIC: quicnet.DefaultConfig(), Streams: 1}
+	if err := good.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for want, change := range map[string]func(*quic.Config){
+		"no address":      func(c *quic.Config) { c.Address = "" },
+		"certificate":     func(c *quic.Config) { c.TLS = nil },
+		"one stream":      func(c *quic.Config) { c.Streams = 0 },
+		"negative":        func(c *quic.Config) { c.Connections = -1 },
+		"must not be neg": func(c *quic.Config) { c.WindowBytes = -1 },
+		"keep-alive":      func(c *quic.Config) { c.QUIC.KeepAlive = c.QUIC.IdleTimeout },
+	} {
+		c := good
+		change(&c)
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %q", err, want)
+		}
+	}
+}
