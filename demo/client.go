@@ -34,7 +34,9 @@ func (b *broker) createTopic(ctx context.Context, partitions int32) error {
 		return err
 	}
 	defer cl.Close()
-	if _, err := kadm.NewClient(cl).CreateTopic(ctx, partitions, -1, nil, topic); err != nil {
+	forever := "-1" // the events are old
+	configs := map[string]*string{"retention.ms": &forever}
+	if _, err := kadm.NewClient(cl).CreateTopic(ctx, partitions, -1, configs, topic); err != nil {
 		return fmt.Errorf("create topic %s: %w", topic, err)
 	}
 	return nil
