@@ -16,7 +16,7 @@ type FS struct {
 	names map[*file]string // of open files, followed through renames
 	rules []*rule
 	ops   []Op
-	hits  int
+	hits  []Op
 }
 
 // New returns inner, failing as the expression says; see the package. "" never
@@ -34,7 +34,7 @@ func (s *FS) Set(expression string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rules, s.ops, s.hits = rules, nil, 0
+	s.rules, s.ops, s.hits = rules, nil, nil
 	return nil
 }
 
@@ -45,11 +45,11 @@ func (s *FS) Ops() []Op {
 	return append([]Op(nil), s.ops...)
 }
 
-// Hits returns how many operations rules have befallen since the last Set.
-func (s *FS) Hits() int {
+// Hits returns those of Ops that a rule has befallen.
+func (s *FS) Hits() []Op {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.hits
+	return append([]Op(nil), s.hits...)
 }
 
 func (s *FS) nameOf(f *file) string {
@@ -73,7 +73,7 @@ func (s *FS) decide(kind Kind, name string) fault {
 	if f == (fault{}) {
 		return f
 	}
-	s.hits++
+	s.hits = append(s.hits, op)
 	if f.err != nil {
 		f.err = fmt.Errorf("%s %s: %w", kind, name, f.err)
 	}

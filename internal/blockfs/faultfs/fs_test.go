@@ -74,8 +74,8 @@ func TestTheNthWriteFails(t *testing.T) {
 			t.Errorf("write %d: %v, want %v", i+1, err, want)
 		}
 	}
-	if r.fs.Hits() != 2 || len(r.fs.Ops()) != 4 {
-		t.Errorf("%d hits, %v", r.fs.Hits(), r.fs.Ops())
+	if len(r.fs.Hits()) != 2 || len(r.fs.Ops()) != 4 {
+		t.Errorf("%v of %v", r.fs.Hits(), r.fs.Ops())
 	}
 	if err := r.file.Sync(); !errors.Is(err, syscall.EIO) {
 		t.Error(err)
