@@ -1,0 +1,141 @@
+package house_test
+
+import (
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const root = "../.."
+
+// The list of metrics in docs/operations.md is that of the code.
+func TestMetricsAreDocumented(t *testing.T) {
+	page := read(t, "docs/operations.md")
+	documented := set(regexp.MustCompile("`(sluice_[a-z_]+)`").FindAllStringSubmatch(page, -1))
+	inCode := map[string]bool{}
+	name := regexp.MustCompile(`"(sluice_[a-z_]+)"`)
+	short := regexp.MustCompile(`desc\("([a-z_]+)"`) // in pipeline/promobs
+	for _, file := range files(t, ".go") {
+		if strings.HasSuffix(file, "_test.go") || !served(file) {
+			continue
+		}
+		text := read(t, file)
+		maps.Copy(inCode, set(name.FindAllStringSubmatch(text, -1)))
+		if strings.HasPrefix(file, "pipeline/promobs/metrics") {
+			for s := range set(short.FindAllStringSubmatch(text, -1)) {
+				inCode["sluice_pipeline_"+s] = true
+			}
+		}
+	}
+	delete(inCode, "sluice_pipeline_") // the prefix of those
+	if len(inCode) < 40 {
+		t.Fatalf("only %d metrics found in the code: the test looks in the wrong places", len(inCode))
+	}
+	for _, m := range slices.Sorted(maps.Keys(inCode)) {
+		if !documented[m] {
+			t.Errorf("docs/operations.md does not name %s", m)
+		}
+	}
+	for _, m := range slices.Sorted(maps.Keys(documented)) {
+		if !inCode[m] {
+			t.Errorf("docs/operations.md names %s, which there is not", m)
+		}
+	}
+}
+
+// served says whether a broker exports the metrics of a file. Budgets of the
+// engine are exported by who owns them, under names of their own.
+func served(file string) bool {
+	for _, not := range []string{"bench/", "tools/", "internal/clients/", "pipeline/promobs/budget"} {
+		if strings.HasPrefix(file, not) {
+			return false
+		}
+	}
+	return true
+}
+
+// Settings that pages name exist.
+func TestSettingsInPagesExist(t *testing.T) {
+	keys := map[string]bool{}
+	section := ""
+	for line := range strings.Lines(read(t, "config/broker.toml")) {
+		if s, ok := strings.CutPrefix(strings.TrimSpace(line), "["); ok {
+			section = strings.TrimSuffix(s, "]")
+		} else if key, _, ok := strings.Cut(line, " = "); ok && !strings.HasPrefix(line, "#") {
+			keys[section+"."+key] = true
+		}
+	}
+	sections := map[string]bool{}
+	for k := range keys {
+		s, _, _ := strings.Cut(k, ".")
+		sections[s] = true
+	}
+	setting := regexp.MustCompile("`([a-z_]+)\\.([a-z_]+)(?: = [a-z]+)?`")
+	for _, page := range files(t, ".md") {
+		for _, m := range setting.FindAllStringSubmatch(read(t, page), -1) {
+			if sections[m[1]] && !keys[m[1]+"."+m[2]] {
+				t.Errorf("%s names the setting %s.%s, which there is not", page, m[1], m[2])
+			}
+		}
+	}
+}
+
+// Links between pages lead somewhere.
+func TestLinksInPagesLeadSomewhere(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	for _, page := range files(t, ".md") {
+		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
+			target, _, _ := strings.Cut(m[1], "#")
+			if target == "" || strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(root, filepath.Dir(page), target)); err != nil {
+				t.Errorf("%s links to %s, which is not there", page, m[1])
+			}
+		}
+	}
+}
+
+// files returns the repository's files of a kind, by path from its root.
+func files(t *testing.T, suffix string) []string {
+	t.Helper()
+	var out []string
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && path != root || d.Name() == "bin" || d.Name() == "node_modules" || d.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if rel, err := filepath.Rel(root, path); err == nil && strings.HasSuffix(path, suffix) {
+			out = append(out, filepath.ToSlash(rel))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(root, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func set(matches [][]string) map[string]bool {
+	out := map[string]bool{}
+	for _, m := range matches {
+		out[m[1]] = true
+	}
+	return out
+}
