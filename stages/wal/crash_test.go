@@ -1,147 +1,16 @@
 package wal
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
-	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/partition"
 )
-
-// written is an append as the test remembers it.
-type written struct {
-	batch    []byte
-	base     int64
-	position partition.Position // once acknowledged
-}
-
-// history is what a log was told, over all its lives.
-type history struct {
-	mu        sync.Mutex
-	appends   []*written // in the order they were submitted
-	acked     int64      // base of the first append that is not acknowledged
-	reclaimed partition.Position
-}
-
-func (h *history) submitted(g *flow.Group) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, a := range appends(g) {
-		h.appends = append(h.appends, &written{batch: bytes.Clone(a.Batch), base: a.BaseOffset})
-	}
-}
-
-// settled notes the acknowledgement of g.
-func (h *history) settled(g *flow.Group, err error) {
-	if err != nil {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, a := range appends(g) {
-		h.find(a.BaseOffset).position = a.Position
-		h.acked = a.BaseOffset + 1
-	}
-}
-
-func (h *history) find(base int64) *written {
-	for _, w := range h.appends {
-		if w.base == base {
-			return w
-		}
-	}
-	return nil
-}
-
-// state is what must be found after a crash at this moment.
-type state struct {
-	acked     int64
-	reclaimed partition.Position
-}
-
-func (h *history) state() state {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return state{h.acked, h.reclaimed}
-}
-
-// lastAcked is where the last batch is that was acknowledged.
-func (h *history) lastAcked() (at partition.Position) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, w := range h.appends {
-		if w.base < h.acked {
-			at = w.position
-		}
-	}
-	return at
-}
-
-// give allows what is below before to be missing.
-func (h *history) give(before partition.Position) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.reclaimed = max(h.reclaimed, before)
-}
-
-// check compares what was recovered: nothing invented, nothing out of order, no
-// gap, and all there that was acknowledged and not reclaimed.
-func (h *history) check(got []Recovered, s state) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	at := -1
-	for i, r := range got {
-		next := -1
-		for j, w := range h.appends {
-			if w.base == r.Base && bytes.Equal(w.batch, r.Batch) {
-				next = j
-			}
-		}
-		switch {
-		case next < 0:
-			return fmt.Errorf("batch %d at offset %d was never written, or was trimmed before", i, r.Base)
-		case i > 0 && next != at+1:
-			return fmt.Errorf("batch %d at offset %d does not follow the one before", i, r.Base)
-		}
-		at = next
-	}
-	for _, w := range h.appends {
-		if w.base >= s.acked || w.position < s.reclaimed {
-			continue
-		}
-		if len(got) == 0 || w.base < got[0].Base || w.base > got[len(got)-1].Base {
-			return fmt.Errorf("the batch at offset %d was acknowledged and is lost", w.base)
-		}
-	}
-	return nil
-}
-
-// rebase makes what was recovered the truth: what was submitted behind it is
-// trimmed and must never come back.
-func (h *history) rebase(got []Recovered, s state) {
-	h.reclaimed = s.reclaimed // what the dead gave back later it did not
-	if len(got) == 0 {
-		h.appends = nil
-	}
-	for i, w := range h.appends {
-		if w.base > got[len(got)-1].Base {
-			h.appends = h.appends[:i]
-			break
-		}
-	}
-	for _, r := range got {
-		h.find(r.Base).position = r.Position
-		h.acked = r.Base + 1
-	}
-}
 
 // blackout takes a crash at one operation to come.
 type blackout struct {
@@ -173,8 +42,7 @@ func (f *life) run(fs *crashfs.FS) {
 	b := &blackout{fs: fs}
 	b.left.Store(int64(rapid.IntRange(1, 120).Draw(f.t, "operations until the crash")))
 	b.taken = func() {
-		f.state = f.h.state() // before the disk is looked at
-		f.after = fs.Crash(keep, r)
+		f.after, f.state = f.h.crash(func() *crashfs.FS { return fs.Crash(keep, r) })
 	}
 	fs.SetFault(b.fault)
 	l := open(f.t, fs, f.cfg)
@@ -191,7 +59,7 @@ func (f *life) run(fs *crashfs.FS) {
 	}
 	fs.SetFault(nil)
 	if f.after == nil { // it came to a good end
-		f.state, f.after = f.h.state(), fs.Crash(keep, r)
+		f.after, f.state = f.h.crash(func() *crashfs.FS { return fs.Crash(keep, r) })
 	}
 }
 
@@ -293,8 +161,6 @@ func TestCrashesWithInterval(t *testing.T) {
 	})
 }
 
-var stateOfNothing = state{}
-
 // TestRot flips one bit somewhere in a log that is sealed: no batch may be wrong,
 // and none missing without a report.
 func TestRot(t *testing.T) {
@@ -326,17 +192,4 @@ func TestRot(t *testing.T) {
 			t.Fatalf("%d of %d batches are left and nothing was reported: %+v", len(got), len(h.appends), report)
 		}
 	})
-}
-
-// checkRotten allows gaps only.
-func (h *history) checkRotten(got []Recovered) error {
-	last := int64(-1)
-	for _, r := range got {
-		w := h.find(r.Base)
-		if w == nil || !bytes.Equal(w.batch, r.Batch) || r.Base <= last {
-			return fmt.Errorf("the batch at offset %d is not the one written, or out of order", r.Base)
-		}
-		last = r.Base
-	}
-	return nil
 }

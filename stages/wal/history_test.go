@@ -1,0 +1,150 @@
+package wal
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+
+	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/partition"
+)
+
+// written is an append as the test remembers it.
+type written struct {
+	batch    []byte
+	base     int64
+	position partition.Position // once acknowledged
+}
+
+// history is what a log was told, over all its lives.
+type history struct {
+	mu        sync.Mutex
+	appends   []*written    // in the order they were submitted
+	index     map[int64]int // of appends, by base
+	acked     int64         // base of the first append that is not acknowledged
+	reclaimed partition.Position
+}
+
+func (h *history) submitted(g *flow.Group) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.index == nil {
+		h.index = map[int64]int{}
+	}
+	for _, a := range appends(g) {
+		h.index[a.BaseOffset] = len(h.appends)
+		h.appends = append(h.appends, &written{batch: bytes.Clone(a.Batch), base: a.BaseOffset})
+	}
+}
+
+// settled notes the acknowledgement of g.
+func (h *history) settled(g *flow.Group, err error) {
+	if err != nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, a := range appends(g) {
+		h.appends[h.index[a.BaseOffset]].position = a.Position
+		h.acked = a.BaseOffset + 1
+	}
+}
+
+// lastAcked is where the last batch is that was acknowledged.
+func (h *history) lastAcked() (at partition.Position) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, w := range h.appends {
+		if w.base < h.acked {
+			at = w.position
+		}
+	}
+	return at
+}
+
+// give allows what is below before to be missing.
+func (h *history) give(before partition.Position) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.reclaimed = max(h.reclaimed, before)
+}
+
+// state is what must be found after a crash at this moment.
+type state struct {
+	acked     int64
+	reclaimed partition.Position
+}
+
+var stateOfNothing = state{}
+
+func (h *history) state() state {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return state{h.acked, h.reclaimed}
+}
+
+// crash takes a crash and says what must be on the disk then: what was
+// acknowledged before and not given back until after.
+func (h *history) crash(take func() *crashfs.FS) (*crashfs.FS, state) {
+	before := h.state()
+	after := take()
+	return after, state{before.acked, h.state().reclaimed}
+}
+
+// check compares what was recovered: nothing invented, nothing out of order, no
+// gap, and all there that was acknowledged and not reclaimed.
+func (h *history) check(got []Recovered, s state) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	at := -1
+	for i, r := range got {
+		next, ok := h.index[r.Base]
+		switch {
+		case !ok || !bytes.Equal(h.appends[next].batch, r.Batch):
+			return fmt.Errorf("batch %d at offset %d was never written, or was trimmed before", i, r.Base)
+		case i > 0 && next != at+1:
+			return fmt.Errorf("batch %d at offset %d does not follow the one before", i, r.Base)
+		}
+		at = next
+	}
+	for _, w := range h.appends {
+		if w.base >= s.acked || w.position < s.reclaimed {
+			continue
+		}
+		if len(got) == 0 || w.base < got[0].Base || w.base > got[len(got)-1].Base {
+			return fmt.Errorf("the batch at offset %d was acknowledged and is lost", w.base)
+		}
+	}
+	return nil
+}
+
+// rebase makes what was recovered in s the truth: what was submitted behind it is
+// trimmed and must never come back.
+func (h *history) rebase(got []Recovered, s state) {
+	h.reclaimed = s.reclaimed // what the dead gave back later it did not
+	if len(got) == 0 {
+		h.appends = nil
+	} else {
+		first, last := h.index[got[0].Base], h.index[got[len(got)-1].Base]
+		h.appends = h.appends[first : last+1]
+	}
+	h.index = map[int64]int{}
+	for i, w := range h.appends {
+		h.index[w.base] = i
+		w.position, h.acked = got[i].Position, w.base+1
+	}
+}
+
+// checkRotten allows gaps only.
+func (h *history) checkRotten(got []Recovered) error {
+	last := int64(-1)
+	for _, r := range got {
+		at, ok := h.index[r.Base]
+		if !ok || !bytes.Equal(h.appends[at].batch, r.Batch) || r.Base <= last {
+			return fmt.Errorf("the batch at offset %d is not the one written, or out of order", r.Base)
+		}
+		last = r.Base
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package wal
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
+)
+
+// count returns how often a test does its thing: as the environment says, else
+// little with -short and all of it without.
+func count(t *testing.T, variable string, little, all int) int {
+	if s := os.Getenv(variable); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			t.Fatalf("%s is %q, want a number", variable, s)
+		}
+		return n
+	}
+	if testing.Short() {
+		return little
+	}
+	return all
+}
+
+// image is a disk after a crash, and what must be on it.
+type image struct {
+	disk  *crashfs.FS
+	state state
+	seed  uint64
+}
+
+// sweep loses power at every operation of a log's lives, before it and again
+// when it is visible but not durable, and recovers each disk that results.
+type sweep struct {
+	t    *testing.T
+	seed uint64
+	cfg  Config
+	h    *history
+	src  *source
+
+	mu     sync.Mutex
+	r      *rand.Rand // of the crashes
+	points int
+	next   image // one of those of this life
+	seen   int   // of them
+}
+
+// crash takes one, for a log whose disk is fs.
+func (s *sweep) crash(fs *crashfs.FS) image {
+	s.mu.Lock()
+	seed := s.r.Uint64()
+	s.points++
+	s.mu.Unlock()
+	r := rand.New(rand.NewPCG(seed, 0))
+	keep := crashfs.Keep(r.IntN(3))
+	i := image{seed: seed}
+	i.disk, i.state = s.h.crash(func() *crashfs.FS { return fs.Crash(keep, r) })
+	return i
+}
+
+// choose remembers one of all images, each as likely as the others.
+func (s *sweep) choose(i image) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen++
+	if s.r.IntN(s.seen) == 0 {
+		s.next = i
+	}
+}
+
+// verify recovers i. Where deep, power is lost again at every operation of that.
+func (s *sweep) verify(i image, deep bool) []Recovered {
+	disk := i.disk.Crash(crashfs.Everything, nil) // another life will begin on i
+	if deep {
+		disk.SetFault(func(op crashfs.Op) error {
+			if op.Kind != crashfs.Read {
+				again := s.crash(disk)
+				again.state = i.state
+				s.verify(again, false)
+			}
+			return nil
+		})
+	}
+	got, report := recoverAll(s.t, disk, s.cfg)
+	err := s.h.check(got, i.state)
+	if err == nil && len(report.Corruptions) > 0 {
+		err = fmt.Errorf("a crash was taken for corruption: %+v", report)
+	}
+	if err != nil {
+		s.t.Errorf("seed %d, crash %d: %v", s.seed, i.seed, err)
+	}
+	return got
+}
+
+// live has one life, and continues with the disk of one of its crashes.
+func (s *sweep) live(disk *crashfs.FS) *crashfs.FS {
+	s.seen = 0
+	images, checkers := make(chan image, 16), sync.WaitGroup{}
+	for range runtime.GOMAXPROCS(0) {
+		checkers.Go(func() {
+			for i := range images {
+				s.verify(i, i.seed%4 == 0)
+			}
+		})
+	}
+	disk.SetFault(func(op crashfs.Op) error {
+		if op.Kind != crashfs.Read {
+			i := s.crash(disk)
+			s.choose(i)
+			images <- i
+		}
+		return nil
+	})
+	s.write(disk)
+	disk.SetFault(nil)
+	close(images)
+	checkers.Wait()
+	s.h.rebase(s.verify(s.next, false), s.next.state)
+	return s.next.disk
+}
+
+// write has a log recover, write and give back.
+func (s *sweep) write(disk *crashfs.FS) {
+	r := rand.New(rand.NewPCG(s.seed, uint64(s.points)))
+	cfg := s.cfg
+	cfg.Inflight = 1 + r.IntN(8)
+	l := opened(s.t, disk, cfg)
+	g := start(l)
+	g.settled = s.h.settled
+	var under []<-chan error
+	for range 5 + r.IntN(25) {
+		if used, capacity := l.Usage(); used > capacity/2 {
+			before := s.h.lastAcked()
+			s.h.give(before)
+			if err := l.Reclaim(before); err != nil {
+				s.t.Error(err)
+			}
+		}
+		group := s.src.group(sizes(r)...)
+		s.h.submitted(group)
+		under = append(under, g.submit(group))
+		if r.IntN(3) == 0 {
+			under = s.wait(under)
+		}
+	}
+	s.wait(under)
+	g.close(s.t)
+}
+
+func (s *sweep) wait(under []<-chan error) []<-chan error {
+	for _, c := range under {
+		if err := <-c; err != nil {
+			s.t.Errorf("write: %v", err)
+		}
+	}
+	return under[:0]
+}
+
+// sizes are those of a group's batches, some of them none.
+func sizes(r *rand.Rand) []int {
+	n := make([]int, r.IntN(5))
+	for i := range n {
+		n[i] = r.IntN(6000)
+	}
+	return n
+}
+
+// TestCrashPoints loses power at 100,000 points, in the middle of recoveries too:
+// SLUICE_CRASH_POINTS says otherwise. What was acknowledged is there, in order,
+// and nothing that was not written or was trimmed before.
+func TestCrashPoints(t *testing.T) {
+	want, points := count(t, "SLUICE_CRASH_POINTS", 4000, 100_000), 0
+	for seed := uint64(1); points < want && !t.Failed(); seed++ {
+		cfg := small()
+		cfg.CapacityBytes = 512 << 10
+		s := &sweep{t: t, seed: seed, cfg: cfg, h: &history{}, src: &source{}, r: rand.New(rand.NewPCG(seed, 1))}
+		disk := crashfs.New(1 << 20)
+		for range 6 {
+			disk = s.live(disk)
+		}
+		points += s.points
+	}
+	t.Logf("%d crash points", points)
+}
