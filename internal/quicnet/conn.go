@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -55,7 +56,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 	c.wrote.Store(time.Now().UnixNano())
 	if err != nil {
 		c.torn = c.torn || n < len(b)
-		err = c.mapped("write", err, io.ErrClosedPipe)
+		err = c.mapped("write", err, os.NewSyscallError("write", syscall.EPIPE))
 	}
 	return n, err
 }
@@ -140,6 +141,8 @@ func (c *Conn) mapped(op string, err, ended error) error {
 			return ended // unwrapped, as every reader expects it
 		}
 		err = ended
+	case stream != nil && stream.Remote:
+		err = os.NewSyscallError(op, syscall.ECONNRESET)
 	}
 	return c.opError(op, err)
 }
