@@ -1,0 +1,133 @@
+package consensus
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/consensus/machine"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+func openInternal(t *testing.T, dir string) *Cluster {
+	t.Helper()
+	cfg := DefaultConfig(dir)
+	cfg.Shards, cfg.Tick = 4, 5*time.Millisecond
+	c, err := Open(t.Context(), cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func propose(t *testing.T, c *Cluster, shard int, cmd machine.Command) {
+	t.Helper()
+	if _, err := c.propose(t.Context(), shard, cmd); err != nil {
+		t.Fatal(err)
+	}
+	c.publish()
+}
+
+// TestRepair cuts creation, growth and deletion off after each of their steps,
+// as a crash would. Nothing of it is seen; after a restart it is completed.
+func TestRepair(t *testing.T) {
+	id := topic.NewID()
+	begin := &machine.BeginTopic{Spec: meta.TopicSpec{Name: "orders", ID: id, Partitions: 6, Replication: 1}}
+	first := topic.Partition{Topic: id}
+	some := func(c *Cluster, p topic.Partition) (int, machine.Command) {
+		return c.shardOf(p), &machine.EnsurePartitions{Topic: id, Parts: []machine.NewPartition{{Index: p.Index, Replicas: []int32{1}}}}
+	}
+	for _, x := range []struct {
+		name       string
+		cut        func(*testing.T, *Cluster)
+		seen, then int // partitions before and after the restart
+	}{
+		{"begun", func(t *testing.T, c *Cluster) { propose(t, c, 0, begin) }, 0, 6},
+		{"partly created", func(t *testing.T, c *Cluster) {
+			propose(t, c, 0, begin)
+			shard, cmd := some(c, first)
+			propose(t, c, shard, cmd)
+		}, 0, 6},
+		{"growing", func(t *testing.T, c *Cluster) {
+			created(t, c, begin.Spec)
+			propose(t, c, 0, &machine.GrowTopic{ID: id, Partitions: 9})
+			shard, cmd := some(c, topic.Partition{Topic: id, Index: 7})
+			propose(t, c, shard, cmd)
+		}, 6, 9},
+		{"deleted", func(t *testing.T, c *Cluster) {
+			created(t, c, begin.Spec)
+			propose(t, c, 0, &machine.DeleteTopic{ID: id})
+		}, 0, 0},
+		{"partly dropped", func(t *testing.T, c *Cluster) {
+			created(t, c, begin.Spec)
+			propose(t, c, 0, &machine.DeleteTopic{ID: id})
+			propose(t, c, c.shardOf(first), &machine.DropTopic{Topic: id, NowMs: 1})
+		}, 0, 0},
+		{"created after it was forgotten", func(t *testing.T, c *Cluster) {
+			shard, cmd := some(c, first)
+			propose(t, c, shard, cmd)
+		}, 0, 0},
+	} {
+		t.Run(x.name, func(t *testing.T) { checkRepair(t, id, x.cut, x.seen, x.then) })
+	}
+}
+
+func created(t *testing.T, c *Cluster, s meta.TopicSpec) {
+	t.Helper()
+	if _, err := c.CreateTopic(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func checkRepair(t *testing.T, id topic.ID, cut func(*testing.T, *Cluster), seen, then int) {
+	dir := t.TempDir()
+	c := openInternal(t, dir)
+	if _, err := c.RegisterBroker(t.Context(), meta.Broker{ID: 1}); err != nil {
+		t.Fatal(err)
+	}
+	free := c.claim(id) // no repair by this process
+	cut(t, c)
+	if n := partitions(c, id); n != seen {
+		t.Errorf("%d partitions are seen, want %d", n, seen)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	free()
+	c = openInternal(t, dir)
+	defer func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for {
+		changed := c.Changed()
+		topics, orphans := c.out.unfinished()
+		if len(topics) == 0 && len(orphans) == 0 {
+			break
+		}
+		select {
+		case <-changed:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("still to do: %v, %v", topics, orphans)
+		}
+	}
+	c.publish()
+	if n := partitions(c, id); n != then {
+		t.Errorf("%d partitions after the repair, want %d", n, then)
+	}
+	if _, there := c.out.topic(id); there != (then > 0) {
+		t.Errorf("a record is there: %v", there)
+	}
+}
+
+func partitions(c *Cluster, id topic.ID) int {
+	t, ok := c.View().TopicByID(id)
+	if !ok {
+		return 0
+	}
+	return len(t.Partitions)
+}
