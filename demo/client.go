@@ -64,10 +64,10 @@ func (b *broker) produce(ctx context.Context, l *ledger, rounds int, acked func(
 	return l.settle()
 }
 
-// consume has the members of the group read what is unread and commit it. It
-// begins once each member has partitions, so that nothing is read twice because
-// of how they were shared out.
-func (b *broker) consume(ctx context.Context, l *ledger) error {
+// consume has the members of the group read what is unread and commit it, and
+// returns how long the reading took. It begins once each member has partitions, so
+// that nothing is read twice because of how they were shared out.
+func (b *broker) consume(ctx context.Context, l *ledger) (took time.Duration, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	shares := newShares(l.partitions)
@@ -79,19 +79,20 @@ func (b *broker) consume(ctx context.Context, l *ledger) error {
 	}()
 	for m := range members {
 		cl, err := b.client(kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(),
-			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.Balancers(kgo.RangeBalancer()),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.Balancers(kgo.RangeBalancer()), kgo.HeartbeatInterval(200*time.Millisecond),
 			kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, a map[string][]int32) { shares.set(m, len(a[topic])) }),
 			kgo.OnPartitionsRevoked(func(context.Context, *kgo.Client, map[string][]int32) { shares.set(m, 0) }))
 		if err != nil {
-			return err
+			return 0, err
 		}
 		clients = append(clients, cl)
 	}
 	select {
 	case <-shares.even:
 	case <-ctx.Done():
-		return fmt.Errorf("the partitions were not shared out to %d members in time: %w", members, context.Cause(ctx))
+		return 0, fmt.Errorf("the partitions were not shared out to %d members in time: %w", members, context.Cause(ctx))
 	}
+	began := time.Now()
 	var wg sync.WaitGroup
 	for _, cl := range clients {
 		wg.Go(func() {
@@ -101,10 +102,11 @@ func (b *broker) consume(ctx context.Context, l *ledger) error {
 		})
 	}
 	wg.Wait()
+	took = time.Since(began)
 	if cause := context.Cause(ctx); !errors.Is(cause, errDone) {
-		return fmt.Errorf("%d records were not read: %w", l.unread(), cause)
+		return took, fmt.Errorf("%d records were not read: %w", l.unread(), cause)
 	}
-	return commit(context.WithoutCancel(ctx), clients)
+	return took, commit(context.WithoutCancel(ctx), clients)
 }
 
 // commit commits what the members have read.

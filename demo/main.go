@@ -161,11 +161,11 @@ func (r *run) rate(step string, rounds int, took time.Duration, format string, a
 // consume reads and compares what has not been read yet.
 func (r *run) consume(ctx context.Context) error {
 	rounds := r.ledger.unread() / len(r.ledger.data.events)
-	began := time.Now()
-	if err := r.broker.consume(ctx, r.ledger); err != nil {
+	took, err := r.broker.consume(ctx, r.ledger)
+	if err != nil {
 		return err
 	}
-	r.rate("consume", rounds, time.Since(began), "by a group of %d over QUIC", members)
+	r.rate("consume", rounds, took, "by a group of %d over QUIC", members)
 	extra, err := r.broker.extra(ctx, r.ledger)
 	if err != nil {
 		return err
