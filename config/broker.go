@@ -77,11 +77,21 @@ type WAL struct {
 
 // ObjectStorage says where the durable copy of everything is.
 type ObjectStorage struct {
-	URL                string `toml:"url"`
-	OwnObjectSizeBytes int64  `toml:"own_object_size_bytes"`
-	UploadConcurrency  int    `toml:"upload_concurrency"`
-	PrepareTimeoutMs   int64  `toml:"prepare_timeout_ms"`
-	ReadRangeBytes     int64  `toml:"read_range_bytes"`
+	URL                  string `toml:"url"`
+	OwnObjectSizeBytes   int64  `toml:"own_object_size_bytes"`
+	UploadConcurrency    int    `toml:"upload_concurrency"`
+	UploadBytesPerSecond int64  `toml:"upload_bytes_per_second"`
+	PrepareTimeoutMs     int64  `toml:"prepare_timeout_ms"`
+	ReadRangeBytes       int64  `toml:"read_range_bytes"`
+	PartSizeBytes        int64  `toml:"part_size_bytes"`
+	PartConcurrency      int    `toml:"part_concurrency"`
+	MinRequests          int    `toml:"min_requests"`
+	MaxRequests          int    `toml:"max_requests"`
+	Attempts             int    `toml:"attempts"`
+	FirstPauseMs         int64  `toml:"first_pause_ms"`
+	LastPauseMs          int64  `toml:"last_pause_ms"`
+	StallMs              int64  `toml:"stall_ms"`
+	MissingAttempts      int    `toml:"missing_attempts"`
 }
 
 // Cache has the sizes of the two caches.
@@ -141,8 +151,16 @@ type Groups struct {
 	MaxSessionTimeoutMs     int64 `toml:"max_session_timeout_ms"`
 	MaxGroups               int   `toml:"max_groups"`
 	MaxMembers              int   `toml:"max_members"`
+	MaxGroupBytes           int   `toml:"max_group_bytes"`
+	MaxMetadataBytes        int64 `toml:"max_metadata_bytes"`
 	MaxOffsetMetadataBytes  int   `toml:"max_offset_metadata_bytes"`
+	MaxOffsets              int   `toml:"max_offsets"`
 	OffsetsRetentionMs      int64 `toml:"offsets_retention_ms"`
+	OffsetsCheckIntervalMs  int64 `toml:"offsets_check_interval_ms"`
+	Lanes                   int   `toml:"lanes"`
+	Queue                   int   `toml:"queue"`
+	MaxConcurrentWrites     int   `toml:"max_concurrent_writes"`
+	WriteTimeoutMs          int64 `toml:"write_timeout_ms"`
 }
 
 // Stages has the limits of each stage of the pipelines, in their order.
@@ -190,9 +208,13 @@ type Batch struct {
 
 // Metadata says where the Raft shards are.
 type Metadata struct {
-	Directory   string `toml:"directory"`
-	RaftAddress string `toml:"raft_address"`
-	Shards      int    `toml:"shards"`
+	Directory       string `toml:"directory"`
+	RaftAddress     string `toml:"raft_address"`
+	Shards          int    `toml:"shards"`
+	TickMs          int64  `toml:"tick_ms"`
+	SnapshotEntries int    `toml:"snapshot_entries"`
+	ChangeTimeoutMs int64  `toml:"change_timeout_ms"`
+	GarbageGraceMs  int64  `toml:"garbage_grace_ms"`
 }
 
 // Admin says where metrics, health and topology are served.

@@ -21,17 +21,21 @@ func DefaultBroker() Broker {
 		WAL: WAL{Directory: "wal", SegmentSizeBytes: 128 * mib, CapacityBytes: 1 * gib, UploadSizeBytes: 128 * mib,
 			UploadIntervalMs: 10 * minute, FsyncOnWrite: true, FlushIntervalMs: 100, IOEngine: EngineAuto,
 			WritesInFlight: 8, IdleSealMs: 100, MinFreeBytes: 256 * mib},
-		ObjectStorage: ObjectStorage{OwnObjectSizeBytes: 16 * mib, UploadConcurrency: 2, PrepareTimeoutMs: hour, ReadRangeBytes: 4 * mib},
-		Cache:         Cache{WriteCacheSizeBytes: 128 * mib, ReadCacheSizeBytes: 64 * mib},
-		Memory:        Memory{RequestBudgetBytes: 128 * mib, ResponseBudgetBytes: 96 * mib, WALBufferBytes: 128 * mib},
-		Replication:   Replication{DefaultFactor: 1, MinInSyncReplicas: 1},
-		Topics:        Topics{DefaultPartitions: 1, MaxPartitionsPerTopic: 10_000, MaxPartitions: 200_000},
-		Requests:      Requests{MaxPartitions: 100_000, MaxChanges: 10_000, MaxConcurrentChanges: 64, ChangeTimeoutMs: 30 * second},
+		ObjectStorage: ObjectStorage{OwnObjectSizeBytes: 16 * mib, UploadConcurrency: 2, PrepareTimeoutMs: hour, ReadRangeBytes: 4 * mib,
+			PartSizeBytes: 8 * mib, PartConcurrency: 4, MinRequests: 2, MaxRequests: 64, Attempts: 8, FirstPauseMs: 100,
+			LastPauseMs: 10 * second, StallMs: 20 * second, MissingAttempts: 3},
+		Cache:       Cache{WriteCacheSizeBytes: 128 * mib, ReadCacheSizeBytes: 64 * mib},
+		Memory:      Memory{RequestBudgetBytes: 128 * mib, ResponseBudgetBytes: 96 * mib, WALBufferBytes: 128 * mib},
+		Replication: Replication{DefaultFactor: 1, MinInSyncReplicas: 1},
+		Topics:      Topics{DefaultPartitions: 1, MaxPartitionsPerTopic: 10_000, MaxPartitions: 200_000},
+		Requests:    Requests{MaxPartitions: 100_000, MaxChanges: 10_000, MaxConcurrentChanges: 64, ChangeTimeoutMs: 30 * second},
 		Fetch: Fetch{MaxBytes: 55 * mib, MaxWaitMs: 5 * minute, MaxSessions: 1000, MaxSessionPartitions: 500_000,
 			SessionIdleMs: 2 * minute},
 		Producers: Producers{ExpirationMs: 24 * hour, IDBlockSize: 1000},
 		Groups: Groups{InitialRebalanceDelayMs: 3 * second, MinSessionTimeoutMs: 6 * second, MaxSessionTimeoutMs: 30 * minute,
-			MaxGroups: 10_000, MaxMembers: 1000, MaxOffsetMetadataBytes: 4 * kib, OffsetsRetentionMs: 7 * 24 * hour},
+			MaxGroups: 10_000, MaxMembers: 5000, MaxGroupBytes: 4 * mib, MaxMetadataBytes: 64 * mib,
+			MaxOffsetMetadataBytes: 4 * kib, MaxOffsets: 200_000, OffsetsRetentionMs: 7 * 24 * hour,
+			OffsetsCheckIntervalMs: 10 * minute, Lanes: 4, Queue: 256, MaxConcurrentWrites: 64, WriteTimeoutMs: 5 * second},
 		Stages:   defaultStages(),
 		Metadata: defaultMetadata(),
 		Admin:    Admin{Listen: "127.0.0.1:9642"},
@@ -67,7 +71,8 @@ func defaultStages() Stages {
 }
 
 func defaultMetadata() Metadata {
-	return Metadata{Directory: "meta", RaftAddress: "127.0.0.1:9095", Shards: 16}
+	return Metadata{Directory: "meta", Shards: 16, TickMs: 50, SnapshotEntries: 8192,
+		ChangeTimeoutMs: 10 * second, GarbageGraceMs: minute}
 }
 
 // DefaultController returns what holds where a file says nothing.

@@ -25,6 +25,8 @@ const (
 // Values of wal.io_engine.
 const (
 	EngineAuto     = "auto"
+	EngineIOURing  = "io_uring"
+	EnginePwrite   = "pwrite"
 	EngineBuffered = "buffered"
 )
 
@@ -56,17 +58,16 @@ func (c *checks) oneOf(key, v string, allowed ...string) {
 	c.require(slices.Contains(allowed, v), "%s must be one of %s, not %q", key, strings.Join(allowed, ", "), v)
 }
 
-// address checks HOST:PORT, or nothing where empty closes the door.
-func (c *checks) address(key, v string, orEmpty bool) {
+// address checks HOST:PORT, or nothing.
+func (c *checks) address(key, v string) {
 	if v == "" {
-		c.require(orEmpty, "%s must be HOST:PORT", key)
 		return
 	}
 	_, port, err := net.SplitHostPort(v)
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
-	c.require(err == nil, "%s must be HOST:PORT, such as 127.0.0.1:9092, not %q", key, v)
+	c.require(err == nil, "%s must be HOST:PORT, such as 127.0.0.1:9092, or empty, not %q", key, v)
 }
 
 // Validate reports settings that cannot work, by key. What depends on the system
@@ -105,8 +106,8 @@ func (c *checks) identity(table string, i Identity) {
 }
 
 func (c *checks) network(n Network) {
-	c.address("network.quic_listen", n.QUICListen, true)
-	c.address("network.tcp_listen", n.TCPListen, true)
+	c.address("network.quic_listen", n.QUICListen)
+	c.address("network.tcp_listen", n.TCPListen)
 	c.oneOf("network.tcp_plaintext", n.TCPPlaintext, PlaintextLoopback, PlaintextNever, PlaintextEverywhere)
 	c.within("network.advertised_port", int64(n.AdvertisedPort), 0, 65535)
 	c.atLeast("network.max_connections", int64(n.MaxConnections), 1)
@@ -143,7 +144,7 @@ func (c *checks) wal(w WAL) {
 		w.UploadSizeBytes, w.CapacityBytes)
 	c.atLeast("wal.upload_interval_ms", w.UploadIntervalMs, second)
 	c.within("wal.flush_interval_ms", w.FlushIntervalMs, 1, minute)
-	c.oneOf("wal.io_engine", w.IOEngine, EngineAuto, EngineBuffered)
+	c.oneOf("wal.io_engine", w.IOEngine, EngineAuto, EngineIOURing, EnginePwrite, EngineBuffered)
 	c.within("wal.writes_in_flight", int64(w.WritesInFlight), 1, 256)
 	c.within("wal.idle_seal_ms", w.IdleSealMs, 1, minute)
 	c.atLeast("wal.min_free_bytes", w.MinFreeBytes, 0)
@@ -152,13 +153,25 @@ func (c *checks) wal(w WAL) {
 func (c *checks) objects(o ObjectStorage) {
 	if o.URL != "" {
 		u, err := url.Parse(o.URL)
-		c.require(err == nil && (u.Scheme == "file" && u.Host == "" && u.Path != "" || u.Scheme == "mem"),
-			"object_storage.url must be like file:///directory, or mem:// to lose everything at the end; not %q", o.URL)
+		c.require(err == nil && (u.Scheme == "file" && u.Host == "" && u.Path != "" || u.Scheme == "mem" ||
+			slices.Contains([]string{"s3", "gs", "azblob"}, u.Scheme) && u.Host != ""),
+			"object_storage.url must be like s3://BUCKET, gs://BUCKET, azblob://CONTAINER or file:///DIRECTORY, or mem:// to lose everything at the end; not %q", o.URL)
 	}
 	c.atLeast("object_storage.own_object_size_bytes", o.OwnObjectSizeBytes, mib)
 	c.within("object_storage.upload_concurrency", int64(o.UploadConcurrency), 1, 256)
 	c.atLeast("object_storage.prepare_timeout_ms", o.PrepareTimeoutMs, minute)
 	c.within("object_storage.read_range_bytes", o.ReadRangeBytes, 64*kib, gib)
+	c.require(o.UploadBytesPerSecond == 0 || o.UploadBytesPerSecond >= 64*kib,
+		"object_storage.upload_bytes_per_second must be 0 for no limit, or at least %d, not %d", 64*kib, o.UploadBytesPerSecond)
+	c.within("object_storage.part_size_bytes", o.PartSizeBytes, 5*mib, gib)
+	c.within("object_storage.part_concurrency", int64(o.PartConcurrency), 1, 64)
+	c.within("object_storage.min_requests", int64(o.MinRequests), 1, 1<<20)
+	c.within("object_storage.max_requests", int64(o.MaxRequests), int64(o.MinRequests), 1<<20)
+	c.within("object_storage.attempts", int64(o.Attempts), 1, 1000)
+	c.within("object_storage.first_pause_ms", o.FirstPauseMs, 1, hour)
+	c.within("object_storage.last_pause_ms", o.LastPauseMs, o.FirstPauseMs, hour)
+	c.within("object_storage.stall_ms", o.StallMs, 1, hour)
+	c.within("object_storage.missing_attempts", int64(o.MissingAttempts), 1, 1000)
 }
 
 func (c *checks) memory(b Broker) {
@@ -203,11 +216,19 @@ func (c *checks) topics(b Broker) {
 
 func (c *checks) groups(g Groups) {
 	c.within("groups.initial_rebalance_delay_ms", g.InitialRebalanceDelayMs, 0, 10*minute)
-	c.within("groups.min_session_timeout_ms", g.MinSessionTimeoutMs, 1, 1<<31-1)
-	c.within("groups.max_session_timeout_ms", g.MaxSessionTimeoutMs, g.MinSessionTimeoutMs, 1<<31-1)
+	c.within("groups.min_session_timeout_ms", g.MinSessionTimeoutMs, 1, 24*24*hour)
+	c.within("groups.max_session_timeout_ms", g.MaxSessionTimeoutMs, g.MinSessionTimeoutMs, 24*24*hour)
 	c.atLeast("groups.max_groups", int64(g.MaxGroups), 1)
 	c.atLeast("groups.max_members", int64(g.MaxMembers), 1)
+	c.within("groups.max_group_bytes", int64(g.MaxGroupBytes), 4*kib, gib)
+	c.atLeast("groups.max_metadata_bytes", g.MaxMetadataBytes, int64(g.MaxGroupBytes))
 	c.atLeast("groups.max_offset_metadata_bytes", int64(g.MaxOffsetMetadataBytes), 0)
+	c.atLeast("groups.max_offsets", int64(g.MaxOffsets), 1)
+	c.atLeast("groups.offsets_check_interval_ms", g.OffsetsCheckIntervalMs, 1)
+	c.within("groups.lanes", int64(g.Lanes), 1, 1024)
+	c.within("groups.queue", int64(g.Queue), 1, maxDepth)
+	c.within("groups.max_concurrent_writes", int64(g.MaxConcurrentWrites), 1, maxDepth)
+	c.atLeast("groups.write_timeout_ms", g.WriteTimeoutMs, 1)
 	c.atLeast("groups.offsets_retention_ms", g.OffsetsRetentionMs, minute)
 }
 
@@ -232,9 +253,13 @@ func (c *checks) stages(s Stages) {
 
 func (c *checks) common(m Metadata, a Admin, l Log) {
 	c.require(m.Directory != "", "metadata.directory must name a directory")
-	c.address("metadata.raft_address", m.RaftAddress, false)
-	c.within("metadata.shards", int64(m.Shards), 1, 256)
-	c.address("admin.listen", a.Listen, true)
+	c.address("metadata.raft_address", m.RaftAddress)
+	c.within("metadata.shards", int64(m.Shards), 1, 64)
+	c.within("metadata.tick_ms", m.TickMs, 1, second)
+	c.within("metadata.snapshot_entries", int64(m.SnapshotEntries), 16, 1<<24)
+	c.atLeast("metadata.change_timeout_ms", m.ChangeTimeoutMs, 10*m.TickMs)
+	c.atLeast("metadata.garbage_grace_ms", m.GarbageGraceMs, 0)
+	c.address("admin.listen", a.Listen)
 	c.require(new(slog.Level).UnmarshalText([]byte(l.Level)) == nil, "log.level must be one of debug, info, warn, error, not %q", l.Level)
 	c.oneOf("log.format", l.Format, "text", "json")
 }

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	sluice "github.com/sluicemq/sluice/sdk/go"
+)
+
+// connect returns a client of the cluster, after a broker has answered it.
+func (c *cli) connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, error) {
+	cfg := sluice.Config{Brokers: strings.Split(c.broker, ","), Transport: sluice.Transport(c.transport), ClientID: "sluice-cli",
+		CAFile: c.ca, CertFile: c.cert, KeyFile: c.key, DialTimeout: c.timeout}
+	if c.ca == "" {
+		ca, err := c.inDataDirectory("tls", "ca.crt")
+		if err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(ca); err == nil {
+			cfg.CAFile = ca
+		}
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, &usageError{err}
+	}
+	ours, err := sluice.ClientOpts(cfg)
+	if err != nil {
+		return nil, err
+	}
+	cl, err := kgo.NewClient(append(append(ours, kgo.RetryTimeout(c.timeout), kgo.RequestTimeoutOverhead(c.timeout)), opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	if err := cl.Ping(ctx); err != nil {
+		cl.Close()
+		return nil, c.noAnswer(err)
+	}
+	return cl, nil
+}
+
+// noAnswer says what to do when no broker can be reached.
+func (c *cli) noAnswer(err error) error {
+	for _, known := range []error{sluice.ErrUntrusted, sluice.ErrCertificateRefused, sluice.ErrNotSluice} {
+		if errors.Is(err, known) {
+			return fmt.Errorf("%s over %s: %w", c.broker, c.transport, err)
+		}
+	}
+	return fmt.Errorf("no broker answers at %s over %s: %w; start one with `sluice dev`, or set --broker and --transport", c.broker, c.transport, err)
+}
+
+// admin calls f with an admin client, bounded by --timeout.
+func (c *cli) admin(ctx context.Context, f func(context.Context, *kadm.Client) error) error {
+	cl, err := c.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	a := kadm.NewClient(cl)
+	a.SetTimeoutMillis(int32(min(c.timeout, time.Hour) / time.Millisecond))
+	err = f(ctx, a)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("the broker at %s did not answer within %s; look at its log, or set a longer --timeout", c.broker, c.timeout)
+	}
+	return err
+}
+
+// refusal is an error of the protocol about something that has a name, in words
+// that say what to do.
+func refusal(what, name string, err error, message string) error {
+	if err == nil {
+		return nil
+	}
+	var known *kerr.Error
+	if !errors.As(err, &known) {
+		return fmt.Errorf("%s %s: %w", what, name, err)
+	}
+	switch known {
+	case kerr.UnknownTopicOrPartition, kerr.UnknownTopicID:
+		return fmt.Errorf("topic %s does not exist; `sluice topic list` shows what there is, `sluice topic create %s` makes it", name, name)
+	case kerr.TopicAlreadyExists:
+		return fmt.Errorf("topic %s exists already; --if-not-exists makes that no error", name)
+	case kerr.GroupIDNotFound:
+		return fmt.Errorf("group %s does not exist; `sluice group list` shows what there is", name)
+	case kerr.NonEmptyGroup:
+		return fmt.Errorf("group %s has members; stop them first", name)
+	}
+	if message == "" {
+		message = known.Description
+	}
+	return fmt.Errorf("%s %s: %s (%s)", what, name, strings.TrimSuffix(message, "."), known.Message)
+}

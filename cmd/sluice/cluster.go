@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+func newCluster(c *cli) *cobra.Command {
+	return family("cluster", "Look at the cluster", newClusterStatus(c))
+}
+
+// clusterStatus is the document of cluster status.
+type clusterStatus struct {
+	Cluster         string       `json:"cluster_id"`
+	Controller      int32        `json:"controller"`
+	Brokers         []brokerInfo `json:"brokers"`
+	Topics          int          `json:"topics"`
+	Partitions      int          `json:"partitions"`
+	Leaderless      int          `json:"leaderless_partitions"`
+	UnderReplicated int          `json:"under_replicated_partitions"`
+}
+
+type brokerInfo struct {
+	ID      int32  `json:"id"`
+	Host    string `json:"host"`
+	Port    int32  `json:"port"`
+	Rack    string `json:"rack,omitempty"`
+	Leads   int    `json:"leads"` // partitions
+	Answers bool   `json:"answers"`
+}
+
+func newClusterStatus(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show brokers, and how many partitions are well", Args: cobra.NoArgs,
+		Long: `Shows the brokers of the cluster and whether each answers, and how many partitions
+have no leader or too few replicas in sync. The exit code is 1 if something is not
+as it should be.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.admin(cmd.Context(), func(ctx context.Context, a *kadm.Client) error {
+				s, err := status(ctx, a)
+				if err != nil {
+					return err
+				}
+				if err := c.printStatus(s); err != nil {
+					return err
+				}
+				return s.trouble()
+			})
+		},
+	}
+}
+
+func status(ctx context.Context, a *kadm.Client) (*clusterStatus, error) {
+	m, err := a.Metadata(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("metadata: %w", err)
+	}
+	s := &clusterStatus{Cluster: m.Cluster, Controller: m.Controller, Topics: len(m.Topics)}
+	leads := make(map[int32]int)
+	m.Topics.EachPartition(func(p kadm.PartitionDetail) {
+		s.Partitions++
+		if p.Err != nil || p.Leader < 0 {
+			s.Leaderless++
+		} else {
+			leads[p.Leader]++
+		}
+		if len(p.ISR) < len(p.Replicas) {
+			s.UnderReplicated++
+		}
+	})
+	versions, err := a.ApiVersions(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask all brokers: %w", err)
+	}
+	for _, b := range m.Brokers {
+		info := brokerInfo{ID: b.NodeID, Host: b.Host, Port: b.Port, Leads: leads[b.NodeID], Answers: versions[b.NodeID].Err == nil}
+		if b.Rack != nil {
+			info.Rack = *b.Rack
+		}
+		s.Brokers = append(s.Brokers, info)
+	}
+	return s, nil
+}
+
+// trouble returns what is not as it should be.
+func (s *clusterStatus) trouble() error {
+	for _, b := range s.Brokers {
+		if !b.Answers {
+			return fmt.Errorf("broker %d at %s:%d does not answer; look at its log", b.ID, b.Host, b.Port)
+		}
+	}
+	if s.Leaderless+s.UnderReplicated > 0 {
+		return fmt.Errorf("%d partitions have no leader and %d too few replicas in sync; start the brokers that have them",
+			s.Leaderless, s.UnderReplicated)
+	}
+	return nil
+}
+
+func (c *cli) printStatus(s *clusterStatus) error {
+	if c.json {
+		return c.emit(s)
+	}
+	fmt.Fprintf(c.stdout, "cluster %s, controller %d\n%s, %s: %d without leader, %d with too few replicas in sync\n",
+		s.Cluster, s.Controller, plural(s.Topics, "topic"), plural(s.Partitions, "partition"), s.Leaderless, s.UnderReplicated)
+	t := c.table("BROKER", "ADDRESS", "RACK", "LEADS", "ANSWERS")
+	for _, b := range s.Brokers {
+		t.row(b.ID, fmt.Sprintf("%s:%d", b.Host, b.Port), or(b.Rack, "-"), b.Leads, b.Answers)
+	}
+	return t.flush()
+}

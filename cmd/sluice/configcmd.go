@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/sluicemq/sluice/config"
+)
+
+func newConfig(c *cli) *cobra.Command {
+	return family("config", "Check and print settings; get and set those of topics and running stages",
+		newConfigCheck(c), newConfigPrint(c), newConfigGet(c), newConfigSet(c))
+}
+
+// parseSettings reads a file for a role and returns a config.Broker or a
+// config.Controller.
+func parseSettings(file, role string) (any, string, error) {
+	text, err := readSettings(file)
+	if err != nil {
+		return nil, "", err
+	}
+	if role == "" {
+		role = config.RoleOf(text)
+	}
+	switch role {
+	case config.RoleBroker:
+		b, err := config.ParseBroker(file, text)
+		if err != nil {
+			return nil, role, err
+		}
+		_, err = nodeConfig(b)
+		return b, role, err
+	case config.RoleController:
+		b, err := config.ParseController(file, text)
+		if err != nil {
+			return nil, role, err
+		}
+		return b, role, nil
+	}
+	return nil, "", usagef("--role %q must be broker or controller", role)
+}
+
+func newConfigCheck(c *cli) *cobra.Command {
+	var role string
+	cmd := &cobra.Command{
+		Use: "check FILE", Short: "Say whether a file of settings is right", Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			_, role, err := parseSettings(args[0], role)
+			if err != nil {
+				return err
+			}
+			return c.result(map[string]any{"file": args[0], "role": role, "ok": true}, "%s is right for a %s", args[0], role)
+		},
+	}
+	addRole(cmd, &role)
+	return cmd
+}
+
+func addRole(cmd *cobra.Command, role *string) {
+	cmd.Flags().StringVar(role, "role", "", "broker or controller; by default what the tables of the file belong to")
+	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{config.RoleBroker, config.RoleController}, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+}
+
+func newConfigPrint(c *cli) *cobra.Command {
+	var file, role string
+	cmd := &cobra.Command{
+		Use: "print [NAME]", Short: "Print shipped settings with their comments, or what a file amounts to", Args: cobra.MaximumNArgs(1),
+		Long: `Prints one of the files that are shipped: broker and controller have every key with
+its default and what it does, example-development and example-production show what
+one sets. With --config, prints every setting that is in force with that file.`,
+		ValidArgs: []string{"broker", "controller", "example-development", "example-production"},
+		RunE: func(_ *cobra.Command, args []string) error {
+			switch {
+			case file != "" && len(args) > 0:
+				return usagef("give either a name or --config")
+			case file != "":
+				cfg, _, err := parseSettings(file, role)
+				if err != nil {
+					return err
+				}
+				return c.printSettings(cfg)
+			}
+			name := config.RoleBroker
+			if len(args) > 0 {
+				name = args[0]
+			}
+			f, err := config.FindShipped(name)
+			if err != nil {
+				return &usageError{err}
+			}
+			if c.json {
+				cfg, err := f.Parse()
+				if err != nil {
+					return err
+				}
+				return c.printSettings(cfg)
+			}
+			_, err = fmt.Fprint(c.stdout, f.Text)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "", "`FILE` with settings")
+	_ = cmd.MarkFlagFilename("config", "toml") // the flag exists
+	addRole(cmd, &role)
+	return cmd
+}
+
+// printSettings prints each setting: as TOML, or one document a line.
+func (c *cli) printSettings(cfg any) error {
+	if !c.json {
+		_, err := fmt.Fprint(c.stdout, config.Format(cfg))
+		return err
+	}
+	for k := range config.Keys(cfg) {
+		if err := c.emit(map[string]any{"key": k.Name, "value": k.Value}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newConfigGet(c *cli) *cobra.Command {
+	var admin string
+	cmd := &cobra.Command{
+		Use: "get topic NAME [KEY...] | get limits [PIPELINE/STAGE]", Short: "Show configs of a topic, or limits of running stages", Args: cobra.MinimumNArgs(1),
+		Example: `  sluice config get topic orders retention.ms
+  sluice config get limits write/batch`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case args[0] == "topic" && len(args) >= 2:
+				return c.admin(cmd.Context(), func(ctx context.Context, a *kadm.Client) error { return c.getTopicConfigs(ctx, a, args[1], args[2:]) })
+			case args[0] == "limits" && len(args) <= 2:
+				return c.getLimits(cmd.Context(), admin, strings.Join(args[1:], ""))
+			}
+			return usagef("say what to get: topic NAME [KEY...], or limits [PIPELINE/STAGE]")
+		},
+	}
+	addAdmin(cmd, &admin)
+	return cmd
+}
+
+func addAdmin(cmd *cobra.Command, admin *string) {
+	cmd.Flags().StringVar(admin, "admin", config.DefaultBroker().Admin.Listen, "`HOST:PORT` of the broker's admin server, for limits")
+}
+
+func (c *cli) getTopicConfigs(ctx context.Context, a *kadm.Client, name string, keys []string) error {
+	all, err := topicConfigs(ctx, a, name, true)
+	if err != nil {
+		return err
+	}
+	if len(keys) == 0 {
+		keys = slices.Sorted(maps.Keys(all))
+	}
+	for _, k := range keys {
+		v, ok := all[k]
+		if !ok {
+			return fmt.Errorf("topics have no config %s; `sluice config get topic %s` shows all", k, name)
+		}
+		if err := c.result(map[string]any{"topic": name, "key": k, "value": v}, "%s=%s", k, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newConfigSet(c *cli) *cobra.Command {
+	var admin string
+	cmd := &cobra.Command{
+		Use: "set topic NAME KEY=VALUE... | set limits PIPELINE/STAGE KEY=VALUE...", Short: "Change configs of a topic, or limits of running stages", Args: cobra.MinimumNArgs(3),
+		Long: `Changes configs of a topic for good, or limits of a stage until the broker is
+restarted. Limits are depth, workers, and those that "sluice config get limits" shows
+for the stage.`,
+		Example: `  sluice config set topic orders retention.ms=86400000
+  sluice config set limits write/batch linger_us=500`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			set, err := assignments("the setting", args[2:])
+			if err != nil {
+				return err
+			}
+			switch args[0] {
+			case "topic":
+				return c.admin(cmd.Context(), func(ctx context.Context, a *kadm.Client) error {
+					return c.alterTopic(ctx, a, args[1], 0, set, nil)
+				})
+			case "limits":
+				return c.setLimits(cmd.Context(), admin, args[1], set)
+			}
+			return usagef("say what to set: topic NAME KEY=VALUE..., or limits PIPELINE/STAGE KEY=VALUE...")
+		},
+	}
+	addAdmin(cmd, &admin)
+	return cmd
+}

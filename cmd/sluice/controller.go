@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sluicemq/sluice/config"
+	"github.com/sluicemq/sluice/consensus"
+	"github.com/sluicemq/sluice/internal/meta"
+)
+
+// serveController holds the metadata shards until ctx is done.
+func serveController(ctx context.Context, cfg config.Controller, log *slog.Logger, serving func(admin string) error) (err error) {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	var listener net.Listener
+	if cfg.Admin.Listen != "" {
+		if listener, err = net.Listen("tcp", cfg.Admin.Listen); err != nil {
+			return fmt.Errorf("admin server: %w; stop what uses that address or set another in admin.listen", err)
+		}
+		defer listener.Close()
+	}
+	dir, err := filepath.Abs(cfg.Controller.DataDirectory)
+	if err != nil {
+		return err
+	}
+	cluster, err := consensus.Open(ctx, clusterConfig(cfg.Metadata, dir), log, reg)
+	if err != nil {
+		return fmt.Errorf("metadata: %w", err)
+	}
+	defer func() { err = errors.Join(err, cluster.Close()) }()
+	if listener == nil {
+		if err := serving(""); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return nil
+	}
+	if err := serving(listener.Addr().String()); err != nil {
+		return err
+	}
+	return serveHTTP(ctx, listener, controllerMux(cluster, reg), ms(cfg.Controller.ShutdownGraceMs))
+}
+
+// controllerMux answers:
+//
+//	GET /metrics   Prometheus
+//	GET /healthz   200 while the process works
+//	GET /readyz    200 once the metadata can be read
+//	GET /metadata  what the cluster consists of, as JSON
+func controllerMux(cluster *consensus.Cluster, reg prometheus.Gatherer) *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if cluster.View() == nil {
+			http.Error(w, "the metadata is not read yet", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	mux.HandleFunc("GET /metadata", func(w http.ResponseWriter, _ *http.Request) { writeMetadata(w, cluster.View()) })
+	return mux
+}
+
+// serveHTTP serves until ctx is done, then waits so long for answers under way.
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, grace time.Duration) error {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}
+	over := make(chan error, 1)
+	go func() { over <- s.Serve(l) }()
+	select {
+	case err := <-over:
+		return fmt.Errorf("admin server: %w", err)
+	case <-ctx.Done():
+	}
+	bounded, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	err := s.Shutdown(bounded)
+	<-over
+	return err
+}
+
+// writeMetadata answers with the brokers and topics of a view.
+func writeMetadata(w http.ResponseWriter, v *meta.View) {
+	type topicInfo struct {
+		Name       string            `json:"name"`
+		ID         string            `json:"id"`
+		Partitions int               `json:"partitions"`
+		Configs    map[string]string `json:"configs,omitempty"`
+	}
+	answer := struct {
+		ClusterID string        `json:"cluster_id"`
+		Version   uint64        `json:"version"`
+		Brokers   []meta.Broker `json:"brokers"`
+		Topics    []topicInfo   `json:"topics"`
+	}{v.ClusterID, v.Version, v.Brokers, nil}
+	for _, t := range v.Topics() {
+		answer.Topics = append(answer.Topics, topicInfo{t.Name, t.ID.String(), len(t.Partitions), t.Configs})
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(answer) // the client went away
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicemq/sluice/cmd/sluice/node"
+	"github.com/sluicemq/sluice/config"
+)
+
+func newDev(c *cli) *cobra.Command {
+	cfg := devConfig()
+	listen := cfg.Network.QUICListen
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run a node with no settings at all, on this machine only",
+		Long: `Runs a broker with its metadata and object store in one process. Everything it
+keeps is in the data directory, the certificate for QUIC included, which it makes
+itself the first time. Commands of sluice find it there and need no flags.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := c.dataDirectory()
+			if err != nil {
+				return err
+			}
+			cfg.Broker.DataDirectory = dir
+			cfg.Network.QUICListen, cfg.Network.TCPListen = listen, listen
+			if err := cfg.Validate(); err != nil {
+				return &usageError{err}
+			}
+			return c.runBroker(cmd.Context(), cfg, func(a node.Addresses) error { return c.welcome(a, dir, listen) })
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&listen, "listen", listen, "`HOST:PORT` for clients, QUIC and TCP")
+	f.StringVar(&cfg.Admin.Listen, "admin", cfg.Admin.Listen, "`HOST:PORT` for metrics, health and topology")
+	f.BoolVar(&cfg.Topics.AutoCreate, "auto-create-topics", cfg.Topics.AutoCreate, "create topics that a client asks for")
+	f.IntVar(&cfg.Topics.DefaultPartitions, "partitions", cfg.Topics.DefaultPartitions, "partitions of topics whose creator names no number")
+	f.StringVar(&cfg.Log.Level, "log-level", cfg.Log.Level, "debug, info, warn or error")
+	return cmd
+}
+
+// devConfig are the settings of a node on a developer's machine.
+func devConfig() config.Broker {
+	c := config.DefaultBroker()
+	c.Topics.AutoCreate = true
+	c.Groups.InitialRebalanceDelayMs = 0
+	c.Broker.ShutdownGraceMs = 10_000
+	c.Log.Level = "warn"
+	return c
+}
+
+// welcome tells where the node listens and what to try.
+func (c *cli) welcome(a node.Addresses, dir, listen string) error {
+	if c.json {
+		return c.emit(map[string]any{"quic": a.QUIC, "tcp": a.TCP, "tcp_tls": a.TLS, "admin": a.Admin, "data_directory": dir})
+	}
+	plain := "plaintext"
+	if a.TLS {
+		plain = "TLS"
+	}
+	var extra string
+	if standard := config.DefaultBroker(); listen != standard.Network.QUICListen {
+		extra = " --broker " + a.QUIC
+	}
+	if usual, err := (&cli{getenv: c.getenv}).dataDirectory(); err != nil || usual != dir {
+		extra += " --data-dir " + dir
+	}
+	_, err := fmt.Fprintf(c.stdout, `Sluice is up, with its data in %s.
+  QUIC   %s
+  TCP    %s (%s)
+  admin  http://%s/metrics, /topology, /readyz
+
+Try, from another terminal:
+  sluice topic create orders --partitions 4%s
+  echo "1 apple" | sluice produce orders%s
+  sluice consume orders%s
+`, dir, a.QUIC, a.TCP, plain, a.Admin, extra, extra, extra)
+	return err
+}
+
+// runBroker runs a broker until it is asked to stop.
+func (c *cli) runBroker(ctx context.Context, cfg config.Broker, serving func(node.Addresses) error) error {
+	log, err := c.logger(cfg.Log)
+	if err != nil {
+		return err
+	}
+	n, err := nodeConfig(cfg)
+	if err != nil {
+		return err
+	}
+	if err := makeDirectory(cfg.Broker.DataDirectory); err != nil {
+		return err
+	}
+	if err := certificates(cfg, &n.Doors); err != nil {
+		return err
+	}
+	ready := func(a node.Addresses) {
+		if err := serving(a); err != nil {
+			log.Warn("standard output cannot be written", "err", err)
+		}
+	}
+	return node.Run(ctx, n, log, ready)
+}
+
+// makeDirectory makes a data directory that others cannot look into.
+func makeDirectory(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w; make it writable or choose another with --data-dir", err)
+	}
+	probe, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return fmt.Errorf("data directory %s cannot be written: %w; make it writable or choose another", filepath.Clean(dir), err)
+	}
+	name := probe.Name()
+	if err := probe.Close(); err != nil {
+		return fmt.Errorf("data directory %s: %w", dir, err)
+	}
+	return os.Remove(name)
+}
+
+// logger returns a logger to standard error.
+func (c *cli) logger(l config.Log) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(l.Level)); err != nil {
+		return nil, usagef("log level %q must be one of debug, info, warn, error", l.Level)
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if l.Format == "json" {
+		return slog.New(slog.NewJSONHandler(c.stderr, o)), nil
+	}
+	return slog.New(slog.NewTextHandler(c.stderr, o)), nil
+}

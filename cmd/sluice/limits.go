@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+// stageLimits are the limits of one stage of a running broker.
+type stageLimits struct {
+	Stage  string           `json:"stage"` // PIPELINE/STAGE
+	Limits map[string]int64 `json:"limits"`
+}
+
+// getLimits prints the limits of a stage, or of all.
+func (c *cli) getLimits(ctx context.Context, admin, stage string) error {
+	all, err := c.limits(ctx, admin)
+	if err != nil {
+		return err
+	}
+	found := false
+	for _, s := range all {
+		if stage != "" && s.Stage != stage {
+			continue
+		}
+		found = true
+		var kvs []string
+		for _, k := range slices.Sorted(maps.Keys(s.Limits)) {
+			kvs = append(kvs, fmt.Sprintf("%s=%d", k, s.Limits[k]))
+		}
+		if err := c.result(s, "%s  %s", s.Stage, strings.Join(kvs, " ")); err != nil {
+			return err
+		}
+	}
+	if !found {
+		return fmt.Errorf("there is no stage %s; `sluice config get limits` shows all", stage)
+	}
+	return nil
+}
+
+// limits asks a broker for the limits of all its stages.
+func (c *cli) limits(ctx context.Context, admin string) ([]stageLimits, error) {
+	var graphs []pipeline.Topology
+	if err := c.ask(ctx, http.MethodGet, admin, "/topology", nil, &graphs); err != nil {
+		return nil, err
+	}
+	var all []stageLimits
+	for _, g := range graphs {
+		for _, n := range g.Nodes {
+			s := stageLimits{g.Graph + "/" + n.Name, map[string]int64{"workers": int64(n.Workers)}}
+			maps.Copy(s.Limits, n.Tunables)
+			for _, e := range g.Edges {
+				if e.To == n.Name {
+					s.Limits["depth"] = int64(e.Depth)
+				}
+			}
+			all = append(all, s)
+		}
+	}
+	return all, nil
+}
+
+// setLimits changes limits of a stage, one after the other.
+func (c *cli) setLimits(ctx context.Context, admin, stage string, set map[string]string) error {
+	graph, name, ok := strings.Cut(stage, "/")
+	if !ok {
+		return usagef("stage %q must be PIPELINE/STAGE, such as write/batch; `sluice config get limits` shows all", stage)
+	}
+	for _, k := range slices.Sorted(maps.Keys(set)) {
+		n, err := strconv.ParseInt(set[k], 10, 64)
+		if err != nil {
+			return usagef("%s=%s must be a whole number", k, set[k])
+		}
+		change := map[string]any{"graph": graph, "stage": name}
+		if k == "depth" || k == "workers" {
+			change[k] = n
+		} else {
+			change["key"], change["value"] = k, n
+		}
+		if err := c.ask(ctx, http.MethodPost, admin, "/limits", change, nil); err != nil {
+			return err
+		}
+		if err := c.result(map[string]any{"stage": stage, "key": k, "value": n}, "%s: %s=%d until the broker is restarted", stage, k, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ask sends a request to an admin server and decodes the answer.
+func (c *cli) ask(ctx context.Context, method, admin, path string, body, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	b, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+admin+path, bytes.NewReader(b))
+	if err != nil {
+		return usagef("--admin %q must be HOST:PORT", admin)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("no admin server answers: %w; set --admin to where the broker has it", err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return fmt.Errorf("answer of the admin server: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(strings.TrimSpace(string(text)))
+	}
+	if answer == nil {
+		return nil
+	}
+	if err := json.Unmarshal(text, answer); err != nil {
+		return fmt.Errorf("answer of %s is not that of a broker's admin server: %w", admin, err)
+	}
+	return nil
+}

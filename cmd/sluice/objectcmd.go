@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicemq/sluice/internal/object"
+	"github.com/sluicemq/sluice/internal/objectstore"
+)
+
+func newObject(c *cli) *cobra.Command {
+	return family("object", "Look into stored objects", newObjectDump(c), newObjectVerify(c))
+}
+
+// objectUsage says what both commands take.
+const objectUsage = `An OBJECT is a file, a directory with everything below it, or with --store the key of
+an object there. Without any it is the object directory of a development broker.`
+
+func newObjectDump(c *cli) *cobra.Command {
+	var store string
+	var index bool
+	cmd := &cobra.Command{
+		Use: "dump [OBJECT...]", Short: "Print what is in objects",
+		Long: "Prints the partitions, blocks and batches of objects, and checks them on the way.\n\n" + objectUsage,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.eachObject(cmd.Context(), store, args, func(ctx context.Context, _ string, src object.RangeReader, n int64) error {
+				return object.Describe(ctx, src, n, func(v any) error {
+					if index && !inIndex(v) {
+						return nil
+					}
+					return c.dumpObject(v)
+				})
+			})
+		},
+	}
+	addStore(cmd, &store)
+	cmd.Flags().BoolVar(&index, "index", false, "leave out blocks and batches")
+	return cmd
+}
+
+// inIndex says whether v describes more than a block.
+func inIndex(v any) bool {
+	switch v.(type) {
+	case object.BlockInfo, object.BatchInfo:
+		return false
+	}
+	return true
+}
+
+func newObjectVerify(c *cli) *cobra.Command {
+	var store string
+	cmd := &cobra.Command{
+		Use: "verify [OBJECT...]", Short: "Say whether objects are what was written",
+		Long: "Reads objects from end to end and checks every checksum and the index. The exit\ncode is 1 if anything is not what was written.\n\n" + objectUsage,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p := c.progress()
+			defer p.done()
+			checked := 0
+			return c.eachObject(cmd.Context(), store, args, func(ctx context.Context, name string, src object.RangeReader, n int64) error {
+				if err := object.Verify(ctx, src, n); err != nil {
+					return err
+				}
+				checked++
+				p.show("%s verified", plural(checked, "object"))
+				return c.result(map[string]any{"object": name, "bytes": n, "ok": true}, "%s: right, %s", name, size(float64(n)))
+			})
+		},
+	}
+	addStore(cmd, &store)
+	return cmd
+}
+
+func addStore(cmd *cobra.Command, store *string) {
+	cmd.Flags().StringVar(store, "store", "", "`URL` of the object store that has the keys, such as s3://BUCKET")
+}
+
+type visitObject func(ctx context.Context, name string, src object.RangeReader, size int64) error
+
+// eachObject visits all objects that the arguments name, and goes on behind
+// those that are damaged.
+func (c *cli) eachObject(ctx context.Context, store string, args []string, visit visitObject) error {
+	if store != "" {
+		if len(args) == 0 {
+			return usagef("--store needs the keys of the objects")
+		}
+		return eachKey(ctx, store, args, visit)
+	}
+	if len(args) == 0 {
+		dir, err := c.inDataDirectory("objects")
+		if err != nil {
+			return err
+		}
+		args = []string{dir}
+	}
+	var errs []error
+	for _, path := range args {
+		errs = append(errs, eachFile(ctx, path, visit))
+	}
+	return errors.Join(errs...)
+}
+
+func eachKey(ctx context.Context, url string, keys []string, visit visitObject) error {
+	s, err := objectstore.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, key := range keys {
+		n, err := s.Size(ctx, key)
+		if err == nil {
+			err = visit(ctx, key, s.Object(key), n)
+		}
+		errs = append(errs, of(key, err))
+	}
+	return errors.Join(append(errs, s.Close())...)
+}
+
+func of(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("object %s: %w", name, err)
+}
+
+// eachFile visits a file, or all files below a directory.
+func eachFile(ctx context.Context, path string, visit visitObject) error {
+	var errs []error
+	err := filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		errs = append(errs, of(name, visitFile(ctx, name, visit)))
+		return ctx.Err()
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("there is no object %s; name a file or directory, or a key with --store", path)
+	}
+	return errors.Join(append(errs, err)...)
+}
+
+func visitFile(ctx context.Context, name string, visit visitObject) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return visit(ctx, name, fileRanges{f}, info.Size())
+}
+
+// fileRanges is a file as an object.
+type fileRanges struct{ r io.ReaderAt }
+
+// ReadRange implements object.RangeReader.
+func (f fileRanges) ReadRange(_ context.Context, off, n int64) ([]byte, error) {
+	b := make([]byte, n)
+	if _, err := f.r.ReadAt(b, off); err != nil {
+		return nil, fmt.Errorf("read [%d, +%d): %w", off, n, err)
+	}
+	return b, nil
+}
+
+func (c *cli) dumpObject(v any) (err error) {
+	if c.json {
+		return c.emit(v)
+	}
+	switch v := v.(type) {
+	case object.Info:
+		_, err = fmt.Fprintf(c.stdout, "object %s: %d bytes, %s, %s%s\n", v.ID, v.Bytes, plural(v.Partitions, "partition"), plural(v.Blocks, "block"), damage(v.Error))
+	case object.RangeInfo:
+		_, err = fmt.Fprintf(c.stdout, "  %s/%d offsets %d to %d: %d bytes in %s\n", v.Topic, v.Partition, v.Base, v.End-1, v.Bytes, plural(v.Blocks, "block"))
+	case object.BlockInfo:
+		_, err = fmt.Fprintf(c.stdout, "    block at %d: offsets %d to %d, %d bytes%s\n", v.At, v.Base, v.End-1, v.Bytes, damage(v.Error))
+	case object.BatchInfo:
+		_, err = fmt.Fprintf(c.stdout, "      batch at %d: offsets %d to %d, %d records, %d bytes, %s%s\n", v.At, v.BaseOffset, v.LastOffset, v.Count, v.Info.Bytes, v.Codec, damage(v.Error))
+	}
+	return err
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicemq/sluice/cmd/sluice/node"
+	"github.com/sluicemq/sluice/config"
+)
+
+func newBroker(c *cli) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "broker --config FILE",
+		Short: "Run a broker with the settings of a file",
+		Long: `Runs a broker. In this version it holds its own metadata, one replica of each Raft
+shard, so a cluster is one broker. "sluice config print broker" prints every setting
+with its default and what it does.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			text, err := readSettings(file)
+			if err != nil {
+				return err
+			}
+			cfg, err := config.ParseBroker(file, text)
+			if err != nil {
+				return err
+			}
+			return c.runBroker(cmd.Context(), cfg, func(a node.Addresses) error {
+				return c.result(map[string]any{"quic": a.QUIC, "tcp": a.TCP, "tcp_tls": a.TLS, "admin": a.Admin},
+					"broker %d serves: QUIC %s, TCP %s, admin %s", cfg.Broker.ID, or(a.QUIC, "closed"), or(a.TCP, "closed"), or(a.Admin, "closed"))
+			})
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "", "`FILE` with the settings, in TOML")
+	_ = cmd.MarkFlagRequired("config") // the flag exists
+	_ = cmd.MarkFlagFilename("config", "toml")
+	return cmd
+}
+
+func newController(c *cli) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "controller --config FILE",
+		Short: "Run the metadata shards alone, with the settings of a file",
+		Long: `Runs one replica of every metadata shard, with health and metrics over HTTP, and no
+broker. In this version brokers hold their own metadata and cannot use that of a
+controller yet: what it is good for is to look at the metadata of a broker that is
+stopped, by pointing metadata.directory at its own.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			text, err := readSettings(file)
+			if err != nil {
+				return err
+			}
+			cfg, err := config.ParseController(file, text)
+			if err != nil {
+				return err
+			}
+			return c.runController(cmd.Context(), cfg)
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "", "`FILE` with the settings, in TOML")
+	_ = cmd.MarkFlagRequired("config") // the flag exists
+	_ = cmd.MarkFlagFilename("config", "toml")
+	return cmd
+}
+
+// readSettings reads a file of settings.
+func readSettings(file string) ([]byte, error) {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("settings: %w; `sluice config print broker > %s` makes one with every default", err, file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	return text, nil
+}
+
+// or returns s, or other where s is empty.
+func or(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+func (c *cli) runController(ctx context.Context, cfg config.Controller) error {
+	log, err := c.logger(cfg.Log)
+	if err != nil {
+		return err
+	}
+	if err := makeDirectory(cfg.Controller.DataDirectory); err != nil {
+		return err
+	}
+	return serveController(ctx, cfg, log, func(admin string) error {
+		return c.result(map[string]any{"admin": admin}, "controller %d serves: admin %s", cfg.Controller.ID, or(admin, "closed"))
+	})
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// cli is what all commands share: where they read and write, and the global
+// flags.
+type cli struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	began          bool // the command line was understood
+
+	broker    string
+	transport string
+	ca        string
+	cert, key string
+	dataDir   string
+	json      bool
+	timeout   time.Duration
+}
+
+func newRoot(c *cli) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sluice",
+		Short: "A cloud-native message queue: Kafka's protocol over QUIC and TCP, durable in object storage",
+		Long: `Sluice is a message queue that speaks Kafka's protocol over QUIC and TCP. A broker
+keeps a bounded write-ahead log and caches; the durable copy of every record is in
+object storage.
+
+Start a node with no settings at all, then use it from another terminal:
+
+  sluice dev
+  sluice topic create orders --partitions 4
+  echo "1 apple" | sluice produce orders
+  sluice consume orders`,
+		SilenceUsage: true, SilenceErrors: true,
+		PersistentPreRun: func(*cobra.Command, []string) { c.began = true },
+	}
+	root.SetIn(c.stdin)
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
+	f := root.PersistentFlags()
+	f.StringVar(&c.broker, "broker", "127.0.0.1:9092", "broker to connect to, `HOST:PORT`; several with commas between")
+	f.StringVar(&c.transport, "transport", "quic", "quic, tcp (plaintext), or tls")
+	f.StringVar(&c.ca, "ca", "", "`FILE` with the authorities of broker certificates; by default tls/ca.crt of the data directory")
+	f.StringVar(&c.cert, "cert", "", "`FILE` with the client's certificate, where brokers ask for one")
+	f.StringVar(&c.key, "key", "", "`FILE` with the key of --cert")
+	f.StringVar(&c.dataDir, "data-dir", "", "data `DIR` of a development broker (default $SLUICE_DATA_DIR, else sluice in $XDG_DATA_HOME or ~/.local/share)")
+	f.BoolVar(&c.json, "json", false, "print one JSON document a line")
+	f.DurationVar(&c.timeout, "timeout", 15*time.Second, "how long to wait for an answer")
+	root.AddCommand(newDev(c), newBroker(c), newController(c), newTopic(c), newProduce(c), newConsume(c), newGroup(c),
+		newCluster(c), newConfig(c), newWAL(c), newObject(c), newVersion(c))
+	_ = root.RegisterFlagCompletionFunc("transport", cobra.FixedCompletions([]string{"quic", "tcp", "tls"}, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+	return root
+}
+
+// dataDirectory is that of a development broker.
+func (c *cli) dataDirectory() (string, error) {
+	if c.dataDir != "" {
+		return c.dataDir, nil
+	}
+	if dir := c.getenv("SLUICE_DATA_DIR"); dir != "" {
+		return dir, nil
+	}
+	if dir := c.getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "sluice"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", usagef("there is no home directory to keep data in; give --data-dir or set SLUICE_DATA_DIR")
+	}
+	return filepath.Join(home, ".local", "share", "sluice"), nil
+}
+
+// inDataDirectory returns a path in the data directory.
+func (c *cli) inDataDirectory(elem ...string) (string, error) {
+	dir, err := c.dataDirectory()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(append([]string{dir}, elem...)...), nil
+}

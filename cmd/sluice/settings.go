@@ -1,0 +1,215 @@
+package main
+
+import (
+	"net"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"github.com/sluicemq/sluice/cmd/sluice/node"
+	"github.com/sluicemq/sluice/config"
+	"github.com/sluicemq/sluice/consensus"
+	"github.com/sluicemq/sluice/consensus/group"
+	"github.com/sluicemq/sluice/egress/fetch"
+	"github.com/sluicemq/sluice/ingress/kafka"
+	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/certs"
+	"github.com/sluicemq/sluice/internal/objectstore"
+	"github.com/sluicemq/sluice/internal/quicnet"
+	"github.com/sluicemq/sluice/pipeline"
+	"github.com/sluicemq/sluice/stages/batch"
+	"github.com/sluicemq/sluice/stages/objectfetch"
+	"github.com/sluicemq/sluice/stages/sequence"
+	"github.com/sluicemq/sluice/stages/upload"
+	"github.com/sluicemq/sluice/stages/wal"
+)
+
+// nodeConfig maps the settings of a file onto those of the parts. Only TLS is
+// left open; see certificates.
+func nodeConfig(c config.Broker) (node.Config, error) {
+	dir, err := filepath.Abs(c.Broker.DataDirectory)
+	if err != nil {
+		return node.Config{}, err
+	}
+	n := node.Config{
+		Broker:             int32(c.Broker.ID),
+		Cluster:            clusterConfig(c.Metadata, dir),
+		Storage:            storageConfig(c, dir),
+		Doors:              doorsConfig(c),
+		Kafka:              kafkaConfig(c.Network),
+		API:                apiConfig(c),
+		Fetch:              fetchConfig(c),
+		Groups:             groupsConfig(c.Groups),
+		AdminListen:        c.Admin.Listen,
+		RequestBudgetBytes: c.Memory.RequestBudgetBytes,
+		Grace:              ms(c.Broker.ShutdownGraceMs),
+	}
+	return n, n.Validate()
+}
+
+func ms(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+
+// under returns path, which is in dir unless it is absolute or empty.
+func under(dir, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+func clusterConfig(m config.Metadata, dir string) consensus.Config {
+	c := consensus.DefaultConfig(under(dir, m.Directory))
+	c.RaftAddress, c.Shards, c.SnapshotEntries = m.RaftAddress, m.Shards, m.SnapshotEntries
+	c.Tick, c.Timeout, c.Grace = ms(m.TickMs), ms(m.ChangeTimeoutMs), ms(m.GarbageGraceMs)
+	return c
+}
+
+func storageConfig(c config.Broker, dir string) node.StorageConfig {
+	objects := c.ObjectStorage.URL
+	if objects == "" {
+		objects = fileURL(filepath.Join(dir, "objects"))
+	}
+	return node.StorageConfig{
+		WALDirectory:    under(dir, c.WAL.Directory),
+		FS:              blockfs.Options{MinFreeBytes: c.WAL.MinFreeBytes, Engine: blockfs.Engine(c.WAL.IOEngine)},
+		WAL:             walConfig(c.WAL),
+		ObjectURL:       objects,
+		Objects:         objectsConfig(c.ObjectStorage),
+		Upload:          uploadConfig(c),
+		Batch:           batch.Config{TargetBytes: c.Stages.Batch.TargetBytes, MaxBytes: c.Stages.Batch.MaxBytes, Linger: time.Duration(c.Stages.Batch.LingerUs) * time.Microsecond},
+		Sequence:        sequence.Config{ProducerExpiration: ms(c.Producers.ExpirationMs)},
+		Fetch:           objectfetch.Config{RunBytes: c.ObjectStorage.ReadRangeBytes},
+		Lanes:           c.Stages.Sequence.Workers,
+		WriteCacheBytes: c.Cache.WriteCacheSizeBytes,
+		ReadCacheBytes:  c.Cache.ReadCacheSizeBytes,
+		ImageBytes:      c.Memory.WALBufferBytes,
+		Limits:          limits(c.Stages),
+	}
+}
+
+// fileURL is the URL of a directory.
+func fileURL(dir string) string {
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String()
+}
+
+func walConfig(c config.WAL) wal.Config {
+	w := wal.Config{SegmentSizeBytes: c.SegmentSizeBytes, CapacityBytes: c.CapacityBytes, Durability: wal.Sync,
+		FlushInterval: ms(c.FlushIntervalMs), Inflight: c.WritesInFlight, IdleSeal: ms(c.IdleSealMs)}
+	if !c.FsyncOnWrite {
+		w.Durability = wal.Interval
+	}
+	return w
+}
+
+func uploadConfig(c config.Broker) upload.Config {
+	return upload.Config{SizeBytes: c.WAL.UploadSizeBytes, Interval: ms(c.WAL.UploadIntervalMs),
+		OwnObjectBytes: c.ObjectStorage.OwnObjectSizeBytes, Concurrency: c.ObjectStorage.UploadConcurrency,
+		PrepareTTL: ms(c.ObjectStorage.PrepareTimeoutMs), ProducerExpiration: ms(c.Producers.ExpirationMs)}
+}
+
+func objectsConfig(o config.ObjectStorage) objectstore.Config {
+	return objectstore.Config{PartBytes: o.PartSizeBytes, PartConcurrency: o.PartConcurrency, MinRequests: o.MinRequests,
+		MaxRequests: o.MaxRequests, UploadBytesPerSecond: o.UploadBytesPerSecond, Attempts: o.Attempts,
+		FirstPause: ms(o.FirstPauseMs), LastPause: ms(o.LastPauseMs), Stall: ms(o.StallMs), MissingAttempts: o.MissingAttempts}
+}
+
+func limits(s config.Stages) node.Limits {
+	l := node.Limits{
+		"sequence": {Depth: s.Sequence.Depth},
+		"batch":    {Depth: s.Batch.Depth},
+	}
+	for name, q := range map[string]config.Queue{"wal": s.WAL, "replicate": s.Replicate, "join": s.Join,
+		"commit": s.Commit, "cache": s.Cache, "ack": s.Ack} {
+		l[name] = pipeline.Limits{Depth: q.Depth}
+	}
+	for name, c := range map[string]config.Crew{"locate": s.Locate, "read_cache": s.ReadHot, "walread": s.WALRead,
+		"readcache": s.ReadCold, "objectfetch": s.ObjectFetch, "encode": s.Encode} {
+		l[name] = pipeline.Limits{Depth: c.Depth, Workers: c.Workers}
+	}
+	return l
+}
+
+func doorsConfig(c config.Broker) node.DoorsConfig {
+	n := c.Network
+	q := quicnet.DefaultConfig()
+	q.HandshakeTimeout, q.IdleTimeout, q.KeepAlive = ms(n.QUICHandshakeTimeoutMs), ms(n.QUICIdleTimeoutMs), 0
+	q.StreamWindowBytes, q.ConnectionWindowBytes = n.QUICStreamWindowBytes, n.QUICConnectionWindowBytes
+	return node.DoorsConfig{QUICListen: n.QUICListen, TCPListen: n.TCPListen, AdvertisedHost: n.AdvertisedHost,
+		AdvertisedPort: int32(n.AdvertisedPort), Rack: c.Broker.Rack, PlaintextTCP: plaintext(n), QUIC: q,
+		Connections: n.MaxConnections, ConnectionsPerIP: n.MaxConnectionsPerIP, Streams: n.MaxStreamsPerConnection}
+}
+
+// plaintext says whether the TCP door goes without TLS.
+func plaintext(n config.Network) bool {
+	switch n.TCPPlaintext {
+	case config.PlaintextEverywhere:
+		return true
+	case config.PlaintextLoopback:
+		return isLoopback(n.TCPListen)
+	}
+	return false
+}
+
+// isLoopback says whether an address to listen on can only be reached from this
+// machine.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func kafkaConfig(n config.Network) kafka.ServerConfig {
+	return kafka.ServerConfig{MaxFrameBytes: n.MaxRequestBytes, MaxControlBytes: n.MaxControlRequestBytes,
+		Outstanding: n.MaxOutstandingRequests, IdleTimeout: ms(n.IdleTimeoutMs), WriteTimeout: ms(n.WriteTimeoutMs)}
+}
+
+func apiConfig(c config.Broker) kafka.APIConfig {
+	return kafka.APIConfig{AutoCreateTopics: c.Topics.AutoCreate, Partitions: int32(c.Topics.DefaultPartitions),
+		Replication: int16(c.Replication.DefaultFactor), TopicPartitions: int32(c.Topics.MaxPartitionsPerTopic),
+		ClusterPartitions: int32(c.Topics.MaxPartitions), RequestPartitions: c.Requests.MaxPartitions,
+		RequestChanges: c.Requests.MaxChanges, Changes: c.Requests.MaxConcurrentChanges,
+		ChangeTimeout: ms(c.Requests.ChangeTimeoutMs), ProducerIDBlock: int32(c.Producers.IDBlockSize)}
+}
+
+func fetchConfig(c config.Broker) fetch.Config {
+	return fetch.Config{MaxBytes: c.Fetch.MaxBytes, BudgetBytes: c.Memory.ResponseBudgetBytes, MaxWait: ms(c.Fetch.MaxWaitMs),
+		Sessions: c.Fetch.MaxSessions, SessionPartitions: c.Fetch.MaxSessionPartitions, SessionIdle: ms(c.Fetch.SessionIdleMs)}
+}
+
+func groupsConfig(g config.Groups) group.Config {
+	return group.Config{InitialRebalanceDelay: ms(g.InitialRebalanceDelayMs), MinSessionTimeout: ms(g.MinSessionTimeoutMs),
+		MaxSessionTimeout: ms(g.MaxSessionTimeoutMs), Groups: g.MaxGroups, Members: g.MaxMembers, GroupBytes: g.MaxGroupBytes,
+		MetadataBytes: g.MaxMetadataBytes, OffsetMetadataBytes: g.MaxOffsetMetadataBytes, OffsetsPerGroup: g.MaxOffsets,
+		OffsetsRetention: ms(g.OffsetsRetentionMs), SweepInterval: ms(g.OffsetsCheckIntervalMs), Lanes: g.Lanes, Queue: g.Queue,
+		Writes: g.MaxConcurrentWrites, WriteTimeout: ms(g.WriteTimeoutMs)}
+}
+
+// certificates fills in with what the broker proves itself, and has it made where
+// the settings say so.
+func certificates(c config.Broker, d *node.DoorsConfig) error {
+	dir := c.Broker.DataDirectory
+	t := c.TLS
+	d.TLS = certs.ServerFiles{CertFile: under(dir, t.CertificateFile), KeyFile: under(dir, t.KeyFile),
+		ClientCAFile: under(dir, t.ClientCAFile), ClientAuth: certs.ClientAuth(t.ClientAuth)}
+	if t.CertificateFile != "" {
+		return nil
+	}
+	var hosts []string
+	for _, address := range []string{c.Network.QUICListen, c.Network.TCPListen} {
+		if host, _, err := net.SplitHostPort(address); err == nil {
+			hosts = append(hosts, host)
+		}
+	}
+	files, err := certs.Ensure(filepath.Join(dir, "tls"), append(hosts, c.Network.AdvertisedHost))
+	if err != nil {
+		return err
+	}
+	d.TLS.CertFile, d.TLS.KeyFile = files.Cert, files.Key
+	if d.TLS.ClientCAFile == "" {
+		d.TLS.ClientCAFile = files.CA
+	}
+	return nil
+}
