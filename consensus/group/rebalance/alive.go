@@ -128,11 +128,11 @@ func (g *Group) tick(now time.Time) {
 			g.expire(now, m)
 		}
 	}
-	if g.state == PreparingRebalance && g.due(g.joinBy, now) {
-		g.joinOver(now)
-	}
 	if g.due(g.syncBy, now) {
 		g.syncOver(now)
+	}
+	if g.state == PreparingRebalance && g.due(g.joinBy, now) {
+		g.joinOver(now)
 	}
 	g.rewind()
 }

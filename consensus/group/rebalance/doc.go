@@ -17,8 +17,12 @@
 //
 // States and error codes are those of Kafka's classic group coordinator
 // (protocol guide, "Group Membership API"), with static members (KIP-345), ids
-// given before the first join (KIP-394), members that do not sync in time
-// removed (KIP-394's sequel, KAFKA-13435) and assignments skipped after the
-// restart of a static leader (KIP-814). Where Kafka leaves a waiting request
-// without an answer, REBALANCE_IN_PROGRESS is given.
+// given before the first join (KIP-394), the assignment skipped after the restart
+// of a static leader (KIP-814), and members removed that were told of a
+// generation and do not sync within the rebalance timeout.
+//
+// Two things differ. A request that waits when its member sends another gets
+// REBALANCE_IN_PROGRESS; Kafka leaves it without an answer. And a static member
+// that does not come to a rebalance stays until its session ends, as KIP-345 says;
+// Kafka removes it when the generation's time to sync is over.
 package rebalance
