@@ -36,6 +36,7 @@ type StorageConfig struct {
 	FS           blockfs.Options
 	WAL          wal.Config
 	ObjectURL    string
+	Objects      objectstore.Config
 	Upload       upload.Config
 	Batch        batch.Config
 	Sequence     sequence.Config
@@ -94,7 +95,7 @@ func openStorage(ctx context.Context, cfg StorageConfig, broker int32, m metadat
 }
 
 func (s *storage) open(ctx context.Context, cfg StorageConfig, log *slog.Logger, reg prometheus.Registerer) (err error) {
-	if s.objects, err = objectstore.Open(ctx, cfg.ObjectURL); err != nil {
+	if s.objects, err = objectstore.Open(ctx, cfg.ObjectURL, objectstore.WithConfig(cfg.Objects), objectstore.WithRegistry(reg)); err != nil {
 		return err
 	}
 	if s.dir, err = blockfs.OpenDir(cfg.WALDirectory, cfg.FS, log); err != nil {
