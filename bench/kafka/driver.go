@@ -77,14 +77,14 @@ func (d *Driver) Close(ctx context.Context) error {
 	return errors.Join(err, d.dialer.Close())
 }
 
-// RequestBytes returns the mean size of the produce requests that were sent.
-func (d *Driver) RequestBytes() int {
-	n := d.requests.Load()
-	if n == 0 {
-		return 0
-	}
-	return int(d.requestBytes.Load() / n)
-}
+// Requests are the produce requests of a run, as written to connections.
+type Requests struct{ Count, Bytes int64 }
+
+// Mean returns the mean size, 0 if there was none.
+func (r Requests) Mean() int { return int(r.Bytes / max(1, r.Count)) }
+
+// Requests returns what was sent so far.
+func (d *Driver) Requests() Requests { return Requests{d.requests.Load(), d.requestBytes.Load()} }
 
 // OnBrokerWrite is called by kgo.
 func (d *Driver) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, n int, _, _ time.Duration, err error) {

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/sluicemq/sluice/bench/echo"
+	"github.com/sluicemq/sluice/bench/jetstream"
+	"github.com/sluicemq/sluice/bench/kafka"
+	"github.com/sluicemq/sluice/bench/load"
+	"github.com/sluicemq/sluice/bench/process"
+	"github.com/sluicemq/sluice/bench/report"
+	"github.com/sluicemq/sluice/bench/workloads"
+)
+
+// measure runs a workload on a system of its own: a new process on an empty
+// directory.
+func (s *suite) measure(ctx context.Context, w workloads.Workload, system string, round int) error {
+	dir, err := os.MkdirTemp(s.data, system+"-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	run := report.Run{Workload: w.Name, System: system, Round: round}
+	switch transport, ours := strings.CutPrefix(system, "sluice-"); {
+	case ours:
+		var requests kafka.Requests
+		run.Outcome, requests, err = s.onSluice(ctx, w, transport, dir)
+		run.RequestBytes = requests.Mean()
+		if transport == "quic" && requests.Count > 0 {
+			values := float64(run.TotalAcked) * float64(w.RecordBytes)
+			s.frames[w.Name] = frame{bytes: requests.Mean(), share: values / float64(requests.Bytes)}
+		}
+	case system == "jetstream" || system == "jetstream-sync":
+		run.Outcome, err = s.onJetStream(ctx, w, system == "jetstream-sync", dir)
+	default:
+		run.Outcome, run.RequestBytes, err = s.onEcho(ctx, w, system, dir)
+	}
+	if err != nil {
+		return err
+	}
+	s.report.Runs = append(s.report.Runs, run)
+	s.print("  %-15s %s", system, line(w, run.Outcome))
+	return nil
+}
+
+func (s *suite) onSluice(ctx context.Context, w workloads.Workload, transport, dir string) (load.Outcome, kafka.Requests, error) {
+	p, err := process.StartSluice(ctx, s.sluice, dir)
+	if err != nil {
+		return load.Outcome{}, kafka.Requests{}, err
+	}
+	d := kafka.New(kafka.Config{Addr: p.Addr, Transport: transport, CAFile: p.CAFile})
+	o, err := load.Run(ctx, w, d, p)
+	return o, d.Requests(), stop(ctx, err, d, p.Process)
+}
+
+func (s *suite) onJetStream(ctx context.Context, w workloads.Workload, sync bool, dir string) (load.Outcome, error) {
+	p, err := process.StartJetStream(ctx, s.nats, dir, sync)
+	if err != nil {
+		return load.Outcome{}, err
+	}
+	d := jetstream.New(p.Addr)
+	o, err := load.Run(ctx, w, d, p)
+	return o, stop(ctx, err, d, p.Process)
+}
+
+// stop ends a driver and its server. If the run failed since the server died, it
+// says so.
+func stop(ctx context.Context, err error, d load.Driver, p *process.Process) error {
+	if alive := p.Alive(); alive != nil {
+		return errors.Join(alive, err)
+	}
+	return errors.Join(err, d.Close(context.WithoutCancel(ctx)), p.Stop())
+}
+
+// Frames in flight on a stream: as many as produce requests that a client of the
+// Kafka protocol has in flight to a broker.
+const echoWindow = 5
+
+func (s *suite) onEcho(ctx context.Context, w workloads.Workload, system, dir string) (load.Outcome, int, error) {
+	frame := s.frames[w.Name]
+	if frame.bytes == 0 {
+		return load.Outcome{}, 0, fmt.Errorf("the echo repeats the bytes of sluice-quic, which has not run on %s", w.Name)
+	}
+	p, err := process.StartEcho(ctx, s.self, dir)
+	if err != nil {
+		return load.Outcome{}, 0, err
+	}
+	mode := echo.Ack
+	if system == "echo-full" {
+		mode = echo.Full
+	}
+	o, err := echo.Run(ctx, echo.Config{Addr: p.Addr, CAFile: p.CAFile, Mode: mode, FrameBytes: frame.bytes,
+		Streams: w.Producers, Window: echoWindow, Warmup: w.Warmup(), Duration: w.Duration(),
+		RecordBytes: w.RecordBytes, Share: frame.share}, p)
+	return o, frame.bytes, errors.Join(err, p.Stop())
+}

@@ -1,0 +1,220 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/sluicemq/sluice/bench/load"
+	"github.com/sluicemq/sluice/bench/workloads"
+)
+
+// Spread is what the rounds gave.
+type Spread struct {
+	Min    float64 `json:"min"`
+	Median float64 `json:"median"`
+	Max    float64 `json:"max"`
+	Rounds int     `json:"rounds"`
+}
+
+// NewSpread sums up values; there must be one at least.
+func NewSpread(values []float64) Spread {
+	v := slices.Sorted(slices.Values(values))
+	n := len(v)
+	return Spread{Min: v[0], Median: (v[(n-1)/2] + v[n/2]) / 2, Max: v[n-1], Rounds: n}
+}
+
+// Ratio compares two things in the same round, or one with a bound.
+type Ratio struct {
+	Workload string `json:"workload"`
+	What     string `json:"what"`
+	Spread
+	// Goal is what the median should reach (or, if Below, stay under); 0 is no goal.
+	Goal  float64 `json:"goal,omitempty"`
+	Below bool    `json:"below,omitempty"`
+}
+
+// Verdict says whether the goal is met; it is empty without one.
+func (r Ratio) Verdict() string {
+	met := r.Median >= r.Goal
+	if r.Below {
+		met = r.Median <= r.Goal
+	}
+	switch {
+	case r.Goal == 0:
+		return ""
+	case met:
+		return "met"
+	default:
+		return "NOT MET"
+	}
+}
+
+func (r Ratio) String() string {
+	s := fmt.Sprintf("%-18s %-52s %6.2f  (%.2f to %.2f, %d rounds)", r.Workload, r.What, r.Median, r.Min, r.Max, r.Rounds)
+	if r.Goal == 0 {
+		return s
+	}
+	word := "at least"
+	if r.Below {
+		word = "at most"
+	}
+	return fmt.Sprintf("%s  goal %s %.2f: %s", s, word, r.Goal, r.Verdict())
+}
+
+// metric is a figure of a run.
+type metric struct {
+	name  string
+	value func(Run) float64
+}
+
+var (
+	throughput = metric{"records a second", func(r Run) float64 { return r.RecordsPerS }}
+	cpu        = metric{"server CPU a GB", func(r Run) float64 { return r.ServerCPUPerGB }}
+	produceP99 = metric{"p99 of produce", func(r Run) float64 { return r.Produce.P99 }}
+	deliverP99 = metric{"p99 end to end", func(r Run) float64 { return r.EndToEnd.P99 }}
+	backlog    = metric{"backlog read", func(r Run) float64 { return r.BacklogMBPerS }}
+	peak       = metric{"peak memory", func(r Run) float64 { return float64(r.PeakRSS) }}
+)
+
+// pair is two systems that are compared, and the goals by workload.
+type pair struct {
+	a, b  string
+	goals map[string]float64 // of throughput
+}
+
+var pairs = []pair{
+	{"sluice-tcp", "jetstream", map[string]float64{"1KiB-8p": 2}},
+	{"sluice-quic", "jetstream", map[string]float64{"1KiB-8p": 1}},
+	{"sluice-tcp", "jetstream-sync", nil},
+	{"sluice-quic", "echo-ack", map[string]float64{"1KiB-8p": 0.7}},
+	{"sluice-quic", "echo-full", nil},
+}
+
+// Compute fills Ratios from Runs.
+func (s *Suite) Compute() {
+	s.Ratios = nil
+	for _, w := range s.Workloads {
+		if w.Kind == workloads.KindIdle {
+			s.idle(w.Name)
+			continue
+		}
+		for _, p := range pairs {
+			s.compare(w, p)
+		}
+	}
+	s.partitions("sluice-tcp", 0.8)
+	s.partitions("jetstream", 0)
+	s.overload("overload")
+}
+
+// compare adds what is worth comparing of two systems: at a fixed rate latencies,
+// else throughput.
+func (s *Suite) compare(w workloads.Workload, p pair) {
+	metrics := []metric{throughput, cpu}
+	if w.Rate > 0 {
+		metrics = []metric{produceP99, deliverP99, backlog, cpu}
+	}
+	for _, m := range metrics {
+		values := ratios(s.runs(w.Name, p.a), s.runs(w.Name, p.b), m)
+		if len(values) == 0 {
+			continue
+		}
+		r := Ratio{Workload: w.Name, What: fmt.Sprintf("%s, %s / %s", m.name, p.a, p.b), Spread: NewSpread(values)}
+		if m.name == throughput.name {
+			r.Goal = p.goals[w.Name]
+		}
+		s.Ratios = append(s.Ratios, r)
+	}
+}
+
+// ratios divides a by b in each round that has both.
+func ratios(a, b []Run, m metric) []float64 {
+	var out []float64
+	for _, x := range a {
+		for _, y := range b {
+			if v := m.value(y); x.Round == y.Round && v > 0 && m.value(x) > 0 {
+				out = append(out, m.value(x)/v)
+			}
+		}
+	}
+	return out
+}
+
+// partitions compares many partitions with few, on one system.
+func (s *Suite) partitions(system string, goal float64) {
+	const many, few = "10k-partitions", "10-partitions"
+	if values := ratios(s.runs(many, system), s.runs(few, system), throughput); len(values) > 0 {
+		s.Ratios = append(s.Ratios, Ratio{Workload: many, What: fmt.Sprintf("%s, %s / %s", throughput.name, system, few),
+			Spread: NewSpread(values), Goal: goal})
+	}
+}
+
+const (
+	idleMB      = 60
+	idlePercent = 2
+	flatGoal    = 1.1
+)
+
+// idle adds what an idle node takes.
+func (s *Suite) idle(workload string) {
+	for _, system := range s.systems(workload) {
+		var mb, percent []float64
+		for _, r := range s.runs(workload, system) {
+			mb = append(mb, float64(r.PeakRSS)/1e6)
+			percent = append(percent, r.ServerCores*100)
+		}
+		memory := Ratio{Workload: workload, What: system + ", MB resident at most", Spread: NewSpread(mb), Below: true}
+		cores := Ratio{Workload: workload, What: system + ", % of a core", Spread: NewSpread(percent), Below: true}
+		if system == "sluice-tcp" {
+			memory.Goal, cores.Goal = idleMB, idlePercent
+		}
+		s.Ratios = append(s.Ratios, memory, cores)
+	}
+}
+
+// overload adds whether memory is bounded and flat.
+func (s *Suite) overload(workload string) {
+	for _, system := range s.systems(workload) {
+		var bounded, flat []float64
+		for _, r := range s.runs(workload, system) {
+			if s.Budgets > 0 {
+				bounded = append(bounded, peak.value(r)/float64(s.Budgets))
+			}
+			if f, ok := flatness(r.Timeline); ok {
+				flat = append(flat, f)
+			}
+		}
+		ours := system != "jetstream"
+		if len(bounded) > 0 && ours {
+			s.Ratios = append(s.Ratios, Ratio{Workload: workload, What: system + ", peak memory / budgets configured",
+				Spread: NewSpread(bounded), Goal: 1, Below: true})
+		}
+		if len(flat) > 0 {
+			r := Ratio{Workload: workload, What: system + ", memory in the last third / the third before", Spread: NewSpread(flat), Below: true}
+			if ours {
+				r.Goal = flatGoal
+			}
+			s.Ratios = append(s.Ratios, r)
+		}
+	}
+}
+
+// flatness divides the most memory seen in the last third of a run by that in the
+// third before; false where there are too few samples.
+func flatness(t []load.Sample) (float64, bool) {
+	third := len(t) / 3
+	if third == 0 {
+		return 0, false
+	}
+	most := func(part []load.Sample) (m int64) {
+		for _, s := range part {
+			m = max(m, s.RSS)
+		}
+		return m
+	}
+	before, last := most(t[len(t)-2*third:len(t)-third]), most(t[len(t)-third:])
+	if before == 0 {
+		return 0, false
+	}
+	return float64(last) / float64(before), true
+}
