@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/lni/dragonboat/v4"
 	"github.com/lni/dragonboat/v4/config"
@@ -21,6 +22,13 @@ func raftShard(shard int) uint64 { return uint64(shard) + 1 }
 
 // openHost starts dragonboat without any shard.
 func openHost(cfg Config) (host *dragonboat.NodeHost, err error) {
+	hostname, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	if err := adopt(cfg.Directory, hostname); err != nil {
+		return nil, err
+	}
 	db := config.GetTinyMemLogDBConfig()
 	db.KVWriteBufferSize = writeBuffer
 	c := config.NodeHostConfig{
@@ -47,7 +55,7 @@ func openHost(cfg Config) (host *dragonboat.NodeHost, err error) {
 
 const (
 	// workers of each of dragonboat's pools: more than the syncs of a node's disk
-	// can use costs memory and idle time.
+	// can use costs memory and idle time. A directory keeps the number for good.
 	workers = 2
 	// writeBuffer is taken 16 times. A command that is larger gets its own.
 	writeBuffer = 64 << 10

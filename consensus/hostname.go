@@ -1,0 +1,61 @@
+package consensus
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// statusFile is where dragonboat notes under what settings a directory was made.
+const statusFile = "dragonboat.ds"
+
+// adopt makes a directory that was written under another host name readable.
+// Dragonboat keeps its logs in a folder named like the host and refuses a
+// directory of another one, but a container has a new name at every start. What
+// identifies a node is its directory. The status file goes first, as it is made
+// again where it is missing; so a crash here leaves what the next start adopts.
+func adopt(directory, hostname string) error {
+	entries, err := os.ReadDir(directory)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var other []string
+	for _, e := range entries {
+		if e.IsDir() && e.Name() == hostname {
+			return nil
+		}
+		if e.IsDir() {
+			other = append(other, e.Name())
+		}
+	}
+	switch len(other) {
+	case 0:
+		return nil
+	case 1:
+	default:
+		return fmt.Errorf("%s has metadata of several hosts, %q; move away those that are not this node's", directory, other)
+	}
+	if err := os.Remove(filepath.Join(directory, statusFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := syncDirectory(directory); err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(directory, other[0]), filepath.Join(directory, hostname)); err != nil {
+		return err
+	}
+	return syncDirectory(directory)
+}
+
+func syncDirectory(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
