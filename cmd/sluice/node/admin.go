@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,6 +29,7 @@ type admin struct {
 //	GET  /readyz     200 once it serves and until it drains, else 503 and why
 //	GET  /topology   the pipelines, as JSON
 //	POST /limits     changes a limit of a running stage
+//	GET  /debug/pprof/...   profiles for `go tool pprof`
 func (a *admin) server() *http.Server {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
@@ -35,8 +37,12 @@ func (a *admin) server() *http.Server {
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.HandleFunc("GET /topology", a.topology)
 	mux.HandleFunc("POST /limits", a.limits)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return &http.Server{Handler: http.MaxBytesHandler(mux, 1<<20), ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}
+		ReadTimeout: 10 * time.Second, WriteTimeout: 90 * time.Second, IdleTimeout: time.Minute}
 }
 
 func (a *admin) readyz(w http.ResponseWriter, _ *http.Request) {

@@ -1,0 +1,81 @@
+package node
+
+import (
+	"errors"
+	"time"
+
+	"github.com/sluicemq/sluice/consensus"
+	"github.com/sluicemq/sluice/consensus/group"
+	"github.com/sluicemq/sluice/egress/fetch"
+	"github.com/sluicemq/sluice/ingress/kafka"
+	"github.com/sluicemq/sluice/internal/certs"
+	"github.com/sluicemq/sluice/internal/quicnet"
+)
+
+// Config has the settings of a broker, one field for each part.
+type Config struct {
+	// Broker is this node's id, unique in the cluster and kept for its life.
+	Broker  int32
+	Cluster consensus.Config
+	Storage StorageConfig
+	Doors   DoorsConfig
+	Kafka   kafka.ServerConfig
+	API     kafka.APIConfig
+	Fetch   fetch.Config
+	Groups  group.Config
+	// AdminListen is where metrics, health and topology are served; empty: nowhere.
+	AdminListen string
+	// RequestBudgetBytes bounds the request frames in the broker at once. When it
+	// is used up sockets are not read any more.
+	RequestBudgetBytes int64
+	// Grace bounds how long a stop waits for requests, and then for the pipelines.
+	Grace time.Duration
+}
+
+// DoorsConfig says where clients come in.
+type DoorsConfig struct {
+	// QUICListen and TCPListen are host:port; empty closes that door. Both may
+	// have the same port number.
+	QUICListen, TCPListen string
+	// AdvertisedHost and AdvertisedPort are what clients are told to connect to.
+	// Empty and 0 mean what is listened on.
+	AdvertisedHost string
+	AdvertisedPort int32
+	Rack           string
+	// TLS is used by QUIC, and by TCP unless PlaintextTCP.
+	TLS          certs.ServerFiles
+	PlaintextTCP bool
+	QUIC         quicnet.Config
+	// Connections bounds connections of all doors, ConnectionsPerIP those of one
+	// client address, Streams those of one QUIC connection.
+	Connections, ConnectionsPerIP, Streams int
+}
+
+// Validate reports a setting that cannot work.
+func (c Config) Validate() error {
+	if c.Broker < 0 {
+		return errors.New("the broker id must not be negative")
+	}
+	if c.Doors.QUICListen == "" && c.Doors.TCPListen == "" {
+		return errors.New("nothing to listen on: set network.quic_listen or network.tcp_listen")
+	}
+	if c.Grace <= 0 {
+		return errors.New("the time that a stop may take must be positive")
+	}
+	if c.RequestBudgetBytes < int64(c.Kafka.MaxFrameBytes)*17/16 {
+		return errors.New("the request budget has no room for the largest request; raise it or lower the largest frame")
+	}
+	return errors.Join(c.Storage.Validate(), c.Kafka.Validate(), c.API.Validate(), c.Fetch.Validate(), c.Groups.Validate())
+}
+
+// Validate reports a setting that cannot work.
+func (c StorageConfig) Validate() error {
+	var errs []error
+	if c.Lanes < 1 || c.Lanes > 1024 {
+		errs = append(errs, errors.New("from 1 to 1024 sequencing lanes are possible"))
+	}
+	if c.WriteCacheBytes < 1<<20 || c.ReadCacheBytes < 1<<20 || c.ImageBytes < 4<<20 {
+		errs = append(errs, errors.New("the caches need at least 1 MiB each, WAL images 4 MiB"))
+	}
+	return errors.Join(append(errs, c.Objects.Validate(), c.WAL.Validate(), c.Upload.Validate(), c.Batch.Validate(), c.Fetch.Validate())...)
+}

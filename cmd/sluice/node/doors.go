@@ -1,0 +1,186 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/ingress/kafka"
+	"github.com/sluicemq/sluice/ingress/quic"
+	"github.com/sluicemq/sluice/ingress/tcp"
+	"github.com/sluicemq/sluice/internal/certs"
+)
+
+// door is a listener of one transport.
+type door interface {
+	// Serve calls handle for each connection until Close, and waits for all.
+	Serve(ctx context.Context, handle func(context.Context, net.Conn, kafka.ConnInfo) error) error
+	Addr() net.Addr
+	Close() error
+}
+
+// doors are the listeners of a broker and what runs on them.
+type doors struct {
+	cfg       DoorsConfig
+	quic, tcp door // nil: closed
+	adminAt   net.Listener
+	http      *http.Server
+
+	stop    context.CancelFunc // ends connections
+	serving sync.WaitGroup
+}
+
+// Addresses says where a broker listens; empty for a door that is closed.
+type Addresses struct {
+	QUIC, TCP, Admin string
+	TLS              bool // of the TCP door
+}
+
+// openDoors binds all ports.
+func openDoors(cfg DoorsConfig, admin string, log *slog.Logger, reg prometheus.Registerer) (*doors, error) {
+	d := &doors{cfg: cfg}
+	if err := d.open(admin, log, reg); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+func (d *doors) open(admin string, log *slog.Logger, reg prometheus.Registerer) (err error) {
+	cfg := d.cfg
+	tlsConfig, err := certs.ServerConfig(cfg.TLS)
+	if err != nil && (cfg.QUICListen != "" || !cfg.PlaintextTCP) {
+		return err
+	}
+	var ids atomic.Uint64 // of connections, over all doors
+	nextID := func() uint64 { return ids.Add(1) }
+	if cfg.TCPListen != "" {
+		c := tcp.Config{Address: cfg.TCPListen, TLS: tlsConfig, Connections: cfg.Connections, ConnectionsPerIP: cfg.ConnectionsPerIP}
+		if cfg.PlaintextTCP {
+			c.TLS = nil
+		}
+		if d.tcp, err = tcp.Listen(c, nextID, log, reg); err != nil {
+			return err
+		}
+	}
+	if cfg.QUICListen != "" {
+		c := quic.Config{Address: cfg.QUICListen, TLS: tlsConfig, QUIC: cfg.QUIC, Connections: cfg.Connections,
+			ConnectionsPerIP: cfg.ConnectionsPerIP, Streams: cfg.Streams}
+		if d.quic, err = quic.Listen(c, nextID, log, reg); err != nil {
+			return err
+		}
+	}
+	if admin == "" {
+		return nil
+	}
+	if d.adminAt, err = net.Listen("tcp", admin); err != nil {
+		return fmt.Errorf("admin server: %w; stop what uses that address or set another", err)
+	}
+	return nil
+}
+
+// advertised is where clients are told to connect.
+func (d *doors) advertised() (host string, port int32) {
+	host, port = d.cfg.AdvertisedHost, d.cfg.AdvertisedPort
+	for _, l := range []door{d.quic, d.tcp} {
+		if l == nil || host != "" && port != 0 {
+			continue
+		}
+		h, p, err := net.SplitHostPort(l.Addr().String())
+		if err != nil {
+			continue
+		}
+		if ip := net.ParseIP(h); host == "" && ip != nil && !ip.IsUnspecified() {
+			host = h
+		}
+		if n, err := strconv.ParseInt(p, 10, 32); port == 0 && err == nil {
+			port = int32(n)
+		}
+	}
+	if host == "" {
+		host = "localhost"
+	}
+	return host, port
+}
+
+func (d *doors) addresses() (a Addresses) {
+	if d.quic != nil {
+		a.QUIC = d.quic.Addr().String()
+	}
+	if d.tcp != nil {
+		a.TCP, a.TLS = d.tcp.Addr().String(), !d.cfg.PlaintextTCP
+	}
+	if d.adminAt != nil {
+		a.Admin = d.adminAt.Addr().String()
+	}
+	return a
+}
+
+// admin serves a on the admin address. failed is called if that ends.
+func (d *doors) admin(a *admin, failed context.CancelCauseFunc) {
+	if d.adminAt == nil {
+		return
+	}
+	d.http = a.server()
+	d.serving.Go(func() {
+		if err := serveHTTP(d.http, d.adminAt); err != nil {
+			failed(err)
+		}
+	})
+}
+
+// serve lets clients in. failed is called if a door cannot accept any more.
+func (d *doors) serve(handle func(context.Context, net.Conn, kafka.ConnInfo) error, failed context.CancelCauseFunc) {
+	ctx, stop := context.WithCancel(context.Background())
+	d.stop = stop
+	for _, l := range []door{d.quic, d.tcp} {
+		if l == nil {
+			continue
+		}
+		d.serving.Go(func() {
+			if err := l.Serve(ctx, handle); err != nil {
+				failed(err)
+			}
+		})
+	}
+}
+
+// closeListeners lets nobody in any more; connections go on.
+func (d *doors) closeListeners() {
+	for _, l := range []door{d.quic, d.tcp} {
+		if l != nil {
+			_ = l.Close() // it was listening; there is nothing to lose
+		}
+	}
+}
+
+// wait ends connections that are left and waits for everything that runs.
+func (d *doors) wait(ctx context.Context) error {
+	if d.stop != nil {
+		d.stop()
+	}
+	var err error
+	if d.http != nil {
+		err = d.http.Shutdown(ctx)
+	}
+	d.serving.Wait()
+	return err
+}
+
+// close gives up the ports.
+func (d *doors) close() error {
+	d.closeListeners()
+	if d.adminAt != nil {
+		if err := d.adminAt.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+	}
+	return nil
+}

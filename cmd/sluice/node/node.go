@@ -1,0 +1,204 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/consensus"
+	"github.com/sluicemq/sluice/consensus/group"
+	"github.com/sluicemq/sluice/egress/fetch"
+	"github.com/sluicemq/sluice/ingress/kafka"
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/lookup"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/pipeline"
+	"github.com/sluicemq/sluice/pipeline/promobs"
+	"github.com/sluicemq/sluice/stages/admit"
+)
+
+// node is a broker and what it consists of, in the order in which it is opened.
+type node struct {
+	cfg Config
+	log *slog.Logger
+	reg *prometheus.Registry
+
+	doors    *doors
+	cluster  *consensus.Cluster
+	storage  *storage
+	fetch    *fetch.Server
+	groups   *group.Coordinator
+	handlers *kafka.Handlers
+	server   *kafka.Server
+
+	serving atomic.Pointer[error] // nil: it serves; else why not
+}
+
+var (
+	errStarting = errors.New("starting: the WAL is being recovered")
+	errDraining = errors.New("draining: the broker is being stopped")
+)
+
+// Run runs a broker until ctx is done, then stops it: requests under way are
+// answered, pipelines drained. ready, if not nil, is called once it serves. The
+// error says what could not be opened, what failed, or what hung.
+func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Addresses)) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	n := &node{cfg: cfg, log: log, reg: prometheus.NewRegistry()}
+	n.serving.Store(&errStarting)
+	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := n.open(ctx); err != nil {
+		return errors.Join(err, n.close())
+	}
+	return errors.Join(n.run(ctx, ready), n.close())
+}
+
+// open opens everything but lets nobody in yet. The ports come first, since they
+// fail at once where they are in use.
+func (n *node) open(ctx context.Context) (err error) {
+	if n.doors, err = openDoors(n.cfg.Doors, n.cfg.AdminListen, n.log, n.reg); err != nil {
+		return err
+	}
+	if n.cluster, err = consensus.Open(ctx, n.cfg.Cluster, n.log, n.reg); err != nil {
+		return fmt.Errorf("metadata: %w", err)
+	}
+	host, port := n.doors.advertised()
+	if _, err = n.cluster.RegisterBroker(ctx, meta.Broker{ID: n.cfg.Broker, Host: host, Port: port, Rack: n.cfg.Doors.Rack}); err != nil {
+		return fmt.Errorf("register the broker: %w", err)
+	}
+	if n.storage, err = openStorage(ctx, n.cfg.Storage, n.cfg.Broker, n.cluster, n.log, n.reg); err != nil {
+		return err
+	}
+	n.reg.MustRegister(promobs.New(n.storage.write, n.storage.read, n.storage.upload))
+	return n.openServers()
+}
+
+// openServers makes what answers requests.
+func (n *node) openServers() (err error) {
+	code := kafka.Codes(stageCode)
+	find := lookup.New(n.cluster, &n.storage.parts.table)
+	n.fetch, err = fetch.New(n.cfg.Fetch, fetch.Deps{Lookup: find, Reader: n.storage.reads.entry, Code: code,
+		Clock: clock.System{}, Log: n.log, Registry: n.reg})
+	if err != nil {
+		return err
+	}
+	if n.groups, err = group.New(n.cfg.Groups, n.cluster, clock.System{}, n.log, n.reg); err != nil {
+		return err
+	}
+	n.handlers, err = kafka.NewHandlers(n.cfg.API, kafka.Deps{Node: n.cfg.Broker, Lookup: find, Topics: n.cluster,
+		Appender: n.storage.admit, Fetcher: n.fetch, Times: n.storage.times, ProducerIDs: n.cluster,
+		Groups: kafka.GroupsFunc(n.serveGroup), Code: code, Log: n.log})
+	if err != nil {
+		return err
+	}
+	n.server, err = kafka.NewServer(n.cfg.Kafka, n.handlers.Table(), admit.NewGate(n.cfg.RequestBudgetBytes, n.reg), n.log, n.reg)
+	return err
+}
+
+func (n *node) serveGroup(ctx context.Context, who kafka.GroupClient, version int16, req kmsg.Request, reply func(kmsg.Response)) {
+	n.groups.Serve(ctx, who.ID, who.Host, version, req, reply)
+}
+
+// run serves until ctx is done or something fails that the broker cannot do
+// without. What is downstream starts first and stops last.
+func (n *node) run(ctx context.Context, ready func(Addresses)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stopStorage, storageOver := n.runStorage(cancel)
+	n.doors.admin(n.adminServer(), cancel)
+	for _, g := range n.graphs() {
+		select {
+		case <-g.Ready():
+		case <-ctx.Done():
+		}
+	}
+	if ctx.Err() == nil {
+		n.doors.serve(n.server.ServeConn, cancel)
+		n.serving.Store(nil)
+		n.log.Info("serving", "addresses", n.doors.addresses())
+		if ready != nil {
+			ready(n.doors.addresses())
+		}
+	}
+	<-ctx.Done()
+	cause := context.Cause(ctx)
+	if errors.Is(cause, context.Canceled) {
+		cause = nil // asked to stop
+	}
+	n.log.Info("stopping", "why", cause)
+	n.serving.Store(&errDraining)
+	shutErr := n.leave()
+	stopStorage()
+	return errors.Join(cause, shutErr, <-storageOver)
+}
+
+// runStorage runs the pipelines. failed is called if they end of themselves.
+func (n *node) runStorage(failed context.CancelCauseFunc) (stop func(), over <-chan error) {
+	ctx, stop := context.WithCancel(context.Background())
+	result := make(chan error, 1)
+	go func() {
+		err := n.storage.run(ctx, n.cfg.Grace)
+		failed(errStorage)
+		result <- err
+	}()
+	return stop, result
+}
+
+var errStorage = errors.New("the pipelines have ended")
+
+// leave sees clients off: long polls and joins are answered, then requests under
+// way, then connections are closed.
+func (n *node) leave() error {
+	ctx, cancel := context.WithTimeout(context.Background(), n.cfg.Grace)
+	defer cancel()
+	n.doors.closeListeners()
+	n.fetch.Close()
+	n.groups.Close()
+	err := n.server.Shutdown(ctx)
+	return errors.Join(err, n.doors.wait(ctx))
+}
+
+// close gives everything up that open has opened.
+func (n *node) close() error {
+	var errs []error
+	if n.handlers != nil {
+		n.handlers.Close()
+	}
+	if n.groups != nil {
+		n.groups.Close()
+	}
+	if n.fetch != nil {
+		n.fetch.Close()
+	}
+	if n.storage != nil {
+		errs = append(errs, n.storage.close())
+	}
+	if n.cluster != nil {
+		errs = append(errs, n.cluster.Close())
+	}
+	if n.doors != nil {
+		errs = append(errs, n.doors.close())
+	}
+	return errors.Join(errs...)
+}
+
+func (n *node) graphs() []*pipeline.Graph {
+	return []*pipeline.Graph{n.storage.write, n.storage.read, n.storage.upload}
+}
+
+func (n *node) adminServer() *admin {
+	return &admin{graphs: n.graphs(), metrics: n.reg, ready: func() error {
+		if why := n.serving.Load(); why != nil {
+			return *why
+		}
+		return nil
+	}}
+}
