@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -23,8 +24,9 @@ func routeRaftLog(log *slog.Logger) {
 	})
 }
 
-// raftLogger is dragonboat's log of one of its packages. Warnings and errors
-// pass; what it tells of its normal work does not.
+// raftLogger is dragonboat's log of one of its packages. Errors pass. Its
+// warnings are elections and requests that came before one was over, a hundred at
+// every start: they are for who debugs it.
 type raftLogger string
 
 func (raftLogger) SetLevel(logger.LogLevel) {}
@@ -32,10 +34,9 @@ func (raftLogger) Debugf(string, ...any)    {}
 func (raftLogger) Infof(string, ...any)     {}
 
 func (l raftLogger) Warningf(format string, args ...any) {
-	if l == "config" {
-		return // of settings that are meant to be as they are
+	if log := raftLog.Load(); log.Enabled(context.Background(), slog.LevelDebug) {
+		log.Debug(fmt.Sprintf(format, args...), "raft", string(l))
 	}
-	raftLog.Load().Warn(fmt.Sprintf(format, args...), "raft", string(l))
 }
 
 func (l raftLogger) Errorf(format string, args ...any) {
