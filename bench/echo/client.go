@@ -16,6 +16,7 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"github.com/sluicemq/sluice/bench/load"
+	"github.com/sluicemq/sluice/bench/process"
 	"github.com/sluicemq/sluice/internal/certs"
 	"github.com/sluicemq/sluice/internal/quicnet"
 )
@@ -191,6 +192,7 @@ func (c *client) measure(ctx context.Context, server load.Server, errs <-chan er
 	o.ServerCores = o.ServerCPU / o.Seconds
 	if bytes > 0 {
 		o.ServerCPUPerGB = o.ServerCPU / (bytes / 1e9)
+		o.ClientCPUPerGB = (end.own - begin.own) / (bytes / 1e9)
 	}
 	if server != nil {
 		o.PeakRSS, err = server.PeakRSS()
@@ -202,10 +204,11 @@ type mark struct {
 	at     time.Time
 	frames int64
 	cpu    float64
+	own    float64
 }
 
 func (c *client) mark(server load.Server) (mark, error) {
-	m := mark{at: time.Now(), frames: c.frames.Load()}
+	m := mark{at: time.Now(), frames: c.frames.Load(), own: process.OwnCPU()}
 	var err error
 	if server != nil {
 		m.cpu, err = server.CPU()

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"syscall"
 	"time"
 
+	"github.com/sluicemq/sluice/bench/process"
 	"github.com/sluicemq/sluice/bench/workloads"
 )
 
@@ -18,21 +18,12 @@ type mark struct {
 }
 
 func (r *run) mark() (mark, error) {
-	m := mark{at: time.Now(), acked: r.meter.acked.Load(), consumed: r.meter.consumed.Load(), client: clientCPU()}
+	m := mark{at: time.Now(), acked: r.meter.acked.Load(), consumed: r.meter.consumed.Load(), client: process.OwnCPU()}
 	var err error
 	if r.server != nil {
 		m.server, err = r.server.CPU()
 	}
 	return m, err
-}
-
-// clientCPU returns what this process has used, in seconds.
-func clientCPU() float64 {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
 // load runs the warm-up and what is measured.
@@ -175,11 +166,11 @@ func (o *Outcome) memory(s Server) error {
 	if s == nil {
 		return nil
 	}
-	var err error
-	if o.PeakRSS, err = s.PeakRSS(); err != nil {
-		return err
+	for _, t := range o.Timeline {
+		o.MaxRSS = max(o.MaxRSS, t.RSS)
 	}
-	o.EndRSS, err = s.RSS()
+	var err error
+	o.PeakRSS, err = s.PeakRSS()
 	return err
 }
 

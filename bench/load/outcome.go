@@ -21,8 +21,8 @@ type Outcome struct {
 	ServerCPUPerGB float64 `json:"server_cpu_s_per_gb"` // a GB acknowledged
 	ServerCores    float64 `json:"server_cores"`        // CPU seconds a second
 	ClientCPUPerGB float64 `json:"client_cpu_s_per_gb"` // of producers and consumers
-	PeakRSS        int64   `json:"peak_rss_bytes"`
-	EndRSS         int64   `json:"end_rss_bytes"`
+	PeakRSS        int64   `json:"peak_rss_bytes"`      // since the process began (VmHWM)
+	MaxRSS         int64   `json:"max_rss_bytes"`       // of the samples
 
 	// Over the whole run, warm-up included. Missing and Twice are of what the
 	// consumers should have got once each.

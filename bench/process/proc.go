@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"syscall"
+	"time"
 )
 
 // Proc is a process by its id, as /proc knows it.
@@ -61,4 +63,13 @@ func parseStatus(b []byte, key string) (int64, error) {
 		}
 	}
 	return 0, fmt.Errorf("no %s in /proc/PID/status", key)
+}
+
+// OwnCPU returns what this process has used, in seconds.
+func OwnCPU() float64 {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0 // it never fails for the process itself
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }

@@ -19,7 +19,7 @@ func (s *Suite) plots(w workloads.Workload) []template.HTML {
 	}
 	switch {
 	case w.Kind == workloads.KindIdle:
-		add(s.bars(w, "memory", "MB resident", func(r Run) float64 { return float64(r.PeakRSS) / 1e6 }))
+		add(s.bars(w, "memory", "MB resident", func(r Run) float64 { return float64(r.MaxRSS) / 1e6 }))
 		add(s.bars(w, "CPU", "% of a core", func(r Run) float64 { return r.ServerCores * 100 }))
 		return out
 	case w.Rate > 0:

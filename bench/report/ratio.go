@@ -160,7 +160,7 @@ func (s *Suite) idle(workload string) {
 	for _, system := range s.systems(workload) {
 		var mb, percent []float64
 		for _, r := range s.runs(workload, system) {
-			mb = append(mb, float64(r.PeakRSS)/1e6)
+			mb = append(mb, float64(r.MaxRSS)/1e6)
 			percent = append(percent, r.ServerCores*100)
 		}
 		memory := Ratio{Workload: workload, What: system + ", MB resident at most", Spread: NewSpread(mb), Below: true}

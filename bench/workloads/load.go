@@ -43,6 +43,10 @@ func Parse(b []byte) (Workload, error) {
 		if errors.As(err, &strict) {
 			return w, fmt.Errorf("a key is not known:\n%s", strict.String())
 		}
+		var wrong *toml.DecodeError
+		if errors.As(err, &wrong) {
+			return w, fmt.Errorf("%s: %w", strings.Join(wrong.Key(), "."), err)
+		}
 		return w, err
 	}
 	return w, w.Validate()

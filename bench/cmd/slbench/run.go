@@ -66,7 +66,7 @@ func runCommand(ctx context.Context, args []string, out io.Writer) error {
 // line sums an outcome up for people.
 func line(w workloads.Workload, o load.Outcome) string {
 	if w.Kind == workloads.KindIdle {
-		return fmt.Sprintf("%.1f MB resident, %.2f %% of a core", float64(o.PeakRSS)/1e6, o.ServerCores*100)
+		return fmt.Sprintf("%.1f MB resident, %.2f %% of a core", float64(o.MaxRSS)/1e6, o.ServerCores*100)
 	}
 	s := fmt.Sprintf("%8.0f rec/s %7.1f MB/s  produce p50 %.2f p99 %.2f p99.9 %.2f ms", o.RecordsPerS, o.MBPerS,
 		o.Produce.P50, o.Produce.P99, o.Produce.P999)
