@@ -1,7 +1,6 @@
 package wal
 
 import (
-	"errors"
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
@@ -9,7 +8,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
-	"github.com/sluicemq/sluice/internal/partition"
 )
 
 // blackout takes a crash at one operation to come.
@@ -157,39 +155,6 @@ func TestCrashesWithInterval(t *testing.T) {
 		}
 		if got, _ = recoverAll(t, killed, cfg); h.check(got, state) != nil {
 			t.Fatalf("after kill -9: %v", h.check(got, state))
-		}
-	})
-}
-
-// TestRot flips one bit somewhere in a log that is sealed: no batch may be wrong,
-// and none missing without a report.
-func TestRot(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		cfg := small()
-		cfg.CapacityBytes = 1 << 20
-		h, src, fs := &history{}, &source{}, crashfs.New(4<<20)
-		r := start(opened(t, fs, cfg))
-		for range rapid.IntRange(1, 30).Draw(t, "groups") {
-			g := src.group(rapid.SliceOfN(rapid.IntRange(0, 9000), 1, 4).Draw(t, "sizes")...)
-			h.submitted(g)
-			r.write(t, g)
-		}
-		r.close(t)
-		end := r.log.End()
-		live := r.log.segments.size
-		at := rapid.Int64Range(0, int64(end)-1).Draw(t, "rot")
-		fs.Flip(segmentName(partition.Position(at/live*live)), at%live, 1<<rapid.IntRange(0, 7).Draw(t, "bit"))
-		l := open(t, fs, cfg)
-		defer l.Close()
-		got, report, err := recovered(l)
-		if err != nil && !errors.Is(err, ErrCorrupt) {
-			t.Fatal(err)
-		}
-		if err := h.checkRotten(got); err != nil {
-			t.Fatal(err)
-		}
-		if len(got) < len(h.appends) && len(report.Corruptions) == 0 && err == nil {
-			t.Fatalf("%d of %d batches are left and nothing was reported: %+v", len(got), len(h.appends), report)
 		}
 	})
 }

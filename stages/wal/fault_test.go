@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -68,14 +69,14 @@ func (o *ordeal) live(expression string) {
 	}
 	r := start(l)
 	r.settled = o.settled
+	stop := o.upload(l)
+	defer stop()
 	var under []<-chan error
 	for i := range 24 {
 		g := o.src.group(3000+i, 6000)
 		o.h.submitted(g)
 		under = append(under, r.submit(g))
 		switch i % 8 {
-		case 3:
-			o.reclaim(l)
 		case 5:
 			for _, c := range under {
 				<-c
@@ -89,6 +90,7 @@ func (o *ordeal) live(expression string) {
 		<-c
 	}
 	o.checkLatch(l, r)
+	stop()
 	r.shut()
 	if err := <-r.done; err != nil {
 		o.t.Errorf("run: %v", err)
@@ -173,12 +175,27 @@ func (o *ordeal) mustLatch(expression string) bool {
 	return false
 }
 
-// reclaim gives back what is below the last acknowledged batch, as an uploader
-// does; it may fail.
-func (o *ordeal) reclaim(l *Log) {
-	before := o.h.lastAcked()
-	o.h.give(before)
-	_ = l.Reclaim(before)
+// upload gives back what is below the last acknowledged batch when asked to, as
+// an uploader does, and is asked again where that fails.
+func (o *ordeal) upload(l *Log) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() {
+		for {
+			select {
+			case <-l.Pressure():
+				before := o.h.lastAcked()
+				o.h.give(before)
+				_ = l.Reclaim(before)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		done.Wait()
+	}
 }
 
 // verify loses power in each way and looks for what was acknowledged.

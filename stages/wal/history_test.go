@@ -14,7 +14,13 @@ import (
 type written struct {
 	batch    []byte
 	base     int64
+	epoch    int32
 	position partition.Position // once acknowledged
+	group    partition.Position // likewise
+}
+
+func (w *written) entry() partition.Entry {
+	return partition.Entry{Base: w.base, Position: w.position, Group: w.group, Size: int32(len(w.batch)), Epoch: w.epoch}
 }
 
 // history is what a log was told, over all its lives.
@@ -34,7 +40,7 @@ func (h *history) submitted(g *flow.Group) {
 	}
 	for _, a := range appends(g) {
 		h.index[a.BaseOffset] = len(h.appends)
-		h.appends = append(h.appends, &written{batch: bytes.Clone(a.Batch), base: a.BaseOffset})
+		h.appends = append(h.appends, &written{batch: bytes.Clone(a.Batch), base: a.BaseOffset, epoch: a.Epoch})
 	}
 }
 
@@ -46,7 +52,8 @@ func (h *history) settled(g *flow.Group, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, a := range appends(g) {
-		h.appends[h.index[a.BaseOffset]].position = a.Position
+		w := h.appends[h.index[a.BaseOffset]]
+		w.position, w.group = a.Position, g.Position
 		h.acked = a.BaseOffset + 1
 	}
 }
@@ -132,7 +139,7 @@ func (h *history) rebase(got []Recovered, s state) {
 	h.index = map[int64]int{}
 	for i, w := range h.appends {
 		h.index[w.base] = i
-		w.position, h.acked = got[i].Position, w.base+1
+		w.position, w.group, h.acked = got[i].Position, got[i].Group, w.base+1
 	}
 }
 

@@ -147,10 +147,14 @@ func advance(v *atomic.Uint64, to uint64) {
 	}
 }
 
+// sealRoom is what groups leave of a segment, so that the last one can always be
+// sealed.
+const sealRoom = blockfs.BlockSize
+
 // place gives the group that h describes its place in the log, in a new segment
 // where the active one has not enough room, and completes h.
 func (l *Log) place(ctx context.Context, h *head) (*segment, error) {
-	need := int64(h.padded())
+	need := int64(h.padded()) + sealRoom
 	if l.active.room(l.End()) < need {
 		if err := l.roll(ctx, need); err != nil {
 			return nil, err

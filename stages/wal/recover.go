@@ -114,6 +114,7 @@ func (l *Log) settleOn(w *walker) error {
 	l.end.Store(uint64(w.end()))
 	l.completed.Store(w.next.sequence - 1)
 	l.durable.Store(w.next.sequence - 1)
+	l.unsealed = w.unsealed // all of it is durable now, which a crash had left open
 	return nil
 }
 

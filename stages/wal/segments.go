@@ -124,7 +124,7 @@ func (s *segments) sums() (live, spare int64) {
 }
 
 // sizeFor returns the size of the segment that holds a group of n bytes first.
-func (s *segments) sizeFor(n int64) int64 { return max(s.size, n+blockfs.BlockSize) }
+func (s *segments) sizeFor(n int64) int64 { return max(s.size, blockfs.BlockSize+n) }
 
 // retry is how often one who waits for room looks again: for disk space, which
 // nobody announces, and to remind the uploader.

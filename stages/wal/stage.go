@@ -103,8 +103,8 @@ func (b *builder) submit(ctx context.Context, t *ticket) error {
 		t.finish(nil)
 		return nil
 	}
-	if length > maxGroup-blockfs.BlockSize {
-		return fmt.Errorf("a group of %d bytes is more than the %d that a segment can have", length, maxGroup-blockfs.BlockSize)
+	if most := int64(maxGroup - blockfs.BlockSize - sealRoom); length > most {
+		return fmt.Errorf("a group of %d bytes is more than the %d that a segment can have", length, most)
 	}
 	t.head = head{length: int(length), count: count}
 	image, err := l.pool.Get(ctx, t.head.padded())
@@ -176,14 +176,10 @@ func (b *builder) sealIdle() {
 }
 
 // seal writes a group without batches, whose head says that all before it is
-// durable. Nothing else is being written. Where it does not fit, the header of
-// the next segment will say so. A write that fails latches the log.
+// durable. Nothing else is being written. A write that fails latches the log.
 func (l *Log) seal() {
 	l.unsealed = false
 	h := head{length: headSize}
-	if l.active.room(l.End()) < int64(h.padded()) {
-		return
-	}
 	l.identify(&h)
 	image := l.block[:h.padded()]
 	fill(&h, &flow.Group{}, image)

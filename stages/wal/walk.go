@@ -57,6 +57,8 @@ type walker struct {
 	run    uint64 // of the last group
 	maxRun uint64 // of any head seen
 
+	unsealed bool // the last group is not a seal
+
 	scanned bool
 	durable uint64 // highest that the scan found
 	later   bool   // the scan found a head of this run or later
@@ -155,7 +157,8 @@ func (w *walker) take(g found) error {
 	w.run = g.head.run
 	w.maxRun = max(w.maxRun, w.run)
 	w.next = anchor{sequence: g.head.sequence + 1, link: g.head.linkNext()}
-	if g.head.count > 0 {
+	w.unsealed = g.head.count > 0
+	if w.unsealed {
 		g.segment.data = g.head.position + partition.Position(g.head.length)
 	}
 	w.off += int64(g.head.padded())

@@ -13,22 +13,43 @@ import (
 // sectorSize is what a disk writes whole or not at all.
 const sectorSize = 512
 
-// inode is the content of a file, whatever its names.
+// inode is the content of a file, whatever its names. Crashes are many and change
+// little, so memory is shared between them and copied when first written.
 type inode struct {
-	data  []byte             // as the process sees it
-	disk  []byte             // what is sure to survive
+	data  content            // as the process sees it
+	disk  content            // what is sure to survive
 	dirty map[int64]struct{} // sectors in which data may reach the disk
 }
 
-// newInode returns a file of zeroes that is on disk, but for its name.
-func newInode(size int64) *inode {
-	return &inode{data: make([]byte, size), disk: make([]byte, size), dirty: map[int64]struct{}{}}
+// content is memory that others may have too.
+type content struct {
+	bytes  []byte
+	shared bool
 }
 
-func (i *inode) size() int64 { return int64(len(i.data)) }
+// own returns the bytes for writing.
+func (c *content) own() []byte {
+	if c.shared {
+		c.bytes, c.shared = slices.Clone(c.bytes), false
+	}
+	return c.bytes
+}
+
+// share returns c for another one.
+func (c *content) share() content {
+	c.shared = true
+	return *c
+}
+
+// newInode returns a file that is on disk, but for its name.
+func newInode(disk content) *inode {
+	return &inode{data: disk.share(), disk: disk.share(), dirty: map[int64]struct{}{}}
+}
+
+func (i *inode) size() int64 { return int64(len(i.data.bytes)) }
 
 func (i *inode) write(p []byte, off int64) {
-	copy(i.data[off:], p)
+	copy(i.data.own()[off:], p)
 	for at := off / sectorSize; at*sectorSize < off+int64(len(p)); at++ {
 		i.dirty[at] = struct{}{}
 	}
@@ -38,7 +59,7 @@ func (i *inode) write(p []byte, off int64) {
 func (i *inode) persist(off, n int64) {
 	for at := range i.dirty {
 		if start := at * sectorSize; start < off+n && start+sectorSize > off {
-			copy(i.disk[start:start+sectorSize], i.data[start:])
+			copy(i.disk.own()[start:start+sectorSize], i.data.bytes[start:])
 			delete(i.dirty, at)
 		}
 	}
@@ -48,7 +69,7 @@ func (i *inode) persist(off, n int64) {
 func (i *inode) forget() { clear(i.dirty) }
 
 func (i *inode) crash(k Keep, r *rand.Rand) *inode {
-	disk := slices.Clone(i.disk)
+	disk := i.disk.share()
 	dirty := make([]int64, 0, len(i.dirty))
 	for at := range i.dirty {
 		dirty = append(dirty, at)
@@ -57,10 +78,10 @@ func (i *inode) crash(k Keep, r *rand.Rand) *inode {
 	for _, at := range dirty {
 		if k == Everything || k == Random && r.IntN(2) == 0 {
 			start := at * sectorSize
-			copy(disk[start:start+sectorSize], i.data[start:])
+			copy(disk.own()[start:start+sectorSize], i.data.bytes[start:])
 		}
 	}
-	return &inode{data: slices.Clone(disk), disk: disk, dirty: map[int64]struct{}{}}
+	return newInode(disk)
 }
 
 // file is an open inode.
@@ -86,7 +107,7 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 	if off >= f.inode.size() {
 		return 0, io.EOF
 	}
-	n := copy(p, f.inode.data[off:])
+	n := copy(p, f.inode.data.bytes[off:])
 	if n < len(p) {
 		return n, io.EOF
 	}

@@ -166,7 +166,7 @@ func (s *FS) create(name string, size int64) (blockfs.File, error) {
 	if used > s.room {
 		return nil, fmt.Errorf("create %s: %w", name, blockfs.ErrNoSpace)
 	}
-	i := newInode(size)
+	i := newInode(content{bytes: make([]byte, size)})
 	s.change(change{from: name, to: name, inode: i})
 	return &file{fs: s, name: name, inode: i}, nil
 }
@@ -236,11 +236,12 @@ func (s *FS) SyncDir() error {
 	return nil
 }
 
-// Flip inverts bits of one byte of a file, on the disk and in view, as rot does.
-func (s *FS) Flip(name string, off int64, bits byte) {
+// Damage gives part of a file to f to change, on the disk and in view, as rot
+// and broken disks do.
+func (s *FS) Damage(name string, off int64, n int, f func([]byte)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := s.names[name]
-	i.data[off] ^= bits
-	i.disk[off] ^= bits
+	f(i.disk.own()[off:][:n])
+	copy(i.data.own()[off:][:n], i.disk.bytes[off:])
 }

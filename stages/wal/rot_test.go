@@ -1,0 +1,190 @@
+package wal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
+	"github.com/sluicemq/sluice/internal/record"
+)
+
+// rotten is a log of several runs, with recycled segments, of which the last was
+// closed properly, and the disk as it was before.
+type rotten struct {
+	t    *testing.T
+	seed uint64
+	cfg  Config
+	h    *history
+	disk *crashfs.FS
+	old  []*crashfs.FS
+}
+
+func newRotten(t *testing.T, seed uint64) *rotten {
+	cfg := small()
+	cfg.CapacityBytes = 512 << 10
+	k := &rotten{t: t, seed: seed, cfg: cfg, h: &history{}, disk: crashfs.New(1 << 20)}
+	r, src := rand.New(rand.NewPCG(seed, 2)), &source{}
+	runs := 1 + r.IntN(3)
+	for run := range runs {
+		g := start(opened(t, k.disk, cfg))
+		g.settled = k.h.settled
+		for range r.IntN(40) {
+			if used, capacity := g.log.Usage(); used > capacity/2 {
+				before := k.h.lastAcked()
+				k.h.give(before)
+				if err := g.log.Reclaim(before); err != nil {
+					t.Fatal(err)
+				}
+				k.old = append(k.old, k.disk.Crash(crashfs.Everything, nil))
+			}
+			group := src.group(sizes(r)...)
+			k.h.submitted(group)
+			g.write(t, group)
+		}
+		killed := k.disk.Crash(crashfs.Everything, nil) // not sealed yet
+		k.old = append(k.old, killed)
+		g.close(t)
+		if run+1 < runs && r.IntN(2) == 0 {
+			k.disk = killed
+		}
+	}
+	return k
+}
+
+// place is a block of a file.
+type place struct {
+	name string
+	off  int64
+}
+
+func somewhere(t *testing.T, fs *crashfs.FS, r *rand.Rand, prefix string) (p place, ok bool) {
+	t.Helper()
+	names, err := fs.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, name := range names {
+		if len(name) > len(prefix) && name[:len(prefix)] == prefix {
+			all = append(all, name)
+		}
+	}
+	if len(all) == 0 {
+		return p, false
+	}
+	return place{all[r.IntN(len(all))], r.Int64N(64<<10/blockfs.BlockSize) * blockfs.BlockSize}, true
+}
+
+func readBlock(t *testing.T, fs *crashfs.FS, p place) []byte {
+	t.Helper()
+	f, err := fs.Open(p.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, blockfs.BlockSize)
+	if _, err := f.ReadAt(b, p.off); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// damage does one kind of harm to a live segment, and names it.
+func (k *rotten) damage(disk *crashfs.FS, r *rand.Rand) string {
+	at, _ := somewhere(k.t, disk, r, segmentPrefix)
+	from := disk
+	source, _ := somewhere(k.t, disk, r, segmentPrefix)
+	kind := r.IntN(4)
+	if kind == 3 { // what some segment once had there
+		from = k.old[r.IntN(len(k.old))]
+		source, _ = somewhere(k.t, from, r, segmentPrefix)
+		source.off = at.off
+	}
+	var what string
+	disk.Damage(at.name, at.off, blockfs.BlockSize, func(p []byte) {
+		switch kind {
+		case 0:
+			bit := r.IntN(len(p) * 8)
+			p[bit/8] ^= 1 << (bit % 8)
+			what = fmt.Sprintf("bit %d flipped", bit)
+		case 1:
+			sector := r.IntN(len(p) / 512)
+			clear(p[sector*512 : (sector+1)*512])
+			what = fmt.Sprintf("sector %d zeroed", sector)
+		}
+	})
+	if kind >= 2 {
+		block := readBlock(k.t, from, source)
+		disk.Damage(at.name, at.off, blockfs.BlockSize, func(p []byte) { copy(p, block) })
+		what = fmt.Sprintf("block of %v, stale: %t", source, kind == 3)
+	}
+	return fmt.Sprintf("%v: %s", at, what)
+}
+
+// verify damages the log and recovers it: no batch may be wrong, and none missing
+// without a report.
+func (k *rotten) verify(seed uint64) {
+	disk := k.disk.Crash(crashfs.Everything, nil)
+	what := k.damage(disk, rand.New(rand.NewPCG(seed, 3)))
+	l := open(k.t, disk, k.cfg)
+	defer l.Close()
+	got, report, err := recovered(l)
+	switch {
+	case err != nil && !errors.Is(err, ErrCorrupt):
+	case err != nil:
+		return // it says so
+	default:
+		err = k.h.checkRotten(got)
+		if err == nil && len(report.Corruptions) == 0 {
+			err = k.h.check(got, k.h.state())
+		}
+		if err == nil {
+			err = k.read(l)
+		}
+	}
+	if err != nil {
+		k.t.Errorf("log %d, harm %d, %s: %v\n%+v", k.seed, seed, what, err, report)
+	}
+}
+
+// read reads all batches where they were: it is those, or an error.
+func (k *rotten) read(l *Log) error {
+	for _, w := range k.h.appends {
+		if w.position < k.h.reclaimed {
+			continue
+		}
+		dst := make(record.Batch, len(w.batch))
+		if err := l.ReadAt(context.Background(), w.entry(), dst); err == nil && !bytes.Equal(dst, w.batch) {
+			return fmt.Errorf("the batch at offset %d is read wrong", w.base)
+		}
+	}
+	return nil
+}
+
+// TestCorruptions does 20,000 kinds of harm, one at a time, to logs that were
+// closed properly: flipped bits, zeroed sectors, blocks that were written to a
+// wrong place, and blocks that were never written. SLUICE_CORRUPTIONS says
+// otherwise.
+func TestCorruptions(t *testing.T) {
+	const each = 250
+	want := count(t, "SLUICE_CORRUPTIONS", 2000, 20_000)
+	for seed := uint64(1); int(seed-1)*each < want && !t.Failed(); seed++ {
+		k := newRotten(t, seed)
+		var verifiers sync.WaitGroup
+		n := runtime.GOMAXPROCS(0)
+		for i := range n {
+			verifiers.Go(func() {
+				for harm := i; harm < each && !t.Failed(); harm += n {
+					k.verify(uint64(harm))
+				}
+			})
+		}
+		verifiers.Wait()
+	}
+}
