@@ -10,10 +10,12 @@ import java.util.concurrent.Future;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.admin.MemberToRemove;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.RecordsToDelete;
+import org.apache.kafka.clients.admin.RemoveMembersFromConsumerGroupOptions;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -52,6 +54,9 @@ public class Client {
       check(consume(topic, group, 50, Map.of("group.instance.id", "static-1", "partition.assignment.strategy",
           "org.apache.kafka.clients.consumer.CooperativeStickyAssignor")), sent, sent + 50);
       inspect(admin, topic, group, sent + 50);
+      // A static member that leaves stays in its group until somebody removes it.
+      admin.removeMembersFromConsumerGroup(group,
+          new RemoveMembersFromConsumerGroupOptions(List.of(new MemberToRemove("static-1")))).all().get();
       admin.deleteConsumerGroups(List.of(group)).all().get();
       admin.deleteTopics(List.of(topic)).all().get();
     }
