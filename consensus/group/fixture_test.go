@@ -59,6 +59,12 @@ func (s *store) setFailure(err error) {
 	s.fail = err
 }
 
+func (s *store) setDelay(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.delay = d
+}
+
 func (s *store) Groups() []*meta.Group {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -58,12 +58,22 @@ func (l *lane) expire(e *entry) {
 		kept = g.Offsets
 	}
 	gone := l.expired(e.g, kept)
-	l.c.metrics.expired.Add(float64(len(gone)))
+	count := func() { l.c.metrics.expired.Add(float64(len(gone))) }
 	switch {
 	case len(gone) == len(kept) && e.g.State() == rebalance.Empty && e.g.Wake().IsZero(): // nobody about to join
-		l.step(e, rebalance.Delete{})
+		on := func(eff rebalance.Effect) {
+			if eff.(rebalance.Answer).Code == 0 {
+				count()
+			}
+		}
+		l.step(e, rebalance.Delete{To: l.expect(waiter{on, func(int16) {}})})
 	case len(gone) > 0:
 		e.next.clear(gone)
+		e.next.done = append(e.next.done, func(err error) {
+			if err == nil {
+				count()
+			}
+		})
 		l.flush(e)
 	}
 }
