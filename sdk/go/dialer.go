@@ -156,13 +156,13 @@ type counted struct {
 func (c *counted) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.d.bytesRead.Add(int64(n))
-	return n, err
+	return n, refused(err)
 }
 
 func (c *counted) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
 	c.d.bytesWritten.Add(int64(n))
-	return n, err
+	return n, refused(err)
 }
 
 func (c *counted) Close() error {

@@ -2,6 +2,7 @@ package sluice_test
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -14,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quic-go/quic-go"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
@@ -23,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func within(t testing.TB) context.Context {
+func within(t house) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	t.Cleanup(cancel)
@@ -275,6 +278,121 @@ func TestRecordsOutliveAnOutage(t *testing.T) {
 	}
 	if s := p.Stats().Dialer; s.Lost == 0 || s.Handshakes < 2 {
 		t.Errorf("no connection was lost: %+v", s)
+	}
+}
+
+// The same clients over the other transports, and what they say when it cannot be.
+func TestTCPAndTLS(t *testing.T) {
+	dir := t.TempDir()
+	files, err := certs.Ensure(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := func(auth certs.ClientAuth) string {
+		t.Helper()
+		c, err := certs.ServerConfig(certs.ServerFiles{CertFile: files.Cert, KeyFile: files.Key, ClientCAFile: files.CA, ClientAuth: auth})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(c))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(cluster.Close)
+		return cluster.ListenAddrs()[0]
+	}
+	plain, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(plain.Close)
+	web, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	t.Cleanup(func() { web.Close(); wg.Wait() })
+	wg.Go(func() {
+		for {
+			c, err := web.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprint(c, "HTTP/1.1 400 Bad Request\r\n\r\n")
+			c.Close()
+		}
+	})
+	open, strict, plainAddr := server(certs.ClientAuthNone), server(certs.ClientAuthRequired), plain.ListenAddrs()[0]
+	own, err := certs.Issue(dir, "app", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		cfg  sluice.Config
+		want error
+	}{
+		{"plaintext", sluice.Config{Brokers: []string{plainAddr}, Transport: sluice.TCP}, nil},
+		{"TLS", sluice.Config{Brokers: []string{open}, Transport: sluice.TLS, CAFile: files.CA}, nil},
+		{"TLS, unknown authority", sluice.Config{Brokers: []string{open}, Transport: sluice.TLS, CA: x509.NewCertPool()}, sluice.ErrUntrusted},
+		{"TLS to a web server", sluice.Config{Brokers: []string{web.Addr().String()}, Transport: sluice.TLS, CAFile: files.CA}, sluice.ErrNotSluice},
+		{"mutual TLS", sluice.Config{Brokers: []string{strict}, Transport: sluice.TLS, CAFile: files.CA, CertFile: own.Cert, KeyFile: own.Key}, nil},
+		{"mutual TLS, no certificate", sluice.Config{Brokers: []string{strict}, Transport: sluice.TLS, CAFile: files.CA}, sluice.ErrCertificateRefused},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := newProducer(t, c.cfg, nil).Ping(within(t)); !errors.Is(err, c.want) {
+				t.Errorf("ping: %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+func TestABrokerThatDoesNotAnswer(t *testing.T) {
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	d := newDialer(t, sluice.Config{DialTimeout: 200 * time.Millisecond})
+	_, err = d.DialContext(within(t), "tcp", silent.LocalAddr().String())
+	var timeout net.Error
+	if !errors.As(err, &timeout) || !timeout.Timeout() || !strings.Contains(err.Error(), "firewall") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestAnotherProtocolOnThePort(t *testing.T) {
+	f := newFront(t, certs.ClientAuthNone)
+	f.halt()
+	socket, err := net.ListenPacket("udp", f.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	c := f.tls.Clone()
+	c.NextProtos, c.MinVersion = []string{"h3"}, tls.VersionTLS13
+	l, err := quic.Listen(socket, c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := newProducer(t, f.config(), nil).Ping(within(t)); !errors.Is(err, sluice.ErrNotSluice) {
+		t.Errorf("ping: %v", err)
+	}
+}
+
+func TestDialByName(t *testing.T) {
+	f := newFront(t, certs.ClientAuthNone)
+	_, port, err := net.SplitHostPort(f.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := newDialer(t, f.config()).DialContext(within(t), "tcp", net.JoinHostPort("localhost", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

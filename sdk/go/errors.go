@@ -1,6 +1,7 @@
 package sluice
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/quic-go/quic-go"
@@ -43,13 +45,29 @@ func dialError(network, host string, err error) error {
 	return &net.OpError{Op: "dial", Net: network, Addr: address(host), Err: explained(err)}
 }
 
+// silence is the error of a dial that got no answer. It is a timeout, which kgo
+// tries again.
+type silence struct{ err error }
+
+func (e *silence) Error() string {
+	return "no answer came in time; check the address, that a broker listens there, and that no firewall is in the way (QUIC needs UDP)"
+}
+func (e *silence) Unwrap() error   { return e.err }
+func (e *silence) Timeout() bool   { return true }
+func (e *silence) Temporary() bool { return true }
+
 // explained says what to do about errors that trying again does not help against.
 func explained(err error) error {
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var remote *quic.TransportError
+	var record tls.RecordHeaderError
+	var handshake *quic.HandshakeTimeoutError
+	var idle *quic.IdleTimeoutError
 	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &handshake), errors.As(err, &idle):
+		return &silence{err}
 	case errors.As(err, &unknown):
 		return &permanent{ErrUntrusted, "an unknown authority has signed its certificate; give the CA file of that cluster (--ca, or CAFile)"}
 	case errors.As(err, &name):
@@ -58,6 +76,8 @@ func explained(err error) error {
 		return &permanent{ErrUntrusted, invalid.Error()}
 	case errors.As(err, &remote) && remote.ErrorCode.IsCryptoError():
 		return cryptoError(remote)
+	case errors.As(err, &record):
+		return &permanent{ErrNotSluice, "the port speaks no TLS; check it, or use the transport tcp"}
 	case errors.Is(err, fs.ErrPermission):
 		return &permanent{fs.ErrPermission, err.Error()}
 	}
@@ -95,15 +115,21 @@ func cryptoError(e *quic.TransportError) error {
 // refused explains an error of a connection by which the broker has turned the
 // client away after the handshake, as TLS 1.3 has it with client certificates.
 func refused(err error) error {
+	if err == nil {
+		return nil
+	}
 	var remote *quic.TransportError
-	if err == nil || !errors.As(err, &remote) || !remote.Remote || !remote.ErrorCode.IsCryptoError() {
-		return err
+	var op *net.OpError
+	switch {
+	case errors.As(err, &remote) && remote.Remote && remote.ErrorCode.IsCryptoError():
+		if why := cryptoError(remote); why != error(remote) {
+			return &net.OpError{Op: "dial", Net: "quic", Err: why}
+		}
+	case errors.As(err, &op) && op.Op == "remote error" && strings.Contains(op.Err.Error(), "certificate"): // crypto/tls has no type for it
+		return &net.OpError{Op: "dial", Net: "tls", Err: &permanent{ErrCertificateRefused,
+			op.Err.Error() + "; give a certificate that an authority of the broker has signed (--cert and --key, or CertFile and KeyFile)"}}
 	}
-	why := cryptoError(remote)
-	if why == error(remote) {
-		return err
-	}
-	return &net.OpError{Op: "dial", Net: "quic", Err: why}
+	return err
 }
 
 // lost is the error of a connection that is gone; kgo tries such requests again.

@@ -8,7 +8,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"testing"
 
 	"github.com/quic-go/quic-go"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -24,7 +23,7 @@ import (
 // passes each stream on to it. kfake advertises the door's port, so that clients
 // come back through it.
 type front struct {
-	t       testing.TB
+	t       house
 	dir     string // certificates
 	addr    string
 	cluster *kfake.Cluster
@@ -39,8 +38,16 @@ type front struct {
 	arrived        chan struct{} // one for each stream
 }
 
+// house is the part of testing.TB that a front needs, so that examples have one.
+type house interface {
+	Helper()
+	Fatal(...any)
+	TempDir() string
+	Cleanup(func())
+}
+
 // newFront starts a broker with topics of three partitions.
-func newFront(t testing.TB, auth certs.ClientAuth, topics ...string) *front {
+func newFront(t house, auth certs.ClientAuth, topics ...string) *front {
 	t.Helper()
 	f := &front{t: t, dir: t.TempDir(), arrived: make(chan struct{}, 1000)}
 	files, err := certs.Ensure(f.dir, nil)

@@ -2,6 +2,7 @@ package sluice
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -37,13 +38,9 @@ type session struct {
 	asked     chan struct{} // closed by end
 }
 
-// connect makes a QUIC connection.
+// connect makes a QUIC connection to the first address of host that answers.
 func (d *Dialer) connect(ctx context.Context, host string) (*session, error) {
-	address, name, err := resolve(ctx, host)
-	if err != nil {
-		return nil, err
-	}
-	socket, err := quicnet.Socket(address)
+	addresses, name, err := resolve(ctx, host)
 	if err != nil {
 		return nil, err
 	}
@@ -51,10 +48,26 @@ func (d *Dialer) connect(ctx context.Context, host string) (*session, error) {
 	if t.ServerName == "" {
 		t.ServerName = name
 	}
+	var errs []error
+	for _, a := range addresses {
+		s, err := d.handshake(ctx, a, t)
+		if err == nil {
+			return s, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
+}
+
+func (d *Dialer) handshake(ctx context.Context, to *net.UDPAddr, t *tls.Config) (*session, error) {
+	socket, err := quicnet.Socket(to)
+	if err != nil {
+		return nil, err
+	}
 	s := &session{d: d, socket: socket, transport: &quic.Transport{Conn: socket}, asked: make(chan struct{})}
 	s.delivered.L = &s.mu
 	quicnet.ReportRefused(socket, true)
-	s.conn, err = s.transport.Dial(ctx, address, t, quicnet.DefaultConfig().Client())
+	s.conn, err = s.transport.Dial(ctx, to, t, quicnet.DefaultConfig().Client())
 	quicnet.ReportRefused(socket, false)
 	if err != nil {
 		return nil, errors.Join(err, s.free())
@@ -65,13 +78,14 @@ func (d *Dialer) connect(ctx context.Context, host string) (*session, error) {
 	return s, nil
 }
 
-// resolve returns the address of host and the name its certificate must have.
-func resolve(ctx context.Context, host string) (*net.UDPAddr, string, error) {
-	name, port, err := net.SplitHostPort(host)
+// resolve returns the addresses of host, those of IPv4 first, where most brokers
+// listen, and the name its certificate must have.
+func resolve(ctx context.Context, host string) ([]*net.UDPAddr, string, error) {
+	name, service, err := net.SplitHostPort(host)
 	if err != nil {
 		return nil, "", err
 	}
-	n, err := net.DefaultResolver.LookupPort(ctx, "udp", port)
+	port, err := net.DefaultResolver.LookupPort(ctx, "udp", service)
 	if err != nil {
 		return nil, "", err
 	}
@@ -79,14 +93,16 @@ func resolve(ctx context.Context, host string) (*net.UDPAddr, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	ip := ips[0]
-	for _, a := range ips { // brokers listen on IPv4 more often than not
-		if a.IP.To4() != nil {
-			ip = a
-			break
+	var v4, v6 []*net.UDPAddr
+	for _, ip := range ips {
+		a := &net.UDPAddr{IP: ip.IP, Zone: ip.Zone, Port: port}
+		if ip.IP.To4() != nil {
+			v4 = append(v4, a)
+		} else {
+			v6 = append(v6, a)
 		}
 	}
-	return &net.UDPAddr{IP: ip.IP, Zone: ip.Zone, Port: n}, name, nil
+	return append(v4, v6...), name, nil
 }
 
 // run waits for the end of the connection and cleans up after it.
@@ -188,13 +204,7 @@ func (c *stream) Read(b []byte) (int, error) {
 	if err == io.EOF && c.session.conn.Context().Err() != nil {
 		err = c.lost()
 	}
-	return n, refused(err)
-}
-
-// Write is Read's counterpart.
-func (c *stream) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
-	return n, refused(err)
+	return n, err
 }
 
 // Close ends the stream; what was written is delivered in the background, for
