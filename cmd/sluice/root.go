@@ -41,7 +41,6 @@ Start a node with no settings at all, then use it from another terminal:
   echo "1 apple" | sluice produce orders
   sluice consume orders`,
 		SilenceUsage: true, SilenceErrors: true,
-		PersistentPreRun: func(*cobra.Command, []string) { c.began = true },
 	}
 	root.SetIn(c.stdin)
 	root.SetOut(c.stdout)
@@ -58,7 +57,22 @@ Start a node with no settings at all, then use it from another terminal:
 	root.AddCommand(newDev(c), newBroker(c), newController(c), newTopic(c), newProduce(c), newConsume(c), newGroup(c),
 		newCluster(c), newConfig(c), newWAL(c), newObject(c), newVersion(c))
 	_ = root.RegisterFlagCompletionFunc("transport", cobra.FixedCompletions([]string{"quic", "tcp", "tls"}, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+	c.noteBeginning(root)
 	return root
+}
+
+// noteBeginning has all commands below cmd note that their command line was right
+// before they do anything.
+func (c *cli) noteBeginning(cmd *cobra.Command) {
+	if do := cmd.RunE; do != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			c.began = true
+			return do(cmd, args)
+		}
+	}
+	for _, child := range cmd.Commands() {
+		c.noteBeginning(child)
+	}
 }
 
 // dataDirectory is that of a development broker.

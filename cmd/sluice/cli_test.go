@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// runCLI runs a command without a process.
+func runCLI(env map[string]string, args ...string) (stdout, stderr string, code int) {
+	var out, errs bytes.Buffer
+	c := &cli{stdin: strings.NewReader(""), stdout: &out, stderr: &errs, getenv: func(k string) string { return env[k] }}
+	code = run(context.Background(), c, args)
+	return out.String(), errs.String(), code
+}
+
+// A command line that is not right has exit code 2 and one sentence that says why.
+func TestUsage(t *testing.T) {
+	for line, want := range map[string]string{
+		"nonsense":                                `unknown command "nonsense"`,
+		"topic":                                   "needs one of alter, create, delete, describe, list",
+		"topic nonsense":                          `has no command "nonsense"`,
+		"topic create":                            "accepts 1 arg",
+		"topic create a b":                        "accepts 1 arg",
+		"topic create a --partitions 0":           "--partitions must be at least 1",
+		"topic create a --partitions x":           "invalid argument",
+		"topic create a --config nothing":         "must be KEY=VALUE",
+		"topic alter a":                           "nothing to alter",
+		"topic list --nonsense":                   "unknown flag: --nonsense",
+		"produce t --acks some":                   "--acks \"some\" must be all, leader or none",
+		"produce t --compression rar":             "must be none, gzip, snappy, lz4 or zstd",
+		"produce t --header x":                    "must be KEY=VALUE",
+		"produce t --rate -1":                     "--rate must not be negative",
+		"produce t --partition -3":                "--partition must not be negative",
+		"consume t --from yesterday":              "is neither start, end, an offset, nor a time",
+		"consume t --count -1":                    "--count must not be negative",
+		"consume t --group g --partition 1":       "cannot be given with --group",
+		"consume t --format %q{":                  "--format",
+		"group reset g":                           "say where to",
+		"group reset g --to-offset -1":            "must not be negative",
+		"group reset g --to-datetime x":           "is no time",
+		"group reset g --to-latest --to-earliest": "none of the others can be",
+		"topic list --transport smoke":            "transport \"smoke\" is not known",
+		"topic list --broker here":                "must be HOST:PORT",
+		"config get everything":                   "say what to get",
+		"config set limits batch linger_us=1":     "must be PIPELINE/STAGE",
+		"config set limits a/b c=d":               "must be a whole number",
+		"config print nothing":                    "no settings \"nothing\" are shipped",
+		"broker":                                  `required flag(s) "config" not set`,
+		"dev extra":                               "unknown command \"extra\"",
+		"dev --listen here":                       "must be HOST:PORT",
+		"dev --log-level loud":                    "log.level must be one of",
+		"object dump --store mem://":              "needs the keys",
+	} {
+		t.Run(line, func(t *testing.T) {
+			env := map[string]string{"SLUICE_DATA_DIR": t.TempDir()}
+			_, errs, code := runCLI(env, strings.Fields(line)...)
+			if code != 2 || !strings.Contains(errs, want) {
+				t.Errorf("exit %d: %s", code, errs)
+			}
+			if strings.Count(errs, "\n") != 1 || !strings.HasPrefix(errs, "sluice: ") {
+				t.Errorf("not one line: %q", errs)
+			}
+		})
+	}
+}
+
+func TestHelpAndVersionAreFine(t *testing.T) {
+	for _, line := range []string{"help", "--help", "topic --help", "produce --help", "version", "version --json", "completion bash",
+		"completion zsh", "completion fish", "config print", "config print controller", "config print broker --json"} {
+		if out, errs, code := runCLI(nil, strings.Fields(line)...); code != 0 || out == "" || errs != "" {
+			t.Errorf("%s: exit %d, %d bytes, %s", line, code, len(out), errs)
+		}
+	}
+}
+
+func TestDataDirectory(t *testing.T) {
+	for _, test := range []struct {
+		flag string
+		env  map[string]string
+		want string
+	}{
+		{"/f", map[string]string{"SLUICE_DATA_DIR": "/s", "XDG_DATA_HOME": "/x"}, "/f"},
+		{"", map[string]string{"SLUICE_DATA_DIR": "/s", "XDG_DATA_HOME": "/x"}, "/s"},
+		{"", map[string]string{"XDG_DATA_HOME": "/x"}, "/x/sluice"},
+	} {
+		c := &cli{dataDir: test.flag, getenv: func(k string) string { return test.env[k] }}
+		if got, err := c.dataDirectory(); err != nil || got != test.want {
+			t.Errorf("%s, %v, want %s", got, err, test.want)
+		}
+	}
+}
+
+func TestPlaces(t *testing.T) {
+	noon := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC).UnixMilli()
+	for s, want := range map[string]place{"start": {kind: atStart}, "end": {kind: atEnd}, "0": {kind: atOffset}, "17": {atOffset, 17},
+		"@17": {atTime, 17}, "2026-01-31T12:00:00Z": {atTime, noon}, "2026-01-31T13:00:00+01:00": {atTime, noon}} {
+		if got, err := parsePlace(s); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{"", "-1", "@", "@x", "tomorrow", "2026-13-01"} {
+		if got, err := parsePlace(s); err == nil {
+			t.Errorf("%q is %+v", s, got)
+		}
+	}
+}
+
+func TestLines(t *testing.T) {
+	for _, test := range []struct {
+		in   string
+		nul  bool
+		want []string
+	}{
+		{"", false, nil},
+		{"a\nb\n", false, []string{"a", "b"}},
+		{"a\n\nb", false, []string{"a", "", "b"}},
+		{"a\r\n", false, []string{"a\r"}},
+		{"a\nb\x00c", true, []string{"a\nb", "c"}},
+	} {
+		out := make(chan []byte, 16)
+		if err := readLines(strings.NewReader(test.in), test.nul, out, nil); err != nil {
+			t.Fatal(err)
+		}
+		close(out)
+		var got []string
+		for l := range out {
+			got = append(got, string(l))
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%q: %q", test.in, got)
+		}
+	}
+	err := readLines(strings.NewReader(strings.Repeat("x", maxLine+1)), false, make(chan []byte, 1), nil)
+	if err == nil || !strings.Contains(err.Error(), "longer than 64 MiB") {
+		t.Errorf("an endless line: %v", err)
+	}
+}
+
+func TestRecordsOfLines(t *testing.T) {
+	p := &production{separator: "::", partition: -1}
+	r, err := p.record([]byte("k::v::w"))
+	if err != nil || string(r.Key) != "k" || string(r.Value) != "v::w" {
+		t.Errorf("%q=%q, %v", r.Key, r.Value, err)
+	}
+	if _, err := p.record([]byte("nothing")); err == nil {
+		t.Error("a line without separator was taken")
+	}
+	p.separator = ""
+	if r, err := p.record([]byte("a")); err != nil || r.Key != nil {
+		t.Errorf("key %q, %v", r.Key, err)
+	}
+}
+
+func TestOneLine(t *testing.T) {
+	err := errors.Join(errors.New("a"), errors.Join(errors.New("b"), errors.New("a")), errors.New("c\nd"))
+	if got := oneLine(err); got != "a; b; c; d" {
+		t.Error(got)
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for n, want := range map[float64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 1_500_000: "1.5 MB", 2e9: "2.0 GB", 5e15: "5000.0 TB"} {
+		if got := size(n); got != want {
+			t.Errorf("%f is %s, want %s", n, got, want)
+		}
+	}
+	if got := plural(1, "batch") + ", " + plural(2, "batch") + ", " + plural(0, "record"); got != "1 batch, 2 batches, 0 records" {
+		t.Error(got)
+	}
+}

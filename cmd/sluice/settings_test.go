@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/sluicemq/sluice/cmd/sluice/node"
+	"github.com/sluicemq/sluice/config"
+	"github.com/sluicemq/sluice/internal/certs"
+)
+
+// effect is everything that settings come to.
+type effect struct {
+	node    node.Config
+	err     string
+	logged  string
+	handler string
+}
+
+func effectOf(t *testing.T, c config.Broker) effect {
+	t.Helper()
+	var e effect
+	if err := c.Validate(); err != nil {
+		e.err = err.Error()
+		return e
+	}
+	var err error
+	if e.node, err = nodeConfig(c); err != nil {
+		t.Fatalf("what config accepts the parts refuse: %v", err)
+	}
+	if err := certificates(c, &e.node.Doors); err != nil {
+		t.Fatal(err)
+	}
+	log, err := (&cli{}).logger(c.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.handler = fmt.Sprintf("%T", log.Handler())
+	for _, l := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+		e.logged += fmt.Sprint(log.Enabled(context.Background(), l), " ")
+	}
+	return e
+}
+
+// others are values that settings can have besides their defaults, where adding
+// one to a number does not do.
+var others = map[string]any{
+	"broker.data_directory":                  "", // set by the test
+	"broker.rack":                            "zone-b",
+	"network.quic_listen":                    "127.0.0.2:9092",
+	"network.tcp_listen":                     "127.0.0.2:9092",
+	"network.tcp_plaintext":                  config.PlaintextNever,
+	"network.advertised_host":                "broker.example.com",
+	"tls.certificate_file":                   "other.crt",
+	"tls.key_file":                           "other.key",
+	"tls.client_ca_file":                     "clients.crt",
+	"tls.client_auth":                        config.ClientAuthOptional,
+	"wal.directory":                          "other",
+	"wal.segment_size_bytes":                 int64(64 << 20),
+	"wal.io_engine":                          "pwrite",
+	"object_storage.url":                     "mem://",
+	"network.max_request_bytes":              64 << 20,
+	"fetch.max_bytes":                        1 << 20,
+	"metadata.directory":                     "other",
+	"metadata.raft_address":                  "127.0.0.1:9095",
+	"admin.listen":                           "",
+	"log.level":                              "error",
+	"log.format":                             "json",
+	"topics.default_partitions":              3,
+	"object_storage.max_requests":            65,
+	"stages.batch.target_bytes":              int64(1),
+	"network.max_control_request_bytes":      1 << 20,
+	"object_storage.upload_bytes_per_second": int64(1 << 20),
+}
+
+// Every key of a file is read: a broker with another value of it is another
+// broker, or none.
+func TestEverySettingHasAnEffect(t *testing.T) {
+	base := config.DefaultBroker()
+	base.Broker.DataDirectory = t.TempDir()
+	others["broker.data_directory"] = filepath.Join(t.TempDir(), "other")
+	want := effectOf(t, base)
+	if want.err != "" {
+		t.Fatal(want.err)
+	}
+	for k := range config.Keys(base) {
+		t.Run(k.Name, func(t *testing.T) {
+			c, err := config.ParseBroker("base", []byte(config.Format(with(t, base, k))))
+			if err != nil {
+				return // another value makes another, which is refused: it is read
+			}
+			if reflect.DeepEqual(effectOf(t, c), want) {
+				t.Errorf("%s is read by nobody", k.Name)
+			}
+		})
+	}
+}
+
+// with returns the settings with another value of one.
+func with(t *testing.T, c config.Broker, k config.Key) config.Broker {
+	t.Helper()
+	v := reflect.ValueOf(&c).Elem()
+	for name := range strings.SplitSeq(k.Name, ".") {
+		for i := range v.NumField() {
+			if v.Type().Field(i).Tag.Get("toml") == name {
+				v = v.Field(i)
+				break
+			}
+		}
+	}
+	other, ok := others[k.Name]
+	switch {
+	case ok:
+		v.Set(reflect.ValueOf(other))
+	case v.Kind() == reflect.Bool:
+		v.SetBool(!v.Bool())
+	case v.CanInt():
+		v.SetInt(v.Int() + 1)
+	default:
+		t.Fatalf("no other value for %s is known; add one", k.Name)
+	}
+	return c
+}
+
+func TestCertificates(t *testing.T) {
+	dir := t.TempDir()
+	made := filepath.Join(dir, "tls")
+	for name, test := range map[string]struct {
+		tls  config.TLS
+		want certs.ServerFiles
+	}{
+		"made": {config.TLS{Generate: true, ClientAuth: "required"}, certs.ServerFiles{CertFile: filepath.Join(made, "broker.crt"),
+			KeyFile: filepath.Join(made, "broker.key"), ClientCAFile: filepath.Join(made, "ca.crt"), ClientAuth: certs.ClientAuthRequired}},
+		"given": {config.TLS{Generate: true, CertificateFile: "a.crt", KeyFile: "/k/a.key", ClientCAFile: "c.crt", ClientAuth: "none"},
+			certs.ServerFiles{CertFile: filepath.Join(dir, "a.crt"), KeyFile: "/k/a.key", ClientCAFile: filepath.Join(dir, "c.crt"),
+				ClientAuth: certs.ClientAuthNone}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := config.DefaultBroker()
+			c.Broker.DataDirectory, c.TLS = dir, test.tls
+			var d node.DoorsConfig
+			if err := certificates(c, &d); err != nil || d.TLS != test.want {
+				t.Errorf("%+v, %v", d.TLS, err)
+			}
+		})
+	}
+}
+
+// Beyond loopback TCP has TLS, unless the settings say otherwise in so many words.
+func TestPlaintext(t *testing.T) {
+	for _, test := range []struct {
+		setting, listen string
+		want            bool
+	}{
+		{config.PlaintextLoopback, "127.0.0.1:9092", true},
+		{config.PlaintextLoopback, "[::1]:9092", true},
+		{config.PlaintextLoopback, "localhost:9092", true},
+		{config.PlaintextLoopback, "0.0.0.0:9092", false},
+		{config.PlaintextLoopback, ":9092", false},
+		{config.PlaintextLoopback, "10.0.0.1:9092", false},
+		{config.PlaintextLoopback, "broker.example.com:9092", false},
+		{config.PlaintextNever, "127.0.0.1:9092", false},
+		{config.PlaintextEverywhere, "0.0.0.0:9092", true},
+	} {
+		if got := plaintext(config.Network{TCPPlaintext: test.setting, TCPListen: test.listen}); got != test.want {
+			t.Errorf("%s on %s: %t", test.setting, test.listen, got)
+		}
+	}
+}

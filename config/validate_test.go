@@ -1,0 +1,92 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestDefaultsAreValid(t *testing.T) {
+	if err := DefaultBroker().Validate(); err != nil {
+		t.Error(err)
+	}
+	if err := DefaultController().Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A gibibyte must do for all buffers and caches, with as much again left over for
+// connections, indexes and the collector's slack.
+func TestDefaultsFitSmallMachines(t *testing.T) {
+	c := DefaultBroker()
+	sum := c.Cache.WriteCacheSizeBytes + c.Cache.ReadCacheSizeBytes + c.Memory.RequestBudgetBytes +
+		c.Memory.ResponseBudgetBytes + c.Memory.WALBufferBytes
+	if sum > 544*mib {
+		t.Errorf("buffers and caches come to %d MiB", sum/mib)
+	}
+}
+
+func TestSettingsThatCannotWork(t *testing.T) {
+	for want, change := range map[string]func(*Broker){
+		"broker.id must be from 0":                      func(c *Broker) { c.Broker.ID = -1 },
+		"broker.data_directory must name":               func(c *Broker) { c.Broker.DataDirectory = "" },
+		"broker.shutdown_grace_ms":                      func(c *Broker) { c.Broker.ShutdownGraceMs = 0 },
+		"network.quic_listen and network.tcp_listen":    func(c *Broker) { c.Network.QUICListen, c.Network.TCPListen = "", "" },
+		"network.quic_listen must be HOST:PORT":         func(c *Broker) { c.Network.QUICListen = "9092" },
+		"network.tcp_listen must be HOST:PORT":          func(c *Broker) { c.Network.TCPListen = "localhost:https" },
+		"network.tcp_plaintext must be one of loopback": func(c *Broker) { c.Network.TCPPlaintext = "yes" },
+		"network.advertised_port":                       func(c *Broker) { c.Network.AdvertisedPort = 65536 },
+		"network.max_connections":                       func(c *Broker) { c.Network.MaxConnections = 0 },
+		"network.quic_connection_window_bytes":          func(c *Broker) { c.Network.QUICConnectionWindowBytes = 1 << 20 },
+		"tls.certificate_file and tls.key_file":         func(c *Broker) { c.TLS.CertificateFile = "x" },
+		"there is no certificate":                       func(c *Broker) { c.TLS.Generate = false },
+		"tls.client_auth must be one of":                func(c *Broker) { c.TLS.ClientAuth = "maybe" },
+		"needs tls.client_ca_file": func(c *Broker) {
+			c.TLS.CertificateFile, c.TLS.KeyFile, c.TLS.ClientAuth = "x", "y", ClientAuthRequired
+		},
+		"wal.segment_size_bytes must be from":                 func(c *Broker) { c.WAL.SegmentSizeBytes = 4096 },
+		"must hold at least two segments":                     func(c *Broker) { c.WAL.CapacityBytes = c.WAL.SegmentSizeBytes },
+		"wal.upload_size_bytes (2147483648) must not exceed":  func(c *Broker) { c.WAL.UploadSizeBytes = 2 << 30 },
+		"wal.upload_interval_ms must be at least 1000":        func(c *Broker) { c.WAL.UploadIntervalMs = 10 },
+		"wal.flush_interval_ms":                               func(c *Broker) { c.WAL.FlushIntervalMs = 0 },
+		"wal.io_engine must be one of auto, io_uring, pwrite": func(c *Broker) { c.WAL.IOEngine = "aio" },
+		"wal.writes_in_flight":                                func(c *Broker) { c.WAL.WritesInFlight = 257 },
+		"object_storage.url must be like":                     func(c *Broker) { c.ObjectStorage.URL = "ftp://x" },
+		`object_storage.url must be like s3://BUCKET`:         func(c *Broker) { c.ObjectStorage.URL = "file://relative/path" },
+		"object_storage.part_size_bytes":                      func(c *Broker) { c.ObjectStorage.PartSizeBytes = 1 },
+		"object_storage.upload_bytes_per_second must be 0":    func(c *Broker) { c.ObjectStorage.UploadBytesPerSecond = 1 },
+		"cache.read_cache_size_bytes":                         func(c *Broker) { c.Cache.ReadCacheSizeBytes = 0 },
+		"memory.request_budget_bytes (104857600) has no room": func(c *Broker) { c.Memory.RequestBudgetBytes = 100 * mib },
+		"16 times network.max_control_request_bytes":          func(c *Broker) { c.Network.MaxControlRequestBytes = 9 * mib },
+		"memory.response_budget_bytes":                        func(c *Broker) { c.Memory.ResponseBudgetBytes = 1 },
+		"memory.wal_buffer_bytes (67108864) has no room":      func(c *Broker) { c.Memory.WALBufferBytes = 64 * mib },
+		"replication.min_in_sync_replicas must be 1":          func(c *Broker) { c.Replication.MinInSyncReplicas = 2 },
+		"topics.default_partitions":                           func(c *Broker) { c.Topics.DefaultPartitions = 10_001 },
+		"topics.max_partitions must be from 10000":            func(c *Broker) { c.Topics.MaxPartitions = 1 },
+		"groups.max_session_timeout_ms":                       func(c *Broker) { c.Groups.MaxSessionTimeoutMs = 1 },
+		"stages.sequence.workers":                             func(c *Broker) { c.Stages.Sequence.Workers = 0 },
+		"stages.encode.depth":                                 func(c *Broker) { c.Stages.Encode.Depth = 1 << 20 },
+		"stages.batch.linger_us":                              func(c *Broker) { c.Stages.Batch.LingerUs = 2_000_000 },
+		"stages.batch.max_bytes (1) must not be below":        func(c *Broker) { c.Stages.Batch.MaxBytes = 1 },
+		"metadata.shards must be from 1 to 64":                func(c *Broker) { c.Metadata.Shards = 65 },
+		"metadata.change_timeout_ms must be at least 500":     func(c *Broker) { c.Metadata.ChangeTimeoutMs = 499 },
+		"admin.listen must be HOST:PORT":                      func(c *Broker) { c.Admin.Listen = "here" },
+		"log.level must be one of debug":                      func(c *Broker) { c.Log.Level = "loud" },
+		"log.format must be one of text, json":                func(c *Broker) { c.Log.Format = "xml" },
+	} {
+		c := DefaultBroker()
+		change(&c)
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	}
+}
+
+func TestURLsOfObjectStores(t *testing.T) {
+	for _, url := range []string{"", "file:///a/b", "mem://", "s3://bucket?region=x", "gs://bucket", "azblob://container"} {
+		c := DefaultBroker()
+		c.ObjectStorage.URL = url
+		if err := c.Validate(); err != nil {
+			t.Errorf("%q: %v", url, err)
+		}
+	}
+}
