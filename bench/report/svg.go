@@ -48,7 +48,7 @@ func (a axis) at(v float64) float64 {
 func (a axis) ticks() []float64 {
 	if a.log {
 		var out []float64
-		for e := math.Ceil(math.Log10(a.min)); e <= math.Floor(math.Log10(a.max)+1e-9); e++ {
+		for e := math.Ceil(math.Log10(a.min) - 1e-9); e <= math.Floor(math.Log10(a.max)+1e-9); e++ {
 			out = append(out, math.Pow(10, e))
 		}
 		return out
