@@ -35,7 +35,7 @@ func newRotten(t *testing.T, seed uint64) *rotten {
 	for run := range runs {
 		g := start(opened(t, k.disk, cfg))
 		g.settled = k.h.settled
-		for range r.IntN(40) {
+		for range r.IntN(40) * min(1, r.IntN(3)) { // often none
 			if used, capacity := g.log.Usage(); used > capacity/2 {
 				before := k.h.lastAcked()
 				k.h.give(before)
