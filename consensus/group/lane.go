@@ -23,7 +23,8 @@ type waiter struct {
 type entry struct {
 	name    string
 	g       *rebalance.Group
-	armed   time.Time // when the lane will wake it; zero: not at all
+	wake    time.Time // when the lane will tick it, if it is among the wakes
+	place   int       // in the wakes; -1: it is not there
 	next    change    // gathers while writing
 	remove  func(error)
 	writing bool
@@ -89,7 +90,7 @@ func (l *lane) load(g *meta.Group) {
 }
 
 func (l *lane) insert(name string, g *rebalance.Group) *entry {
-	e := &entry{name: name, g: g}
+	e := &entry{name: name, g: g, place: -1}
 	l.groups[name] = e
 	l.c.metrics.state(e.state, 1)
 	return e
@@ -113,6 +114,9 @@ func (l *lane) ensure(name string) *entry {
 func (l *lane) forget(e *entry) {
 	e.gone = true
 	delete(l.groups, e.name)
+	if e.place >= 0 {
+		heap.Remove(&l.wakes, e.place)
+	}
 	l.c.groups.Add(-1)
 	l.c.bytes.Add(-int64(e.bytes))
 	l.c.metrics.state(e.state, -1)
@@ -181,49 +185,66 @@ func (l *lane) settle(e *entry) {
 			return
 		}
 	}
-	if at := e.g.Wake(); !at.IsZero() && (e.armed.IsZero() || at.Before(e.armed)) {
-		e.armed = at
-		heap.Push(&l.wakes, wake{at, e})
-		l.rewind()
+	l.arm(e)
+}
+
+// arm has the lane tick the group when it is due. A tick that comes too early
+// does no harm, so one that is later than before is left as it was.
+func (l *lane) arm(e *entry) {
+	at := e.g.Wake()
+	switch {
+	case at.IsZero():
+		return
+	case e.place < 0:
+		e.wake = at
+		heap.Push(&l.wakes, e)
+	case at.Before(e.wake):
+		e.wake = at
+		heap.Fix(&l.wakes, e.place)
+	default:
+		return
 	}
+	l.rewind()
 }
 
 // tick wakes the groups that are due.
 func (l *lane) tick() {
 	now := l.c.clock.Now()
-	for len(l.wakes) > 0 && !now.Before(l.wakes[0].at) {
-		w := heap.Pop(&l.wakes).(wake)
-		if w.e.gone || !w.e.armed.Equal(w.at) {
-			continue // it was woken earlier, and armed again
-		}
-		w.e.armed = time.Time{}
-		l.step(w.e, rebalance.Tick{})
+	for len(l.wakes) > 0 && !now.Before(l.wakes[0].wake) {
+		l.step(heap.Pop(&l.wakes).(*entry), rebalance.Tick{})
 	}
 	l.rewind()
 }
 
 func (l *lane) rewind() {
 	if len(l.wakes) > 0 {
-		l.timer.Reset(max(0, l.wakes[0].at.Sub(l.c.clock.Now())))
+		l.timer.Reset(max(0, l.wakes[0].wake.Sub(l.c.clock.Now())))
 	}
 }
 
-// wake says when a group is to be ticked. wakes is a heap, the earliest first.
-type wake struct {
-	at time.Time
-	e  *entry
-}
-
-type wakes []wake
+// wakes is a heap of the groups that are to be ticked, the earliest first.
+type wakes []*entry
 
 func (w wakes) Len() int           { return len(w) }
-func (w wakes) Less(i, j int) bool { return w[i].at.Before(w[j].at) }
-func (w wakes) Swap(i, j int)      { w[i], w[j] = w[j], w[i] }
-func (w *wakes) Push(x any)        { *w = append(*w, x.(wake)) }
+func (w wakes) Less(i, j int) bool { return w[i].wake.Before(w[j].wake) }
+func (w wakes) Swap(i, j int) {
+	w[i], w[j] = w[j], w[i]
+	w[i].place, w[j].place = i, j
+}
+
+// Push adds an *entry.
+func (w *wakes) Push(x any) {
+	e := x.(*entry)
+	e.place = len(*w)
+	*w = append(*w, e)
+}
+
+// Pop removes the last one.
 func (w *wakes) Pop() any {
-	old := *w
-	last := old[len(old)-1]
-	old[len(old)-1] = wake{}
-	*w = old[:len(old)-1]
-	return last
+	last := len(*w) - 1
+	e := (*w)[last]
+	(*w)[last] = nil
+	*w = (*w)[:last]
+	e.place = -1
+	return e
 }

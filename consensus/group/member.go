@@ -35,7 +35,7 @@ func (c *Coordinator) join(clientID, host string, version int16, req *kmsg.JoinG
 		case !ok && j.MemberID != "":
 			refuse(kerr.UnknownMemberID.Code)
 			return
-		case c.bytes.Load()+int64(joinSize(req)) > c.cfg.MetadataBytes:
+		case c.bytes.Load()+int64(joinSize(req)+len(clientID)) > c.cfg.MetadataBytes:
 			c.metrics.refused.Inc()
 			refuse(kerr.GroupMaxSizeReached.Code)
 			return

@@ -55,8 +55,7 @@ func (g *Group) leaveOne(now time.Time, who Leaver) int16 {
 		g.leave(now, m)
 		return 0
 	}
-	if _, ok := g.pending[who.MemberID]; ok && who.InstanceID == nil {
-		delete(g.pending, who.MemberID)
+	if who.InstanceID == nil && g.forgetPromise(who.MemberID) {
 		return 0
 	}
 	m, code := g.current(who.MemberID, who.InstanceID)
@@ -83,7 +82,9 @@ func (d Delete) step(g *Group, now time.Time) {
 		g.answer(d.To, kerr.NonEmptyGroup.Code)
 		return
 	}
-	clear(g.pending)
+	for id := range g.pending {
+		g.forgetPromise(id)
+	}
 	g.state, g.wake = Dead, time.Time{}
 	g.write(Write{Delete: true}, func(_ time.Time, ok bool) {
 		if !ok {
@@ -119,7 +120,7 @@ func (g *Group) due(t, now time.Time) bool { return !t.IsZero() && !now.Before(t
 func (g *Group) tick(now time.Time) {
 	for id, until := range g.pending {
 		if g.due(until, now) {
-			delete(g.pending, id)
+			g.forgetPromise(id)
 		}
 	}
 	g.tryComplete(now)

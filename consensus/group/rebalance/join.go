@@ -38,7 +38,7 @@ func (j *Join) refuse(g *Group, code int16) {
 
 // crowd turns a member away for lack of room. One that was a member is none any more.
 func (j *Join) crowd(g *Group, now time.Time) {
-	delete(g.pending, j.MemberID)
+	g.forgetPromise(j.MemberID)
 	if m, code := g.current(j.MemberID, j.InstanceID); code == 0 {
 		g.leave(now, m)
 	}
@@ -77,8 +77,7 @@ func (g *Group) joinNew(now time.Time, j *Join) {
 			return
 		}
 	} else if j.RequireID {
-		g.pending[j.NewID] = now.Add(j.Session)
-		g.wakeAt(g.pending[j.NewID])
+		g.promise(j.NewID, now.Add(j.Session))
 		g.emit(Joined{To: j.To, Code: kerr.MemberIDRequired.Code, MemberID: j.NewID, Generation: -1})
 		return
 	}
@@ -86,8 +85,7 @@ func (g *Group) joinNew(now time.Time, j *Join) {
 }
 
 func (g *Group) joinAgain(now time.Time, j *Join) {
-	if _, ok := g.pending[j.MemberID]; ok && j.InstanceID == nil {
-		delete(g.pending, j.MemberID)
+	if j.InstanceID == nil && g.forgetPromise(j.MemberID) {
 		g.add(now, j.MemberID, j)
 		return
 	}

@@ -191,3 +191,21 @@ func (g *Group) longestRebalance() time.Duration {
 	}
 	return d
 }
+
+// promise keeps an id for a member that is to come back with it.
+func (g *Group) promise(id string, until time.Time) {
+	g.forgetPromise(id)
+	g.pending[id] = until
+	g.bytes += perMember + len(id)
+	g.wakeAt(until)
+}
+
+// forgetPromise takes it back, and reports whether there was one.
+func (g *Group) forgetPromise(id string) bool {
+	_, ok := g.pending[id]
+	if ok {
+		delete(g.pending, id)
+		g.bytes -= perMember + len(id)
+	}
+	return ok
+}

@@ -254,6 +254,9 @@ func (m *model) check() {
 	}
 	m.generation = g.generation
 	bytes, awaiting, supports := 0, 0, make(map[string]int)
+	for id := range g.pending {
+		bytes += perMember + len(id)
+	}
 	for _, mem := range g.members {
 		bytes += mem.size()
 		if mem.join != 0 {
