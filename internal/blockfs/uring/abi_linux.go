@@ -11,11 +11,9 @@ const (
 	featSingleMap = 1 << 0 // IORING_FEAT_SINGLE_MMAP, Linux 5.4
 	featNoDrop    = 1 << 1 // IORING_FEAT_NODROP, Linux 5.5
 
-	opWrite      = 23 // IORING_OP_WRITE, Linux 5.6
-	opWriteFixed = 5  // IORING_OP_WRITE_FIXED
+	opWrite = 23 // IORING_OP_WRITE, Linux 5.6
 
-	registerBuffers = 0 // IORING_REGISTER_BUFFERS
-	registerEventFD = 4 // IORING_REGISTER_EVENTFD
+	registerEventFD = 4 // IORING_REGISTER_EVENTFD, Linux 5.2
 )
 
 // submission is struct io_uring_sqe.

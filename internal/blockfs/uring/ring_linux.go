@@ -143,15 +143,23 @@ func (r *Ring) Wait(f func(tag uint64, res int)) error {
 	return r.poll.Read(func(uintptr) (done bool) {
 		// The poller tells of every completion behind the last look, though
 		// nobody reads the eventfd: it is watched for edges.
-		for head := r.cqHead.Load(); head != r.cqTail.Load(); {
-			c := r.cqes[head&r.cqMask]
-			head++
-			r.cqHead.Store(head)
-			r.submitted.Load()
-			f(c.tag, int(c.res))
+		for r.reap(f) {
 		}
 		return false
 	})
+}
+
+// reap calls f for one completion, if there is one.
+func (r *Ring) reap(f func(tag uint64, res int)) bool {
+	head := r.cqHead.Load()
+	if head == r.cqTail.Load() {
+		return false
+	}
+	c := r.cqes[head&r.cqMask]
+	r.cqHead.Store(head + 1)
+	r.submitted.Load()
+	f(c.tag, int(c.res))
+	return true
 }
 
 // Close gives the ring up, and returns when Wait has. Nothing may be under way.
