@@ -84,7 +84,9 @@ func demo(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	defer b.kill() // if it still runs
 	r := &run{broker: b, ledger: newLedger(data, partitions), out: out}
-	if err := r.all(ctx, set); err != nil {
+	if err := r.all(ctx, set); ctx.Err() != nil {
+		return fmt.Errorf("cut off: %w", context.Cause(ctx))
+	} else if err != nil {
 		return err
 	}
 	r.say("ok", "nothing lost, nothing twice, order kept; all of it took %.1f s", time.Since(began).Seconds())

@@ -47,6 +47,7 @@ type broker struct {
 	dir   string
 	addr  string
 	admin string
+	args  []string // of sluice
 	cmd   *exec.Cmd
 	over  chan error
 	log   *output
@@ -89,11 +90,37 @@ func freePort(t testing.TB) string {
 	return ""
 }
 
-// newBroker starts a broker, which is stopped with the test. It must then stop in
-// good order, and must not have panicked.
+// newBroker starts a broker as `sluice dev` does.
 func newBroker(t testing.TB) *broker {
 	t.Helper()
-	b := &broker{t: t, dir: t.TempDir(), addr: freePort(t), admin: freePort(t), log: &output{}}
+	b := &broker{t: t, dir: t.TempDir(), addr: freePort(t), admin: freePort(t)}
+	b.args = []string{"dev", "--data-dir", b.dir, "--listen", b.addr, "--admin", b.admin}
+	b.run()
+	return b
+}
+
+// newTLSBroker starts a broker that has TLS on both doors, with a certificate that
+// it makes itself.
+func newTLSBroker(t testing.TB) *broker {
+	t.Helper()
+	b := &broker{t: t, dir: t.TempDir(), addr: freePort(t), admin: freePort(t)}
+	file := filepath.Join(b.dir, "broker.toml")
+	settings := fmt.Sprintf("[broker]\ndata_directory = %q\n[network]\nquic_listen = %q\ntcp_listen = %q\ntcp_plaintext = \"never\"\n[admin]\nlisten = %q\n",
+		b.dir, b.addr, b.addr, b.admin)
+	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.args = []string{"broker", "--config", file}
+	b.run()
+	return b
+}
+
+// run starts the broker, which is stopped with the test. It must then stop in good
+// order, and must not have panicked.
+func (b *broker) run() {
+	t := b.t
+	t.Helper()
+	b.log = &output{}
 	b.start()
 	t.Cleanup(func() {
 		b.stop()
@@ -103,12 +130,11 @@ func newBroker(t testing.TB) *broker {
 			t.Logf("the broker printed:\n%s", s[max(0, len(s)-4000):])
 		}
 	})
-	return b
 }
 
 func (b *broker) start() {
 	b.t.Helper()
-	b.cmd = exec.Command(binary, "dev", "--data-dir", b.dir, "--listen", b.addr, "--admin", b.admin)
+	b.cmd = exec.Command(binary, b.args...)
 	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
 	if err := b.cmd.Start(); err != nil {
 		b.t.Fatal(err)

@@ -5,6 +5,7 @@ package clients
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -163,6 +164,24 @@ func TestKcatMovesABigFile(t *testing.T) {
 	b.kcat(want.String(), "-P", "-t", "big", "-p", "0")
 	if got := b.kcat("", "-C", "-t", "big", "-p", "0", "-e", "-q"); got != want.String() {
 		t.Errorf("%d bytes came back of %d, or they differ", len(got), want.Len())
+	}
+}
+
+func TestKcatOverTLS(t *testing.T) {
+	b := newTLSBroker(t)
+	b.createTopic("secret", 1)
+	tls := []string{"-X", "security.protocol=ssl", "-X", "ssl.ca.location=" + filepath.Join(b.dir, "tls", "ca.crt")}
+	b.kcat("a\nb\n", append(tls, "-P", "-t", "secret", "-p", "0")...)
+	if got := b.kcat("", append(tls, "-C", "-t", "secret", "-p", "0", "-e", "-q", "-f", "%s")...); got != "ab" {
+		t.Errorf("%q came back", got)
+	}
+	_, errs, code := b.try("", "kcat", "-b", b.addr, "-L", "-m", "3")
+	if code == 0 {
+		t.Errorf("plaintext was let in: %s", errs)
+	}
+	_, errs, code = b.try("", "kcat", "-b", b.addr, "-X", "security.protocol=ssl", "-L", "-m", "3")
+	if code == 0 || !strings.Contains(errs, "certificate verify failed") {
+		t.Errorf("without the CA: exit %d, %s", code, errs)
 	}
 }
 

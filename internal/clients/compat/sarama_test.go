@@ -9,9 +9,11 @@ import (
 	"github.com/IBM/sarama"
 )
 
-func saramaConfig() *sarama.Config {
+// saramaConfig returns settings for a version of Kafka, which is what sarama
+// chooses the versions of its requests by.
+func saramaConfig(v sarama.KafkaVersion) *sarama.Config {
 	c := sarama.NewConfig()
-	c.Version = sarama.MaxVersion
+	c.Version = v
 	c.Producer.Return.Successes = true
 	c.Producer.RequiredAcks = sarama.WaitForAll
 	c.Consumer.Offsets.Initial = sarama.OffsetOldest
@@ -21,7 +23,6 @@ func saramaConfig() *sarama.Config {
 }
 
 func saramaProduce(t *testing.T, c *sarama.Config, topic string, from, to int) {
-	t.Helper()
 	p, err := sarama.NewSyncProducer([]string{address(t)}, c)
 	if err != nil {
 		t.Fatal(err)
@@ -73,9 +74,9 @@ func (g *saramaGroup) take(s sarama.ConsumerGroupSession, m message) {
 	}
 }
 
-func saramaConsume(t *testing.T, group, topic string, n int) []message {
+func saramaConsume(t *testing.T, v sarama.KafkaVersion, group, topic string, n int) []message {
 	t.Helper()
-	cg, err := sarama.NewConsumerGroup([]string{address(t)}, group, saramaConfig())
+	cg, err := sarama.NewConsumerGroup([]string{address(t)}, group, saramaConfig(v))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,8 +103,14 @@ func saramaConsume(t *testing.T, group, topic string, n int) []message {
 }
 
 func TestSarama(t *testing.T) {
+	for _, v := range []sarama.KafkaVersion{sarama.V2_1_0_0, sarama.V2_8_0_0, sarama.V3_9_0_0, sarama.MaxVersion} {
+		t.Run(v.String(), func(t *testing.T) { saramaRun(t, v) })
+	}
+}
+
+func saramaRun(t *testing.T, v sarama.KafkaVersion) {
 	topic, group := name("sarama"), name("sarama-group")
-	admin, err := sarama.NewClusterAdmin([]string{address(t)}, saramaConfig())
+	admin, err := sarama.NewClusterAdmin([]string{address(t)}, saramaConfig(v))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,19 +125,19 @@ func TestSarama(t *testing.T) {
 	}
 	sent := 0
 	for _, codec := range []sarama.CompressionCodec{sarama.CompressionNone, sarama.CompressionGZIP, sarama.CompressionSnappy, sarama.CompressionLZ4, sarama.CompressionZSTD} {
-		c := saramaConfig()
+		c := saramaConfig(v)
 		c.Producer.Compression = codec
 		saramaProduce(t, c, topic, sent, sent+100)
 		sent += 100
 	}
-	idempotent := saramaConfig()
+	idempotent := saramaConfig(v)
 	idempotent.Producer.Idempotent, idempotent.Net.MaxOpenRequests = true, 1
 	saramaProduce(t, idempotent, topic, sent, sent+100)
 	sent += 100
-	same(t, saramaConsume(t, group, topic, sent), 0, sent)
-	saramaProduce(t, saramaConfig(), topic, sent, sent+50)
-	same(t, saramaConsume(t, group, topic, 50), sent, sent+50)
-	saramaInspect(t, admin, topic, group, sent+50)
+	same(t, saramaConsume(t, v, group, topic, sent), 0, sent)
+	saramaProduce(t, saramaConfig(v), topic, sent, sent+50)
+	same(t, saramaConsume(t, v, group, topic, 50), sent, sent+50)
+	saramaInspect(t, v, admin, topic, group, sent+50)
 	if err := admin.DeleteConsumerGroup(group); err != nil {
 		t.Error(err)
 	}
@@ -139,7 +146,7 @@ func TestSarama(t *testing.T) {
 	}
 }
 
-func saramaInspect(t *testing.T, admin sarama.ClusterAdmin, topic, group string, total int) {
+func saramaInspect(t *testing.T, v sarama.KafkaVersion, admin sarama.ClusterAdmin, topic, group string, total int) {
 	t.Helper()
 	topics, err := admin.DescribeTopics([]string{topic})
 	if err != nil || len(topics[0].Partitions) != 4 {
@@ -167,7 +174,7 @@ func saramaInspect(t *testing.T, admin sarama.ClusterAdmin, topic, group string,
 	if committed != int64(total) {
 		t.Errorf("offsets committed add up to %d, want %d", committed, total)
 	}
-	client, err := sarama.NewClient([]string{address(t)}, saramaConfig())
+	client, err := sarama.NewClient([]string{address(t)}, saramaConfig(v))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,12 +191,24 @@ func saramaInspect(t *testing.T, admin sarama.ClusterAdmin, topic, group string,
 	if start, err := client.GetOffset(topic, 0, sarama.OffsetOldest); err != nil || start != 1 {
 		t.Errorf("start after DeleteRecords: %d, %v", start, err)
 	}
-	value := "60000"
-	if err := admin.IncrementalAlterConfig(sarama.TopicResource, topic, map[string]sarama.IncrementalAlterConfigsEntry{
-		"retention.ms": {Operation: sarama.IncrementalAlterConfigsOperationSet, Value: &value}}, false); err != nil {
-		t.Error(err)
-	}
+	saramaAlter(t, v, admin, topic)
 	if brokers, _, err := admin.DescribeCluster(); err != nil || len(brokers) != 1 {
 		t.Errorf("cluster: %v, %v", brokers, err)
+	}
+}
+
+// saramaAlter changes a config in the way that the version has.
+func saramaAlter(t *testing.T, v sarama.KafkaVersion, admin sarama.ClusterAdmin, topic string) {
+	t.Helper()
+	value := "60000"
+	var err error
+	if v.IsAtLeast(sarama.V2_3_0_0) {
+		err = admin.IncrementalAlterConfig(sarama.TopicResource, topic, map[string]sarama.IncrementalAlterConfigsEntry{
+			"retention.ms": {Operation: sarama.IncrementalAlterConfigsOperationSet, Value: &value}}, false)
+	} else {
+		err = admin.AlterConfig(sarama.TopicResource, topic, map[string]*string{"retention.ms": &value}, false)
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }
