@@ -203,6 +203,8 @@ func TestAHandshakeThatTakesTooLongIsCut(t *testing.T) {
 	if _, err := io.ReadAll(nc); err != nil {
 		t.Errorf("the connection was not closed: %v", err)
 	}
+	h.leave()
+	h.over <- <-h.over // Serve has seen the end of it
 	if n := h.metric("sluice_door_refused_total"); n != 1 {
 		t.Errorf("%v refusals are counted", n)
 	}

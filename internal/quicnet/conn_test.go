@@ -117,13 +117,25 @@ func TestAWriteThatWasCutResetsTheStream(t *testing.T) {
 	cfg := quicnet.DefaultConfig()
 	cfg.StreamWindowBytes, cfg.ConnectionWindowBytes = 64<<10, 64<<10
 	_, client, server := conns(t, cfg)
-	if err := client.SetWriteDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+	type result struct {
+		n   int
+		err error
+	}
+	wrote := make(chan result, 1)
+	go func() {
+		n, err := client.Write(make([]byte, 10<<20))
+		wrote <- result{n, err}
+	}()
+	if _, err := io.ReadFull(server, make([]byte, 1<<10)); err != nil { // some of it, and no more
 		t.Fatal(err)
 	}
-	n, err := client.Write(make([]byte, 10<<20)) // the server does not read
+	if err := client.SetWriteDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	r := <-wrote
 	var timeout net.Error
-	if !errors.As(err, &timeout) || !timeout.Timeout() || n == 0 || n == 10<<20 {
-		t.Fatalf("%d bytes were written, %v", n, err)
+	if !errors.As(r.err, &timeout) || !timeout.Timeout() || r.n == 0 || r.n == 10<<20 {
+		t.Fatalf("%d bytes were written, %v", r.n, r.err)
 	}
 	client.Close()
 	if _, err := io.Copy(io.Discard, server); err == nil {

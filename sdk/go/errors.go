@@ -68,6 +68,8 @@ func explained(err error) error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &handshake), errors.As(err, &idle):
 		return &silence{err}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return os.NewSyscallError("connect", syscall.ECONNREFUSED) // without the many words of a socket
 	case errors.As(err, &unknown):
 		return &permanent{ErrUntrusted, "an unknown authority has signed its certificate; give the CA file of that cluster (--ca, or CAFile)"}
 	case errors.As(err, &name):
