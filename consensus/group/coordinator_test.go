@@ -34,7 +34,7 @@ func (m *consumer) joinRequest(topics ...string) *kmsg.JoinGroupRequest {
 	return req
 }
 
-// joined takes the answer of a join; it joins again with the id it was given.
+// join joins, and again with the id it was given.
 func (m *consumer) join(topics ...string) *call {
 	m.h.t.Helper()
 	c := m.h.send(m.version, m.joinRequest(topics...))

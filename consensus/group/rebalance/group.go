@@ -119,9 +119,6 @@ func (g *Group) Step(now time.Time, ev Event) []Effect {
 // Wake returns when the next Tick is due; the zero time means never.
 func (g *Group) Wake() time.Time { return g.wake }
 
-// Name returns the name of the group.
-func (g *Group) Name() string { return g.name }
-
 // State returns the state that the group is in.
 func (g *Group) State() State { return g.state }
 
