@@ -11,7 +11,7 @@ import (
 // TestOtherHostName: what was written under another host name is found.
 func TestOtherHostName(t *testing.T) {
 	dir := t.TempDir()
-	c := openInternal(t, dir)
+	c := openInternal(t, dir, quiet)
 	if _, err := c.RegisterBroker(t.Context(), meta.Broker{ID: 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func TestOtherHostName(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "another")); err != nil {
 		t.Fatal(err)
 	}
-	c = openInternal(t, dir)
+	c = openInternal(t, dir, quiet)
 	if topic, ok := c.View().TopicByName("orders"); !ok || len(topic.Partitions) != 3 {
 		t.Errorf("topic %+v under the new host name", topic)
 	}

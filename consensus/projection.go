@@ -28,7 +28,7 @@ type projection struct {
 	parts   map[topic.ID]map[int32]*meta.Partition
 	built   map[topic.ID]*meta.Topic // what the View has
 	stale   map[topic.ID]struct{}    // to be built again
-	changed bool                     // stale is not empty, or the cluster changed
+	changed bool                     // the View is not what it should be, apart from stale
 }
 
 func newProjection(shards int) *projection {
@@ -74,7 +74,7 @@ func (p *projection) fold(ch machine.RootChanges) {
 		p.cluster, p.changed = *ch.Cluster, true
 	}
 	for _, t := range ch.Topics {
-		p.stale[t.ID], p.changed = struct{}{}, true
+		p.stale[t.ID] = struct{}{}
 		if t.Now == nil {
 			delete(p.topics, t.ID)
 		} else {
@@ -104,7 +104,7 @@ func (p *projection) resetShard(shard int, all machine.Changes) {
 		for index := range parts {
 			if machine.ShardOf(topic.Partition{Topic: id, Index: index}, p.shards)+1 == shard {
 				delete(parts, index)
-				p.stale[id], p.changed = struct{}{}, true
+				p.stale[id] = struct{}{}
 			}
 		}
 	}
@@ -115,7 +115,7 @@ func (p *projection) resetShard(shard int, all machine.Changes) {
 func (p *projection) foldParts(changes []machine.PartitionChange) {
 	for _, c := range changes {
 		id := c.ID.Topic
-		p.stale[id], p.changed = struct{}{}, true
+		p.stale[id] = struct{}{}
 		parts := p.parts[id]
 		switch {
 		case c.Now == nil:
@@ -134,17 +134,13 @@ func (p *projection) foldParts(changes []machine.PartitionChange) {
 func (p *projection) publish() (published bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for id := range p.stale {
+		p.rebuild(id)
+	}
+	clear(p.stale)
 	if !p.changed {
 		return false
 	}
-	for id := range p.stale {
-		if t := p.build(id); t != nil {
-			p.built[id] = t
-		} else {
-			delete(p.built, id)
-		}
-	}
-	clear(p.stale)
 	p.changed = false
 	topics := make([]*meta.Topic, 0, len(p.built))
 	for _, t := range p.built {
@@ -158,6 +154,21 @@ func (p *projection) publish() (published bool) {
 	next := make(chan struct{})
 	close(*p.next.Swap(&next))
 	return true
+}
+
+// rebuild brings a topic up to date. Most steps of a topic's creation change
+// nothing that is seen.
+func (p *projection) rebuild(id topic.ID) {
+	old, now := p.built[id], p.build(id)
+	if old == now {
+		return
+	}
+	p.changed = true
+	if now == nil {
+		delete(p.built, id)
+		return
+	}
+	p.built[id] = now
 }
 
 // build returns a topic as clients see it; nil while it is not there for them. A

@@ -22,8 +22,9 @@ var (
 )
 
 // coder writes or reads a layout. One function per type describes its fields for
-// both directions, so that they cannot differ. Numbers are varints (zigzag where
-// signed), strings and lists are preceded by their length, maps are sorted.
+// both directions, so that they cannot differ; writing leaves the value alone,
+// since readers may hold it. Numbers are varints (zigzag where signed), strings
+// and lists are preceded by their length, maps are sorted.
 type coder struct {
 	buf     []byte // written so far, or left to read
 	reading bool
@@ -55,6 +56,9 @@ func (c *coder) bool(v *bool) {
 		b = 1
 	}
 	c.byte(&b)
+	if !c.reading {
+		return
+	}
 	if b > 1 {
 		c.fail("neither true nor false")
 	}
@@ -126,12 +130,11 @@ func (c *coder) bytes(v *[]byte) {
 func (c *coder) optional(v **string) {
 	there := *v != nil
 	c.bool(&there)
-	if !there {
-		*v = nil
-		return
-	}
-	if c.reading {
+	if c.reading && there {
 		*v = new(string)
+	}
+	if !there {
+		return
 	}
 	c.string(*v)
 }
