@@ -71,7 +71,7 @@ var (
 // defaults returns what a file does not have to say.
 func defaults() Workload {
 	return Workload{Kind: KindLoad, RecordBytes: 1024, Partitions: 8, RunBytes: 64 << 10, Producers: 2, Consumers: 1,
-		InFlight: 8192, Compression: "none", Acks: "all", BatchBytes: 1 << 20, Connections: 1,
+		InFlight: 4096, Compression: "none", Acks: "all", BatchBytes: 1 << 20, Connections: 1,
 		WarmupS: 2, DurationS: 8, Systems: []string{"sluice-tcp", "sluice-quic", "jetstream"}}
 }
 
