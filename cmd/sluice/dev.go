@@ -2,15 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sluicemq/sluice/cmd/sluice/node"
 	"github.com/sluicemq/sluice/config"
+	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
 func newDev(c *cli) *cobra.Command {
@@ -85,7 +86,7 @@ Try, from another terminal:
 }
 
 // runBroker runs a broker until it is asked to stop.
-func (c *cli) runBroker(ctx context.Context, cfg config.Broker, serving func(node.Addresses) error) error {
+func (c *cli) runBroker(ctx context.Context, cfg config.Broker, serving func(node.Addresses) error) (err error) {
 	log, err := c.logger(cfg.Log)
 	if err != nil {
 		return err
@@ -94,9 +95,11 @@ func (c *cli) runBroker(ctx context.Context, cfg config.Broker, serving func(nod
 	if err != nil {
 		return err
 	}
-	if err := makeDirectory(cfg.Broker.DataDirectory); err != nil {
+	release, err := takeDirectory(cfg.Broker.DataDirectory)
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, release()) }()
 	if err := certificates(cfg, &n.Doors); err != nil {
 		return err
 	}
@@ -108,20 +111,16 @@ func (c *cli) runBroker(ctx context.Context, cfg config.Broker, serving func(nod
 	return node.Run(ctx, n, log, ready)
 }
 
-// makeDirectory makes a data directory that others cannot look into.
-func makeDirectory(dir string) error {
+// takeDirectory makes a data directory that others cannot look into, and takes it
+// for this process until release is called.
+func takeDirectory(dir string) (release func() error, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("data directory: %w; make it writable or choose another with --data-dir", err)
+		return nil, fmt.Errorf("data directory: %w; make it writable or choose another", err)
 	}
-	probe, err := os.CreateTemp(dir, ".probe-*")
-	if err != nil {
-		return fmt.Errorf("data directory %s cannot be written: %w; make it writable or choose another", filepath.Clean(dir), err)
+	if release, err = blockfs.Lock(dir); err != nil {
+		return nil, fmt.Errorf("data directory %w", err)
 	}
-	name := probe.Name()
-	if err := probe.Close(); err != nil {
-		return fmt.Errorf("data directory %s: %w", dir, err)
-	}
-	return os.Remove(name)
+	return release, nil
 }
 
 // logger returns a logger to standard error.

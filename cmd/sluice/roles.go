@@ -91,14 +91,16 @@ func or(s, other string) string {
 	return s
 }
 
-func (c *cli) runController(ctx context.Context, cfg config.Controller) error {
+func (c *cli) runController(ctx context.Context, cfg config.Controller) (err error) {
 	log, err := c.logger(cfg.Log)
 	if err != nil {
 		return err
 	}
-	if err := makeDirectory(cfg.Controller.DataDirectory); err != nil {
+	release, err := takeDirectory(cfg.Controller.DataDirectory)
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, release()) }()
 	return serveController(ctx, cfg, log, func(admin string) error {
 		return c.result(map[string]any{"admin": admin}, "controller %d serves: admin %s", cfg.Controller.ID, or(admin, "closed"))
 	})

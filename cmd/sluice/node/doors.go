@@ -66,16 +66,20 @@ func (d *doors) open(admin string, log *slog.Logger, reg prometheus.Registerer) 
 		if cfg.PlaintextTCP {
 			c.TLS = nil
 		}
-		if d.tcp, err = tcp.Listen(c, nextID, log, reg); err != nil {
+		l, err := tcp.Listen(c, nextID, log, reg)
+		if err != nil {
 			return err
 		}
+		d.tcp = l
 	}
 	if cfg.QUICListen != "" {
 		c := quic.Config{Address: cfg.QUICListen, TLS: tlsConfig, QUIC: cfg.QUIC, Connections: cfg.Connections,
 			ConnectionsPerIP: cfg.ConnectionsPerIP, Streams: cfg.Streams}
-		if d.quic, err = quic.Listen(c, nextID, log, reg); err != nil {
+		l, err := quic.Listen(c, nextID, log, reg)
+		if err != nil {
 			return err
 		}
+		d.quic = l
 	}
 	if admin == "" {
 		return nil

@@ -1,0 +1,219 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// alone runs a command that needs no broker.
+func alone(t testing.TB, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Env = append(os.Environ(), "SLUICE_DATA_DIR="+filepath.Join(t.TempDir(), "none"))
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// settings writes a file of settings.
+func settings(t testing.TB, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "sluice.toml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestConfigCheckAndPrint(t *testing.T) {
+	for _, name := range []string{"broker", "controller", "example-development", "example-production"} {
+		text, errs, code := alone(t, "config", "print", name)
+		if code != 0 {
+			t.Fatalf("print %s: %s", name, errs)
+		}
+		if out, errs, code := alone(t, "config", "check", settings(t, text)); code != 0 || !strings.Contains(out, "is right for a") {
+			t.Errorf("check %s: exit %d: %s%s", name, code, out, errs)
+		}
+	}
+	file := settings(t, "[wal]\nsegment_size_byte = 3\n")
+	_, errs, code := alone(t, "config", "check", file)
+	if want := fmt.Sprintf("sluice: %s: unknown key wal.segment_size_byte; the nearest known key is wal.segment_size_bytes\n", file); code != 1 || errs != want {
+		t.Errorf("exit %d: %q, want %q", code, errs, want)
+	}
+	file = settings(t, "[wal]\nfsync_on_write = false\n[broker]\nrack = \"r\"\n")
+	out, _, code := alone(t, "config", "print", "--config", file)
+	if code != 0 || !strings.Contains(out, "fsync_on_write = false") || !strings.Contains(out, `rack = "r"`) || !strings.Contains(out, "[stages.encode]") {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+	if d := document(t, first(t, "config", "check", file, "--json")); d["role"] != "broker" || d["ok"] != true {
+		t.Errorf("check --json: %v", d)
+	}
+	if _, errs, code := alone(t, "config", "check", file+"x"); code != 1 || !strings.Contains(errs, "sluice config print broker >") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}
+
+// first is alone for commands that succeed.
+func first(t testing.TB, args ...string) string {
+	t.Helper()
+	out, errs, code := alone(t, args...)
+	if code != 0 {
+		t.Fatalf("sluice %s: exit %d: %s", strings.Join(args, " "), code, errs)
+	}
+	return out
+}
+
+func TestConfigGetAndSet(t *testing.T) {
+	b := newBroker(t)
+	b.must("", "topic", "create", "t")
+	b.must("", "config", "set", "topic", "t", "retention.ms=1234", "max.message.bytes=2000")
+	if got := b.must("", "config", "get", "topic", "t", "retention.ms", "max.message.bytes"); got != "retention.ms=1234\nmax.message.bytes=2000\n" {
+		t.Errorf("%q", got)
+	}
+	if all := documents(t, b.must("", "config", "get", "topic", "t", "--json")); len(all) < 20 {
+		t.Errorf("%d configs", len(all))
+	}
+	b.fails(1, "topics have no config nothing", "config", "get", "topic", "t", "nothing")
+	b.fails(1, "t", "config", "set", "topic", "t", "retention.ms=soon")
+	b.fails(1, "topic gone does not exist", "config", "get", "topic", "gone")
+
+	limits := func(stage string) map[string]any {
+		return document(t, b.must("", "config", "get", "limits", stage, "--admin", b.admin, "--json"))["limits"].(map[string]any)
+	}
+	if l := limits("write/batch"); l["linger_us"] != 1000.0 || l["depth"] != 256.0 {
+		t.Errorf("limits %v", l)
+	}
+	b.must("", "config", "set", "limits", "write/batch", "linger_us=500", "depth=99", "--admin", b.admin)
+	if l := limits("write/batch"); l["linger_us"] != 500.0 || l["depth"] != 99.0 || l["max_bytes"] != 1048576.0 {
+		t.Errorf("limits %v", l)
+	}
+	b.must("", "config", "set", "limits", "read/objectfetch", "workers=3", "--admin", b.admin)
+	if l := limits("read/objectfetch"); l["workers"] != 3.0 {
+		t.Errorf("limits %v", l)
+	}
+	b.must("still there\n", "produce", "t")
+	b.fails(1, "there is no stage write/nothing", "config", "get", "limits", "write/nothing", "--admin", b.admin)
+	b.fails(1, "no limit", "config", "set", "limits", "write/batch", "nothing=1", "--admin", b.admin)
+	b.fails(1, "nothing", "config", "set", "limits", "nothing/batch", "depth=1", "--admin", b.admin)
+	b.fails(1, "no admin server answers", "config", "get", "limits", "--admin", freePort(t))
+}
+
+// role is a process of broker or controller with a file of settings.
+func role(t *testing.T, name, text, admin string) *broker {
+	t.Helper()
+	b := &broker{t: t, dir: t.TempDir(), admin: admin}
+	b.cmd = exec.Command(binary, name, "--config", settings(t, text))
+	b.log = &output{}
+	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
+	if err := b.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b.over = make(chan error, 1)
+	go func() { b.over <- b.cmd.Wait() }()
+	t.Cleanup(func() {
+		if b.cmd != nil {
+			b.kill()
+		}
+	})
+	until := time.Now().Add(60 * time.Second)
+	for {
+		if resp, err := http.Get("http://" + admin + "/readyz"); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return b
+			}
+		}
+		if time.Now().After(until) {
+			t.Fatalf("%s was not ready in time\n%s", name, b.log)
+		}
+		select {
+		case err := <-b.over:
+			b.cmd = nil
+			t.Fatalf("%s ended: %v\n%s", name, err, b.log)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// A broker runs with a file of settings, with TLS on both doors and client
+// certificates where it asks for them.
+func TestBrokerWithSettings(t *testing.T) {
+	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
+	b := role(t, "broker", fmt.Sprintf(`
+[broker]
+id = 5
+rack = "here"
+data_directory = %q
+[network]
+quic_listen = %q
+tcp_listen = %q
+tcp_plaintext = "never"
+[wal]
+directory = "log"
+segment_size_bytes = 1048576
+capacity_bytes = 8388608
+upload_size_bytes = 1048576
+[topics]
+default_partitions = 3
+[stages.batch]
+linger_us = 7
+[admin]
+listen = %q
+[log]
+format = "json"
+level = "info"
+`, dir, addr, addr, admin), admin)
+	b.dir, b.addr = dir, addr
+	if d := document(t, b.must("", "topic", "create", "t", "--json")); d["partitions"] != 3.0 {
+		t.Errorf("created %v", d)
+	}
+	b.must("x\n", "produce", "t", "--transport", "tls")
+	b.fails(1, "no broker answers", "topic", "list", "--transport", "tcp", "--timeout", "2s") // it is not plaintext
+	if d := document(t, b.must("", "cluster", "status", "--json")); d["brokers"].([]any)[0].(map[string]any)["id"] != 5.0 {
+		t.Errorf("status %v", d)
+	}
+	if l := document(t, b.must("", "config", "get", "limits", "write/batch", "--admin", admin, "--json")); l["limits"].(map[string]any)["linger_us"] != 7.0 {
+		t.Errorf("limits %v", l)
+	}
+	if out := b.must("", "wal", "verify", filepath.Join(dir, "log")); !strings.Contains(out, "1 batch") {
+		t.Errorf("verify: %s", out)
+	}
+	if got := b.must("", "consume", "t"); got != "x\n" {
+		t.Errorf("over QUIC: %q", got)
+	}
+}
+
+func TestControllerWithSettings(t *testing.T) {
+	dir, admin := t.TempDir(), freePort(t)
+	text := fmt.Sprintf("[controller]\ndata_directory = %q\n[admin]\nlisten = %q\n", dir, admin)
+	c := role(t, "controller", text, admin)
+	resp, err := http.Get("http://" + admin + "/metadata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var body bytes.Buffer
+	if _, err := body.ReadFrom(resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	if d := document(t, body.String()); d["cluster_id"] == "" || d["cluster_id"] == nil {
+		t.Errorf("metadata %v", d)
+	}
+	c.stop()
+}
