@@ -29,12 +29,12 @@ func (c *Cluster) repair(ctx context.Context) {
 	topics, orphans := c.out.unfinished()
 	for _, t := range topics {
 		if !c.claimed(t.ID) {
-			c.repaired(t.ID, c.carryOn(ctx, t))
+			c.repaired(ctx, t.ID, c.carryOn(ctx, t))
 		}
 	}
 	for _, id := range orphans {
 		if dead, err := c.orphan(ctx, id); err != nil || dead {
-			c.repaired(id, c.dropOrphan(ctx, id, err))
+			c.repaired(ctx, id, c.dropOrphan(ctx, id, err))
 		}
 	}
 }
@@ -61,7 +61,10 @@ func (c *Cluster) dropOrphan(ctx context.Context, id topic.ID, err error) error 
 	return c.everywhere(ctx, &machine.DropTopic{Topic: id, NowMs: c.nowMs()})
 }
 
-func (c *Cluster) repaired(id topic.ID, err error) {
+func (c *Cluster) repaired(ctx context.Context, id topic.ID, err error) {
+	if ctx.Err() != nil {
+		return // the node is being closed; the next start carries on
+	}
 	if err != nil {
 		c.log.Warn("a topic could not be completed; it is tried again", "topic", id, "err", err, "pause", repairPause)
 		return
