@@ -64,6 +64,9 @@ func (d *Dialer) DialContext(ctx context.Context, _, host string) (net.Conn, err
 	default:
 		c, err = d.stream(ctx, host)
 	}
+	if err != nil && d.closing.Err() != nil {
+		err = net.ErrClosed
+	}
 	if err != nil {
 		d.failures.Add(1)
 		return nil, dialError(string(d.cfg.Transport), host, err)

@@ -20,6 +20,7 @@ type PartitionError struct {
 	Err       error
 }
 
+// Error names the partition and the cause.
 func (e *PartitionError) Error() string {
 	return fmt.Sprintf("%s/%d: %v", e.Topic, e.Partition, e.Err)
 }
