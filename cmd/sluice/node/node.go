@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -18,6 +19,7 @@ import (
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/lookup"
 	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/resident"
 	"github.com/sluicemq/sluice/pipeline"
 	"github.com/sluicemq/sluice/pipeline/promobs"
 	"github.com/sluicemq/sluice/stages/admit"
@@ -127,6 +129,8 @@ func (n *node) run(ctx context.Context, ready func(Addresses)) error {
 		if ready != nil {
 			ready(n.doors.addresses())
 		}
+		shrink := time.AfterFunc(startTime, n.shrink)
+		defer shrink.Stop()
 	}
 	<-ctx.Done()
 	cause := context.Cause(ctx)
@@ -188,6 +192,15 @@ func (n *node) close() error {
 		errs = append(errs, n.doors.close())
 	}
 	return errors.Join(errs...)
+}
+
+// startTime is when what the start needed is no longer in use.
+const startTime = 5 * time.Second
+
+func (n *node) shrink() {
+	if _, err := resident.Shrink(); err != nil {
+		n.log.Debug("pages of the start could not be given back", "err", err)
+	}
 }
 
 func (n *node) graphs() []*pipeline.Graph {

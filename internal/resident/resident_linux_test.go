@@ -1,0 +1,56 @@
+package resident
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// The program goes on, and has fewer pages of its file than before.
+func TestShrinkGivesPagesBack(t *testing.T) {
+	before := resident(t)
+	n, err := Shrink()
+	if err != nil || n == 0 {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	if after := resident(t); after >= before {
+		t.Errorf("%d KiB of files are resident after, %d before", after, before)
+	}
+}
+
+func TestOnlyTheProgramItselfIsGivenBack(t *testing.T) {
+	for line, want := range map[string]bool{
+		"00400000-00d96000 r-xp 00000000 08:01 1234                               /bin/sluice": true,
+		"00d96000-01000000 r--p 00996000 08:01 1234                               /bin/sluice": true,
+		"01000000-01100000 rw-p 00c00000 08:01 1234                               /bin/sluice": false,
+		"7f0000000000-7f0000001000 r-xp 00000000 08:01 99                         /lib/x.so":   false,
+		"c000000000-c004000000 rw-p 00000000 00:00 0":                                          false,
+		"": false,
+	} {
+		if _, _, ok := program(line, "/bin/sluice"); ok != want {
+			t.Errorf("%q: %v", line, ok)
+		}
+	}
+}
+
+// resident is RssFile of this process, in KiB.
+func resident(t *testing.T) int {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "RssFile:"); ok {
+			n := 0
+			for _, c := range rest {
+				if c >= '0' && c <= '9' {
+					n = n*10 + int(c-'0')
+				}
+			}
+			return n
+		}
+	}
+	t.Fatal("no RssFile in /proc/self/status")
+	return 0
+}
