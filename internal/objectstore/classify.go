@@ -86,6 +86,12 @@ type verdict struct {
 	code   string // the store's own; may be empty
 }
 
+// unsettled says whether an upload that ended so may have succeeded: the key is taken,
+// or no answer came, or the upload is not there any more (GCS has 404 for that).
+func (v verdict) unsettled() bool {
+	return v.class == classTaken || v.class == classMissing || v.class.retryable() && v.status == 0
+}
+
 // classify tells what err, of any of the SDKs, means.
 func classify(err error) verdict {
 	if status, code, ok := answer(err); ok {
@@ -134,7 +140,7 @@ func answer(err error) (status int, code string, ok bool) {
 	if errors.As(err, &api) {
 		code = api.ErrorCode()
 	}
-	if errors.As(err, &s3) && s3.Response != nil {
+	if errors.As(err, &s3) && s3.HTTPStatusCode() != 0 { // it is 0 when there was no answer
 		return s3.HTTPStatusCode(), code, true
 	}
 	return 0, "", false

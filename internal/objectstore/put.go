@@ -27,12 +27,13 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) (err error) {
 	defer abort(nil)
 	b := &body{r: r, ctx: uploading, abort: abort, store: s}
 	err = s.bucket.Upload(uploading, key, b, &blob.WriterOptions{ContentType: "application/octet-stream",
-		IfNotExist: true, BufferSize: int(s.cfg.PartBytes), MaxConcurrency: s.cfg.PartConcurrency})
+		IfNotExist: true, BufferSize: int(s.cfg.PartBytes), MaxConcurrency: s.cfg.PartConcurrency, BeforeWrite: s.backoff.boundChunks})
+	v := classify(err)
 	switch {
 	case b.failed != nil:
 		return fmt.Errorf("put object %s: %w", key, b.failed)
-	case err != nil && ctx.Err() == nil && classify(err).class == classTaken:
-		return s.settle(ctx, key, b)
+	case err != nil && ctx.Err() == nil && v.unsettled():
+		return s.settle(ctx, key, b, err)
 	case err != nil:
 		return mapped(ctx, "put", key, err)
 	case s.dir != "":
@@ -41,17 +42,19 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) (err error) {
 	return nil
 }
 
-// settle finds out whether what is under key, which was taken, is what b holds.
-func (s *Store) settle(ctx context.Context, key string, b *body) error {
+// settle finds out whether what is under key is what b holds: after an upload that
+// failed with cause because the key is taken, or because no answer came. (A store may
+// say that the key is taken before it has heard all, and close; then the answer is lost.)
+func (s *Store) settle(ctx context.Context, key string, b *body, cause error) error {
 	if _, err := io.Copy(io.Discard, b); err != nil { // a store may refuse before it has read all
 		return fmt.Errorf("put object %s: %w", key, err)
 	}
 	ours, err := s.holds(opRead.on(ctx), key, b)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return fmt.Errorf("put object %s: %w: the upload is gone, and so is the object", key, ErrUnavailable)
+		return fmt.Errorf("put object %s: %w: %w", key, ErrUnavailable, cause)
 	case err != nil:
-		return fmt.Errorf("put object %s: whether the object there is ours is not known: %w", key, err)
+		return fmt.Errorf("put object %s: whether it is there is not known: %w", key, errors.Join(err, cause))
 	case !ours:
 		return fmt.Errorf("put object %s: %w", key, ErrExists)
 	}

@@ -83,6 +83,20 @@ func (b *backoff) gcsRetry() []storage.RetryOption {
 	}
 }
 
+// boundChunks has the Google SDK give up a chunk of an upload after about as long as
+// all attempts take: for chunks it does not count them.
+func (b *backoff) boundChunks(as func(any) bool) error {
+	var w *storage.Writer
+	if as(&w) {
+		w.ChunkRetryDeadline = 0
+		for attempt := 1; attempt < b.attempts; attempt++ {
+			w.ChunkRetryDeadline += b.bound(attempt)
+		}
+		w.ChunkRetryDeadline = max(w.ChunkRetryDeadline, time.Millisecond) // 0 is the SDK's own, 32 s
+	}
+	return nil
+}
+
 // azurePolicy is a backoff as the Azure SDK wants it, whose own has little jitter.
 type azurePolicy struct{ *backoff }
 

@@ -114,6 +114,9 @@ func (o *ranges) ReadRange(ctx context.Context, off, n int64) (b []byte, err err
 	if off < 0 || n < 0 {
 		return nil, fmt.Errorf("read object %s [%d, +%d): not a range", o.key, off, n)
 	}
+	if n == 0 {
+		return []byte{}, nil // HTTP has no empty ranges
+	}
 	ctx = opRead.on(ctx)
 	defer s.observe(opRead, time.Now(), &err)
 	b = make([]byte, n)

@@ -10,8 +10,12 @@ import (
 )
 
 // transport carries every HTTP request of the SDKs: it waits for a permit, paces what
-// is sent, watches that bytes move, and tells limiter and metrics how it went. The
-// permit is held to the end of the answer's body, which whoever reads it must close.
+// is sent, watches that bytes move, and tells limiter and metrics how it went.
+//
+// The permit of a read is held to the end of the answer's body. That of any other
+// request is given back with the answer's head: the bodies are short, and an SDK may
+// forget to close one (Google's does, between two attempts at a chunk). Whatever is
+// forgotten ends with the stall.
 type transport struct {
 	base      http.RoundTripper
 	limit     *limiter
@@ -56,8 +60,12 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.base.RoundTrip(out)
 	if err != nil {
 		err = x.cause(ctx, err)
-		x.end(err, 0)
+		x.finish(err, 0)
+		x.close()
 		return nil, err
+	}
+	if req.Method != http.MethodGet || resp.StatusCode >= 300 {
+		x.finish(nil, resp.StatusCode)
 	}
 	resp.Body = &receiving{ReadCloser: resp.Body, exchange: x, ctx: ctx, status: resp.StatusCode}
 	return resp, nil
@@ -78,7 +86,10 @@ type exchange struct {
 // watch returns a context that ends when no byte moves for too long.
 func (x *exchange) watch(ctx context.Context) context.Context {
 	ctx, x.cancel = context.WithCancelCause(ctx)
-	x.timer = time.AfterFunc(x.stall, func() { x.cancel(errStalled) })
+	x.timer = time.AfterFunc(x.stall, func() {
+		x.cancel(errStalled)
+		x.finish(errStalled, 0)
+	})
 	return ctx
 }
 
@@ -94,12 +105,10 @@ func (x *exchange) cause(ctx context.Context, err error) error {
 	return err
 }
 
-// end settles the exchange, once: err is how the transfer ended, status what was
-// answered, 0 for nothing.
-func (x *exchange) end(err error, status int) {
+// finish counts the exchange and gives the permit back, once: err is how the transfer
+// ended, status what was answered, 0 for nothing.
+func (x *exchange) finish(err error, status int) {
 	x.once.Do(func() {
-		x.timer.Stop()
-		x.cancel(nil)
 		name, how := tell(err, status)
 		if status != 0 && byStatus(status) == classThrottle {
 			x.metrics.throttled.Inc()
@@ -107,6 +116,12 @@ func (x *exchange) end(err error, status int) {
 		x.metrics.request(x.op, name, time.Since(x.began))
 		x.limit.release(x.permit, how)
 	})
+}
+
+// close frees what the exchange holds.
+func (x *exchange) close() {
+	x.timer.Stop()
+	x.cancel(nil)
 }
 
 // tell names an outcome, for the metrics and for the limiter.
@@ -170,10 +185,10 @@ func (r *receiving) Read(b []byte) (int, error) {
 	r.metrics.bytes.WithLabelValues("received").Add(float64(n))
 	switch {
 	case errors.Is(err, io.EOF):
-		r.end(nil, r.status)
+		r.finish(nil, r.status)
 	case err != nil:
 		err = r.cause(r.ctx, err)
-		r.end(err, r.status)
+		r.finish(err, r.status)
 	}
 	return n, err
 }
@@ -182,6 +197,7 @@ func (r *receiving) Read(b []byte) (int, error) {
 // not want more of.
 func (r *receiving) Close() error {
 	err := r.ReadCloser.Close()
-	r.end(nil, r.status)
+	r.finish(nil, r.status)
+	r.close()
 	return err
 }

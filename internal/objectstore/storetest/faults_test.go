@@ -1,0 +1,407 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/objectstore"
+)
+
+const (
+	small = 100_000
+	large = 23<<20 + 17 // several parts
+)
+
+// patient is a config whose requests are lost soon, for the faults that are silence.
+func patient() objectstore.Config {
+	cfg := fast()
+	cfg.Stall = 700 * time.Millisecond
+	return cfg
+}
+
+// faults is every kind of fault with what a Store makes of it.
+func faults(t *testing.T, b *backend) {
+	for _, f := range []struct {
+		name string
+		test func(*testing.T, *backend)
+	}{
+		{"1 internal error", passing(fast(), answer(500, "InternalError"))},
+		{"2 slow down", passing(fast(), answer(503, "SlowDown"))},
+		{"3 too many requests", passing(fast(), answer(429, "TooManyRequests"))},
+		{"4 timeout", passing(patient(), silence)},
+		{"5 timeout after success", timeoutAfterSuccess},
+		{"6 reset while sending", passing(fast(), resetSending)},
+		{"6 reset while answering", resetWhileAnswering},
+		{"7 lost race", lostRace},
+		{"8 slow", slow},
+		{"9 partial multipart", partialMultipart},
+		{"10 truncated range", truncatedRange},
+		{"11 late zombie put", lateZombie},
+		{"12 not found after put", notFoundAfterPut},
+		{"unavailable for long", unavailable},
+		{"refused", refused},
+		{"fewer requests", fewerRequests},
+		{"bandwidth", bandwidth},
+	} {
+		t.Run(f.name, func(t *testing.T) { f.test(t, b) })
+	}
+	for _, r := range b.proxy.seen {
+		if strings.Contains(r, "list-type") || strings.Contains(r, "comp=list&") || strings.HasPrefix(r, "GET") && strings.HasSuffix(r, "/o") {
+			t.Errorf("the store was asked for a list, which may be stale: %s", r)
+		}
+	}
+}
+
+// passing returns a test that each operation succeeds when its first two requests,
+// or every third, meet the fault.
+func passing(cfg objectstore.Config, do func(http.ResponseWriter, *http.Request, http.HandlerFunc)) func(*testing.T, *backend) {
+	return func(t *testing.T, b *backend) {
+		s, p := b.open(t, cfg), b.proxy
+		twice := func(f func()) {
+			t.Helper()
+			if hits := p.during(f, &fault{match: anything, times: 2, do: do}); hits[0] != 2 {
+				t.Errorf("the fault happened %d times", hits[0])
+			}
+		}
+		for _, n := range []int{small, large} {
+			key, body := newKey(), content(n, 2)
+			twice(func() { put(t, s, key, body) })
+			holds(t, s, key, body)
+			twice(func() {
+				if size, err := s.Size(ctx, key); err != nil || size != int64(n) {
+					t.Errorf("size %d, %v", size, err)
+				}
+			})
+			twice(func() { read(t, s, key, body, 1000, 5000) })
+			twice(func() {
+				if err := s.Delete(ctx, key); err != nil {
+					t.Errorf("delete: %v", err)
+				}
+			})
+			if _, err := s.Size(ctx, key); !errors.Is(err, objectstore.ErrNotFound) {
+				t.Errorf("after delete: %v", err)
+			}
+		}
+	}
+}
+
+func anything(*http.Request) bool { return true }
+
+func get(r *http.Request) bool { return r.Method == http.MethodGet }
+
+func put(t *testing.T, s *objectstore.Store, key string, b []byte) {
+	t.Helper()
+	if err := s.Put(ctx, key, stream(b)); err != nil {
+		t.Errorf("put: %v", err)
+	}
+}
+
+func read(t *testing.T, s *objectstore.Store, key string, b []byte, off, n int) {
+	t.Helper()
+	got, err := s.Object(key).ReadRange(ctx, int64(off), int64(n))
+	if err != nil || !bytes.Equal(got, b[off:off+n]) {
+		t.Errorf("range [%d, +%d): %d bytes, %v", off, n, len(got), err)
+	}
+}
+
+// timeoutAfterSuccess: the object was stored and nobody said so. The next attempt
+// finds the key taken, by what was just sent.
+func timeoutAfterSuccess(t *testing.T, b *backend) {
+	s := b.open(t, patient())
+	for _, n := range []int{small, large} {
+		key, body := newKey(), content(n, 3)
+		hits := b.proxy.during(func() { put(t, s, key, body) }, &fault{match: b.commits, times: 1, do: silenceAfter})
+		if hits[0] != 1 {
+			t.Fatalf("the fault happened %d times", hits[0])
+		}
+		holds(t, s, key, body)
+		if err := s.Put(ctx, key, stream(content(n, 4))); !errors.Is(err, objectstore.ErrExists) {
+			t.Errorf("something else: %v", err)
+		}
+	}
+}
+
+// resetWhileAnswering: a range goes on where it broke off.
+func resetWhileAnswering(t *testing.T, b *backend) {
+	s := b.open(t, fast())
+	key, body := newKey(), content(large, 5)
+	put(t, s, key, body)
+	hits := b.proxy.during(func() { read(t, s, key, body, 12345, 8<<20) }, &fault{match: get, times: 3, do: resetAnswering})
+	if hits[0] != 3 {
+		t.Errorf("the fault happened %d times", hits[0])
+	}
+}
+
+// lostRace: somebody else stores another object just before ours becomes visible.
+func lostRace(t *testing.T, b *backend) {
+	s, other := b.open(t, fast()), b.open(t, fast())
+	for _, n := range []int{small, large} {
+		key, theirs := newKey(), content(n, 6)
+		hits := b.proxy.during(func() {
+			if err := s.Put(ctx, key, stream(content(n, 7))); !errors.Is(err, objectstore.ErrExists) {
+				t.Errorf("the loser heard: %v", err)
+			}
+		}, &fault{match: b.commits, times: 1, do: func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
+			put(t, other, key, theirs)
+			pass(w, r)
+		}})
+		if hits[0] != 1 {
+			t.Fatalf("the fault happened %d times", hits[0])
+		}
+		holds(t, s, key, theirs)
+	}
+}
+
+// slow: an answer that takes long, but never stops, is waited for.
+func slow(t *testing.T, b *backend) {
+	cfg := patient()
+	s := b.open(t, cfg)
+	key, body := newKey(), content(small, 8)
+	put(t, s, key, body)
+	began := time.Now()
+	hits := b.proxy.during(func() { read(t, s, key, body, 0, small) }, &fault{match: get, times: always, do: slowly(cfg.Stall / 5)})
+	if took := time.Since(began); hits[0] != 1 || took < cfg.Stall {
+		t.Errorf("%d requests in %s", hits[0], took)
+	}
+}
+
+// partialMultipart: of an upload in parts some can never be sent. There is no object,
+// and the key can be used again.
+func partialMultipart(t *testing.T, b *backend) {
+	s := b.open(t, fast())
+	key, body := newKey(), content(large, 9)
+	part := func(r *http.Request) bool {
+		return (r.Method == http.MethodPut || r.Method == http.MethodPost) && r.ContentLength > 1<<20
+	}
+	hits := b.proxy.during(func() {
+		if err := s.Put(ctx, key, stream(body)); !errors.Is(err, objectstore.ErrUnavailable) {
+			t.Errorf("put: %v", err)
+		}
+	}, &fault{match: part, skip: 2, times: always, do: answer(500, "InternalError")})
+	if hits[0] < 2 {
+		t.Errorf("the fault happened %d times", hits[0])
+	}
+	if size, err := s.Size(ctx, key); !errors.Is(err, objectstore.ErrNotFound) {
+		t.Errorf("half an object of %d bytes is there: %v", size, err)
+	}
+	put(t, s, key, body)
+	holds(t, s, key, body)
+}
+
+// truncatedRange: half of a range with the air of a whole one is no range.
+func truncatedRange(t *testing.T, b *backend) {
+	cfg := fast()
+	cfg.Attempts = 5
+	s := b.open(t, cfg)
+	key, body := newKey(), content(large, 10)
+	put(t, s, key, body)
+	b.proxy.during(func() { read(t, s, key, body, 999, 3<<20) }, &fault{match: get, times: 2, do: truncate})
+	b.proxy.during(func() {
+		if got, err := s.Object(key).ReadRange(ctx, 0, 4<<20); err == nil {
+			t.Errorf("a range that is always cut off was read, %d bytes", len(got))
+		}
+	}, &fault{match: get, times: always, do: truncate})
+}
+
+// lateZombie: a put that was given up arrives after all. It cannot replace the object
+// that its successor has stored; what it brings back after a delete, a second delete
+// takes away.
+func lateZombie(t *testing.T, b *backend) {
+	s, p := b.open(t, fast()), b.proxy
+	key, body := newKey(), content(small, 11)
+	z := newZombie(p)
+	p.during(func() { put(t, s, key, body) }, &fault{match: b.commits, times: 1, do: z.do})
+	if status := z.deliver(); status < 400 {
+		t.Errorf("the late put was taken: %d", status)
+	}
+	holds(t, s, key, body)
+
+	cfg := fast()
+	cfg.Attempts = 1
+	s = b.open(t, cfg)
+	key, z = newKey(), newZombie(p)
+	p.during(func() {
+		if err := s.Put(ctx, key, stream(body)); !errors.Is(err, objectstore.ErrUnavailable) {
+			t.Errorf("put: %v", err)
+		}
+	}, &fault{match: b.commits, times: 1, do: z.do})
+	if err := s.Delete(ctx, key); err != nil {
+		t.Errorf("delete: %v", err)
+	}
+	if status := z.deliver(); status >= 300 {
+		t.Errorf("the late put was refused: %d", status)
+	}
+	holds(t, s, key, body)
+	if err := s.Delete(ctx, key); err != nil {
+		t.Errorf("second delete: %v", err)
+	}
+	if _, err := s.Size(ctx, key); !errors.Is(err, objectstore.ErrNotFound) {
+		t.Errorf("after the second delete: %v", err)
+	}
+}
+
+// notFoundAfterPut: a replica that has not heard of the object yet is asked again.
+func notFoundAfterPut(t *testing.T, b *backend) {
+	s := b.open(t, fast())
+	key, body := newKey(), content(small, 12)
+	put(t, s, key, body)
+	stale := func() *fault { return &fault{match: anything, times: 2, do: answer(404, "NoSuchKey")} }
+	b.proxy.during(func() { read(t, s, key, body, 0, small) }, stale())
+	b.proxy.during(func() {
+		if n, err := s.Size(ctx, key); err != nil || n != small {
+			t.Errorf("size %d, %v", n, err)
+		}
+	}, stale())
+	b.proxy.during(func() {
+		if _, err := s.Object(key).ReadRange(ctx, 0, 1); !errors.Is(err, objectstore.ErrNotFound) {
+			t.Errorf("not found for good: %v", err)
+		}
+	}, &fault{match: anything, times: always, do: answer(404, "NoSuchKey")})
+}
+
+// unavailable: the caller learns of it after the attempts that the config allows, or
+// when its context ends.
+func unavailable(t *testing.T, b *backend) {
+	cfg := fast()
+	cfg.Attempts = 3
+	s := b.open(t, cfg)
+	key := newKey()
+	down := func() *fault { return &fault{match: anything, times: always, do: answer(503, "SlowDown")} }
+	hits := b.proxy.during(func() {
+		if _, err := s.Size(ctx, key); !errors.Is(err, objectstore.ErrUnavailable) {
+			t.Errorf("size: %v", err)
+		}
+	}, down())
+	if hits[0] != cfg.Attempts {
+		t.Errorf("%d attempts, want %d", hits[0], cfg.Attempts)
+	}
+	for name, f := range map[string]func(context.Context) error{
+		"put":    func(ctx context.Context) error { return s.Put(ctx, key, stream(content(small, 1))) },
+		"read":   func(ctx context.Context) error { _, err := s.Object(key).ReadRange(ctx, 0, 1); return err },
+		"delete": func(ctx context.Context) error { return s.Delete(ctx, key) },
+	} {
+		b.proxy.during(func() {
+			if err := f(ctx); !errors.Is(err, objectstore.ErrUnavailable) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}, down())
+	}
+	cfg.Attempts, cfg.FirstPause, cfg.LastPause = 1000, time.Minute, time.Hour
+	s = b.open(t, cfg)
+	b.proxy.during(func() {
+		ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		if err := s.Put(ctx, key, stream(content(small, 1))); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("put: %v", err)
+		}
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("a put that had 200 ms took %s", took)
+		}
+	}, down())
+}
+
+// refused: what trying again cannot mend is told at once, with what to do.
+func refused(t *testing.T, b *backend) {
+	s, p := b.open(t, fast()), b.proxy
+	key := newKey()
+	for name, c := range map[string]struct {
+		do   func(http.ResponseWriter, *http.Request, http.HandlerFunc)
+		says string
+	}{
+		"denied":    {answer(403, "AccessDenied"), "allow these credentials"},
+		"malformed": {answer(400, "InvalidRequest"), "does not take this request"},
+	} {
+		for _, f := range []func() error{
+			func() error { return s.Put(ctx, key, stream(content(small, 1))) },
+			func() error { return s.Delete(ctx, key) },
+			func() error { _, err := s.Object(key).ReadRange(ctx, 0, 1); return err },
+		} {
+			hits := p.during(func() {
+				if err := f(); !errors.Is(err, objectstore.ErrRefused) || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}, &fault{match: anything, times: always, do: c.do})
+			if hits[0] != 1 {
+				t.Errorf("%s: asked %d times", name, hits[0])
+			}
+		}
+	}
+	wrong := *b
+	wrong.url = b.wrongBucket
+	if err := wrong.open(t, fast()).Check(ctx); !errors.Is(err, objectstore.ErrRefused) || !strings.Contains(err.Error(), "no such bucket") {
+		t.Errorf("a bucket that is not there: %v", err)
+	}
+}
+
+// fewerRequests: SlowDown halves the requests in flight, and success lets them grow.
+func fewerRequests(t *testing.T, b *backend) {
+	cfg := fast()
+	cfg.MinRequests, cfg.MaxRequests = 2, 16
+	reg := prometheus.NewRegistry()
+	s := b.open(t, cfg, objectstore.WithRegistry(reg))
+	key, body := newKey(), content(small, 13)
+	put(t, s, key, body)
+	if n := gauge(t, reg, "sluice_objectstore_concurrency_limit"); n != 16 {
+		t.Fatalf("limit %v at the start", n)
+	}
+	b.proxy.during(func() { read(t, s, key, body, 0, 10) }, &fault{match: anything, times: 3, do: answer(503, "SlowDown")})
+	if n := gauge(t, reg, "sluice_objectstore_concurrency_limit"); n != 2 {
+		t.Errorf("limit %v after three SlowDowns, one after another", n)
+	}
+	for range 100 {
+		read(t, s, key, body, 0, 10)
+	}
+	if n := gauge(t, reg, "sluice_objectstore_concurrency_limit"); n < 3 {
+		t.Errorf("limit %v after 100 successes", n)
+	}
+	if n := gauge(t, reg, "sluice_objectstore_requests_in_flight"); n != 0 {
+		t.Errorf("%v requests in flight when there are none", n)
+	}
+	if n := gauge(t, reg, "sluice_objectstore_throttled_total"); n != 3 {
+		t.Errorf("%v throttled", n)
+	}
+}
+
+func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			m := f.GetMetric()[0]
+			return m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}
+
+// bandwidth: an upload takes as long as the limit says, until the limit is lifted.
+func bandwidth(t *testing.T, b *backend) {
+	cfg := patient()
+	cfg.UploadBytesPerSecond = 64 << 10 // a part takes 80 s
+	s := b.open(t, cfg)
+	key, body := newKey(), content(6<<20, 14)
+	began := time.Now()
+	lifted := time.AfterFunc(1500*time.Millisecond, func() {
+		if err := s.Tune(objectstore.TuneUploadBytesPerSecond, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	defer lifted.Stop()
+	put(t, s, key, body)
+	if took := time.Since(began); took < 1400*time.Millisecond || took > 40*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	holds(t, s, key, body)
+}
