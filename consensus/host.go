@@ -36,7 +36,7 @@ func openHost(cfg Config) (host *dragonboat.NodeHost, err error) {
 		RTTMillisecond: uint64(cfg.Tick.Milliseconds()),
 		RaftAddress:    address(cfg),
 		Expert: config.ExpertConfig{
-			LogDBFactory: tan.Factory,
+			LogDBFactory: readLogs{tan.Factory},
 			LogDB:        db,
 			FS:           frugalFS{vfs.Default},
 			Engine: config.EngineConfig{ExecShards: workers, CommitShards: workers, ApplyShards: workers,
