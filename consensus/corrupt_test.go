@@ -38,3 +38,35 @@ func TestCorruptLog(t *testing.T) {
 	}
 	refused(t, err, consensus.ErrDamaged)
 }
+
+// TestTornTail: what a crash leaves of a write that it cut off is dropped, and
+// nothing before it.
+func TestTornTail(t *testing.T) {
+	for name, tail := range map[string][]byte{
+		"zeros":   make([]byte, 4096),
+		"garbage": []byte("the beginning of a record that was never whole"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			names := killAfter(t, dir, 20)
+			logs, err := filepath.Glob(filepath.Join(dir, "*", "*", "tandb", "node-*-1", "*.log"))
+			must(t, err)
+			if len(logs) < 5 {
+				t.Fatalf("logs: %q", logs)
+			}
+			for _, log := range logs {
+				b, err := os.ReadFile(log)
+				must(t, err)
+				must(t, os.WriteFile(log, append(b, tail...), 0o600))
+			}
+			c := open(t, small(dir))
+			defer closed(t, c)
+			for _, name := range names {
+				if _, ok := c.View().TopicByName(name); !ok {
+					t.Errorf("topic %s was acknowledged and is gone", name)
+				}
+			}
+			create(t, c, "after", 3)
+		})
+	}
+}
