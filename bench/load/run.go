@@ -62,6 +62,7 @@ func Run(ctx context.Context, w workloads.Workload, d Driver, server Server) (Ou
 			return Outcome{}, fmt.Errorf("%s: %s: %w", w.Name, s.what, err)
 		}
 	}
+	r.closeConsumers()
 	return r.outcome()
 }
 
