@@ -31,8 +31,10 @@ type Cluster struct {
 	out     *projection
 	metrics metrics
 
+	life  context.Context // ends with Close
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
+	calls sync.WaitGroup // that use host; mu is held to add
 
 	mu   sync.Mutex
 	busy map[topic.ID]int // topics that a call is at work on; repair leaves them alone
@@ -51,20 +53,23 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 	}
 	c := &Cluster{cfg: cfg, log: log, host: host, out: newProjection(cfg.Shards), busy: make(map[topic.ID]int)}
 	c.metrics = newMetrics(c.out, reg)
+	c.life, c.stop = context.WithCancel(context.Background())
 	if err := c.start(ctx); err != nil {
-		return nil, errors.Join(err, closeHost(host))
+		return nil, errors.Join(err, c.Close())
 	}
-	c.out.publish()
-	ctx, c.stop = context.WithCancel(context.Background())
-	c.tasks.Go(func() { c.follow(ctx) })
-	c.tasks.Go(func() { c.repairs(ctx) })
+	c.publish()
+	c.tasks.Go(func() { c.follow(c.life) })
+	c.tasks.Go(func() { c.repairs(c.life) })
 	return c, nil
 }
 
 // Close stops the replicas. Calls under way fail.
 func (c *Cluster) Close() error {
+	c.mu.Lock()
 	c.stop()
+	c.mu.Unlock()
 	c.tasks.Wait()
+	c.calls.Wait()
 	return closeHost(c.host)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"sync"
 	"testing"
 	"time"
 
@@ -77,7 +78,7 @@ func must(t *testing.T, err error) {
 func refused(t *testing.T, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
-		t.Fatalf("error %v, want %v", err, want)
+		t.Errorf("error %v, want %v", err, want)
 	}
 }
 
@@ -178,4 +179,32 @@ func TestUnavailableOnceClosed(t *testing.T) {
 	closed(t, c)
 	_, err = c.CreateTopic(t.Context(), meta.TopicSpec{Name: "late", Partitions: 1, Replication: 1})
 	refused(t, err, meta.ErrUnavailable)
+}
+
+// TestCloseWhileCalled: calls under way when the node is closed end with an error
+// or their result.
+func TestCloseWhileCalled(t *testing.T) {
+	c := open(t, small(t.TempDir()))
+	register(t, c, 1)
+	var calls sync.WaitGroup
+	began := make(chan struct{}, 8)
+	for i := range 8 {
+		calls.Go(func() {
+			for n := 0; ; n++ {
+				_, err := c.CreateTopic(t.Context(), meta.TopicSpec{Name: fmt.Sprintf("topic-%d-%d", i, n), Partitions: 3, Replication: 1})
+				if n == 0 {
+					began <- struct{}{}
+				}
+				if err != nil {
+					refused(t, err, meta.ErrUnavailable)
+					return
+				}
+			}
+		})
+	}
+	for range 8 {
+		<-began
+	}
+	closed(t, c)
+	calls.Wait()
 }

@@ -40,6 +40,11 @@ func (c *Cluster) propose(ctx context.Context, shard int, cmd machine.Command) (
 func (c *Cluster) retry(ctx context.Context, shard int, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
+	if !c.enter() {
+		return fmt.Errorf("%w: this node is closed", meta.ErrUnavailable)
+	}
+	defer c.calls.Done()
+	defer context.AfterFunc(c.life, cancel)()
 	for {
 		err := f(ctx)
 		if err == nil {
@@ -54,6 +59,17 @@ func (c *Cluster) retry(ctx context.Context, shard int, f func(context.Context) 
 			return fmt.Errorf("%w: shard %d: %w", meta.ErrUnavailable, shard, err)
 		}
 	}
+}
+
+// enter keeps the host open until calls.Done; it reports false once Close was called.
+func (c *Cluster) enter() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.life.Err() != nil {
+		return false
+	}
+	c.calls.Add(1)
+	return true
 }
 
 const retryPause = 10 * time.Millisecond
