@@ -18,11 +18,11 @@ import (
 type Driver struct {
 	url      string
 	w        workloads.Workload
-	name     string   // of the stream
+	name     string   // streams are this and a number
 	subjects []string // by partition
 	conn     *nats.Conn
 	js       jetstream.JetStream
-	stream   jetstream.Stream
+	streams  []jetstream.Stream
 }
 
 // New returns a driver for the server at a NATS URL or HOST:PORT.
@@ -32,12 +32,12 @@ func (d *Driver) connect() (*nats.Conn, error) {
 	return nats.Connect(d.url, nats.Name("slbench"), nats.Timeout(10*time.Second))
 }
 
-// Prepare makes a stream of a new name.
+// Prepare makes streams of a new name, with the partitions dealt out to them.
 func (d *Driver) Prepare(ctx context.Context, w workloads.Workload) error {
 	d.w, d.name = w, "bench-"+strconv.FormatInt(time.Now().UnixNano(), 36)
 	d.subjects = make([]string, w.Partitions)
 	for p := range d.subjects {
-		d.subjects[p] = fmt.Sprintf("%s.%d.%d", d.name, p%w.Consumers, p)
+		d.subjects[p] = fmt.Sprintf("%s.%d.%d", d.stream(p%w.Streams), p%w.Consumers, p)
 	}
 	var err error
 	if d.conn, err = d.connect(); err != nil {
@@ -46,21 +46,30 @@ func (d *Driver) Prepare(ctx context.Context, w workloads.Workload) error {
 	if d.js, err = jetstream.New(d.conn); err != nil {
 		return err
 	}
-	d.stream, err = d.js.CreateStream(ctx, jetstream.StreamConfig{Name: d.name, Subjects: []string{d.name + ".>"},
-		Storage: jetstream.FileStorage, Replicas: 1})
-	return err
+	for i := range w.Streams {
+		s, err := d.js.CreateStream(ctx, jetstream.StreamConfig{Name: d.stream(i), Subjects: []string{d.stream(i) + ".>"},
+			Storage: jetstream.FileStorage, Replicas: 1})
+		if err != nil {
+			return err
+		}
+		d.streams = append(d.streams, s)
+	}
+	return nil
 }
 
-// Close deletes the stream.
+func (d *Driver) stream(i int) string { return d.name + "-" + strconv.Itoa(i) }
+
+// Close deletes the streams.
 func (d *Driver) Close(ctx context.Context) error {
 	if d.conn == nil {
 		return nil
 	}
 	defer d.conn.Close()
-	if d.stream == nil {
-		return nil
+	var err error
+	for i := range d.streams {
+		err = errors.Join(err, d.js.DeleteStream(ctx, d.stream(i)))
 	}
-	return d.js.DeleteStream(ctx, d.name)
+	return err
 }
 
 // NewProducer returns a producer with a connection of its own.

@@ -22,7 +22,7 @@ func TestDriver(t *testing.T) {
 			t.Fatal(err)
 		}
 		w, err := workloads.Parse([]byte("name = 'small'\nrecord_bytes = 100\npartitions = 5\nrun_bytes = 300\nconsumers = 2\ngroups = 2\n" +
-			"backlog_records = 500\nwarmup_s = 0.1\nrecords = 1000\nduration_s = 20.0\nin_flight = 64"))
+			"backlog_records = 500\nwarmup_s = 0.1\nrecords = 1000\nduration_s = 20.0\nin_flight = 64\nstreams = 3"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -46,6 +46,10 @@ type Workload struct {
 	// Connections is how many QUIC connections all clients of a run share.
 	Connections int `toml:"connections" json:"connections"`
 
+	// Streams is what only JetStream has: so many streams share the partitions, each
+	// of which is a subject.
+	Streams int `toml:"streams" json:"streams"`
+
 	// WarmupS is not measured. After it, the load lasts for DurationS, or until
 	// Records have been sent where that is not 0.
 	WarmupS   float64 `toml:"warmup_s" json:"warmup_s"`
@@ -71,7 +75,7 @@ var (
 // defaults returns what a file does not have to say.
 func defaults() Workload {
 	return Workload{Kind: KindLoad, RecordBytes: 1024, Partitions: 8, RunBytes: 64 << 10, Producers: 2, Consumers: 1,
-		InFlight: 4096, Compression: "none", Acks: "all", BatchBytes: 1 << 20, Connections: 1,
+		InFlight: 4096, Compression: "none", Acks: "all", BatchBytes: 256 << 10, Connections: 1, Streams: 1,
 		WarmupS: 2, DurationS: 8, Systems: []string{"sluice-tcp", "sluice-quic", "jetstream"}}
 }
 
@@ -99,13 +103,15 @@ const StampBytes = 16
 // Validate reports a setting that cannot work.
 func (w Workload) Validate() error {
 	positive := map[string]int{"partitions": w.Partitions, "run_bytes": w.RunBytes, "producers": w.Producers,
-		"consumers": w.Consumers, "in_flight": w.InFlight, "batch_bytes": w.BatchBytes, "connections": w.Connections}
+		"consumers": w.Consumers, "in_flight": w.InFlight, "batch_bytes": w.BatchBytes, "connections": w.Connections, "streams": w.Streams}
 	for _, key := range slices.Sorted(maps.Keys(positive)) {
 		if positive[key] < 1 {
 			return fmt.Errorf("%s must be 1 or more", key)
 		}
 	}
 	switch {
+	case w.Streams > w.Partitions:
+		return errors.New("streams must not be more than partitions")
 	case w.Name == "":
 		return errors.New("name is missing")
 	case w.Kind != KindLoad && w.Kind != KindIdle:
