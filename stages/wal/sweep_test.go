@@ -13,7 +13,8 @@ import (
 )
 
 // count returns how often a test does its thing: as the environment says, else
-// little with -short and all of it without.
+// little with -short and with the race detector, which is slow and looks for
+// something else, and all of it without.
 func count(t *testing.T, variable string, little, all int) int {
 	if s := os.Getenv(variable); s != "" {
 		n, err := strconv.Atoi(s)
@@ -22,7 +23,7 @@ func count(t *testing.T, variable string, little, all int) int {
 		}
 		return n
 	}
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		return little
 	}
 	return all

@@ -61,15 +61,16 @@ func (w *window) load(ctx context.Context, g *segment, off int64, n int) error {
 		return err
 	}
 	kept := 0
-	old := w.buf
+	old := w.buf // whose length is all it has
 	if g == w.seg && off >= w.off && off < w.off+int64(w.n) {
 		kept = int(w.off + int64(w.n) - off)
 	}
-	if old == nil || n > cap(old.Bytes()) {
+	if old == nil || n > len(old.Bytes()) {
 		b, err := w.pool.Get(ctx, int(blockfs.AlignUp(int64(max(n, w.size)))))
 		if err != nil {
 			return err
 		}
+		b.Resize(cap(b.Bytes())) // the next group may be a little larger
 		w.buf = b
 		defer func() {
 			if old != nil {

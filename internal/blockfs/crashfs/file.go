@@ -16,6 +16,7 @@ const sectorSize = 512
 // inode is the content of a file, whatever its names. Crashes are many and change
 // little, so memory is shared between them and copied when first written.
 type inode struct {
+	size  int64
 	data  content            // as the process sees it
 	disk  content            // what is sure to survive
 	dirty map[int64]struct{} // sectors in which data may reach the disk
@@ -43,10 +44,8 @@ func (c *content) share() content {
 
 // newInode returns a file that is on disk, but for its name.
 func newInode(disk content) *inode {
-	return &inode{data: disk.share(), disk: disk.share(), dirty: map[int64]struct{}{}}
+	return &inode{size: int64(len(disk.bytes)), data: disk.share(), disk: disk.share(), dirty: map[int64]struct{}{}}
 }
-
-func (i *inode) size() int64 { return int64(len(i.data.bytes)) }
 
 func (i *inode) write(p []byte, off int64) {
 	copy(i.data.own()[off:], p)
@@ -92,7 +91,7 @@ type file struct {
 }
 
 // Size implements blockfs.File.
-func (f *file) Size() int64 { return f.inode.size() }
+func (f *file) Size() int64 { return f.inode.size }
 
 // Close implements blockfs.File.
 func (f *file) Close() error { return nil }
@@ -104,7 +103,7 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 	}
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
-	if off >= f.inode.size() {
+	if off >= f.inode.size {
 		return 0, io.EOF
 	}
 	n := copy(p, f.inode.data.bytes[off:])
@@ -116,7 +115,7 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 
 // WriteAt implements blockfs.File.
 func (f *file) WriteAt(p []byte, off int64, m blockfs.Mode) error {
-	if off%blockfs.BlockSize != 0 || !blockfs.IsAligned(p) || off+int64(len(p)) > f.inode.size() {
+	if off%blockfs.BlockSize != 0 || !blockfs.IsAligned(p) || off+int64(len(p)) > f.inode.size {
 		return fmt.Errorf("write %d bytes at %d of %s: %w", len(p), off, f.name, blockfs.ErrMisaligned)
 	}
 	op := Op{Kind: Write, Name: f.name, Off: off, Len: len(p)}
@@ -161,6 +160,6 @@ func (f *file) Sync() error {
 		f.inode.forget()
 		return err
 	}
-	f.inode.persist(0, f.inode.size())
+	f.inode.persist(0, f.inode.size)
 	return nil
 }

@@ -161,7 +161,7 @@ func (s *FS) create(name string, size int64) (blockfs.File, error) {
 	}
 	used := size
 	for _, i := range s.names {
-		used += i.size()
+		used += i.size
 	}
 	if used > s.room {
 		return nil, fmt.Errorf("create %s: %w", name, blockfs.ErrNoSpace)
