@@ -66,15 +66,15 @@ func (l *Log) Recover(ctx context.Context, fn func(Recovered) error) (Report, er
 	l.tried = true
 	began := time.Now()
 	report, err := l.recover(ctx, fn)
+	l.metrics.corruptions.Add(float64(len(report.Corruptions)))
+	for _, c := range report.Corruptions { // they may be why fn has failed
+		l.logger.Error("WAL is corrupt", "segment", c.Segment, "position", c.Position, "sequence", c.Sequence, "reason", c.Reason)
+	}
 	if err != nil {
 		return report, fmt.Errorf("recover the WAL: %w", err)
 	}
 	report.Took = time.Since(began)
 	l.recovered = true
-	l.metrics.corruptions.Add(float64(len(report.Corruptions)))
-	for _, c := range report.Corruptions {
-		l.logger.Error("WAL is corrupt", "segment", c.Segment, "position", c.Position, "sequence", c.Sequence, "reason", c.Reason)
-	}
 	l.logger.Info("WAL recovered", "segments", report.Segments, "groups", report.Groups, "batches", report.Batches,
 		"bytes", report.Bytes, "end", report.End, "torn", report.Torn, "corruptions", len(report.Corruptions), "took", report.Took)
 	return report, nil

@@ -61,7 +61,7 @@ func (w *window) load(ctx context.Context, g *segment, off int64, n int) error {
 		return err
 	}
 	kept := 0
-	old := w.buf // whose length is all it has
+	old := w.buf
 	if g == w.seg && off >= w.off && off < w.off+int64(w.n) {
 		kept = int(w.off + int64(w.n) - off)
 	}
