@@ -39,7 +39,7 @@ func newBroker(binary, dir string) (*broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &broker{binary: binary, dir: dir, addr: addr, admin: admin}, nil
+	return &broker{binary: binary, dir: dir, addr: addr, admin: admin, log: &output{}}, nil
 }
 
 // freePort returns an address of loopback whose port is free for UDP and TCP.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -40,7 +41,7 @@ func parse(args []string) (s settings, err error) {
 	f.StringVar(&s.binary, "sluice", "bin/sluice", "the binary; make build makes it")
 	f.IntVar(&s.rounds, "rounds", 120, "how often the data set is produced in the first part")
 	f.IntVar(&s.killed, "kill-rounds", 60, "how often in the second, in which the broker is killed")
-	f.BoolVar(&s.keep, "keep", false, "keep the data directory and say where it is")
+	f.BoolVar(&s.keep, "keep", false, "keep the data directory, what the broker printed last in it, and say where it is")
 	f.DurationVar(&s.timeout, "timeout", 2*time.Minute, "when to give up")
 	if err := f.Parse(args); err != nil {
 		return s, err
@@ -82,7 +83,12 @@ func demo(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer b.kill() // if it still runs
+	defer func() {
+		b.kill() // if it still runs
+		if set.keep {
+			err = errors.Join(err, os.WriteFile(filepath.Join(dir, "broker.log"), []byte(b.log.String()), 0o600))
+		}
+	}()
 	r := &run{broker: b, ledger: newLedger(data, partitions), out: out}
 	if err := r.all(ctx, set); ctx.Err() != nil {
 		return fmt.Errorf("cut off: %w", context.Cause(ctx))
