@@ -164,6 +164,11 @@ func (d *Dir) Open(name string) (File, error) {
 		return nil, errors.Join(d.explain("open", name, err), f.Close())
 	}
 	f.size = info.Size()
+	if !d.direct && !d.opts.ReadOnly {
+		if err := f.forget(); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+	}
 	return f, nil
 }
 

@@ -173,6 +173,51 @@ func TestForcedEngines(t *testing.T) {
 	}
 }
 
+// TestReopen: what was written and not synced is there after a restart, and with
+// Buffered it is the disk that says so, not the page cache.
+func TestReopen(t *testing.T) {
+	for _, engine := range engines() {
+		d := openDir(t, Options{Engine: engine})
+		f := create(t, d, "a", 2*BlockSize)
+		block := Aligned(BlockSize)
+		copy(block, "here")
+		if err := f.WriteAt(block, BlockSize, Volatile); err != nil {
+			t.Fatal(err)
+		}
+		again, err := d.Open("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer again.Close()
+		if n := cached(t, again.(*file)); n != 0 {
+			t.Errorf("%s: %d pages are cached", engine, n)
+		}
+		got := make([]byte, 4)
+		if _, err := again.ReadAt(got, BlockSize); err != nil || string(got) != "here" || again.Size() != 2*BlockSize {
+			t.Errorf("%s: %q, %v", engine, got, err)
+		}
+	}
+}
+
+// cached counts the pages of f in the page cache.
+func cached(t *testing.T, f *file) (n int) {
+	t.Helper()
+	mem, err := unix.Mmap(f.fd, 0, int(f.size), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(mem)
+	resident := make([]byte, f.size/BlockSize)
+	if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&mem[0])), uintptr(len(mem)),
+		uintptr(unsafe.Pointer(&resident[0]))); errno != 0 {
+		t.Fatal(errno)
+	}
+	for _, r := range resident {
+		n += int(r & 1)
+	}
+	return n
+}
+
 // TestFailedWrites: errors of the system reach Done, from each engine.
 func TestFailedWrites(t *testing.T) {
 	for _, engine := range engines() {

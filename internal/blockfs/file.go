@@ -106,6 +106,15 @@ func (f *file) Sync() error {
 	}
 }
 
+// forget has what is read from now on come from the disk. The page cache may hold
+// what a sync before, of a process that has died of its failure, did not write.
+func (f *file) forget() error {
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return f.dir.explain("drop the cache of", f.name, dropCache(f.fd))
+}
+
 // prefill allocates size bytes and writes zeroes over them.
 func (f *file) prefill(size int64) error {
 	if err := allocateFile(f.fd, size); err != nil && !unsupported(err) {

@@ -21,6 +21,8 @@ func pwrite(fd int, p []byte, off int64, _ bool) (int, error) { return unix.Pwri
 
 func fdatasync(fd int) error { return unix.Fsync(fd) }
 
+func dropCache(int) error { return nil }
+
 func allocateFile(int, int64) error { return errors.ErrUnsupported }
 
 func lockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
