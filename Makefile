@@ -12,7 +12,7 @@ BIN     := bin
 TOOLS   := $(BIN)/tools
 FUZZTIME ?= 5s
 
-.PHONY: build demo test lint vet unit fuzz clients vuln bench soak tools kcat clean fmt
+.PHONY: build demo test lint vet unit fuzz clients stores vuln bench soak tools kcat clean fmt
 
 build: $(BIN)/sluice
 
@@ -30,6 +30,7 @@ test: lint unit fuzz clients vuln demo
 
 unit:
 	$(GO) test -race -timeout 15m ./...
+	$(GO) test -count=1 -timeout 15m -run 'TestCrashPoints|TestCorruptions' ./stages/wal
 	cd bench && $(GO) test -timeout 10m ./...
 
 # Every fuzz target for a short while; `make fuzz FUZZTIME=10m` looks harder.
@@ -44,6 +45,27 @@ clients: build kcat
 kcat:
 	@command -v kcat >/dev/null || { echo "installing kcat"; \
 	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq kcat) >/dev/null; }
+
+# Object stores against real servers, through a proxy of faults. S3 must run; Azure
+# is left out, loudly, where npm cannot install its server.
+AZURITE := $(BIN)/azurite
+stores: $(TOOLS)/versitygw $(AZURITE)/.installed
+	cd internal/objectstore/storetest && $(GO) vet ./... && \
+	  SLUICE_VERSITYGW=$(abspath $(TOOLS))/versitygw SLUICE_AZURITE=$$(cat $(abspath $(AZURITE))/.installed) \
+	  $(GO) test -count=1 -timeout 5m ./...
+
+# Servers that tests talk to are pinned in modules of their own too.
+$(TOOLS)/versitygw: tools/servers/go.mod tools/servers/go.sum
+	@mkdir -p $(TOOLS)
+	cd tools/servers && $(GO) build -o $(abspath $(TOOLS))/ github.com/versity/versitygw/cmd/versitygw
+	@touch $@
+
+# The file holds the server's path, or nothing where it cannot be had.
+$(AZURITE)/.installed:
+	@mkdir -p $(AZURITE)
+	@if npm install --prefix $(AZURITE) --silent --no-audit --no-fund --no-save azurite@3.37.0 >/dev/null 2>&1; \
+	then echo $(abspath $(AZURITE))/node_modules/.bin/azurite-blob > $@; \
+	else echo "NOT RUN: Azure, npm cannot install Azurite here"; : > $@; fi
 
 lint: $(TOOLS)/.built
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "not gofmt'ed:"; echo "$$out"; exit 1; }

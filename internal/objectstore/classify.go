@@ -103,7 +103,7 @@ func classify(err error) verdict {
 	switch {
 	case err == nil:
 		return verdict{}
-	case errors.Is(err, errStalled):
+	case errors.Is(err, errStalled), errors.Is(err, errSpent):
 		return verdict{class: classRetry}
 	case errors.Is(err, context.Canceled):
 		return verdict{class: classGivenUp}

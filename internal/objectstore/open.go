@@ -67,6 +67,7 @@ func (s *Store) open(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
 	case "s3":
 		return openS3(ctx, u, t.client(), s3Retryer{s.backoff})
 	case "gs":
+		t.counts = true
 		return openGCS(ctx, u, t, s.backoff)
 	case "azblob":
 		return openAzure(ctx, u, t.client(), azurePolicy{s.backoff})

@@ -23,15 +23,18 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) (err error) {
 	defer s.observe(opPut, time.Now(), &err)
 	// A reader's error would end in an object that is cut off: gocloud closes what it
 	// has begun to write, and only a cancelled context makes that an abort.
-	uploading, abort := context.WithCancelCause(ctx)
+	tries := &budget{attempts: s.cfg.Attempts}
+	uploading, abort := context.WithCancelCause(tries.on(ctx))
 	defer abort(nil)
 	b := &body{r: r, ctx: uploading, abort: abort, store: s}
 	err = s.bucket.Upload(uploading, key, b, &blob.WriterOptions{ContentType: "application/octet-stream",
-		IfNotExist: true, BufferSize: int(s.cfg.PartBytes), MaxConcurrency: s.cfg.PartConcurrency, BeforeWrite: s.backoff.boundChunks})
+		IfNotExist: true, BufferSize: int(s.cfg.PartBytes), MaxConcurrency: s.cfg.PartConcurrency})
 	v := classify(err)
 	switch {
 	case b.failed != nil:
 		return fmt.Errorf("put object %s: %w", key, b.failed)
+	case v.class == classMissing && !tries.answered.Load():
+		return fmt.Errorf("put object %s: %w: %s (%w)", key, ErrRefused, advice(verdict{code: "NoSuchBucket"}), err)
 	case err != nil && ctx.Err() == nil && v.unsettled():
 		return s.settle(ctx, key, b, err)
 	case err != nil:

@@ -2,8 +2,11 @@ package objectstore
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -74,7 +77,7 @@ func (b *backoff) gcsRetry() []storage.RetryOption {
 		storage.WithMaxAttempts(b.attempts),
 		storage.WithPolicy(storage.RetryAlways),
 		storage.WithErrorFunc(func(err error) bool {
-			again := classify(err).class.retryable()
+			again := classify(err).class.retryable() && !errors.Is(err, errSpent)
 			if again {
 				b.metrics.retries.WithLabelValues(opOther.String()).Inc()
 			}
@@ -83,18 +86,54 @@ func (b *backoff) gcsRetry() []storage.RetryOption {
 	}
 }
 
-// boundChunks has the Google SDK give up a chunk of an upload after about as long as
-// all attempts take: for chunks it does not count them.
-func (b *backoff) boundChunks(as func(any) bool) error {
-	var w *storage.Writer
-	if as(&w) {
-		w.ChunkRetryDeadline = 0
-		for attempt := 1; attempt < b.attempts; attempt++ {
-			w.ChunkRetryDeadline += b.bound(attempt)
-		}
-		w.ChunkRetryDeadline = max(w.ChunkRetryDeadline, time.Millisecond) // 0 is the SDK's own, 32 s
+// budget counts the attempts of an upload to GCS, whose SDK does not count them for
+// uploads. It sends one request at a time, so that failures in a row are those of one
+// request. The transport keeps it.
+type budget struct {
+	attempts int
+	failures atomic.Int32
+	last     atomic.Pointer[error]
+	answered atomic.Bool // the store has taken a request of this upload
+}
+
+// errSpent: a request was sent as often as the config says.
+var errSpent = errors.New("no attempt is left")
+
+type budgetKey struct{}
+
+func (b *budget) on(ctx context.Context) context.Context {
+	return context.WithValue(ctx, budgetKey{}, b)
+}
+
+func budgetOf(ctx context.Context) *budget {
+	b, _ := ctx.Value(budgetKey{}).(*budget)
+	return b
+}
+
+// left returns errSpent, with the last failure, when there is no attempt left.
+func (b *budget) left() error {
+	if b == nil || int(b.failures.Load()) < b.attempts {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%w: %w", errSpent, *b.last.Load())
+}
+
+// note counts how an attempt ended.
+func (b *budget) note(resp *http.Response, err error) {
+	switch {
+	case b == nil:
+		return
+	case err == nil && !byStatus(resp.StatusCode).retryable():
+		b.failures.Store(0)
+		if resp.StatusCode < 400 {
+			b.answered.Store(true)
+		}
+		return
+	case err == nil:
+		err = fmt.Errorf("the store answered %s", resp.Status)
+	}
+	b.last.Store(&err)
+	b.failures.Add(1)
 }
 
 // azurePolicy is a backoff as the Azure SDK wants it, whose own has little jitter.

@@ -22,6 +22,8 @@ type transport struct {
 	bandwidth *bandwidth
 	stall     time.Duration
 	metrics   *metrics
+	// counts is set where the SDK does not count the attempts of an upload.
+	counts bool
 }
 
 // newBase returns a transport as net/http's, with connections for all requests.
@@ -42,6 +44,22 @@ func (t *transport) client() *http.Client {
 
 // RoundTrip sends one request.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if !t.counts {
+		return t.send(req)
+	}
+	b := budgetOf(req.Context())
+	if err := b.left(); err != nil {
+		if req.Body != nil {
+			_ = req.Body.Close()
+		}
+		return nil, err
+	}
+	resp, err := t.send(req)
+	b.note(resp, err)
+	return resp, err
+}
+
+func (t *transport) send(req *http.Request) (*http.Response, error) {
 	o := opOf(req.Context())
 	p, err := t.limit.acquire(req.Context(), o.waited() || o == opOther && req.Method == http.MethodGet)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 
 const (
 	small = 100_000
-	large = 23<<20 + 17 // several parts
+	large = 17<<20 + 17 // several parts
 )
 
 // patient is a config whose requests are lost soon, for the faults that are silence.
@@ -32,12 +32,12 @@ func faults(t *testing.T, b *backend) {
 		name string
 		test func(*testing.T, *backend)
 	}{
-		{"1 internal error", passing(fast(), answer(500, "InternalError"))},
-		{"2 slow down", passing(fast(), answer(503, "SlowDown"))},
-		{"3 too many requests", passing(fast(), answer(429, "TooManyRequests"))},
-		{"4 timeout", passing(patient(), silence)},
+		{"1 internal error", passing(fast(), 2, answer(500, "InternalError"))},
+		{"2 slow down", passing(fast(), 2, answer(503, "SlowDown"))},
+		{"3 too many requests", passing(fast(), 2, answer(429, "TooManyRequests"))},
+		{"4 timeout", passing(patient(), 1, silence)},
 		{"5 timeout after success", timeoutAfterSuccess},
-		{"6 reset while sending", passing(fast(), resetSending)},
+		{"6 reset while sending", passing(fast(), 2, resetSending)},
 		{"6 reset while answering", resetWhileAnswering},
 		{"7 lost race", lostRace},
 		{"8 slow", slow},
@@ -59,28 +59,28 @@ func faults(t *testing.T, b *backend) {
 	}
 }
 
-// passing returns a test that each operation succeeds when its first two requests,
-// or every third, meet the fault.
-func passing(cfg objectstore.Config, do func(http.ResponseWriter, *http.Request, http.HandlerFunc)) func(*testing.T, *backend) {
+// passing returns a test that each operation succeeds when its first requests meet
+// the fault.
+func passing(cfg objectstore.Config, times int, do func(http.ResponseWriter, *http.Request, http.HandlerFunc)) func(*testing.T, *backend) {
 	return func(t *testing.T, b *backend) {
 		s, p := b.open(t, cfg), b.proxy
-		twice := func(f func()) {
+		meeting := func(f func()) {
 			t.Helper()
-			if hits := p.during(f, &fault{match: anything, times: 2, do: do}); hits[0] != 2 {
+			if hits := p.during(f, &fault{match: anything, times: times, do: do}); hits[0] != times {
 				t.Errorf("the fault happened %d times", hits[0])
 			}
 		}
 		for _, n := range []int{small, large} {
 			key, body := newKey(), content(n, 2)
-			twice(func() { put(t, s, key, body) })
+			meeting(func() { put(t, s, key, body) })
 			holds(t, s, key, body)
-			twice(func() {
+			meeting(func() {
 				if size, err := s.Size(ctx, key); err != nil || size != int64(n) {
 					t.Errorf("size %d, %v", size, err)
 				}
 			})
-			twice(func() { read(t, s, key, body, 1000, 5000) })
-			twice(func() {
+			meeting(func() { read(t, s, key, body, 1000, 5000) })
+			meeting(func() {
 				if err := s.Delete(ctx, key); err != nil {
 					t.Errorf("delete: %v", err)
 				}
