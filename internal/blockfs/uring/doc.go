@@ -5,7 +5,9 @@
 // kernel made of it, as bytes written or an error number. The bytes belong to
 // the kernel in between; whoever submits keeps them in place and reachable.
 //
-// Each call submits from the thread it is made on. The kernel tells an eventfd
+// Each call submits from the thread it is made on, which must live on until the
+// write has ended, else the kernel cancels it: no goroutine may submit that is
+// locked to its thread and ends. The kernel tells an eventfd
 // of completions, for which the runtime's poller waits, so that neither an idle
 // ring nor one with writes under way holds a thread, and no processor of the
 // scheduler sits in a blocking call.
