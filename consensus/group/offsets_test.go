@@ -3,6 +3,7 @@ package group
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -89,7 +90,7 @@ func TestCommitsAreGatheredAndDurableBeforeTheirAnswer(t *testing.T) {
 			t.Fatal("the first write has the first commit, and it alone")
 		}
 		time.Sleep(time.Second)
-		for _, c := range append(calls, later) {
+		for _, c := range append(slices.Clone(calls), later) {
 			if got := codes(t, c); len(got) != 1 || got[0] != 0 {
 				t.Fatalf("codes %v", got)
 			}

@@ -56,7 +56,7 @@ func (w *walker) structure(fields []field) {
 }
 
 func (w *walker) array(f *field) {
-	n := 0
+	var n int
 	if w.flexible {
 		n = w.compact()
 	} else {

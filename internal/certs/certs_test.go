@@ -214,7 +214,7 @@ func TestIssue(t *testing.T) {
 }
 
 // handshake lets a client and a server meet and returns what each says.
-func handshake(t *testing.T, server, client *tls.Config) (clientErr, serverErr error, state tls.ConnectionState) {
+func handshake(t *testing.T, server, client *tls.Config) (state tls.ConnectionState, clientErr, serverErr error) {
 	t.Helper()
 	a, b := net.Pipe()
 	defer a.Close()
@@ -230,7 +230,8 @@ func handshake(t *testing.T, server, client *tls.Config) (clientErr, serverErr e
 		done <- err
 	}()
 	_, clientErr = io.ReadFull(c, make([]byte, 1))
-	return clientErr, <-done, c.ConnectionState()
+	serverErr = <-done
+	return c.ConnectionState(), clientErr, serverErr
 }
 
 func TestConfigsMeet(t *testing.T) {
@@ -259,7 +260,7 @@ func TestConfigsMeet(t *testing.T) {
 			t.Fatal(err)
 		}
 		client.ServerName = "localhost"
-		clientErr, serverErr, state := handshake(t, server, client)
+		state, clientErr, serverErr := handshake(t, server, client)
 		if ok := clientErr == nil && serverErr == nil; ok != c.ok {
 			t.Errorf("%q with a certificate %v: %v, %v", c.auth, c.cert, clientErr, serverErr)
 		}

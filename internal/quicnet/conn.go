@@ -130,7 +130,7 @@ func (c *Conn) mapped(op string, err, ended error) error {
 	var stream *quic.StreamError
 	var app *quic.ApplicationError
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return err
 	case c.closed.Load():
 		err = net.ErrClosed

@@ -80,7 +80,7 @@ func check(t *testing.T, data []byte) {
 // FuzzRecords feeds the part behind the header, under each codec.
 func FuzzRecords(f *testing.F) {
 	for _, c := range codecs {
-		f.Add(int8(c), int32(3), []byte(sample(f, c, 3, 20).payload()))
+		f.Add(int8(c), int32(3), sample(f, c, 3, 20).payload())
 	}
 	for _, s := range spoiltRecords {
 		f.Add(int8(None), int32(1), s.payload)

@@ -3,6 +3,7 @@ package sluice
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -80,7 +81,7 @@ func (d *Dialer) DialContext(ctx context.Context, _, host string) (net.Conn, err
 func (d *Dialer) stream(ctx context.Context, host string) (net.Conn, error) {
 	for {
 		c, err := d.pool(host).stream(ctx)
-		if err != errReleased {
+		if !errors.Is(err, errReleased) {
 			return c, err
 		}
 		if d.closing.Err() != nil {

@@ -124,7 +124,7 @@ func refused(err error) error {
 	var op *net.OpError
 	switch {
 	case errors.As(err, &remote) && remote.Remote && remote.ErrorCode.IsCryptoError():
-		if why := cryptoError(remote); why != error(remote) {
+		if why := cryptoError(remote); !errors.Is(why, remote) {
 			return &net.OpError{Op: "dial", Net: "quic", Err: why}
 		}
 	case errors.As(err, &op) && op.Op == "remote error" && strings.Contains(op.Err.Error(), "certificate"): // crypto/tls has no type for it
