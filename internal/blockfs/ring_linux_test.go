@@ -2,10 +2,15 @@ package blockfs
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func openDir(t testing.TB, o Options) *Dir {
@@ -77,5 +82,69 @@ func TestWriters(t *testing.T) {
 			}
 			w.Close()
 		})
+	}
+}
+
+// TestShortWrites tells the ring's writer of parts of a write: it goes on behind
+// whole blocks, and fails otherwise.
+func TestShortWrites(t *testing.T) {
+	d := openDir(t, Options{Engine: IOURing})
+	writer, err := d.NewWriter(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := writer.(*ringWriter)
+	defer w.Close()
+	for res, want := range map[int]struct {
+		err  error
+		from int // first block that is written then
+	}{
+		BlockSize:         {nil, 1},
+		3 * BlockSize:     {nil, 3},
+		-int(unix.EINTR):  {nil, 0},
+		0:                 {io.ErrShortWrite, 4},
+		100:               {io.ErrShortWrite, 4},
+		-int(unix.EIO):    {unix.EIO, 4},
+		-int(unix.ENOSPC): {ErrNoSpace, 4},
+	} {
+		f := create(t, d, fmt.Sprint("f", res), 4*BlockSize).(*file)
+		p := Aligned(4 * BlockSize)
+		for i := range p {
+			p[i] = 'x'
+		}
+		done := make(chan error, 1)
+		slotOf := <-w.free
+		w.slots[slotOf] = slot{Request: Request{Mode: Durable, Done: func(err error) { done <- err }}, file: f, rest: p}
+		w.reap(uint64(slotOf), res)
+		if err := <-done; !errors.Is(err, want.err) {
+			t.Errorf("%d: %v, want %v", res, err, want.err)
+		}
+		got := make([]byte, len(p))
+		if _, err := f.ReadAt(got, 0); err != nil {
+			t.Fatal(err)
+		}
+		if blocks := bytes.Count(got, []byte{'x'}) / BlockSize; blocks != 4-want.from || blocks > 0 && got[want.from*BlockSize] != 'x' {
+			t.Errorf("%d: %d blocks were written then", res, blocks)
+		}
+	}
+}
+
+// TestForeignFiles: a ring's writer writes files of its directory only.
+func TestForeignFiles(t *testing.T) {
+	d, other := openDir(t, Options{Engine: IOURing}), openDir(t, Options{})
+	w, err := d.NewWriter(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	b, err := NewPool(1<<20).Get(t.Context(), BlockSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Release()
+	done := make(chan error, 1)
+	w.Submit(Request{File: create(t, other, "a", BlockSize), Buffer: b, Done: func(err error) { done <- err }})
+	if err := <-done; !errors.Is(err, errors.ErrUnsupported) {
+		t.Error(err)
 	}
 }
