@@ -80,6 +80,19 @@ func (c *Cluster) CommitObject(ctx context.Context, id meta.ObjectID, parts []me
 	return results, nil
 }
 
+// ReplaceObjects puts one range of a prepared object in the place of adjacent ones
+// of the partition that r names. ErrConflict: they are no longer as r says, and
+// nothing has changed. It may be repeated after another error.
+func (c *Cluster) ReplaceObjects(ctx context.Context, p topic.Partition, r meta.Replacement) error {
+	_, err := c.propose(ctx, c.shardOf(p), &machine.ReplaceObjects{Partition: p, Epoch: r.Epoch, Old: r.Old, New: r.New,
+		CleanEnd: r.CleanEnd, NowMs: c.nowMs()})
+	if err != nil {
+		return fmt.Errorf("partition %s: %w", p, err)
+	}
+	c.publish()
+	return nil
+}
+
 // Garbage returns at most max objects that nothing refers to, and nothing will:
 // all their shards are done with them, each for the grace at least.
 func (c *Cluster) Garbage(ctx context.Context, max int) ([]meta.ObjectID, error) {

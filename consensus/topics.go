@@ -82,6 +82,18 @@ func (c *Cluster) SetLogStart(ctx context.Context, p topic.Partition, offset int
 	return nil
 }
 
+// TrimLog raises a partition's log start on behalf of its leader, to the end of an
+// object or above the tier end. ErrConflict: epoch is not the leader epoch, or offset
+// is no such boundary.
+func (c *Cluster) TrimLog(ctx context.Context, p topic.Partition, epoch int32, offset int64) error {
+	_, err := c.propose(ctx, c.shardOf(p), &machine.TrimLog{Partition: p, Epoch: epoch, Offset: offset, NowMs: c.nowMs()})
+	if err != nil {
+		return fmt.Errorf("partition %s: %w", p, err)
+	}
+	c.publish()
+	return nil
+}
+
 func (c *Cluster) nowMs() int64 { return c.cfg.Clock.Now().UnixMilli() }
 
 // shardOf returns the shard, from 1, of a partition.

@@ -11,8 +11,12 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// Version is the first byte of commands, results and snapshots.
+// Version is the first byte of commands, results and snapshots of Root.
 const Version = 1
+
+// shardVersion is the first byte of snapshots of a Shard. Version 2 added
+// meta.Partition.CleanEnd; version 1 is still read.
+const shardVersion = 2
 
 var (
 	// ErrMalformed: the bytes are not what this version writes.
@@ -28,6 +32,7 @@ var (
 type coder struct {
 	buf     []byte // written so far, or left to read
 	reading bool
+	version byte
 	err     error
 }
 
@@ -210,12 +215,14 @@ func comparePartitions(a, b topic.Partition) int {
 	return cmp.Or(compareTopics(a.Topic, b.Topic), cmp.Compare(a.Index, b.Index))
 }
 
-// open reads the version.
-func open(b []byte) *coder {
+// begin writes the version.
+func begin(version byte) *coder { return &coder{buf: []byte{version}, version: version} }
+
+// open reads the version, which may be an older one than newest.
+func open(b []byte, newest byte) *coder {
 	c := &coder{buf: b, reading: true}
-	var v byte
-	if c.byte(&v); c.err == nil && v != Version {
-		c.buf, c.err = nil, fmt.Errorf("%w: %d", ErrVersion, v)
+	if c.byte(&c.version); c.err == nil && (c.version == 0 || c.version > newest) {
+		c.buf, c.err = nil, fmt.Errorf("%w: %d", ErrVersion, c.version)
 	}
 	return c
 }

@@ -15,14 +15,15 @@ type Command interface {
 
 // Encode returns the command as it goes into the log.
 func Encode(cmd Command) []byte {
-	c := &coder{buf: []byte{Version, cmd.kind()}}
+	c, kind := begin(Version), cmd.kind()
+	c.byte(&kind)
 	cmd.layout(c)
 	return c.buf
 }
 
 // Decode reads a command. It keeps nothing of b.
 func Decode(b []byte) (Command, error) {
-	c := open(b)
+	c := open(b, Version)
 	var kind byte
 	c.byte(&kind)
 	if c.err != nil {
@@ -40,7 +41,7 @@ func Decode(b []byte) (Command, error) {
 func blank(kind byte) Command {
 	for _, cmd := range [...]Command{&InitCluster{}, &RegisterBroker{}, &BeginTopic{}, &GrowTopic{}, &FinishTopic{},
 		&AlterTopic{}, &DeleteTopic{}, &ForgetTopic{}, &AllocateIDs{}, &EnsurePartitions{}, &StartBroker{}, &SetLogStart{},
-		&PrepareObject{}, &CommitParts{}, &ExpireObjects{}, &CollectObjects{}, &DropTopic{}, &ChangeGroup{}} {
+		&PrepareObject{}, &CommitParts{}, &ExpireObjects{}, &CollectObjects{}, &DropTopic{}, &ChangeGroup{}, &TrimLog{}, &ReplaceObjects{}} {
 		if cmd.kind() == kind {
 			return cmd
 		}
@@ -126,6 +127,24 @@ type (
 		Topic topic.ID
 		NowMs int64
 	}
+	// TrimLog raises a partition's log start to the end of one of its objects, or to
+	// an offset at or above its tier end, if Epoch is its leader epoch.
+	TrimLog struct {
+		Partition topic.Partition
+		Epoch     int32
+		Offset    int64
+		NowMs     int64
+	}
+	// ReplaceObjects puts one range of a prepared object in the place of adjacent
+	// ranges that hold the same offsets.
+	ReplaceObjects struct {
+		Partition topic.Partition
+		Epoch     int32
+		Old       []meta.ObjectRef
+		New       meta.ObjectRef
+		CleanEnd  int64 // raises the partition's; 0 leaves it
+		NowMs     int64
+	}
 	// ChangeGroup is one step of a consumer group.
 	ChangeGroup struct {
 		Name   string
@@ -157,3 +176,5 @@ func (*ExpireObjects) kind() byte    { return 37 }
 func (*CollectObjects) kind() byte   { return 38 }
 func (*DropTopic) kind() byte        { return 39 }
 func (*ChangeGroup) kind() byte      { return 40 }
+func (*TrimLog) kind() byte          { return 41 }
+func (*ReplaceObjects) kind() byte   { return 42 }

@@ -92,6 +92,22 @@ func (x *DropTopic) layout(c *coder) {
 	c.int64(&x.NowMs)
 }
 
+func (x *TrimLog) layout(c *coder) {
+	c.partition(&x.Partition)
+	c.int32(&x.Epoch)
+	c.int64(&x.Offset)
+	c.int64(&x.NowMs)
+}
+
+func (x *ReplaceObjects) layout(c *coder) {
+	c.partition(&x.Partition)
+	c.int32(&x.Epoch)
+	list(c, &x.Old, 20, layoutRef)
+	layoutRef(c, &x.New)
+	c.int64(&x.CleanEnd)
+	c.int64(&x.NowMs)
+}
+
 func (x *ChangeGroup) layout(c *coder) {
 	c.string(&x.Name)
 	g := &x.Change
@@ -150,6 +166,9 @@ func layoutPartition(c *coder, p *meta.Partition) {
 	list(c, &p.Objects, 20, layoutRef)
 	list(c, &p.Epochs, 2, layoutEpoch)
 	list(c, &p.Producers, 3, layoutProducer)
+	if c.version >= 2 {
+		c.int64(&p.CleanEnd)
+	}
 }
 
 // layoutGroupState is a group without its name and its offsets.

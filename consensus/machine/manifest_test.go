@@ -27,6 +27,9 @@ func TestManifest(t *testing.T) {
 			"expire":   func(t *rapid.T) { m.apply(t, &ExpireObjects{NowMs: m.tick(t)}) },
 			"collect":  m.collect,
 			"logstart": m.logStart,
+			"trim":     m.trim,
+			"replace":  m.replace,
+			"replace2": m.replace,
 			"start":    m.start,
 			"drop":     m.drop,
 			"restore":  m.restore,
@@ -139,6 +142,72 @@ func (m *manifestModel) collect(t *rapid.T) {
 func (m *manifestModel) logStart(t *rapid.T) {
 	at := place(t)
 	m.apply(t, &SetLogStart{Partition: at, Offset: m.taken[at] + rapid.Int64Range(-3, 3).Draw(t, "from the end"), NowMs: m.tick(t)})
+}
+
+func (m *manifestModel) trim(t *rapid.T) {
+	at := place(t)
+	p := m.shard.topics[at.Topic][at.Index]
+	cmd := &TrimLog{Partition: at, Epoch: p.Epoch + int32(off(t, "epoch")), NowMs: m.tick(t),
+		Offset: m.taken[at] + rapid.Int64Range(-6, 2).Draw(t, "from the end")}
+	boundary := cmd.Offset >= p.TierEnd || slices.ContainsFunc(p.Objects, func(o meta.ObjectRef) bool { return o.End == cmd.Offset })
+	want, start := OK, p.LogStart
+	switch {
+	case cmd.Epoch != p.Epoch:
+		want = Conflict
+	case cmd.Offset <= p.LogStart:
+	case !boundary:
+		want = Conflict
+	default:
+		start = cmd.Offset
+	}
+	r := m.apply(t, cmd)
+	if now := m.shard.topics[at.Topic][at.Index].LogStart; r.Code != want || now != start {
+		t.Fatalf("%+v: %v and log start %d, want %v and %d", cmd, r.Code.Err(), now, want.Err(), start)
+	}
+}
+
+// replace merges some of a manifest's objects, or what is nearly that.
+func (m *manifestModel) replace(t *rapid.T) {
+	at := place(t)
+	p := m.shard.topics[at.Topic][at.Index]
+	if len(p.Objects) == 0 {
+		t.Skip("nothing to replace")
+	}
+	from := rapid.IntRange(0, len(p.Objects)-1).Draw(t, "from")
+	to := rapid.IntRange(from+1, len(p.Objects)).Draw(t, "to")
+	old := slices.Clone(p.Objects[from:to])
+	cmd := &ReplaceObjects{Partition: at, Epoch: p.Epoch + int32(off(t, "epoch")), Old: old, NowMs: m.tick(t),
+		New:      meta.ObjectRef{ID: object5(t), Base: old[0].Base + off(t, "base"), End: old[len(old)-1].End + off(t, "end")},
+		CleanEnd: rapid.Int64Range(0, m.taken[at]+1).Draw(t, "clean")}
+	right := cmd.Epoch == p.Epoch && cmd.New.Base == old[0].Base && cmd.New.End == old[len(old)-1].End && cmd.CleanEnd <= p.TierEnd
+	switch rapid.IntRange(0, 7).Draw(t, "changed meanwhile") {
+	case 0:
+		cmd.Old[0].Bytes, right = cmd.Old[0].Bytes+1, false
+	case 1:
+		slices.Reverse(cmd.Old)
+		right = right && len(old) == 1
+	case 2:
+		cmd.Old, right = nil, false
+	}
+	o, known := m.shard.objects[cmd.New.ID]
+	live := known && o.deadMs == 0 && (o.refs > 0 || cmd.NowMs < o.expiryMs)
+	named := slices.ContainsFunc(p.Objects, func(o meta.ObjectRef) bool { return o.ID == cmd.New.ID })
+	again := slices.Contains(p.Objects, cmd.New)
+	clean, records := p.CleanEnd, p.Objects
+	r := m.apply(t, cmd)
+	p = m.shard.topics[at.Topic][at.Index]
+	if want := again || right && live && !named; (r.Code == OK) != want {
+		t.Fatalf("%+v of %+v: %v; live %v, named %v", cmd, records, r.Code.Err(), live, named)
+	}
+	if r.Code != OK || again {
+		if p.CleanEnd != clean || !slices.Equal(p.Objects, records) {
+			t.Fatalf("%+v changed %+v to %+v", cmd, records, p.Objects)
+		}
+		return
+	}
+	if want := slices.Concat(records[:from], []meta.ObjectRef{cmd.New}, records[to:]); !slices.Equal(p.Objects, want) || p.CleanEnd != max(clean, cmd.CleanEnd) {
+		t.Fatalf("%+v made %+v, clean to %d", cmd, p.Objects, p.CleanEnd)
+	}
 }
 
 func (m *manifestModel) start(t *rapid.T) {

@@ -44,13 +44,18 @@ func (s *Shard) prepare(x *PrepareObject) Code {
 // committed, the leader epoch is current and the range continues the manifest at
 // the tier end; one that the manifest has already counts as taken.
 func (s *Shard) commit(x *CommitParts, ch *Changes) []Code {
-	o, known := s.objects[x.ID]
-	open := known && o.deadMs == 0 && (o.refs > 0 || x.NowMs < o.expiryMs)
+	open := s.open(x.ID, x.NowMs)
 	codes := make([]Code, len(x.Parts))
 	for i := range x.Parts {
 		codes[i] = s.commitPart(x.ID, open, &x.Parts[i], x.NowMs, ch)
 	}
 	return codes
+}
+
+// open reports whether manifests may still take an object in.
+func (s *Shard) open(id meta.ObjectID, nowMs int64) bool {
+	o, known := s.objects[id]
+	return known && o.deadMs == 0 && (o.refs > 0 || nowMs < o.expiryMs)
 }
 
 func (s *Shard) commitPart(id meta.ObjectID, open bool, part *meta.CommitPart, nowMs int64, ch *Changes) Code {

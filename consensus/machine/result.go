@@ -56,14 +56,14 @@ func (r *Result) layout(c *coder) {
 
 // Encode returns the result's bytes.
 func (r Result) Encode() []byte {
-	c := &coder{buf: []byte{Version}}
+	c := begin(Version)
 	r.layout(c)
 	return c.buf
 }
 
 // DecodeResult reads what Encode wrote.
 func DecodeResult(b []byte) (r Result, err error) {
-	c := open(b)
+	c := open(b, Version)
 	r.layout(c)
 	return r, c.end()
 }

@@ -186,6 +186,10 @@ func shardCommand(t *testing.T, verb string, a arguments) Command {
 		return &PrepareObject{ID: objectID(a.plain[0]), Shards: uint64(a.number("shards")), ExpiryMs: a.number("expiry")}
 	case "commit":
 		return commitCommand(t, a)
+	case "trim":
+		return &TrimLog{Partition: a.place(a.plain[0]), Epoch: int32(a.number("epoch")), Offset: a.number("offset"), NowMs: a.number("now")}
+	case "replace":
+		return replaceCommand(t, a)
 	case "expire":
 		return &ExpireObjects{NowMs: a.number("now")}
 	case "collect":
@@ -211,6 +215,22 @@ func commitCommand(t *testing.T, a arguments) Command {
 		base, end, _ := strings.Cut(span, "-")
 		c.Parts = append(c.Parts, meta.CommitPart{Partition: a.place(at), Epoch: int32(a.number("epoch")),
 			Ref: meta.ObjectRef{ID: c.ID, Base: number(t, base), End: number(t, end), Bytes: 1, MaxTimestamp: 2}})
+	}
+	return c
+}
+
+// replaceCommand reads `replace t/0 n:0-20 o:0-10 p:10-20`: n is the new object.
+func replaceCommand(t *testing.T, a arguments) Command {
+	c := &ReplaceObjects{Partition: a.place(a.plain[0]), Epoch: int32(a.number("epoch")), CleanEnd: a.number("clean"), NowMs: a.number("now")}
+	for i, w := range a.plain[1:] {
+		name, span, _ := strings.Cut(w, ":")
+		base, end, _ := strings.Cut(span, "-")
+		ref := meta.ObjectRef{ID: objectID(name), Base: number(t, base), End: number(t, end), Bytes: 1, MaxTimestamp: 2}
+		if i == 0 {
+			c.New = ref
+		} else {
+			c.Old = append(c.Old, ref)
+		}
 	}
 	return c
 }
@@ -258,6 +278,9 @@ func (s *script) showShard() string {
 		for _, index := range slices.Sorted(maps.Keys(s.shard.topics[id])) {
 			p := s.shard.topics[id][index]
 			line := fmt.Sprintf("  %s/%d leader %d epoch %d isr %v start %d tier %d:", label(id), index, p.Leader, p.Epoch, p.ISR, p.LogStart, p.TierEnd)
+			if p.CleanEnd > 0 {
+				line = fmt.Sprintf("%s clean %d:", strings.TrimSuffix(line, ":"), p.CleanEnd)
+			}
 			for _, o := range p.Objects {
 				line += fmt.Sprintf(" %s[%d,%d)", label(o.ID), o.Base, o.End)
 			}

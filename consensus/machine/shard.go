@@ -65,6 +65,10 @@ func (s *Shard) Apply(cmd Command) (r Result, ch Changes, err error) {
 		s.collect(x)
 	case *DropTopic:
 		s.drop(x, &ch)
+	case *TrimLog:
+		r.Code = s.trimLog(x, &ch)
+	case *ReplaceObjects:
+		r.Code = s.replace(x, &ch)
 	case *ChangeGroup:
 		s.changeGroup(x, &ch)
 	default:

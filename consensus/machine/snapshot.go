@@ -15,36 +15,39 @@ const (
 
 // Snapshot returns the whole state.
 func (r *Root) Snapshot() []byte {
-	c := &coder{buf: []byte{Version, snapshotRoot}}
+	c := begin(Version)
+	mark(c, snapshotRoot)
 	r.layout(c)
 	return c.buf
 }
 
 // RestoreRoot reads what Snapshot wrote. It keeps nothing of b.
 func RestoreRoot(b []byte) (*Root, error) {
-	c, r := open(b), NewRoot()
-	expect(c, snapshotRoot)
+	c, r := open(b, Version), NewRoot()
+	mark(c, snapshotRoot)
 	r.layout(c)
 	return r, c.end()
 }
 
 // Snapshot returns the whole state.
 func (s *Shard) Snapshot() []byte {
-	c := &coder{buf: []byte{Version, snapshotShard}}
+	c := begin(shardVersion)
+	mark(c, snapshotShard)
 	s.layout(c)
 	return c.buf
 }
 
 // RestoreShard reads what Snapshot wrote. It keeps nothing of b.
 func RestoreShard(b []byte) (*Shard, error) {
-	c, s := open(b), NewShard()
-	expect(c, snapshotShard)
+	c, s := open(b, shardVersion), NewShard()
+	mark(c, snapshotShard)
 	s.layout(c)
 	return s, c.end()
 }
 
-func expect(c *coder, want byte) {
-	var got byte
+// mark writes whose snapshot it is, or checks it.
+func mark(c *coder, want byte) {
+	got := want
 	if c.byte(&got); c.err == nil && got != want {
 		c.fail("a snapshot of another kind of shard")
 	}

@@ -42,6 +42,16 @@ type CommitPart struct {
 	Producers []ProducerState
 }
 
+// Replacement puts one range of an object in the place of others that hold the same
+// offsets of a partition.
+type Replacement struct {
+	Epoch int32       // leader epoch under which it was decided
+	Old   []ObjectRef // adjacent in the manifest, in its order
+	New   ObjectRef
+	// CleanEnd raises the partition's; 0 leaves it as it is.
+	CleanEnd int64
+}
+
 // PartResult tells what became of one CommitPart.
 type PartResult struct {
 	Partition topic.Partition

@@ -65,6 +65,9 @@ type Partition struct {
 	Objects   []ObjectRef     // sorted by Base, contiguous from the first to TierEnd
 	Epochs    []EpochStart    // of offsets below TierEnd
 	Producers []ProducerState // as of TierEnd
+	// CleanEnd is where compaction by key has got to: no two records below it have
+	// the same key, apart from those that it had to leave.
+	CleanEnd int64
 }
 
 // ObjectAt returns the position in p.Objects of the object that holds offset.
