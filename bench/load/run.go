@@ -13,7 +13,7 @@ import (
 
 // How long a run waits for what should end by itself.
 const (
-	flushLimit   = 60 * time.Second
+	flushLimit   = 2 * time.Minute
 	backlogLimit = 5 * time.Minute
 	quietLimit   = 10 * time.Second // consumers that get nothing for so long get no more
 	sampleEvery  = 250 * time.Millisecond
