@@ -120,8 +120,9 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn, info ConnInfo) erro
 }
 
 // Shutdown stops reading requests, lets those under way be answered, and closes
-// the connections; when ctx is done it closes them at once. Long polls are ended
-// by their own server.
+// the connections. When ctx is done it closes them at once and does not wait:
+// ServeConn returns when what the requests wait for has ended. Long polls are
+// ended by their own server.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.draining = true
@@ -145,6 +146,5 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		c.nc.Close()
 	}
 	s.mu.Unlock()
-	<-over
 	return fmt.Errorf("%d connections were closed before all their requests were answered: %w", n, context.Cause(ctx))
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,9 +16,7 @@ const anyPort = "127.0.0.1:0"
 func devFails(t *testing.T, want string, args ...string) {
 	t.Helper()
 	out, errs, code := alone(t, append([]string{"dev"}, args...)...)
-	lines := strings.Split(strings.TrimSuffix(errs, "\n"), "\n")
-	last := lines[len(lines)-1]
-	if code != 1 || !strings.HasPrefix(last, "sluice: ") || !strings.Contains(last, want) {
+	if why := last(errs); code != 1 || !strings.HasPrefix(why, "sluice: ") || !strings.Contains(why, want) {
 		t.Errorf("sluice dev %s: exit %d, want %q\n%s%s", strings.Join(args, " "), code, want, out, errs)
 	}
 	if strings.Contains(errs, "goroutine ") {
@@ -65,36 +62,31 @@ func TestDataDirectoryThatIsAFile(t *testing.T) {
 	devFails(t, "data directory", "--data-dir", filepath.Join(file, "below"), "--listen", anyPort, "--admin", anyPort)
 }
 
-// mounted mounts a file system for the test, if that is permitted here; root of a
-// user namespace will do.
-func mounted(t *testing.T, options string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", options, "tmpfs", dir).CombinedOutput(); err != nil {
-		t.Skipf("no file system can be mounted here, so that is not tested: %s", out)
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {
-			t.Errorf("unmount: %s", out)
-		}
-	})
-	return dir
-}
-
 func TestReadOnlyDataDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ro")
 	if err := os.Mkdir(dir, 0o500); err != nil {
 		t.Fatal(err)
 	}
-	if os.Getuid() == 0 { // whom permissions do not stop
-		dir = mounted(t, "ro")
+	if os.Getuid() == 0 {
+		dir = "/sys/sluice" // permissions do not stop root
 	}
 	devFails(t, dir, "--data-dir", dir, "--listen", anyPort, "--admin", anyPort)
 }
 
-func TestFullDisk(t *testing.T) {
-	dir := mounted(t, "size=64m")
-	devFails(t, "space", "--data-dir", dir, "--listen", anyPort, "--admin", anyPort)
+// A disk without room for the first segment of the WAL.
+func TestNoRoomForTheWAL(t *testing.T) {
+	file := settings(t, fmt.Sprintf("[broker]\ndata_directory = %q\n[network]\nquic_listen = %q\ntcp_listen = %q\n"+
+		"[wal]\nmin_free_bytes = %d\n[admin]\nlisten = %q\n", t.TempDir(), anyPort, anyPort, int64(1)<<60, anyPort))
+	_, errs, code := alone(t, "broker", "--config", file)
+	if code != 1 || !strings.Contains(last(errs), "not enough disk space") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}
+
+// last is the last line of what a process printed.
+func last(text string) string {
+	text = strings.TrimSuffix(text, "\n")
+	return text[strings.LastIndexByte(text, '\n')+1:]
 }
 
 func TestSettingsThatAreWrong(t *testing.T) {

@@ -381,6 +381,15 @@ func TestInspectors(t *testing.T) {
 	key := strings.TrimPrefix(name, filepath.Join(b.dir, "objects")+"/")
 	b.must("", "object", "verify", "--store", "file://"+filepath.Join(b.dir, "objects"), key)
 	b.stop()
+	first := dump[0]
+	if first["kind"] != "group" || first["batches"] == 0.0 {
+		t.Fatalf("the WAL begins with %v", first)
+	}
+	damage(t, filepath.Join(b.dir, "wal", first["segment"].(string)), int64(first["position"].(float64)+first["bytes"].(float64))-5)
+	b.fails(1, "corrupt in 1 place", "wal", "verify")
+	if out, _, _ := b.sluice("", "wal", "dump"); !strings.Contains(out, "DAMAGED") || !strings.Contains(out, "corrupt: ") {
+		t.Errorf("dump of a corrupt WAL:\n%s", out)
+	}
 	damage(t, name, 200)
 	b.fails(1, "corrupt", "object", "verify", name)
 	b.fails(1, "there is no WAL in", "wal", "verify", filepath.Join(b.dir, "nothing"))

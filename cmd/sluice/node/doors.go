@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -165,13 +166,16 @@ func (d *doors) closeListeners() {
 	}
 }
 
-// wait ends connections that are left and waits for everything that runs.
-func (d *doors) wait(ctx context.Context) error {
+// wait ends connections that are left and waits for everything that runs; for
+// requests to the admin server so long.
+func (d *doors) wait(grace time.Duration) error {
 	if d.stop != nil {
 		d.stop()
 	}
 	var err error
 	if d.http != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), grace)
+		defer cancel()
 		err = d.http.Shutdown(ctx)
 	}
 	d.serving.Wait()

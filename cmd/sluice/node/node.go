@@ -141,7 +141,8 @@ func (n *node) run(ctx context.Context, ready func(Addresses)) error {
 	n.serving.Store(&errDraining)
 	shutErr := n.leave()
 	stopStorage()
-	return errors.Join(cause, shutErr, <-storageOver)
+	storageErr := <-storageOver
+	return errors.Join(cause, shutErr, storageErr, n.doors.wait(n.cfg.Grace))
 }
 
 // runStorage runs the pipelines. failed is called if they end of themselves.
@@ -159,15 +160,15 @@ func (n *node) runStorage(failed context.CancelCauseFunc) (stop func(), over <-c
 var errStorage = errors.New("the pipelines have ended")
 
 // leave sees clients off: long polls and joins are answered, then requests under
-// way, then connections are closed.
+// way, then connections are closed. Those that wait for the pipelines are answered
+// when these end, at the latest.
 func (n *node) leave() error {
 	ctx, cancel := context.WithTimeout(context.Background(), n.cfg.Grace)
 	defer cancel()
 	n.doors.closeListeners()
 	n.fetch.Close()
 	n.groups.Close()
-	err := n.server.Shutdown(ctx)
-	return errors.Join(err, n.doors.wait(ctx))
+	return n.server.Shutdown(ctx)
 }
 
 // close gives everything up that open has opened.
