@@ -67,6 +67,8 @@ func byStatus(status int) class {
 	switch {
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
 		return classThrottle
+	case status == http.StatusNotImplemented:
+		return classRefused
 	case status >= 500, status == http.StatusRequestTimeout, status == http.StatusConflict:
 		return classRetry
 	case status == http.StatusNotFound:

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/sluicemq/sluice/internal/objectstore"
 )
@@ -31,6 +33,19 @@ func TestStore(t *testing.T) {
 			}
 			if n, err := s.Size(ctx, key); err != nil || n != 10 {
 				t.Fatalf("size %d, %v", n, err)
+			}
+			if err := s.Put(ctx, key, strings.NewReader("0123456789")); err != nil {
+				t.Fatalf("the same again: %v", err)
+			}
+			broken := errors.New("broken")
+			if err := s.Put(ctx, "4a/cut", io.MultiReader(strings.NewReader("0123"), iotest.ErrReader(broken))); !errors.Is(err, broken) {
+				t.Fatalf("a body that breaks off: %v", err)
+			}
+			if _, err := s.Size(ctx, "4a/cut"); !errors.Is(err, objectstore.ErrNotFound) {
+				t.Fatalf("a body that breaks off left an object: %v", err)
+			}
+			if err := s.Check(ctx); err != nil {
+				t.Fatal(err)
 			}
 			b, err := s.Object(key).ReadRange(ctx, 3, 4)
 			if err != nil || !bytes.Equal(b, []byte("3456")) {
@@ -62,7 +77,7 @@ func TestStore(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	for _, url := range []string{"", "ftp://x", "::", "file:///proc/none/x"} {
+	for _, url := range []string{"", "ftp://x", "::", "s3://", "gs://", "azblob://", "s3://b?endpoint=http://127.0.0.1:1&no_such=1", "s3://b?use_path_style=perhaps", "gs://b?no_such=1", "file:///proc/none/x"} {
 		if s, err := objectstore.Open(context.Background(), url); err == nil {
 			s.Close()
 			t.Errorf("%q was opened", url)

@@ -19,10 +19,11 @@ const (
 	large = 17<<20 + 17 // several parts
 )
 
-// patient is a config whose requests are lost soon, for the faults that are silence.
+// patient is a config whose requests are lost soon, for the faults that are silence. Not
+// too soon: fake-gcs-server appends a chunk twice that is sent twice, as GCS does not.
 func patient() objectstore.Config {
 	cfg := fast()
-	cfg.Stall = 700 * time.Millisecond
+	cfg.Stall = 2 * time.Second
 	return cfg
 }
 
@@ -74,6 +75,9 @@ func passing(cfg objectstore.Config, times int, do func(http.ResponseWriter, *ht
 			key, body := newKey(), content(n, 2)
 			meeting(func() { put(t, s, key, body) })
 			holds(t, s, key, body)
+			if n == large {
+				continue // the rest is one request each
+			}
 			meeting(func() {
 				if size, err := s.Size(ctx, key); err != nil || size != int64(n) {
 					t.Errorf("size %d, %v", size, err)
@@ -389,9 +393,10 @@ func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
 // bandwidth: an upload takes as long as the limit says, until the limit is lifted.
 func bandwidth(t *testing.T, b *backend) {
 	cfg := patient()
-	cfg.UploadBytesPerSecond = 64 << 10 // a part takes 80 s
+	cfg.UploadBytesPerSecond = 64 << 10
+	cfg.Stall = 900 * time.Millisecond // waiting for bandwidth, a second at a time, is no stall
 	s := b.open(t, cfg)
-	key, body := newKey(), content(6<<20, 14)
+	key, body := newKey(), content(320<<10, 14)
 	began := time.Now()
 	lifted := time.AfterFunc(1500*time.Millisecond, func() {
 		if err := s.Tune(objectstore.TuneUploadBytesPerSecond, 0); err != nil {
@@ -400,7 +405,7 @@ func bandwidth(t *testing.T, b *backend) {
 	})
 	defer lifted.Stop()
 	put(t, s, key, body)
-	if took := time.Since(began); took < 1400*time.Millisecond || took > 40*time.Second {
+	if took := time.Since(began); took < 1400*time.Millisecond || took > 4*time.Second {
 		t.Errorf("it took %s", took)
 	}
 	holds(t, s, key, body)

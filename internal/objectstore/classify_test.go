@@ -1,0 +1,133 @@
+package objectstore
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/storage"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/api/googleapi"
+)
+
+func s3Error(status int, code string) error {
+	var err error = &smithy.GenericAPIError{Code: code}
+	return &smithy.OperationError{Err: &awshttp.ResponseError{ResponseError: &smithyhttp.ResponseError{
+		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status}}, Err: err}}}
+}
+
+func azureError(status int, code string) error {
+	return &azcore.ResponseError{StatusCode: status, ErrorCode: code}
+}
+
+func gcsError(status int, message string) error {
+	return fmt.Errorf("put: %w", &googleapi.Error{Code: status, Message: message})
+}
+
+func sent(err error) error { return &url.Error{Op: "Put", URL: "http://x", Err: err} }
+
+func TestClassify(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		err  error
+		want class
+	}{
+		{"nothing", nil, classUnknown},
+		{"S3 SlowDown", s3Error(503, "SlowDown"), classThrottle},
+		{"S3 503 without a body", s3Error(503, ""), classThrottle},
+		{"S3 429", s3Error(429, "TooManyRequests"), classThrottle},
+		{"S3 500", s3Error(500, "InternalError"), classRetry},
+		{"S3 500 in a 200", s3Error(200, "InternalError"), classRetry},
+		{"S3 400 that is a timeout", s3Error(400, "RequestTimeout"), classRetry},
+		{"S3 400 damaged on the way", s3Error(400, "BadDigest"), classRetry},
+		{"S3 409 of two writers", s3Error(409, "ConditionalRequestConflict"), classRetry},
+		{"S3 501", s3Error(501, "NotImplemented"), classRefused},
+		{"S3 400", s3Error(400, "InvalidRequest"), classRefused},
+		{"S3 403", s3Error(403, "AccessDenied"), classRefused},
+		{"S3 301", s3Error(301, "PermanentRedirect"), classRefused},
+		{"S3 no bucket", s3Error(404, "NoSuchBucket"), classRefused},
+		{"S3 no key", s3Error(404, "NoSuchKey"), classMissing},
+		{"S3 no key by HEAD", s3Error(404, "NotFound"), classMissing},
+		{"S3 taken", s3Error(412, "PreconditionFailed"), classTaken},
+		{"S3 upload over", s3Error(404, "NoSuchUpload"), classTaken},
+		{"S3 no answer", s3Error(0, ""), classUnknown},
+		{"Azure busy", azureError(503, "ServerBusy"), classThrottle},
+		{"Azure 500", azureError(500, "OperationTimedOut"), classRetry},
+		{"Azure no container", azureError(404, "ContainerNotFound"), classRefused},
+		{"Azure no blob", azureError(404, "BlobNotFound"), classMissing},
+		{"Azure taken", azureError(409, "BlobAlreadyExists"), classTaken},
+		{"Azure 403", azureError(403, "AuthorizationFailure"), classRefused},
+		{"GCS 429", gcsError(429, ""), classThrottle},
+		{"GCS 502", gcsError(502, ""), classRetry},
+		{"GCS no bucket", gcsError(404, "The specified bucket does not exist."), classRefused},
+		{"GCS no bucket, typed", storage.ErrBucketNotExist, classRefused},
+		{"GCS no object", gcsError(404, "No such object: a/b"), classMissing},
+		{"GCS no object, typed", storage.ErrObjectNotExist, classMissing},
+		{"GCS taken", gcsError(412, "conditionNotMet"), classTaken},
+		{"connection reset", sent(&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}), classRetry},
+		{"connection refused", sent(syscall.ECONNREFUSED), classRetry},
+		{"cut off", sent(io.ErrUnexpectedEOF), classRetry},
+		{"cut off between requests", sent(io.EOF), classRetry},
+		{"no such host", sent(&net.DNSError{IsNotFound: true}), classRetry},
+		{"stalled", sent(errStalled), classRetry},
+		{"deadline of a request", sent(context.DeadlineExceeded), classRetry},
+		{"the caller went away", sent(context.Canceled), classGivenUp},
+		{"certificate", sent(x509.UnknownAuthorityError{}), classRefused},
+		{"disk full", &os.PathError{Op: "write", Err: syscall.ENOSPC}, classUnknown},
+	} {
+		if got := classify(c.err); got.class != c.want {
+			t.Errorf("%s: class %d, want %d", c.name, got.class, c.want)
+		}
+	}
+}
+
+func TestRefusalsSayWhatToDo(t *testing.T) {
+	for says, err := range map[string]error{
+		"create it":                  s3Error(404, "NoSuchBucket"),
+		"set it":                     s3Error(403, "RequestTimeTooSkewed"),
+		"?region=":                   s3Error(400, "AuthorizationHeaderMalformed"),
+		"correct them":               s3Error(403, "SignatureDoesNotMatch"),
+		"allow these credentials":    azureError(403, "AuthorizationFailure"),
+		"add its CA":                 sent(x509.UnknownAuthorityError{}),
+		"ends before":                s3Error(416, "InvalidRange"),
+		"knows conditional writes":   s3Error(501, "NotImplemented"),
+		"the region or the endpoint": s3Error(307, "TemporaryRedirect"),
+	} {
+		got := mapped(context.Background(), "put", "k", err)
+		if !errors.Is(got, ErrRefused) || !strings.Contains(got.Error(), says) {
+			t.Errorf("want %q in: %v", says, got)
+		}
+	}
+}
+
+func TestPausesAreDrawnBelowADoublingBound(t *testing.T) {
+	b := &backoff{attempts: 8, first: 100 * time.Millisecond, last: time.Second, metrics: newMetrics(prometheus.NewRegistry())}
+	for i, want := range []time.Duration{100, 200, 400, 800, 1000, 1000} {
+		bound := b.bound(i + 1)
+		if bound != want*time.Millisecond {
+			t.Errorf("attempt %d: bound %s", i+1, bound)
+		}
+		low, high := time.Hour, time.Duration(0)
+		for range 1000 {
+			p := b.pause(i + 1)
+			low, high = min(low, p), max(high, p)
+		}
+		if low < 1 || high > bound || low > bound/10 || high < bound*9/10 {
+			t.Errorf("attempt %d: pauses from %s to %s of %s are not jittered over all of it", i+1, low, high, bound)
+		}
+	}
+}
