@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -15,17 +16,23 @@ import (
 // ringWriter is the Writer of a Dir that has O_DIRECT, one call that writes
 // durably, and io_uring: no thread waits for a write.
 //
-// A slot belongs to Submit from the moment it leaves free until its write has
-// begun, and to reap from then until it is back.
+// As many writes again as the depth may wait for a slot. They are begun by
+// whoever ends another, so that the disk does not wait for the one who submits
+// to be scheduled. A slot belongs to the one that took it until its write has
+// begun, and to reap from then on.
 type ringWriter struct {
 	dir    *Dir
 	ring   *uring.Ring
 	slots  []slot
-	free   chan int // of slots; an empty one holds Submit back
+	room   chan struct{} // what is under way or waits; full holds Submit back
 	reaper sync.WaitGroup
+
+	mu      sync.Mutex
+	free    []int // slots
+	waiting []slot
 }
 
-// slot is one write under way.
+// slot is one write.
 type slot struct {
 	Request
 	file *file
@@ -38,9 +45,9 @@ func newRingWriter(d *Dir, depth int) (Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &ringWriter{dir: d, ring: ring, slots: make([]slot, depth), free: make(chan int, depth)}
+	w := &ringWriter{dir: d, ring: ring, slots: make([]slot, depth), room: make(chan struct{}, 2*depth)}
 	for i := range depth {
-		w.free <- i
+		w.free = append(w.free, i)
 	}
 	w.reaper.Go(func() { _ = w.ring.Wait(w.reap) }) // ends with the ring
 	return w, nil
@@ -58,9 +65,38 @@ func (w *ringWriter) Submit(r Request) {
 		r.Done(err)
 		return
 	}
-	i := <-w.free
-	w.slots[i] = slot{Request: r, file: f, rest: p, off: r.Off}
-	w.begin(i)
+	w.room <- struct{}{}
+	if i, ok := w.take(slot{Request: r, file: f, rest: p, off: r.Off}); ok {
+		w.begin(i)
+	}
+}
+
+// take puts s into a slot, or has it wait for one.
+func (w *ringWriter) take(s slot) (i int, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.free) == 0 {
+		w.waiting = append(w.waiting, s)
+		return 0, false
+	}
+	i = w.free[len(w.free)-1]
+	w.free = w.free[:len(w.free)-1]
+	w.slots[i] = s
+	return i, true
+}
+
+// next gives slot i to the one that waits longest, if there is one.
+func (w *ringWriter) next(i int) (ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.waiting) == 0 {
+		w.slots[i] = slot{}
+		w.free = append(w.free, i)
+		return false
+	}
+	w.slots[i] = w.waiting[0]
+	w.waiting = slices.Delete(w.waiting, 0, 1)
+	return true
 }
 
 // begin writes what is left of slot i.
@@ -98,18 +134,20 @@ func (w *ringWriter) reap(tag uint64, res int) {
 	}
 }
 
-// finish gives the slot back, then tells, so that who is told can submit.
+// finish gives the slot to the next, then tells how its write ended.
 func (w *ringWriter) finish(i int, err error) {
 	s := w.slots[i]
-	w.slots[i] = slot{}
-	w.free <- i
+	if w.next(i) {
+		w.begin(i)
+	}
+	<-w.room
 	s.Done(s.file.dir.explain("write", s.file.name, err))
 }
 
 // Close implements Writer.
 func (w *ringWriter) Close() {
-	for range w.slots {
-		<-w.free
+	for range cap(w.room) {
+		w.room <- struct{}{}
 	}
 	_ = w.ring.Close() // nothing is under way and nothing is lost
 	w.reaper.Wait()

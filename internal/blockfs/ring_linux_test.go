@@ -113,9 +113,9 @@ func TestShortWrites(t *testing.T) {
 			p[i] = 'x'
 		}
 		done := make(chan error, 1)
-		slotOf := <-w.free
-		w.slots[slotOf] = slot{Request: Request{Mode: Durable, Done: func(err error) { done <- err }}, file: f, rest: p}
-		w.reap(uint64(slotOf), res)
+		w.room <- struct{}{}
+		i, _ := w.take(slot{Request: Request{Mode: Durable, Done: func(err error) { done <- err }}, file: f, rest: p})
+		w.reap(uint64(i), res)
 		if err := <-done; !errors.Is(err, want.err) {
 			t.Errorf("%d: %v, want %v", res, err, want.err)
 		}

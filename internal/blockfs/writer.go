@@ -15,8 +15,8 @@ type Request struct {
 
 // Writer has several writes under way at once, which complete in any order.
 type Writer interface {
-	// Submit begins r, and waits while as many as the depth are under way. It may
-	// be called concurrently, but not after Close.
+	// Submit begins r, or has it wait for its turn, and waits itself while twice
+	// the depth are not done. It may be called concurrently, but not after Close.
 	Submit(r Request)
 	// Close waits for what was submitted.
 	Close()

@@ -28,8 +28,8 @@ func (t *ticket) finish(err error) { t.result <- err }
 // settler passes groups on in order, each once its write and all before it have
 // succeeded. What follows a failure is nacked, whatever became of its own write.
 //
-// There are as many tickets as writes in flight, so that is also how many
-// groups may be complete and wait for one before them.
+// There are twice as many tickets as writes in flight: groups are made ready
+// while others are written, and some are complete and wait for one before them.
 type settler struct {
 	log     *Log
 	flusher *flusher
@@ -40,7 +40,7 @@ type settler struct {
 }
 
 func newSettler(l *Log, f *flusher, out pipeline.Emit[*flow.Group]) *settler {
-	n := l.cfg.Inflight
+	n := 2 * l.cfg.Inflight
 	s := &settler{log: l, flusher: f, out: out, queue: make(chan *ticket, n), free: make(chan *ticket, n)}
 	for range n {
 		t := &ticket{result: make(chan error, 1)}
