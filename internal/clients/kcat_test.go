@@ -195,7 +195,7 @@ func TestKcatIsToldWhatIsWrong(t *testing.T) {
 	}{
 		"a bad name":         {"x", []string{"-P", "-t", "../etc"}, "Invalid topic"},
 		"no such partition":  {"", []string{"-C", "-t", "short", "-p", "7", "-e"}, "does not exist"},
-		"an oversize record": {strings.Repeat("x", 20<<20), []string{"-P", "-t", "short", "-X", "message.max.bytes=100000000"}, "size too large"},
+		"an oversize record": {strings.Repeat("x", 4<<20), []string{"-P", "-t", "short", "-X", "message.max.bytes=100000000"}, "size too large"},
 		"a transaction":      {"x", []string{"-P", "-t", "short", "-X", "transactional.id=x"}, "version not supported"},
 	} {
 		t.Run(name, func(t *testing.T) {
