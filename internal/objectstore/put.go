@@ -1,7 +1,6 @@
 package objectstore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -99,8 +98,6 @@ type body struct {
 	crc    uint32
 	failed error
 }
-
-func newBody(b []byte) io.Reader { return bytes.NewReader(b) }
 
 func (b *body) Read(p []byte) (n int, err error) {
 	if b.store.local { // no transport does it

@@ -56,7 +56,7 @@ func openS3(ctx context.Context, u *url.URL, client *http.Client, retryer aws.Re
 		o.Retryer = retryer
 		o.UsePathStyle = pathStyle
 		o.UseAccelerate = accelerate
-		// Set up-loaded checksums are checked by the store; ranges have none.
+		// Ranges have no checksum of their own; blocks of an object do.
 		o.DisableLogOutputChecksumValidationSkipped = true
 	}), u.Host, &opts)
 }
