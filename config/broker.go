@@ -8,6 +8,7 @@ type Broker struct {
 	TLS           TLS           `toml:"tls"`
 	WAL           WAL           `toml:"wal"`
 	ObjectStorage ObjectStorage `toml:"object_storage"`
+	Retention     Retention     `toml:"retention"`
 	Cache         Cache         `toml:"cache"`
 	Memory        Memory        `toml:"memory"`
 	Replication   Replication   `toml:"replication"`
@@ -92,6 +93,13 @@ type ObjectStorage struct {
 	LastPauseMs          int64  `toml:"last_pause_ms"`
 	StallMs              int64  `toml:"stall_ms"`
 	MissingAttempts      int    `toml:"missing_attempts"`
+}
+
+// Retention says how often old records are looked for. How long they are kept is
+// set for each topic.
+type Retention struct {
+	CheckIntervalMs  int64 `toml:"check_interval_ms"`
+	ChangesPerSecond int   `toml:"changes_per_second"`
 }
 
 // Cache has the sizes of the two caches.

@@ -24,6 +24,7 @@ func DefaultBroker() Broker {
 		ObjectStorage: ObjectStorage{OwnObjectSizeBytes: 16 * mib, UploadConcurrency: 2, PrepareTimeoutMs: hour, ReadRangeBytes: 4 * mib,
 			PartSizeBytes: 8 * mib, PartConcurrency: 4, MinRequests: 2, MaxRequests: 64, Attempts: 8, FirstPauseMs: 100,
 			LastPauseMs: 10 * second, StallMs: 20 * second, MissingAttempts: 3},
+		Retention:   Retention{CheckIntervalMs: 5 * minute, ChangesPerSecond: 100},
 		Cache:       Cache{WriteCacheSizeBytes: 128 * mib, ReadCacheSizeBytes: 64 * mib},
 		Memory:      Memory{RequestBudgetBytes: 128 * mib, ResponseBudgetBytes: 96 * mib, WALBufferBytes: 128 * mib},
 		Replication: Replication{DefaultFactor: 1, MinInSyncReplicas: 1},

@@ -81,6 +81,8 @@ func (c Broker) Validate() error {
 	e.tls(c.TLS)
 	e.wal(c.WAL)
 	e.objects(c.ObjectStorage)
+	e.atLeast("retention.check_interval_ms", c.Retention.CheckIntervalMs, 100)
+	e.within("retention.changes_per_second", int64(c.Retention.ChangesPerSecond), 1, 100_000)
 	e.memory(c)
 	e.topics(c)
 	e.groups(c.Groups)

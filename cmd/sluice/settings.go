@@ -19,6 +19,7 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 	"github.com/sluicemq/sluice/stages/batch"
 	"github.com/sluicemq/sluice/stages/objectfetch"
+	"github.com/sluicemq/sluice/stages/retain"
 	"github.com/sluicemq/sluice/stages/sequence"
 	"github.com/sluicemq/sluice/stages/upload"
 	"github.com/sluicemq/sluice/stages/wal"
@@ -76,6 +77,7 @@ func storageConfig(c config.Broker, dir string) node.StorageConfig {
 		ObjectURL:       objects,
 		Objects:         objectsConfig(c.ObjectStorage),
 		Upload:          uploadConfig(c),
+		Retain:          retain.Config{Interval: ms(c.Retention.CheckIntervalMs), ChangesPerSecond: c.Retention.ChangesPerSecond},
 		Batch:           batch.Config{TargetBytes: c.Stages.Batch.TargetBytes, MaxBytes: c.Stages.Batch.MaxBytes, Linger: time.Duration(c.Stages.Batch.LingerUs) * time.Microsecond},
 		Sequence:        sequence.Config{ProducerExpiration: ms(c.Producers.ExpirationMs)},
 		Fetch:           objectfetch.Config{RunBytes: c.ObjectStorage.ReadRangeBytes},

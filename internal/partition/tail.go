@@ -75,6 +75,20 @@ func (t *Tail) Below(pos Position, offset int64) []Entry {
 	return append([]Entry(nil), t.entries[from:to]...)
 }
 
+// Sum returns the size of the entries in [from, end) and their largest timestamp,
+// -1 where there is none.
+func (t *Tail) Sum(from, end int64) (bytes, maxTimestamp int64) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	maxTimestamp = -1
+	i := sort.Search(len(t.entries), func(i int) bool { return t.entries[i].End() > from })
+	for ; i < len(t.entries) && t.entries[i].End() <= end; i++ {
+		bytes += int64(t.entries[i].Size)
+		maxTimestamp = max(maxTimestamp, t.entries[i].MaxTimestamp)
+	}
+	return bytes, maxTimestamp
+}
+
 // Start returns the first offset in the tail; ok is false when it is empty.
 func (t *Tail) Start() (offset int64, ok bool) {
 	t.mu.RLock()

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -107,7 +108,11 @@ func (a *admin) apply(l limit) error {
 		}
 		return g.SetLimits(l.Stage, now)
 	}
-	return fmt.Errorf("no pipeline %q; there are write, read and upload", l.Graph)
+	var names []string
+	for _, g := range a.graphs {
+		names = append(names, g.Name())
+	}
+	return fmt.Errorf("no pipeline %q; there are %s", l.Graph, strings.Join(names, ", "))
 }
 
 func reply(w http.ResponseWriter, v any) {

@@ -79,7 +79,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.storage, err = openStorage(ctx, n.cfg.Storage, n.cfg.Broker, n.cluster, n.log, n.reg); err != nil {
 		return err
 	}
-	n.reg.MustRegister(promobs.New(n.storage.write, n.storage.read, n.storage.upload))
+	n.reg.MustRegister(promobs.New(observed(n.storage.graphs())...))
 	return n.openServers()
 }
 
@@ -204,8 +204,16 @@ func (n *node) shrink() {
 	}
 }
 
+func observed(graphs []*pipeline.Graph) []promobs.Graph {
+	out := make([]promobs.Graph, len(graphs))
+	for i, g := range graphs {
+		out[i] = g
+	}
+	return out
+}
+
 func (n *node) graphs() []*pipeline.Graph {
-	return []*pipeline.Graph{n.storage.write, n.storage.read, n.storage.upload}
+	return n.storage.graphs()
 }
 
 func (n *node) adminServer() *admin {

@@ -25,6 +25,7 @@ import (
 	"github.com/sluicemq/sluice/stages/objectfetch"
 	"github.com/sluicemq/sluice/stages/readcache"
 	"github.com/sluicemq/sluice/stages/replicate"
+	"github.com/sluicemq/sluice/stages/retain"
 	"github.com/sluicemq/sluice/stages/sequence"
 	"github.com/sluicemq/sluice/stages/upload"
 	"github.com/sluicemq/sluice/stages/wal"
@@ -38,6 +39,7 @@ type StorageConfig struct {
 	ObjectURL    string
 	Objects      objectstore.Config
 	Upload       upload.Config
+	Retain       retain.Config
 	Batch        batch.Config
 	Sequence     sequence.Config
 	Fetch        objectfetch.Config
@@ -57,9 +59,10 @@ type metadata interface {
 	PrepareObject(ctx context.Context, id meta.ObjectID, parts []topic.Partition, ttl time.Duration) error
 	CommitObject(ctx context.Context, id meta.ObjectID, parts []meta.CommitPart) ([]meta.PartResult, error)
 	upload.Garbage
+	retain.Metadata
 }
 
-// storage is the write, the read and the upload pipeline and what they work on.
+// storage is the pipelines of a broker and what they work on.
 type storage struct {
 	log      *wal.Log
 	dir      *blockfs.Dir
@@ -73,7 +76,7 @@ type storage struct {
 	reads *readStages
 	times *timeIndex
 
-	write, read, upload *pipeline.Graph
+	write, read, upload, retain *pipeline.Graph
 }
 
 // openStorage opens directories and recovers; nothing runs yet.
@@ -117,6 +120,7 @@ func (s *storage) open(ctx context.Context, cfg StorageConfig, log *slog.Logger,
 		readcache: blocks, log: s.log, objects: fetcher, encode: encode.New(reg)}
 	s.times = &timeIndex{locator: locator, log: s.log, objects: fetcher}
 	s.wire(cfg, images, log)
+	s.wireRetention(cfg.Retain, log, reg)
 	return nil
 }
 
@@ -133,10 +137,13 @@ func (s *storage) wire(cfg StorageConfig, images *cache.Cache, log *slog.Logger)
 }
 
 // run drives the pipelines until ctx is done or one of them fails, then drains
-// them: writes first, then reads, then uploads.
+// them: writes first, then reads, then what works on objects.
 func (s *storage) run(ctx context.Context, grace time.Duration) error {
-	failed := make(chan struct{}, 3)
-	write, read, up := start(s.write, grace, failed), start(s.read, grace, failed), start(s.upload, grace, failed)
+	var all []*running
+	failed := make(chan struct{}, len(s.graphs()))
+	for _, g := range s.graphs() {
+		all = append(all, start(g, grace, failed))
+	}
 	background, stop := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
 	tasks.Go(func() { s.parts.follow(background) })
@@ -146,10 +153,18 @@ func (s *storage) run(ctx context.Context, grace time.Duration) error {
 	case <-ctx.Done():
 	case <-failed:
 	}
-	err := errors.Join(write.stop(), read.stop(), up.stop())
+	var errs []error
+	for _, r := range all {
+		errs = append(errs, r.stop())
+	}
 	stop()
 	tasks.Wait()
-	return err
+	return errors.Join(errs...)
+}
+
+// graphs are the pipelines in the order in which they are drained.
+func (s *storage) graphs() []*pipeline.Graph {
+	return []*pipeline.Graph{s.write, s.read, s.upload, s.retain}
 }
 
 // relieve has the WAL uploaded when it is short of room.

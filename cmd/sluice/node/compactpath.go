@@ -1,0 +1,21 @@
+package node
+
+import (
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/pipeline"
+	"github.com/sluicemq/sluice/stages/retain"
+)
+
+// wireRetention builds the retention pipeline:
+//
+//	sweep -> trim
+func (s *storage) wireRetention(cfg retain.Config, log *slog.Logger, reg prometheus.Registerer) {
+	s.retain = pipeline.New("retain", pipeline.WithLogger(log))
+	sweeper := retain.NewSweeper(cfg, retain.Deps{Broker: s.parts.broker, View: s.meta.View, State: s.parts.table.Get, Clock: clock.System{}})
+	trims := pipeline.From(s.retain, "sweep", sweeper)
+	pipeline.Into(trims, "trim", retain.NewTrimmer(cfg, s.meta, log, reg), pipeline.Depth(1))
+}

@@ -1,0 +1,102 @@
+package retain
+
+import (
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// Policy is how long records are kept.
+type Policy struct {
+	Ms    int64 // retention.ms; below 0: for ever
+	Bytes int64 // retention.bytes; below 0: as many as there are
+}
+
+// PolicyOf returns what a topic's configs ask for; ok is false where nothing is
+// ever deleted.
+func PolicyOf(configs map[string]string) (p Policy, ok bool) {
+	v := topic.Values(configs)
+	p = Policy{Ms: v.Int(topic.RetentionMs), Bytes: v.Int(topic.RetentionBytes)}
+	return p, v.Has(topic.CleanupPolicy, topic.CleanupDelete) && (p.Ms >= 0 || p.Bytes >= 0)
+}
+
+// Tail is what is committed and in no object.
+type Tail struct {
+	End          int64 // the high watermark
+	Bytes        int64
+	MaxTimestamp int64 // -1: no record has one
+}
+
+// Log is a partition as retention sees it.
+type Log struct {
+	Start   int64
+	TierEnd int64
+	Objects []meta.ObjectRef // contiguous up to TierEnd
+	Tail    Tail
+}
+
+// Cut is where a log is to start.
+type Cut struct {
+	Start  int64
+	Bytes  int64 // of the objects and the tail below it
+	Reason string
+}
+
+// Why a log was cut.
+const (
+	ByTime = "time"
+	BySize = "size"
+)
+
+// Start decides where l starts at nowMs; ok is false where it stays. It is either
+// the end of an object or the end of the log.
+func (p Policy) Start(l Log, nowMs int64) (c Cut, ok bool) {
+	objects, reason := p.expired(l.Objects, nowMs), ByTime
+	if n := p.excess(l); n > objects {
+		objects, reason = n, BySize
+	}
+	c = Cut{Start: l.Start, Reason: reason}
+	for _, o := range l.Objects[:objects] {
+		c.Start, c.Bytes = o.End, c.Bytes+o.Bytes
+	}
+	// What is in no object is young, as a rule: it is as if it were one more object.
+	if objects == len(l.Objects) && p.old(l.Tail.MaxTimestamp, nowMs) && l.Tail.End > max(l.TierEnd, c.Start) {
+		c.Start, c.Bytes, c.Reason = l.Tail.End, c.Bytes+l.Tail.Bytes, ByTime
+	}
+	return c, c.Start > l.Start
+}
+
+func (p Policy) old(timestamp, nowMs int64) bool {
+	return p.Ms >= 0 && timestamp >= 0 && timestamp < nowMs-p.Ms
+}
+
+// expired returns how many objects are too old. One without a timestamp, whose
+// records compaction has removed, goes with the one behind it.
+func (p Policy) expired(objects []meta.ObjectRef, nowMs int64) (n int) {
+	for i, o := range objects {
+		switch {
+		case p.old(o.MaxTimestamp, nowMs):
+			n = i + 1
+		case o.MaxTimestamp >= 0:
+			return n
+		}
+	}
+	return n
+}
+
+// excess returns how many objects can go with at least p.Bytes left.
+func (p Policy) excess(l Log) (n int) {
+	if p.Bytes < 0 {
+		return 0
+	}
+	left := l.Tail.Bytes
+	for _, o := range l.Objects {
+		left += o.Bytes
+	}
+	for _, o := range l.Objects {
+		if left -= o.Bytes; left < p.Bytes {
+			break
+		}
+		n++
+	}
+	return n
+}

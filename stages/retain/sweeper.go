@@ -1,0 +1,117 @@
+package retain
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+// Trim says where a partition's log is to start.
+type Trim struct {
+	Partition topic.Partition
+	Epoch     int32 // leader epoch under which it was decided
+	Cut
+}
+
+// Deps are what a Sweeper looks at.
+type Deps struct {
+	// Broker is this node's id: the partitions that it leads are looked at.
+	Broker int32
+	View   func() *meta.View
+	// State finds the state of a partition that this broker leads.
+	State func(topic.Partition) (*partition.State, bool)
+	Clock clock.Clock
+}
+
+// Sweeper is the source of the retention pipeline.
+type Sweeper struct {
+	Deps
+	interval atomic.Int64
+	tuned    chan struct{} // capacity 1
+}
+
+// NewSweeper returns the source.
+func NewSweeper(cfg Config, d Deps) *Sweeper {
+	s := &Sweeper{Deps: d, tuned: make(chan struct{}, 1)}
+	s.interval.Store(int64(cfg.Interval))
+	return s
+}
+
+// Run looks at all partitions, again and again, until ctx is done.
+func (s *Sweeper) Run(ctx context.Context, out pipeline.Emit[*Trim]) error {
+	for {
+		for t := range s.Due {
+			settled := make(chan struct{})
+			p := pipeline.Parcel[*Trim]{Body: t, Receipt: pipeline.NewReceipt(func(error) { close(settled) })}
+			if err := out(ctx, p); err != nil {
+				return err
+			}
+			<-settled // so that a look begins where the one before has ended
+		}
+		timer := time.NewTimer(time.Duration(s.interval.Load()))
+		select {
+		case <-timer.C:
+		case <-s.tuned:
+		case <-ctx.Done():
+		}
+		if timer.Stop(); ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// Due yields what is to be cut now.
+func (s *Sweeper) Due(yield func(*Trim) bool) {
+	for _, t := range s.View().Topics() {
+		policy, ok := PolicyOf(t.Configs)
+		if !ok {
+			continue
+		}
+		for i, m := range t.Partitions {
+			if m.Leader != s.Broker {
+				continue
+			}
+			id := topic.Partition{Topic: t.ID, Index: int32(i)}
+			if cut, ok := policy.Start(s.log(id, m), s.Clock.Now().UnixMilli()); ok && !yield(&Trim{id, m.Epoch, cut}) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Sweeper) log(id topic.Partition, m *meta.Partition) Log {
+	l := Log{Start: m.LogStart, TierEnd: m.TierEnd, Objects: m.Objects, Tail: Tail{MaxTimestamp: -1}}
+	if state, ok := s.State(id); ok {
+		l.Tail.End = state.HighWatermark()
+		l.Tail.Bytes, l.Tail.MaxTimestamp = state.Tail.Sum(max(m.TierEnd, m.LogStart), l.Tail.End)
+	}
+	return l
+}
+
+// TuneIntervalMs is the name under which Tune knows the pause between two looks.
+const TuneIntervalMs = "check_interval_ms"
+
+// Tunables returns the limits in force.
+func (s *Sweeper) Tunables() map[string]int64 {
+	return map[string]int64{TuneIntervalMs: s.interval.Load() / int64(time.Millisecond)}
+}
+
+// Tune changes the pause between two looks, and looks at once.
+func (s *Sweeper) Tune(key string, value int64) error {
+	if key != TuneIntervalMs || value < leastInterval.Milliseconds() {
+		return fmt.Errorf("retain: cannot set %q to %d; there is %s (at least %d)", key, value, TuneIntervalMs, leastInterval.Milliseconds())
+	}
+	s.interval.Store(value * int64(time.Millisecond))
+	select {
+	case s.tuned <- struct{}{}:
+	default:
+	}
+	return nil
+}

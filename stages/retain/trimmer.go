@@ -1,0 +1,77 @@
+package retain
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+// Metadata takes what was decided.
+type Metadata interface {
+	TrimLog(ctx context.Context, p topic.Partition, epoch int32, offset int64) error
+}
+
+// Trimmer is the sink of the retention pipeline. Run it with one worker.
+type Trimmer struct {
+	meta  Metadata
+	log   *slog.Logger
+	pace  *rate.Limiter
+	trims *prometheus.CounterVec
+	bytes *prometheus.CounterVec
+	fails prometheus.Counter
+}
+
+// NewTrimmer returns the sink with its metrics registered.
+func NewTrimmer(cfg Config, m Metadata, log *slog.Logger, reg prometheus.Registerer) *Trimmer {
+	t := &Trimmer{meta: m, log: log, pace: rate.NewLimiter(rate.Limit(cfg.ChangesPerSecond), 1),
+		trims: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_retention_trims_total",
+			Help: "Partitions whose log start was raised by retention, by what asked for it."}, []string{"reason"}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_retention_bytes_total",
+			Help: "Bytes of record batches that retention put below the log start."}, []string{"reason"}),
+		fails: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_retention_failures_total",
+			Help: "Changes that the metadata did not take; they are decided anew."})}
+	reg.MustRegister(t.trims, t.bytes, t.fails)
+	return t
+}
+
+// Run makes changes until in is closed or ctx is done.
+func (t *Trimmer) Run(ctx context.Context, in *pipeline.In[*Trim]) error {
+	for {
+		p, err := in.Recv(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		p.Settle(t.trim(ctx, p.Body))
+	}
+}
+
+// trim makes one change. One that fails is left to the next look.
+func (t *Trimmer) trim(ctx context.Context, x *Trim) error {
+	if err := t.pace.Wait(ctx); err != nil {
+		return err
+	}
+	err := t.meta.TrimLog(ctx, x.Partition, x.Epoch, x.Start)
+	switch {
+	case errors.Is(err, meta.ErrUnknownTopic), errors.Is(err, meta.ErrConflict):
+		return err // deleted, or led by another
+	case err != nil:
+		t.fails.Inc()
+		t.log.Warn("retention could not cut a log; it is tried again", "partition", x.Partition, "offset", x.Start, "err", err)
+		return err
+	}
+	t.trims.WithLabelValues(x.Reason).Inc()
+	t.bytes.WithLabelValues(x.Reason).Add(float64(x.Bytes))
+	t.log.Debug("cut a log", "partition", x.Partition, "offset", x.Start, "bytes", x.Bytes, "reason", x.Reason)
+	return nil
+}
