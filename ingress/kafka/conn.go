@@ -153,7 +153,7 @@ func (c *conn) take(ctx context.Context, in io.Reader, h *header, size int) (*pe
 	if size > limit {
 		return nil, fmt.Errorf("%w: %s of %d bytes, at most %d are allowed", errMalformed, kmsg.NameForKey(h.key), size, limit)
 	}
-	leave, err := c.s.admission.Enter(ctx, h.key, int64(size))
+	leave, err := c.s.admission.Enter(ctx, h.key, frameMemory(size))
 	if err != nil {
 		return nil, fmt.Errorf("admission of %d bytes: %w", size, err)
 	}

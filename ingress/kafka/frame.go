@@ -67,32 +67,53 @@ func appendHeader(dst []byte, key int16, correlationID int32, flexible bool) []b
 	return dst
 }
 
-// frames lends buffers for frames, in sizes of powers of two. Frames above the
-// largest size are allocated each time.
+// frames lends buffers for frames, in four sizes for each power of two, so that
+// at most a quarter more is held than was asked for. The collector takes those
+// that nobody borrows.
 type frames struct {
-	classes [maxClass - minClass + 1]sync.Pool
+	classes [classes]sync.Pool
 }
 
-const minClass, maxClass = 10, 22 // 1 KiB to 4 MiB
+const (
+	minFrame = 1 << 10 // the smallest buffer
+	classes  = 4*17 + 1
+	maxFrame = minFrame << 17 // 128 MiB; larger frames are allocated each time
+)
+
+// frameClass returns the class of buffers for n bytes, and their size. Class
+// classes-1 has the largest; above it size is n and there is no class.
+func frameClass(n int) (class, size int) {
+	if n <= minFrame {
+		return 0, minFrame
+	}
+	if n > maxFrame {
+		return classes, n
+	}
+	shift := bits.Len(uint(n-1)) - 3 // n-1 has its top three bits above it
+	steps := (n-1)>>shift + 1        // 5 to 8 quarters of the power of two below n
+	return 4*(shift-8) + steps - 4, steps << shift
+}
+
+// frameMemory is what a frame of n bytes takes of memory.
+func frameMemory(n int) int64 {
+	_, size := frameClass(n)
+	return int64(size)
+}
 
 func (f *frames) get(n int) *[]byte {
-	class := max(bits.Len(uint(max(n-1, 0))), minClass)
-	if class > maxClass {
-		b := make([]byte, n)
-		return &b
+	class, size := frameClass(n)
+	if class < classes {
+		if b, ok := f.classes[class].Get().(*[]byte); ok {
+			*b = (*b)[:n]
+			return b
+		}
 	}
-	if b, ok := f.classes[class-minClass].Get().(*[]byte); ok {
-		*b = (*b)[:n]
-		return b
-	}
-	b := make([]byte, n, 1<<class)
+	b := make([]byte, n, size)
 	return &b
 }
 
 func (f *frames) put(b *[]byte) {
-	class := bits.Len(uint(cap(*b) - 1))
-	if class > maxClass || cap(*b) != 1<<class {
-		return
+	if class, size := frameClass(cap(*b)); class < classes && size == cap(*b) {
+		f.classes[class].Put(b)
 	}
-	f.classes[class-minClass].Put(b)
 }

@@ -45,6 +45,9 @@ func (c ServerConfig) Validate() error {
 	return nil
 }
 
+// FrameMemory is what the largest request takes of the memory budget.
+func (c ServerConfig) FrameMemory() int64 { return frameMemory(c.MaxFrameBytes) }
+
 // Server serves connections. All methods are safe for concurrent use.
 type Server struct {
 	cfg       ServerConfig

@@ -59,7 +59,7 @@ func (f HandlerFunc) Serve(ctx context.Context, r *Request, reply func(Response)
 	reply(Response{Message: f(ctx, r)})
 }
 
-// Admission charges a request frame of so many bytes to the memory budget
+// Admission charges the memory of a request frame to the memory budget
 // before it is read from its socket; leave refunds it once the response is out.
 type Admission interface {
 	Enter(ctx context.Context, key int16, bytes int64) (leave func(), err error)

@@ -62,7 +62,7 @@ func (c Config) Validate() error {
 	if c.Grace <= 0 {
 		return errors.New("the time that a stop may take must be positive")
 	}
-	if c.RequestBudgetBytes < int64(c.Kafka.MaxFrameBytes)*17/16 {
+	if c.RequestBudgetBytes-c.RequestBudgetBytes/16 < c.Kafka.FrameMemory() {
 		return errors.New("the request budget has no room for the largest request; raise it or lower the largest frame")
 	}
 	return errors.Join(c.Storage.Validate(), c.Kafka.Validate(), c.API.Validate(), c.Fetch.Validate(), c.Groups.Validate())

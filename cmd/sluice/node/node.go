@@ -54,6 +54,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Addresses
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
+	limitHeap(cfg)
 	n := &node{cfg: cfg, log: log, reg: prometheus.NewRegistry()}
 	n.serving.Store(&errStarting)
 	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
