@@ -62,7 +62,7 @@ func freePort() (string, error) {
 // start starts the process and waits until it serves.
 func (b *broker) start(ctx context.Context) error {
 	b.log = &output{}
-	b.cmd = exec.Command(b.binary, "dev", "--data-dir", b.dir, "--listen", b.addr, "--admin", b.admin)
+	b.cmd = exec.CommandContext(ctx, b.binary, "dev", "--data-dir", b.dir, "--listen", b.addr, "--admin", b.admin)
 	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
 	if err := b.cmd.Start(); err != nil {
 		b.cmd = nil
@@ -105,7 +105,7 @@ func (b *broker) kill() {
 		return
 	}
 	_ = b.cmd.Process.Kill() // it may have ended by itself
-	<-b.over
+	_ = <-b.over // that it was killed
 	b.cmd = nil
 }
 

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -254,7 +255,7 @@ func (p *poll) find(s *slot, a *answer) error {
 	}
 	if s.state, err = p.deps.Lookup.Partition(t, s.index); err != nil {
 		s.state = nil
-		if err == lookup.ErrNotLeader {
+		if errors.Is(err, lookup.ErrNotLeader) {
 			a.leader, a.leaderEpoch = t.Partitions[s.index].Leader, t.Partitions[s.index].Epoch
 		}
 		return err

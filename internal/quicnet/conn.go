@@ -137,7 +137,7 @@ func (c *Conn) mapped(op string, err, ended error) error {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 	case errors.As(err, &stream) && stream.Remote && stream.ErrorCode == CodeNone,
 		errors.As(err, &app) && app.Remote && app.ErrorCode == CodeNone:
-		if ended == io.EOF {
+		if errors.Is(ended, io.EOF) {
 			return ended // unwrapped, as every reader expects it
 		}
 		err = ended

@@ -201,7 +201,7 @@ type stream struct {
 // connection: only the latter may be tried again without more ado.
 func (c *stream) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if err == io.EOF && c.session.conn.Context().Err() != nil {
+	if errors.Is(err, io.EOF) && c.session.conn.Context().Err() != nil {
 		err = c.lost()
 	}
 	return n, err
