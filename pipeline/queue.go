@@ -126,7 +126,7 @@ func (q *queue[T]) waitRoom(ctx context.Context, by *node, wake <-chan struct{})
 	}
 	// A source that drains hands over what it has in its hands.
 	soft := q.life.soft
-	if by == nil || !by.source || soft.Err() == nil || context.Cause(ctx) != context.Cause(soft) { //nolint:errorlint // the very same cause
+	if by == nil || !by.source || soft.Err() == nil || context.Cause(ctx) != context.Cause(soft) {
 		return context.Cause(ctx)
 	}
 	select {
