@@ -205,7 +205,7 @@ func (r *run) produceThroughKill(ctx context.Context, rounds int) error {
 	}()
 	if err := r.killAndRestart(ctx, before, reached, result); err != nil {
 		cancel()
-		_ = <-result // that it failed is no news
+		<-result // that it failed is no news
 		return err
 	}
 	if err := <-result; err != nil {

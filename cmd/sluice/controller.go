@@ -88,7 +88,7 @@ func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, grace time.D
 	bounded, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	err := s.Shutdown(bounded)
-	_ = <-over // that it was shut down
+	<-over // that it was shut down
 	return err
 }
 
