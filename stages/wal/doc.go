@@ -4,7 +4,8 @@
 // before it are durable. The stage copies every batch that writes once, into an
 // aligned image of the whole group; it is this image that goes to disk, and
 // after that Append.Batch points into it and Group.Image refers to it, with a
-// reference that belongs to whoever takes the parcel next.
+// reference that belongs to whoever takes the parcel next. The batches' own
+// checksums have to be right: the group's is put together from them.
 //
 // Several groups are being written at once and complete in any order; what was
 // decided about a group (its place, its number, the hash of the one before it)

@@ -1,8 +1,6 @@
 package wal
 
 import (
-	"hash/crc32"
-
 	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/partition"
@@ -32,9 +30,8 @@ func fill(h *head, g *flow.Group, image []byte) {
 			}
 			e := entry{partition: a.Partition, epoch: a.Epoch, base: a.BaseOffset, size: len(a.Batch)}
 			e.encode(image[row:])
-			copied := image[at : at+copy(image[at:], a.Batch)]
-			h.body = crc32.Update(h.body, castagnoli, copied) // while it is in the processor's cache
-			row, at = row+entrySize, at+len(copied)
+			h.body = addBatch(h.body, a.Batch)
+			row, at = row+entrySize, at+copy(image[at:], a.Batch)
 		}
 	}
 	clear(image[at:])
