@@ -105,7 +105,7 @@ func (b *broker) kill() {
 		return
 	}
 	_ = b.cmd.Process.Kill() // it may have ended by itself
-	<-b.over // that it was killed
+	<-b.over                 // that it was killed
 	b.cmd = nil
 }
 
