@@ -84,6 +84,8 @@ type ObjectStorage struct {
 	UploadBytesPerSecond int64  `toml:"upload_bytes_per_second"`
 	PrepareTimeoutMs     int64  `toml:"prepare_timeout_ms"`
 	ReadRangeBytes       int64  `toml:"read_range_bytes"`
+	ReadAheadBytes       int64  `toml:"read_ahead_bytes"`
+	ReadAheadRequests    int    `toml:"read_ahead_requests"`
 	PartSizeBytes        int64  `toml:"part_size_bytes"`
 	PartConcurrency      int    `toml:"part_concurrency"`
 	MinRequests          int    `toml:"min_requests"`

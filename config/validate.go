@@ -163,6 +163,8 @@ func (c *checks) objects(o ObjectStorage) {
 	c.within("object_storage.upload_concurrency", int64(o.UploadConcurrency), 1, 256)
 	c.atLeast("object_storage.prepare_timeout_ms", o.PrepareTimeoutMs, minute)
 	c.within("object_storage.read_range_bytes", o.ReadRangeBytes, 64*kib, gib)
+	c.within("object_storage.read_ahead_bytes", o.ReadAheadBytes, 0, gib)
+	c.within("object_storage.read_ahead_requests", int64(o.ReadAheadRequests), 1, 1024)
 	c.require(o.UploadBytesPerSecond == 0 || o.UploadBytesPerSecond >= 64*kib,
 		"object_storage.upload_bytes_per_second must be 0 for no limit, or at least %d, not %d", 64*kib, o.UploadBytesPerSecond)
 	c.within("object_storage.part_size_bytes", o.PartSizeBytes, 5*mib, gib)

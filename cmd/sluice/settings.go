@@ -80,7 +80,7 @@ func storageConfig(c config.Broker, dir string) node.StorageConfig {
 		Retain:          retain.Config{Interval: ms(c.Retention.CheckIntervalMs), ChangesPerSecond: c.Retention.ChangesPerSecond},
 		Batch:           batch.Config{TargetBytes: c.Stages.Batch.TargetBytes, MaxBytes: c.Stages.Batch.MaxBytes, Linger: time.Duration(c.Stages.Batch.LingerUs) * time.Microsecond},
 		Sequence:        sequence.Config{ProducerExpiration: ms(c.Producers.ExpirationMs)},
-		Fetch:           objectfetch.Config{RunBytes: c.ObjectStorage.ReadRangeBytes},
+		Fetch:           readConfig(c.ObjectStorage),
 		Lanes:           c.Stages.Sequence.Workers,
 		WriteCacheBytes: c.Cache.WriteCacheSizeBytes,
 		ReadCacheBytes:  c.Cache.ReadCacheSizeBytes,
@@ -113,6 +113,12 @@ func objectsConfig(o config.ObjectStorage) objectstore.Config {
 	return objectstore.Config{PartBytes: o.PartSizeBytes, PartConcurrency: o.PartConcurrency, MinRequests: o.MinRequests,
 		MaxRequests: o.MaxRequests, UploadBytesPerSecond: o.UploadBytesPerSecond, Attempts: o.Attempts,
 		FirstPause: ms(o.FirstPauseMs), LastPause: ms(o.LastPauseMs), Stall: ms(o.StallMs), MissingAttempts: o.MissingAttempts}
+}
+
+func readConfig(o config.ObjectStorage) objectfetch.Config {
+	c := objectfetch.DefaultConfig()
+	c.RunBytes, c.AheadBytes, c.AheadRequests = o.ReadRangeBytes, o.ReadAheadBytes, o.ReadAheadRequests
+	return c
 }
 
 func limits(s config.Stages) node.Limits {

@@ -1,6 +1,8 @@
 package flow
 
 import (
+	"time"
+
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
 )
@@ -41,7 +43,9 @@ type Read struct {
 	Segments [][]byte
 	Bytes    int
 	Source   Source // of the first segment
-	Err      error
+	// Took is the time from Fetch.Began until the read was served.
+	Took time.Duration
+	Err  error
 
 	release []func()
 }
@@ -69,13 +73,29 @@ func (r *Read) Release() {
 	for _, f := range r.release {
 		f()
 	}
-	r.Segments, r.release, r.Bytes, r.Source = nil, nil, 0, FromNone
+	r.Segments, r.release, r.Bytes, r.Source, r.Took = nil, nil, 0, FromNone, 0
 }
 
 // Fetch is the body of a read parcel: all partitions of one request.
 type Fetch struct {
 	Reads    []*Read
 	MaxBytes int // over all reads; soft for the first batch
+	// Began is when the pipeline took the fetch in hand. Set by locate.
+	Began time.Time
+}
+
+// Stamp notes the time at which reads were served. A stage that serves calls it
+// when it is done; reads that are stamped already keep their time.
+func (f *Fetch) Stamp() {
+	var took time.Duration
+	for _, r := range f.Reads {
+		if len(r.Segments) > 0 && r.Took == 0 {
+			if took == 0 {
+				took = max(time.Since(f.Began), 1)
+			}
+			r.Took = took
+		}
+	}
 }
 
 // Release releases all reads.

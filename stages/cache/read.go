@@ -15,6 +15,7 @@ func ReadStage(c *Cache) pipeline.Stage[*flow.Fetch, *flow.Fetch] {
 		for _, r := range f.Reads {
 			c.serve(r)
 		}
+		f.Stamp()
 		return f, nil
 	})
 }

@@ -13,9 +13,13 @@ import (
 
 // Stage finishes fetches. Any number of workers may run it.
 type Stage struct {
-	bytes [flow.FromObject + 1]prometheus.Counter
-	reads [flow.FromObject + 1]prometheus.Counter
+	bytes   [flow.FromObject + 1]prometheus.Counter
+	reads   [flow.FromObject + 1]prometheus.Counter
+	seconds [flow.FromObject + 1]prometheus.Histogram
 }
+
+// buckets go from a cache, 20 us, to an object store in trouble, 20 s.
+var buckets = prometheus.ExponentialBucketsRange(20e-6, 20, 13)
 
 // New returns the stage with its metrics registered.
 func New(reg prometheus.Registerer) *Stage {
@@ -26,7 +30,9 @@ func New(reg prometheus.Registerer) *Stage {
 			Help: "Bytes of record batches read, by the tier that served them.", ConstLabels: labels})
 		s.reads[src] = prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_reads_total",
 			Help: "Partition reads, by the tier that served them.", ConstLabels: labels})
-		reg.MustRegister(s.bytes[src], s.reads[src])
+		s.seconds[src] = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_read_seconds",
+			Help: "Time from finding a partition read until its tier had served it.", ConstLabels: labels, Buckets: buckets})
+		reg.MustRegister(s.bytes[src], s.reads[src], s.seconds[src])
 	}
 	return s
 }
@@ -53,6 +59,9 @@ func (s *Stage) finish(f *flow.Fetch) {
 		any = any || r.Bytes > 0
 		s.reads[r.Source].Inc()
 		s.bytes[r.Source].Add(float64(r.Bytes))
+		if r.Took > 0 {
+			s.seconds[r.Source].Observe(r.Took.Seconds())
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/meta"
@@ -34,6 +35,7 @@ func New(manifest Manifest) *Locator { return &Locator{manifest} }
 // Stage locates all reads of a Fetch. Any number of workers may run it.
 func (l *Locator) Stage() pipeline.Stage[*flow.Fetch, *flow.Fetch] {
 	return pipeline.Each(func(_ context.Context, f *flow.Fetch) (*flow.Fetch, error) {
+		f.Began = time.Now()
 		left := f.MaxBytes
 		for i, r := range f.Reads {
 			if i > 0 && left <= 0 {

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
@@ -20,59 +21,61 @@ import (
 // ErrRange: an object does not hold the partition that the metadata says it holds.
 var ErrRange = errors.New("object lacks the partition")
 
-// Config has the limits of the stage.
-type Config struct {
-	// RunBytes is the most that one range request asks for. Larger runs read
-	// history faster and take more memory a reader.
-	RunBytes int64
-}
-
-// DefaultConfig returns 4 MiB.
-func DefaultConfig() Config { return Config{RunBytes: 4 << 20} }
-
-// Validate reports a setting that cannot work.
-func (c Config) Validate() error {
-	if c.RunBytes < 64<<10 {
-		return fmt.Errorf("objectfetch: run of %d bytes is below 64 KiB", c.RunBytes)
-	}
-	return nil
-}
-
 // Store opens objects by key.
 type Store interface {
 	Object(key string) object.RangeReader
 	Size(ctx context.Context, key string) (int64, error)
 }
 
+// Deps is what a fetcher works on. All of it is required.
+type Deps struct {
+	Store Store
+	Cache *readcache.Cache
+	// Next finds the object that holds an offset of a partition, for reading
+	// ahead beyond the end of one. It is called with locks held and must not block.
+	Next     func(topic.Partition, int64) (meta.ObjectRef, bool)
+	Clock    clock.Clock
+	Registry prometheus.Registerer
+}
+
 // Fetcher reads objects through the read cache. Safe for concurrent use.
 type Fetcher struct {
-	cfg    Config
-	store  Store
-	cache  *readcache.Cache
-	flight singleflight.Group
-
-	requests, bytes prometheus.Counter
+	cfg     Config
+	store   Store
+	cache   *readcache.Cache
+	flights flights
+	footers singleflight.Group
+	ahead   *follower
+	metrics metrics
 }
 
-// New returns a fetcher.
-func New(cfg Config, s Store, c *readcache.Cache, reg prometheus.Registerer) *Fetcher {
-	f := &Fetcher{cfg: cfg, store: s, cache: c,
-		requests: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_object_requests_total",
-			Help: "Range requests to the object store."}),
-		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_object_read_bytes_total",
-			Help: "Bytes of blocks read from the object store."})}
-	reg.MustRegister(f.requests, f.bytes)
+// New returns a fetcher. Close it when nobody reads any more.
+func New(cfg Config, d Deps) *Fetcher {
+	f := &Fetcher{cfg: cfg, store: d.Store, cache: d.Cache, flights: flights{by: make(map[blockKey]*flight)},
+		metrics: newMetrics(d.Registry)}
+	f.ahead = newFollower(f, d)
 	return f
 }
+
+// Close ends reading ahead.
+func (f *Fetcher) Close() { f.ahead.close() }
+
+// Served takes in a read that was served from cached blocks, so that what comes
+// behind them is read ahead.
+func (f *Fetcher) Served(r *flow.Read) { f.ahead.note(r) }
 
 // Stage serves what is still cold. Any number of workers may run it.
 func (f *Fetcher) Stage() pipeline.Stage[*flow.Fetch, *flow.Fetch] {
 	return pipeline.Each(func(ctx context.Context, fetch *flow.Fetch) (*flow.Fetch, error) {
 		for _, r := range fetch.Reads {
-			if r.Cold() && r.Object != nil {
-				r.Err = f.serve(ctx, r)
+			if !r.Cold() || r.Object == nil {
+				continue
+			}
+			if r.Err = f.serve(ctx, r); r.Err == nil {
+				f.ahead.note(r)
 			}
 		}
+		fetch.Stamp()
 		return fetch, nil
 	})
 }
@@ -101,16 +104,6 @@ func (f *Fetcher) serve(ctx context.Context, r *flow.Read) error {
 	return nil
 }
 
-// run returns the first blocks that are at most n bytes together, at least one.
-func run(blocks []object.Block, n int64) []object.Block {
-	for i, b := range blocks {
-		if n -= b.Length; n < 0 {
-			return blocks[:max(i, 1)]
-		}
-	}
-	return blocks
-}
-
 func (f *Fetcher) rangeOf(ctx context.Context, p topic.Partition, id meta.ObjectID) (*object.Range, error) {
 	footer, err := f.footer(ctx, id)
 	if err != nil {
@@ -127,13 +120,13 @@ func (f *Fetcher) footer(ctx context.Context, id meta.ObjectID) (*object.Footer,
 	if footer, ok := f.cache.Footer(id); ok {
 		return footer, nil
 	}
-	v, err, _ := f.flight.Do("footer "+id.String(), func() (any, error) {
+	v, err, _ := f.footers.Do(id.String(), func() (any, error) {
 		key := object.Key(id)
 		size, err := f.store.Size(ctx, key)
 		if err != nil {
 			return nil, err
 		}
-		f.requests.Inc()
+		f.metrics.requests.Inc()
 		footer, err := object.ReadFooter(ctx, f.store.Object(key), size)
 		if err != nil {
 			return nil, fmt.Errorf("object %s: %w", id, err)
@@ -147,46 +140,72 @@ func (f *Fetcher) footer(ctx context.Context, id meta.ObjectID) (*object.Footer,
 	return v.(*object.Footer), nil
 }
 
-// blocks returns the bytes of neighbouring blocks, from the cache as far as it
-// has them from the first on, the rest in one request.
+// errNotFlown: a request that others wait for was not made after all.
+var errNotFlown = errors.New("the request was not made")
+
+// blocks returns the bytes of the first of neighbouring blocks, at least one: what
+// is cached, else what is under way already, else what one request brings.
 func (f *Fetcher) blocks(ctx context.Context, id meta.ObjectID, blocks []object.Block) ([][]byte, error) {
-	var out [][]byte
-	for _, b := range blocks {
-		data, ok := f.cache.Block(id, b)
-		if !ok {
-			break
+	for {
+		var out [][]byte
+		for _, b := range blocks {
+			data, ok := f.cache.Block(id, b)
+			if !ok {
+				break
+			}
+			out = append(out, data)
 		}
-		out = append(out, data)
+		if len(out) > 0 { // the reader comes again for what follows
+			return out, nil
+		}
+		fl, pilot := f.flights.board(id, blocks)
+		if pilot {
+			return f.fly(ctx, fl)
+		}
+		f.metrics.shared.Inc()
+		select {
+		case <-fl.landed:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		if fl.err == nil {
+			return firstOf(fl.from(blocks[0]), len(blocks)), nil
+		}
+		if !errors.Is(fl.err, context.Canceled) && !errors.Is(fl.err, context.DeadlineExceeded) && !errors.Is(fl.err, errNotFlown) {
+			return nil, fl.err
+		} // whoever asked for them has left
 	}
-	if len(out) > 0 { // the reader comes again for what follows
-		return out, nil
-	}
-	flight := fmt.Sprintf("%s %d+%d", id, blocks[0].Offset, len(blocks))
-	v, err, _ := f.flight.Do(flight, func() (any, error) { return f.request(ctx, id, blocks) })
-	if err != nil {
-		return nil, err
-	}
-	return v.([][]byte), nil
 }
 
-func (f *Fetcher) request(ctx context.Context, id meta.ObjectID, blocks []object.Block) ([][]byte, error) {
-	first, last := blocks[0], blocks[len(blocks)-1]
-	n := last.Offset + last.Length - first.Offset
-	f.requests.Inc()
-	f.bytes.Add(float64(n))
-	data, err := f.store.Object(object.Key(id)).ReadRange(ctx, first.Offset, n)
+func firstOf(data [][]byte, n int) [][]byte { return data[:min(n, len(data))] }
+
+// fly makes the request of fl and caches what it brings.
+func (f *Fetcher) fly(ctx context.Context, fl *flight) ([][]byte, error) {
+	data, err := f.request(ctx, fl)
+	for i := range data {
+		f.cache.PutBlock(fl.id, fl.blocks[i], data[i])
+	}
+	f.flights.land(fl, data, err)
+	return data, err
+}
+
+// request reads the blocks of fl and verifies them.
+func (f *Fetcher) request(ctx context.Context, fl *flight) ([][]byte, error) {
+	first, n := fl.blocks[0], length(fl.blocks)
+	f.metrics.requests.Inc()
+	f.metrics.bytes.Add(float64(n))
+	data, err := f.store.Object(object.Key(fl.id)).ReadRange(ctx, first.Offset, n)
 	if err != nil {
 		return nil, err
 	}
-	out := make([][]byte, len(blocks))
-	for i, b := range blocks {
+	out := make([][]byte, len(fl.blocks))
+	for i, b := range fl.blocks {
 		at := b.Offset - first.Offset
+		if err := b.Verify(data[at : at+b.Length]); err != nil {
+			return nil, fmt.Errorf("object %s at %d: %w", fl.id, b.Offset, err)
+		}
 		// A copy, so that one cached block does not keep its neighbours alive.
 		out[i] = append(make([]byte, 0, b.Length), data[at:at+b.Length]...)
-		if err := b.Verify(out[i]); err != nil {
-			return nil, fmt.Errorf("object %s at %d: %w", id, b.Offset, err)
-		}
-		f.cache.PutBlock(id, b, out[i])
 	}
 	return out, nil
 }

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
@@ -25,8 +27,9 @@ import (
 // store counts requests and may damage what it returns.
 type store struct {
 	*objectstore.Store
-	reads  atomic.Int32
-	damage bool
+	reads, under atomic.Int32
+	damage       atomic.Bool
+	gate         atomic.Pointer[rendezvous] // requests wait at it, if there is one
 }
 
 func (s *store) Object(key string) object.RangeReader { return &reader{s, s.Store.Object(key)} }
@@ -38,8 +41,16 @@ type reader struct {
 
 func (r *reader) ReadRange(ctx context.Context, off, n int64) ([]byte, error) {
 	r.s.reads.Add(1)
+	r.s.under.Add(1)
+	defer r.s.under.Add(-1)
+	if g := r.s.gate.Load(); g != nil {
+		g.pass(ctx, off, n)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
 	b, err := r.RangeReader.ReadRange(ctx, off, n)
-	if err == nil && r.s.damage && off < 1<<20 {
+	if err == nil && r.s.damage.Load() && off < 1<<20 {
 		b[len(b)/2] ^= 1
 	}
 	return b, err
@@ -53,16 +64,28 @@ type fixture struct {
 	fetch *objectfetch.Fetcher
 	state *partition.State
 	ref   meta.ObjectRef
+	cfg   objectfetch.Config
+	reg   *prometheus.Registry
+	clock *clock.Manual
 }
 
+// build makes the fixture without reading ahead.
 func build(t *testing.T) *fixture {
+	t.Helper()
+	cfg := objectfetch.DefaultConfig()
+	cfg.AheadBytes = 0
+	return buildWith(t, cfg, 64<<20)
+}
+
+func buildWith(t *testing.T, cfg objectfetch.Config, cacheBytes int64) *fixture {
 	t.Helper()
 	s, err := objectstore.Open(t.Context(), "mem://")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	f := &fixture{store: &store{Store: s}, state: partition.NewState(topic.Partition{Topic: topic.NewID(), Index: 3}, 0, 100, 180)}
+	f := &fixture{store: &store{Store: s}, cfg: cfg, clock: clock.NewManual(time.Unix(1e9, 0)),
+		state: partition.NewState(topic.Partition{Topic: topic.NewID(), Index: 3}, 0, 100, 180)}
 	id := meta.NewObjectID()
 	var buf bytes.Buffer
 	w := object.NewWriter(&buf, id, 1)
@@ -88,8 +111,13 @@ func build(t *testing.T) *fixture {
 	}
 	f.ref = meta.ObjectRef{ID: id, Base: 100, End: 180, MaxTimestamp: 1179}
 	reg := prometheus.NewRegistry()
-	f.cache = readcache.New(64<<20, reg)
-	f.fetch = objectfetch.New(objectfetch.DefaultConfig(), f.store, f.cache, reg)
+	f.reg = reg
+	f.cache = readcache.New(cacheBytes, reg)
+	f.fetch = objectfetch.New(f.cfg, objectfetch.Deps{Store: f.store, Cache: f.cache, Clock: f.clock, Registry: reg,
+		Next: func(p topic.Partition, offset int64) (meta.ObjectRef, bool) {
+			return f.ref, p == f.state.ID && offset >= f.ref.Base && offset < f.ref.End
+		}})
+	t.Cleanup(f.fetch.Close)
 	return f
 }
 
@@ -99,7 +127,9 @@ func (f *fixture) read(t *testing.T, offset int64, maxBytes int) *flow.Read {
 	r := &flow.Read{State: f.state, Offset: offset, MaxBytes: maxBytes, Object: &f.ref}
 	fetch := &flow.Fetch{Reads: []*flow.Read{r}, MaxBytes: maxBytes}
 	for _, s := range []func() ([]*flow.Fetch, []error, error){
-		func() ([]*flow.Fetch, []error, error) { return pipelinetest.Drive(t, readcache.Stage(f.cache), fetch) },
+		func() ([]*flow.Fetch, []error, error) {
+			return pipelinetest.Drive(t, readcache.Stage(f.cache, f.fetch.Served), fetch)
+		},
 		func() ([]*flow.Fetch, []error, error) { return pipelinetest.Drive(t, f.fetch.Stage(), fetch) },
 	} {
 		if _, verdicts, err := s(); err != nil || errors.Join(verdicts...) != nil {
@@ -107,6 +137,33 @@ func (f *fixture) read(t *testing.T, offset int64, maxBytes int) *flow.Read {
 		}
 	}
 	return r
+}
+
+// metric returns the value of a counter or gauge without labels.
+func (f *fixture) metric(t *testing.T, name string) float64 {
+	t.Helper()
+	families, err := f.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range families {
+		if m.GetName() == name {
+			return m.GetMetric()[0].GetCounter().GetValue() + m.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}
+
+// waiting returns when so many reads wait for requests of others.
+func (f *fixture) waiting(t *testing.T, n float64) {
+	t.Helper()
+	for until := time.Now().Add(10 * time.Second); f.metric(t, "sluice_object_shared_requests_total") < n; {
+		if time.Now().After(until) {
+			t.Fatalf("%v reads wait, want %v", f.metric(t, "sluice_object_shared_requests_total"), n)
+		}
+		<-time.After(time.Millisecond)
+	}
 }
 
 // offsets lists the records of a read and checks each.
@@ -163,12 +220,12 @@ func TestSecondReaderIsServedFromTheCache(t *testing.T) {
 func TestDamageIsNeverServed(t *testing.T) {
 	f := build(t)
 	f.read(t, 179, 1) // the footer is cached
-	f.store.damage = true
+	f.store.damage.Store(true)
 	r := f.read(t, 100, 1<<20)
 	if !errors.Is(r.Err, object.ErrCorrupt) || r.Bytes != 0 {
 		t.Fatalf("%d bytes, %v", r.Bytes, r.Err)
 	}
-	f.store.damage = false
+	f.store.damage.Store(false)
 	if r := f.read(t, 100, 1<<20); r.Err != nil {
 		t.Errorf("damage was cached: %v", r.Err)
 	}

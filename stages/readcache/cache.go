@@ -24,23 +24,34 @@ type value struct {
 // Cache holds blocks and footers. It is safe for concurrent use.
 type Cache struct {
 	c            *otter.Cache[key, value]
+	ahead        shelf
 	hits, misses prometheus.Counter
 }
 
-// New returns a cache of at most limit bytes. The admission policy is W-TinyLFU,
-// which a single scan cannot flush.
+// aheadShare is the part of the limit that is for blocks read ahead.
+const aheadShare = 4
+
+// New returns a cache of at most limit bytes, a quarter of them for blocks that
+// are read ahead. The admission policy of the rest is W-TinyLFU, which a single
+// scan cannot flush.
 func New(limit int64, reg prometheus.Registerer) *Cache {
 	c := &Cache{
-		c: otter.Must(&otter.Options[key, value]{MaximumWeight: uint64(max(limit, 1)), Weigher: weigh}),
+		c:     otter.Must(&otter.Options[key, value]{MaximumWeight: proper(limit), Weigher: weigh}),
+		ahead: shelf{limit: limit / aheadShare, blocks: make(map[key]shelved)},
 		hits: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_read_cache_hits_total",
 			Help: "Blocks of objects found in the read cache."}),
 		misses: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_read_cache_misses_total",
 			Help: "Blocks of objects not found in the read cache."}),
 	}
 	reg.MustRegister(c.hits, c.misses, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_read_cache_bytes",
-		Help: "Bytes of blocks and footers in the read cache."}, func() float64 { return float64(c.c.WeightedSize()) }))
+		Help: "Bytes of blocks and footers in the read cache."}, func() float64 { return float64(c.c.WeightedSize()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_read_ahead_held_bytes",
+			Help: "Bytes of blocks read ahead, or being read, that no reader has passed yet."}, c.ahead.size))
 	return c
 }
+
+// proper is what is left of limit for blocks that were asked for.
+func proper(limit int64) uint64 { return uint64(max(limit-limit/aheadShare, 1)) }
 
 // weigh estimates the memory of an entry.
 func weigh(_ key, v value) uint32 {
@@ -56,7 +67,10 @@ func weigh(_ key, v value) uint32 {
 }
 
 // Resize changes the limit.
-func (c *Cache) Resize(limit int64) { c.c.SetMaximum(uint64(max(limit, 1))) }
+func (c *Cache) Resize(limit int64) {
+	c.c.SetMaximum(proper(limit))
+	c.ahead.resize(limit / aheadShare)
+}
 
 // Footer returns the footer of an object.
 func (c *Cache) Footer(id meta.ObjectID) (*object.Footer, bool) {
@@ -69,13 +83,29 @@ func (c *Cache) PutFooter(f *object.Footer) { c.c.Set(key{f.ID, footer}, value{f
 
 // Block returns the verified bytes of a block. They must not be changed.
 func (c *Cache) Block(id meta.ObjectID, b object.Block) ([]byte, bool) {
-	v, ok := c.c.GetIfPresent(key{id, b.Offset})
+	k := key{id, b.Offset}
+	data, ok := c.ahead.get(k)
+	if !ok {
+		var v value
+		v, ok = c.c.GetIfPresent(k)
+		data = v.block
+	}
 	if ok {
 		c.hits.Inc()
 	} else {
 		c.misses.Inc()
 	}
-	return v.block, ok
+	return data, ok
+}
+
+// Holds says whether a block is there, without counting as a use of it.
+func (c *Cache) Holds(id meta.ObjectID, b object.Block) bool {
+	k := key{id, b.Offset}
+	if _, ok := c.ahead.get(k); ok {
+		return true
+	}
+	_, ok := c.c.GetEntryQuietly(k)
+	return ok
 }
 
 // PutBlock stores the verified bytes of a block.

@@ -9,15 +9,19 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// Stage serves reads of objects whose blocks are cached. Any number of workers
-// may run it.
-func Stage(c *Cache) pipeline.Stage[*flow.Fetch, *flow.Fetch] {
+// Stage serves reads of objects whose blocks are cached. served, if not nil,
+// learns of each (reading ahead goes by it). Any number of workers may run it.
+func Stage(c *Cache, served func(*flow.Read)) pipeline.Stage[*flow.Fetch, *flow.Fetch] {
 	return pipeline.Each(func(_ context.Context, f *flow.Fetch) (*flow.Fetch, error) {
 		for _, r := range f.Reads {
-			if r.Cold() && r.Object != nil {
-				c.serve(r)
+			if !r.Cold() || r.Object == nil {
+				continue
+			}
+			if c.serve(r); r.Bytes > 0 && served != nil {
+				served(r)
 			}
 		}
+		f.Stamp()
 		return f, nil
 	})
 }

@@ -27,6 +27,7 @@ func Stage(l Log, relocate func(*flow.Read)) pipeline.Stage[*flow.Fetch, *flow.F
 				again(r, err, relocate)
 			}
 		}
+		f.Stamp()
 		return f, nil
 	})
 }

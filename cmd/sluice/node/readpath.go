@@ -31,25 +31,30 @@ type readStages struct {
 }
 
 // wire builds the read pipeline. Reads at the tail never wait behind a disk or
-// an object store:
+// an object store, nor do reads of cached history behind the store:
 //
-//	fetch -> locate -> cache -+-> (hot) ------------------------------+-> encode
-//	                          +-> walread -> readcache -> objectfetch -+
+//	fetch -> locate -> cache -+-> (hot) -----------------------------------------+-> encode
+//	                          +-> walread -> readcache -+-> (cached) ------------+
+//	                                                    +-> objectfetch ---------+
 func (s *readStages) wire(g *pipeline.Graph, limits Limits) {
 	asked := pipeline.From(g, "fetch", s.entry)
 	located := pipeline.Via(asked, "locate", s.locator.Stage(), limits.both("locate", 64, 2)...)
 	cached := pipeline.Via(located, "cache", cache.ReadStage(s.cache), limits.both("read_cache", 64, 2)...)
-	ways := pipeline.Route(cached, "tier", 2, func(f *flow.Fetch) int {
-		if f.Cold() {
-			return 1
-		}
-		return 0
-	})
+	ways := pipeline.Route(cached, "tier", 2, coldWay)
 	relocate := func(r *flow.Read) { s.locator.Locate(r, r.MaxBytes) }
 	fromWAL := pipeline.Via(ways[1], "walread", walread.Stage(s.log, relocate), limits.both("walread", 16, 4)...)
-	fromCache := pipeline.Via(fromWAL, "readcache", readcache.Stage(s.readcache), limits.both("readcache", 16, 2)...)
-	fetched := pipeline.Via(fromCache, "objectfetch", s.objects.Stage(), limits.both("objectfetch", 16, 8)...)
-	pipeline.Into(pipeline.Merge("served", ways[0], fetched), "encode", s.encode, limits.both("encode", 64, 2)...)
+	fromCache := pipeline.Via(fromWAL, "readcache", readcache.Stage(s.readcache, s.objects.Served), limits.both("readcache", 16, 2)...)
+	rest := pipeline.Route(fromCache, "store", 2, coldWay)
+	fetched := pipeline.Via(rest[1], "objectfetch", s.objects.Stage(), limits.both("objectfetch", 16, 8)...)
+	pipeline.Into(pipeline.Merge("served", ways[0], rest[0], fetched), "encode", s.encode, limits.both("encode", 64, 2)...)
+}
+
+// coldWay is the second way for fetches of which some read is not served yet.
+func coldWay(f *flow.Fetch) int {
+	if f.Cold() {
+		return 1
+	}
+	return 0
 }
 
 // timeIndex answers searches by time from the WAL and the objects.

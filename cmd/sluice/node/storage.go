@@ -70,6 +70,7 @@ type storage struct {
 	parts    *partitions
 	ledger   *upload.Ledger
 	uploader *upload.Uploader
+	fetcher  *objectfetch.Fetcher
 	meta     metadata
 
 	admit *admit.Stage
@@ -110,18 +111,32 @@ func (s *storage) open(ctx context.Context, cfg StorageConfig, log *slog.Logger,
 	}
 	images := cache.New(cfg.WriteCacheBytes, reg)
 	blocks := readcache.New(cfg.ReadCacheBytes, reg)
-	fetcher := objectfetch.New(cfg.Fetch, s.objects, blocks, reg)
+	s.fetcher = objectfetch.New(cfg.Fetch, objectfetch.Deps{Store: s.objects, Cache: blocks, Next: s.objectAt,
+		Clock: clock.System{}, Registry: reg})
 	locator := locate.New(func(p topic.Partition) (*meta.Partition, bool) { return s.meta.View().Partition(p) })
 	s.ledger = upload.NewLedger(cfg.Upload, clock.System{}, reg)
 	s.uploader = upload.NewUploader(cfg.Upload, upload.Deps{Log: s.log, Images: images, Metadata: s.meta,
 		Store: s.objects, Clock: clock.System{}, Logger: log, Registry: reg})
 	s.admit = admit.New(cfg.Lanes, clock.System{}, reg)
 	s.reads = &readStages{entry: pipeline.NewEntry[*flow.Fetch](), locator: locator, cache: images,
-		readcache: blocks, log: s.log, objects: fetcher, encode: encode.New(reg)}
-	s.times = &timeIndex{locator: locator, log: s.log, objects: fetcher}
+		readcache: blocks, log: s.log, objects: s.fetcher, encode: encode.New(reg)}
+	s.times = &timeIndex{locator: locator, log: s.log, objects: s.fetcher}
 	s.wire(cfg, images, log)
 	s.wireRetention(cfg.Retain, log, reg)
 	return nil
+}
+
+// objectAt finds the object that holds an offset.
+func (s *storage) objectAt(p topic.Partition, offset int64) (meta.ObjectRef, bool) {
+	m, ok := s.meta.View().Partition(p)
+	if !ok {
+		return meta.ObjectRef{}, false
+	}
+	i, ok := m.ObjectAt(offset)
+	if !ok {
+		return meta.ObjectRef{}, false
+	}
+	return m.Objects[i], true
 }
 
 func (s *storage) wire(cfg StorageConfig, images *cache.Cache, log *slog.Logger) {
@@ -209,6 +224,9 @@ func (r *running) stop() error {
 // close gives up files and directories. Nothing may run any more.
 func (s *storage) close() error {
 	var errs []error
+	if s.fetcher != nil {
+		s.fetcher.Close()
+	}
 	if s.log != nil {
 		errs = append(errs, s.log.Close())
 	}

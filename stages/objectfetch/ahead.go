@@ -1,0 +1,253 @@
+package objectfetch
+
+import (
+	"context"
+	"sync"
+
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/object"
+	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// maxReaders bounds the readers that are followed. The one idle for longest is
+// forgotten for a new one.
+const maxReaders = 1024
+
+// follower reads ahead for readers in order.
+type follower struct {
+	*Fetcher
+	clock clock.Clock
+	// next finds the object that holds an offset.
+	next func(topic.Partition, int64) (meta.ObjectRef, bool)
+
+	mu      sync.Mutex // see DESIGN.md
+	readers map[topic.Partition][]*reader
+	count   int
+	busy    int  // requests under way
+	closed  bool // nothing is begun any more
+
+	ctx  context.Context
+	stop context.CancelFunc
+	runs sync.WaitGroup
+}
+
+func newFollower(f *Fetcher, d Deps) *follower {
+	ctx, stop := context.WithCancel(context.Background())
+	return &follower{Fetcher: f, clock: d.Clock, next: d.Next, readers: make(map[topic.Partition][]*reader), ctx: ctx, stop: stop}
+}
+
+// close stops reading ahead and waits for requests under way.
+func (a *follower) close() {
+	a.mu.Lock()
+	a.closed = true
+	a.mu.Unlock()
+	a.stop()
+	a.runs.Wait()
+}
+
+// note takes in a read that was served from an object or its cached blocks.
+func (a *follower) note(r *flow.Read) {
+	if a.cfg.AheadBytes == 0 || len(r.Segments) == 0 {
+		return
+	}
+	from, to := r.Offset, record.Batch(r.Segments[len(r.Segments)-1]).NextOffset()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return
+	}
+	p := r.State.ID
+	for _, known := range a.readers[p] {
+		if known.follows(from) {
+			a.release(known.moved(from, to, a.cfg.AheadBytes, a.clock.Now()), a.cache.Pass)
+			a.fill(p, known)
+			return
+		}
+	}
+	a.meet(p, &reader{from: from, to: to, planned: to, seen: a.clock.Now()})
+}
+
+// meet begins to follow a reader.
+func (a *follower) meet(p topic.Partition, r *reader) {
+	if a.count >= maxReaders {
+		a.forgetOldest()
+	}
+	a.readers[p] = append(a.readers[p], r)
+	a.count++
+}
+
+// fill plans for a reader as much as its window, the requests and the room allow.
+func (a *follower) fill(p topic.Partition, r *reader) {
+	for !a.closed {
+		room := r.room(a.cfg.RunBytes)
+		ref, ok := a.next(p, r.planned)
+		if room == 0 || !ok || a.busy >= a.cfg.AheadRequests {
+			return
+		}
+		footer, ok := a.cache.Footer(ref.ID)
+		if !ok {
+			a.open(p, r, ref.ID)
+			return
+		}
+		rng, ok := footer.Range(p)
+		if !ok {
+			return // whoever reads there is told
+		}
+		i, ok := rng.Find(r.planned)
+		if !ok || i >= len(rng.Blocks) {
+			return
+		}
+		there := func(b object.Block) bool { return a.cache.Holds(ref.ID, b) || a.flights.carries(ref.ID, b) }
+		if blocks := r.plan(ref.ID, rng.Blocks[i:], room, there); len(blocks) > 0 && !a.begin(p, r, ref.ID, blocks) {
+			return
+		}
+	}
+}
+
+// open reads the footer of the reader's next object, then goes on.
+func (a *follower) open(p topic.Partition, r *reader, id meta.ObjectID) {
+	if r.opening {
+		return
+	}
+	r.opening = true
+	a.busy++
+	a.runs.Go(func() {
+		_, err := a.footer(a.ctx, id)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.busy--
+		if r.opening = false; err == nil && a.follows(p, r) {
+			a.fill(p, r)
+		}
+	})
+}
+
+// begin fetches blocks that were planned; false when there is no room for them.
+func (a *follower) begin(p topic.Partition, r *reader, id meta.ObjectID, blocks []object.Block) bool {
+	n := length(blocks)
+	if !a.cache.Reserve(n) && !(a.makeRoom(r) && a.cache.Reserve(n)) {
+		r.undo(id, blocks)
+		r.window = max(r.window/2, min(firstWindow, a.cfg.AheadBytes))
+		return false
+	}
+	f, pilot := a.flights.board(id, blocks)
+	if !pilot || len(f.blocks) < len(blocks) { // somebody was faster
+		if pilot {
+			a.flights.land(f, nil, errNotFlown)
+		}
+		a.cache.Return(n)
+		r.undo(id, blocks)
+		return false
+	}
+	a.busy++
+	a.runs.Go(func() {
+		data, err := a.request(a.ctx, f)
+		a.arrived(p, r, f, data, err)
+	})
+	return true
+}
+
+// arrived puts what was read ahead where its reader finds it, and goes on.
+func (a *follower) arrived(p topic.Partition, r *reader, f *flight, data [][]byte, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.busy--
+	if err != nil {
+		a.cache.Return(length(f.blocks))
+		a.release(r.undo(f.id, f.blocks), a.cache.Drop)
+		r.window = 0 // the reader meets the error, or gets past it, by itself
+		a.flights.land(f, nil, err)
+		return
+	}
+	waiting := make(map[int64]*ahead, len(f.blocks))
+	for i := range r.queue {
+		if q := &r.queue[i]; q.id == f.id && q.state == flying {
+			waiting[q.block.Offset] = q
+		}
+	}
+	for i, b := range f.blocks {
+		if q := waiting[b.Offset]; q != nil {
+			q.state = shelved
+			a.cache.PutAhead(f.id, b, data[i])
+			continue
+		}
+		a.cache.Return(b.Length) // passed while it was under way
+		a.cache.PutBlock(f.id, b, data[i])
+	}
+	a.metrics.aheadBytes.Add(float64(length(f.blocks)))
+	a.flights.land(f, data, nil)
+	if a.follows(p, r) {
+		a.fill(p, r)
+	}
+}
+
+// follows says whether r is still followed.
+func (a *follower) follows(p topic.Partition, r *reader) bool {
+	for _, known := range a.readers[p] {
+		if known == r {
+			return true
+		}
+	}
+	return false
+}
+
+// release ends the uses of blocks on the shelf: Pass or Drop.
+func (a *follower) release(blocks []ahead, how func(meta.ObjectID, object.Block)) {
+	for _, q := range blocks {
+		if q.state == shelved {
+			how(q.id, q.block)
+		}
+	}
+}
+
+// makeRoom forgets readers that are idle, but for r, and says whether there were
+// any.
+func (a *follower) makeRoom(r *reader) (any bool) {
+	before := a.clock.Now().Add(-a.cfg.AheadIdle)
+	for p, rs := range a.readers {
+		for _, other := range rs {
+			if other != r && len(other.queue) > 0 && other.seen.Before(before) {
+				a.forget(p, other)
+				any = true
+			}
+		}
+	}
+	return any
+}
+
+func (a *follower) forgetOldest() {
+	var where topic.Partition
+	var oldest *reader
+	for p, rs := range a.readers {
+		for _, r := range rs {
+			if oldest == nil || r.seen.Before(oldest.seen) {
+				where, oldest = p, r
+			}
+		}
+	}
+	a.forget(where, oldest)
+}
+
+// forget drops a reader and what was read ahead for it.
+func (a *follower) forget(p topic.Partition, r *reader) {
+	for _, q := range r.queue {
+		if q.state == shelved {
+			a.metrics.aheadWasted.Add(float64(q.block.Length))
+		}
+	}
+	a.release(r.queue, a.cache.Drop)
+	r.queue = nil
+	kept := make([]*reader, 0, len(a.readers[p]))
+	for _, other := range a.readers[p] {
+		if other != r {
+			kept = append(kept, other)
+		}
+	}
+	if a.readers[p] = kept; len(kept) == 0 {
+		delete(a.readers, p)
+	}
+	a.count--
+}

@@ -1,0 +1,24 @@
+package objectfetch
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	requests, bytes         prometheus.Counter
+	shared                  prometheus.Counter
+	aheadBytes, aheadWasted prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) metrics {
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		reg.MustRegister(c)
+		return c
+	}
+	return metrics{
+		requests:    counter("sluice_object_requests_total", "Range requests to the object store."),
+		bytes:       counter("sluice_object_read_bytes_total", "Bytes of blocks read from the object store."),
+		shared:      counter("sluice_object_shared_requests_total", "Reads that waited for a request of another for the same blocks."),
+		aheadBytes:  counter("sluice_read_ahead_bytes_total", "Bytes of blocks read ahead."),
+		aheadWasted: counter("sluice_read_ahead_wasted_bytes_total", "Bytes of blocks read ahead that nobody came to."),
+	}
+}
