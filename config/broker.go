@@ -9,6 +9,7 @@ type Broker struct {
 	WAL           WAL           `toml:"wal"`
 	ObjectStorage ObjectStorage `toml:"object_storage"`
 	Retention     Retention     `toml:"retention"`
+	Compaction    Compaction    `toml:"compaction"`
 	Cache         Cache         `toml:"cache"`
 	Memory        Memory        `toml:"memory"`
 	Replication   Replication   `toml:"replication"`
@@ -102,6 +103,16 @@ type ObjectStorage struct {
 type Retention struct {
 	CheckIntervalMs  int64 `toml:"check_interval_ms"`
 	ChangesPerSecond int   `toml:"changes_per_second"`
+}
+
+// Compaction has the limits of what rewrites objects.
+type Compaction struct {
+	Paused          bool  `toml:"paused"`
+	CheckIntervalMs int64 `toml:"check_interval_ms"`
+	BytesPerSecond  int64 `toml:"bytes_per_second"`
+	MemoryBytes     int64 `toml:"memory_bytes"`
+	TargetSizeBytes int64 `toml:"target_size_bytes"`
+	MinObjects      int   `toml:"min_objects"`
 }
 
 // Cache has the sizes of the two caches.

@@ -25,6 +25,8 @@ func DefaultBroker() Broker {
 			PartSizeBytes: 8 * mib, PartConcurrency: 4, MinRequests: 2, MaxRequests: 64, Attempts: 8, FirstPauseMs: 100,
 			LastPauseMs: 10 * second, StallMs: 20 * second, MissingAttempts: 3},
 		Retention:   Retention{CheckIntervalMs: 5 * minute, ChangesPerSecond: 100},
+		Compaction: Compaction{CheckIntervalMs: minute, BytesPerSecond: 32 * mib, MemoryBytes: 64 * mib,
+			TargetSizeBytes: 128 * mib, MinObjects: 8},
 		Cache:       Cache{WriteCacheSizeBytes: 128 * mib, ReadCacheSizeBytes: 64 * mib},
 		Memory:      Memory{RequestBudgetBytes: 128 * mib, ResponseBudgetBytes: 96 * mib, WALBufferBytes: 128 * mib},
 		Replication: Replication{DefaultFactor: 1, MinInSyncReplicas: 1},

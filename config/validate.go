@@ -83,6 +83,7 @@ func (c Broker) Validate() error {
 	e.objects(c.ObjectStorage)
 	e.atLeast("retention.check_interval_ms", c.Retention.CheckIntervalMs, 100)
 	e.within("retention.changes_per_second", int64(c.Retention.ChangesPerSecond), 1, 100_000)
+	e.compaction(c.Compaction)
 	e.memory(c)
 	e.topics(c)
 	e.groups(c.Groups)
@@ -91,6 +92,14 @@ func (c Broker) Validate() error {
 		c.Stages.Batch.MaxBytes, c.WAL.SegmentSizeBytes)
 	e.common(c.Metadata, c.Admin, c.Log)
 	return errors.Join(e...)
+}
+
+func (c *checks) compaction(k Compaction) {
+	c.atLeast("compaction.check_interval_ms", k.CheckIntervalMs, 100)
+	c.atLeast("compaction.bytes_per_second", k.BytesPerSecond, 16*kib)
+	c.atLeast("compaction.memory_bytes", k.MemoryBytes, mib)
+	c.atLeast("compaction.target_size_bytes", k.TargetSizeBytes, mib)
+	c.atLeast("compaction.min_objects", int64(k.MinObjects), 4)
 }
 
 // Validate reports settings that cannot work, by key.

@@ -18,6 +18,7 @@ import (
 	"github.com/sluicemq/sluice/internal/quicnet"
 	"github.com/sluicemq/sluice/pipeline"
 	"github.com/sluicemq/sluice/stages/batch"
+	"github.com/sluicemq/sluice/stages/compact"
 	"github.com/sluicemq/sluice/stages/objectfetch"
 	"github.com/sluicemq/sluice/stages/retain"
 	"github.com/sluicemq/sluice/stages/sequence"
@@ -78,6 +79,7 @@ func storageConfig(c config.Broker, dir string) node.StorageConfig {
 		Objects:         objectsConfig(c.ObjectStorage),
 		Upload:          uploadConfig(c),
 		Retain:          retain.Config{Interval: ms(c.Retention.CheckIntervalMs), ChangesPerSecond: c.Retention.ChangesPerSecond},
+		Compact:         compactConfig(c),
 		Batch:           batch.Config{TargetBytes: c.Stages.Batch.TargetBytes, MaxBytes: c.Stages.Batch.MaxBytes, Linger: time.Duration(c.Stages.Batch.LingerUs) * time.Microsecond},
 		Sequence:        sequence.Config{ProducerExpiration: ms(c.Producers.ExpirationMs)},
 		Fetch:           readConfig(c.ObjectStorage),
@@ -107,6 +109,12 @@ func uploadConfig(c config.Broker) upload.Config {
 	return upload.Config{SizeBytes: c.WAL.UploadSizeBytes, Interval: ms(c.WAL.UploadIntervalMs),
 		OwnObjectBytes: c.ObjectStorage.OwnObjectSizeBytes, Concurrency: c.ObjectStorage.UploadConcurrency,
 		PrepareTTL: ms(c.ObjectStorage.PrepareTimeoutMs), ProducerExpiration: ms(c.Producers.ExpirationMs)}
+}
+
+func compactConfig(c config.Broker) compact.Config {
+	k := c.Compaction
+	return compact.Config{Interval: ms(k.CheckIntervalMs), BytesPerSecond: k.BytesPerSecond, MemoryBytes: k.MemoryBytes,
+		TargetBytes: k.TargetSizeBytes, MinObjects: k.MinObjects, PrepareTTL: ms(c.ObjectStorage.PrepareTimeoutMs), Paused: k.Paused}
 }
 
 func objectsConfig(o config.ObjectStorage) objectstore.Config {

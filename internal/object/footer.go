@@ -51,9 +51,10 @@ func order(a, b topic.Partition) int {
 }
 
 // Find returns the position of the block to read for offset: the one that holds it,
-// or, where compaction removed it, the next. ok is false outside [Base, End).
+// or, where compaction removed it, the next, which may be the first. ok is false at
+// End and above.
 func (r *Range) Find(offset int64) (i int, ok bool) {
-	if offset < r.Base || offset >= r.End {
+	if offset >= r.End {
 		return 0, false
 	}
 	return sort.Search(len(r.Blocks), func(i int) bool { return r.Blocks[i].End > offset }), true

@@ -117,6 +117,12 @@ func (b Batch) IsTransactional() bool { return b.Attributes()&bitTransactional !
 // IsControl reports whether the batch holds a transaction marker instead of data.
 func (b Batch) IsControl() bool { return b.Attributes()&bitControl != 0 }
 
+// DeleteHorizon returns when the batch's tombstones may go, in ms since epoch; ok is
+// false where compaction has not set it yet (KIP-534).
+func (b Batch) DeleteHorizon() (ms int64, ok bool) {
+	return b.BaseTimestamp(), b.Attributes()&bitDeleteHorizon != 0
+}
+
 // LogAppendTime reports whether all records carry the broker's time, which is then
 // MaxTimestamp, instead of the producer's.
 func (b Batch) LogAppendTime() bool { return b.Attributes()&bitLogAppendTime != 0 }

@@ -45,21 +45,26 @@ func (b *Builder) Add(timestamp int64, key, value []byte, headers ...Header) *Bu
 		b.base, b.max = timestamp, timestamp
 	}
 	b.max = max(b.max, timestamp)
-	r := append(b.scratch[:0], 0) // attributes
-	r = binary.AppendVarint(r, timestamp-b.base)
-	r = binary.AppendVarint(r, int64(b.count))
-	r = appendNullable(r, key)
-	r = appendNullable(r, value)
-	r = binary.AppendVarint(r, int64(len(headers)))
-	for _, h := range headers {
-		r = binary.AppendVarint(r, int64(len(h.Key)))
-		r = append(r, h.Key...)
-		r = appendNullable(r, h.Value)
-	}
-	b.scratch = r
-	b.records = append(binary.AppendVarint(b.records, int64(len(r))), r...)
+	b.scratch = appendFields(b.scratch[:0], timestamp-b.base, int64(b.count), key, value, headers)
+	b.records = append(binary.AppendVarint(b.records, int64(len(b.scratch))), b.scratch...)
 	b.count++
 	return b
+}
+
+// appendFields encodes a record without its length.
+func appendFields(dst []byte, timestampDelta, offsetDelta int64, key, value []byte, headers []Header) []byte {
+	dst = append(dst, 0) // attributes
+	dst = binary.AppendVarint(dst, timestampDelta)
+	dst = binary.AppendVarint(dst, offsetDelta)
+	dst = appendNullable(dst, key)
+	dst = appendNullable(dst, value)
+	dst = binary.AppendVarint(dst, int64(len(headers)))
+	for _, h := range headers {
+		dst = binary.AppendVarint(dst, int64(len(h.Key)))
+		dst = append(dst, h.Key...)
+		dst = appendNullable(dst, h.Value)
+	}
+	return dst
 }
 
 func appendNullable(dst, field []byte) []byte {
@@ -121,15 +126,17 @@ func (c Codec) compress(dst, src []byte) ([]byte, error) {
 		return append(dst, src...), nil
 	case Snappy:
 		return append(dst, s2.EncodeSnappy(nil, src)...), nil
-	case Gzip, LZ4, Zstd:
+	case Zstd:
+		w := zstdWriters.Get().(*zstd.Encoder)
+		defer zstdWriters.Put(w)
+		return w.EncodeAll(src, dst), nil
+	case Gzip, LZ4:
 	default:
 		return nil, fmt.Errorf("%w: %s; use none, gzip, snappy, lz4 or zstd", ErrUnsupported, c)
 	}
 	out := bytes.NewBuffer(dst)
-	w, err := c.writer(out)
-	if err == nil {
-		_, err = w.Write(src)
-	}
+	w := c.writer(out)
+	_, err := w.Write(src)
 	if err == nil {
 		err = w.Close()
 	}
@@ -139,13 +146,9 @@ func (c Codec) compress(dst, src []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-func (c Codec) writer(w io.Writer) (io.WriteCloser, error) {
-	switch c {
-	case Gzip:
-		return gzip.NewWriter(w), nil
-	case LZ4:
-		return lz4.NewWriter(w), nil
-	default:
-		return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1))
+func (c Codec) writer(w io.Writer) io.WriteCloser {
+	if c == Gzip {
+		return gzip.NewWriter(w)
 	}
+	return lz4.NewWriter(w)
 }

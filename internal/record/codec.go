@@ -70,6 +70,13 @@ var (
 		}
 		return d
 	}}
+	zstdWriters = sync.Pool{New: func() any {
+		e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+		if err != nil {
+			panic("record: zstd refuses its options: " + err.Error())
+		}
+		return e
+	}}
 )
 
 func getBuffer() *buffer { return buffers.Get().(*buffer) }

@@ -19,5 +19,5 @@
 // The layout is in batch.go and in docs/formats/record-batch.md.
 //
 // The package keeps two kinds of process-wide values: the CRC table, which is a
-// constant, and pools of buffers and decoders, which hold no state between uses.
+// constant, and pools of buffers, encoders and decoders, which hold no state between uses.
 package record

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/pipeline"
+	"github.com/sluicemq/sluice/stages/compact"
 	"github.com/sluicemq/sluice/stages/retain"
 )
 
@@ -18,4 +19,14 @@ func (s *storage) wireRetention(cfg retain.Config, log *slog.Logger, reg prometh
 	sweeper := retain.NewSweeper(cfg, retain.Deps{Broker: s.parts.broker, View: s.meta.View, State: s.parts.table.Get, Clock: clock.System{}})
 	trims := pipeline.From(s.retain, "sweep", sweeper)
 	pipeline.Into(trims, "trim", retain.NewTrimmer(cfg, s.meta, log, reg), pipeline.Depth(1))
+}
+
+// wireCompaction builds the compaction pipeline:
+//
+//	plan -> compact
+func (s *storage) wireCompaction(cfg compact.Config, log *slog.Logger, reg prometheus.Registerer) {
+	s.compact = pipeline.New("compact", pipeline.WithLogger(log))
+	jobs := pipeline.From(s.compact, "plan", compact.NewPlanner(cfg, s.parts.broker, s.meta.View, clock.System{}))
+	compactor := compact.NewCompactor(cfg, compact.Deps{Metadata: s.meta, Store: s.objects, Clock: clock.System{}, Logger: log, Registry: reg})
+	pipeline.Into(jobs, "compact", compactor, pipeline.Depth(1))
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/sluicemq/sluice/stages/admit"
 	"github.com/sluicemq/sluice/stages/batch"
 	"github.com/sluicemq/sluice/stages/cache"
+	"github.com/sluicemq/sluice/stages/compact"
 	"github.com/sluicemq/sluice/stages/encode"
 	"github.com/sluicemq/sluice/stages/locate"
 	"github.com/sluicemq/sluice/stages/objectfetch"
@@ -40,6 +41,7 @@ type StorageConfig struct {
 	Objects      objectstore.Config
 	Upload       upload.Config
 	Retain       retain.Config
+	Compact      compact.Config
 	Batch        batch.Config
 	Sequence     sequence.Config
 	Fetch        objectfetch.Config
@@ -58,6 +60,7 @@ type metadata interface {
 	views
 	PrepareObject(ctx context.Context, id meta.ObjectID, parts []topic.Partition, ttl time.Duration) error
 	CommitObject(ctx context.Context, id meta.ObjectID, parts []meta.CommitPart) ([]meta.PartResult, error)
+	ReplaceObjects(ctx context.Context, p topic.Partition, r meta.Replacement) error
 	upload.Garbage
 	retain.Metadata
 }
@@ -77,7 +80,7 @@ type storage struct {
 	reads *readStages
 	times *timeIndex
 
-	write, read, upload, retain *pipeline.Graph
+	write, read, upload, compact, retain *pipeline.Graph
 }
 
 // openStorage opens directories and recovers; nothing runs yet.
@@ -123,6 +126,7 @@ func (s *storage) open(ctx context.Context, cfg StorageConfig, log *slog.Logger,
 	s.times = &timeIndex{locator: locator, log: s.log, objects: s.fetcher}
 	s.wire(cfg, images, log)
 	s.wireRetention(cfg.Retain, log, reg)
+	s.wireCompaction(cfg.Compact, log, reg)
 	return nil
 }
 
@@ -179,7 +183,7 @@ func (s *storage) run(ctx context.Context, grace time.Duration) error {
 
 // graphs are the pipelines in the order in which they are drained.
 func (s *storage) graphs() []*pipeline.Graph {
-	return []*pipeline.Graph{s.write, s.read, s.upload, s.retain}
+	return []*pipeline.Graph{s.write, s.read, s.upload, s.compact, s.retain}
 }
 
 // relieve has the WAL uploaded when it is short of room.

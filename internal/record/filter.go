@@ -1,0 +1,78 @@
+package record
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+)
+
+// Filter is how compaction thins out batches. What is left keeps its offsets, and
+// the batch its place, producer, sequence numbers and codec (KAFKA-5443, KIP-534).
+// The zero value keeps everything.
+type Filter struct {
+	// Keep says whether a record stays; nil means all. The record is valid during
+	// the call.
+	Keep func(Record) bool
+	// DeleteHorizonMs, if positive, is given to a batch that has none.
+	DeleteHorizonMs int64
+	// MaxUnpacked bounds what the records of a compressed batch unpack to.
+	MaxUnpacked int
+
+	records, scratch []byte
+}
+
+// Apply returns b with the records that stay, and how many these are. It is b itself
+// if nothing has changed, else a copy. A batch without records is a header.
+func (f *Filter) Apply(b Batch) (out Batch, kept int, err error) {
+	horizon, base := int64(0), b.BaseTimestamp()
+	if _, has := b.DeleteHorizon(); !has && f.DeleteHorizonMs > 0 {
+		horizon, base = f.DeleteHorizonMs, f.DeleteHorizonMs
+	}
+	f.records = f.records[:0]
+	newest := int64(-1)
+	for r, err := range b.Records(f.MaxUnpacked) {
+		if err != nil {
+			return nil, 0, fmt.Errorf("offset %d: %w", b.BaseOffset(), err)
+		}
+		if f.Keep != nil && !f.Keep(r) {
+			continue
+		}
+		f.scratch = appendFields(f.scratch[:0], r.Timestamp-base, r.Offset-b.BaseOffset(), r.Key, r.Value, r.Headers)
+		f.records = append(binary.AppendVarint(f.records, int64(len(f.scratch))), f.scratch...)
+		newest = max(newest, r.Timestamp)
+		kept++
+	}
+	if kept == int(b.Count()) && horizon == 0 {
+		return b, kept, nil
+	}
+	out, err = b.with(f.records, kept, newest)
+	if err == nil && horizon > 0 && kept > 0 {
+		binary.BigEndian.PutUint16(out[offAttributes:], uint16(out.Attributes()|bitDeleteHorizon))
+		binary.BigEndian.PutUint64(out[offBaseTimestamp:], uint64(horizon))
+	}
+	if err == nil {
+		out.seal()
+	}
+	return out, kept, err
+}
+
+// with returns a copy of the header with other records behind it, not sealed yet.
+func (b Batch) with(records []byte, count int, maxTimestamp int64) (Batch, error) {
+	codec := b.Codec()
+	if count == 0 {
+		codec = None
+	}
+	grown, err := codec.compress(append(make([]byte, 0, HeaderSize+len(records)), b[:HeaderSize]...), records)
+	if err != nil {
+		return nil, err
+	}
+	if len(grown)-offEpoch > math.MaxInt32 {
+		return nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, len(grown))
+	}
+	out, be := Batch(grown), binary.BigEndian
+	be.PutUint32(out[offLength:], uint32(len(out)-offEpoch))
+	be.PutUint16(out[offAttributes:], uint16(b.Attributes()&^maskCodec)|uint16(codec))
+	be.PutUint64(out[offMaxTimestamp:], uint64(maxTimestamp))
+	be.PutUint32(out[offCount:], uint32(count))
+	return out, nil
+}

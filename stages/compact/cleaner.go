@@ -1,0 +1,208 @@
+package compact
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sort"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// Compaction by key, as in Kafka's LogCleaner. A pass first reads what is dirty, from
+// offset From on, and notes the latest offset of each key, up to Limit or as far as the
+// index has room: that is where the pass ends. Then it rewrites everything from the
+// front to there, group by group, and leaves out each record that has a later one of
+// its key in the index.
+//
+// Invariants:
+//
+//   - A record is left out only if a later one of its key is committed, below the end
+//     of the pass, and stays; so whichever groups are replaced before a crash, no
+//     reader misses the latest value of a key.
+//   - From moves to the end of the pass with its last group, never before.
+//   - A tombstone goes only in a pass after the one that removed all records before it.
+//     That one leaves in its batch the time at which it may go (KIP-534), so readers
+//     that are no further behind than delete.retention.ms see it.
+//
+// What is kept although its key has a later record: control batches. What is kept out
+// of the index: records of transactions, whose outcome is not known here, so they
+// replace nothing; for the same reason their tombstones stay. Records without a key
+// cannot be asked for by it and go. The last batch of each producer that the partition
+// remembers stays, without its records if need be, as does the last of each object.
+
+// maxUnpacked bounds what the records of a batch may unpack to.
+const maxUnpacked = 64 << 20
+
+func (c *Compactor) clean(ctx context.Context, job *Clean) error {
+	defer c.metrics.index.Set(0)
+	for objects, from := job.Objects, job.From; from < job.Limit; {
+		p := &pass{Clean: job, from: from, end: job.Limit, keys: newIndex(c.indexBytes()), nowMs: c.Clock.Now().UnixMilli()}
+		if err := c.survey(ctx, p, objects); err != nil {
+			return err
+		}
+		c.metrics.index.Set(float64(p.keys.bytes()))
+		var err error
+		if objects, err = c.rewrite(ctx, p, objects); err != nil {
+			return err
+		}
+		c.metrics.passes.Inc()
+		from = p.end
+	}
+	return nil
+}
+
+// pass is one pass over a partition.
+type pass struct {
+	*Clean
+	from, end int64
+	keys      *index
+	nowMs     int64
+}
+
+// survey fills the index and moves the end of the pass to where it got.
+func (c *Compactor) survey(ctx context.Context, p *pass, objects []meta.ObjectRef) error {
+	for _, ref := range objects {
+		if ref.End <= p.from {
+			continue
+		}
+		for b, err := range c.batches(ctx, p.Partition, ref, p.from) {
+			if err != nil {
+				return err
+			}
+			full, err := p.note(b)
+			if full || err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// note takes the records of b into the index; full says that one did not fit.
+func (p *pass) note(b record.Batch) (full bool, err error) {
+	if b.IsControl() || b.IsTransactional() || b.Count() == 0 {
+		return false, nil
+	}
+	for r, err := range b.Records(maxUnpacked) {
+		if err != nil {
+			return false, err
+		}
+		if r.Offset < p.from || r.Key == nil {
+			continue
+		}
+		if !p.keys.put(r.Key, r.Offset) {
+			p.end = r.Offset
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// rewrite replaces the objects below the end of the pass, and returns what the
+// manifest has then.
+func (c *Compactor) rewrite(ctx context.Context, p *pass, objects []meta.ObjectRef) ([]meta.ObjectRef, error) {
+	n := sort.Search(len(objects), func(i int) bool { return objects[i].Base >= p.end })
+	var now []meta.ObjectRef
+	for left := objects[:n]; len(left) > 0; {
+		group := left[:groupOf(left, c.cfg.TargetBytes)]
+		left = left[len(group):]
+		refs, err := c.write(ctx, []topic.Partition{p.Partition}, func(out *output) error { return c.filterGroup(ctx, out, p, group) })
+		if err != nil {
+			return nil, err
+		}
+		r := meta.Replacement{Epoch: p.Epoch, Old: group, New: refs[0]}
+		if len(left) == 0 {
+			r.CleanEnd = p.end
+		}
+		if err := c.replace(ctx, p.Partition, r); err != nil {
+			return nil, err
+		}
+		now = append(now, refs[0])
+	}
+	return append(now, objects[n:]...), nil
+}
+
+// groupOf returns how many of the first objects are at most n bytes together, at
+// least 1.
+func groupOf(objects []meta.ObjectRef, n int64) int {
+	for i, o := range objects {
+		if n -= o.Bytes; n < 0 {
+			return max(i, 1)
+		}
+	}
+	return len(objects)
+}
+
+// filterGroup writes what stays of a group.
+func (c *Compactor) filterGroup(ctx context.Context, out *output, p *pass, group []meta.ObjectRef) error {
+	out.begin(p.Partition, group)
+	f := &record.Filter{MaxUnpacked: maxUnpacked}
+	var last record.Batch // left out, if not nil: without records, a copy
+	for _, ref := range group {
+		for b, err := range c.batches(ctx, p.Partition, ref, ref.Base) {
+			if err != nil {
+				return err
+			}
+			kept, n, err := p.filter(f, b)
+			if err != nil {
+				return err
+			}
+			c.metrics.removed.Add(float64(int(b.Count()) - n))
+			if last = nil; n == 0 && !b.IsControl() && !p.remembered(b) {
+				c.metrics.emptied.Inc()
+				last = slices.Clone(kept)
+				continue
+			}
+			if err := out.append(kept); err != nil {
+				return err
+			}
+		}
+	}
+	if last != nil {
+		if err := out.append(last); err != nil {
+			return err
+		}
+	}
+	return out.end()
+}
+
+// remembered reports whether b is the last batch of an idempotent producer.
+func (p *pass) remembered(b record.Batch) bool {
+	base, ok := p.Last[b.ProducerID()]
+	return ok && base == b.BaseOffset()
+}
+
+// filter returns what stays of b and how many records that is.
+func (p *pass) filter(f *record.Filter, b record.Batch) (record.Batch, int, error) {
+	if b.IsControl() || b.BaseOffset() >= p.end {
+		return b, int(b.Count()), nil
+	}
+	horizon, set := b.DeleteHorizon()
+	tombstones := false // that stay, of a batch that has no horizon yet
+	f.DeleteHorizonMs = 0
+	f.Keep = func(r record.Record) bool {
+		switch {
+		case r.Offset >= p.end:
+			return true
+		case r.Key == nil:
+			return false
+		}
+		if latest, ok := p.keys.get(r.Key); ok && latest > r.Offset {
+			return false
+		}
+		if r.Value != nil {
+			return true
+		}
+		tombstones = true
+		return !set || p.nowMs < horizon
+	}
+	kept, n, err := f.Apply(b)
+	if err != nil || set || !tombstones || b.IsTransactional() || b.NextOffset() > p.end {
+		return kept, n, err
+	}
+	f.Keep, f.DeleteHorizonMs = nil, p.nowMs+min(p.TombstoneMs, math.MaxInt64-p.nowMs)
+	return f.Apply(kept)
+}

@@ -1,0 +1,189 @@
+package compact
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/object"
+	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+// Metadata records objects.
+type Metadata interface {
+	PrepareObject(ctx context.Context, id meta.ObjectID, parts []topic.Partition, ttl time.Duration) error
+	ReplaceObjects(ctx context.Context, p topic.Partition, r meta.Replacement) error
+}
+
+// Store has objects by key.
+type Store interface {
+	Object(key string) object.RangeReader
+	Size(ctx context.Context, key string) (int64, error)
+	Put(ctx context.Context, key string, r io.Reader) error
+}
+
+// Deps are what a Compactor works with.
+type Deps struct {
+	Metadata Metadata
+	Store    Store
+	Clock    clock.Clock
+	Logger   *slog.Logger
+	Registry prometheus.Registerer
+}
+
+// Compactor is the sink of the compaction pipeline. Run it with one worker.
+type Compactor struct {
+	cfg Config
+	Deps
+	memory   atomic.Int64
+	throttle *throttle
+	metrics  metrics
+}
+
+// NewCompactor returns the sink with its metrics registered.
+func NewCompactor(cfg Config, d Deps) *Compactor {
+	c := &Compactor{cfg: cfg, Deps: d, throttle: newThrottle(cfg.BytesPerSecond, cfg.Paused)}
+	c.memory.Store(cfg.MemoryBytes)
+	c.metrics = newMetrics(d.Registry, c.throttle)
+	return c
+}
+
+// runBytes is what one request asks for; indexBytes is what the index of keys may
+// take. A request's bytes are there while records are compared, so both count.
+func (c *Compactor) runBytes() int64   { return min(4<<20, c.memory.Load()/4) }
+func (c *Compactor) indexBytes() int64 { return c.memory.Load() - c.runBytes() }
+
+// Run does jobs until in is closed or ctx is done.
+func (c *Compactor) Run(ctx context.Context, in *pipeline.In[*Job]) error {
+	for {
+		p, err := in.Recv(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		p.Settle(c.job(ctx, p.Body))
+	}
+}
+
+// job does j, or gives it up when either ctx or j.Life ends.
+func (c *Compactor) job(ctx context.Context, j *Job) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(j.Life, cancel)()
+	kind, work := "merge", func() error { return c.merge(ctx, j.Merges) }
+	if j.Clean != nil {
+		kind, work = "clean", func() error { return c.clean(ctx, j.Clean) }
+	}
+	if err := c.throttle.awake(ctx); err != nil {
+		return err
+	}
+	began := c.Clock.Now()
+	err := work()
+	c.metrics.seconds.WithLabelValues(kind).Observe(c.Clock.Now().Sub(began).Seconds())
+	switch {
+	case err == nil:
+		c.metrics.jobs.WithLabelValues(kind, "done").Inc()
+	case ctx.Err() != nil:
+		c.metrics.jobs.WithLabelValues(kind, "given_up").Inc()
+	case errors.Is(err, meta.ErrConflict), errors.Is(err, meta.ErrUnknownTopic):
+		c.metrics.jobs.WithLabelValues(kind, "overtaken").Inc()
+		c.Logger.Debug("the manifest changed during compaction", "kind", kind, "err", err)
+	default:
+		c.metrics.jobs.WithLabelValues(kind, "failed").Inc()
+		c.Logger.Warn("compaction failed and is planned anew", "kind", kind, "err", err)
+	}
+	return err
+}
+
+// merge copies the batches of all parts into one object and puts it in their place.
+func (c *Compactor) merge(ctx context.Context, parts []Merge) error {
+	ids := make([]topic.Partition, len(parts))
+	for i, m := range parts {
+		ids[i] = m.Partition
+	}
+	refs, err := c.write(ctx, ids, func(out *output) error {
+		for i := range parts {
+			if err := c.copyPart(ctx, out, &parts[i]); err != nil {
+				return fmt.Errorf("%s: %w", parts[i].Partition, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i, m := range parts {
+		errs = append(errs, c.replace(ctx, m.Partition, meta.Replacement{Epoch: m.Epoch, Old: m.Old, New: refs[i]}))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Compactor) copyPart(ctx context.Context, out *output, m *Merge) error {
+	out.begin(m.Partition, m.Old)
+	for _, ref := range m.Old {
+		for b, err := range c.batches(ctx, m.Partition, ref, ref.Base) {
+			if err != nil {
+				return err
+			}
+			if err := out.append(b); err != nil {
+				return err
+			}
+		}
+	}
+	return out.end()
+}
+
+// replace brings one replacement to the metadata.
+func (c *Compactor) replace(ctx context.Context, p topic.Partition, r meta.Replacement) error {
+	if err := c.Metadata.ReplaceObjects(ctx, p, r); err != nil {
+		return fmt.Errorf("replace %d objects from offset %d by %s: %w", len(r.Old), r.New.Base, r.New.ID, err)
+	}
+	c.metrics.replaced.Add(float64(len(r.Old)))
+	c.Logger.Debug("replaced objects", "partition", p, "base", r.New.Base, "end", r.New.End, "objects", len(r.Old),
+		"bytes_before", sum(r.Old), "bytes", r.New.Bytes, "clean_end", r.CleanEnd)
+	return nil
+}
+
+// The names under which Tune knows the compactor's limits.
+const (
+	TuneBytesPerSecond = "bytes_per_second"
+	TuneMemoryBytes    = "memory_bytes"
+	TunePaused         = "paused"
+)
+
+// Tunables returns the limits in force.
+func (c *Compactor) Tunables() map[string]int64 {
+	paused := int64(0)
+	if c.throttle.paused() {
+		paused = 1
+	}
+	return map[string]int64{TuneBytesPerSecond: c.throttle.rate(), TuneMemoryBytes: c.memory.Load(), TunePaused: paused}
+}
+
+// Tune changes a limit. A pause takes hold in the middle of a job, memory at the next.
+func (c *Compactor) Tune(key string, value int64) error {
+	switch {
+	case key == TuneBytesPerSecond && value >= leastRate:
+		c.throttle.set(value)
+	case key == TuneMemoryBytes && value >= leastMemory:
+		c.memory.Store(value)
+	case key == TunePaused && (value == 0 || value == 1):
+		c.throttle.pause(value == 1)
+	default:
+		return fmt.Errorf("compact: cannot set %q to %d; there are %s (at least %d), %s (at least %d) and %s (0 or 1)", key, value,
+			TuneBytesPerSecond, leastRate, TuneMemoryBytes, leastMemory, TunePaused)
+	}
+	return nil
+}

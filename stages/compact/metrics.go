@@ -1,0 +1,44 @@
+package compact
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	read, written     prometheus.Counter
+	objects, replaced prometheus.Counter
+	removed, emptied  prometheus.Counter
+	passes            prometheus.Counter
+	index             prometheus.Gauge
+	jobs              *prometheus.CounterVec
+	seconds           *prometheus.HistogramVec
+}
+
+func newMetrics(reg prometheus.Registerer, t *throttle) metrics {
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_compaction_" + name, Help: help})
+		reg.MustRegister(c)
+		return c
+	}
+	m := metrics{
+		read:     counter("read_bytes_total", "Bytes of blocks read from the object store by compaction."),
+		written:  counter("written_bytes_total", "Bytes of record batches written to the object store by compaction."),
+		objects:  counter("objects_total", "Objects written by compaction."),
+		replaced: counter("replaced_total", "Ranges of objects in whose place compaction has put others."),
+		removed:  counter("removed_records_total", "Records that compaction by key has removed."),
+		emptied:  counter("removed_batches_total", "Batches of which compaction by key has left nothing."),
+		passes:   counter("passes_total", "Passes of compaction by key; more than one a job when its keys do not fit into memory."),
+		index: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_compaction_index_bytes",
+			Help: "Memory that the index of keys takes."}),
+		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_compaction_jobs_total",
+			Help: "Jobs of compaction, by kind and how they ended."}, []string{"kind", "outcome"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_compaction_job_seconds",
+			Help: "Time that jobs of compaction took.", Buckets: prometheus.ExponentialBuckets(0.01, 4, 10)}, []string{"kind"}),
+	}
+	reg.MustRegister(m.index, m.jobs, m.seconds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_compaction_paused",
+		Help: "1 while compaction is paused."}, func() float64 {
+		if t.paused() {
+			return 1
+		}
+		return 0
+	}))
+	return m
+}

@@ -1,0 +1,175 @@
+package compact
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+// Planner is the source of the compaction pipeline.
+type Planner struct {
+	broker   int32
+	view     func() *meta.View
+	clock    clock.Clock
+	target   int64
+	interval atomic.Int64
+	least    atomic.Int64  // objects in a merge
+	tuned    chan struct{} // capacity 1
+}
+
+// NewPlanner returns the source. It looks at partitions that broker leads in the views
+// that it gets.
+func NewPlanner(cfg Config, broker int32, view func() *meta.View, c clock.Clock) *Planner {
+	p := &Planner{broker: broker, view: view, clock: c, target: cfg.TargetBytes, tuned: make(chan struct{}, 1)}
+	p.interval.Store(int64(cfg.Interval))
+	p.least.Store(int64(cfg.MinObjects))
+	return p
+}
+
+// Run looks at all manifests, again and again, until ctx is done. As long as there is
+// something to do it does not pause.
+func (p *Planner) Run(ctx context.Context, out pipeline.Emit[*Job]) error {
+	for {
+		done, err := p.look(ctx, out)
+		if err != nil {
+			return err
+		}
+		if done > 0 && ctx.Err() == nil {
+			continue
+		}
+		// Not all brokers at once, and not in step with uploads.
+		pause := time.Duration(p.interval.Load())
+		timer := time.NewTimer(pause*3/4 + rand.N(pause/2))
+		select {
+		case <-timer.C:
+		case <-p.tuned:
+		case <-ctx.Done():
+		}
+		if timer.Stop(); ctx.Err() != nil {
+			return nil
+		}
+	}
+}
+
+// look has one round of jobs done and returns how many succeeded. What is planned is
+// planned with the view of that moment; jobs go one by one.
+func (p *Planner) look(ctx context.Context, out pipeline.Emit[*Job]) (done int, err error) {
+	var shared []Merge // to go into one object
+	var bytes int64
+	run := func(j *Job) error {
+		ok, err := submit(ctx, out, j)
+		if ok {
+			done++
+		}
+		return err
+	}
+	for t, i := range partitionsOf(p.view()) {
+		if ctx.Err() != nil {
+			return done, nil
+		}
+		c, m := p.plan(t, i)
+		if c != nil {
+			if err := run(&Job{Clean: c}); err != nil {
+				return done, err
+			}
+		}
+		if m == nil {
+			continue
+		}
+		if bytes+m.bytes() > p.target {
+			if err := run(&Job{Merges: shared}); err != nil {
+				return done, err
+			}
+			shared, bytes = nil, 0
+		}
+		shared, bytes = append(shared, *m), bytes+m.bytes()
+	}
+	if len(shared) > 0 {
+		err = run(&Job{Merges: shared})
+	}
+	return done, err
+}
+
+// partitionsOf yields a topic's id and a partition's index, for all there are.
+func partitionsOf(v *meta.View) func(func(topic.ID, int32) bool) {
+	return func(yield func(topic.ID, int32) bool) {
+		for _, t := range v.Topics() {
+			for i := range t.Partitions {
+				if !yield(t.ID, int32(i)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// plan decides what is to be done in one partition, from the newest view: to clean,
+// or else to merge.
+func (p *Planner) plan(id topic.ID, index int32) (*Clean, *Merge) {
+	at := topic.Partition{Topic: id, Index: index}
+	view := p.view()
+	m, ok := view.Partition(at)
+	if !ok || m.Leader != p.broker || len(m.Objects) == 0 {
+		return nil, nil
+	}
+	t, _ := view.TopicByID(id)
+	if r, ok := rulesOf(t.Configs); ok {
+		if c := r.cleanable(at, m, p.clock.Now().UnixMilli()); c != nil {
+			return c, nil
+		}
+	}
+	if old := mergeable(m.Objects, int(p.least.Load()), p.target); old != nil {
+		return nil, &Merge{Partition: at, Epoch: m.Epoch, Old: old}
+	}
+	return nil, nil
+}
+
+// submit has a job done and reports whether that succeeded. The error is that of the
+// pipeline.
+func submit(ctx context.Context, out pipeline.Emit[*Job], j *Job) (ok bool, err error) {
+	if len(j.Merges) == 0 && j.Clean == nil {
+		return false, nil
+	}
+	j.Life = ctx
+	settled := make(chan error, 1)
+	if err := out(ctx, pipeline.Parcel[*Job]{Body: j, Receipt: pipeline.NewReceipt(func(err error) { settled <- err })}); err != nil {
+		return false, err
+	}
+	return <-settled == nil, nil
+}
+
+// The names under which Tune knows the planner's limits.
+const (
+	TuneIntervalMs = "check_interval_ms"
+	TuneMinObjects = "min_objects"
+)
+
+// Tunables returns the limits in force.
+func (p *Planner) Tunables() map[string]int64 {
+	return map[string]int64{TuneIntervalMs: p.interval.Load() / int64(time.Millisecond), TuneMinObjects: p.least.Load()}
+}
+
+// Tune changes a limit, and has the planner look at once.
+func (p *Planner) Tune(key string, value int64) error {
+	switch {
+	case key == TuneIntervalMs && value >= leastInterval.Milliseconds():
+		p.interval.Store(value * int64(time.Millisecond))
+	case key == TuneMinObjects && value >= 4:
+		p.least.Store(value)
+	default:
+		return fmt.Errorf("compact: cannot set %q to %d; there are %s (at least %d) and %s (at least 4)",
+			key, value, TuneIntervalMs, leastInterval.Milliseconds(), TuneMinObjects)
+	}
+	select {
+	case p.tuned <- struct{}{}:
+	default:
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package compact
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"golang.org/x/time/rate"
+)
+
+// throttle is the bandwidth that all of compaction shares, and its off switch.
+type throttle struct {
+	bucket *rate.Limiter
+
+	mu  sync.Mutex
+	off chan struct{} // closed when it goes on; nil while it is on
+}
+
+// quantum is what is taken from the bucket at a time.
+const quantum = 64 << 10
+
+func newThrottle(bytesPerSecond int64, paused bool) *throttle {
+	t := &throttle{bucket: rate.NewLimiter(rate.Limit(bytesPerSecond), quantum)}
+	t.pause(paused)
+	return t
+}
+
+func (t *throttle) set(bytesPerSecond int64) { t.bucket.SetLimit(rate.Limit(bytesPerSecond)) }
+
+func (t *throttle) rate() int64 { return int64(t.bucket.Limit()) }
+
+func (t *throttle) pause(off bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case off && t.off == nil:
+		t.off = make(chan struct{})
+	case !off && t.off != nil:
+		close(t.off)
+		t.off = nil
+	}
+}
+
+func (t *throttle) paused() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.off != nil
+}
+
+// awake waits until it is on.
+func (t *throttle) awake(ctx context.Context) error {
+	t.mu.Lock()
+	off := t.off
+	t.mu.Unlock()
+	if off == nil {
+		return ctx.Err()
+	}
+	select {
+	case <-off:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// take waits until n bytes may move.
+func (t *throttle) take(ctx context.Context, n int64) error {
+	for n > 0 {
+		if err := t.awake(ctx); err != nil {
+			return err
+		}
+		step := min(n, quantum)
+		if err := t.bucket.WaitN(ctx, int(step)); err != nil {
+			return err
+		}
+		n -= step
+	}
+	return nil
+}
+
+// writer is an io.Writer that takes from the bandwidth.
+type writer struct {
+	ctx      context.Context
+	w        io.Writer
+	throttle *throttle
+}
+
+func (w *writer) Write(b []byte) (int, error) {
+	if err := w.throttle.take(w.ctx, int64(len(b))); err != nil {
+		return 0, err
+	}
+	return w.w.Write(b)
+}
