@@ -24,7 +24,7 @@ func DefaultBroker() Broker {
 		ObjectStorage: ObjectStorage{OwnObjectSizeBytes: 16 * mib, UploadConcurrency: 2, PrepareTimeoutMs: hour, ReadRangeBytes: 4 * mib, ReadAheadBytes: 16 * mib, ReadAheadRequests: 4,
 			PartSizeBytes: 8 * mib, PartConcurrency: 4, MinRequests: 2, MaxRequests: 64, Attempts: 8, FirstPauseMs: 100,
 			LastPauseMs: 10 * second, StallMs: 20 * second, MissingAttempts: 3},
-		Retention:   Retention{CheckIntervalMs: 5 * minute, ChangesPerSecond: 100},
+		Retention: Retention{CheckIntervalMs: 5 * minute, ChangesPerSecond: 100},
 		Compaction: Compaction{CheckIntervalMs: minute, BytesPerSecond: 32 * mib, MemoryBytes: 64 * mib,
 			TargetSizeBytes: 128 * mib, MinObjects: 8},
 		Cache:       Cache{WriteCacheSizeBytes: 128 * mib, ReadCacheSizeBytes: 64 * mib},
