@@ -21,6 +21,7 @@ type Broker struct {
 	Stages        Stages        `toml:"stages"`
 	Metadata      Metadata      `toml:"metadata"`
 	Admin         Admin         `toml:"admin"`
+	Tracing       Tracing       `toml:"tracing"`
 	Log           Log           `toml:"log"`
 }
 
@@ -241,6 +242,12 @@ type Metadata struct {
 // Admin says where metrics, health and topology are served.
 type Admin struct {
 	Listen string `toml:"listen"`
+}
+
+// Tracing says where spans of requests go.
+type Tracing struct {
+	OTLPEndpoint string  `toml:"otlp_endpoint"`
+	SampleRatio  float64 `toml:"sample_ratio"`
 }
 
 // Log says what is logged, and how.

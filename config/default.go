@@ -42,6 +42,7 @@ func DefaultBroker() Broker {
 		Stages:   defaultStages(),
 		Metadata: defaultMetadata(),
 		Admin:    Admin{Listen: "127.0.0.1:9642"},
+		Tracing:  Tracing{SampleRatio: 0.01},
 		Log:      Log{Level: "info", Format: "text"},
 	}
 }

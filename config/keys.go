@@ -9,7 +9,7 @@ import (
 // Key is one setting of a file, such as wal.capacity_bytes.
 type Key struct {
 	Name  string
-	Value any // string, bool, int or int64
+	Value any // string, bool, int, int64 or float64
 }
 
 // Keys yields every setting of c, a Broker or a Controller, in the order of the

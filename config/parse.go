@@ -125,6 +125,15 @@ func set(key string, f reflect.Value, value any) error {
 			f.SetInt(v)
 			return nil
 		}
+		if f.CanFloat() {
+			f.SetFloat(float64(v))
+			return nil
+		}
+	case float64:
+		if f.CanFloat() {
+			f.SetFloat(v)
+			return nil
+		}
 	}
 	return fmt.Errorf("%s must be %s, not %s", key, wanted(f.Kind()), written(value))
 }
@@ -135,6 +144,8 @@ func wanted(k reflect.Kind) string {
 		return "a string in quotes"
 	case reflect.Bool:
 		return "true or false"
+	case reflect.Float64:
+		return "a number"
 	default:
 		return "a whole number"
 	}

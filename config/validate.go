@@ -90,6 +90,7 @@ func (c Broker) Validate() error {
 	e.stages(c.Stages)
 	e.require(c.Stages.Batch.MaxBytes <= c.WAL.SegmentSizeBytes, "stages.batch.max_bytes (%d) must not exceed wal.segment_size_bytes (%d)",
 		c.Stages.Batch.MaxBytes, c.WAL.SegmentSizeBytes)
+	e.tracing(c.Tracing)
 	e.common(c.Metadata, c.Admin, c.Log)
 	return errors.Join(e...)
 }
@@ -262,6 +263,15 @@ func (c *checks) stages(s Stages) {
 	c.within("stages.batch.linger_us", b.LingerUs, 0, 1_000_000)
 	c.atLeast("stages.batch.target_bytes", b.TargetBytes, 1)
 	c.require(b.MaxBytes >= b.TargetBytes, "stages.batch.max_bytes (%d) must not be below stages.batch.target_bytes (%d)", b.MaxBytes, b.TargetBytes)
+}
+
+func (c *checks) tracing(t Tracing) {
+	if t.OTLPEndpoint != "" {
+		u, err := url.Parse(t.OTLPEndpoint)
+		c.require(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "",
+			"tracing.otlp_endpoint must be like http://HOST:4317 or https://HOST:4317, not %q", t.OTLPEndpoint)
+	}
+	c.require(t.SampleRatio >= 0 && t.SampleRatio <= 1, "tracing.sample_ratio must be from 0 to 1, not %v", t.SampleRatio)
 }
 
 func (c *checks) common(m Metadata, a Admin, l Log) {

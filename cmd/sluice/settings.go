@@ -43,6 +43,7 @@ func nodeConfig(c config.Broker) (node.Config, error) {
 		Fetch:              fetchConfig(c),
 		Groups:             groupsConfig(c.Groups),
 		AdminListen:        c.Admin.Listen,
+		Tracing:            node.TracingConfig{Endpoint: c.Tracing.OTLPEndpoint, Ratio: c.Tracing.SampleRatio},
 		RequestBudgetBytes: c.Memory.RequestBudgetBytes,
 		Grace:              ms(c.Broker.ShutdownGraceMs),
 	}

@@ -50,6 +50,7 @@ func effectOf(t *testing.T, c config.Broker) effect {
 // others are values that settings can have besides their defaults, where adding
 // one to a number does not do.
 var others = map[string]any{
+	"tracing.otlp_endpoint":                  "http://127.0.0.1:4317",
 	"broker.data_directory":                  "", // set by the test
 	"broker.rack":                            "zone-b",
 	"network.quic_listen":                    "127.0.0.2:9092",
@@ -121,6 +122,8 @@ func with(t *testing.T, c config.Broker, k config.Key) config.Broker {
 		v.SetBool(!v.Bool())
 	case v.CanInt():
 		v.SetInt(v.Int() + 1)
+	case v.CanFloat():
+		v.SetFloat(v.Float() / 2)
 	default:
 		t.Fatalf("no other value for %s is known; add one", k.Name)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/flow"
@@ -107,7 +108,12 @@ func (s *Server) serve(ctx context.Context, req *kmsg.FetchRequest) (net.Buffers
 	if ctx.Err() != nil {
 		return nil, nil
 	}
+	span := trace.SpanFromContext(ctx)
+	span.AddEvent("due") // the long poll is over
 	release := p.read(ctx)
+	if span.IsRecording() {
+		p.describe(span)
+	}
 	return p.encode(), release
 }
 

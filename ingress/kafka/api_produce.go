@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/lookup"
@@ -46,12 +47,13 @@ type produce struct {
 	appends []flow.Append
 	slots   []int32 // for each append its place in out
 	refused bool    // some partition has an error
+	span    trace.Span
 }
 
 func (h *produceHandler) Serve(ctx context.Context, r *Request, reply func(Response)) {
 	req := r.Body.(*kmsg.ProduceRequest)
 	p := &produce{produceHandler: h, req: req, view: h.lookup.View(), reply: reply,
-		resp: req.ResponseKind().(*kmsg.ProduceResponse)}
+		resp: req.ResponseKind().(*kmsg.ProduceResponse), span: trace.SpanFromContext(ctx)}
 	p.plan()
 	if len(p.appends) == 0 {
 		p.finish()
@@ -212,6 +214,9 @@ func (p *produce) settled(failed error) {
 // finish answers. With acks=0 there is no answer, and the only way to tell of an
 // error is to close the connection, as Kafka does.
 func (p *produce) finish() {
+	if p.span.IsRecording() {
+		p.describe()
+	}
 	if flow.Acks(p.req.Acks) == flow.AcksNone {
 		p.reply(Response{Silent: true, Close: p.refused})
 		return

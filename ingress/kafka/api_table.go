@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/lookup"
@@ -127,7 +128,7 @@ func (f GroupsFunc) Serve(ctx context.Context, who GroupClient, version int16, r
 	f(ctx, who, version, req, reply)
 }
 
-// Deps is what handlers call. All of it is required.
+// Deps is what handlers call. All of it but Tracer is required.
 type Deps struct {
 	Node        int32 // this broker's id
 	Lookup      *lookup.Lookup
@@ -139,6 +140,8 @@ type Deps struct {
 	Groups      Groups
 	Code        Coder
 	Log         *slog.Logger
+	// Tracer makes a span of each Produce and Fetch; nil makes none.
+	Tracer trace.Tracer
 }
 
 func (d *Deps) validate() error {
@@ -185,8 +188,8 @@ func (h *Handlers) Close() { h.slow.close() }
 func (h *Handlers) Table() []API {
 	d, cfg := &h.deps, &h.cfg
 	return []API{
-		{kmsg.Produce.Int16(), 3, 13, h.bounded(&produceHandler{lookup: d.Lookup, appender: d.Appender, code: d.Code})},
-		{kmsg.Fetch.Int16(), 4, 18, h.bounded(fetchHandler{d.Fetcher})},
+		{kmsg.Produce.Int16(), 3, 13, h.bounded(traced(d.Tracer, &produceHandler{lookup: d.Lookup, appender: d.Appender, code: d.Code}))},
+		{kmsg.Fetch.Int16(), 4, 18, h.bounded(traced(d.Tracer, fetchHandler{d.Fetcher}))},
 		{kmsg.ListOffsets.Int16(), 1, 10, h.bounded(&listOffsetsHandler{lookup: d.Lookup, times: d.Times, code: d.Code, slow: h.slow, timeout: cfg.ChangeTimeout})},
 		{kmsg.Metadata.Int16(), 0, 13, h.bounded(&metadataHandler{cfg: cfg, lookup: d.Lookup, admin: h.admin, code: d.Code, slow: h.slow})},
 		{kmsg.OffsetCommit.Int16(), 0, 9, h.group()},

@@ -23,6 +23,7 @@ type Config struct {
 	API     kafka.APIConfig
 	Fetch   fetch.Config
 	Groups  group.Config
+	Tracing TracingConfig
 	// AdminListen is where metrics, health and topology are served; empty: nowhere.
 	AdminListen string
 	// RequestBudgetBytes bounds the request frames in the broker at once. When it

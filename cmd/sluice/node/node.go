@@ -39,6 +39,8 @@ type node struct {
 	handlers *kafka.Handlers
 	server   *kafka.Server
 
+	tracing *tracing
+
 	serving atomic.Pointer[error] // nil: it serves; else why not
 }
 
@@ -86,6 +88,9 @@ func (n *node) open(ctx context.Context) (err error) {
 
 // openServers makes what answers requests.
 func (n *node) openServers() (err error) {
+	if n.tracing, err = openTracing(n.cfg.Tracing, n.cfg.Broker); err != nil {
+		return err
+	}
 	code := kafka.Codes(stageCode)
 	find := lookup.New(n.cluster, &n.storage.parts.table)
 	n.fetch, err = fetch.New(n.cfg.Fetch, fetch.Deps{Lookup: find, Reader: n.storage.reads.entry, Code: code,
@@ -98,7 +103,7 @@ func (n *node) openServers() (err error) {
 	}
 	n.handlers, err = kafka.NewHandlers(n.cfg.API, kafka.Deps{Node: n.cfg.Broker, Lookup: find, Topics: n.cluster,
 		Appender: n.storage.admit, Fetcher: n.fetch, Times: n.storage.times, ProducerIDs: n.cluster,
-		Groups: kafka.GroupsFunc(n.serveGroup), Code: code, Log: n.log})
+		Groups: kafka.GroupsFunc(n.serveGroup), Code: code, Log: n.log, Tracer: n.tracing.tracer()})
 	if err != nil {
 		return err
 	}
@@ -184,6 +189,7 @@ func (n *node) close() error {
 	if n.fetch != nil {
 		n.fetch.Close()
 	}
+	n.tracing.close(n.log)
 	if n.storage != nil {
 		errs = append(errs, n.storage.close())
 	}

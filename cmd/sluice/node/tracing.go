@@ -1,0 +1,62 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// TracingConfig says where spans go.
+type TracingConfig struct {
+	// Endpoint is the URL of an OTLP/gRPC receiver; empty: no spans are made.
+	Endpoint string
+	// Ratio is the part of requests that is traced, from 0 to 1.
+	Ratio float64
+}
+
+// traceFlush bounds how long a stop waits for spans to be sent.
+const traceFlush = 3 * time.Second
+
+// tracing sends spans in the background. When the receiver is slow or away they
+// are dropped; no request waits for it. A nil tracing makes none.
+type tracing struct{ provider *sdktrace.TracerProvider }
+
+func openTracing(cfg TracingConfig, broker int32) (*tracing, error) {
+	if cfg.Endpoint == "" {
+		return nil, nil
+	}
+	// The connection is made when there is something to send.
+	exporter, err := otlptracegrpc.New(context.Background(), otlptracegrpc.WithEndpointURL(cfg.Endpoint))
+	if err != nil {
+		return nil, fmt.Errorf("tracing to %s: %w", cfg.Endpoint, err)
+	}
+	about := resource.NewSchemaless(attribute.String("service.name", "sluice"), attribute.Int("service.instance.id", int(broker)))
+	return &tracing{sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about),
+		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(cfg.Ratio))))}, nil
+}
+
+func (t *tracing) tracer() trace.Tracer {
+	if t == nil {
+		return nil
+	}
+	return t.provider.Tracer("github.com/sluicemq/sluice")
+}
+
+// close sends what is left.
+func (t *tracing) close(log *slog.Logger) {
+	if t == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), traceFlush)
+	defer cancel()
+	if err := t.provider.Shutdown(ctx); err != nil {
+		log.Warn("the last spans could not be sent", "err", err)
+	}
+}
