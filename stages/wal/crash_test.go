@@ -76,8 +76,19 @@ func (f *life) write(l *Log, b *blackout) {
 		c := r.submit(g)
 		if !rapid.Bool().Draw(f.t, "wait") {
 			under = append(under, c)
-		} else if err := <-c; err != nil {
+			continue
+		}
+		if err := <-c; err != nil {
 			f.t.Fatalf("write: %v", err)
+		}
+		for _, c := range under {
+			if err := <-c; err != nil {
+				f.t.Fatalf("write: %v", err)
+			}
+		}
+		under = under[:0]
+		if pick := rapid.IntRange(0, 400).Draw(f.t, "truncate, above 300 not"); pick <= 300 && pick%3 == 0 {
+			truncate(f.t, l, f.h, pick)
 		}
 	}
 	for _, c := range under {

@@ -16,6 +16,9 @@
 // stage waits, which holds the producers back, and asks for an upload through
 // Pressure; Reclaim gives room back. See docs/formats/wal.md for the layout.
 //
+// Truncate takes back what a partition has from an offset on, as a record of the
+// log, which recovery obeys; for followers, whose leader has something else there.
+//
 // What fails: a write or a sync that fails latches the log. It is never retried,
 // the group and all after it are nacked with ErrFailed, and only a restart, which
 // recovers what is on disk, opens it again. Nothing else nacks a group, since

@@ -12,11 +12,12 @@ import (
 
 // written is an append as the test remembers it.
 type written struct {
-	batch    []byte
-	base     int64
-	epoch    int32
-	position partition.Position // once acknowledged
-	group    partition.Position // likewise
+	partition int32
+	batch     []byte
+	base      int64
+	epoch     int32
+	position  partition.Position // once acknowledged
+	group     partition.Position // likewise
 }
 
 func (w *written) entry() partition.Entry {
@@ -30,6 +31,51 @@ type history struct {
 	index     map[int64]int // of appends, by base
 	acked     int64         // base of the first append that is not acknowledged
 	reclaimed partition.Position
+
+	begun []cut // truncations
+	done  int   // how many of them were acknowledged
+}
+
+// cut is a truncation: what the partition had among the first upTo appends, from
+// base on, is void.
+type cut struct {
+	partition int32
+	base      int64
+	upTo      int
+}
+
+// truncate has f do a truncation of a partition, from one of its acknowledged
+// batches on.
+func (h *history) truncate(f func(index int32, offset int64) error, pick int) error {
+	h.mu.Lock()
+	if len(h.appends) == 0 {
+		h.mu.Unlock()
+		return nil
+	}
+	w := h.appends[pick%len(h.appends)]
+	h.begun = append(h.begun, cut{w.partition, w.base, len(h.appends)})
+	h.mu.Unlock()
+	err := f(w.partition, w.base)
+	if err == nil {
+		h.mu.Lock()
+		h.done++
+		h.mu.Unlock()
+	}
+	return err
+}
+
+// valid lists the appends that the first so many truncations have left. Holds mu.
+func (h *history) valid(cuts int) (left []*written) {
+	for i, w := range h.appends {
+		void := false
+		for _, c := range h.begun[:cuts] {
+			void = void || i < c.upTo && w.partition == c.partition && w.base >= c.base
+		}
+		if !void {
+			left = append(left, w)
+		}
+	}
+	return left
 }
 
 func (h *history) submitted(g *flow.Group) {
@@ -40,7 +86,7 @@ func (h *history) submitted(g *flow.Group) {
 	}
 	for _, a := range appends(g) {
 		h.index[a.BaseOffset] = len(h.appends)
-		h.appends = append(h.appends, &written{batch: bytes.Clone(a.Batch), base: a.BaseOffset, epoch: a.Epoch})
+		h.appends = append(h.appends, &written{partition: a.Partition.Index, batch: bytes.Clone(a.Batch), base: a.BaseOffset, epoch: a.Epoch})
 	}
 }
 
@@ -79,8 +125,9 @@ func (h *history) give(before partition.Position) {
 
 // state is what must be found after a crash at this moment.
 type state struct {
-	acked     int64
-	reclaimed partition.Position
+	acked      int64
+	reclaimed  partition.Position
+	done, most int // truncations that must be obeyed, and that may be
 }
 
 var stateOfNothing = state{}
@@ -88,7 +135,7 @@ var stateOfNothing = state{}
 func (h *history) state() state {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return state{h.acked, h.reclaimed}
+	return state{h.acked, h.reclaimed, h.done, len(h.begun)}
 }
 
 // crash takes a crash and says what must be on the disk then: what was
@@ -96,26 +143,41 @@ func (h *history) state() state {
 func (h *history) crash(take func() *crashfs.FS) (*crashfs.FS, state) {
 	before := h.state()
 	after := take()
-	return after, state{before.acked, h.state().reclaimed}
+	now := h.state()
+	return after, state{before.acked, now.reclaimed, before.done, now.most}
 }
 
 // check compares what was recovered: nothing invented, nothing out of order, no
-// gap, and all there that was acknowledged and not reclaimed.
-func (h *history) check(got []Recovered, s state) error {
+// gap, and all there that was acknowledged, not reclaimed and not truncated.
+func (h *history) check(got []Recovered, s state) (err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for cuts := s.done; cuts <= s.most; cuts++ {
+		if err = s.compare(got, h.valid(cuts)); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// compare checks got against one of the histories that may be.
+func (s state) compare(got []Recovered, appends []*written) error {
+	index := make(map[int64]int, len(appends))
+	for i, w := range appends {
+		index[w.base] = i
+	}
 	at := -1
 	for i, r := range got {
-		next, ok := h.index[r.Base]
+		next, ok := index[r.Base]
 		switch {
-		case !ok || !bytes.Equal(h.appends[next].batch, r.Batch):
+		case !ok || !bytes.Equal(appends[next].batch, r.Batch):
 			return fmt.Errorf("batch %d at offset %d was never written, or was trimmed before", i, r.Base)
 		case i > 0 && next != at+1:
 			return fmt.Errorf("batch %d at offset %d does not follow the one before", i, r.Base)
 		}
 		at = next
 	}
-	for _, w := range h.appends {
+	for _, w := range appends {
 		if w.base >= s.acked || w.position < s.reclaimed {
 			continue
 		}
@@ -127,15 +189,14 @@ func (h *history) check(got []Recovered, s state) error {
 }
 
 // rebase makes what was recovered in s the truth: what was submitted behind it is
-// trimmed and must never come back.
+// trimmed, as what was truncated is, and must never come back.
 func (h *history) rebase(got []Recovered, s state) {
 	h.reclaimed = s.reclaimed // what the dead gave back later it did not
-	if len(got) == 0 {
-		h.appends = nil
-	} else {
-		first, last := h.index[got[0].Base], h.index[got[len(got)-1].Base]
-		h.appends = h.appends[first : last+1]
+	var left []*written
+	for _, r := range got {
+		left = append(left, h.appends[h.index[r.Base]])
 	}
+	h.appends, h.begun, h.done = left, nil, 0
 	h.index = map[int64]int{}
 	for i, w := range h.appends {
 		h.index[w.base] = i

@@ -23,6 +23,15 @@ type GroupInfo struct {
 	Error    string             `json:"error,omitempty"` // of the body
 }
 
+// TruncationInfo describes one row of a group that has no batches: what the
+// partition had before it, from Offset on, is void.
+type TruncationInfo struct {
+	Kind      string `json:"kind"` // "truncation"
+	Topic     string `json:"topic_id"`
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"`
+}
+
 // BatchInfo describes one batch of a group.
 type BatchInfo struct {
 	Kind      string             `json:"kind"` // "batch"
@@ -74,6 +83,9 @@ func inspectGroup(report *Report, g found, emit func(any) error) error {
 		return err
 	}
 	return h.entries(g.image, func(e entry) error {
+		if h.kind == truncations {
+			return emit(TruncationInfo{Kind: "truncation", Topic: e.partition.Topic.String(), Partition: e.partition.Index, Offset: e.base})
+		}
 		b := record.Batch(g.image[e.at : e.at+e.size : e.at+e.size])
 		info := BatchInfo{Kind: "batch", Position: h.position + partition.Position(e.at),
 			Topic: e.partition.Topic.String(), Partition: e.partition.Index}

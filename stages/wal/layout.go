@@ -21,7 +21,7 @@ import (
 // Segment header, one block:
 //
 //	 0  8  magic "SLUICEWS"
-//	 8  2  version, 1
+//	 8  2  version, 2; 1 has no truncated
 //	10  2  zero
 //	12  4  checksum of the block but for this field
 //	16 16  WAL uuid
@@ -31,13 +31,14 @@ import (
 //	56  8  link: that of the last group before it
 //	64  8  highest sequence known durable when this was written
 //	72  8  run
-//	80     zeroes
+//	80  8  truncated: sequence of the last truncation before, 0 for none
+//	88     zeroes
 //
 // Group head, and the table that follows it:
 //
 //	 0  8  magic "SLUICEWG"
-//	 8  2  version, 1
-//	10  2  zero
+//	 8  2  version, 2; 1 knows batches only
+//	10  2  kind: 0 batches, 1 truncations
 //	12  4  checksum of head and table but for this field
 //	16 16  WAL uuid
 //	32  8  sequence, dense
@@ -53,11 +54,14 @@ import (
 //	       offset 8, size 4
 //	       the batches, in the order of the table, without gaps
 //
+// The rows of a truncation have no size, and as base offset the one from which on
+// what the partition had before in this log is void.
+//
 // The checksum of the head covers that of the body, so a head that is right
 // tells how far a group reaches, and which batches it had, even if its body is
 // not; and a body is never believed without its head.
 const (
-	version     = 1
+	version     = 2
 	headSize    = 88
 	entrySize   = 36
 	offChecksum = 12
@@ -72,6 +76,17 @@ var (
 	castagnoli   = crc32.MakeTable(crc32.Castagnoli)
 	le           = binary.LittleEndian
 )
+
+// kind says what the rows of a group's table are.
+type kind uint16
+
+const (
+	batches     kind = 0
+	truncations kind = 1
+)
+
+// errVersion: a later broker wrote this. Nothing may be cut off.
+var errVersion = errors.New("the WAL has a later version")
 
 // errNotWritten: the bytes are none of this log at this place. Those of a
 // segment's former life, and those that were never finished, are such.
@@ -93,9 +108,10 @@ type anchor struct {
 type segmentHeader struct {
 	identity
 	anchor
-	size    int64
-	durable uint64
-	run     uint64
+	size      int64
+	durable   uint64
+	run       uint64
+	truncated uint64
 }
 
 func (h *segmentHeader) encode(block []byte) {
@@ -109,6 +125,7 @@ func (h *segmentHeader) encode(block []byte) {
 	le.PutUint64(block[56:], h.link)
 	le.PutUint64(block[64:], h.durable)
 	le.PutUint64(block[72:], h.run)
+	le.PutUint64(block[80:], h.truncated)
 	le.PutUint32(block[offChecksum:], headChecksum(block[:blockfs.BlockSize]))
 }
 
@@ -118,17 +135,17 @@ func decodeSegment(block []byte) (h segmentHeader, err error) {
 		return h, fmt.Errorf("%w: no segment header", ErrCorrupt)
 	}
 	block = block[:blockfs.BlockSize]
-	if v := le.Uint16(block[8:]); v != version {
-		return h, fmt.Errorf("%w: segment of version %d, this broker knows version %d", ErrCorrupt, v, version)
-	}
 	if le.Uint32(block[offChecksum:]) != headChecksum(block) {
 		return h, fmt.Errorf("%w: checksum of segment header", ErrCorrupt)
+	}
+	if v := le.Uint16(block[8:]); v < 1 || v > version {
+		return h, fmt.Errorf("%w: segment of version %d, this broker knows version %d", errVersion, v, version)
 	}
 	copy(h.wal[:], block[16:])
 	h.position = partition.Position(le.Uint64(block[32:]))
 	h.size = int64(le.Uint64(block[40:]))
 	h.sequence, h.link = le.Uint64(block[48:]), le.Uint64(block[56:])
-	h.durable, h.run = le.Uint64(block[64:]), le.Uint64(block[72:])
+	h.durable, h.run, h.truncated = le.Uint64(block[64:]), le.Uint64(block[72:]), le.Uint64(block[80:])
 	if h.size < 2*blockfs.BlockSize || h.size%blockfs.BlockSize != 0 {
 		return h, fmt.Errorf("%w: segment of %d bytes", ErrCorrupt, h.size)
 	}
@@ -139,6 +156,8 @@ func decodeSegment(block []byte) (h segmentHeader, err error) {
 type head struct {
 	identity
 	anchor
+	version uint16
+	kind    kind
 	durable uint64
 	run     uint64
 	length  int
@@ -161,6 +180,7 @@ func (h *head) encode(image []byte) {
 	clear(image[:headSize])
 	copy(image, groupMagic[:])
 	le.PutUint16(image[8:], version)
+	le.PutUint16(image[10:], uint16(h.kind))
 	copy(image[16:], h.wal[:])
 	le.PutUint64(image[32:], h.sequence)
 	le.PutUint64(image[40:], uint64(h.position))
@@ -182,11 +202,11 @@ func headChecksum(b []byte) uint32 {
 // decodeFixed reads the fixed part of a head, if it is one of id, and bounds it
 // by room, the bytes up to the end of its segment. Nothing of it is proven yet.
 func decodeFixed(b []byte, id identity, room int64) (h head, err error) {
-	if len(b) < headSize || [8]byte(b[:8]) != groupMagic || le.Uint16(b[8:]) != version ||
+	if len(b) < headSize || [8]byte(b[:8]) != groupMagic ||
 		[16]byte(b[16:32]) != id.wal || partition.Position(le.Uint64(b[40:])) != id.position {
 		return h, errNotWritten
 	}
-	h.identity = id
+	h.identity, h.version, h.kind = id, le.Uint16(b[8:]), kind(le.Uint16(b[10:]))
 	h.sequence, h.link = le.Uint64(b[32:]), le.Uint64(b[48:])
 	h.durable, h.run = le.Uint64(b[56:]), le.Uint64(b[64:])
 	length, count := int64(le.Uint32(b[72:])), int64(le.Uint32(b[76:]))
@@ -203,11 +223,17 @@ func (h *head) verifyTable(b []byte) error {
 	if headChecksum(b[:h.end()]) != h.sum {
 		return fmt.Errorf("%w: checksum of the group's head", ErrCorrupt)
 	}
+	if h.version < 1 || h.version > version || h.kind > truncations {
+		return fmt.Errorf("%w: group of version %d and kind %d, this broker knows version %d", errVersion, h.version, h.kind, version)
+	}
 	at := h.end()
 	for i := range h.count {
 		size := int(le.Uint32(b[headSize+i*entrySize+32:]))
 		if size > h.length-at {
 			return fmt.Errorf("%w: batch %d is larger than its group", ErrCorrupt, i)
+		}
+		if (size == 0) != (h.kind == truncations) {
+			return fmt.Errorf("%w: row %d of %d bytes in a group of kind %d", ErrCorrupt, i, size, h.kind)
 		}
 		at += size
 	}

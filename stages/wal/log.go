@@ -41,11 +41,15 @@ type Log struct {
 	wal       uuid.UUID
 	run       uint64
 	next      anchor
+	truncated uint64 // sequence of the last truncation
 	active    *segment
 	tried     bool // to recover
 	recovered bool
 	unsealed  bool   // a group was written since the last seal
 	block     []byte // one aligned block, for headers and seals
+
+	truncations chan truncation
+	ended       chan struct{} // closed when Run has returned
 
 	end       atomic.Uint64 // position of the next group
 	completed atomic.Uint64 // all groups up to this sequence are written
@@ -67,7 +71,8 @@ func Open(fs blockfs.FS, cfg Config, pool *blockfs.Pool, logger *slog.Logger, re
 		return nil, fmt.Errorf("open the WAL: %w", err)
 	}
 	l := &Log{cfg: cfg, pool: pool, logger: logger, writer: w, block: blockfs.Aligned(blockfs.BlockSize),
-		segments: newSegments(fs, cfg.SegmentSizeBytes, cfg.CapacityBytes, logger), failed: make(chan struct{})}
+		segments: newSegments(fs, cfg.SegmentSizeBytes, cfg.CapacityBytes, logger), failed: make(chan struct{}),
+		truncations: make(chan truncation), ended: make(chan struct{})}
 	if err := l.segments.open(); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("open the WAL: %w", err)
@@ -192,7 +197,8 @@ func (l *Log) roll(ctx context.Context, need int64) error {
 
 // begin makes g the active segment.
 func (l *Log) begin(g *segment, start partition.Position) error {
-	h := segmentHeader{identity: identity{l.wal, start}, anchor: l.next, size: g.size, durable: l.durable.Load(), run: l.run}
+	h := segmentHeader{identity: identity{l.wal, start}, anchor: l.next, size: g.size, durable: l.durable.Load(), run: l.run,
+		truncated: l.truncated}
 	if err := l.segments.adopt(g, h, l.block); err != nil {
 		return err
 	}

@@ -40,6 +40,8 @@ type Report struct {
 	Segments     int                `json:"segments"`
 	Groups       int                `json:"groups"`
 	Batches      int                `json:"batches"`
+	Void         int                `json:"void"` // batches that a truncation behind them took back
+	Truncations  int                `json:"truncations"`
 	Bytes        int64              `json:"bytes"`         // of batches
 	End          partition.Position `json:"end"`           // where the next group goes
 	LastSequence uint64             `json:"last_sequence"` // of the last group
@@ -50,8 +52,8 @@ type Report struct {
 	Took        time.Duration `json:"took_ns"`
 }
 
-// Recover reads the log and calls fn for every batch, in log order, then makes
-// the log ready for Run. Of corruption it keeps what is readable and reports the
+// Recover reads the log and calls fn for every batch that no truncation made void,
+// in log order, then makes the log ready for Run. Of corruption it keeps what is readable and reports the
 // rest; the caller decides whether it may serve what remains. It reads 4 MiB at
 // a time, or one group where that is larger.
 //
@@ -76,7 +78,7 @@ func (l *Log) Recover(ctx context.Context, fn func(Recovered) error) (Report, er
 	report.Took = time.Since(began)
 	l.recovered = true
 	l.logger.Info("WAL recovered", "segments", report.Segments, "groups", report.Groups, "batches", report.Batches,
-		"bytes", report.Bytes, "end", report.End, "torn", report.Torn, "corruptions", len(report.Corruptions), "took", report.Took)
+		"void", report.Void, "bytes", report.Bytes, "end", report.End, "torn", report.Torn, "corruptions", len(report.Corruptions), "took", report.Took)
 	return report, nil
 }
 
@@ -85,8 +87,12 @@ func (l *Log) recover(ctx context.Context, fn func(Recovered) error) (Report, er
 	if len(live) == 0 {
 		return l.create(ctx)
 	}
+	v, err := survey(ctx, live, l.pool)
+	if err != nil {
+		return Report{}, err
+	}
 	var w *walker
-	w = newWalker(live, l.pool, func(g found) error { return eachBatch(&w.report, g, fn) })
+	w = newWalker(live, l.pool, func(g found) error { return eachBatch(&w.report, g, v, fn) })
 	if err := w.walk(ctx); err != nil {
 		return w.report, err
 	}
@@ -110,7 +116,7 @@ func (l *Log) settleOn(w *walker) error {
 		return err
 	}
 	l.wal, l.next, l.run = w.wal, w.next, nextRun(w.maxRun)
-	l.active = w.segments[w.at]
+	l.active, l.truncated = w.segments[w.at], w.truncated
 	l.end.Store(uint64(w.end()))
 	l.completed.Store(w.next.sequence - 1)
 	l.durable.Store(w.next.sequence - 1)
@@ -138,12 +144,19 @@ func (l *Log) create(ctx context.Context) (Report, error) {
 // trace is not counted, and what it did write must still differ.
 func nextRun(last uint64) uint64 { return (last>>32+1)<<32 | uint64(rand.Uint32()) }
 
-// eachBatch hands out the batches of g: all if it is whole, else those that
-// prove themselves.
-func eachBatch(report *Report, g found, fn func(Recovered) error) error {
+// eachBatch hands out the batches of g that are not void: all if it is whole, else
+// those that prove themselves.
+func eachBatch(report *Report, g found, v voids, fn func(Recovered) error) error {
+	if g.head.kind == truncations {
+		return nil
+	}
 	return g.head.entries(g.image, func(e entry) error {
 		b := record.Batch(g.image[e.at : e.at+e.size : e.at+e.size])
 		if g.damage != nil && verifyBatch(b, e.base, e.epoch) != nil {
+			return nil
+		}
+		if v.has(e.partition, g.head.position, e.base) {
+			report.Void++
 			return nil
 		}
 		report.Batches++

@@ -47,12 +47,15 @@ func newRotten(t *testing.T, seed uint64) *rotten {
 			group := src.group(sizes(r)...)
 			k.h.submitted(group)
 			g.write(t, group)
+			if r.IntN(12) == 0 {
+				truncate(t, g.log, k.h, r.IntN(1000))
+			}
 		}
 		killed := k.disk.Crash(crashfs.Everything, nil) // not sealed yet
 		k.old = append(k.old, killed)
 		g.close(t)
 		if run+1 < runs && r.IntN(2) == 0 {
-			k.disk = killed
+			k.disk = killed.Crash(crashfs.Everything, nil) // what it gets from now on is not old
 		}
 	}
 	return k

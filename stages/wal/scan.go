@@ -40,7 +40,7 @@ func (w *walker) begin(ctx context.Context) error {
 	}
 	w.at, w.off = 0, blockfs.BlockSize
 	if h := w.headers[0]; h != nil {
-		w.next, w.run = h.anchor, h.run
+		w.next, w.run, w.truncated = h.anchor, h.run, h.truncated
 		return nil
 	}
 	w.durable = ^uint64(0) - 1 // whatever comes first is the beginning
@@ -59,6 +59,9 @@ func (w *walker) header(ctx context.Context, seg *segment) (*segmentHeader, erro
 		return nil, err
 	}
 	h, err := decodeSegment(b)
+	if isFatal(err) {
+		return nil, err
+	}
 	if err != nil || h.position != seg.start {
 		return nil, nil
 	}

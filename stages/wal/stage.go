@@ -20,6 +20,7 @@ func (l *Log) Run(ctx context.Context, in *pipeline.In[*flow.Group], out pipelin
 	if !l.recovered {
 		return ErrNotRecovered
 	}
+	defer close(l.ended)
 	ctx, stop := context.WithCancelCause(ctx)
 	var behind sync.WaitGroup
 	defer func() {
@@ -135,31 +136,35 @@ func (l *Log) mode() blockfs.Mode {
 // receive waits for a group, and seals the log when none comes for a while.
 func (b *builder) receive(ctx context.Context) (pipeline.Parcel[*flow.Group], error) {
 	var one [1]pipeline.Parcel[*flow.Group]
-	if n, err := b.in.TryRecvBatch(one[:]); n > 0 || err != nil {
-		return one[0], err
-	}
-	if !b.log.unsealed || b.log.Err() != nil {
-		return b.in.Recv(ctx)
-	}
 	if b.idle == nil {
-		b.idle = time.NewTimer(b.log.cfg.IdleSeal)
-	} else {
-		b.idle.Reset(b.log.cfg.IdleSeal)
+		b.idle = time.NewTimer(time.Hour)
+		b.idle.Stop()
 	}
 	defer b.idle.Stop()
-	for b.log.unsealed {
+	for rested := false; ; {
+		select {
+		case t := <-b.log.truncations:
+			t.done <- b.truncate(ctx, t)
+		default:
+		}
+		if n, err := b.in.TryRecvBatch(one[:]); n > 0 || err != nil {
+			return one[0], err
+		}
+		if !rested && b.log.unsealed {
+			b.idle.Reset(b.log.cfg.IdleSeal)
+			rested = true
+		}
 		select {
 		case <-b.in.Ready():
-			if n, err := b.in.TryRecvBatch(one[:]); n > 0 || err != nil {
-				return one[0], err
-			}
+		case t := <-b.log.truncations:
+			t.done <- b.truncate(ctx, t)
+			rested = false
 		case <-b.idle.C:
 			b.sealIdle()
 		case <-ctx.Done():
 			return one[0], context.Cause(ctx)
 		}
 	}
-	return b.in.Recv(ctx)
 }
 
 // sealIdle seals if everything is durable, and looks again later if not.

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
+	"github.com/sluicemq/sluice/internal/topic"
 )
 
 // count returns how often a test does its thing: as the environment says, else
@@ -148,10 +150,23 @@ func (s *sweep) write(disk *crashfs.FS) {
 		under = append(under, g.submit(group))
 		if r.IntN(3) == 0 {
 			under = s.wait(under)
+			if r.IntN(3) == 0 {
+				truncate(s.t, l, s.h, r.IntN(1000))
+			}
 		}
 	}
 	s.wait(under)
 	g.close(s.t)
+}
+
+// truncate makes void what a partition of h has from some batch on.
+func truncate(t fataler, l *Log, h *history, pick int) {
+	err := h.truncate(func(index int32, offset int64) error {
+		return l.Truncate(context.Background(), topic.Partition{Topic: aTopic, Index: index}, offset)
+	}, pick)
+	if err != nil {
+		t.Fatalf("truncate: %v", err)
+	}
 }
 
 func (s *sweep) wait(under []<-chan error) []<-chan error {

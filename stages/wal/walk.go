@@ -57,7 +57,8 @@ type walker struct {
 	run    uint64 // of the last group
 	maxRun uint64 // of any head seen
 
-	unsealed bool // the last group is not a seal
+	unsealed  bool   // the last group is not a seal
+	truncated uint64 // sequence of the last truncation, 0: none
 
 	scanned bool
 	durable uint64 // highest that the scan found
@@ -158,7 +159,10 @@ func (w *walker) take(g found) error {
 	w.maxRun = max(w.maxRun, w.run)
 	w.next = anchor{sequence: g.head.sequence + 1, link: g.head.linkNext()}
 	w.unsealed = g.head.count > 0
-	if w.unsealed {
+	if g.head.kind == truncations {
+		w.truncated = g.head.sequence
+		w.report.Truncations += g.head.count
+	} else if w.unsealed {
 		g.segment.data = g.head.position + partition.Position(g.head.length)
 	}
 	w.off += int64(g.head.padded())

@@ -1,0 +1,143 @@
+package wal
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
+	"github.com/sluicemq/sluice/internal/partition"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the golden segment of the present version anew, and what is said of all")
+
+// goldenFiles are the used blocks of a segment, written by each version, and what
+// Inspect says of it.
+func goldenFiles(v int) (segment, told string) {
+	name := filepath.Join("testdata", fmt.Sprintf("v%d", v))
+	return name + ".wal", name + ".jsonl"
+}
+
+// writeGolden has a log with one of each thing that this version knows.
+func writeGolden(t *testing.T) {
+	fs, src := crashfs.New(1<<20), &source{}
+	r := start(opened(t, fs, small()))
+	r.write(t, src.group(10, 5000, 0))
+	if err := r.log.Truncate(t.Context(), partitionOf(1), 1); err != nil {
+		t.Fatal(err)
+	}
+	r.write(t, src.group(100))
+	r.close(t)
+	f, err := fs.Open(segmentName(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := make([]byte, r.log.End())
+	if _, err := f.ReadAt(used, 0); err != nil {
+		t.Fatal(err)
+	}
+	segment, _ := goldenFiles(version)
+	if err := os.WriteFile(segment, used, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// goldenFS has the segment alone.
+func goldenFS(t *testing.T, used []byte) *crashfs.FS {
+	t.Helper()
+	fs := crashfs.New(1 << 20)
+	f, err := fs.Create(segmentName(0), minSegment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := blockfs.Aligned(len(used))
+	copy(block, used)
+	if err := f.WriteAt(block, 0, blockfs.Durable); err != nil {
+		t.Fatal(err)
+	}
+	return fs
+}
+
+func inspectedText(t *testing.T, used []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	report, err := Inspect(t.Context(), goldenFS(t, used), func(v any) error { return enc.Encode(v) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	report.Took = 0
+	if err := enc.Encode(report); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// TestGolden reads what every version wrote, and writes the present one as it was.
+// go test ./stages/wal -run TestGolden -rewrite makes it anew.
+func TestGolden(t *testing.T) {
+	if *rewrite {
+		writeGolden(t)
+	}
+	for v := 1; v <= version; v++ {
+		segment, told := goldenFiles(v)
+		used, err := os.ReadFile(segment)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if *rewrite {
+			if err := os.WriteFile(told, inspectedText(t, used), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(told)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := inspectedText(t, used); !bytes.Equal(got, want) {
+			t.Errorf("version %d reads as\n%s\nwant\n%s", v, got, want)
+		}
+		if v == version {
+			checkEncoders(t, used)
+		}
+		// What an older version wrote can be written on.
+		fs, src := goldenFS(t, used), &source{made: 1000}
+		r := start(opened(t, fs, small()))
+		r.write(t, src.group(10))
+		r.close(t)
+		if got, report := recoverAll(t, fs, small()); got[len(got)-1].Base != 1000 || len(report.Corruptions) > 0 {
+			t.Errorf("version %d, written on: %+v", v, report)
+		}
+	}
+}
+
+// checkEncoders decodes and encodes: the bytes are the same.
+func checkEncoders(t *testing.T, used []byte) {
+	t.Helper()
+	s, err := decodeSegment(used)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := make([]byte, blockfs.BlockSize)
+	if s.encode(block); !bytes.Equal(block, used[:blockfs.BlockSize]) {
+		t.Error("the header of the segment is encoded otherwise")
+	}
+	for at := blockfs.BlockSize; at < len(used); {
+		id := identity{s.wal, s.position}
+		id.position += partition.Position(at)
+		h, err := decodeFixed(used[at:], id, int64(len(used)-at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := bytes.Clone(used[at : at+h.end()])
+		if h.encode(again); !bytes.Equal(again, used[at:at+h.end()]) {
+			t.Errorf("the head at %d is encoded otherwise", at)
+		}
+		at += h.padded()
+	}
+}

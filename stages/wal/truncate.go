@@ -1,0 +1,160 @@
+package wal
+
+import (
+	"context"
+	"errors"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// A truncation is a group of its own, in the chain like all others. It is written
+// alone, when all before it is durable: a truncation that recovery finds was
+// either acknowledged or may be, and nothing before it is a torn tail.
+//
+// Recovery learns of all truncations before it hands out the first batch. Headers
+// of segments say whether there is one before them, so that in a log without any
+// only the last segment is read twice.
+
+// errEnded: the stage has returned.
+var errEnded = errors.New("the WAL is not running")
+
+// truncation is a call of Truncate.
+type truncation struct {
+	partition topic.Partition
+	offset    int64
+	done      chan error // capacity 1
+}
+
+// Truncate makes void what p has in the log from offset on, which has to be where
+// a batch begins or the end, and returns once that is durable: no restart brings
+// it back. Everything of p that was handed in before must have settled, and nothing
+// more may be handed in meanwhile. The log has to run. An error leaves open
+// whether it was done; it can be repeated, unless the log has failed.
+func (l *Log) Truncate(ctx context.Context, p topic.Partition, offset int64) error {
+	t := truncation{partition: p, offset: offset, done: make(chan error, 1)}
+	select {
+	case l.truncations <- t:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-l.ended:
+		return errEnded
+	}
+	select {
+	case err := <-t.done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// truncate writes t once all before it is durable. With all tickets in hand
+// nothing is under way.
+func (b *builder) truncate(ctx context.Context, t truncation) error {
+	l, all := b.log, make([]*ticket, 0, cap(b.settler.free))
+	for range cap(all) {
+		all = append(all, <-b.settler.free)
+	}
+	for _, ticket := range all {
+		b.settler.free <- ticket
+	}
+	if l.cfg.Durability == Interval {
+		b.settler.flusher.flush()
+	}
+	if err := l.Err(); err != nil {
+		return err
+	}
+	if l.durable.Load()+1 != l.next.sequence {
+		return errEnded // a group was nacked as the graph ends
+	}
+	h := head{length: headSize + entrySize, count: 1, kind: truncations}
+	if _, err := l.place(ctx, &h); err != nil {
+		if ctx.Err() == nil {
+			l.latch(err)
+		}
+		return err
+	}
+	return l.writeAlone(&h, entry{partition: t.partition, base: t.offset})
+}
+
+// writeAlone writes a truncation of one row; nothing else is being written.
+func (l *Log) writeAlone(h *head, row entry) error {
+	image := l.block[:h.padded()]
+	clear(image)
+	row.encode(image[headSize:])
+	h.encode(image)
+	l.placed(h)
+	l.unsealed = true
+	if err := l.active.file.WriteAt(image, l.active.offset(h.position), blockfs.Durable); err != nil {
+		l.latch(err)
+		return l.Err()
+	}
+	advance(&l.completed, h.sequence)
+	advance(&l.durable, h.sequence)
+	l.truncated = h.sequence
+	l.metrics.groups.Inc()
+	l.metrics.truncations.Inc()
+	l.metrics.bytes.Add(float64(h.padded()))
+	return nil
+}
+
+// voids are the truncations of a log, by partition, in the order of the log.
+type voids map[topic.Partition][]void
+
+// void takes back what is below at from offset on.
+type void struct {
+	at     partition.Position
+	offset int64
+}
+
+// has reports whether a batch of p in the group at the position is void.
+func (v voids) has(p topic.Partition, group partition.Position, base int64) bool {
+	for _, t := range v[p] {
+		if group < t.at && base >= t.offset {
+			return true
+		}
+	}
+	return false
+}
+
+// survey finds the truncations of a log. It walks the last segment only, if its
+// header says that there is none before it, else the whole log.
+func survey(ctx context.Context, live []*segment, pool *blockfs.Pool) (voids, error) {
+	v := voids{}
+	visit := func(g found) error {
+		if g.head.kind != truncations {
+			return nil
+		}
+		return g.head.entries(g.image, func(e entry) error {
+			v[e.partition] = append(v[e.partition], void{g.head.position, e.base})
+			return nil
+		})
+	}
+	from, err := surveyFrom(ctx, live, pool)
+	if err != nil {
+		return nil, err
+	}
+	err = newWalker(live[from:], pool, visit).walk(ctx)
+	if errors.Is(err, ErrCorrupt) {
+		err = nil // the walk that counts will tell
+	}
+	return v, err
+}
+
+// surveyFrom returns the first segment that may have a truncation that counts.
+func surveyFrom(ctx context.Context, live []*segment, pool *blockfs.Pool) (int, error) {
+	w := newWalker(live, pool, nil)
+	defer w.window.close()
+	w.window.size = blockfs.BlockSize
+	last := len(live) - 1
+	first, err := w.header(ctx, live[0])
+	if err != nil {
+		return 0, err
+	}
+	end, err := w.header(ctx, live[last])
+	if err != nil || first == nil || end == nil || first.wal != end.wal || end.truncated >= first.sequence {
+		return 0, err
+	}
+	return last, nil
+}
