@@ -7,10 +7,8 @@ import (
 	"io"
 	"math"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
-	"github.com/pierrec/lz4/v4"
 )
 
 // Builder makes one batch of records with consecutive offsets. Set the fields, Add
@@ -135,7 +133,13 @@ func (c Codec) compress(dst, src []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s; use none, gzip, snappy, lz4 or zstd", ErrUnsupported, c)
 	}
 	out := bytes.NewBuffer(dst)
-	w := c.writer(out)
+	pool := &lz4Writers
+	if c == Gzip {
+		pool = &gzipWriters
+	}
+	w := pool.Get().(writer)
+	defer pool.Put(w)
+	w.Reset(out)
 	_, err := w.Write(src)
 	if err == nil {
 		err = w.Close()
@@ -146,9 +150,8 @@ func (c Codec) compress(dst, src []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-func (c Codec) writer(w io.Writer) io.WriteCloser {
-	if c == Gzip {
-		return gzip.NewWriter(w)
-	}
-	return lz4.NewWriter(w)
+// writer compresses a stream; after Reset it begins another.
+type writer interface {
+	io.WriteCloser
+	Reset(io.Writer)
 }

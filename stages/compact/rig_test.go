@@ -164,11 +164,15 @@ func (r *rig) upload(parts map[int32][]record.Batch) {
 			ref.MaxTimestamp = max(ref.MaxTimestamp, b.MaxTimestamp())
 		}
 		next.Objects, next.TierEnd = append(slices.Clone(next.Objects), ref), ref.End
+		r.meta.mu.Lock()
 		r.meta.topic.Partitions[index] = &next
+		r.meta.mu.Unlock()
 	}
 	if _, err := w.Close(); err != nil {
 		r.t.Fatal(err)
 	}
+	r.store.mu.Lock()
+	defer r.store.mu.Unlock()
 	r.store.objects[object.Key(id)] = buf.Bytes()
 }
 
