@@ -301,6 +301,11 @@ func TestDiskFull(t *testing.T) {
 		if waited := time.Since(began); waited < retry || waited > 10*retry {
 			t.Errorf("waited %s for room", waited)
 		}
+		select {
+		case <-r.log.Pressure():
+		default:
+			t.Error("nobody was asked for an upload")
+		}
 		r.close(t)
 		o.verify(rand.New(rand.NewPCG(1, 1)))
 	})

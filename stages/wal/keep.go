@@ -21,6 +21,9 @@ func (s *segments) keep(ctx context.Context) {
 		}
 		s.discard()
 		err := s.prepare()
+		if err != nil {
+			signal(s.pressure) // uploads give back segments that are there already
+		}
 		switch {
 		case err != nil && !warned:
 			s.logger.Error("no new WAL segment could be made; producers wait if the log fills up", "err", err)

@@ -78,6 +78,7 @@ func Open(fs blockfs.FS, cfg Config, pool *blockfs.Pool, logger *slog.Logger, re
 		return nil, fmt.Errorf("open the WAL: %w", err)
 	}
 	l.metrics = newMetrics(l, w.Name(), accessOf(fs), reg)
+	registerDisk(fs, reg)
 	return l, nil
 }
 
@@ -98,7 +99,8 @@ func (l *Log) Usage() (usedBytes, capacityBytes int64) {
 	return l.segments.used(l.End()), l.cfg.CapacityBytes
 }
 
-// Pressure yields when the log is three quarters full, and again for as long as
+// Pressure yields when the log is three quarters full, when the disk has no room
+// for the segment to come, which is before it is needed, and again for as long as
 // groups wait for room: somebody should upload, then call Reclaim.
 func (l *Log) Pressure() <-chan struct{} { return l.segments.pressure }
 

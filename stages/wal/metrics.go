@@ -1,7 +1,11 @@
 package wal
 
 import (
+	"math"
+
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
 type metrics struct {
@@ -11,6 +15,25 @@ type metrics struct {
 	waited                 prometheus.Counter
 	write, flush           prometheus.Histogram
 	failed                 prometheus.Gauge
+}
+
+// disk is an FS that knows how much room is left.
+type disk interface{ FreeBytes() (int64, error) }
+
+// registerDisk has the metric of the disk, where fs tells of it.
+func registerDisk(fs blockfs.FS, reg prometheus.Registerer) {
+	d, ok := fs.(disk)
+	if !ok {
+		return
+	}
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_wal_disk_free_bytes",
+		Help: "Bytes that are left on the disk of the WAL; NaN if it does not say."}, func() float64 {
+		free, err := d.FreeBytes()
+		if err != nil {
+			return math.NaN()
+		}
+		return float64(free)
+	}))
 }
 
 func newMetrics(l *Log, engine, access string, reg prometheus.Registerer) metrics {
@@ -42,6 +65,10 @@ func newMetrics(l *Log, engine, access string, reg prometheus.Registerer) metric
 	reg.MustRegister(m.groups, m.bytes, m.payload, m.reclaimed, m.corruptions, m.truncations, m.waited, m.write, m.flush, m.failed, info,
 		gauge("sluice_wal_used_bytes", "Bytes from the oldest segment to the end of the WAL.",
 			func() float64 { used, _ := l.Usage(); return float64(used) }),
+		gauge("sluice_wal_live_bytes", "Bytes on disk of segments that hold the WAL.",
+			func() float64 { live, _ := l.segments.onDisk(); return float64(live) }),
+		gauge("sluice_wal_spare_bytes", "Bytes on disk of segments that are ready to be used next.",
+			func() float64 { _, spare := l.segments.onDisk(); return float64(spare) }),
 		gauge("sluice_wal_capacity_bytes", "Bytes that all segments of the WAL may have.",
 			func() float64 { return float64(l.cfg.CapacityBytes) }))
 	return m

@@ -176,6 +176,13 @@ func (s *segments) tryTake(size int64) *segment {
 	return nil
 }
 
+// onDisk returns the bytes of all segments.
+func (s *segments) onDisk() (live, spare int64) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.sums()
+}
+
 // append makes g, which begins at its start, the last live segment.
 func (s *segments) append(g *segment) {
 	s.mu.Lock()

@@ -1,0 +1,10 @@
+package blockfs
+
+// FreeBytes returns what the disk of the directory has left.
+func (d *Dir) FreeBytes() (int64, error) {
+	free, err := freeSpace(d.path)
+	if err != nil {
+		return 0, d.explain("ask free space of", d.path, err)
+	}
+	return free, nil
+}
