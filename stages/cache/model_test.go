@@ -47,7 +47,9 @@ func TestModel(t *testing.T) {
 			tag   byte
 		}
 		var held []hold
-		position := rapid.Custom(func(t *rapid.T) partition.Position { return partition.Position(rapid.IntRange(0, 30).Draw(t, "position")) })
+		position := rapid.Custom(func(t *rapid.T) partition.Position {
+			return partition.Position(rapid.IntRange(0, 30).Draw(t, "position"))
+		})
 		t.Repeat(map[string]func(*rapid.T){
 			"put": func(t *rapid.T) {
 				pos := position.Draw(t, "at")
