@@ -14,18 +14,18 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer, t *throttle) metrics {
 	counter := func(name, help string) prometheus.Counter {
-		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_compaction_" + name, Help: help})
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 		reg.MustRegister(c)
 		return c
 	}
 	m := metrics{
-		read:     counter("read_bytes_total", "Bytes of blocks read from the object store by compaction."),
-		written:  counter("written_bytes_total", "Bytes of record batches written to the object store by compaction."),
-		objects:  counter("objects_total", "Objects written by compaction."),
-		replaced: counter("replaced_total", "Ranges of objects in whose place compaction has put others."),
-		removed:  counter("removed_records_total", "Records that compaction by key has removed."),
-		emptied:  counter("removed_batches_total", "Batches of which compaction by key has left nothing."),
-		passes:   counter("passes_total", "Passes of compaction by key; more than one a job when its keys do not fit into memory."),
+		read:     counter("sluice_compaction_read_bytes_total", "Bytes of blocks read from the object store by compaction."),
+		written:  counter("sluice_compaction_written_bytes_total", "Bytes of record batches written to the object store by compaction."),
+		objects:  counter("sluice_compaction_objects_total", "Objects written by compaction."),
+		replaced: counter("sluice_compaction_replaced_total", "Ranges of objects in whose place compaction has put others."),
+		removed:  counter("sluice_compaction_removed_records_total", "Records that compaction by key has removed."),
+		emptied:  counter("sluice_compaction_removed_batches_total", "Batches of which compaction by key has left nothing."),
+		passes:   counter("sluice_compaction_passes_total", "Passes of compaction by key; more than one a job when its keys do not fit into memory."),
 		index: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_compaction_index_bytes",
 			Help: "Memory that the index of keys takes."}),
 		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_compaction_jobs_total",
