@@ -76,12 +76,14 @@ func (n *node) open(ctx context.Context) (err error) {
 		return fmt.Errorf("metadata: %w", err)
 	}
 	host, port := n.doors.advertised()
-	if _, err = n.cluster.RegisterBroker(ctx, meta.Broker{ID: n.cfg.Broker, Host: host, Port: port, Rack: n.cfg.Doors.Rack}); err != nil {
+	incarnation, err := n.cluster.RegisterBroker(ctx, meta.Broker{ID: n.cfg.Broker, Host: host, Port: port, Rack: n.cfg.Doors.Rack})
+	if err != nil {
 		return fmt.Errorf("register the broker: %w", err)
 	}
 	if n.storage, err = openStorage(ctx, n.cfg.Storage, n.cfg.Broker, n.cluster, n.log, n.reg); err != nil {
 		return err
 	}
+	n.reportLoss(incarnation)
 	n.reg.MustRegister(promobs.New(observed(n.storage.graphs())...))
 	return n.openServers()
 }

@@ -75,6 +75,7 @@ type storage struct {
 	uploader *upload.Uploader
 	fetcher  *objectfetch.Fetcher
 	meta     metadata
+	newWAL   bool // there was no WAL when storage was opened
 
 	admit *admit.Stage
 	reads *readStages
@@ -104,6 +105,9 @@ func openStorage(ctx context.Context, cfg StorageConfig, broker int32, m metadat
 func (s *storage) open(ctx context.Context, cfg StorageConfig, log *slog.Logger, reg prometheus.Registerer) (err error) {
 	if s.objects, err = objectstore.Open(ctx, cfg.ObjectURL, objectstore.WithConfig(cfg.Objects), objectstore.WithRegistry(reg)); err != nil {
 		return err
+	}
+	if s.newWAL, err = emptyDirectory(cfg.WALDirectory); err != nil {
+		return fmt.Errorf("WAL directory: %w", err)
 	}
 	if s.dir, err = blockfs.OpenDir(cfg.WALDirectory, cfg.FS, log); err != nil {
 		return fmt.Errorf("WAL directory: %w", err)

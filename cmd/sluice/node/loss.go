@@ -1,0 +1,41 @@
+package node
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
+// emptyDirectory says whether there is nothing in a directory, or no directory.
+func emptyDirectory(path string) (bool, error) {
+	entries, err := os.ReadDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return len(entries) == 0, err
+}
+
+// reportLoss tells of a WAL that was lost. How far partitions reached is nowhere
+// but in the WAL, so what exactly is gone cannot be known; but a group that
+// committed an offset beyond the end of a partition has read what is gone.
+func (n *node) reportLoss(incarnation uint64) {
+	if incarnation <= 1 || !n.storage.newWAL {
+		return
+	}
+	n.log.Warn("the WAL directory is empty although this broker ran before: records that were not uploaded by then are gone; all that was uploaded is served from objects",
+		"directory", n.cfg.Storage.WALDirectory)
+	for _, g := range n.cluster.Groups() {
+		for p, committed := range g.Offsets {
+			s, ok := n.storage.parts.table.Get(p)
+			if !ok || committed.Offset <= s.HighWatermark() {
+				continue
+			}
+			name := p.Topic.String()
+			if t, ok := n.cluster.View().TopicByID(p.Topic); ok {
+				name = t.Name
+			}
+			n.log.Error("records were lost with the WAL: a group has read beyond the end of the partition; it goes on where its clients' auto.offset.reset says",
+				"group", g.Name, "topic", name, "partition", p.Index, "committed", committed.Offset, "end", s.HighWatermark())
+		}
+	}
+}
