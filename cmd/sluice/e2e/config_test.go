@@ -115,7 +115,7 @@ func TestConfigGetAndSet(t *testing.T) {
 }
 
 // role is a process of broker or controller with a file of settings.
-func role(t *testing.T, name, text, admin string) *broker {
+func role(t testing.TB, name, text, admin string) *broker {
 	t.Helper()
 	b := &broker{t: t, dir: t.TempDir(), admin: admin}
 	b.cmd = exec.Command(binary, name, "--config", settings(t, text))
