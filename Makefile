@@ -25,8 +25,9 @@ demo: build
 	$(GO) run ./demo -sluice $(BIN)/sluice
 
 # What CI runs: formatting and linters, unit tests under the race detector, a
-# short run of every fuzz target, the real binary with real clients, the demo.
-test: lint unit fuzz clients vuln demo
+# short run of every fuzz target, object stores behind faults, the real binary
+# with real clients, the demo.
+test: lint unit fuzz stores clients vuln demo
 
 unit:
 	$(GO) test -race -timeout 15m ./...
