@@ -11,7 +11,7 @@ const (
 )
 
 // DefaultBroker returns what holds where a file says nothing. Buffers and caches
-// come to 544 MiB when all are full, so that a broker runs in 1 GiB; none of it is
+// come to 608 MiB when all are full, so that a broker runs in 1 GiB; none of it is
 // taken before it is needed.
 func DefaultBroker() Broker {
 	return Broker{

@@ -19,8 +19,8 @@ func TestDefaultsAreValid(t *testing.T) {
 func TestDefaultsFitSmallMachines(t *testing.T) {
 	c := DefaultBroker()
 	sum := c.Cache.WriteCacheSizeBytes + c.Cache.ReadCacheSizeBytes + c.Memory.RequestBudgetBytes +
-		c.Memory.ResponseBudgetBytes + c.Memory.WALBufferBytes
-	if sum > 544*mib {
+		c.Memory.ResponseBudgetBytes + c.Memory.WALBufferBytes + c.Compaction.MemoryBytes
+	if sum > 608*mib {
 		t.Errorf("buffers and caches come to %d MiB", sum/mib)
 	}
 }

@@ -101,6 +101,9 @@ func (m *manifestModel) commit(t *rapid.T) {
 	for range rapid.IntRange(1, 2).Draw(t, "parts") {
 		at := place(t)
 		base := m.taken[at] + off(t, "gap")
+		if p := m.shard.topics[at.Topic][at.Index]; p != nil && p.LogStart > m.taken[at] && rapid.Bool().Draw(t, "the WAL was lost") {
+			base = p.LogStart + off(t, "gap behind the hole")
+		}
 		part := meta.CommitPart{Partition: at, Ref: meta.ObjectRef{ID: cmd.ID, Base: base, End: base + 2 + 2*off(t, "records")}}
 		if p := m.shard.topics[at.Topic][at.Index]; p != nil {
 			part.Epoch = p.Epoch + int32(off(t, "epoch"))
@@ -115,12 +118,14 @@ func (m *manifestModel) commit(t *rapid.T) {
 
 func (m *manifestModel) judge(t *rapid.T, part meta.CommitPart, code Code, live bool) {
 	p, there := m.shard.topics[part.Partition.Topic][part.Partition.Index]
+	taken := m.taken[part.Partition]
+	goesOn := there && (part.Ref.Base == taken || taken < part.Ref.Base && part.Ref.Base <= p.LogStart)
 	switch {
 	case !there:
 		if code != UnknownTopic {
 			t.Fatalf("commit to a partition that is not there: %v", code.Err())
 		}
-	case code == OK && part.Ref.Base == m.taken[part.Partition]:
+	case code == OK && goesOn:
 		if !live || part.Epoch != p.Epoch || part.Ref.End <= part.Ref.Base {
 			t.Fatalf("took %+v: live %v, epoch %d", part, live, p.Epoch)
 		}
@@ -129,7 +134,7 @@ func (m *manifestModel) judge(t *rapid.T, part meta.CommitPart, code Code, live 
 		if !slices.Contains(p.Objects, part.Ref) {
 			t.Fatalf("said yes to %+v, which is not in %+v", part, p.Objects)
 		}
-	case code == Conflict && live && part.Epoch == p.Epoch && part.Ref.Base == m.taken[part.Partition] && part.Ref.End > part.Ref.Base:
+	case code == Conflict && live && part.Epoch == p.Epoch && goesOn && part.Ref.End > part.Ref.Base:
 		t.Fatalf("refused %+v, which is as it should be", part)
 	}
 }

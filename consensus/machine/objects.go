@@ -42,7 +42,7 @@ func (s *Shard) prepare(x *PrepareObject) Code {
 
 // commit adds parts to manifests. A part is taken if the object may still be
 // committed, the leader epoch is current and the range continues the manifest at
-// the tier end; one that the manifest has already counts as taken.
+// the tier end (see continues); one that the manifest has already counts as taken.
 func (s *Shard) commit(x *CommitParts, ch *Changes) []Code {
 	open := s.open(x.ID, x.NowMs)
 	codes := make([]Code, len(x.Parts))
@@ -65,7 +65,7 @@ func (s *Shard) commitPart(id meta.ObjectID, open bool, part *meta.CommitPart, n
 		return UnknownTopic
 	case part.Ref.ID == id && slices.Contains(p.Objects, part.Ref):
 		return OK // asked again
-	case !open, part.Ref.ID != id, part.Epoch != p.Epoch, part.Ref.Base != p.TierEnd, part.Ref.End <= part.Ref.Base:
+	case !open, part.Ref.ID != id, part.Epoch != p.Epoch, !continues(p, part.Ref.Base), part.Ref.End <= part.Ref.Base:
 		return Conflict
 	}
 	o := s.objects[id]
@@ -79,6 +79,12 @@ func (s *Shard) commitPart(id meta.ObjectID, open bool, part *meta.CommitPart, n
 	s.trim(&next, nowMs)
 	s.put(part.Partition, &next, ch)
 	return OK
+}
+
+// continues reports whether base is where p's manifest goes on: at the tier end, or
+// behind a hole that lies below the log start, which a lost WAL can leave.
+func continues(p *meta.Partition, base int64) bool {
+	return base == p.TierEnd || base > p.TierEnd && base <= p.LogStart
 }
 
 // release takes back one reference to an object.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -188,5 +189,27 @@ func TestRetentionOfWhatIsNotUploaded(t *testing.T) {
 	b.must("three\n", "produce", "old")
 	if got := consume(t, b.client(kgo.ConsumeTopics("old")), 1); string(got[0].Value) != "three" || got[0].Offset != 2 {
 		t.Errorf("%d %s", got[0].Offset, got[0].Value)
+	}
+
+	// A wiped WAL leaves a hole between what is in objects and the log start: what
+	// comes then is behind it, where readers look.
+	b.must("", "topic", "create", "wiped", "--config", "retention.ms=1000", "--partitions", "1")
+	b.must("one\ntwo\nthree\n", "produce", "wiped")
+	b.set("retain", "sweep", "check_interval_ms", 100)
+	within(t, 30*time.Second, "cut", func() bool { return s.logStart("wiped") == 3 })
+	b.must("", "config", "set", "topic", "wiped", "retention.ms=-1")
+	b.stop()
+	if err := os.RemoveAll(filepath.Join(b.dir, "wal")); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	b.must("four\n", "produce", "wiped")
+	b.hurry()
+	for range 2 {
+		if got := consume(t, b.client(kgo.ConsumeTopics("wiped")), 1); string(got[0].Value) != "four" || got[0].Offset != 3 {
+			t.Errorf("%d %s", got[0].Offset, got[0].Value)
+		}
+		b.kill()
+		b.start()
 	}
 }

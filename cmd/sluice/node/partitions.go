@@ -23,12 +23,14 @@ type partitions struct {
 	broker int32
 	meta   views
 
+	recovering bool // the WAL is not read yet
+
 	mu        sync.Mutex
 	recovered map[topic.Partition]*sequence.Opening // taken by open
 }
 
 func newPartitions(broker int32, m views) *partitions {
-	p := &partitions{broker: broker, meta: m, recovered: make(map[topic.Partition]*sequence.Opening)}
+	p := &partitions{broker: broker, meta: m, recovering: true, recovered: make(map[topic.Partition]*sequence.Opening)}
 	p.table.Open = p.state
 	return p
 }
@@ -40,7 +42,7 @@ func (p *partitions) state(id topic.Partition) *partition.State {
 	if !ok || m.Leader != p.broker {
 		return nil
 	}
-	s := partition.NewState(id, m.Epoch, m.LogStart, m.TierEnd)
+	s := partition.NewState(id, m.Epoch, m.LogStart, p.first(m))
 	for _, e := range m.Epochs {
 		s.NoteEpoch(e.Epoch, e.Start)
 	}
@@ -68,7 +70,17 @@ func (p *partitions) fromObjects(id topic.Partition) sequence.Opening {
 	if !ok {
 		return sequence.Opening{}
 	}
-	return sequence.Opening{Next: m.TierEnd, Producers: idempotence.Restore(m.Producers)}
+	return sequence.Opening{Next: p.first(m), Producers: idempotence.Restore(m.Producers)}
+}
+
+// first is where a partition begins in the WAL: at the tier end. But where the WAL
+// has nothing of it, and what was between tier end and log start is deleted, offsets
+// must not begin below the log start, or else nobody would see the records.
+func (p *partitions) first(m *meta.Partition) int64 {
+	if p.recovering {
+		return m.TierEnd
+	}
+	return max(m.TierEnd, m.LogStart)
 }
 
 // follow applies every new view until ctx is done.

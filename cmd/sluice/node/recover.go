@@ -28,13 +28,29 @@ func (r *recovery) run(ctx context.Context, log *wal.Log) (wal.Report, error) {
 	if err != nil {
 		return report, err
 	}
+	r.parts.recovering = false
 	r.parts.table.All(func(s *partition.State) bool {
-		if o, ok := r.parts.recovered[s.ID]; ok {
-			s.Publish(o.Next)
-		}
+		r.finish(s)
 		return true
 	})
 	return report, nil
+}
+
+// finish makes what was recovered of a partition visible. What ends below the log
+// start is not all there was, and is deleted anyway: the log goes on at its start.
+func (r *recovery) finish(s *partition.State) {
+	o, ok := r.parts.recovered[s.ID]
+	if start := s.LogStart(); s.TierEnd() < start && (!ok || o.Next < start) {
+		s.Tail.Trim(start)
+		s.SetTierEnd(start)
+		s.Publish(start)
+		if ok {
+			o.Next = start
+		}
+	}
+	if ok {
+		s.Publish(o.Next)
+	}
 }
 
 // batch takes one batch of the log. A batch that is in objects was uploaded
