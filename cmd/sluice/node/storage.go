@@ -106,6 +106,9 @@ func (s *storage) open(ctx context.Context, cfg StorageConfig, log *slog.Logger,
 	if s.objects, err = objectstore.Open(ctx, cfg.ObjectURL, objectstore.WithConfig(cfg.Objects), objectstore.WithRegistry(reg)); err != nil {
 		return err
 	}
+	if err := s.checkObjects(ctx, log); err != nil {
+		return err
+	}
 	if s.newWAL, err = emptyDirectory(cfg.WALDirectory); err != nil {
 		return fmt.Errorf("WAL directory: %w", err)
 	}
@@ -132,6 +135,23 @@ func (s *storage) open(ctx context.Context, cfg StorageConfig, log *slog.Logger,
 	s.wireRetention(cfg.Retain, log, reg)
 	s.wireCompaction(cfg.Compact, log, reg)
 	return nil
+}
+
+// checkTime bounds how long a start waits for the object store.
+const checkTime = 10 * time.Second
+
+// checkObjects has the object store take and give back an object. One that says
+// no will go on saying it; one that cannot be reached may come back, and the WAL
+// keeps what it is not there for.
+func (s *storage) checkObjects(ctx context.Context, log *slog.Logger) error {
+	bounded, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	err := s.objects.Check(bounded)
+	if errors.Is(err, objectstore.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		log.Warn("the object store does not answer; records stay in the WAL until it does", "err", err)
+		return nil
+	}
+	return err
 }
 
 // objectAt finds the object that holds an offset.
