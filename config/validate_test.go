@@ -14,7 +14,7 @@ func TestDefaultsAreValid(t *testing.T) {
 	}
 }
 
-// A gibibyte must do for all buffers and caches, with as much again left over for
+// A gibibyte must do for all buffers and caches, with 400 MiB left over for
 // connections, indexes and the collector's slack.
 func TestDefaultsFitSmallMachines(t *testing.T) {
 	c := DefaultBroker()

@@ -17,14 +17,20 @@ type Table struct {
 
 // Get returns the state of p, if this broker serves it.
 func (t *Table) Get(p topic.Partition) (*State, bool) {
-	if v, ok := t.m.Load(p); ok {
-		return v.(*State), true
-	}
-	if t.Open == nil {
-		return nil, false
+	if s, ok := t.Loaded(p); ok || t.Open == nil {
+		return s, ok
 	}
 	if s := t.Open(p); s != nil {
 		return t.Put(s), true
+	}
+	return nil, false
+}
+
+// Loaded returns the state of p if it is in the table. One that is not has nothing
+// in the WAL.
+func (t *Table) Loaded(p topic.Partition) (*State, bool) {
+	if v, ok := t.m.Load(p); ok {
+		return v.(*State), true
 	}
 	return nil, false
 }

@@ -89,3 +89,36 @@ func TestFilterThatRemovesNothingCopiesNothing(t *testing.T) {
 		t.Error("it unpacked more than allowed")
 	}
 }
+
+// FuzzFilter: whatever passes Verify is filtered into what passes Verify at the same
+// place, or refused with an error that is known.
+func FuzzFilter(f *testing.F) {
+	for c := None; c <= Zstd; c++ {
+		f.Add([]byte(sample(f, c, 5, 10)), uint8(0b10101), int64(0))
+		f.Add([]byte(sample(f, c, 3, 100)), uint8(0b111), int64(77))
+	}
+	f.Fuzz(func(t *testing.T, data []byte, mask uint8, horizon int64) {
+		b, _, err := Next(data)
+		if err != nil {
+			return
+		}
+		b = bytes.Clone(b)
+		b.seal()
+		if b.Verify() != nil {
+			return
+		}
+		i := 0
+		keep := func(Record) bool { i++; return mask>>(i%8)&1 == 1 }
+		out, kept, err := (&Filter{Keep: keep, DeleteHorizonMs: horizon, MaxUnpacked: 1 << 20}).Apply(b)
+		if err != nil {
+			if !known(err) {
+				t.Fatal(err)
+			}
+			return
+		}
+		got, err := collect(out, 1<<20)
+		if err != nil || len(got) != kept || out.Verify() != nil || out.BaseOffset() != b.BaseOffset() || out.NextOffset() != b.NextOffset() {
+			t.Fatalf("%x became %x: %d of %d records, %v, %v", b, out, len(got), kept, err, out.Verify())
+		}
+	})
+}

@@ -25,7 +25,7 @@ type Deps struct {
 	// Broker is this node's id: the partitions that it leads are looked at.
 	Broker int32
 	View   func() *meta.View
-	// State finds the state of a partition that this broker leads.
+	// State finds the state of a partition that may have records in the WAL.
 	State func(topic.Partition) (*partition.State, bool)
 	Clock clock.Clock
 }

@@ -150,10 +150,12 @@ func TestCompactionByKey(t *testing.T) {
 func TestSmallObjectsAreMerged(t *testing.T) {
 	s := newSweeper(t)
 	s.must("", "topic", "create", "logs", "--config", "retention.ms=-1")
+	s.set("compact", "compact", "paused", 1)
 	for range 6 {
 		s.fill("logs", 50, time.Now())
 	}
 	before := s.objects()
+	s.set("compact", "compact", "paused", 0)
 	s.set("compact", "plan", "min_objects", 4)
 	s.set("compact", "plan", "check_interval_ms", 100)
 	within(t, 60*time.Second, "merged", func() bool { return s.metric("sluice_compaction_jobs_total", `kind="merge"`, `outcome="done"`) > 0 })
