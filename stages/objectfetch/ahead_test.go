@@ -98,7 +98,7 @@ func TestWhoJumpsIsNotReadAheadFor(t *testing.T) {
 func TestReadingAheadKeepsToItsRoom(t *testing.T) {
 	cfg := aheadConfig()
 	cfg.AheadIdle = time.Minute
-	f := buildWith(t, cfg, 4<<20) // 1 MiB of it for reading ahead
+	f := buildWith(t, cfg, 2<<20) // 1 MiB of it for reading ahead
 	f.read(t, 100, 64<<10)
 	f.read(t, 102, 64<<10)
 	f.settled(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
@@ -67,18 +68,29 @@ func (f *Fetcher) Served(r *flow.Read) { f.ahead.note(r) }
 // Stage serves what is still cold. Any number of workers may run it.
 func (f *Fetcher) Stage() pipeline.Stage[*flow.Fetch, *flow.Fetch] {
 	return pipeline.Each(func(ctx context.Context, fetch *flow.Fetch) (*flow.Fetch, error) {
+		var wg sync.WaitGroup
+		places := make(chan struct{}, readsAtOnce)
 		for _, r := range fetch.Reads {
 			if !r.Cold() || r.Object == nil {
 				continue
 			}
-			if r.Err = f.serve(ctx, r); r.Err == nil {
-				f.ahead.note(r)
-			}
+			places <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-places }()
+				if r.Err = f.serve(ctx, r); r.Err == nil {
+					f.ahead.note(r)
+				}
+			})
 		}
+		wg.Wait()
 		fetch.Stamp()
 		return fetch, nil
 	})
 }
+
+// readsAtOnce bounds the requests that one fetch of several partitions makes at
+// once.
+const readsAtOnce = 4
 
 func (f *Fetcher) serve(ctx context.Context, r *flow.Read) error {
 	rng, err := f.rangeOf(ctx, r.State.ID, r.Object.ID)
@@ -97,7 +109,7 @@ func (f *Fetcher) serve(ctx context.Context, r *flow.Read) error {
 		if r.Bytes > 0 && r.Bytes >= r.MaxBytes {
 			break
 		}
-		if err := readcache.Add(r, b, flow.FromObject); err != nil {
+		if full, err := readcache.Add(r, b, flow.FromObject); full || err != nil {
 			return err
 		}
 	}

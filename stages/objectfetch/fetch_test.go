@@ -66,7 +66,9 @@ type fixture struct {
 	ref   meta.ObjectRef
 	cfg   objectfetch.Config
 	reg   *prometheus.Registry
-	clock *clock.Manual
+	// uneven makes every fourth batch small.
+	uneven bool
+	clock  *clock.Manual
 }
 
 // build makes the fixture without reading ahead.
@@ -79,21 +81,30 @@ func build(t *testing.T) *fixture {
 
 func buildWith(t *testing.T, cfg objectfetch.Config, cacheBytes int64) *fixture {
 	t.Helper()
+	return buildOf(t, cfg, cacheBytes, false)
+}
+
+func buildOf(t *testing.T, cfg objectfetch.Config, cacheBytes int64, uneven bool) *fixture {
+	t.Helper()
 	s, err := objectstore.Open(t.Context(), "mem://")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	f := &fixture{store: &store{Store: s}, cfg: cfg, clock: clock.NewManual(time.Unix(1e9, 0)),
+	f := &fixture{store: &store{Store: s}, cfg: cfg, uneven: uneven, clock: clock.NewManual(time.Unix(1e9, 0)),
 		state: partition.NewState(topic.Partition{Topic: topic.NewID(), Index: 3}, 0, 100, 180)}
 	id := meta.NewObjectID()
 	var buf bytes.Buffer
 	w := object.NewWriter(&buf, id, 1)
 	for i := range int64(40) {
+		size := 32 << 10
+		if f.uneven && i%4 == 3 {
+			size = 100
+		}
 		b := record.NewBuilder()
 		b.BaseOffset = 100 + 2*i
 		for o := b.BaseOffset; o < b.BaseOffset+2; o++ {
-			b.Add(1000+o, nil, bytes.Repeat([]byte{byte(o)}, 32<<10))
+			b.Add(1000+o, nil, bytes.Repeat([]byte{byte(o)}, size))
 		}
 		batch, err := b.Build()
 		if err != nil {
@@ -254,5 +265,26 @@ func TestInObject(t *testing.T) {
 	}
 	if _, ok, err := f.fetch.InObject(t.Context(), f.state.ID, f.ref, 1180); ok || err != nil {
 		t.Errorf("after the end: %v, %v", ok, err)
+	}
+}
+
+// A batch that does not fit ends the answer: a smaller one behind it, in the next
+// block, must not be returned in its place.
+func TestNoBatchIsSkippedForASmallerOne(t *testing.T) {
+	cfg := objectfetch.DefaultConfig()
+	cfg.AheadBytes = 0
+	for size := 60 << 10; size < 700<<10; size += 13 << 10 {
+		f := buildOf(t, cfg, 64<<20, true)
+		for range 2 { // from the store, then from the cache
+			for offset := int64(100); offset < 180; {
+				got := offsets(t, f.read(t, offset, size))
+				for i := range got {
+					if got[i] != got[0]+int64(i) {
+						t.Fatalf("%d bytes from offset %d: offsets %v have a hole", size, offset, got)
+					}
+				}
+				offset = got[len(got)-1] + 1
+			}
+		}
 	}
 }

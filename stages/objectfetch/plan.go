@@ -60,14 +60,14 @@ const (
 func (r *reader) follows(offset int64) bool { return r.from < offset && offset <= r.to }
 
 // moved takes in a read of offsets [from, to) that goes on in order, and returns
-// what the reader has passed. A block is passed when a read begins behind it: of
-// what the last read gave, some may have been cut off the answer.
+// what the reader has passed. If some of that is cut off the answer, the next read
+// begins there, and finds it in the cache like anybody else.
 func (r *reader) moved(from, to, most int64, now time.Time) (passed []ahead) {
 	r.from, r.to, r.seen = from, to, now
 	r.window = min(max(2*r.window, firstWindow), most)
 	r.planned = max(r.planned, to)
 	n := 0
-	for n < len(r.queue) && r.queue[n].block.End <= from {
+	for n < len(r.queue) && r.queue[n].block.End <= to {
 		n++
 	}
 	passed, r.queue = r.queue[:n:n], r.queue[n:]
@@ -80,9 +80,7 @@ func (r *reader) moved(from, to, most int64, now time.Time) (passed []ahead) {
 func (r *reader) room(runBytes int64) int64 {
 	left := r.window
 	for _, a := range r.queue {
-		if a.block.End > r.to {
-			left -= a.block.Length
-		}
+		left -= a.block.Length
 	}
 	if left < min(runBytes, (r.window+1)/2) {
 		return 0

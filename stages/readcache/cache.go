@@ -29,9 +29,9 @@ type Cache struct {
 }
 
 // aheadShare is the part of the limit that is for blocks read ahead.
-const aheadShare = 4
+const aheadShare = 2
 
-// New returns a cache of at most limit bytes, a quarter of them for blocks that
+// New returns a cache of at most limit bytes, half of them for blocks that
 // are read ahead. The admission policy of the rest is W-TinyLFU, which a single
 // scan cannot flush.
 func New(limit int64, reg prometheus.Registerer) *Cache {

@@ -41,28 +41,30 @@ func (c *Cache) serve(r *flow.Read) {
 		if !hit {
 			return
 		}
-		if r.Err = Add(r, b, flow.FromReadCache); r.Err != nil {
+		var full bool
+		if full, r.Err = Add(r, b, flow.FromReadCache); full || r.Err != nil {
 			return
 		}
 	}
 }
 
 // Add appends to r the batches of a block from r.Offset on, up to r.MaxBytes but
-// at least one.
-func Add(r *flow.Read, block []byte, src flow.Source) error {
+// at least one. With full, a batch was left out: what is behind it must not be
+// added, however small, or the reader would miss it.
+func Add(r *flow.Read, block []byte, src flow.Source) (full bool, err error) {
 	for len(block) > 0 {
 		b, rest, err := record.Next(block)
 		if err != nil {
-			return fmt.Errorf("%s offset %d: %w", r.State.ID, r.Offset, err)
+			return false, fmt.Errorf("%s offset %d: %w", r.State.ID, r.Offset, err)
 		}
 		block = rest
 		if b.NextOffset() <= r.Offset {
 			continue
 		}
 		if r.Bytes > 0 && r.Bytes+len(b) > r.MaxBytes {
-			return nil
+			return true, nil
 		}
 		r.Add(b, src, nil)
 	}
-	return nil
+	return false, nil
 }
