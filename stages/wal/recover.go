@@ -55,7 +55,8 @@ type Report struct {
 // Recover reads the log and calls fn for every batch that no truncation made void,
 // in log order, then makes the log ready for Run. Of corruption it keeps what is readable and reports the
 // rest; the caller decides whether it may serve what remains. It reads 4 MiB at
-// a time, or one group where that is larger.
+// a time, in several reads at once and while the 4 MiB before are looked at, or one
+// group where that is larger.
 //
 // It fails with the error of fn, with those of the disk, and with ErrCorrupt
 // when no beginning can be found at all. Open the log anew to try again: a sync
@@ -87,12 +88,13 @@ func (l *Log) recover(ctx context.Context, fn func(Recovered) error) (Report, er
 	if len(live) == 0 {
 		return l.create(ctx)
 	}
-	v, err := survey(ctx, live, l.pool)
+	v, known, err := survey(ctx, live, l.pool)
 	if err != nil {
 		return Report{}, err
 	}
 	var w *walker
 	w = newWalker(live, l.pool, func(g found) error { return eachBatch(&w.report, g, v, fn) })
+	w.known = known
 	if err := w.walk(ctx); err != nil {
 		return w.report, err
 	}

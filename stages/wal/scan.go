@@ -132,7 +132,11 @@ func (w *walker) scan(ctx context.Context) error {
 	if w.scanned {
 		return nil
 	}
-	w.scanned = true
+	w.scanned, w.from = true, w.mark()
+	if k := w.known; k != nil && k.scanned && k.from == w.from {
+		w.durable, w.later, w.maxRun = max(w.durable, k.durable), k.later, max(w.maxRun, k.maxRun)
+		return nil
+	}
 	return w.behind(ctx, func(c candidate) bool {
 		w.maxRun = max(w.maxRun, c.run)
 		if c.run >= w.run && c.next.sequence >= w.next.sequence {

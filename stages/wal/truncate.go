@@ -120,7 +120,8 @@ func (v voids) has(p topic.Partition, group partition.Position, base int64) bool
 
 // survey finds the truncations of a log. It walks the last segment only, if its
 // header says that there is none before it, else the whole log.
-func survey(ctx context.Context, live []*segment, pool *blockfs.Pool) (voids, error) {
+// It returns the walker too, which knows what is behind the end.
+func survey(ctx context.Context, live []*segment, pool *blockfs.Pool) (voids, *walker, error) {
 	v := voids{}
 	visit := func(g found) error {
 		if g.head.kind != truncations {
@@ -133,20 +134,19 @@ func survey(ctx context.Context, live []*segment, pool *blockfs.Pool) (voids, er
 	}
 	from, err := surveyFrom(ctx, live, pool)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	err = newWalker(live[from:], pool, visit).walk(ctx)
-	if errors.Is(err, ErrCorrupt) {
+	w := newWalker(live[from:], pool, visit)
+	if err = w.walk(ctx); errors.Is(err, ErrCorrupt) {
 		err = nil // the walk that counts will tell
 	}
-	return v, err
+	return v, w, err
 }
 
 // surveyFrom returns the first segment that may have a truncation that counts.
 func surveyFrom(ctx context.Context, live []*segment, pool *blockfs.Pool) (int, error) {
 	w := newWalker(live, pool, nil)
 	defer w.window.close()
-	w.window.size = blockfs.BlockSize
 	last := len(live) - 1
 	first, err := w.header(ctx, live[0])
 	if err != nil {

@@ -61,13 +61,29 @@ type walker struct {
 	truncated uint64 // sequence of the last truncation, 0: none
 
 	scanned bool
-	durable uint64 // highest that the scan found
-	later   bool   // the scan found a head of this run or later
+	from    mark    // where the scan began
+	known   *walker // has walked the end of the same log before; may be nil
+	durable uint64  // highest that the scan found
+	later   bool    // the scan found a head of this run or later
 	report  Report
 }
 
+// mark is a place in the chain.
+type mark struct {
+	segment *segment
+	off     int64
+	next    anchor
+	run     uint64
+}
+
+func (w *walker) mark() mark { return mark{w.segments[w.at], w.off, w.next, w.run} }
+
 func newWalker(segments []*segment, pool *blockfs.Pool, visit func(found) error) *walker {
-	return &walker{segments: segments, window: window{pool: pool, size: windowSize}, visit: visit}
+	largest := int64(blockfs.BlockSize)
+	for _, g := range segments {
+		largest = max(largest, blockfs.AlignUp(g.file.Size()))
+	}
+	return &walker{segments: segments, window: window{pool: pool, size: int(min(windowSize, largest))}, visit: visit}
 }
 
 // walk goes through the whole log and leaves the walker at its end.

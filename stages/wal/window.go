@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/sluicemq/sluice/internal/blockfs"
 )
@@ -12,25 +13,64 @@ import (
 // errUnreadable: the disk does not give the bytes back.
 var errUnreadable = fmt.Errorf("%w: the disk cannot read it", ErrCorrupt)
 
-// windowSize is how much of a segment is read at once.
-const windowSize = 4 << 20
+const (
+	// windowSize is how much of a segment is read at once, in windowReads parts.
+	windowSize  = 4 << 20
+	windowReads = 4
+	// jumpSize is read where nothing tells that what follows is wanted too.
+	jumpSize = 64 << 10
+)
 
-// window reads segments in large pieces and hands out small ones. Blocks that
-// the disk cannot read are zeroes and are remembered.
+// window reads segments in large pieces and hands out small ones. While one piece
+// is looked at the next is read. Blocks that the disk cannot read are zeroes and
+// are remembered.
+//
+// It has two halves. A piece is read into the back of one; what is still wanted of
+// the piece before is copied in front of it. Only what is larger than a half, a
+// very large group, gets memory of its own, from the pool.
 type window struct {
 	pool *blockfs.Pool
 	size int
-	buf  *blockfs.Buffer
+
 	seg  *segment
-	off  int64 // of the first byte in buf, block-aligned
-	n    int   // bytes in buf
+	off  int64  // of the first byte of view, block-aligned
+	view []byte // in a half or in big
 	bad  []int64
+
+	halves [2][]byte // made when first used; size bytes for what is kept, size for a piece
+	half   int       // that view is not in
+	big    *blockfs.Buffer
+	ahead  *piece // being read into half; nil: none
+}
+
+// piece is a stretch of a segment that is being read, or was.
+type piece struct {
+	seg  *segment
+	off  int64
+	p    []byte
+	bad  []int64
+	err  error
+	done chan struct{}
 }
 
 func (w *window) close() {
-	if w.buf != nil {
-		w.buf.Release()
-		w.buf = nil
+	w.drop()
+	w.release()
+	w.seg, w.view, w.halves = nil, nil, [2][]byte{}
+}
+
+func (w *window) release() {
+	if w.big != nil {
+		w.big.Release()
+		w.big = nil
+	}
+}
+
+// drop waits for the piece ahead, which nobody wants.
+func (w *window) drop() {
+	if w.ahead != nil {
+		<-w.ahead.done
+		w.ahead = nil
 	}
 }
 
@@ -41,12 +81,12 @@ func (w *window) bytes(ctx context.Context, g *segment, off int64, n int) ([]byt
 	if off+int64(n) > g.file.Size() {
 		return nil, io.ErrUnexpectedEOF
 	}
-	if g != w.seg || off < w.off || off+int64(n) > w.off+int64(w.n) {
+	if g != w.seg || off < w.off || off+int64(n) > w.off+int64(len(w.view)) {
 		if err := w.load(ctx, g, off, n); err != nil {
 			return nil, err
 		}
 	}
-	b := w.buf.Bytes()[off-w.off:][:n]
+	b := w.view[off-w.off:][:n]
 	for _, bad := range w.bad {
 		if bad < off+int64(n) && bad+blockfs.BlockSize > off {
 			return b, errUnreadable
@@ -60,52 +100,126 @@ func (w *window) load(ctx context.Context, g *segment, off int64, n int) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	kept := 0
-	old := w.buf
-	if g == w.seg && off >= w.off && off < w.off+int64(w.n) {
-		kept = int(w.off + int64(w.n) - off)
-	}
-	if old == nil || n > len(old.Bytes()) {
-		b, err := w.pool.Get(ctx, int(blockfs.AlignUp(int64(max(n, w.size)))))
-		if err != nil {
-			return err
-		}
-		b.Resize(cap(b.Bytes())) // the next group may be a little larger
-		w.buf = b
-		defer func() {
-			if old != nil {
-				old.Release()
-			}
-		}()
-	}
-	if kept == 0 {
-		w.bad = w.bad[:0]
+	var kept []byte
+	onward := g == w.seg && off >= w.off && off <= w.off+int64(len(w.view))
+	if onward {
+		kept = w.view[off-w.off:]
 	} else {
-		copy(w.buf.Bytes(), old.Bytes()[off-w.off:][:kept])
+		w.bad = w.bad[:0]
 	}
-	want := int(min(int64(len(w.buf.Bytes())), g.file.Size()-off))
-	w.seg, w.off, w.n = g, off, want
-	return w.read(w.buf.Bytes()[kept:want], off+int64(kept))
+	if len(kept) > w.size || n-len(kept) > w.size {
+		return w.loadBig(ctx, g, off, n, kept)
+	}
+	from := off + int64(len(kept))
+	p, err := w.next(g, from, n-len(kept), onward)
+	if err != nil {
+		return err
+	}
+	half := w.halves[w.half]
+	copy(half[w.size-len(kept):], kept)
+	w.seg, w.off, w.view = g, off, half[w.size-len(kept):w.size+len(p.p)]
+	w.bad = append(w.bad, p.bad...)
+	w.half = 1 - w.half
+	w.release()
+	if end := from + int64(len(p.p)); onward && end < g.file.Size() {
+		w.ahead = w.begin(g, end, w.size)
+	}
+	return nil
 }
 
-// read fills p; what cannot be read at once is tried block by block.
-func (w *window) read(p []byte, off int64) error {
-	_, err := w.seg.file.ReadAt(p, off)
-	if err == nil || errors.Is(err, io.EOF) {
-		return nil
+// next returns the piece that begins at from, of at least n bytes, in the half
+// that is free: the one ahead if it is that, else it is read now.
+func (w *window) next(g *segment, from int64, n int, onward bool) (*piece, error) {
+	if p := w.ahead; p != nil {
+		<-p.done
+		w.ahead = nil
+		if p.seg == g && p.off == from && len(p.p) >= n {
+			return p, p.err
+		}
 	}
-	readable := false
-	for at := 0; at < len(p); at += blockfs.BlockSize {
-		block := p[at:min(at+blockfs.BlockSize, len(p))]
-		if _, err := w.seg.file.ReadAt(block, off+int64(at)); err != nil && !errors.Is(err, io.EOF) {
+	if !onward && n <= jumpSize && jumpSize < w.size {
+		p := w.begin(g, from, jumpSize)
+		<-p.done
+		if p.err == nil && len(p.bad) == 0 {
+			return p, nil
+		}
+	}
+	p := w.begin(g, from, w.size)
+	<-p.done
+	return p, p.err
+}
+
+// begin begins to read up to n bytes of g from off on into the half that is free.
+func (w *window) begin(g *segment, off int64, n int) *piece {
+	if w.halves[w.half] == nil {
+		w.halves[w.half] = blockfs.Aligned(2 * w.size)
+	}
+	n = int(min(int64(n), g.file.Size()-off))
+	p := &piece{seg: g, off: off, p: w.halves[w.half][w.size:][:n], done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		p.read()
+	}()
+	return p
+}
+
+// loadBig is load with memory for n bytes and no more.
+func (w *window) loadBig(ctx context.Context, g *segment, off int64, n int, kept []byte) error {
+	w.drop()
+	b, err := w.pool.Get(ctx, int(blockfs.AlignUp(int64(n))))
+	if err != nil {
+		return err
+	}
+	view := b.Bytes()[:min(int64(len(b.Bytes())), g.file.Size()-off)]
+	p := &piece{seg: g, off: off + int64(len(kept)), p: view[copy(view, kept):]}
+	if p.read(); p.err != nil {
+		b.Release()
+		return p.err
+	}
+	w.release()
+	w.seg, w.off, w.view, w.big = g, off, view, b
+	w.bad = append(w.bad, p.bad...)
+	return nil
+}
+
+// read reads the piece, in parts at once.
+func (p *piece) read() {
+	var (
+		parts    sync.WaitGroup
+		mu       sync.Mutex
+		readable bool
+		failed   error
+	)
+	step := int(blockfs.AlignUp(int64((len(p.p) + windowReads - 1) / windowReads)))
+	for at := 0; at < len(p.p); at += step {
+		parts.Go(func() {
+			bad, some, err := readPart(p.seg, p.p[at:min(at+step, len(p.p))], p.off+int64(at))
+			mu.Lock()
+			defer mu.Unlock()
+			p.bad, readable, failed = append(p.bad, bad...), readable || some, errors.Join(failed, err)
+		})
+	}
+	parts.Wait()
+	if failed != nil && !readable && len(p.p) > blockfs.BlockSize {
+		p.err = fmt.Errorf("read %s from %d on: %w", p.seg.name, p.off, failed)
+	}
+}
+
+// readPart fills b; what cannot be read at once is tried block by block. It returns
+// the blocks that could not be, whether some could, and the first error.
+func readPart(g *segment, b []byte, off int64) (bad []int64, readable bool, err error) {
+	_, err = g.file.ReadAt(b, off)
+	if err == nil || errors.Is(err, io.EOF) {
+		return nil, true, nil
+	}
+	for at := 0; at < len(b); at += blockfs.BlockSize {
+		block := b[at:min(at+blockfs.BlockSize, len(b))]
+		if _, err := g.file.ReadAt(block, off+int64(at)); err != nil && !errors.Is(err, io.EOF) {
 			clear(block)
-			w.bad = append(w.bad, off+int64(at))
+			bad = append(bad, off+int64(at))
 			continue
 		}
 		readable = true
 	}
-	if !readable && len(p) > blockfs.BlockSize {
-		return fmt.Errorf("read %s from %d on: %w", w.seg.name, off, err)
-	}
-	return nil
+	return bad, readable, err
 }
