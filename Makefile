@@ -12,7 +12,7 @@ BIN     := bin
 TOOLS   := $(BIN)/tools
 FUZZTIME ?= 5s
 
-.PHONY: build demo test lint vet unit fuzz clients stores vuln bench soak tools kcat clean fmt
+.PHONY: build demo test lint vet unit proofs fuzz clients stores vuln bench soak tools kcat clean fmt
 
 build: $(BIN)/sluice
 
@@ -27,12 +27,27 @@ demo: build
 # What CI runs: formatting and linters, unit tests under the race detector, a
 # short run of every fuzz target, object stores behind faults, the real binary
 # with real clients, the demo.
-test: lint unit fuzz stores clients vuln demo
+test: lint unit proofs fuzz stores clients vuln demo
 
 unit:
 	$(GO) test -race -timeout 15m ./...
-	$(GO) test -count=1 -timeout 15m -run 'TestCrashPoints|TestCorruptions' ./stages/wal
 	cd bench && $(GO) test -timeout 10m ./...
+
+# What the race detector is too slow for: 100,000 losses of power, 20,000 kinds of
+# damage to a WAL, every operation failing in every way, and the models, looked at
+# longer. `make proofs CRASH_POINTS=5000000 CORRUPTIONS=1000000` takes an hour.
+CRASH_POINTS ?= 100000
+CORRUPTIONS  ?= 20000
+MODEL_CHECKS ?= 1000
+proofs:
+	SLUICE_CRASH_POINTS=$(CRASH_POINTS) SLUICE_CORRUPTIONS=$(CORRUPTIONS) \
+	  $(GO) test -count=1 -timeout 120m -run 'TestCrash|TestCorruptions|Fail|DiskFull|Truncat' ./stages/wal
+	$(GO) test -count=1 -timeout 30m -run 'Model|Manifest' ./stages/cache ./consensus/machine ./consensus/group -rapid.checks=$(MODEL_CHECKS)
+
+# Not in CI: the object store away for ten minutes.
+AWAY_FOR ?= 10m
+soak:
+	SLUICE_AWAY_FOR=$(AWAY_FOR) $(GO) test -count=1 -timeout 60m -v -run TestObjectStoreAway ./cmd/sluice/e2e
 
 # Every fuzz target for a short while; `make fuzz FUZZTIME=10m` looks harder.
 fuzz:
@@ -91,6 +106,16 @@ tools: $(TOOLS)/.built
 
 bench: build
 	cd bench && $(GO) run ./cmd/slbench suite -sluice $(abspath $(BIN))/sluice -out out
+
+# Catching up from S3 on loopback, as a ratio of what a loop of range GETs gets.
+.PHONY: bench-catchup bench-tail
+bench-catchup: $(TOOLS)/versitygw
+	SLUICE_VERSITYGW=$(abspath $(TOOLS))/versitygw $(GO) test -count=1 -timeout 10m -run '^$$' \
+	  -bench CatchUpFromS3 -benchtime 1x ./cmd/sluice/e2e
+
+# The p99 of a tailing consumer beside one that reads a backlog, as a ratio of its p99 alone.
+bench-tail: build
+	cd bench && $(GO) run ./cmd/slbench suite -sluice $(abspath $(BIN))/sluice -only tail-alone,tail-with-backlog -rounds 5 -out out/tail
 
 fmt:
 	gofmt -w $$(git ls-files '*.go')

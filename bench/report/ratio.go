@@ -104,6 +104,7 @@ func (s *Suite) Compute() {
 	s.partitions("sluice-tcp", 0.8)
 	s.partitions("jetstream", 0)
 	s.overload("overload")
+	s.beside("sluice-tcp", 1.2)
 }
 
 // compare adds what is worth comparing of two systems: at a fixed rate latencies,
@@ -145,6 +146,17 @@ func (s *Suite) partitions(system string, goal float64) {
 	if values := ratios(s.runs(many, system), s.runs(few, system), throughput); len(values) > 0 {
 		s.Ratios = append(s.Ratios, Ratio{Workload: many, What: fmt.Sprintf("%s, %s / %s", throughput.name, system, few),
 			Spread: NewSpread(values), Goal: goal})
+	}
+}
+
+// beside compares a tail beside a backlog being read with the tail alone.
+func (s *Suite) beside(system string, goal float64) {
+	const with, alone = "tail-with-backlog", "tail-alone"
+	for _, m := range []metric{deliverP99, produceP99} {
+		if values := ratios(s.runs(with, system), s.runs(alone, system), m); len(values) > 0 {
+			s.Ratios = append(s.Ratios, Ratio{Workload: with, What: fmt.Sprintf("%s, %s / %s", m.name, system, alone),
+				Spread: NewSpread(values), Goal: goal, Below: true})
+		}
 	}
 }
 

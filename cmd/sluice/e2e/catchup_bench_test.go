@@ -165,6 +165,9 @@ func (s *s3Broker) fetchLoop(topic string, partitions int, ends []int64) (bytesP
 				if batch, rest, err = record.Next(rest); err != nil {
 					s.b.Fatal(err)
 				}
+				if batch.BaseOffset() > next[p.Partition] {
+					s.b.Fatalf("partition %d: offset %d after %d", p.Partition, batch.BaseOffset(), next[p.Partition])
+				}
 				next[p.Partition] = batch.NextOffset()
 			}
 		}
