@@ -38,7 +38,7 @@ unit:
 # longer. `make proofs CRASH_POINTS=5000000 CORRUPTIONS=1000000` takes an hour.
 CRASH_POINTS ?= 100000
 CORRUPTIONS  ?= 20000
-MODEL_CHECKS ?= 1000
+MODEL_CHECKS ?= 10000
 proofs:
 	SLUICE_CRASH_POINTS=$(CRASH_POINTS) SLUICE_CORRUPTIONS=$(CORRUPTIONS) \
 	  $(GO) test -count=1 -timeout 120m -run 'TestCrash|TestCorruptions|Fail|DiskFull|Truncat' ./stages/wal
