@@ -3,6 +3,7 @@ package consensus
 import (
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/lni/dragonboat/v4/config"
 	"github.com/lni/dragonboat/v4/raftio"
@@ -33,7 +34,11 @@ func readAll(db raftio.ILogDB) error {
 		return err
 	}
 	for _, n := range nodes {
-		if err := readLog(db, n); err != nil {
+		err := readLog(db, n)
+		if errors.Is(err, syscall.ENOSPC) {
+			return fmt.Errorf("the disk is full and the metadata log needs some room to be opened; free some: %w", err)
+		}
+		if err != nil {
 			return fmt.Errorf("%w: shard %d: %w", ErrDamaged, n.ShardID-raftShard(0), err)
 		}
 	}

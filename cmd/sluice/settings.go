@@ -77,7 +77,7 @@ func storageConfig(c config.Broker, dir string) node.StorageConfig {
 		FS:              blockfs.Options{MinFreeBytes: c.WAL.MinFreeBytes, Engine: blockfs.Engine(c.WAL.IOEngine)},
 		WAL:             walConfig(c.WAL),
 		ObjectURL:       objects,
-		Objects:         objectsConfig(c.ObjectStorage),
+		Objects:         objectsConfig(c.ObjectStorage, c.WAL.MinFreeBytes/2),
 		Upload:          uploadConfig(c),
 		Retain:          retain.Config{Interval: ms(c.Retention.CheckIntervalMs), ChangesPerSecond: c.Retention.ChangesPerSecond},
 		Compact:         compactConfig(c),
@@ -118,10 +118,12 @@ func compactConfig(c config.Broker) compact.Config {
 		TargetBytes: k.TargetSizeBytes, MinObjects: k.MinObjects, PrepareTTL: ms(c.ObjectStorage.PrepareTimeoutMs), Paused: k.Paused}
 }
 
-func objectsConfig(o config.ObjectStorage) objectstore.Config {
+// objectsConfig maps the settings of the object store. minFree is what one on this
+// machine leaves of the disk: less than the WAL does, so that uploads make room.
+func objectsConfig(o config.ObjectStorage, minFree int64) objectstore.Config {
 	return objectstore.Config{PartBytes: o.PartSizeBytes, PartConcurrency: o.PartConcurrency, MinRequests: o.MinRequests,
 		MaxRequests: o.MaxRequests, UploadBytesPerSecond: o.UploadBytesPerSecond, Attempts: o.Attempts,
-		FirstPause: ms(o.FirstPauseMs), LastPause: ms(o.LastPauseMs), Stall: ms(o.StallMs), MissingAttempts: o.MissingAttempts}
+		FirstPause: ms(o.FirstPauseMs), LastPause: ms(o.LastPauseMs), Stall: ms(o.StallMs), MissingAttempts: o.MissingAttempts, MinFreeBytes: minFree}
 }
 
 func readConfig(o config.ObjectStorage) objectfetch.Config {

@@ -251,8 +251,9 @@ func TestAPollOfManyPartitionsRests(t *testing.T) {
 		}
 		req := request(newest, 0, 0, parts...)
 		req.MinBytes = 1 << 20
-		looks, stop := 0, make(chan struct{})
+		looks, stop, over := 0, make(chan struct{}), make(chan struct{})
 		go func() {
+			defer close(over)
 			for i := 0; ; i++ { // something moves each millisecond
 				select {
 				case <-stop:
@@ -265,6 +266,7 @@ func TestAPollOfManyPartitionsRests(t *testing.T) {
 		}()
 		resp, took := b.waited(req)
 		close(stop)
+		<-over
 		if took != time.Second || len(resp.Topics) != 1 {
 			t.Errorf("after %v", took)
 		}

@@ -1,5 +1,8 @@
 package blockfs
 
+// FreeBytes returns what the disk that holds path has left for users.
+func FreeBytes(path string) (int64, error) { return freeSpace(path) }
+
 // FreeBytes returns what the disk of the directory has left.
 func (d *Dir) FreeBytes() (int64, error) {
 	free, err := freeSpace(d.path)

@@ -29,6 +29,10 @@ type Config struct {
 	// MissingAttempts is how often a read asks for a key that is not there: some
 	// stores answer from a replica that has not heard of it yet.
 	MissingAttempts int
+	// MinFreeBytes is what a Put to file:// leaves free on the disk; with less it
+	// fails, and may be tried again. The metadata is on the same disk in small set-ups,
+	// and cannot go on without room. 0 checks nothing.
+	MinFreeBytes int64
 }
 
 // DefaultConfig suits a broker with a few cores and a store in its region.

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"gocloud.dev/blob"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
 // Put stores what r holds under key, durably, unless the key exists with other
@@ -97,9 +99,32 @@ type body struct {
 	size   int64
 	crc    uint32
 	failed error
+	roomAt int64 // the size at which to look for room on the disk again
+}
+
+// roomStep is how much is written between two looks at the room on the disk.
+const roomStep = 4 << 20
+
+// room checks that the disk of a file:// store has some left.
+func (b *body) room() error {
+	least := b.store.cfg.MinFreeBytes
+	if b.store.dir == "" || least <= 0 || b.size < b.roomAt {
+		return nil
+	}
+	b.roomAt = b.size + min(roomStep, least/2)
+	free, err := blockfs.FreeBytes(b.store.dir)
+	if err == nil && free < least {
+		err = fmt.Errorf("%w: %w: %d MiB are free in %s, %d MiB have to stay free", ErrUnavailable, blockfs.ErrNoSpace, free>>20, b.store.dir, least>>20)
+	}
+	return err
 }
 
 func (b *body) Read(p []byte) (n int, err error) {
+	if err := b.room(); err != nil {
+		b.failed = err
+		b.abort(err)
+		return 0, err
+	}
 	if b.store.local { // no transport does it
 		n, err = b.store.bandwidth.read(b.ctx, b.r, p)
 		b.store.metrics.bytes.WithLabelValues("sent").Add(float64(n))

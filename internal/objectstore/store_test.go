@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/objectstore"
 )
 
@@ -82,5 +83,24 @@ func TestOpenRefuses(t *testing.T) {
 			s.Close()
 			t.Errorf("%q was opened", url)
 		}
+	}
+}
+
+// A store on a disk that is as good as full takes nothing, and keeps what it has.
+func TestAFileStoreLeavesRoom(t *testing.T) {
+	dir := t.TempDir()
+	cfg := objectstore.DefaultConfig()
+	cfg.MinFreeBytes = 1 << 60
+	s, err := objectstore.Open(t.Context(), "file://"+dir, objectstore.WithConfig(cfg))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	err = s.Put(t.Context(), "k", strings.NewReader("x"))
+	if !errors.Is(err, blockfs.ErrNoSpace) || !errors.Is(err, objectstore.ErrUnavailable) {
+		t.Errorf("put: %v", err)
+	}
+	if _, err := s.Size(t.Context(), "k"); !errors.Is(err, objectstore.ErrNotFound) {
+		t.Errorf("something is left of it: %v", err)
 	}
 }
