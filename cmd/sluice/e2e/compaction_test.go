@@ -28,7 +28,7 @@ func (x *table) write(n, keys int, codec kgo.CompressionCodec) {
 	for range n {
 		r := &kgo.Record{Key: fmt.Appendf(nil, "key-%d", x.rnd.IntN(keys))}
 		if x.n++; x.n%10 != 0 {
-			r.Value = fmt.Appendf(nil, "%d %s", x.n, strings.Repeat("v", 300))
+			r.Value = fmt.Appendf(nil, "%d %x", x.n, x.noise(150))
 		} // else a tombstone
 		x.last[string(r.Key)] = string(r.Value)
 		cl.Produce(deadline(x.s.t), r, func(_ *kgo.Record, err error) {
@@ -41,6 +41,15 @@ func (x *table) write(n, keys int, codec kgo.CompressionCodec) {
 		x.s.t.Fatal(err)
 	}
 	within(x.s.t, 30*time.Second, "uploaded", func() bool { return x.s.metric("sluice_upload_pending_bytes") == 0 })
+}
+
+// noise is what does not compress.
+func (x *table) noise(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(x.rnd.Uint32())
+	}
+	return b
 }
 
 // check reads the topic from the start and from some offsets: readers get to the end,
@@ -110,15 +119,23 @@ func TestCompactionByKey(t *testing.T) {
 	}
 	before := s.objects()
 
-	// Slow, so that it is killed in the middle: nothing is lost, and it begins anew.
-	s.set("compact", "compact", "bytes_per_second", 100_000)
+	// Slow, so that it is killed in the middle, at several places: nothing is lost, and
+	// it begins anew.
 	s.set("compact", "compact", "paused", 0)
-	s.set("compact", "plan", "check_interval_ms", 100)
-	within(t, 30*time.Second, "compaction under way", func() bool { return s.metric("sluice_compaction_read_bytes_total") > 0 })
-	s.kill()
-	s.begin()
-	x.check()
+	for _, read := range []float64{0, 500_000, 1_500_000, 2_250_000} {
+		s.set("compact", "plan", "check_interval_ms", 100)
+		within(t, 30*time.Second, "compaction under way", func() bool {
+			return s.metric("sluice_compaction_read_bytes_total") > read || s.metric("sluice_compaction_jobs_total", `outcome="done"`) > 0
+		})
+		t.Logf("killed after %.0f bytes read, %.0f written, %.0f objects replaced", s.metric("sluice_compaction_read_bytes_total"),
+			s.metric("sluice_compaction_written_bytes_total"), s.metric("sluice_compaction_replaced_total"))
+		s.kill()
+		s.begin()
+		x.check()
+	}
 
+	s.set("compact", "compact", "bytes_per_second", 32<<20)
+	x.write(500, 100, kgo.NoCompression()) // it may have been done just in time
 	s.set("compact", "plan", "check_interval_ms", 100)
 	within(t, 60*time.Second, "compacted", func() bool { return s.metric("sluice_compaction_jobs_total", `kind="clean"`, `outcome="done"`) > 0 })
 	if got := x.check(); got > 200 {

@@ -14,8 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// sweeper is a broker that is quick to delete what nobody needs, on a directory that
-// survives it.
+// sweeper is a broker that is quick to delete what nobody needs and slow to compact,
+// on a directory that survives it.
 type sweeper struct {
 	*broker
 	t    *testing.T
@@ -33,6 +33,9 @@ quic_listen = %q
 tcp_listen = %q
 [wal]
 upload_interval_ms = 1000
+[compaction]
+bytes_per_second = 300000
+target_size_bytes = 1048576
 [metadata]
 garbage_grace_ms = 0
 [admin]
