@@ -33,6 +33,30 @@ func TestOnlyTheProgramItselfIsGivenBack(t *testing.T) {
 	}
 }
 
+// What the dynamic linker wrote before it made it read-only stays: a page of it
+// that reads as in the file sends the next call into the C library to address 0.
+func TestWhatWasWrittenStays(t *testing.T) {
+	const smaps = `00400000-00d96000 r-xp 00000000 08:01 1234                               /bin/sluice
+Size:               9816 kB
+Anonymous:             0 kB
+Swap:                  0 kB
+VmFlags: rd ex mr mw me
+00d96000-00d97000 r--p 00996000 08:01 1234                               /bin/sluice
+Anonymous:             4 kB
+Swap:                  0 kB
+00d97000-00d98000 r--p 00997000 08:01 1234                               /bin/sluice
+Anonymous:             0 kB
+Swap:                  4 kB
+00d98000-00d99000 rw-p 00998000 08:01 1234                               /bin/sluice
+Anonymous:             4 kB
+Swap:                  0 kB
+`
+	got, err := unwritten(strings.NewReader(smaps), "/bin/sluice")
+	if err != nil || len(got) != 1 || got[0] != (mapping{0x400000, 0xd96000}) {
+		t.Errorf("%x, %v", got, err)
+	}
+}
+
 // resident is RssFile of this process, in KiB.
 func resident(t *testing.T) int {
 	t.Helper()
