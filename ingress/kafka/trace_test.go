@@ -50,7 +50,7 @@ func TestProduceMakesOneSpan(t *testing.T) {
 		"sluice.bytes": attribute.IntValue(2 * len(b)), "sluice.acks": attribute.IntValue(-1)} {
 		set := attribute.NewSet(good.Attributes()...)
 		if got, _ := set.Value(attribute.Key(key)); got != want {
-			t.Errorf("%s is %v, want %v", key, got.Emit(), want.Emit())
+			t.Errorf("%s is %v, want %v", key, got.String(), want.String())
 		}
 	}
 	if s := bad.Status(); s.Code != otelcodes.Error || s.Description != kerr.OutOfOrderSequenceNumber.Error() {
