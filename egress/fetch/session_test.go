@@ -381,6 +381,11 @@ func (r *reader) poll() {
 		req.ForgottenTopics = append(req.ForgottenTopics, kmsg.FetchRequestForgottenTopic{TopicID: p.Topic, Partitions: []int32{p.Index}})
 	}
 	resp := r.b.fetch(req)
+	if resp.ErrorCode == kerr.FetchSessionIDNotFound.Code && r.id != 0 && len(r.changed) > 0 {
+		r.id = 0 // there was no room for what it added: it begins anew
+		r.poll()
+		return
+	}
 	if resp.ErrorCode != 0 {
 		r.b.t.Fatalf("in step, but: %+v", resp)
 	}
