@@ -22,6 +22,7 @@ import (
 func (s *Store) Put(ctx context.Context, key string, r io.Reader) (err error) {
 	ctx = opPut.on(ctx)
 	defer s.observe(opPut, time.Now(), &err)
+	defer s.puts.begin(key)()
 	// A reader's error would end in an object that is cut off: gocloud closes what it
 	// has begun to write, and only a cancelled context makes that an abort.
 	tries := &budget{attempts: s.cfg.Attempts}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 
@@ -102,5 +103,38 @@ func TestAFileStoreLeavesRoom(t *testing.T) {
 	}
 	if _, err := s.Size(t.Context(), "k"); !errors.Is(err, objectstore.ErrNotFound) {
 		t.Errorf("something is left of it: %v", err)
+	}
+}
+
+// Of many Puts of one key with different contents one wins, and it is what is there.
+func TestOnePutOfAKeyWins(t *testing.T) {
+	s, err := objectstore.Open(t.Context(), "file://"+t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for round := range 50 {
+		key := "k" + string(rune('A'+round))
+		won := make(chan string, 16)
+		var wg sync.WaitGroup
+		for i := range 16 {
+			content := strings.Repeat(string(rune('a'+i)), 1000)
+			wg.Go(func() {
+				switch err := s.Put(t.Context(), key, strings.NewReader(content)); {
+				case err == nil:
+					won <- content
+				case !errors.Is(err, objectstore.ErrExists):
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		close(won)
+		if len(won) != 1 {
+			t.Fatalf("%d have won", len(won))
+		}
+		if b, err := s.Object(key).ReadRange(t.Context(), 0, 1000); err != nil || string(b) != <-won {
+			t.Fatalf("another is there, or %v", err)
+		}
 	}
 }
