@@ -27,7 +27,7 @@ demo: build
 # What CI runs: formatting and linters, unit tests under the race detector, which
 # run every fuzz target over its seeds and over what was ever found, object stores
 # behind faults, the real binary with real clients, the demo.
-test: lint unit proofs stores clients vuln
+test: lint unit proofs stores clients vuln demo
 
 unit:
 	$(GO) test -race -timeout 15m ./...

@@ -62,7 +62,8 @@ func freePort() (string, error) {
 // start starts the process and waits until it serves.
 func (b *broker) start(ctx context.Context) error {
 	b.log = &output{}
-	b.cmd = exec.CommandContext(ctx, b.binary, "dev", "--data-dir", b.dir, "--listen", b.addr, "--admin", b.admin)
+	// It outlives the step that started it; stop and kill end it.
+	b.cmd = exec.CommandContext(context.WithoutCancel(ctx), b.binary, "dev", "--data-dir", b.dir, "--listen", b.addr, "--admin", b.admin)
 	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
 	if err := b.cmd.Start(); err != nil {
 		b.cmd = nil
