@@ -19,7 +19,9 @@ import (
 
 func TestWhatIsWrittenIsRecoveredAndReadable(t *testing.T) {
 	fs, src := crashfs.New(1<<20), &source{}
-	r := start(opened(t, fs, small()))
+	l := opened(t, fs, small())
+	l.segments.capacity = 1 << 20
+	r := start(l)
 	var groups []*flow.Group
 	for i := range 40 { // rolls over several segments
 		groups = append(groups, src.group(100, 3000+i, 1))
@@ -28,7 +30,6 @@ func TestWhatIsWrittenIsRecoveredAndReadable(t *testing.T) {
 	for _, a := range want {
 		a.Batch = bytes.Clone(a.Batch)
 	}
-	r.log.segments.capacity = 1 << 20
 	r.write(t, groups...)
 	for _, g := range groups {
 		image, err := r.log.ReadGroup(t.Context(), g.Position)
