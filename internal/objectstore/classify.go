@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"strings"
@@ -109,6 +110,8 @@ func classify(err error) verdict {
 		return verdict{class: classRetry}
 	case errors.Is(err, context.Canceled):
 		return verdict{class: classGivenUp}
+	case errors.Is(err, fs.ErrExist):
+		return verdict{class: classTaken}
 	case untrusted(err):
 		return verdict{class: classRefused, code: "certificate"}
 	case broken(err):

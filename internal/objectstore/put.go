@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -22,15 +21,18 @@ import (
 func (s *Store) Put(ctx context.Context, key string, r io.Reader) (err error) {
 	ctx = opPut.on(ctx)
 	defer s.observe(opPut, time.Now(), &err)
-	defer s.puts.begin(key)()
 	// A reader's error would end in an object that is cut off: gocloud closes what it
 	// has begun to write, and only a cancelled context makes that an abort.
 	tries := &budget{attempts: s.cfg.Attempts}
 	uploading, abort := context.WithCancelCause(tries.on(ctx))
 	defer abort(nil)
 	b := &body{r: r, ctx: uploading, abort: abort, store: s}
-	err = s.bucket.Upload(uploading, key, b, &blob.WriterOptions{ContentType: "application/octet-stream",
-		IfNotExist: true, BufferSize: int(s.cfg.PartBytes), MaxConcurrency: s.cfg.PartConcurrency})
+	if s.dir != "" {
+		err = s.write(uploading, key, b)
+	} else {
+		err = s.bucket.Upload(uploading, key, b, &blob.WriterOptions{ContentType: "application/octet-stream",
+			IfNotExist: true, BufferSize: int(s.cfg.PartBytes), MaxConcurrency: s.cfg.PartConcurrency})
+	}
 	v := classify(err)
 	switch {
 	case b.failed != nil:
@@ -41,8 +43,6 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) (err error) {
 		return s.settle(ctx, key, b, err)
 	case err != nil:
 		return mapped(ctx, "put", key, err)
-	case s.dir != "":
-		return s.sync(key)
 	}
 	return nil
 }
@@ -64,7 +64,7 @@ func (s *Store) settle(ctx context.Context, key string, b *body, cause error) er
 		return fmt.Errorf("put object %s: %w", key, ErrExists)
 	}
 	s.metrics.settled.Inc()
-	if s.dir != "" {
+	if s.dir != "" { // the crash that made the key come twice may have come before the sync
 		return s.sync(key)
 	}
 	return nil
@@ -153,12 +153,4 @@ func (s *Store) sync(key string) error {
 		}
 		path = filepath.Dir(path)
 	}
-}
-
-func fsync(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

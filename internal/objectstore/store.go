@@ -16,7 +16,6 @@ import (
 
 // Store holds immutable objects. It is safe for concurrent use.
 type Store struct {
-	puts      puts
 	bucket    *blob.Bucket
 	local     bool   // file:// or mem://: no requests, no retries
 	dir       string // of file://, to sync; empty for others

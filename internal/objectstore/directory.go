@@ -1,0 +1,125 @@
+package objectstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// flushStep is how much of an object on a local disk is written before the disk
+// must have taken what came before it. The WAL is often on the same disk: an object
+// that is written at once and synced at its end holds up the log's writes for as
+// long as the disk takes for all of it.
+const flushStep = 256 << 10
+
+// write makes the file of key of what b holds. It appears whole or not at all, also
+// after a crash; a key that is there already is left as it is (fs.ErrExist).
+func (s *Store) write(ctx context.Context, key string, b *body) error {
+	path := filepath.Join(s.dir, filepath.FromSlash(key))
+	if err := makeDirs(s.dir, filepath.Dir(path)); err != nil {
+		return err
+	}
+	f, err := createUnnamed(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	err = fill(ctx, f.File, b)
+	if err == nil {
+		err = f.publish(path)
+	}
+	if err = errors.Join(err, f.discard()); err != nil {
+		return err
+	}
+	return fsync(filepath.Dir(path))
+}
+
+// fill writes b to f and makes it durable, a step at a time.
+func fill(ctx context.Context, f *os.File, b *body) error {
+	buf := make([]byte, flushStep)
+	for off := int64(0); ; {
+		n, err := io.ReadFull(b, buf)
+		if n > 0 {
+			if _, err := f.Write(buf[:n]); err != nil {
+				return err
+			}
+			if err := flush(f, off, int64(n)); err != nil {
+				return err
+			}
+			off += int64(n)
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			if b.failed != nil {
+				return b.failed
+			}
+			return f.Sync()
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// makeDirs makes dir and what is missing above it, below root, durably.
+func makeDirs(root, dir string) error {
+	if _, err := os.Stat(dir); err == nil || dir == root {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if err := makeDirs(root, parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return fsync(parent)
+}
+
+// named is a file under a name that no object has.
+func named(dir string) (unnamed, error) {
+	f, err := os.CreateTemp(dir, ".incoming-*")
+	if err != nil {
+		return unnamed{}, err
+	}
+	return unnamed{File: f, path: f.Name()}, nil
+}
+
+// unnamed is a file that is no object yet. Where the file system can, it has no name
+// and is gone with the process.
+type unnamed struct {
+	*os.File
+	path string // empty if it has no name
+}
+
+// publish gives the file its name unless that is taken.
+func (f unnamed) publish(path string) error {
+	if f.path == "" {
+		return linkUnnamed(f.File, path)
+	}
+	return os.Link(f.path, path)
+}
+
+// discard closes the file, which is gone unless it was published.
+func (f unnamed) discard() error {
+	err := f.Close()
+	if f.path != "" {
+		err = errors.Join(err, os.Remove(f.path))
+	}
+	return err
+}
+
+func fsync(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("sync %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package objectstore
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Files without a name, and those of file systems that have none of these, become
+// objects in the same way: whole, never over another, and without a trace if not.
+func TestAFileBecomesAnObjectOnce(t *testing.T) {
+	for name, create := range map[string]func(string) (unnamed, error){"unnamed": createUnnamed, "named": named} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "key")
+			for i, content := range []string{"given up", "first", "second"} {
+				f, err := create(dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := f.WriteString(content); err != nil {
+					t.Fatal(err)
+				}
+				if i > 0 {
+					if err := f.publish(path); (i == 1) != (err == nil) || i == 2 && !errors.Is(err, fs.ErrExist) {
+						t.Errorf("publish %s: %v", content, err)
+					}
+				}
+				if err := f.discard(); err != nil {
+					t.Error(err)
+				}
+			}
+			if b, err := os.ReadFile(path); err != nil || string(b) != "first" {
+				t.Errorf("%q, %v", b, err)
+			}
+			if all, err := os.ReadDir(dir); err != nil || len(all) != 1 {
+				t.Errorf("%d files, %v", len(all), err)
+			}
+		})
+	}
+}
+
+func TestDirectoriesAreMadeBelowTheRoot(t *testing.T) {
+	root := t.TempDir()
+	for range 2 {
+		if err := makeDirs(root, filepath.Join(root, "a", "b")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(root, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := makeDirs(root, filepath.Join(root, "file", "x")); err == nil {
+		t.Error("a directory was made in a file")
+	}
+}
