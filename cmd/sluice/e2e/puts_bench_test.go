@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// BenchmarkPutsPerIngest sends 1.25 GiB at 64 MiB/s into 1,000 partitions, evenly,
+// and counts what the object store is asked for. The goal is 100 MiB a PUT.
+// Compaction is paused, since its requests are not those of ingest.
+func BenchmarkPutsPerIngest(b *testing.B) {
+	b.Run("s3", func(b *testing.B) {
+		client, url := startS3(b)
+		putsPerIngest(b, newS3Broker(b, url), func() int {
+			list, err := client.ListObjectsV2(context.Background(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			return len(list.Contents)
+		})
+	})
+	b.Run("file", func(b *testing.B) {
+		dir := b.TempDir()
+		putsPerIngest(b, newS3Broker(b, "file://"+dir), func() (n int) {
+			err := filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+				if err == nil && e.Type().IsRegular() && filepath.Ext(e.Name()) != ".attrs" {
+					n++
+				}
+				return err
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			return n
+		})
+	})
+}
+
+func putsPerIngest(b *testing.B, s *s3Broker, stored func() int) {
+	const topics, partitions, bytes, batchBytes, bytesPerSecond = 10, 100, 1280 << 20, 10 << 10, 64 << 20
+	s.must("", "config", "set", "limits", "compact/compact", "paused=1", "--admin", s.admin)
+	batch := randomBatch(b, batchBytes)
+	wires := make([]*wire, 2)
+	for i := range wires {
+		var frames [][]byte
+		for t := i; t < topics; t += len(wires) {
+			name := fmt.Sprintf("puts-%d", t)
+			s.createTopic(name, partitions)
+			frames = append(frames, produceFrame(name, 0, partitions, batch))
+		}
+		wires[i] = s.dial(frames...)
+	}
+	request := partitions * len(batch)
+	for b.Loop() {
+		paced(b, wires, bytes/request, float64(bytesPerSecond)/float64(request))
+	}
+	s.uploaded(float64(b.N * (bytes / request) * request))
+
+	ingested, objects := s.metric("sluice_upload_bytes_total"), s.metric("sluice_upload_objects_total")
+	if n := stored(); float64(n) != objects {
+		b.Errorf("%d objects are in the store, %.0f were written", n, objects)
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(ingested/(1<<20)/objects, "ingest-MiB/object")
+	if puts := s.metric("sluice_objectstore_requests_total", `op="put"`); puts > 0 {
+		b.ReportMetric(ingested/(1<<20)/puts, "ingest-MiB/PUT-request")
+	}
+	b.Logf("%.0f MiB uploaded of %d partitions: %.0f objects, %.0f requests of PUTs, %.0f in all; cuts by size %.0f, of %.0f", ingested/(1<<20), topics*partitions,
+		objects, s.metric("sluice_objectstore_requests_total", `op="put"`), s.metric("sluice_objectstore_requests_total"),
+		s.metric("sluice_upload_cuts_total", `reason="size"`), s.metric("sluice_upload_cuts_total"))
+}
+
+// uploaded waits until all of what was ingested is in objects, or waits for enough
+// to make one.
+func (b *broker) uploaded(ingested float64) {
+	b.t.Helper()
+	until := time.Now().Add(60 * time.Second)
+	for b.metric("sluice_upload_bytes_total")+b.metric("sluice_upload_pending_bytes") < ingested {
+		if time.Now().After(until) {
+			b.t.Fatalf("%.0f bytes uploaded and %.0f to come, of %.0f", b.metric("sluice_upload_bytes_total"),
+				b.metric("sluice_upload_pending_bytes"), ingested)
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+}
