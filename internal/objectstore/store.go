@@ -109,27 +109,35 @@ type ranges struct {
 }
 
 // ReadRange returns exactly the n bytes from off on.
-func (o *ranges) ReadRange(ctx context.Context, off, n int64) (b []byte, err error) {
-	s := o.store
+func (o *ranges) ReadRange(ctx context.Context, off, n int64) ([]byte, error) {
 	if off < 0 || n < 0 {
 		return nil, fmt.Errorf("read object %s [%d, +%d): not a range", o.key, off, n)
 	}
-	if n == 0 {
-		return []byte{}, nil // HTTP has no empty ranges
+	b := make([]byte, n)
+	if err := o.store.ReadInto(ctx, o.key, off, b); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// ReadInto fills dst with the bytes of the object under key from off on. After an
+// error dst holds anything.
+func (s *Store) ReadInto(ctx context.Context, key string, off int64, dst []byte) (err error) {
+	if len(dst) == 0 {
+		return nil // HTTP has no empty ranges
 	}
 	ctx = opRead.on(ctx)
 	defer s.observe(opRead, time.Now(), &err)
-	b = make([]byte, n)
-	have := 0
+	o, have := &ranges{s, key}, 0
 	for attempt := 1; ; attempt++ {
-		got, err := o.fill(ctx, off+int64(have), b[have:])
+		got, err := o.fill(ctx, off+int64(have), dst[have:])
 		have += got
 		if err == nil {
-			return b, nil
+			return nil
 		}
 		again := s.mayAppear(err, attempt) || errors.Is(err, errCutOff) && attempt < s.cfg.Attempts
 		if !again || s.local || s.backoff.wait(ctx, attempt) != nil {
-			return nil, mapped(ctx, "read", fmt.Sprintf("%s [%d, +%d)", o.key, off, n), err)
+			return mapped(ctx, "read", fmt.Sprintf("%s [%d, +%d)", key, off, len(dst)), err)
 		}
 	}
 }

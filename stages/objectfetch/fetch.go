@@ -1,6 +1,7 @@
 package objectfetch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,9 +23,11 @@ import (
 // ErrRange: an object does not hold the partition that the metadata says it holds.
 var ErrRange = errors.New("object lacks the partition")
 
-// Store opens objects by key.
+// Store reads objects by key.
 type Store interface {
 	Object(key string) object.RangeReader
+	// ReadInto fills dst with what is at off.
+	ReadInto(ctx context.Context, key string, off int64, dst []byte) error
 	Size(ctx context.Context, key string) (int64, error)
 }
 
@@ -46,8 +49,10 @@ type Fetcher struct {
 	cache   *readcache.Cache
 	flights flights
 	footers singleflight.Group
-	ahead   *follower
-	metrics metrics
+	// landings are *[]byte that answers come into, as many as there are requests.
+	landings sync.Pool
+	ahead    *follower
+	metrics  metrics
 }
 
 // New returns a fetcher. Close it when nobody reads any more.
@@ -201,13 +206,17 @@ func (f *Fetcher) fly(ctx context.Context, fl *flight) ([][]byte, error) {
 	return data, err
 }
 
-// request reads the blocks of fl and verifies them.
+// request reads the blocks of fl and verifies them. All of them come into memory
+// that is used again and again, and each is copied out of it: a cached block must not
+// keep its neighbours alive, and new memory for the answer would be cleared first.
 func (f *Fetcher) request(ctx context.Context, fl *flight) ([][]byte, error) {
 	first, n := fl.blocks[0], length(fl.blocks)
 	f.metrics.requests.Inc()
 	f.metrics.bytes.Add(float64(n))
-	data, err := f.store.Object(object.Key(fl.id)).ReadRange(ctx, first.Offset, n)
-	if err != nil {
+	all := f.landing(n)
+	defer f.landings.Put(all)
+	data := (*all)[:n]
+	if err := f.store.ReadInto(ctx, object.Key(fl.id), first.Offset, data); err != nil {
 		return nil, err
 	}
 	out := make([][]byte, len(fl.blocks))
@@ -216,10 +225,18 @@ func (f *Fetcher) request(ctx context.Context, fl *flight) ([][]byte, error) {
 		if err := b.Verify(data[at : at+b.Length]); err != nil {
 			return nil, fmt.Errorf("object %s at %d: %w", fl.id, b.Offset, err)
 		}
-		// A copy, so that one cached block does not keep its neighbours alive.
-		out[i] = append(make([]byte, 0, b.Length), data[at:at+b.Length]...)
+		out[i] = bytes.Clone(data[at : at+b.Length])
 	}
 	return out, nil
+}
+
+// landing returns memory for an answer of n bytes.
+func (f *Fetcher) landing(n int64) *[]byte {
+	if b, ok := f.landings.Get().(*[]byte); ok && int64(cap(*b)) >= n {
+		return b
+	}
+	b := make([]byte, max(n, f.cfg.RunBytes))
+	return &b
 }
 
 // InObject returns the first batch of p in the object of ref whose max
