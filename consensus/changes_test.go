@@ -146,7 +146,8 @@ func TestChanged(t *testing.T) {
 }
 
 // TestGarbage follows objects to their end: given up, committed to topics that
-// are deleted one after the other, and passed by the log start.
+// are deleted one after the other, and passed by the log start. Each is named again
+// when no PUT can have brought it back since, and then forgotten.
 func TestGarbage(t *testing.T) {
 	now := clock.NewManual(time.UnixMilli(1_700_000_000_000))
 	cfg := small(t.TempDir())
@@ -167,19 +168,50 @@ func TestGarbage(t *testing.T) {
 	garbage(t, c) // given up only now, and kept for the grace
 	refusedParts(t, c, abandoned, both)
 	now.Advance(time.Minute)
-	garbage(t, c, abandoned)
+	garbage(t, c, early(abandoned)...)
 	must(t, c.SetLogStart(ctx, topic.Partition{Topic: b.ID, Index: 3}, 10))
 	must(t, c.DeleteTopic(ctx, a.ID))
 	now.Advance(time.Hour)
-	garbage(t, c, abandoned, passed) // b still has shared
-	must(t, c.Collected(ctx, []meta.ObjectID{abandoned, passed}))
+	garbage(t, c, early(abandoned, passed)...) // b still has shared
+	must(t, c.Collected(ctx, early(abandoned, passed)))
 	garbage(t, c)
 	must(t, c.DeleteTopic(ctx, b.ID))
 	garbage(t, c)
 	now.Advance(time.Minute)
-	garbage(t, c, shared)
-	must(t, c.Collected(ctx, []meta.ObjectID{shared}))
+	garbage(t, c, early(shared)...)
+	must(t, c.Collected(ctx, early(shared)))
 	garbage(t, c)
+
+	old := meta.NewObjectID() // is forgotten at once, since it dies when it is old
+	third := create(t, c, "c", 4).ID
+	commit(t, c, old, 10, topic.Partition{Topic: third})
+	now.Advance(cfg.LatePutGrace)
+	garbage(t, c, final(abandoned, shared, passed)...)
+	refusedParts(t, c, abandoned, []topic.Partition{{Topic: third, Index: 1}, {Topic: third, Index: 2}, {Topic: third, Index: 3}})
+	must(t, c.Collected(ctx, final(abandoned, shared, passed)))
+	garbage(t, c)
+	must(t, c.DeleteTopic(ctx, third))
+	now.Advance(time.Minute)
+	garbage(t, c, final(old)...)
+	must(t, c.Collected(ctx, final(old)))
+	garbage(t, c)
+	for _, id := range []meta.ObjectID{abandoned, shared, passed, old} { // as if they had never been
+		must(t, c.PrepareObject(ctx, id, both, time.Minute))
+	}
+}
+
+func early(ids ...meta.ObjectID) (g []meta.Garbage) {
+	for _, id := range ids {
+		g = append(g, meta.Garbage{ID: id})
+	}
+	return g
+}
+
+func final(ids ...meta.ObjectID) (g []meta.Garbage) {
+	for _, id := range ids {
+		g = append(g, meta.Garbage{ID: id, Final: true})
+	}
+	return g
 }
 
 func commit(t *testing.T, c *consensus.Cluster, id meta.ObjectID, end int64, parts ...topic.Partition) {
@@ -210,11 +242,11 @@ func refusedParts(t *testing.T, c *consensus.Cluster, id meta.ObjectID, parts []
 	}
 }
 
-func garbage(t *testing.T, c *consensus.Cluster, want ...meta.ObjectID) {
+func garbage(t *testing.T, c *consensus.Cluster, want ...meta.Garbage) {
 	t.Helper()
 	got, err := c.Garbage(t.Context(), 10)
 	must(t, err)
-	slices.SortFunc(want, func(a, b meta.ObjectID) int { return slices.Compare(a[:], b[:]) })
+	slices.SortFunc(want, func(a, b meta.Garbage) int { return slices.Compare(a.ID[:], b.ID[:]) })
 	if !slices.Equal(got, want) {
 		t.Fatalf("garbage is %v, want %v", got, want)
 	}
@@ -332,6 +364,7 @@ func TestOpenRefuses(t *testing.T) {
 		"no snapshots":   func(c *consensus.Config) { c.SnapshotEntries = 0 },
 		"short timeout":  func(c *consensus.Config) { c.Timeout = c.Tick },
 		"negative grace": func(c *consensus.Config) { c.Grace = -1 },
+		"late PUTs":      func(c *consensus.Config) { c.LatePutGrace = -1 },
 		"no clock":       func(c *consensus.Config) { c.Clock = nil },
 		"a file":         func(c *consensus.Config) { c.Directory = os.Args[0] },
 	} {

@@ -31,6 +31,10 @@ type Config struct {
 	// Grace is how long an object that nothing refers to any more is kept for
 	// readers that still have its name.
 	Grace time.Duration
+	// LatePutGrace is how long after the time of its prepare a PUT that was given up
+	// may still get to the store. So long is a deleted object known, to be deleted once
+	// more. It makes up for clocks that differ, too.
+	LatePutGrace time.Duration
 	// Clock tells the time that goes into commands.
 	Clock clock.Clock
 }
@@ -38,7 +42,7 @@ type Config struct {
 // DefaultConfig returns the settings of a node alone.
 func DefaultConfig(directory string) Config {
 	return Config{Directory: directory, Shards: 16, Tick: 50 * time.Millisecond, SnapshotEntries: 8192,
-		Timeout: 10 * time.Second, Grace: time.Minute, Clock: clock.System{}}
+		Timeout: 10 * time.Second, Grace: time.Minute, LatePutGrace: 24 * time.Hour, Clock: clock.System{}}
 }
 
 // Validate reports a setting that cannot work.
@@ -56,6 +60,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("metadata: a timeout of %s is below 10 ticks of %s", c.Timeout, c.Tick)
 	case c.Grace < 0:
 		return errors.New("metadata: the grace of garbage must not be negative")
+	case c.LatePutGrace < 0:
+		return errors.New("metadata: the grace of late PUTs must not be negative")
 	case c.Clock == nil:
 		return errors.New("metadata: no clock")
 	}

@@ -93,32 +93,60 @@ func (c *Cluster) ReplaceObjects(ctx context.Context, p topic.Partition, r meta.
 	return nil
 }
 
-// Garbage returns at most max objects that nothing refers to, and nothing will:
-// all their shards are done with them, each for the grace at least.
-func (c *Cluster) Garbage(ctx context.Context, max int) ([]meta.ObjectID, error) {
+// Garbage returns at most max objects that nothing refers to, and nothing will, to be
+// deleted: all their shards are done with them, each for the grace at least. One that
+// was deleted already is among them once, when no PUT can bring it back any more.
+func (c *Cluster) Garbage(ctx context.Context, max int) ([]meta.Garbage, error) {
+	now := c.nowMs()
 	dead := make([][]machine.DeadObject, c.cfg.Shards+1)
 	err := c.each(func(shard int) (err error) {
-		dead[shard], err = c.dead(ctx, shard)
+		dead[shard], err = c.dead(ctx, shard, now)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	waiting := make(map[meta.ObjectID]uint64) // shards that did not say it is dead
+	all := corpses(dead, now-c.cfg.LatePutGrace.Milliseconds())
+	if err := c.keepUnnamed(ctx, all); err != nil {
+		return nil, err
+	}
+	ids := slices.SortedFunc(maps.Keys(all), func(a, b meta.ObjectID) int { return slices.Compare(a[:], b[:]) })
+	garbage := make([]meta.Garbage, min(max, len(ids)))
+	for i := range garbage {
+		garbage[i] = meta.Garbage{ID: ids[i], Final: all[ids[i]].final}
+	}
+	return garbage, nil
+}
+
+// corpse is what the shards that know of a dead object say together.
+type corpse struct {
+	waiting uint64 // shards that did not say it is dead
+	swept   bool   // all that did say that it was deleted
+	final   bool   // no PUT can bring it back
+}
+
+// corpses puts together what the shards say, and leaves out what was deleted and may
+// still come back. PUTs of objects that expired at settledMs are over.
+func corpses(dead [][]machine.DeadObject, settledMs int64) map[meta.ObjectID]corpse {
+	all := make(map[meta.ObjectID]corpse)
 	for shard, objects := range dead {
 		for _, o := range objects {
-			if _, seen := waiting[o.ID]; !seen {
-				waiting[o.ID] = o.Shards
+			x, seen := all[o.ID]
+			if !seen {
+				x = corpse{o.Shards, true, true}
 			}
-			waiting[o.ID] &^= bit(shard)
+			x.waiting &^= bit(shard)
+			x.swept = x.swept && o.Swept
+			x.final = x.final && o.ExpiryMs <= settledMs
+			all[o.ID] = x
 		}
 	}
-	return c.unknown(ctx, waiting, max)
+	maps.DeleteFunc(all, func(_ meta.ObjectID, x corpse) bool { return x.swept && !x.final })
+	return all
 }
 
 // dead gives up what has expired in a shard and returns what is dead.
-func (c *Cluster) dead(ctx context.Context, shard int) ([]machine.DeadObject, error) {
-	now := c.nowMs()
+func (c *Cluster) dead(ctx context.Context, shard int, now int64) ([]machine.DeadObject, error) {
 	expired, err := read(ctx, c, shard, func(s *machine.Shard) bool { return s.HasExpired(now) })
 	if err != nil {
 		return nil, err
@@ -132,12 +160,12 @@ func (c *Cluster) dead(ctx context.Context, shard int) ([]machine.DeadObject, er
 	return read(ctx, c, shard, func(s *machine.Shard) []machine.DeadObject { return s.Dead(before) })
 }
 
-// unknown returns those objects of which the shards that they wait for know nothing.
-func (c *Cluster) unknown(ctx context.Context, waiting map[meta.ObjectID]uint64, max int) ([]meta.ObjectID, error) {
+// keepUnnamed leaves those objects of which the shards that they wait for know nothing.
+func (c *Cluster) keepUnnamed(ctx context.Context, all map[meta.ObjectID]corpse) error {
 	asked := make([][]meta.ObjectID, c.cfg.Shards+1)
-	for id, shards := range waiting {
+	for id, x := range all {
 		for shard := 1; shard <= c.cfg.Shards; shard++ {
-			if shards&bit(shard) != 0 {
+			if x.waiting&bit(shard) != 0 {
 				asked[shard] = append(asked[shard], id)
 			}
 		}
@@ -149,21 +177,33 @@ func (c *Cluster) unknown(ctx context.Context, waiting map[meta.ObjectID]uint64,
 		}
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
 	for _, ids := range known {
 		for _, id := range ids {
-			delete(waiting, id)
+			delete(all, id)
 		}
 	}
-	ids := slices.SortedFunc(maps.Keys(waiting), func(a, b meta.ObjectID) int { return slices.Compare(a[:], b[:]) })
-	return ids[:min(max, len(ids))], nil
+	return err
 }
 
-// Collected says that objects, all from Garbage, are no longer in the store.
-func (c *Cluster) Collected(ctx context.Context, ids []meta.ObjectID) error {
-	return c.everywhere(ctx, &machine.CollectObjects{IDs: ids})
+// Collected says that objects, all from Garbage, were deleted since it returned them.
+// Those that may come back stay known; the others are forgotten.
+func (c *Cluster) Collected(ctx context.Context, garbage []meta.Garbage) error {
+	var final, early []meta.ObjectID
+	for _, g := range garbage {
+		if g.Final {
+			final = append(final, g.ID)
+		} else {
+			early = append(early, g.ID)
+		}
+	}
+	var errs []error
+	if len(early) > 0 {
+		errs = append(errs, c.everywhere(ctx, &machine.SweepObjects{IDs: early}))
+	}
+	if len(final) > 0 {
+		errs = append(errs, c.everywhere(ctx, &machine.CollectObjects{IDs: final}))
+	}
+	return errors.Join(errs...)
 }
 
 // each calls f for every partition shard at once.

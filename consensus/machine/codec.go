@@ -15,8 +15,8 @@ import (
 const Version = 1
 
 // shardVersion is the first byte of snapshots of a Shard. Version 2 added
-// meta.Partition.CleanEnd; version 1 is still read.
-const shardVersion = 2
+// meta.Partition.CleanEnd, version 3 object.swept; those before are still read.
+const shardVersion = 3
 
 var (
 	// ErrMalformed: the bytes are not what this version writes.

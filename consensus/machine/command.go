@@ -41,7 +41,7 @@ func Decode(b []byte) (Command, error) {
 func blank(kind byte) Command {
 	for _, cmd := range [...]Command{&InitCluster{}, &RegisterBroker{}, &BeginTopic{}, &GrowTopic{}, &FinishTopic{},
 		&AlterTopic{}, &DeleteTopic{}, &ForgetTopic{}, &AllocateIDs{}, &EnsurePartitions{}, &StartBroker{}, &SetLogStart{},
-		&PrepareObject{}, &CommitParts{}, &ExpireObjects{}, &CollectObjects{}, &DropTopic{}, &ChangeGroup{}, &TrimLog{}, &ReplaceObjects{}} {
+		&PrepareObject{}, &CommitParts{}, &ExpireObjects{}, &CollectObjects{}, &DropTopic{}, &ChangeGroup{}, &TrimLog{}, &ReplaceObjects{}, &SweepObjects{}} {
 		if cmd.kind() == kind {
 			return cmd
 		}
@@ -122,6 +122,9 @@ type (
 	ExpireObjects struct{ NowMs int64 }
 	// CollectObjects forgets objects that nothing refers to, after they were deleted.
 	CollectObjects struct{ IDs []meta.ObjectID }
+	// SweepObjects says that objects that nothing refers to were deleted, and may come
+	// back by a PUT that is under way.
+	SweepObjects struct{ IDs []meta.ObjectID }
 	// DropTopic removes a topic's partitions and what groups committed for them.
 	DropTopic struct {
 		Topic topic.ID
@@ -178,3 +181,4 @@ func (*DropTopic) kind() byte        { return 39 }
 func (*ChangeGroup) kind() byte      { return 40 }
 func (*TrimLog) kind() byte          { return 41 }
 func (*ReplaceObjects) kind() byte   { return 42 }
+func (*SweepObjects) kind() byte     { return 43 }

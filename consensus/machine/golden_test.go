@@ -53,6 +53,7 @@ func examples() []Command {
 		&TrimLog{Partition: at, Epoch: 4, Offset: 1600, NowMs: 1700000000006},
 		&ReplaceObjects{Partition: at, Epoch: 4, Old: []meta.ObjectRef{ref}, New: meta.ObjectRef{ID: objectID("merged"),
 			Base: 1000, End: 2000, Bytes: 1 << 19, MaxTimestamp: 1699999999999}, CleanEnd: 1900, NowMs: 1700000000007},
+		&SweepObjects{IDs: []meta.ObjectID{ref.ID, objectID("other")}},
 	}
 }
 
@@ -110,21 +111,29 @@ func TestGoldenSnapshots(t *testing.T) {
 	}
 }
 
-// TestOldSnapshot: what version 1 wrote, without CleanEnd, is read.
-func TestOldSnapshot(t *testing.T) {
-	b, err := os.ReadFile("testdata/shard.v1.golden")
-	if err != nil {
-		t.Fatal(err)
+// TestOldSnapshots: what version 1 wrote, without CleanEnd, and version 2, which did
+// not know of swept objects, is read.
+func TestOldSnapshots(t *testing.T) {
+	for version := byte(1); version < shardVersion; version++ {
+		b, err := os.ReadFile(fmt.Sprintf("testdata/shard.v%d.golden", version))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := RestoreShard(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := s.Snapshot()
+		if b[0] != version || now[0] != shardVersion || len(s.topics) != 1 || len(s.groups) != 1 || len(s.objects) == 0 {
+			t.Errorf("version %d read as %d with %d topics, %d groups, %d objects", b[0], now[0], len(s.topics), len(s.groups), len(s.objects))
+		}
+		for id, o := range s.objects {
+			if o.swept {
+				t.Errorf("object %s was never swept", label(id))
+			}
+		}
+		restored(t, now, RestoreShard)
 	}
-	s, err := RestoreShard(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := s.Snapshot()
-	if now[0] != shardVersion || len(s.topics) != 1 || len(s.groups) != 1 {
-		t.Errorf("version %d with %d topics, %d groups", now[0], len(s.topics), len(s.groups))
-	}
-	restored(t, now, RestoreShard)
 }
 
 func compare(t *testing.T, name string, got []byte) {

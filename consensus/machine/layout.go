@@ -87,6 +87,10 @@ func (x *CollectObjects) layout(c *coder) {
 	list(c, &x.IDs, 16, func(c *coder, id *meta.ObjectID) { c.id((*[16]byte)(id)) })
 }
 
+func (x *SweepObjects) layout(c *coder) {
+	list(c, &x.IDs, 16, func(c *coder, id *meta.ObjectID) { c.id((*[16]byte)(id)) })
+}
+
 func (x *DropTopic) layout(c *coder) {
 	c.id((*[16]byte)(&x.Topic))
 	c.int64(&x.NowMs)

@@ -26,6 +26,7 @@ func TestManifest(t *testing.T) {
 			"commit3":  m.commit,
 			"expire":   func(t *rapid.T) { m.apply(t, &ExpireObjects{NowMs: m.tick(t)}) },
 			"collect":  m.collect,
+			"sweep":    m.sweep,
 			"logstart": m.logStart,
 			"trim":     m.trim,
 			"replace":  m.replace,
@@ -142,6 +143,17 @@ func (m *manifestModel) judge(t *rapid.T, part meta.CommitPart, code Code, live 
 func (m *manifestModel) collect(t *rapid.T) {
 	id := object5(t)
 	m.apply(t, &CollectObjects{IDs: []meta.ObjectID{id}})
+}
+
+// sweep marks what is dead and nothing else, until it is collected.
+func (m *manifestModel) sweep(t *rapid.T) {
+	id := object5(t)
+	before, known := m.shard.objects[id]
+	m.apply(t, &SweepObjects{IDs: []meta.ObjectID{id}})
+	now, still := m.shard.objects[id]
+	if before.swept = before.deadMs > 0; now != before || still != known {
+		t.Fatalf("swept %s: known %v as %+v, want %+v", label(id), still, now, before)
+	}
 }
 
 func (m *manifestModel) logStart(t *rapid.T) {
@@ -269,6 +281,9 @@ func (m *manifestModel) check(t *rapid.T) {
 		}
 	}
 	for id, o := range m.shard.objects {
+		if o.swept && o.deadMs == 0 {
+			t.Fatalf("object %s was deleted and lives: %+v", label(id), o)
+		}
 		if o.refs != refs[id] {
 			t.Fatalf("object %s is named %d times, known as %+v", label(id), refs[id], o)
 		}

@@ -15,11 +15,16 @@ import (
 //
 // A dead object stays known until CollectObjects, so that a late commit is
 // refused. It is garbage when it is dead or unknown in all its shards.
+//
+// A PUT that was given up may get to the store long after expiryMs, and bring back a
+// key that was deleted meanwhile. So an object that is deleted before that is out of
+// the question is swept, not collected: it stays known, to be deleted once more.
 type object struct {
 	shards   uint64
 	expiryMs int64
 	refs     int32
 	deadMs   int64
+	swept    bool // deleted while PUTs could be under way; dead objects only
 }
 
 func layoutObject(c *coder, o *object) {
@@ -27,6 +32,9 @@ func layoutObject(c *coder, o *object) {
 	c.int64(&o.expiryMs)
 	c.int32(&o.refs)
 	c.int64(&o.deadMs)
+	if c.version >= 3 {
+		c.bool(&o.swept)
+	}
 }
 
 func (s *Shard) prepare(x *PrepareObject) Code {
@@ -109,6 +117,15 @@ func (o object) expired(nowMs int64) bool {
 	return o.deadMs == 0 && o.refs == 0 && o.expiryMs <= nowMs
 }
 
+func (s *Shard) sweep(x *SweepObjects) {
+	for _, id := range x.IDs {
+		if o := s.objects[id]; o.deadMs > 0 {
+			o.swept = true
+			s.objects[id] = o
+		}
+	}
+}
+
 func (s *Shard) collect(x *CollectObjects) {
 	for _, id := range x.IDs {
 		if s.objects[id].deadMs > 0 {
@@ -129,8 +146,10 @@ func (s *Shard) HasExpired(nowMs int64) bool {
 
 // DeadObject is an object that a shard is done with, and the shards it is in.
 type DeadObject struct {
-	ID     meta.ObjectID
-	Shards uint64
+	ID       meta.ObjectID
+	Shards   uint64
+	ExpiryMs int64 // no PUT was begun later
+	Swept    bool  // it was deleted, and may have come back
 }
 
 // Dead returns the objects that are dead since beforeMs or longer, by id.
@@ -138,7 +157,7 @@ func (s *Shard) Dead(beforeMs int64) []DeadObject {
 	var dead []DeadObject
 	for _, id := range slices.SortedFunc(maps.Keys(s.objects), func(a, b meta.ObjectID) int { return compareIDs(a, b) }) {
 		if o := s.objects[id]; o.deadMs > 0 && o.deadMs <= beforeMs {
-			dead = append(dead, DeadObject{id, o.shards})
+			dead = append(dead, DeadObject{id, o.shards, o.expiryMs, o.swept})
 		}
 	}
 	return dead

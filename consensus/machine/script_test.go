@@ -132,6 +132,13 @@ func number(t *testing.T, s string) int64 {
 func topicID(name string) (id topic.ID)       { copy(id[:], name); return id }
 func objectID(name string) (id meta.ObjectID) { copy(id[:], name); return id }
 
+func objectIDs(names []string) (ids []meta.ObjectID) {
+	for _, n := range names {
+		ids = append(ids, objectID(n))
+	}
+	return ids
+}
+
 func label(id [16]byte) string { return strings.TrimRight(string(id[:]), "\x00") }
 
 func (a arguments) place(s string) topic.Partition {
@@ -193,11 +200,9 @@ func shardCommand(t *testing.T, verb string, a arguments) Command {
 	case "expire":
 		return &ExpireObjects{NowMs: a.number("now")}
 	case "collect":
-		c := &CollectObjects{}
-		for _, w := range a.plain {
-			c.IDs = append(c.IDs, objectID(w))
-		}
-		return c
+		return &CollectObjects{IDs: objectIDs(a.plain)}
+	case "sweep":
+		return &SweepObjects{IDs: objectIDs(a.plain)}
 	case "drop":
 		return &DropTopic{Topic: topicID(a.plain[0]), NowMs: a.number("now")}
 	case "group":
@@ -289,7 +294,11 @@ func (s *script) showShard() string {
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(s.shard.objects), func(a, b meta.ObjectID) int { return compareIDs(a, b) }) {
 		o := s.shard.objects[id]
-		out = append(out, fmt.Sprintf("  object %s shards %b expiry %d refs %d dead %d", label(id), o.shards, o.expiryMs, o.refs, o.deadMs))
+		line := fmt.Sprintf("  object %s shards %b expiry %d refs %d dead %d", label(id), o.shards, o.expiryMs, o.refs, o.deadMs)
+		if o.swept {
+			line += " swept"
+		}
+		out = append(out, line)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.shard.groups)) {
 		g := s.shard.groups[name]

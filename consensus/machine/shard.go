@@ -61,6 +61,8 @@ func (s *Shard) Apply(cmd Command) (r Result, ch Changes, err error) {
 		r.Parts = s.commit(x, &ch)
 	case *ExpireObjects:
 		s.expire(x)
+	case *SweepObjects:
+		s.sweep(x)
 	case *CollectObjects:
 		s.collect(x)
 	case *DropTopic:

@@ -16,6 +16,14 @@ func NewObjectID() ObjectID { return ObjectID(uuid.New()) }
 // String returns the UUID form.
 func (id ObjectID) String() string { return uuid.UUID(id).String() }
 
+// Garbage is an object that nothing refers to, and nothing will.
+type Garbage struct {
+	ID ObjectID
+	// Final is whether no PUT of the object can be under way any more. One that is
+	// deleted before is named again later, since it may have come back.
+	Final bool
+}
+
 // Broker is one registered broker.
 type Broker struct {
 	ID          int32
