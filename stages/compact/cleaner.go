@@ -109,7 +109,7 @@ func (c *Compactor) rewrite(ctx context.Context, p *pass, objects []meta.ObjectR
 	for left := objects[:n]; len(left) > 0; {
 		group := left[:groupOf(left, c.cfg.TargetBytes)]
 		left = left[len(group):]
-		refs, err := c.write(ctx, []topic.Partition{p.Partition}, func(out *output) error { return c.filterGroup(ctx, out, p, group) })
+		refs, err := c.write(ctx, []topic.Partition{p.Partition}, func(ctx context.Context, out *output) error { return c.filterGroup(ctx, out, p, group) })
 		if err != nil {
 			return nil, err
 		}

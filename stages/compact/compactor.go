@@ -112,7 +112,7 @@ func (c *Compactor) merge(ctx context.Context, parts []Merge) error {
 	for i, m := range parts {
 		ids[i] = m.Partition
 	}
-	refs, err := c.write(ctx, ids, func(out *output) error {
+	refs, err := c.write(ctx, ids, func(ctx context.Context, out *output) error {
 		for i := range parts {
 			if err := c.copyPart(ctx, out, &parts[i]); err != nil {
 				return fmt.Errorf("%s: %w", parts[i].Partition, err)

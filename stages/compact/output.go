@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,9 +17,14 @@ import (
 )
 
 // write takes one object through prepare and put. fill appends its parts, in the order
-// of ids; the refs returned are theirs.
-func (c *Compactor) write(ctx context.Context, ids []topic.Partition, fill func(*output) error) ([]meta.ObjectRef, error) {
+// of ids; the refs returned are theirs. The put ends with the time that was prepared:
+// what is still sent later may find that the object was deleted, and bring it back when
+// nobody knows of it.
+func (c *Compactor) write(ctx context.Context, ids []topic.Partition, fill func(context.Context, *output) error) ([]meta.ObjectRef, error) {
 	id := meta.NewObjectID()
+	ctx, cancel := context.WithCancelCause(ctx) // no deadline, before which the throttle would refuse to wait
+	defer cancel(nil)
+	defer time.AfterFunc(c.cfg.PrepareTTL, func() { cancel(errLate) }).Stop()
 	if err := c.Metadata.PrepareObject(ctx, id, ids, c.cfg.PrepareTTL); err != nil {
 		return nil, fmt.Errorf("prepare object %s: %w", id, err)
 	}
@@ -28,7 +34,7 @@ func (c *Compactor) write(ctx context.Context, ids []topic.Partition, fill func(
 	built.Go(func() error {
 		buffered := bufio.NewWriterSize(&writer{ctx, w, c.throttle}, 256<<10)
 		out := &output{w: object.NewWriter(buffered, id, c.Clock.Now().UnixMilli()), id: id}
-		err := fill(out)
+		err := fill(ctx, out)
 		if err == nil {
 			_, err = out.w.Close()
 		}
@@ -42,7 +48,7 @@ func (c *Compactor) write(ctx context.Context, ids []topic.Partition, fill func(
 	err := c.Store.Put(ctx, object.Key(id), r)
 	r.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // unblocks a build that nobody reads
 	if err = errors.Join(built.Wait(), err); err != nil {
-		return nil, fmt.Errorf("write object %s: %w", id, err)
+		return nil, fmt.Errorf("write object %s: %w", id, errors.Join(err, context.Cause(ctx)))
 	}
 	c.metrics.objects.Inc()
 	for _, ref := range refs {
@@ -50,6 +56,10 @@ func (c *Compactor) write(ctx context.Context, ids []topic.Partition, fill func(
 	}
 	return refs, nil
 }
+
+// errLate: an object was not written in the time for which it was prepared.
+var errLate = errors.New("the time for which the object was prepared is over; raise object_storage.prepare_timeout_ms or " +
+	"compaction.bytes_per_second unless compaction was paused meanwhile")
 
 // output is an object that is being written, part by part.
 type output struct {

@@ -1,9 +1,12 @@
 package compact
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,6 +186,46 @@ func TestCompactionIsPausedAndResumed(t *testing.T) {
 			}
 		})
 	})
+}
+
+// An object that takes longer than it was prepared for is not sent any more, since
+// nobody might know of it when it is there. The job is planned anew.
+func TestJobsThatTakeTooLongAreGivenUp(t *testing.T) {
+	for name, stall := range map[string]func(*rig, bool){
+		"paused": func(r *rig, yes bool) { r.c.throttle.pause(yes) },
+		"slow":   func(r *rig, yes bool) { r.c.throttle.set(map[bool]int64{true: 100, false: 1 << 40}[yes]) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, DefaultConfig())
+				var log bytes.Buffer
+				r.c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+				r.topic(1, nil)
+				for i := range int64(8) {
+					r.upload(map[int32][]record.Batch{0: {batch(t, i, 1, record.None, kv{"k", string(make([]byte, 100_000))})}})
+				}
+				r.c.throttle.set(10_000)
+				graph(t, r, func(*pipeline.Graph) {
+					time.Sleep(time.Minute) // it is in the middle
+					stall(r, true)
+					time.Sleep(time.Hour)
+					synctest.Wait()
+					if n := testutil.ToFloat64(r.c.metrics.jobs.WithLabelValues("merge", "failed")); n != 1 || len(r.store.objects) != 8 {
+						t.Errorf("%v jobs failed, %d objects in the store", n, len(r.store.objects))
+					}
+					if !strings.Contains(log.String(), "raise object_storage.prepare_timeout_ms") {
+						t.Errorf("the log does not say what to do:\n%s", &log)
+					}
+					stall(r, false)
+					time.Sleep(5 * time.Minute)
+					synctest.Wait()
+				})
+				if m := r.partition(0); len(m.Objects) != 1 || len(r.meta.prepared) != 2 || len(r.store.objects) != 9 {
+					t.Errorf("then %d objects, %d prepared, %d in the store", len(m.Objects), len(r.meta.prepared), len(r.store.objects))
+				}
+			})
+		})
+	}
 }
 
 // A job that is under way when the broker stops is given up; what it read stays.

@@ -19,6 +19,9 @@ type Config struct {
 	Concurrency int
 	// PrepareTTL is how long an object may be under way before it is given up.
 	PrepareTTL time.Duration
+	// SweepInterval is the pause between two looks for objects that can be deleted. A
+	// look costs the metadata a read of each shard.
+	SweepInterval time.Duration
 	// ProducerExpiration is how long an idle idempotent producer is kept in the
 	// snapshots.
 	ProducerExpiration time.Duration
@@ -27,7 +30,7 @@ type Config struct {
 // DefaultConfig returns 128 MiB or ten minutes.
 func DefaultConfig() Config {
 	return Config{SizeBytes: 128 << 20, Interval: 10 * time.Minute, OwnObjectBytes: 16 << 20, Concurrency: 2,
-		PrepareTTL: time.Hour, ProducerExpiration: 24 * time.Hour}
+		PrepareTTL: time.Hour, SweepInterval: time.Minute, ProducerExpiration: 24 * time.Hour}
 }
 
 // Validate reports a setting that cannot work.
@@ -43,6 +46,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("upload: concurrency %d is below 1", c.Concurrency)
 	case c.PrepareTTL < time.Minute:
 		return fmt.Errorf("upload: prepare time %s is below 1m", c.PrepareTTL)
+	case c.SweepInterval < leastSweepInterval:
+		return fmt.Errorf("upload: interval %s of looks for garbage is below %s", c.SweepInterval, leastSweepInterval)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_upload_bytes_total",
 			Help: "Bytes of record batches written to the object store."}),
 		swept: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_upload_swept_objects_total",
-			Help: "Objects deleted because no partition refers to them any more."}),
+			Help: "Deletions of objects that nothing refers to any more. One that a late PUT may bring back is deleted twice."}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_upload_object_seconds",
 			Help: "Time to write one object.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 16)}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_upload_failures_total",

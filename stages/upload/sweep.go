@@ -2,18 +2,22 @@ package upload
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
+	"github.com/sluicemq/sluice/internal/objectstore"
 )
 
-// Garbage names objects that nothing refers to: of deleted topics, and of
-// uploads that were given up.
+// Garbage names objects that nothing refers to: of deleted topics, those that
+// retention or compaction put away, and of uploads that were given up.
 type Garbage interface {
-	Garbage(ctx context.Context, max int) ([]meta.ObjectID, error)
-	Collected(ctx context.Context, ids []meta.ObjectID) error
+	Garbage(ctx context.Context, max int) ([]meta.Garbage, error)
+	// Collected says that objects, as Garbage returned them, were deleted since.
+	Collected(ctx context.Context, objects []meta.Garbage) error
 }
 
 // Remover deletes objects; one that is not there is not an error.
@@ -21,44 +25,89 @@ type Remover interface {
 	Delete(ctx context.Context, key string) error
 }
 
-const (
-	sweepPause = time.Minute // between two looks
-	sweepMany  = 256         // objects a look takes
-)
+// sweepMany is how many objects a look takes at once.
+const sweepMany = 256
 
 // Sweep deletes garbage until ctx is done. Only what the metadata names is
 // deleted; the store is never listed.
 func (u *Uploader) Sweep(ctx context.Context, from Garbage, store Remover) {
-	timer := time.NewTicker(sweepPause)
-	defer timer.Stop()
-	for {
-		for {
-			n, err := u.sweep(ctx, from, store)
-			if err != nil && ctx.Err() == nil {
-				u.Logger.Warn("garbage was not collected; it is tried again", "err", err, slog.Duration("pause", sweepPause))
-			}
-			if err != nil || n < sweepMany {
-				break
-			}
+	for ctx.Err() == nil {
+		n, err := u.sweep(ctx, from, store)
+		if err != nil && ctx.Err() == nil {
+			u.Logger.Warn("garbage was not collected; it is tried again", "err", err, slog.Duration("pause", u.sweepInterval()))
 		}
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return
+		if err != nil || n < sweepMany {
+			u.rest(ctx)
 		}
 	}
 }
 
+func (u *Uploader) sweepInterval() time.Duration { return time.Duration(u.interval.Load()) }
+
+// rest returns after the pause between two looks, or when it is changed or ctx is done.
+func (u *Uploader) rest(ctx context.Context) {
+	timer := time.NewTimer(u.sweepInterval())
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-u.tuned:
+	case <-ctx.Done():
+	}
+}
+
+// sweep deletes what there is, up to sweepMany objects, and returns how many there
+// were. One that cannot be deleted holds up none of the others, unless the store is
+// away.
 func (u *Uploader) sweep(ctx context.Context, from Garbage, store Remover) (int, error) {
-	ids, err := from.Garbage(ctx, sweepMany)
-	if err != nil || len(ids) == 0 {
+	garbage, err := from.Garbage(ctx, sweepMany)
+	if err != nil || len(garbage) == 0 {
 		return 0, err
 	}
-	for _, id := range ids {
-		if err := store.Delete(ctx, object.Key(id)); err != nil {
-			return 0, err
+	var deleted []meta.Garbage
+	var errs []error
+	for _, g := range garbage {
+		err := store.Delete(ctx, object.Key(g.ID))
+		if err == nil {
+			deleted = append(deleted, g)
+			u.metrics.swept.Inc()
+			continue
 		}
-		u.metrics.swept.Inc()
+		errs = append(errs, err)
+		if ctx.Err() != nil || errors.Is(err, objectstore.ErrUnavailable) {
+			break
+		}
 	}
-	return len(ids), from.Collected(ctx, ids)
+	if len(errs) > 0 {
+		err = fmt.Errorf("%d of %d objects are not deleted: %w", len(garbage)-len(deleted), len(garbage), errs[0])
+	}
+	if len(deleted) > 0 {
+		err = errors.Join(err, from.Collected(ctx, deleted))
+	}
+	return len(garbage), err
+}
+
+// TuneGarbageIntervalMs is the name under which Tune knows the pause between two
+// looks for garbage.
+const TuneGarbageIntervalMs = "garbage_check_interval_ms"
+
+// leastSweepInterval keeps one look from following another at once.
+const leastSweepInterval = 100 * time.Millisecond
+
+// Tunables returns the limits in force.
+func (u *Uploader) Tunables() map[string]int64 {
+	return map[string]int64{TuneGarbageIntervalMs: u.sweepInterval().Milliseconds()}
+}
+
+// Tune changes the pause, and has the sweep look at once.
+func (u *Uploader) Tune(key string, value int64) error {
+	if key != TuneGarbageIntervalMs || value < leastSweepInterval.Milliseconds() {
+		return fmt.Errorf("upload: cannot set %q to %d; there is %s (at least %d)",
+			key, value, TuneGarbageIntervalMs, leastSweepInterval.Milliseconds())
+	}
+	u.interval.Store(value * int64(time.Millisecond))
+	select {
+	case u.tuned <- struct{}{}:
+	default:
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -62,12 +63,16 @@ type Deps struct {
 type Uploader struct {
 	cfg Config
 	Deps
-	metrics metrics
+	metrics  metrics
+	interval atomic.Int64  // of the sweep
+	tuned    chan struct{} // it was changed; capacity 1
 }
 
 // NewUploader returns the sink with its metrics registered.
 func NewUploader(cfg Config, d Deps) *Uploader {
-	return &Uploader{cfg: cfg, Deps: d, metrics: newMetrics(d.Registry)}
+	u := &Uploader{cfg: cfg, Deps: d, metrics: newMetrics(d.Registry), tuned: make(chan struct{}, 1)}
+	u.interval.Store(int64(cfg.SweepInterval))
+	return u
 }
 
 // Run uploads cuts until in is closed or ctx is done.
@@ -124,17 +129,25 @@ func (u *Uploader) catchUp(c *Cut) {
 	}
 }
 
-// segment takes one object through prepare, put and commit.
+// segment takes one object through prepare, put and commit. The put ends with the time
+// that was prepared: what is still sent later may find that the object was deleted, and
+// bring it back when nobody knows of it.
 func (u *Uploader) segment(ctx context.Context, s *segment) error {
-	if err := u.Metadata.PrepareObject(ctx, s.id, s.partitions(), u.cfg.PrepareTTL); err != nil {
+	timely, cancel := context.WithCancelCause(ctx) // no deadline, before which a bandwidth limit would refuse to wait
+	defer cancel(nil)
+	defer time.AfterFunc(u.cfg.PrepareTTL, func() { cancel(errLate) }).Stop()
+	if err := u.Metadata.PrepareObject(timely, s.id, s.partitions(), u.cfg.PrepareTTL); err != nil {
 		return fmt.Errorf("prepare object %s: %w", s.id, err)
 	}
-	parts, err := u.put(ctx, s)
+	parts, err := u.put(timely, s)
 	if err != nil {
-		return err
+		return errors.Join(err, context.Cause(timely))
 	}
 	return u.again(ctx, "commit", func() error { return u.commit(ctx, s, parts) })
 }
+
+// errLate: an object was not written in the time for which it was prepared.
+var errLate = errors.New("the time for which the object was prepared is over; raise object_storage.prepare_timeout_ms if the store is only slow")
 
 // commit records the object and moves readers over to it. A part that another
 // attempt has committed counts as done.

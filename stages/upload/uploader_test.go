@@ -69,16 +69,16 @@ func (m *memory) write(t *testing.T, s *partition.State, n int, id int64) {
 func (m *memory) end() partition.Position { return partition.Position(len(m.bytes)) }
 
 // catalog is metadata as the consensus keeps it: a part is taken only where it
-// continues its partition.
+// continues its partition, and from an object whose time is not over.
 type catalog struct {
 	mu       sync.Mutex
 	parts    map[topic.Partition]*meta.Partition
-	prepared map[meta.ObjectID]bool
-	fail     func(step string) error // may fail a step, before or (after:) behind it
+	prepared map[meta.ObjectID]time.Time // until when
+	fail     func(step string) error     // may fail a step, before or (after:) behind it
 }
 
 func newCatalog(states ...*partition.State) *catalog {
-	c := &catalog{parts: map[topic.Partition]*meta.Partition{}, prepared: map[meta.ObjectID]bool{},
+	c := &catalog{parts: map[topic.Partition]*meta.Partition{}, prepared: map[meta.ObjectID]time.Time{},
 		fail: func(string) error { return nil }}
 	for _, s := range states {
 		c.parts[s.ID] = &meta.Partition{}
@@ -97,13 +97,13 @@ func (c *catalog) View() *meta.View {
 	return meta.NewView(1, "", 0, nil, topics)
 }
 
-func (c *catalog) PrepareObject(_ context.Context, id meta.ObjectID, _ []topic.Partition, _ time.Duration) error {
+func (c *catalog) PrepareObject(_ context.Context, id meta.ObjectID, _ []topic.Partition, ttl time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.fail("prepare"); err != nil {
 		return err
 	}
-	c.prepared[id] = true
+	c.prepared[id] = time.Now().Add(ttl)
 	return nil
 }
 
@@ -113,7 +113,8 @@ func (c *catalog) CommitObject(_ context.Context, id meta.ObjectID, parts []meta
 	if err := c.fail("commit"); err != nil {
 		return nil, err
 	}
-	if !c.prepared[id] {
+	expiry, ok := c.prepared[id]
+	if !ok {
 		return nil, errors.New("commit without prepare")
 	}
 	var out []meta.PartResult
@@ -122,7 +123,7 @@ func (c *catalog) CommitObject(_ context.Context, id meta.ObjectID, parts []meta
 		switch {
 		case !ok:
 			out = append(out, meta.PartResult{Partition: p.Partition, Err: meta.ErrUnknownTopic})
-		case p.Ref.Base != m.TierEnd:
+		case p.Ref.Base != m.TierEnd, !time.Now().Before(expiry):
 			out = append(out, meta.PartResult{Partition: p.Partition, Err: meta.ErrConflict})
 		default:
 			m.Objects = append(slices.Clone(m.Objects), p.Ref)
