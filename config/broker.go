@@ -85,6 +85,7 @@ type ObjectStorage struct {
 	UploadConcurrency    int    `toml:"upload_concurrency"`
 	UploadBytesPerSecond int64  `toml:"upload_bytes_per_second"`
 	PrepareTimeoutMs     int64  `toml:"prepare_timeout_ms"`
+	GarbageCheckMs       int64  `toml:"garbage_check_interval_ms"`
 	ReadRangeBytes       int64  `toml:"read_range_bytes"`
 	ReadAheadBytes       int64  `toml:"read_ahead_bytes"`
 	ReadAheadRequests    int    `toml:"read_ahead_requests"`
@@ -237,6 +238,7 @@ type Metadata struct {
 	SnapshotEntries int    `toml:"snapshot_entries"`
 	ChangeTimeoutMs int64  `toml:"change_timeout_ms"`
 	GarbageGraceMs  int64  `toml:"garbage_grace_ms"`
+	LatePutGraceMs  int64  `toml:"late_put_grace_ms"`
 }
 
 // Admin says where metrics, health and topology are served.

@@ -21,7 +21,7 @@ func DefaultBroker() Broker {
 		WAL: WAL{Directory: "wal", SegmentSizeBytes: 128 * mib, CapacityBytes: 1 * gib, UploadSizeBytes: 128 * mib,
 			UploadIntervalMs: 10 * minute, FsyncOnWrite: true, FlushIntervalMs: 100, IOEngine: EngineAuto,
 			WritesInFlight: 8, IdleSealMs: 100, MinFreeBytes: 256 * mib},
-		ObjectStorage: ObjectStorage{OwnObjectSizeBytes: 16 * mib, UploadConcurrency: 2, PrepareTimeoutMs: hour, ReadRangeBytes: 4 * mib, ReadAheadBytes: 16 * mib, ReadAheadRequests: 4,
+		ObjectStorage: ObjectStorage{OwnObjectSizeBytes: 16 * mib, UploadConcurrency: 2, PrepareTimeoutMs: hour, GarbageCheckMs: minute, ReadRangeBytes: 4 * mib, ReadAheadBytes: 16 * mib, ReadAheadRequests: 4,
 			PartSizeBytes: 8 * mib, PartConcurrency: 4, MinRequests: 2, MaxRequests: 64, Attempts: 8, FirstPauseMs: 100,
 			LastPauseMs: 10 * second, StallMs: 20 * second, MissingAttempts: 3},
 		Retention: Retention{CheckIntervalMs: 5 * minute, ChangesPerSecond: 100},
@@ -76,7 +76,7 @@ func defaultStages() Stages {
 
 func defaultMetadata() Metadata {
 	return Metadata{Directory: "meta", Shards: 16, TickMs: 50, SnapshotEntries: 8192,
-		ChangeTimeoutMs: 10 * second, GarbageGraceMs: minute}
+		ChangeTimeoutMs: 10 * second, GarbageGraceMs: minute, LatePutGraceMs: 24 * hour}
 }
 
 // DefaultController returns what holds where a file says nothing.

@@ -63,7 +63,7 @@ func under(dir, path string) string {
 func clusterConfig(m config.Metadata, dir string) consensus.Config {
 	c := consensus.DefaultConfig(under(dir, m.Directory))
 	c.RaftAddress, c.Shards, c.SnapshotEntries = m.RaftAddress, m.Shards, m.SnapshotEntries
-	c.Tick, c.Timeout, c.Grace = ms(m.TickMs), ms(m.ChangeTimeoutMs), ms(m.GarbageGraceMs)
+	c.Tick, c.Timeout, c.Grace, c.LatePutGrace = ms(m.TickMs), ms(m.ChangeTimeoutMs), ms(m.GarbageGraceMs), ms(m.LatePutGraceMs)
 	return c
 }
 
@@ -109,7 +109,7 @@ func walConfig(c config.WAL) wal.Config {
 func uploadConfig(c config.Broker) upload.Config {
 	return upload.Config{SizeBytes: c.WAL.UploadSizeBytes, Interval: ms(c.WAL.UploadIntervalMs),
 		OwnObjectBytes: c.ObjectStorage.OwnObjectSizeBytes, Concurrency: c.ObjectStorage.UploadConcurrency,
-		PrepareTTL: ms(c.ObjectStorage.PrepareTimeoutMs), ProducerExpiration: ms(c.Producers.ExpirationMs)}
+		PrepareTTL: ms(c.ObjectStorage.PrepareTimeoutMs), SweepInterval: ms(c.ObjectStorage.GarbageCheckMs), ProducerExpiration: ms(c.Producers.ExpirationMs)}
 }
 
 func compactConfig(c config.Broker) compact.Config {
