@@ -114,6 +114,15 @@ bench-catchup: $(TOOLS)/versitygw
 	SLUICE_VERSITYGW=$(abspath $(TOOLS))/versitygw $(GO) test -count=1 -timeout 10m -run '^$$' \
 	  -bench CatchUpFromS3 -benchtime 1x ./cmd/sluice/e2e
 
+# What the object store is asked for, and what an acknowledgement costs above the disk.
+# Each form alone is below a minute and a half: BENCH=AcksUnderHalfLoad/4x64KiB/none.
+BENCH  ?= PutsPerIngest|AcksUnderHalfLoad
+ROUNDS ?= 5
+.PHONY: bench-storage
+bench-storage: $(TOOLS)/versitygw
+	SLUICE_VERSITYGW=$(abspath $(TOOLS))/versitygw $(GO) test -count=1 -timeout 20m -run '^$$' \
+	  -bench '$(BENCH)' -benchtime $(ROUNDS)x ./cmd/sluice/e2e
+
 # The p99 of a tailing consumer beside one that reads a backlog, as a ratio of its p99 alone.
 bench-tail: build
 	cd bench && $(GO) run ./cmd/slbench suite -sluice $(abspath $(BIN))/sluice -only tail-alone,tail-with-backlog -rounds 5 -out out/tail

@@ -1,0 +1,177 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+)
+
+// BenchmarkAcksUnderHalfLoad produces with acks=all at half the rate that the broker
+// has just been measured to take, at fixed times, and compares how long acknowledgements
+// take, from when they were due to be sent, with one synchronous write at a time to the
+// same disk while it is idle. Client and broker share the processors.
+//
+//	none     nothing is uploaded while it is measured
+//	uploads  objects go to the same disk, 128 MiB each
+//
+// Its -benchtime is the number of rounds: `-benchtime 5x`.
+func BenchmarkAcksUnderHalfLoad(b *testing.B) {
+	for _, shape := range []struct{ wires, kib, outstanding int }{{4, 64, 8}, {32, 4, 8}} {
+		for _, uploads := range []bool{false, true} {
+			name := map[bool]string{false: "none", true: "uploads"}[uploads]
+			b.Run(fmt.Sprintf("%dx%dKiB/%s", shape.wires, shape.kib, name), func(b *testing.B) {
+				l := newAcksLoad(b, shape.wires, shape.kib<<10, shape.outstanding)
+				l.recycle()
+				if uploads {
+					l.tune("upload/ledger", "size_bytes=134217728")
+				}
+				l.measure()
+			})
+		}
+	}
+}
+
+const (
+	acksWAL   = 4 << 30 // a round has room in three quarters of it
+	flatFor   = time.Second
+	pacedFor  = 3 * time.Second
+	probedFor = time.Second / 2
+	never     = "size_bytes=1099511627776"
+)
+
+// acksLoad is a broker with clients, and the disk of both.
+type acksLoad struct {
+	*broker
+	b           *testing.B
+	wires       []*wire
+	outstanding int // requests of each wire when it goes flat out
+	request     int // bytes of the batch in each
+	disk        *syncWrites
+}
+
+func newAcksLoad(b *testing.B, wires, bytes, outstanding int) *acksLoad {
+	b.Helper()
+	dir, addr, admin := b.TempDir(), freePort(b), freePort(b)
+	l := &acksLoad{b: b, outstanding: outstanding, disk: newSyncWrites(b, dir)}
+	l.broker = role(b, "broker", fmt.Sprintf(`
+[broker]
+data_directory = %q
+[network]
+quic_listen = ""
+tcp_listen = %q
+[wal]
+capacity_bytes = %d
+[compaction]
+paused = true
+[admin]
+listen = %q
+[log]
+level = "warn"
+`, dir, addr, acksWAL, admin), admin)
+	l.addr = addr
+	l.createTopic("acks", int32(wires))
+	batch := randomBatch(b, bytes)
+	l.request = len(batch)
+	for p := range wires {
+		l.wires = append(l.wires, l.dial(produceFrame("acks", p, 1, batch)))
+	}
+	return l
+}
+
+func (l *acksLoad) tune(stage, setting string) {
+	l.b.Helper()
+	l.must("", "config", "set", "limits", stage, setting, "--admin", l.admin)
+}
+
+// recycle fills the WAL to where it asks for uploads, and has it all uploaded: from
+// then on its files are ones that were written before, as in a broker that has run
+// for a while. Nothing is uploaded by size from here on.
+func (l *acksLoad) recycle() {
+	l.b.Helper()
+	l.tune("upload/ledger", never)
+	for l.metric("sluice_wal_live_bytes") < acksWAL*3/4 {
+		flatOut(l.b, l.wires, l.outstanding, flatFor)
+	}
+	l.rest()
+}
+
+// rest has everything uploaded, so that the disk is idle and the WAL has room.
+func (l *acksLoad) rest() {
+	l.b.Helper()
+	l.hurry()
+	l.uploaded(l.metric("sluice_wal_payload_bytes_total"))
+	l.tune("upload/ledger", "interval_ms=600000")
+}
+
+// acksRound is what one round has measured, in seconds and bytes a second.
+type acksRound struct {
+	small, group []float64 // the disk: 4 KiB, and as much as the broker's groups
+	most         float64
+	acks         *latencies
+	groupBytes   int
+}
+
+// measure does rounds: half of what the broker takes, then the disk.
+func (l *acksLoad) measure() {
+	var rounds []acksRound
+	stages := newStageTimes()
+	for l.b.Loop() {
+		var r acksRound
+		perSecond := flatOut(l.b, l.wires, l.outstanding, flatFor)
+		r.most = perSecond * float64(l.request)
+		groups, written := l.metric("sluice_wal_groups_total"), l.metric("sluice_wal_written_bytes_total")
+		before := l.topology()
+		r.acks = paced(l.b, l.wires, int(perSecond/2*pacedFor.Seconds()), perSecond/2)
+		stages.add(before, l.topology())
+		groups, written = l.metric("sluice_wal_groups_total")-groups, l.metric("sluice_wal_written_bytes_total")-written
+		l.rest()
+		r.groupBytes = min(1<<20, max(blockfs.BlockSize, int(written/groups)&^(blockfs.BlockSize-1)))
+		r.small = l.disk.run(blockfs.BlockSize, probedFor)
+		r.group = l.disk.run(r.groupBytes, probedFor)
+		rounds = append(rounds, r)
+	}
+	// Log would cut it off after ten lines.
+	fmt.Fprintf(os.Stderr, "%s%s\nwhere the time went while it was paced, in µs:\n%s\n", l.b.Name(), l.report(rounds), stages)
+}
+
+// report gives medians of the rounds; a ratio is one of the same round. What it
+// returns has the rounds too.
+func (l *acksLoad) report(rounds []acksRound) string {
+	b, all := l.b, &strings.Builder{}
+	b.ReportMetric(0, "ns/op")
+	of := func(name string, f func(r acksRound) float64) {
+		v := make([]float64, len(rounds))
+		for i, r := range rounds {
+			v[i] = f(r)
+		}
+		b.ReportMetric(median(v), name)
+		fmt.Fprintf(all, "\n%-24s %9.1f   %7.1f", name, median(v), v)
+	}
+	µs := func(s []float64, q float64) float64 { return quantile(s, q) * 1e6 }
+	of("flat-out-MB/s", func(r acksRound) float64 { return r.most / 1e6 })
+	of("group-KiB", func(r acksRound) float64 { return float64(r.groupBytes) / 1024 })
+	of("disk-4KiB-p50-µs", func(r acksRound) float64 { return µs(r.small, .5) })
+	of("disk-4KiB-p99-µs", func(r acksRound) float64 { return µs(r.small, .99) })
+	of("disk-group-p50-µs", func(r acksRound) float64 { return µs(r.group, .5) })
+	of("disk-group-p99-µs", func(r acksRound) float64 { return µs(r.group, .99) })
+	of("late-p99-µs", func(r acksRound) float64 { return µs(r.acks.late, .99) })
+	of("ack-p50-µs", func(r acksRound) float64 { return µs(r.acks.scheduled, .5) })
+	of("ack-p99-µs", func(r acksRound) float64 { return µs(r.acks.scheduled, .99) })
+	of("ack-p99.9-µs", func(r acksRound) float64 { return µs(r.acks.scheduled, .999) })
+	of("ack-p99-from-sent-µs", func(r acksRound) float64 { return µs(r.acks.sent, .99) })
+	of("ack/disk-4KiB-p50", func(r acksRound) float64 { return µs(r.acks.scheduled, .99) / µs(r.small, .5) })
+	of("ack/disk-4KiB-p99", func(r acksRound) float64 { return µs(r.acks.scheduled, .99) / µs(r.small, .99) })
+	of("ack/disk-group-p50", func(r acksRound) float64 { return µs(r.acks.scheduled, .99) / µs(r.group, .5) })
+	of("ack/disk-group-p99", func(r acksRound) float64 { return µs(r.acks.scheduled, .99) / µs(r.group, .99) })
+	return all.String()
+}
+
+func quantile(v []float64, q float64) float64 {
+	s := slices.Sorted(slices.Values(v))
+	return s[int(q*float64(len(s)-1))]
+}
