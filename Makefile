@@ -63,13 +63,16 @@ kcat:
 	@command -v kcat >/dev/null || { echo "installing kcat"; \
 	  (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq kcat) >/dev/null; }
 
-# Object stores against real servers, through a proxy of faults. S3 must run; Azure
-# is left out, loudly, where npm cannot install its server.
+# Object stores against real servers, through a proxy of faults, and a broker that
+# compacts in S3. S3 must run; Azure is left out, loudly, where npm cannot install its
+# server.
 AZURITE := $(BIN)/azurite
 stores: $(TOOLS)/versitygw $(AZURITE)/.installed
 	cd internal/objectstore/storetest && $(GO) vet ./... && \
 	  SLUICE_VERSITYGW=$(abspath $(TOOLS))/versitygw SLUICE_AZURITE=$$(cat $(abspath $(AZURITE))/.installed) \
 	  $(GO) test -count=1 -timeout 5m ./...
+	$(GO) vet -tags stores ./cmd/sluice/e2e
+	SLUICE_VERSITYGW=$(abspath $(TOOLS))/versitygw $(GO) test -count=1 -timeout 5m -tags stores -run 'InS3$$' ./cmd/sluice/e2e
 
 # Servers that tests talk to are pinned in modules of their own too.
 $(TOOLS)/versitygw: tools/servers/go.mod tools/servers/go.sum

@@ -26,11 +26,11 @@ const bucket = "sluice-bench"
 
 // startS3 runs versitygw on a temporary directory and returns a client of it, and
 // the URL for a broker.
-func startS3(b *testing.B) (*s3.Client, string) {
+func startS3(b testing.TB) (*s3.Client, string) {
 	b.Helper()
 	gateway := os.Getenv("SLUICE_VERSITYGW")
 	if gateway == "" {
-		b.Fatal("SLUICE_VERSITYGW does not name the versitygw binary; `make bench-catchup` builds it and sets it")
+		b.Fatal("SLUICE_VERSITYGW does not name the versitygw binary; `make stores` and `make bench-catchup` build it and set it")
 	}
 	const id, secret = "bench", "of-no-value"
 	for k, v := range map[string]string{"AWS_ACCESS_KEY_ID": id, "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": "us-east-1",

@@ -1,0 +1,326 @@
+//go:build stores
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluicemq/sluice/consensus"
+	"github.com/sluicemq/sluice/internal/object"
+)
+
+// cloud is a broker whose objects are in a bucket, compacts when told to and deletes
+// at once what nobody needs.
+type cloud struct {
+	*sweeper
+	bucket *s3.Client
+}
+
+func newCloud(t *testing.T) *cloud {
+	t.Helper()
+	client, url := startS3(t)
+	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
+	s := &sweeper{t: t, text: fmt.Sprintf(`
+[broker]
+data_directory = %q
+[network]
+quic_listen = %q
+tcp_listen = %q
+[wal]
+upload_interval_ms = 1000
+[object_storage]
+url = %q
+part_size_bytes = 5242880
+prepare_timeout_ms = 60000
+garbage_check_interval_ms = 200
+[compaction]
+paused = true
+check_interval_ms = 100
+target_size_bytes = 16777216
+min_objects = 4
+[metadata]
+garbage_grace_ms = 0
+[admin]
+listen = %q
+`, dir, addr, addr, url, admin)}
+	s.broker = &broker{dir: dir, addr: addr, admin: admin}
+	s.begin()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the broker printed:\n%s", tail(s.log.String(), 6000))
+		}
+	})
+	return &cloud{s, client}
+}
+
+// stored returns the sizes of the objects in the bucket, by key.
+func (c *cloud) stored() map[string]int64 {
+	c.t.Helper()
+	found := map[string]int64{}
+	pages := s3.NewListObjectsV2Paginator(c.bucket, &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(context.Background())
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		for _, o := range page.Contents {
+			found[*o.Key] = *o.Size
+		}
+	}
+	return found
+}
+
+// named returns the keys that manifests have. The broker is stopped.
+func (c *cloud) named() map[string]bool {
+	c.t.Helper()
+	m, err := consensus.Open(context.Background(), consensus.DefaultConfig(filepath.Join(c.dir, "meta")), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	keys := map[string]bool{}
+	for _, t := range m.View().Topics() {
+		for _, p := range t.Partitions {
+			for _, o := range p.Objects {
+				keys[object.Key(o.ID)] = true
+			}
+		}
+	}
+	if err := m.Close(); err != nil {
+		c.t.Fatal(err)
+	}
+	return keys
+}
+
+// onlyNamed stops compaction, starts the broker anew without its WAL, and waits until
+// the bucket has what manifests name and nothing else.
+func (c *cloud) onlyNamed(d time.Duration) {
+	c.t.Helper()
+	c.stop()
+	c.wipe()
+	want, got := c.named(), c.stored()
+	c.t.Logf("%d objects in the bucket, %d are named", len(got), len(want))
+	c.begin()
+	defer func() {
+		if c.t.Failed() {
+			c.t.Logf("in the bucket: %v\nnamed: %v", got, want)
+		}
+	}()
+	within(c.t, d, "the bucket has what is named and nothing else", func() bool {
+		got = c.stored()
+		return maps.EqualFunc(got, want, func(int64, bool) bool { return true })
+	})
+}
+
+// history is a topic of which every record stays.
+type history struct {
+	name   string
+	values map[int32][]string
+}
+
+// write produces n records of size bytes to each partition and has them uploaded.
+func (h *history) write(c *cloud, rnd *table, n, size int) {
+	c.t.Helper()
+	cl := c.client(kgo.DefaultProduceTopic(h.name), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	defer cl.Close()
+	for p := range h.values {
+		for range n {
+			value := fmt.Sprintf("%d %s", len(h.values[p]), rnd.noise(size))
+			h.values[p] = append(h.values[p], value)
+			cl.Produce(deadline(c.t), &kgo.Record{Partition: p, Value: []byte(value)}, func(_ *kgo.Record, err error) {
+				if err != nil {
+					c.t.Error(err)
+				}
+			})
+		}
+	}
+	if err := cl.Flush(deadline(c.t)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (h *history) check(c *cloud) {
+	c.t.Helper()
+	got := readAll(c.t, c.broker, h.name)
+	for p, want := range h.values {
+		for i := range max(len(want), len(got[p])) {
+			if i >= len(want) || i >= len(got[p]) || got[p][i] != want[i] {
+				c.t.Fatalf("%s/%d: %d records of %d; the one at offset %d differs", h.name, p, len(got[p]), len(want), i)
+			}
+		}
+	}
+}
+
+// tombstones counts what a reader from the start sees of keys that were deleted.
+func (x *table) tombstones() (n int) {
+	x.s.t.Helper()
+	for _, r := range x.readFrom(0) {
+		if r.Value == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// add produces a record with a key of its own and has it uploaded.
+func (x *table) add() {
+	x.s.t.Helper()
+	x.n++
+	key, value := fmt.Sprintf("added-%d", x.n), fmt.Sprintf("%s", x.noise(150))
+	x.last[key] = value
+	cl := x.s.client(kgo.DefaultProduceTopic(x.topic))
+	defer cl.Close()
+	if err := cl.ProduceSync(deadline(x.s.t), &kgo.Record{Key: []byte(key), Value: []byte(value)}).FirstErr(); err != nil {
+		x.s.t.Fatal(err)
+	}
+	within(x.s.t, 30*time.Second, "uploaded", func() bool { return x.s.metric("sluice_upload_pending_bytes") == 0 })
+}
+
+// load is one round of everything, in some uploads of its own.
+func (c *cloud) load(logs, many *history, tables ...*table) {
+	c.t.Helper()
+	logs.write(c, tables[0], 300, 4<<10)
+	many.write(c, tables[0], 5, 100)
+	for _, x := range tables {
+		x.write(203, 50, kgo.ZstdCompression())
+	}
+}
+
+func (c *cloud) topics() (logs, many *history, kept, dropped *table) {
+	c.t.Helper()
+	c.must("", "topic", "create", "logs", "--config", "retention.ms=-1")
+	c.must("", "topic", "create", "many", "--partitions", "4", "--config", "retention.ms=-1")
+	for name, ms := range map[string]string{"kept": "86400000", "dropped": "1000"} {
+		c.must("", "topic", "create", name, "--config", "cleanup.policy=compact", "--config", "min.cleanable.dirty.ratio=0.01",
+			"--config", "delete.retention.ms="+ms)
+	}
+	rnd := rand.New(rand.NewPCG(3, 4))
+	return &history{"logs", map[int32][]string{0: nil}}, &history{"many", map[int32][]string{0: nil, 1: nil, 2: nil, 3: nil}},
+		&table{s: c.sweeper, topic: "kept", last: map[string]string{}, rnd: rnd},
+		&table{s: c.sweeper, topic: "dropped", last: map[string]string{}, rnd: rnd}
+}
+
+func (c *cloud) pause(value int64) {
+	c.t.Helper()
+	c.set("compact", "compact", "paused", value)
+}
+
+// idle waits until compaction finds nothing to do, and pauses it.
+func (c *cloud) idle() {
+	c.t.Helper()
+	done := func() float64 { return c.metric("sluice_compaction_jobs_total") }
+	last, since := done(), time.Now()
+	within(c.t, 90*time.Second, "compaction comes to an end", func() bool {
+		if n := done(); n != last {
+			last, since = n, time.Now()
+		}
+		return last > 0 && time.Since(since) > 2*time.Second
+	})
+	c.pause(1)
+}
+
+// Compaction in S3: small objects become large ones, a compacted topic has the last
+// value of each key, tombstones go when their time is over and not before, and what
+// was replaced is gone from the bucket. Nobody who reads notices.
+func TestCompactionInS3(t *testing.T) {
+	c := newCloud(t)
+	logs, many, kept, dropped := c.topics()
+	for range 8 {
+		c.load(logs, many, kept, dropped)
+	}
+	if n := kept.check(); n != kept.n {
+		t.Fatalf("%d records of %d before compaction", n, kept.n)
+	}
+	before := c.stored()
+	c.pause(0)
+	c.idle()
+	for _, kind := range []string{`kind="merge"`, `kind="clean"`} {
+		if c.metric("sluice_compaction_jobs_total", kind, `outcome="done"`) == 0 {
+			t.Errorf("no job of %s was done", kind)
+		}
+	}
+	c.onlyNamed(30 * time.Second)
+	left, large := 0, 0
+	for key, size := range c.stored() {
+		if before[key] > 0 {
+			left++
+		}
+		if size > 5<<20 {
+			large++
+		}
+	}
+	if left > 3 || large == 0 {
+		t.Errorf("%d of %d small objects are left, %d are larger than a part", left, len(before), large)
+	}
+	logs.check(c)
+	many.check(c)
+	for _, x := range []*table{kept, dropped} {
+		if n := x.check(); n > 100 {
+			t.Errorf("%s has %d records of 50 keys", x.topic, n)
+		}
+	}
+
+	// Tombstones go with a pass that comes when their time is over.
+	want := kept.tombstones()
+	if want == 0 {
+		t.Fatal("no tombstone was kept")
+	}
+	c.pause(0)
+	within(t, 60*time.Second, "tombstones go", func() bool {
+		kept.add()
+		dropped.add()
+		c.idle()
+		c.pause(0)
+		return dropped.tombstones() == 0
+	})
+	c.idle()
+	if n := kept.tombstones(); n < want {
+		t.Errorf("%d tombstones are left of %d that may stay for a day", n, want)
+	}
+	c.onlyNamed(30 * time.Second)
+	kept.check()
+	dropped.check()
+	logs.check(c)
+	many.check(c)
+}
+
+// A broker that dies while it compacts leaves nothing in the bucket that is not named,
+// once the time of what it had prepared is over. Parts of uploads are the bucket's to
+// abort.
+func TestKilledCompactionLeavesNothingInS3(t *testing.T) {
+	c := newCloud(t)
+	logs, many, kept, dropped := c.topics()
+	for range 6 {
+		c.load(logs, many, kept, dropped)
+	}
+	for _, bytes := range []float64{1 << 20, 4 << 20, 6 << 20, 8 << 20} {
+		c.set("compact", "compact", "bytes_per_second", 4<<20)
+		c.pause(0)
+		within(t, 60*time.Second, "compaction under way", func() bool {
+			return c.metric("sluice_compaction_read_bytes_total") > bytes || c.metric("sluice_compaction_jobs_total", `kind="merge"`, `outcome="done"`) > 0
+		})
+		t.Logf("killed after %.0f bytes read, %.0f objects written, %.0f replaced", c.metric("sluice_compaction_read_bytes_total"),
+			c.metric("sluice_compaction_objects_total"), c.metric("sluice_compaction_replaced_total"))
+		c.kill()
+		c.begin()
+	}
+	kept.write(203, 50, kgo.NoCompression()) // all may have been done just in time
+	c.pause(0)
+	c.idle()
+	c.onlyNamed(90 * time.Second)
+	logs.check(c)
+	many.check(c)
+	kept.check()
+	dropped.check()
+}
