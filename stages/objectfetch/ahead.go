@@ -62,12 +62,15 @@ func (a *follower) note(r *flow.Read) {
 	p := r.State.ID
 	for _, known := range a.readers[p] {
 		if known.follows(from) {
-			a.release(known.moved(from, to, a.cfg.AheadBytes, a.clock.Now()), a.cache.Pass)
+			a.release(known.moved(from, to, int64(r.Bytes), a.cfg.AheadBytes, a.clock.Now()), a.cache.Pass)
 			a.fill(p, known)
 			return
 		}
 	}
-	a.meet(p, &reader{from: from, to: to, planned: to, seen: a.clock.Now()})
+	known := met(from, to, int64(r.Bytes), a.cfg.AheadBytes, a.clock.Now())
+	if a.meet(p, known); known.window > 0 {
+		a.fill(p, known)
+	}
 }
 
 // meet begins to follow a reader.

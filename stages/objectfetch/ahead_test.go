@@ -84,6 +84,17 @@ func TestReaderInOrderIsReadAheadFor(t *testing.T) {
 	}
 }
 
+// Who takes a MiB at once is no look-up: the rest comes while the first is sent.
+func TestALargeReadIsReadAheadForAtOnce(t *testing.T) {
+	cfg := aheadConfig()
+	cfg.RunBytes = 4 << 20
+	f := buildWith(t, cfg, 64<<20)
+	from := f.scan(t, 100, 180, 1200<<10) // 2.5 MiB in three reads
+	if from[flow.FromObject] != 1 || from[flow.FromReadCache] == 0 {
+		t.Errorf("reads by source: %v; want all but the first from the cache", from)
+	}
+}
+
 func TestWhoJumpsIsNotReadAheadFor(t *testing.T) {
 	f := buildWith(t, aheadConfig(), 64<<20)
 	for _, offset := range []int64{170, 140, 110, 160, 100} {

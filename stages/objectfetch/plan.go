@@ -24,8 +24,20 @@ func length(blocks []object.Block) (n int64) {
 	return n
 }
 
-// firstWindow is how far is read ahead for a reader that was in order once.
+// firstWindow is how far is read ahead for a reader that was in order once. One that
+// takes as much at its first read does not look something up, and is read ahead for
+// from then on.
 const firstWindow = 1 << 20
+
+// met returns a reader seen for the first time, with a read of offsets [from, to)
+// that took so many bytes.
+func met(from, to, bytes, most int64, now time.Time) *reader {
+	r := &reader{from: from, to: to, planned: to, seen: now}
+	if bytes >= firstWindow {
+		r.window = min(bytes, most)
+	}
+	return r
+}
 
 // reader is somebody who reads a partition, known by where it is. It is pure
 // state; ahead.go owns the lock.
@@ -59,12 +71,12 @@ const (
 // in what the last read gave, or right behind.
 func (r *reader) follows(offset int64) bool { return r.from < offset && offset <= r.to }
 
-// moved takes in a read of offsets [from, to) that goes on in order, and returns
-// what the reader has passed. If some of that is cut off the answer, the next read
+// moved takes in a read of offsets [from, to) that goes on in order and took so many
+// bytes, and returns what the reader has passed. If some of that is cut off the answer, the next read
 // begins there, and finds it in the cache like anybody else.
-func (r *reader) moved(from, to, most int64, now time.Time) (passed []ahead) {
+func (r *reader) moved(from, to, bytes, most int64, now time.Time) (passed []ahead) {
 	r.from, r.to, r.seen = from, to, now
-	r.window = min(max(2*r.window, firstWindow), most)
+	r.window = min(max(2*r.window, bytes, firstWindow), most)
 	r.planned = max(r.planned, to)
 	n := 0
 	for n < len(r.queue) && r.queue[n].block.End <= to {
