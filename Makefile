@@ -72,7 +72,7 @@ stores: $(TOOLS)/versitygw $(AZURITE)/.installed
 	  SLUICE_VERSITYGW=$(abspath $(TOOLS))/versitygw SLUICE_AZURITE=$$(cat $(abspath $(AZURITE))/.installed) \
 	  $(GO) test -count=1 -timeout 5m ./...
 	$(GO) vet -tags stores ./cmd/sluice/e2e
-	SLUICE_VERSITYGW=$(abspath $(TOOLS))/versitygw $(GO) test -count=1 -timeout 5m -tags stores -run 'InS3$$' ./cmd/sluice/e2e
+	SLUICE_VERSITYGW=$(abspath $(TOOLS))/versitygw $(GO) test -count=1 -timeout 10m -tags stores -run 'InS3$$' ./cmd/sluice/e2e
 
 # Servers that tests talk to are pinned in modules of their own too.
 $(TOOLS)/versitygw: tools/servers/go.mod tools/servers/go.sum

@@ -4,11 +4,13 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +20,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluicemq/sluice/consensus"
+	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
+	"github.com/sluicemq/sluice/internal/topic"
 )
 
 // cloud is a broker whose objects are in a bucket, compacts when told to and deletes
@@ -52,6 +56,7 @@ target_size_bytes = 16777216
 min_objects = 4
 [metadata]
 garbage_grace_ms = 0
+late_put_grace_ms = 20000
 [admin]
 listen = %q
 `, dir, addr, addr, url, admin)}
@@ -82,24 +87,32 @@ func (c *cloud) stored() map[string]int64 {
 	return found
 }
 
-// named returns the keys that manifests have. The broker is stopped.
-func (c *cloud) named() map[string]bool {
+// metadata gives f what the broker knows of its objects. The broker is stopped.
+func (c *cloud) metadata(f func(*consensus.Cluster) error) {
 	c.t.Helper()
 	m, err := consensus.Open(context.Background(), consensus.DefaultConfig(filepath.Join(c.dir, "meta")), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	keys := map[string]bool{}
-	for _, t := range m.View().Topics() {
-		for _, p := range t.Partitions {
-			for _, o := range p.Objects {
-				keys[object.Key(o.ID)] = true
-			}
-		}
-	}
-	if err := m.Close(); err != nil {
+	if err := errors.Join(f(m), m.Close()); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+// named returns the keys that manifests have. The broker is stopped.
+func (c *cloud) named() map[string]bool {
+	c.t.Helper()
+	keys := map[string]bool{}
+	c.metadata(func(m *consensus.Cluster) error {
+		for _, t := range m.View().Topics() {
+			for _, p := range t.Partitions {
+				for _, o := range p.Objects {
+					keys[object.Key(o.ID)] = true
+				}
+			}
+		}
+		return nil
+	})
 	return keys
 }
 
@@ -323,4 +336,37 @@ func TestKilledCompactionLeavesNothingInS3(t *testing.T) {
 	many.check(c)
 	kept.check()
 	dropped.check()
+}
+
+// An object whose broker died between the PUT and the commit is deleted when its time
+// is over, and once more after a PUT that was under way since has brought it back.
+func TestGivenUpUploadsLeaveNothingInS3(t *testing.T) {
+	c := newCloud(t)
+	c.must("", "topic", "create", "t")
+	id := meta.NewObjectID()
+	put := func() {
+		if _, err := c.bucket.PutObject(context.Background(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String(object.Key(id)),
+			Body: strings.NewReader("records"), IfNoneMatch: aws.String("*")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.stop()
+	c.metadata(func(m *consensus.Cluster) error {
+		v, _ := m.View().TopicByName("t")
+		return m.PrepareObject(context.Background(), id, []topic.Partition{{Topic: v.ID}}, 20*time.Second)
+	})
+	put()
+	c.begin()
+	c.must("record\n", "produce", "t")
+	c.hurry() // what is named is not touched
+	if len(c.stored()) != 2 {
+		t.Fatalf("%v are in the bucket before the time is over", c.stored())
+	}
+	within(t, 60*time.Second, "deleted when its time is over", func() bool { return len(c.stored()) == 1 })
+	put()
+	within(t, 60*time.Second, "deleted again", func() bool { return len(c.stored()) == 1 })
+	c.onlyNamed(30 * time.Second)
+	if got := c.must("", "consume", "t", "--from", "start", "--count", "1"); got != "record\n" {
+		t.Errorf("%q", got)
+	}
 }
