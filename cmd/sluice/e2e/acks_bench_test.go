@@ -21,12 +21,15 @@ import (
 //
 // Its -benchtime is the number of rounds: `-benchtime 5x`.
 func BenchmarkAcksUnderHalfLoad(b *testing.B) {
-	for _, shape := range []struct{ wires, kib, outstanding int }{{4, 64, 8}, {32, 4, 8}} {
+	for _, shape := range []struct {
+		wires, kib, outstanding int
+		wal                     int64 // three quarters of it have room for a round
+	}{{4, 64, 8, 4 << 30}, {32, 4, 8, 1 << 30}} {
 		for _, uploads := range []bool{false, true} {
 			name := map[bool]string{false: "none", true: "uploads"}[uploads]
 			b.Run(fmt.Sprintf("%dx%dKiB/%s", shape.wires, shape.kib, name), func(b *testing.B) {
-				l := newAcksLoad(b, shape.wires, shape.kib<<10, shape.outstanding)
-				l.recycle()
+				l := newAcksLoad(b, shape.wires, shape.kib<<10, shape.outstanding, shape.wal)
+				l.recycle(shape.wal)
 				if uploads {
 					l.tune("upload/ledger", "size_bytes=134217728")
 				}
@@ -37,7 +40,6 @@ func BenchmarkAcksUnderHalfLoad(b *testing.B) {
 }
 
 const (
-	acksWAL   = 4 << 30 // a round has room in three quarters of it
 	flatFor   = time.Second
 	pacedFor  = 3 * time.Second
 	probedFor = time.Second / 2
@@ -54,7 +56,7 @@ type acksLoad struct {
 	disk        *syncWrites
 }
 
-func newAcksLoad(b *testing.B, wires, bytes, outstanding int) *acksLoad {
+func newAcksLoad(b *testing.B, wires, bytes, outstanding int, wal int64) *acksLoad {
 	b.Helper()
 	dir, addr, admin := b.TempDir(), freePort(b), freePort(b)
 	l := &acksLoad{b: b, outstanding: outstanding, disk: newSyncWrites(b, dir)}
@@ -72,7 +74,7 @@ paused = true
 listen = %q
 [log]
 level = "warn"
-`, dir, addr, acksWAL, admin), admin)
+`, dir, addr, wal, admin), admin)
 	l.addr = addr
 	l.createTopic("acks", int32(wires))
 	batch := randomBatch(b, bytes)
@@ -91,10 +93,10 @@ func (l *acksLoad) tune(stage, setting string) {
 // recycle fills the WAL to where it asks for uploads, and has it all uploaded: from
 // then on its files are ones that were written before, as in a broker that has run
 // for a while. Nothing is uploaded by size from here on.
-func (l *acksLoad) recycle() {
+func (l *acksLoad) recycle(wal int64) {
 	l.b.Helper()
 	l.tune("upload/ledger", never)
-	for l.metric("sluice_wal_live_bytes") < acksWAL*3/4 {
+	for l.metric("sluice_wal_live_bytes") < float64(wal)*3/4 {
 		flatOut(l.b, l.wires, l.outstanding, flatFor)
 	}
 	l.rest()
@@ -103,8 +105,14 @@ func (l *acksLoad) recycle() {
 // rest has everything uploaded, so that the disk is idle and the WAL has room.
 func (l *acksLoad) rest() {
 	l.b.Helper()
-	l.hurry()
-	l.uploaded(l.metric("sluice_wal_payload_bytes_total"))
+	l.tune("upload/ledger", "interval_ms=1000")
+	payload, until := l.metric("sluice_wal_payload_bytes_total"), time.Now().Add(90*time.Second)
+	for l.metric("sluice_upload_bytes_total") < payload {
+		if time.Now().After(until) {
+			l.b.Fatalf("%.0f of %.0f bytes are uploaded after 90 s", l.metric("sluice_upload_bytes_total"), payload)
+		}
+		<-time.After(50 * time.Millisecond)
+	}
 	l.tune("upload/ledger", "interval_ms=600000")
 }
 
@@ -114,6 +122,7 @@ type acksRound struct {
 	most         float64
 	acks         *latencies
 	groupBytes   int
+	cpu          cpu
 }
 
 // measure does rounds: half of what the broker takes, then the disk.
@@ -126,7 +135,7 @@ func (l *acksLoad) measure() {
 		r.most = perSecond * float64(l.request)
 		groups, written := l.metric("sluice_wal_groups_total"), l.metric("sluice_wal_written_bytes_total")
 		before := l.topology()
-		r.acks = paced(l.b, l.wires, int(perSecond/2*pacedFor.Seconds()), perSecond/2)
+		r.cpu = l.cpuOf(func() { r.acks = paced(l.b, l.wires, int(perSecond/2*pacedFor.Seconds()), perSecond/2) })
 		stages.add(before, l.topology())
 		groups, written = l.metric("sluice_wal_groups_total")-groups, l.metric("sluice_wal_written_bytes_total")-written
 		l.rest()
@@ -150,7 +159,7 @@ func (l *acksLoad) report(rounds []acksRound) string {
 			v[i] = f(r)
 		}
 		b.ReportMetric(median(v), name)
-		fmt.Fprintf(all, "\n%-24s %9.1f   %7.1f", name, median(v), v)
+		fmt.Fprintf(all, "\n%-24s %9.2f   %8.2f", name, median(v), v)
 	}
 	µs := func(s []float64, q float64) float64 { return quantile(s, q) * 1e6 }
 	of("flat-out-MB/s", func(r acksRound) float64 { return r.most / 1e6 })
@@ -159,6 +168,10 @@ func (l *acksLoad) report(rounds []acksRound) string {
 	of("disk-4KiB-p99-µs", func(r acksRound) float64 { return µs(r.small, .99) })
 	of("disk-group-p50-µs", func(r acksRound) float64 { return µs(r.group, .5) })
 	of("disk-group-p99-µs", func(r acksRound) float64 { return µs(r.group, .99) })
+	of("broker-cores", func(r acksRound) float64 { return r.cpu.broker })
+	of("client-cores", func(r acksRound) float64 { return r.cpu.client })
+	of("other-cores", func(r acksRound) float64 { return r.cpu.others })
+	of("stolen-cores", func(r acksRound) float64 { return r.cpu.stolen })
 	of("late-p99-µs", func(r acksRound) float64 { return µs(r.acks.late, .99) })
 	of("ack-p50-µs", func(r acksRound) float64 { return µs(r.acks.scheduled, .5) })
 	of("ack-p99-µs", func(r acksRound) float64 { return µs(r.acks.scheduled, .99) })

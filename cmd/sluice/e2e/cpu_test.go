@@ -1,0 +1,56 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// cpu is the processor time of a while, in cores: seconds of it a second.
+type cpu struct {
+	broker, client float64
+	// others is what everybody else took, the kernel's own threads included; stolen
+	// what the machine wanted and did not get from its host.
+	others, stolen float64
+}
+
+// cpuOf measures what f takes.
+func (b *broker) cpuOf(f func()) cpu {
+	b.t.Helper()
+	began := time.Now()
+	broker, client := b.metric("process_cpu_seconds_total"), selfSeconds(b.t)
+	busy, stolen := machineSeconds(b.t)
+	f()
+	took := time.Since(began).Seconds()
+	c := cpu{broker: (b.metric("process_cpu_seconds_total") - broker) / took, client: (selfSeconds(b.t) - client) / took}
+	busyNow, stolenNow := machineSeconds(b.t)
+	c.others, c.stolen = (busyNow-busy)/took-c.broker-c.client, (stolenNow-stolen)/took
+	return c
+}
+
+func selfSeconds(t testing.TB) float64 {
+	t.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+}
+
+// machineSeconds reads the first line of /proc/stat, which counts hundredths.
+func machineSeconds(t testing.TB) (busy, stolen float64) {
+	t.Helper()
+	f, err := os.Open("/proc/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var user, nice, system, idle, iowait, irq, softirq, steal float64
+	if _, err := fmt.Fscanf(f, "cpu %f %f %f %f %f %f %f %f", &user, &nice, &system, &idle, &iowait, &irq, &softirq, &steal); err != nil {
+		t.Fatal(err)
+	}
+	return (user + nice + system + irq + softirq) / 100, steal / 100
+}
