@@ -9,13 +9,17 @@ import (
 // flusher makes durable what was only written, with Interval. It sleeps while
 // there is nothing.
 type flusher struct {
-	log   *Log
-	wake  chan struct{} // capacity 1
+	log  *Log
+	wake chan struct{} // capacity 1
+	turn chan struct{} // capacity 1; taken over a flush, so that none counts what another still syncs
+
 	mu    sync.Mutex
 	dirty []*segment // written since their last sync
 }
 
-func newFlusher(l *Log) *flusher { return &flusher{log: l, wake: make(chan struct{}, 1)} }
+func newFlusher(l *Log) *flusher {
+	return &flusher{log: l, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
+}
 
 // note remembers that g was written.
 func (f *flusher) note(g *segment) {
@@ -66,6 +70,8 @@ func (f *flusher) run(ctx context.Context) {
 // flush syncs the segments that were written. A sync that fails latches the log:
 // what it was to write may be lost, though a second one would succeed.
 func (f *flusher) flush() {
+	f.turn <- struct{}{}
+	defer func() { <-f.turn }()
 	l := f.log
 	if l.Err() != nil {
 		return

@@ -107,12 +107,16 @@ func (l *Log) recover(ctx context.Context, fn func(Recovered) error) (Report, er
 
 // settleOn makes the end that w found the end of the log. What was read may have
 // come from a cache of the kernel or the disk, as after the death of the process
-// alone, so it is synced before anything is said to be durable.
+// alone, so it is synced before anything is said to be durable, and so are the names
+// of the files: the one before may have died between a rename and its sync.
 func (l *Log) settleOn(w *walker) error {
 	for _, g := range w.segments[:w.at+1] {
 		if err := g.file.Sync(); err != nil {
 			return err
 		}
+	}
+	if err := l.segments.fs.SyncDir(); err != nil {
+		return err
 	}
 	if err := l.segments.cut(len(w.beyond())); err != nil {
 		return err

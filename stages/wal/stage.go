@@ -69,6 +69,7 @@ type builder struct {
 	in      *pipeline.In[*flow.Group]
 	settler *settler
 	idle    *time.Timer // made when first used
+	broken  error       // why a group was not begun; nothing behind it is, or a hole remains
 }
 
 func (b *builder) run(ctx context.Context) error {
@@ -86,6 +87,7 @@ func (b *builder) run(ctx context.Context) error {
 			if ctx.Err() == nil {
 				b.log.latch(err)
 			}
+			b.broken = err
 			t.finish(err)
 		}
 		b.settler.queue <- t
@@ -96,6 +98,9 @@ func (b *builder) run(ctx context.Context) error {
 // and never will be.
 func (b *builder) submit(ctx context.Context, t *ticket) error {
 	l := b.log
+	if b.broken != nil {
+		return b.broken
+	}
 	if err := l.Err(); err != nil {
 		return err
 	}

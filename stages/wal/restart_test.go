@@ -1,0 +1,137 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
+	"github.com/sluicemq/sluice/internal/blockfs/faultfs"
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+// TestNamesAreDurableAfterRestart has the process die between the renaming of a
+// spare and the sync of the directory. The next process finds the segment, writes
+// to it, and loses power.
+func TestNamesAreDurableAfterRestart(t *testing.T) {
+	fs, src, cfg := crashfs.New(1<<20), &source{}, small()
+	l := opened(t, fs, cfg)
+	r := start(l)
+	r.write(t, src.group(40_000))
+	fs.SetFault(func(op crashfs.Op) error {
+		if op.Kind == crashfs.SyncDir {
+			return errDisk
+		}
+		return nil
+	})
+	if err := <-r.submit(src.group(40_000)); !errors.Is(err, errDisk) {
+		t.Fatalf("a group that needs a segment: %v", err)
+	}
+	fs.SetFault(nil)
+	r.close(t)
+
+	src.made-- // it was not written
+	l = opened(t, fs, cfg)
+	if n := len(l.segments.snapshot()); n != 2 {
+		t.Fatalf("%d segments", n)
+	}
+	r = start(l)
+	r.write(t, src.group(10))
+	got, report := recoverAll(t, fs.Crash(crashfs.Nothing, nil), cfg)
+	if len(got) != 2 || len(report.Corruptions) > 0 {
+		t.Errorf("%d batches of 2 that were acknowledged, %+v", len(got), report)
+	}
+	r.close(t)
+}
+
+// TestFlushesDoNotOvertake has a truncation come while a flush is under way: what
+// that flush writes is not durable before it has returned.
+func TestFlushesDoNotOvertake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs, src, cfg := crashfs.New(1<<20), &source{}, small()
+		cfg.Durability = Interval
+		r := start(opened(t, fs, cfg))
+		r.write(t, src.group(10))
+		flushing, gate := make(chan struct{}), make(chan struct{})
+		fs.SetFault(func(op crashfs.Op) error {
+			if op.Kind == crashfs.Sync {
+				close(flushing)
+				<-gate
+			}
+			return nil
+		})
+		<-flushing
+		fs.SetFault(nil)
+		done := make(chan error, 1)
+		go func() { done <- r.log.Truncate(t.Context(), partitionOf(1), 0) }()
+		synctest.Wait()
+		if d := r.log.durable.Load(); d > 0 || len(done) > 0 {
+			t.Errorf("%d groups are durable, truncations are %d, while the only flush waits", d, len(done))
+		}
+		got, report := recoverAll(t, fs.Crash(crashfs.Nothing, nil), cfg)
+		if len(report.Corruptions) > 0 {
+			t.Errorf("%d batches, %+v", len(got), report)
+		}
+		close(gate)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		r.close(t)
+	})
+}
+
+// TestNothingIsWrittenBehindAGap: a group for which there was no room when the
+// stage ended leaves no hole, though the one behind it has room.
+func TestNothingIsWrittenBehindAGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk, src, cfg := crashfs.New(1<<20), &source{}, small()
+		fs, err := faultfs.New(disk, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := opened(t, fs, cfg)
+		ctx, abort := context.WithCancelCause(t.Context())
+		in, emit, shut := pipeline.Pipe[*flow.Group](16)
+		done := make(chan error, 1)
+		var out []*flow.Group
+		go func() {
+			done <- l.Run(ctx, in, func(_ context.Context, p pipeline.Parcel[*flow.Group]) error {
+				out = append(out, p.Body)
+				p.Settle(nil)
+				return nil
+			})
+		}()
+		submit := func(g *flow.Group) <-chan error {
+			c := make(chan error, 1)
+			_ = emit(context.Background(), pipeline.Parcel[*flow.Group]{Body: g, Receipt: pipeline.NewReceipt(func(err error) { c <- err })})
+			return c
+		}
+		for range 4 { // fills what the log may have
+			if err := <-submit(src.group(40_000)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		large := submit(src.group(40_000))
+		synctest.Wait() // it waits for room
+		small := submit(src.group(10))
+		abort(errDisk)
+		if a, b := <-large, <-small; !errors.Is(a, errDisk) || !errors.Is(b, errDisk) {
+			t.Errorf("%v, %v", a, b)
+		}
+		if err := <-done; !errors.Is(err, errDisk) {
+			t.Error(err)
+		}
+		shut()
+		for _, g := range out {
+			g.Image.Release()
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		if got, _ := recoverAll(t, disk, cfg); len(got) != 4 {
+			t.Errorf("%d batches, of which 4 were acknowledged; the one behind the gap is there", len(got))
+		}
+	})
+}
