@@ -76,15 +76,29 @@ func OpenDir(path string, o Options, logger *slog.Logger) (*Dir, error) {
 	return d, nil
 }
 
-// makeDir makes path and makes its name durable.
+// makeDir makes path and the directories above it, and makes their names durable.
 func makeDir(path string) error {
-	if _, err := os.Stat(path); err == nil {
-		return nil
-	}
+	parents := parentsOfNew(path)
 	if err := os.MkdirAll(path, 0o750); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	for _, parent := range parents {
+		if err := syncDir(parent); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parentsOfNew returns the directories that get a new name when path is made.
+func parentsOfNew(path string) (parents []string) {
+	for path = filepath.Clean(path); filepath.Dir(path) != path; path = filepath.Dir(path) {
+		if _, err := os.Stat(path); err == nil {
+			break
+		}
+		parents = append(parents, filepath.Dir(path))
+	}
+	return parents
 }
 
 func (d *Dir) takeLock() error {

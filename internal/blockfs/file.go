@@ -43,7 +43,7 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 		window := (*bounce)[:min(AlignUp(int64(skip+len(p)-n)), bounceSize)]
 		got, err := f.read(window, at-int64(skip))
 		if got <= skip {
-			return n, errors.Join(err, io.EOF)
+			return n, err // there is one: less than the window was read
 		}
 		n += copy(p[n:], window[skip:got])
 		if err != nil && n < len(p) {

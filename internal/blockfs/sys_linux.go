@@ -25,7 +25,13 @@ func fdatasync(fd int) error { return unix.Fdatasync(fd) }
 
 func dropCache(fd int) error { return unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED) }
 
-func allocateFile(fd int, size int64) error { return unix.Fallocate(fd, 0, 0, size) }
+func allocateFile(fd int, size int64) error {
+	for {
+		if err := unix.Fallocate(fd, 0, 0, size); err != unix.EINTR {
+			return err
+		}
+	}
+}
 
 func lockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 
