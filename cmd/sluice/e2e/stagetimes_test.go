@@ -1,15 +1,46 @@
 package e2e
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sluicemq/sluice/pipeline"
 )
+
+// look is how long everything took so far, by where it was: in stages of the write
+// pipeline, before them, in writes to the disk, and in whole requests.
+type look struct {
+	names         []string // as the data flows
+	wait, service map[string]pipeline.Histogram
+}
+
+func (b *broker) look() look {
+	b.t.Helper()
+	l := look{wait: make(map[string]pipeline.Histogram), service: make(map[string]pipeline.Histogram)}
+	t := b.topology()
+	for _, n := range t.Nodes {
+		l.names = append(l.names, n.Name)
+		l.service[n.Name] = n.Service
+	}
+	for _, e := range t.Edges { // of several lanes or inputs, the sum
+		w := l.wait[e.To]
+		grow(&w, pipeline.Histogram{}, e.Wait)
+		l.wait[e.To] = w
+	}
+	for name, metric := range map[string]string{"disk write": "sluice_wal_write_seconds", "request": "sluice_request_seconds"} {
+		l.service[name] = b.histogram(metric)
+	}
+	l.names = append(l.names, "disk write", "request")
+	return l
+}
 
 // topology returns the write pipeline as the broker shows it.
 func (b *broker) topology() pipeline.Topology {
@@ -23,18 +54,57 @@ func (b *broker) topology() pipeline.Topology {
 	if err := json.NewDecoder(resp.Body).Decode(&all); err != nil {
 		b.t.Fatal(err)
 	}
-	for _, t := range all {
-		if t.Graph == "write" {
-			return t
-		}
+	i := slices.IndexFunc(all, func(t pipeline.Topology) bool { return t.Graph == "write" })
+	if i < 0 {
+		b.t.Fatal("there is no write pipeline")
 	}
-	b.t.Fatal("there is no write pipeline")
-	return pipeline.Topology{}
+	return all[i]
 }
 
-// stageTimes sums up how long parcels waited for each stage and were in it.
+// histogram reads a metric in seconds, the sum over its labels.
+func (b *broker) histogram(name string) (h pipeline.Histogram) {
+	b.t.Helper()
+	resp, err := http.Get("http://" + b.admin + "/metrics")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	counts := make(map[time.Duration]uint64)
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		rest, ok := strings.CutPrefix(lines.Text(), name)
+		if !ok {
+			continue
+		}
+		value, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if _, le, ok := strings.Cut(rest, `le="`); ok && strings.HasPrefix(rest, "_bucket") {
+			bound, _, _ := strings.Cut(le, `"`)
+			if seconds, err := strconv.ParseFloat(bound, 64); err == nil && !math.IsInf(seconds, 1) {
+				counts[time.Duration(seconds*1e9)] += uint64(value)
+			}
+		}
+		switch {
+		case strings.HasPrefix(rest, "_sum"):
+			h.Sum += time.Duration(value * 1e9)
+		case strings.HasPrefix(rest, "_count"):
+			h.Count += uint64(value)
+		}
+	}
+	if err := lines.Err(); err != nil || h.Count == 0 {
+		b.t.Fatalf("metric %s: %v, %d in it", name, err, h.Count)
+	}
+	for _, le := range slices.Sorted(maps.Keys(counts)) {
+		h.Buckets = append(h.Buckets, pipeline.Bucket{LE: le, Count: counts[le]})
+	}
+	return h
+}
+
+// stageTimes sums up what happened between looks.
 type stageTimes struct {
-	names         []string // as the data flows
+	names         []string
 	wait, service map[string]*pipeline.Histogram
 }
 
@@ -42,34 +112,33 @@ func newStageTimes() *stageTimes {
 	return &stageTimes{wait: make(map[string]*pipeline.Histogram), service: make(map[string]*pipeline.Histogram)}
 }
 
-// add adds what happened between two looks at a pipeline.
-func (s *stageTimes) add(before, after pipeline.Topology) {
-	for i, n := range after.Nodes {
-		if s.service[n.Name] == nil {
-			s.names = append(s.names, n.Name)
-			s.service[n.Name], s.wait[n.Name] = &pipeline.Histogram{}, &pipeline.Histogram{}
+func (s *stageTimes) add(before, after look) {
+	for _, name := range after.names {
+		if s.service[name] == nil {
+			s.names = append(s.names, name)
+			s.service[name], s.wait[name] = &pipeline.Histogram{}, &pipeline.Histogram{}
 		}
-		grow(s.service[n.Name], before.Nodes[i].Service, n.Service)
-	}
-	for i, e := range after.Edges {
-		grow(s.wait[e.To], before.Edges[i].Wait, e.Wait)
+		grow(s.service[name], before.service[name], after.service[name])
+		grow(s.wait[name], before.wait[name], after.wait[name])
 	}
 }
 
 // grow adds after less before to h.
 func grow(h *pipeline.Histogram, before, after pipeline.Histogram) {
-	if h.Buckets == nil {
-		h.Buckets = make([]pipeline.Bucket, len(after.Buckets))
-	}
 	h.Count += after.Count - before.Count
 	h.Sum += after.Sum - before.Sum
-	for i := range h.Buckets {
-		h.Buckets[i].LE = after.Buckets[i].LE
-		h.Buckets[i].Count += after.Buckets[i].Count - before.Buckets[i].Count
+	for i, b := range after.Buckets {
+		if i == len(h.Buckets) {
+			h.Buckets = append(h.Buckets, pipeline.Bucket{LE: b.LE})
+		}
+		h.Buckets[i].Count += b.Count
+		if i < len(before.Buckets) {
+			h.Buckets[i].Count -= before.Buckets[i].Count
+		}
 	}
 }
 
-// String is a table. Buckets are coarse, each four times the one before, so that
+// String is a table. Buckets are coarse, most four times the one before, so that
 // quantiles are good for the place to look and not for more.
 func (s *stageTimes) String() string {
 	var out strings.Builder
@@ -87,14 +156,20 @@ func mean(h *pipeline.Histogram) float64 {
 	return float64(h.Sum) / float64(max(1, h.Count)) / float64(time.Microsecond)
 }
 
-// bucketQuantile goes through a bucket geometrically.
+// bucketQuantile takes what is in a bucket to be spread evenly over it; 0 if there
+// is nothing.
 func bucketQuantile(h *pipeline.Histogram, q float64) float64 {
-	rank, below := q*float64(h.Count), 0.0
-	for _, b := range h.Buckets {
-		if n := float64(b.Count); n >= rank && n > below {
-			return float64(b.LE) / 4 * math.Pow(4, (rank-below)/(n-below)) / float64(time.Microsecond)
+	rank := q * float64(h.Count)
+	var from pipeline.Bucket
+	for _, to := range h.Buckets {
+		if n := float64(to.Count - from.Count); n > 0 && float64(to.Count) >= rank {
+			at := float64(from.LE) + float64(to.LE-from.LE)*(rank-float64(from.Count))/n
+			return at / float64(time.Microsecond)
 		}
-		below = float64(b.Count)
+		from = to
+	}
+	if h.Count == 0 {
+		return 0
 	}
 	return math.Inf(1)
 }
