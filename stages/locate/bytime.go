@@ -27,23 +27,43 @@ type Found struct {
 // ByTime finds the first record, at or after the log start, with a timestamp
 // at or after ms (KIP-79). ok is false when there is none.
 func (l *Locator) ByTime(ctx context.Context, s *partition.State, ms int64, from Batches) (f Found, ok bool, err error) {
-	if m, exists := l.manifest(s.ID); exists {
-		for _, ref := range m.Objects {
-			if ref.End <= s.LogStart() || ref.MaxTimestamp < ms {
-				continue
-			}
-			b, ok, err := from.InObject(ctx, s.ID, ref, ms)
-			if err != nil {
-				return Found{}, false, err
-			}
-			if !ok {
-				continue
-			}
-			if f, ok, err := inBatch(b, ms, s.LogStart()); ok || err != nil {
-				return f, ok, err
-			}
+	for {
+		end := s.TierEnd()
+		if f, ok, err = l.inObjects(ctx, s, ms, from); ok || err != nil {
+			return f, ok, err
+		}
+		f, ok, err = inTail(ctx, s, ms, from)
+		if s.TierEnd() == end {
+			return f, ok, err
+		}
+		// Batches went from the WAL into an object that was not looked at.
+	}
+}
+
+func (l *Locator) inObjects(ctx context.Context, s *partition.State, ms int64, from Batches) (Found, bool, error) {
+	m, exists := l.manifest(s.ID)
+	if !exists {
+		return Found{}, false, nil
+	}
+	for _, ref := range m.Objects {
+		if ref.End <= s.LogStart() || ref.MaxTimestamp < ms {
+			continue
+		}
+		b, ok, err := from.InObject(ctx, s.ID, ref, ms)
+		if err != nil {
+			return Found{}, false, err
+		}
+		if !ok {
+			continue
+		}
+		if f, ok, err := inBatch(b, ms, s.LogStart()); ok || err != nil {
+			return f, ok, err
 		}
 	}
+	return Found{}, false, nil
+}
+
+func inTail(ctx context.Context, s *partition.State, ms int64, from Batches) (Found, bool, error) {
 	for start := s.LogStart(); ; {
 		e, ok := s.Tail.ByTime(ms, start)
 		if !ok || e.Base >= s.HighWatermark() {

@@ -118,3 +118,43 @@ func TestByTime(t *testing.T) {
 		}
 	}
 }
+
+// moving has an upload end while a search by time is between objects and WAL.
+type moving struct {
+	batches
+	move func()
+}
+
+func (b moving) InWAL(ctx context.Context, e partition.Entry) (record.Batch, error) {
+	b.move()
+	return b.batches.InWAL(ctx, e)
+}
+
+// TestByTimeDuringAnUpload: batches that go from the WAL into an object during the
+// search are not passed over.
+func TestByTimeDuringAnUpload(t *testing.T) {
+	for _, when := range []string{"before the WAL is looked at", "before the WAL is read"} {
+		s, manifest := house()
+		moved, m := false, meta.Partition{}
+		move := func() {
+			if !moved {
+				moved = true
+				s.SetTierEnd(26)
+				s.Tail.Trim(26)
+			}
+		}
+		l := locate.New(func(p topic.Partition) (*meta.Partition, bool) {
+			before, ok := manifest(p)
+			if m = *before; moved {
+				m.TierEnd, m.Objects = 26, append(m.Objects[:2:2], meta.ObjectRef{Base: 20, End: 26, MaxTimestamp: 250})
+			} else if when == "before the WAL is looked at" {
+				move()
+			}
+			return &m, ok
+		})
+		f, ok, err := l.ByTime(t.Context(), s, 221, moving{batches{t}, move})
+		if err != nil || !ok || f.Offset != 23 {
+			t.Errorf("%s: %+v, %v, %v", when, f, ok, err)
+		}
+	}
+}
