@@ -8,7 +8,7 @@
 //
 //  1. prepare: the new object's id is in the metadata before the object is in the
 //     store;
-//  2. put, if none is there;
+//  2. put, if none is there, in the time that was prepared;
 //  3. replace, refused unless the manifest still has exactly what was read.
 //
 // So a crash or a lost answer at any point leaves either the old objects or the new

@@ -13,11 +13,14 @@
 //
 //  1. prepare: the object's id is in the metadata before the object is in the
 //     store, so that a crash leaves nothing that nobody knows of;
-//  2. put, if none is there;
+//  2. put, if none is there, in the time that was prepared;
 //  3. commit, refused unless it continues the partition at its tier end;
 //  4. tier end, then tail index, then WAL: a reader that loses its place in one
 //     finds it in the next.
 //
 // Every step is tried again with growing pauses until it succeeds or the broker
 // stops; meanwhile the WAL fills and the write pipeline holds the producers back.
+//
+// Uploader.Sweep deletes what the metadata names as garbage, which it does twice where a
+// PUT that was given up can have brought an object back (docs/decisions/0013-late-puts.md).
 package upload
