@@ -7,9 +7,13 @@ import (
 	"net/url"
 	"os"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
+	sdkblob "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/azureblob"
@@ -63,4 +67,19 @@ func azureClient(service, name string, sas bool, opts *container.ClientOptions) 
 		return nil, fmt.Errorf("no Azure credentials; set AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or sign in: %w", err)
 	}
 	return container.NewClient(target, chain, opts)
+}
+
+// azureOnePut stores with Put Blob, where gocloud would stage blocks.
+func azureOnePut(bucket *blob.Bucket) onePut {
+	var client *container.Client
+	if !bucket.As(&client) {
+		return nil
+	}
+	return func(ctx context.Context, key string, body *rewinder) error {
+		_, err := client.NewBlockBlobClient(key).Upload(ctx, body, &blockblob.UploadOptions{
+			HTTPHeaders:      &sdkblob.HTTPHeaders{BlobContentType: to.Ptr(contentType)},
+			AccessConditions: &sdkblob.AccessConditions{ModifiedAccessConditions: &sdkblob.ModifiedAccessConditions{IfNoneMatch: to.Ptr(azcore.ETagAny)}},
+		})
+		return err
+	}
 }

@@ -65,12 +65,16 @@ func (s *Store) open(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
 		s.local = true
 		return blob.OpenBucket(ctx, u.String())
 	case "s3":
-		return openS3(ctx, u, t.client(), s3Retryer{s.backoff})
+		return s.openS3(ctx, u, t.client(), s3Retryer{s.backoff})
 	case "gs":
 		t.counts = true
 		return openGCS(ctx, u, t, s.backoff)
 	case "azblob":
-		return openAzure(ctx, u, t.client(), azurePolicy{s.backoff})
+		bucket, err := openAzure(ctx, u, t.client(), azurePolicy{s.backoff})
+		if err == nil {
+			s.one = azureOnePut(bucket)
+		}
+		return bucket, err
 	}
 	return nil, fmt.Errorf("the URL must be %s", forms)
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
+const contentType = "application/octet-stream"
+
 // Put stores what r holds under key, durably, unless the key exists with other
 // contents (ErrExists). An error of r leaves no object. After any other error the
 // object may or may not be there.
@@ -30,7 +32,7 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) (err error) {
 	if s.dir != "" {
 		err = s.write(uploading, key, b)
 	} else {
-		err = s.bucket.Upload(uploading, key, b, &blob.WriterOptions{ContentType: "application/octet-stream",
+		err = s.bucket.Upload(uploading, key, b, &blob.WriterOptions{ContentType: contentType,
 			IfNotExist: true, BufferSize: int(s.cfg.PartBytes), MaxConcurrency: s.cfg.PartConcurrency})
 	}
 	v := classify(err)
@@ -40,21 +42,22 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) (err error) {
 	case v.class == classMissing && !tries.answered.Load():
 		return fmt.Errorf("put object %s: %w: %s (%w)", key, ErrRefused, advice(verdict{code: "NoSuchBucket"}), err)
 	case err != nil && ctx.Err() == nil && v.unsettled():
-		return s.settle(ctx, key, b, err)
+		return s.settle(ctx, key, b.sum, err)
 	case err != nil:
 		return mapped(ctx, "put", key, err)
 	}
 	return nil
 }
 
-// settle finds out whether what is under key is what b holds: after an upload that
+// settle finds out whether what is under key is what sum sums up: after an upload that
 // failed with cause because the key is taken, or because no answer came. (A store may
 // say that the key is taken before it has heard all, and close; then the answer is lost.)
-func (s *Store) settle(ctx context.Context, key string, b *body, cause error) error {
-	if _, err := io.Copy(io.Discard, b); err != nil { // a store may refuse before it has read all
+func (s *Store) settle(ctx context.Context, key string, sum func() (size int64, crc uint32, err error), cause error) error {
+	size, crc, err := sum()
+	if err != nil {
 		return fmt.Errorf("put object %s: %w", key, err)
 	}
-	ours, err := s.holds(opRead.on(ctx), key, b)
+	ours, err := s.holds(opRead.on(ctx), key, size, crc)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return fmt.Errorf("put object %s: %w: %w", key, ErrUnavailable, cause)
@@ -70,22 +73,34 @@ func (s *Store) settle(ctx context.Context, key string, b *body, cause error) er
 	return nil
 }
 
-// holds says whether the object under key has the length and the checksum of b.
-func (s *Store) holds(ctx context.Context, key string, b *body) (bool, error) {
-	size, err := s.Size(ctx, key)
-	if err != nil || size != b.size {
+// holds says whether the object under key has the length and the checksum.
+func (s *Store) holds(ctx context.Context, key string, size int64, crc uint32) (bool, error) {
+	n, err := s.Size(ctx, key)
+	if err != nil || n != size {
 		return false, err
 	}
-	var crc uint32
+	var d digest
 	for off := int64(0); off < size; {
 		part, err := s.Object(key).ReadRange(ctx, off, min(s.cfg.PartBytes, size-off))
 		if err != nil {
 			return false, err
 		}
-		crc = crc32.Update(crc, castagnoli(), part)
+		_, _ = d.Write(part) // never fails
 		off += int64(len(part))
 	}
-	return crc == b.crc, nil
+	return d.crc == crc, nil
+}
+
+// digest is the length and the CRC32C of what was written to it.
+type digest struct {
+	size int64
+	crc  uint32
+}
+
+func (d *digest) Write(p []byte) (int, error) {
+	d.size += int64(len(p))
+	d.crc = crc32.Update(d.crc, castagnoli(), p)
+	return len(p), nil
 }
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
@@ -97,8 +112,7 @@ type body struct {
 	ctx    context.Context
 	abort  context.CancelCauseFunc
 	store  *Store
-	size   int64
-	crc    uint32
+	digest digest
 	failed error
 	roomAt int64 // the size at which to look for room on the disk again
 }
@@ -109,10 +123,10 @@ const roomStep = 4 << 20
 // room checks that the disk of a file:// store has some left.
 func (b *body) room() error {
 	least := b.store.cfg.MinFreeBytes
-	if b.store.dir == "" || least <= 0 || b.size < b.roomAt {
+	if b.store.dir == "" || least <= 0 || b.digest.size < b.roomAt {
 		return nil
 	}
-	b.roomAt = b.size + min(roomStep, least/2)
+	b.roomAt = b.digest.size + min(roomStep, least/2)
 	free, err := blockfs.FreeBytes(b.store.dir)
 	if err == nil && free < least {
 		err = fmt.Errorf("%w: %w: %d MiB are free in %s, %d MiB have to stay free", ErrUnavailable, blockfs.ErrNoSpace, free>>20, b.store.dir, least>>20)
@@ -132,13 +146,18 @@ func (b *body) Read(p []byte) (n int, err error) {
 	} else {
 		n, err = b.r.Read(p)
 	}
-	b.size += int64(n)
-	b.crc = crc32.Update(b.crc, castagnoli(), p[:n])
+	_, _ = b.digest.Write(p[:n])     // never fails
 	if err != nil && err != io.EOF { //nolint:errorlint // readers end with io.EOF itself
 		b.failed = err
 		b.abort(err)
 	}
 	return n, err
+}
+
+// sum reads what the upload has left unread: a store may refuse before it has heard all.
+func (b *body) sum() (size int64, crc uint32, err error) {
+	_, err = io.Copy(io.Discard, b)
+	return b.digest.size, b.digest.crc, err
 }
 
 // sync makes the file of key durable, and each directory down to it.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	gcaws "gocloud.dev/aws"
@@ -20,7 +21,7 @@ import (
 // openS3 opens s3://bucket, with the URL's settings as gocloud documents them. What
 // gocloud makes of a URL cannot be given an HTTP client or a retryer, so the client is
 // made here; all that concerns an aws.Config is still gocloud's.
-func openS3(ctx context.Context, u *url.URL, client *http.Client, retryer aws.Retryer) (*blob.Bucket, error) {
+func (s *Store) openS3(ctx context.Context, u *url.URL, client *http.Client, retryer aws.Retryer) (*blob.Bucket, error) {
 	q := u.Query()
 	var opts s3blob.Options
 	if v := take(q, "ssetype"); v != "" {
@@ -51,14 +52,31 @@ func openS3(ctx context.Context, u *url.URL, client *http.Client, retryer aws.Re
 		cfg.Region = "us-east-1" // what stores without regions expect in a signature
 	}
 	opts.RequestChecksumCalculation = cfg.RequestChecksumCalculation
-	return s3blob.OpenBucket(ctx, s3.NewFromConfig(cfg, func(o *s3.Options) {
+	s3client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.HTTPClient = client
 		o.Retryer = retryer
 		o.UsePathStyle = pathStyle
 		o.UseAccelerate = accelerate
 		// Ranges have no checksum of their own; blocks of an object do.
 		o.DisableLogOutputChecksumValidationSkipped = true
-	}), u.Host, &opts)
+	})
+	s.one = s3OnePut(s3client, u.Host, &opts)
+	return s3blob.OpenBucket(ctx, s3client, u.Host, &opts)
+}
+
+// s3OnePut stores with PutObject, which gocloud does only with what fits its memory.
+// Over TLS a checksum follows the contents. Without, the SDK reads them once for it and
+// once more to send them; signing them as well would take a third time.
+func s3OnePut(client *s3.Client, bucket string, opts *s3blob.Options) onePut {
+	return func(ctx context.Context, key string, body *rewinder) error {
+		in := &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: body, ContentLength: &body.size, IfNoneMatch: aws.String("*"),
+			ContentType: aws.String(contentType), ServerSideEncryption: opts.EncryptionType}
+		if opts.KMSEncryptionID != "" {
+			in.SSEKMSKeyId = &opts.KMSEncryptionID
+		}
+		_, err := client.PutObject(ctx, in, s3.WithAPIOptions(v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware))
+		return err
+	}
 }
 
 // take removes a parameter and returns its value.

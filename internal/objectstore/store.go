@@ -17,6 +17,7 @@ import (
 // Store holds immutable objects. It is safe for concurrent use.
 type Store struct {
 	bucket    *blob.Bucket
+	one       onePut // nil where PutSized is no other than Put
 	local     bool   // file:// or mem://: no requests, no retries
 	dir       string // of file://, to sync; empty for others
 	cfg       Config

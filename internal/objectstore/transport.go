@@ -71,11 +71,15 @@ func (t *transport) send(req *http.Request) (*http.Response, error) {
 	x := &exchange{transport: t, op: o, permit: p, began: time.Now()}
 	ctx := x.watch(req.Context())
 	out := req.Clone(ctx)
+	body := &sending{ReadCloser: req.Body, exchange: x, ctx: ctx}
 	if req.Body != nil && req.Body != http.NoBody {
-		out.Body = &sending{ReadCloser: req.Body, exchange: x, ctx: ctx}
+		out.Body = body
 	}
 	out.GetBody = nil // net/http may not send anything twice by itself
 	resp, err := t.base.RoundTrip(out)
+	if err != nil || resp.StatusCode >= 300 {
+		body.retire()
+	}
 	if err != nil {
 		err = x.cause(ctx, err)
 		x.finish(err, 0)
@@ -179,9 +183,25 @@ type sending struct {
 	io.ReadCloser
 	*exchange
 	ctx context.Context
+
+	mu      sync.Mutex
+	retired bool
+}
+
+// retire ends the use of the body. A store may answer before it has heard all of it;
+// net/http would read on beside the next attempt, which sends the same body.
+func (s *sending) retire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.retired = true
 }
 
 func (s *sending) Read(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.retired {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	s.timer.Stop() // waiting for bandwidth is not a stall
 	n, err := s.bandwidth.read(s.ctx, s.ReadCloser, b)
 	s.moved()

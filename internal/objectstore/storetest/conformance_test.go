@@ -9,8 +9,10 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/iotest"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluicemq/sluice/internal/objectstore"
 )
@@ -21,15 +23,22 @@ func TestStores(t *testing.T) {
 	for _, open := range []struct {
 		name  string
 		start func(*testing.T) *backend
+		one   bool // by PutSized, else by Put
 	}{
-		{"file", func(t *testing.T) *backend { return &backend{name: "file", url: "file://" + t.TempDir()} }},
-		{"mem", func(*testing.T) *backend { return &backend{name: "mem", url: "mem://"} }},
-		{"s3", startS3},
-		{"gcs", startGCS},
-		{"azure", startAzure},
+		{"file", func(t *testing.T) *backend { return &backend{name: "file", url: "file://" + t.TempDir()} }, false},
+		{"mem", func(*testing.T) *backend { return &backend{name: "mem", url: "mem://"} }, false},
+		{"s3", startS3, false},
+		{"gcs", startGCS, false},
+		{"azure", startAzure, false},
+		{"s3 in one request", startS3, true},
+		{"azure in one request", startAzure, true},
 	} {
 		t.Run(open.name, func(t *testing.T) {
 			b := open.start(t)
+			b.one = open.one
+			if open.one {
+				t.Run("one request", func(t *testing.T) { oneRequest(t, b) })
+			}
 			t.Run("conformance", func(t *testing.T) { conformance(t, b.open(t, fast())) })
 			if b.proxy != nil {
 				t.Run("faults", func(t *testing.T) { faults(t, b) })
@@ -58,7 +67,7 @@ func content(n int, seed uint64) []byte {
 // stream hides that a reader can seek, as the uploader's cannot.
 func stream(b []byte) io.Reader { return io.MultiReader(bytes.NewReader(b)) }
 
-func conformance(t *testing.T, s *objectstore.Store) {
+func conformance(t *testing.T, s *store) {
 	t.Run("check", func(t *testing.T) {
 		if err := s.Check(ctx); err != nil {
 			t.Fatal(err)
@@ -78,7 +87,53 @@ func conformance(t *testing.T, s *objectstore.Store) {
 	t.Run("cancelled", func(t *testing.T) { cancelled(t, s) })
 }
 
-func missing(t *testing.T, s *objectstore.Store) {
+// oneRequest: what is larger than a part goes in one request, what is larger than that
+// is allowed for does not; a size that is not that of the contents leaves nothing.
+func oneRequest(t *testing.T, b *backend) {
+	cfg := fast()
+	cfg.OneRequestBytes = large
+	reg := prometheus.NewRegistry()
+	s := b.open(t, cfg, objectstore.WithRegistry(reg))
+	requests := func() float64 { return counter(t, reg, "sluice_objectstore_requests_total", "op", "put") }
+	put(t, s, newKey(), content(large, 1))
+	if n := requests(); n != 1 {
+		t.Errorf("%d bytes took %v requests", large, n)
+	}
+	put(t, s, newKey(), content(large+1, 1))
+	if n := requests(); n < 4 {
+		t.Errorf("%d bytes took %v requests", large+1, n-1)
+	}
+	for _, said := range []int64{small - 1, small + 1} {
+		key := newKey()
+		err := s.PutSized(ctx, key, said, func() io.ReadCloser { return io.NopCloser(stream(content(small, 1))) })
+		if err == nil {
+			t.Errorf("%d bytes were taken for %d", small, said)
+		}
+		if n, err := s.Size(ctx, key); !errors.Is(err, objectstore.ErrNotFound) {
+			t.Errorf("%d bytes said to be %d left an object of %d, %v", small, said, n, err)
+		}
+	}
+}
+
+func counter(t *testing.T, reg *prometheus.Registry, name, label, value string) (sum float64) {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if f.GetName() == name && l.GetName() == label && l.GetValue() == value {
+					sum += m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return sum
+}
+
+func missing(t *testing.T, s *store) {
 	key := newKey()
 	if _, err := s.Size(ctx, key); !errors.Is(err, objectstore.ErrNotFound) {
 		t.Errorf("size: %v", err)
@@ -91,7 +146,7 @@ func missing(t *testing.T, s *objectstore.Store) {
 	}
 }
 
-func lifeOfAnObject(t *testing.T, s *objectstore.Store, b []byte) {
+func lifeOfAnObject(t *testing.T, s *store, b []byte) {
 	key := newKey()
 	if err := s.Put(ctx, key, stream(b)); err != nil {
 		t.Fatal(err)
@@ -135,7 +190,7 @@ func lifeOfAnObject(t *testing.T, s *objectstore.Store, b []byte) {
 	}
 }
 
-func holds(t *testing.T, s *objectstore.Store, key string, b []byte) {
+func holds(t *testing.T, s *store, key string, b []byte) {
 	t.Helper()
 	if n, err := s.Size(ctx, key); err != nil || n != int64(len(b)) {
 		t.Fatalf("size %d, %v; want %d", n, err, len(b))
@@ -147,7 +202,7 @@ func holds(t *testing.T, s *objectstore.Store, key string, b []byte) {
 }
 
 // race has 16 writers put different objects under one key: one wins.
-func race(t *testing.T, s *objectstore.Store, n int) {
+func race(t *testing.T, s *store, n int) {
 	key := newKey()
 	writers := 16
 	if n > 1<<20 {
@@ -177,7 +232,7 @@ func race(t *testing.T, s *objectstore.Store, n int) {
 }
 
 // bodyBreaks: a body that fails after n bytes leaves no object, and the error is its own.
-func bodyBreaks(t *testing.T, s *objectstore.Store, n int) {
+func bodyBreaks(t *testing.T, s *store, n int) {
 	key := newKey()
 	broken := errors.New("the WAL cannot be read")
 	r, w := io.Pipe()
@@ -193,7 +248,7 @@ func bodyBreaks(t *testing.T, s *objectstore.Store, n int) {
 	}
 }
 
-func cancelled(t *testing.T, s *objectstore.Store) {
+func cancelled(t *testing.T, s *store) {
 	key := newKey()
 	ctx, cancel := context.WithCancel(ctx)
 	r, w := io.Pipe()
@@ -211,4 +266,28 @@ func cancelled(t *testing.T, s *objectstore.Store) {
 	if _, err := s.Size(ctx, key); !errors.Is(err, context.Canceled) {
 		t.Errorf("size: %v", err)
 	}
+}
+
+// store is a Store behind one of its two doors for objects.
+type store struct {
+	*objectstore.Store
+	one bool
+}
+
+// Put stores what r holds by PutSized, if so told.
+func (s *store) Put(ctx context.Context, key string, r io.Reader) error {
+	if !s.one {
+		return s.Store.Put(ctx, key, r)
+	}
+	b, broken := io.ReadAll(r)
+	size := int64(len(b))
+	if broken != nil {
+		size++
+	}
+	return s.PutSized(ctx, key, size, func() io.ReadCloser {
+		if broken == nil {
+			return io.NopCloser(stream(b))
+		}
+		return io.NopCloser(io.MultiReader(stream(b), iotest.ErrReader(broken)))
+	})
 }

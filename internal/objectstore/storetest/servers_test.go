@@ -36,6 +36,7 @@ type backend struct {
 	commits func(*http.Request) bool
 	// wrongBucket is url with a bucket that is not there.
 	wrongBucket string
+	one         bool // objects go in by PutSized
 }
 
 // fast is a config whose pauses do not make tests slow.
@@ -47,14 +48,14 @@ func fast() objectstore.Config {
 	return cfg
 }
 
-func (b *backend) open(t *testing.T, cfg objectstore.Config, opts ...objectstore.Option) *objectstore.Store {
+func (b *backend) open(t *testing.T, cfg objectstore.Config, opts ...objectstore.Option) *store {
 	t.Helper()
 	s, err := objectstore.Open(context.Background(), b.url, append(opts, objectstore.WithConfig(cfg))...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	return s
+	return &store{s, b.one}
 }
 
 func newReader(b []byte) io.Reader { return bytes.NewReader(b) }
