@@ -42,7 +42,7 @@ func BenchmarkAcksUnderHalfLoad(b *testing.B) {
 
 const (
 	flatFor   = time.Second
-	pacedFor  = 3 * time.Second
+	pacedFor  = 2 * time.Second
 	probedFor = time.Second / 2
 	never     = "size_bytes=1099511627776"
 )
@@ -124,13 +124,14 @@ func (l *acksLoad) warmUp() {
 	l.b.Helper()
 	for range 2 {
 		l.flatOut()
-		l.rest()
 	}
 }
 
+// flatOut goes flat out for a while and comes to rest again.
 func (l *acksLoad) flatOut() {
 	l.b.Helper()
 	l.most = append(l.most, flatOut(l.b, l.wires, l.outstanding, flatFor))
+	l.rest()
 }
 
 // acksRound is what one round has measured, in seconds and bytes a second.
