@@ -29,13 +29,14 @@ type Batch struct {
 	Epoch         int16
 	FirstSequence int32
 	LastSequence  int32
-	MaxTimestamp  int64 // ms since epoch
+	AppendedMs    int64 // by the broker's clock, whatever the records' timestamps say; for Expire
 }
 
-// Header reads from b what the decision needs.
-func Header(b record.Batch) Batch {
+// Header reads from b what the decision needs. appendedMs is when b was appended or,
+// where only the log tells of it, now: forgetting late is safe, forgetting early is not.
+func Header(b record.Batch, appendedMs int64) Batch {
 	return Batch{ProducerID: b.ProducerID(), Epoch: b.ProducerEpoch(),
-		FirstSequence: b.BaseSequence(), LastSequence: b.LastSequence(), MaxTimestamp: b.MaxTimestamp()}
+		FirstSequence: b.BaseSequence(), LastSequence: b.LastSequence(), AppendedMs: appendedMs}
 }
 
 // Producers is the state of one partition. The zero value knows no producer.
@@ -118,11 +119,11 @@ func (ps *Producers) Append(b Batch, base int64) {
 		p.n--
 	}
 	p.batches[p.n] = meta.ProducerBatch{FirstSequence: b.FirstSequence, LastSequence: b.LastSequence,
-		BaseOffset: base, Timestamp: b.MaxTimestamp}
+		BaseOffset: base, Timestamp: b.AppendedMs}
 	p.n++
 }
 
-// Expire forgets producers whose last batch is older than before (ms).
+// Expire forgets producers whose last batch was appended before then (ms).
 func (ps *Producers) Expire(before int64) {
 	for id, p := range ps.m {
 		if p.last().Timestamp < before {

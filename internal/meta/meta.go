@@ -51,7 +51,7 @@ type EpochStart struct {
 type ProducerBatch struct {
 	FirstSequence, LastSequence int32
 	BaseOffset                  int64
-	Timestamp                   int64 // ms, the batch's max timestamp
+	Timestamp                   int64 // ms, when it was appended
 }
 
 // ProducerState is what a partition remembers of one producer id: its epoch and

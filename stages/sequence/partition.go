@@ -33,7 +33,7 @@ func (l *log) sequence(a *flow.Append, now int64) {
 		a.Err = ErrDeleted
 		return
 	}
-	b := idempotence.Header(a.Batch)
+	b := idempotence.Header(a.Batch, now)
 	base, dup, err := l.Producers.Check(b)
 	switch {
 	case err != nil:
@@ -47,7 +47,6 @@ func (l *log) sequence(a *flow.Append, now int64) {
 	if l.state.Settings().LogAppendTime {
 		a.LogAppendTime = now
 		a.Batch.SetLogAppendTime(now)
-		b.MaxTimestamp = now
 	}
 	a.Batch.Stamp(a.BaseOffset, a.Epoch)
 	l.Producers.Append(b, a.BaseOffset)

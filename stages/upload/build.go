@@ -37,6 +37,7 @@ func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.Ob
 	first, last := p.entries[0], p.entries[len(p.entries)-1]
 	c := meta.CommitPart{Partition: s.ID, Epoch: s.Epoch(),
 		Ref: meta.ObjectRef{ID: id, Base: first.Base, End: last.End(), Bytes: p.bytes, MaxTimestamp: -1}}
+	now := u.Clock.Now()
 	var producers idempotence.Producers
 	if m, ok := u.Metadata.View().Partition(s.ID); ok {
 		producers = idempotence.Restore(m.Producers)
@@ -48,14 +49,14 @@ func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.Ob
 			return c, fmt.Errorf("%s offset %d: %w", s.ID, e.Base, err)
 		}
 		err = out.Append(s.ID, b)
-		producers.Append(idempotence.Header(b), e.Base)
+		producers.Append(idempotence.Header(b, now.UnixMilli()), e.Base)
 		release()
 		if err != nil {
 			return c, err
 		}
 		c.Ref.MaxTimestamp = max(c.Ref.MaxTimestamp, e.MaxTimestamp)
 	}
-	producers.Expire(u.Clock.Now().Add(-u.cfg.ProducerExpiration).UnixMilli())
+	producers.Expire(now.Add(-u.cfg.ProducerExpiration).UnixMilli())
 	c.Producers = producers.Snapshot()
 	c.Epochs = epochsBelow(s.Epochs(), c.Ref.End)
 	return c, nil

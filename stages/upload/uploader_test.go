@@ -30,6 +30,7 @@ import (
 type memory struct {
 	bytes     []byte
 	reclaimed partition.Position
+	age       time.Duration // of the records that are written
 }
 
 func (m *memory) ReadAt(_ context.Context, e partition.Entry, dst []byte) error {
@@ -53,7 +54,7 @@ func (m *memory) write(t *testing.T, s *partition.State, n int, id int64) {
 		b.ProducerID, b.ProducerEpoch, b.BaseSequence = id, 0, int32(s.HighWatermark())
 	}
 	for i := range n {
-		b.Add(time.Now().UnixMilli(), nil, fmt.Appendf(nil, "%s %d", s.ID, b.BaseOffset+int64(i)))
+		b.Add(time.Now().Add(-m.age).UnixMilli(), nil, fmt.Appendf(nil, "%s %d", s.ID, b.BaseOffset+int64(i)))
 	}
 	batch, err := b.Build()
 	if err != nil {
@@ -238,6 +239,8 @@ func TestUploadsEverythingAndReclaims(t *testing.T) {
 	a, b, idle := newState(), newState(), newState()
 	a.SetEpoch(4)
 	m, c, s := &memory{}, newCatalog(a, b, idle), bucket(t)
+	// Old records do not make their producers old.
+	m.age = 30 * 24 * time.Hour
 	for range 2 { // the second cut continues the first
 		for range 5 {
 			m.write(t, a, 3, 77)

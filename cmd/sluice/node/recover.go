@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/sluicemq/sluice/internal/idempotence"
 	"github.com/sluicemq/sluice/internal/partition"
@@ -19,11 +20,13 @@ var ErrHole = errors.New("records are missing from the WAL")
 type recovery struct {
 	parts   *partitions
 	ledger  *upload.Ledger
+	began   time.Time
 	batches int
 	skipped int // of deleted topics, or in objects already
 }
 
 func (r *recovery) run(ctx context.Context, log *wal.Log) (wal.Report, error) {
+	r.began = time.Now()
 	report, err := log.Recover(ctx, r.batch)
 	if err != nil {
 		return report, err
@@ -73,7 +76,7 @@ func (r *recovery) batch(b wal.Recovered) error {
 	}
 	e := partition.Entry{Base: b.Base, Position: b.Position, Group: b.Group, MaxTimestamp: b.Batch.MaxTimestamp(),
 		Size: int32(len(b.Batch)), Count: b.Batch.LastOffsetDelta() + 1, Epoch: b.Epoch}
-	o.Producers.Append(idempotence.Header(b.Batch), b.Base)
+	o.Producers.Append(idempotence.Header(b.Batch, r.began.UnixMilli()), b.Base)
 	o.Next = e.End()
 	s.Tail.Append(e)
 	s.NoteEpoch(b.Epoch, b.Base)

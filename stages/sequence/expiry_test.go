@@ -1,0 +1,41 @@
+package sequence
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// TestProducersOfOldRecordsAreRemembered: how long a producer is known counts from
+// when it wrote, not from when what it writes about happened.
+func TestProducersOfOldRecordsAreRemembered(t *testing.T) {
+	now := time.UnixMilli(1_700_000_000_000)
+	b := record.NewBuilder()
+	b.ProducerID, b.ProducerEpoch, b.BaseSequence = 9, 0, 0
+	batch, err := b.Add(now.Add(-30*24*time.Hour).UnixMilli(), nil, []byte("v")).Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(DefaultConfig(), clock.NewManual(now), func(*partition.State) Opening { return Opening{} })
+	state := partition.NewState(topic.Partition{Topic: topic.NewID()}, 0, 0, 0)
+	logs := map[topic.Partition]*log{}
+	send := func() *flow.Append {
+		a := &flow.Append{Partition: state.ID, State: state, Batch: append(record.Batch(nil), batch...)}
+		s.sequence(logs, &flow.Write{Appends: []*flow.Append{a}}, now.UnixMilli())
+		return a
+	}
+	send()
+	s.sweep(logs, now.Add(23*time.Hour))
+	if a := send(); !a.Duplicate || a.BaseOffset != 0 {
+		t.Errorf("a retry is appended again: %+v", a)
+	}
+	s.sweep(logs, now.Add(25*time.Hour))
+	if a := send(); a.Duplicate {
+		t.Error("the producer is never forgotten")
+	}
+}
