@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/internal/topic"
@@ -59,8 +61,10 @@ func write(t testing.TB, runs ...run) ([]byte, *Footer) {
 	t.Helper()
 	var out bytes.Buffer
 	w := NewWriter(&out, testID, 1_700_000_000_123)
+	var sizer Sizer
 	for _, r := range runs {
 		for _, b := range r.batches {
+			sizer.Append(r.partition, len(b))
 			if err := w.Append(r.partition, b); err != nil {
 				t.Fatal(err)
 			}
@@ -70,7 +74,27 @@ func write(t testing.TB, runs ...run) ([]byte, *Footer) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if n := sizer.Size(); n != int64(out.Len()) {
+		t.Errorf("an object of %d bytes was said to have %d", out.Len(), n)
+	}
 	return out.Bytes(), f
+}
+
+// The size of an object is known before it is written, whatever is in it: uploads
+// announce it.
+func TestSizeIsKnownBefore(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var runs []run
+		for p := range rapid.IntRange(1, 5).Draw(rt, "partitions") {
+			r := run{partition: partition(byte(p), 0)}
+			for i := range rapid.IntRange(1, 12).Draw(rt, "batches") {
+				value := rapid.SampledFrom([]int{0, 1, 1000, BlockBytes / 3, BlockBytes / 2, BlockBytes - 100, BlockBytes, BlockBytes + 1}).Draw(rt, "bytes")
+				r.batches = append(r.batches, batch(t, int64(i), 1, value))
+			}
+			runs = append(runs, r)
+		}
+		write(t, runs...) // compares
+	})
 }
 
 func TestWrittenObjectReadsBack(t *testing.T) {

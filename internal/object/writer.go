@@ -87,7 +87,7 @@ func (o *Writer) place(p topic.Partition, b record.Batch) error {
 	if b.BaseOffset() < end {
 		return fmt.Errorf("%w: %s offset %d after %d", ErrOrder, p, b.BaseOffset(), end)
 	}
-	if o.block.Length > 0 && o.block.Length+int64(len(b)) > BlockBytes {
+	if !fits(o.block.Length, len(b)) {
 		o.cut()
 	}
 	if o.block.Length == 0 {

@@ -13,23 +13,50 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// build streams the object of s into w.
-func (u *Uploader) build(ctx context.Context, w io.Writer, s *segment) ([]meta.CommitPart, int64, error) {
+// stream returns the object of s, which is built as it is read. When it was built to
+// its end, built has what it holds.
+func (u *Uploader) stream(ctx context.Context, s *segment, createdMs int64, built *[]meta.CommitPart) io.ReadCloser {
+	r, w := io.Pipe()
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		parts, err := u.build(ctx, w, s, createdMs)
+		if err == nil {
+			*built = parts
+		}
+		w.CloseWithError(err) // nil ends the object
+	}()
+	return &stream{r, over}
+}
+
+// stream is an object that is being built.
+type stream struct {
+	*io.PipeReader
+	over chan struct{}
+}
+
+// Close waits until nothing is built any more.
+func (s *stream) Close() error {
+	err := s.PipeReader.Close()
+	<-s.over
+	return err
+}
+
+// build writes the object of s into w.
+func (u *Uploader) build(ctx context.Context, w io.Writer, s *segment, createdMs int64) ([]meta.CommitPart, error) {
 	buffered := bufio.NewWriterSize(w, 256<<10)
-	out := object.NewWriter(buffered, s.id, u.Clock.Now().UnixMilli())
+	out := object.NewWriter(buffered, s.id, createdMs)
 	parts := make([]meta.CommitPart, len(s.parts))
-	var bytes int64
 	for i := range s.parts {
 		var err error
 		if parts[i], err = u.buildPart(ctx, out, s.id, &s.parts[i]); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
-		bytes += s.parts[i].bytes
 	}
 	if _, err := out.Close(); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	return parts, bytes, buffered.Flush()
+	return parts, buffered.Flush()
 }
 
 func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.ObjectID, p *part) (meta.CommitPart, error) {

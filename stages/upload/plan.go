@@ -5,6 +5,7 @@ import (
 	"sort"
 
 	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/object"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/topic"
 )
@@ -20,6 +21,17 @@ type part struct {
 type segment struct {
 	id    meta.ObjectID
 	parts []part
+}
+
+// size is how many bytes the object will have.
+func (s *segment) size() int64 {
+	var o object.Sizer
+	for _, p := range s.parts {
+		for _, e := range p.entries {
+			o.Append(p.state.ID, int(e.Size))
+		}
+	}
+	return o.Size()
 }
 
 func (s *segment) partitions() []topic.Partition {

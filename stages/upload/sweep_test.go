@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,17 +31,17 @@ type slow struct {
 	keys  []string // of all that was asked for
 }
 
-func (s *slow) Put(ctx context.Context, key string, r io.Reader) error {
+func (s *slow) PutSized(ctx context.Context, key string, size int64, open func() io.ReadCloser) error {
 	s.keys = append(s.keys, key)
 	if len(s.keys) > 1 {
-		return s.Store.Put(ctx, key, r)
+		return s.Store.PutSized(ctx, key, size, open)
 	}
 	if s.deaf {
 		ctx = context.WithoutCancel(ctx)
 	}
 	select {
 	case <-time.After(s.takes):
-		return s.Store.Put(ctx, key, r)
+		return s.Store.PutSized(ctx, key, size, open)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -89,34 +90,62 @@ func TestAnUploadThatIsLateTakesANewObject(t *testing.T) {
 
 // dump is metadata that has garbage.
 type dump struct {
+	mu    sync.Mutex
 	left  []meta.Garbage
 	looks int
 	err   error
 }
 
 func (d *dump) Garbage(_ context.Context, most int) ([]meta.Garbage, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.looks++
 	return slices.Clone(d.left[:min(most, len(d.left))]), d.err
 }
 
 func (d *dump) Collected(_ context.Context, gone []meta.Garbage) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.left = slices.DeleteFunc(d.left, func(g meta.Garbage) bool { return slices.Contains(gone, g) })
 	return nil
 }
 
 func (d *dump) add(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for range n {
 		d.left = append(d.left, meta.Garbage{ID: meta.NewObjectID(), Final: n%2 == 0})
 	}
 }
 
+func (d *dump) count() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.left)
+}
+
+func (d *dump) looked() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.looks
+}
+
+func (d *dump) failing(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.err = err
+}
+
 // removals is a store that deletes.
 type removals struct {
+	mu      sync.Mutex
 	deleted map[string]int
 	fail    func(key string) error
 }
 
 func (r *removals) Delete(_ context.Context, key string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.fail != nil {
 		if err := r.fail(key); err != nil {
 			return err
@@ -124,6 +153,24 @@ func (r *removals) Delete(_ context.Context, key string) error {
 	}
 	r.deleted[key]++
 	return nil
+}
+
+func (r *removals) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.deleted)
+}
+
+func (r *removals) of(key string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.deleted[key]
+}
+
+func (r *removals) failing(how func(key string) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fail = how
 }
 
 // sweeping runs a sweep until the test ends.
@@ -146,19 +193,19 @@ func TestSweep(t *testing.T) {
 		d, r := &dump{}, &removals{deleted: map[string]int{}}
 		d.add(600)
 		u := sweeping(t, d, r)
-		if len(r.deleted) != 600 || len(d.left) != 0 {
-			t.Fatalf("%d deleted, %d left", len(r.deleted), len(d.left))
+		if r.count() != 600 || d.count() != 0 {
+			t.Fatalf("%d deleted, %d left", r.count(), d.count())
 		}
 		d.add(3)
 		time.Sleep(time.Minute - time.Millisecond)
 		synctest.Wait()
-		if len(d.left) != 3 {
+		if d.count() != 3 {
 			t.Error("it looked too early")
 		}
 		time.Sleep(2 * time.Millisecond)
 		synctest.Wait()
-		if len(d.left) != 0 || len(r.deleted) != 603 {
-			t.Errorf("after the pause %d are left", len(d.left))
+		if d.count() != 0 || r.count() != 603 {
+			t.Errorf("after the pause %d are left", d.count())
 		}
 		for key, value := range map[string]int64{upload.TuneGarbageIntervalMs: 99, "other": 1000} {
 			if err := u.Tune(key, value); err == nil || !strings.Contains(err.Error(), "garbage_check_interval_ms (at least 100)") {
@@ -170,13 +217,13 @@ func TestSweep(t *testing.T) {
 			t.Error(err, u.Tunables())
 		}
 		synctest.Wait()
-		if len(d.left) != 0 {
+		if d.count() != 0 {
 			t.Error("a new pause does not begin with a look")
 		}
-		looks := d.looks
+		looks := d.looked()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if n := d.looks - looks; n != 12 {
+		if n := d.looked() - looks; n != 12 {
 			t.Errorf("%d looks in a minute, want one in 5 s", n)
 		}
 	})
@@ -196,33 +243,33 @@ func TestSweepOfAStoreThatRefuses(t *testing.T) {
 			return nil
 		}
 		sweeping(t, d, r)
-		if len(d.left) != 1 || len(r.deleted) != 99 {
-			t.Fatalf("%d left, %d deleted", len(d.left), len(r.deleted))
+		if d.count() != 1 || r.count() != 99 {
+			t.Fatalf("%d left, %d deleted", d.count(), r.count())
 		}
 		d.add(100)
-		r.fail = func(string) error {
+		r.failing(func(string) error {
 			asked++
 			return fmt.Errorf("no: %w", objectstore.ErrUnavailable)
-		}
+		})
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if asked != 1 || len(d.left) != 101 {
-			t.Errorf("asked %d times of a store that is away, %d left", asked, len(d.left))
+		if asked != 1 || d.count() != 101 {
+			t.Errorf("asked %d times of a store that is away, %d left", asked, d.count())
 		}
-		r.fail = nil
+		r.failing(nil)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if len(d.left) != 0 || r.deleted[kept] != 1 {
-			t.Errorf("%d left when all is well again", len(d.left))
+		if d.count() != 0 || r.of(kept) != 1 {
+			t.Errorf("%d left when all is well again", d.count())
 		}
 		d.add(1)
-		d.err = meta.ErrUnavailable
+		d.failing(meta.ErrUnavailable)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		d.err = nil
+		d.failing(nil)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if len(d.left) != 0 {
+		if d.count() != 0 {
 			t.Error("the sweep does not go on after the metadata was away")
 		}
 	})

@@ -17,7 +17,6 @@ import (
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
-	"github.com/sluicemq/sluice/internal/objectstore"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/topic"
 	"github.com/sluicemq/sluice/pipeline"
@@ -45,7 +44,7 @@ type Metadata interface {
 
 // Store takes objects; a key that exists is refused with objectstore.ErrExists.
 type Store interface {
-	Put(ctx context.Context, key string, r io.Reader) error
+	PutSized(ctx context.Context, key string, size int64, open func() io.ReadCloser) error
 }
 
 // Deps are what an Uploader works with.
@@ -218,30 +217,21 @@ func (u *Uploader) again(ctx context.Context, what string, f func() error) error
 	}
 }
 
-// put writes the object and tells what it holds.
+// put writes the object and tells what it holds. The store may ask for the contents
+// more than once; they are the same each time.
 func (u *Uploader) put(ctx context.Context, s *segment) ([]meta.CommitPart, error) {
-	var parts []meta.CommitPart
-	var bytes int64
+	var built []meta.CommitPart
 	began := u.Clock.Now()
-	r, w := io.Pipe()
-	var built errgroup.Group
-	built.Go(func() error {
-		var err error
-		parts, bytes, err = u.build(ctx, w, s)
-		w.CloseWithError(err) // nil ends the object
-		return err
+	err := u.Store.PutSized(ctx, object.Key(s.id), s.size(), func() io.ReadCloser {
+		return u.stream(ctx, s, began.UnixMilli(), &built)
 	})
-	err := u.Store.Put(ctx, object.Key(s.id), r)
-	r.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // unblocks a build that nobody reads
-	buildErr := built.Wait()
-	if errors.Is(err, objectstore.ErrExists) {
-		return nil, fmt.Errorf("object %s: %w", s.id, err) // the next attempt takes a new id
-	}
-	if err = errors.Join(buildErr, err); err != nil {
+	if err != nil { // after ErrExists the next attempt takes a new id
 		return nil, fmt.Errorf("write object %s: %w", s.id, err)
 	}
 	u.metrics.objects.Inc()
-	u.metrics.bytes.Add(float64(bytes))
+	for _, p := range s.parts {
+		u.metrics.bytes.Add(float64(p.bytes))
+	}
 	u.metrics.seconds.Observe(u.Clock.Now().Sub(began).Seconds())
-	return parts, nil
+	return built, nil
 }

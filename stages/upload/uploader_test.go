@@ -1,6 +1,7 @@
 package upload_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -135,17 +136,43 @@ func (c *catalog) CommitObject(_ context.Context, id meta.ObjectID, parts []meta
 	return out, c.fail("after commit")
 }
 
-// shaky is a store that fails when told to.
+// shaky is a store that fails when told to. It reads contents as stores that lose
+// answers do: half, then all, then all again, which must be the same and as long as said.
 type shaky struct {
 	*objectstore.Store
 	fail func() error
 }
 
-func (s *shaky) Put(ctx context.Context, key string, r io.Reader) error {
+func (s *shaky) PutSized(ctx context.Context, key string, size int64, open func() io.ReadCloser) error {
 	if err := s.fail(); err != nil {
 		return err
 	}
-	return s.Store.Put(ctx, key, r)
+	half := open()
+	if _, err := io.CopyN(io.Discard, half, size/2); err != nil {
+		return err
+	}
+	half.Close()
+	whole := open()
+	first, err := io.ReadAll(whole)
+	if err = errors.Join(err, whole.Close()); err != nil {
+		return err
+	}
+	return s.Store.PutSized(ctx, key, size, func() io.ReadCloser { return &same{open(), first} })
+}
+
+// same fails a read that differs from the one before.
+type same struct {
+	io.ReadCloser
+	before []byte
+}
+
+func (s *same) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	if !bytes.HasPrefix(s.before, p[:n]) {
+		return n, errors.New("the contents have changed")
+	}
+	s.before = s.before[n:]
+	return n, err
 }
 
 func bucket(t *testing.T) *shaky {

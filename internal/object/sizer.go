@@ -1,0 +1,38 @@
+package object
+
+import "github.com/sluicemq/sluice/internal/topic"
+
+// Sizer tells how large an object will be of whose batches only the sizes are known
+// yet: exactly as large as a Writer makes it that is given the same batches in the
+// same order. The zero value is an object without batches. Not safe for concurrent use.
+type Sizer struct {
+	data  int64 // of batches
+	index int64 // of the footer's entries
+	open  int64 // length of the open block
+	last  topic.Partition
+	begun bool
+}
+
+// Append takes in the next batch, of n bytes.
+func (s *Sizer) Append(p topic.Partition, n int) {
+	if !s.begun || s.last != p {
+		s.begun, s.last, s.open = true, p, 0
+		s.index += rangeSize
+	}
+	if !fits(s.open, n) {
+		s.open = 0
+	}
+	if s.open == 0 {
+		s.index += blockSize
+	}
+	s.open += int64(n)
+	s.data += int64(n)
+}
+
+// Size returns how many bytes the object has with what was appended.
+func (s *Sizer) Size() int64 {
+	return headerSize + s.data + footerFixedSize + s.index + trailerSize
+}
+
+// fits says whether a batch of n bytes goes into a block that has open bytes.
+func fits(open int64, n int) bool { return open == 0 || open+int64(n) <= BlockBytes }
