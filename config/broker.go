@@ -89,6 +89,7 @@ type ObjectStorage struct {
 	ReadRangeBytes       int64  `toml:"read_range_bytes"`
 	ReadAheadBytes       int64  `toml:"read_ahead_bytes"`
 	ReadAheadRequests    int    `toml:"read_ahead_requests"`
+	MultipartThreshold   int64  `toml:"multipart_threshold_bytes"`
 	PartSizeBytes        int64  `toml:"part_size_bytes"`
 	PartConcurrency      int    `toml:"part_concurrency"`
 	MinRequests          int    `toml:"min_requests"`

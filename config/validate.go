@@ -178,6 +178,7 @@ func (c *checks) objects(o ObjectStorage) {
 	c.within("object_storage.read_ahead_requests", int64(o.ReadAheadRequests), 1, 1024)
 	c.require(o.UploadBytesPerSecond == 0 || o.UploadBytesPerSecond >= 64*kib,
 		"object_storage.upload_bytes_per_second must be 0 for no limit, or at least %d, not %d", 64*kib, o.UploadBytesPerSecond)
+	c.within("object_storage.multipart_threshold_bytes", o.MultipartThreshold, 0, 5*gib)
 	c.within("object_storage.part_size_bytes", o.PartSizeBytes, 5*mib, gib)
 	c.within("object_storage.part_concurrency", int64(o.PartConcurrency), 1, 64)
 	c.within("object_storage.min_requests", int64(o.MinRequests), 1, 1<<20)

@@ -52,6 +52,7 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"wal.writes_in_flight":                                func(c *Broker) { c.WAL.WritesInFlight = 257 },
 		"object_storage.url must be like":                     func(c *Broker) { c.ObjectStorage.URL = "ftp://x" },
 		`object_storage.url must be like s3://BUCKET`:         func(c *Broker) { c.ObjectStorage.URL = "file://relative/path" },
+		"object_storage.multipart_threshold_bytes":            func(c *Broker) { c.ObjectStorage.MultipartThreshold = 6 * gib },
 		"object_storage.part_size_bytes":                      func(c *Broker) { c.ObjectStorage.PartSizeBytes = 1 },
 		"object_storage.upload_bytes_per_second must be 0":    func(c *Broker) { c.ObjectStorage.UploadBytesPerSecond = 1 },
 		"cache.read_cache_size_bytes":                         func(c *Broker) { c.Cache.ReadCacheSizeBytes = 0 },

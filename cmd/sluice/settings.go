@@ -121,7 +121,7 @@ func compactConfig(c config.Broker) compact.Config {
 // objectsConfig maps the settings of the object store. minFree is what one on this
 // machine leaves of the disk: less than the WAL does, so that uploads make room.
 func objectsConfig(o config.ObjectStorage, minFree int64) objectstore.Config {
-	return objectstore.Config{PartBytes: o.PartSizeBytes, PartConcurrency: o.PartConcurrency, MinRequests: o.MinRequests,
+	return objectstore.Config{MultipartThresholdBytes: o.MultipartThreshold, PartBytes: o.PartSizeBytes, PartConcurrency: o.PartConcurrency, MinRequests: o.MinRequests,
 		MaxRequests: o.MaxRequests, UploadBytesPerSecond: o.UploadBytesPerSecond, Attempts: o.Attempts,
 		FirstPause: ms(o.FirstPauseMs), LastPause: ms(o.LastPauseMs), Stall: ms(o.StallMs), MissingAttempts: o.MissingAttempts, MinFreeBytes: minFree}
 }

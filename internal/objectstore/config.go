@@ -14,9 +14,9 @@ type Config struct {
 	PartBytes int64
 	// PartConcurrency is how many parts of one object travel at a time.
 	PartConcurrency int
-	// OneRequestBytes is up to what size PutSized sends contents in one request, at
+	// MultipartThresholdBytes is up to what size PutSized sends contents in one request, at
 	// most 5 GiB, S3's most; larger ones go in parts. 0 sends all in parts.
-	OneRequestBytes int64
+	MultipartThresholdBytes int64
 	// MinRequests and MaxRequests bound the requests in flight. The limit starts at
 	// the upper bound, halves when the store asks for less and grows back slowly.
 	MinRequests, MaxRequests int
@@ -43,12 +43,12 @@ func DefaultConfig() Config {
 	return Config{
 		PartBytes:       8 << 20,
 		PartConcurrency: 4,
-		OneRequestBytes: 256 << 20,
+		MultipartThresholdBytes: 256 << 20,
 		MinRequests:     2,
 		MaxRequests:     64,
 		Attempts:        8,
 		FirstPause:      100 * time.Millisecond,
-		LastPause:       10 * time.Second,
+		LastPause:       5 * time.Second,
 		Stall:           20 * time.Second,
 		MissingAttempts: 3,
 	}
@@ -67,7 +67,7 @@ func (c Config) Validate() error {
 	}
 	check(c.PartBytes >= 5<<20 && c.PartBytes <= 1<<30, "part_bytes is %d: it must be from 5 MiB to 1 GiB", c.PartBytes)
 	check(c.PartConcurrency >= 1 && c.PartConcurrency <= 64, "part_concurrency is %d: it must be from 1 to 64", c.PartConcurrency)
-	check(c.OneRequestBytes >= 0 && c.OneRequestBytes <= 5<<30, "one_request_bytes is %d: it must be from 0 to 5 GiB", c.OneRequestBytes)
+	check(c.MultipartThresholdBytes >= 0 && c.MultipartThresholdBytes <= 5<<30, "multipart_threshold_bytes is %d: it must be from 0 to 5 GiB", c.MultipartThresholdBytes)
 	check(c.MinRequests >= 1, "min_requests is %d: it must be at least 1", c.MinRequests)
 	check(c.MaxRequests >= c.MinRequests, "max_requests is %d: it must be at least min_requests, %d", c.MaxRequests, c.MinRequests)
 	check(validBandwidth(c.UploadBytesPerSecond), "upload_bytes_per_second is %d: it must be 0 for no limit, or at least %d", c.UploadBytesPerSecond, leastBandwidth)

@@ -13,11 +13,11 @@ type onePut func(ctx context.Context, key string, body *rewinder) error
 
 // PutSized is Put for contents of a known size that can be read more than once: each
 // call of open reads them from the start, one reader at a time, which is closed before
-// the next. Up to Config.OneRequestBytes, S3 and Azure get them in one request, which
+// the next. Up to Config.MultipartThresholdBytes, S3 and Azure get them in one request, which
 // costs a twentieth of what an upload in parts does and needs no memory for parts.
 // Contents of another size than was said are an error and leave no object.
 func (s *Store) PutSized(ctx context.Context, key string, size int64, open func() io.ReadCloser) (err error) {
-	if s.one == nil || size > s.cfg.OneRequestBytes || size == 0 {
+	if s.one == nil || size > s.cfg.MultipartThresholdBytes || size == 0 {
 		r := open()
 		err := s.Put(ctx, key, &exactly{r: r, left: size})
 		return errors.Join(err, r.Close())

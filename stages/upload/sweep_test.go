@@ -88,19 +88,21 @@ func TestAnUploadThatIsLateTakesANewObject(t *testing.T) {
 	}
 }
 
-// dump is metadata that has garbage.
+// dump is metadata that has garbage, and the store in which it is.
 type dump struct {
-	mu    sync.Mutex
-	left  []meta.Garbage
-	looks int
-	err   error
+	mu      sync.Mutex
+	left    []meta.Garbage
+	looks   int
+	deleted map[string]int
+	asked   int
+	fail    func(key string) error // of a look, without a key, or a deletion; may be nil
 }
 
 func (d *dump) Garbage(_ context.Context, most int) ([]meta.Garbage, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.looks++
-	return slices.Clone(d.left[:min(most, len(d.left))]), d.err
+	return slices.Clone(d.left[:min(most, len(d.left))]), d.refusal("")
 }
 
 func (d *dump) Collected(_ context.Context, gone []meta.Garbage) error {
@@ -110,79 +112,70 @@ func (d *dump) Collected(_ context.Context, gone []meta.Garbage) error {
 	return nil
 }
 
-func (d *dump) add(n int) {
+func (d *dump) Delete(_ context.Context, key string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for range n {
-		d.left = append(d.left, meta.Garbage{ID: meta.NewObjectID(), Final: n%2 == 0})
+	d.asked++
+	if err := d.refusal(key); err != nil {
+		return err
 	}
-}
-
-func (d *dump) count() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.left)
-}
-
-func (d *dump) looked() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.looks
-}
-
-func (d *dump) failing(err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.err = err
-}
-
-// removals is a store that deletes.
-type removals struct {
-	mu      sync.Mutex
-	deleted map[string]int
-	fail    func(key string) error
-}
-
-func (r *removals) Delete(_ context.Context, key string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.fail != nil {
-		if err := r.fail(key); err != nil {
-			return err
-		}
-	}
-	r.deleted[key]++
+	d.deleted[key]++
 	return nil
 }
 
-func (r *removals) count() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.deleted)
+func (d *dump) refusal(key string) error {
+	if d.fail == nil {
+		return nil
+	}
+	return d.fail(key)
 }
 
-func (r *removals) of(key string) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.deleted[key]
+// add makes n objects garbage and returns the key of the first.
+func (d *dump) add(n int) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	first := len(d.left)
+	for i := range n {
+		d.left = append(d.left, meta.Garbage{ID: meta.NewObjectID(), Final: i%2 == 0})
+	}
+	return object.Key(d.left[first].ID)
 }
 
-func (r *removals) failing(how func(key string) error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.fail = how
+// breaks has the store or the metadata fail from now on, or no longer.
+func (d *dump) breaks(fail func(key string) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fail, d.asked = fail, 0
+}
+
+// after lets time pass and checks how many objects are left, and how many were deleted
+// so far.
+func (d *dump) after(t *testing.T, pause time.Duration, left, deleted int) {
+	t.Helper()
+	time.Sleep(pause)
+	synctest.Wait()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.left) != left || len(d.deleted) != deleted {
+		t.Errorf("%d objects are left and %d deleted, want %d and %d", len(d.left), len(d.deleted), left, deleted)
+	}
+}
+
+func (d *dump) counts() (looks, asked int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.looks, d.asked
 }
 
 // sweeping runs a sweep until the test ends.
-func sweeping(t *testing.T, d *dump, r *removals) *upload.Uploader {
+func sweeping(t *testing.T, d *dump) *upload.Uploader {
 	t.Helper()
 	u := upload.NewUploader(upload.DefaultConfig(), upload.Deps{Clock: clock.System{},
 		Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan struct{})
-	go func() { u.Sweep(ctx, d, r); close(over) }()
+	go func() { u.Sweep(ctx, d, d); close(over) }()
 	t.Cleanup(func() { cancel(); <-over })
-	synctest.Wait()
 	return u
 }
 
@@ -190,23 +183,13 @@ func sweeping(t *testing.T, d *dump, r *removals) *upload.Uploader {
 // can be changed.
 func TestSweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, r := &dump{}, &removals{deleted: map[string]int{}}
+		d := &dump{deleted: map[string]int{}}
 		d.add(600)
-		u := sweeping(t, d, r)
-		if r.count() != 600 || d.count() != 0 {
-			t.Fatalf("%d deleted, %d left", r.count(), d.count())
-		}
+		u := sweeping(t, d)
+		d.after(t, 0, 0, 600)
 		d.add(3)
-		time.Sleep(time.Minute - time.Millisecond)
-		synctest.Wait()
-		if d.count() != 3 {
-			t.Error("it looked too early")
-		}
-		time.Sleep(2 * time.Millisecond)
-		synctest.Wait()
-		if d.count() != 0 || r.count() != 603 {
-			t.Errorf("after the pause %d are left", d.count())
-		}
+		d.after(t, time.Minute-time.Millisecond, 3, 600)
+		d.after(t, 2*time.Millisecond, 0, 603)
 		for key, value := range map[string]int64{upload.TuneGarbageIntervalMs: 99, "other": 1000} {
 			if err := u.Tune(key, value); err == nil || !strings.Contains(err.Error(), "garbage_check_interval_ms (at least 100)") {
 				t.Errorf("%s=%d: %v", key, value, err)
@@ -216,15 +199,11 @@ func TestSweep(t *testing.T) {
 		if err := u.Tune(upload.TuneGarbageIntervalMs, 5000); err != nil || u.Tunables()[upload.TuneGarbageIntervalMs] != 5000 {
 			t.Error(err, u.Tunables())
 		}
-		synctest.Wait()
-		if d.count() != 0 {
-			t.Error("a new pause does not begin with a look")
-		}
-		looks := d.looked()
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if n := d.looked() - looks; n != 12 {
-			t.Errorf("%d looks in a minute, want one in 5 s", n)
+		d.after(t, 0, 0, 606) // a new pause begins with a look
+		before, _ := d.counts()
+		d.after(t, time.Minute, 0, 606)
+		if looks, _ := d.counts(); looks-before != 12 {
+			t.Errorf("%d looks in a minute, want one in 5 s", looks-before)
 		}
 	})
 }
@@ -233,44 +212,36 @@ func TestSweep(t *testing.T) {
 // away is not asked for each object in turn.
 func TestSweepOfAStoreThatRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, r := &dump{}, &removals{deleted: map[string]int{}}
-		d.add(100)
-		kept, asked := object.Key(d.left[10].ID), 0
-		r.fail = func(key string) error {
+		d := &dump{deleted: map[string]int{}}
+		kept := d.add(100)
+		d.breaks(func(key string) error {
 			if key == kept {
 				return errors.New("locked for legal reasons")
 			}
 			return nil
-		}
-		sweeping(t, d, r)
-		if d.count() != 1 || r.count() != 99 {
-			t.Fatalf("%d left, %d deleted", d.count(), r.count())
-		}
+		})
+		sweeping(t, d)
+		d.after(t, 0, 1, 99)
 		d.add(100)
-		r.failing(func(string) error {
-			asked++
+		d.breaks(func(key string) error {
+			if key == "" {
+				return nil
+			}
 			return fmt.Errorf("no: %w", objectstore.ErrUnavailable)
 		})
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if asked != 1 || d.count() != 101 {
-			t.Errorf("asked %d times of a store that is away, %d left", asked, d.count())
+		d.after(t, time.Minute, 101, 99)
+		if _, asked := d.counts(); asked != 1 {
+			t.Errorf("asked %d times of a store that is away", asked)
 		}
-		r.failing(nil)
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if d.count() != 0 || r.of(kept) != 1 {
-			t.Errorf("%d left when all is well again", d.count())
-		}
+		d.breaks(nil)
+		d.after(t, time.Minute, 0, 200)
 		d.add(1)
-		d.failing(meta.ErrUnavailable)
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		d.failing(nil)
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if d.count() != 0 {
-			t.Error("the sweep does not go on after the metadata was away")
+		d.breaks(func(string) error { return meta.ErrUnavailable })
+		d.after(t, time.Minute, 1, 200)
+		if _, asked := d.counts(); asked != 0 {
+			t.Error("it deletes although the metadata is away")
 		}
+		d.breaks(nil)
+		d.after(t, time.Minute, 0, 201)
 	})
 }

@@ -196,7 +196,7 @@ func (e *permanentError) Unwrap() error { return e.error }
 // Pauses between attempts.
 const (
 	firstPause = 100 * time.Millisecond
-	lastPause  = 30 * time.Second
+	lastPause  = 5 * time.Second
 )
 
 // again calls f until it succeeds, fails for good or ctx is done.

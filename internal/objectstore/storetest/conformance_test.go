@@ -91,7 +91,7 @@ func conformance(t *testing.T, s *store) {
 // is allowed for does not; a size that is not that of the contents leaves nothing.
 func oneRequest(t *testing.T, b *backend) {
 	cfg := fast()
-	cfg.OneRequestBytes = large
+	cfg.MultipartThresholdBytes = large
 	reg := prometheus.NewRegistry()
 	s := b.open(t, cfg, objectstore.WithRegistry(reg))
 	requests := func() float64 { return counter(t, reg, "sluice_objectstore_requests_total", "op", "put") }
