@@ -113,7 +113,7 @@ func TestWhatIsVisibleIsReadable(t *testing.T) {
 			t.Fatalf("tail of %s: %v", s.ID, tail)
 		}
 		r := &flow.Read{State: s, Offset: end - 1, MaxBytes: 1 << 20, End: end, Tail: tail}
-		if _, _, err := pipelinetest.Drive(t, cache.ReadStage(c), &flow.Fetch{Reads: []*flow.Read{r}}); err != nil {
+		if _, _, err := pipelinetest.Drive(t, cache.ReadStage(c, 1<<20), &flow.Fetch{Reads: []*flow.Read{r}}); err != nil {
 			t.Fatal(err)
 		}
 		if r.Source != flow.FromWriteCache || r.Cold() {
@@ -139,7 +139,7 @@ func TestReadsStopAtTheFirstHole(t *testing.T) {
 		for _, g := range groups {
 			r.Tail = append(r.Tail, entry(g))
 		}
-		if _, _, err := pipelinetest.Drive(t, cache.ReadStage(c), &flow.Fetch{Reads: []*flow.Read{r}}); err != nil {
+		if _, _, err := pipelinetest.Drive(t, cache.ReadStage(c, 1<<20), &flow.Fetch{Reads: []*flow.Read{r}}); err != nil {
 			t.Fatal(err)
 		}
 		return r
@@ -150,4 +150,48 @@ func TestReadsStopAtTheFirstHole(t *testing.T) {
 	if r := read(8192, 12288); r.Bytes != 0 || !r.Cold() {
 		t.Errorf("a hole at the front: %d bytes, cold %v", r.Bytes, r.Cold())
 	}
+}
+
+// TestSlowReadersDoNotKeepTheMemory has readers that hold on to what they read: the
+// images behind it are bounded, and what they read stays right.
+func TestSlowReadersDoNotKeepTheMemory(t *testing.T) {
+	const size, held = 64 << 10, 4
+	pool := blockfs.NewPool(1 << 20)
+	c := cache.New(1<<20, prometheus.NewRegistry())
+	var reads []*flow.Read
+	for i := range 10 {
+		pos := partition.Position((i + 1) * size)
+		b := image(t, pool, size)
+		copy(b.Bytes(), "012345")
+		c.Put(pos, b)
+		r := &flow.Read{Tail: []partition.Entry{{Group: pos, Position: pos, Size: 3}, {Group: pos, Position: pos + 3, Size: 3}}}
+		reads = append(reads, r)
+	}
+	stage := cache.ReadStage(c, held*size)
+	if _, _, err := pipelinetest.Drive(t, stage, &flow.Fetch{Reads: reads}); err != nil {
+		t.Fatal(err)
+	}
+	c.Resize(0) // evicts them all, and others will use the memory
+	if lent := pool.Lent(); lent != held*size {
+		t.Errorf("readers hold %d bytes, want %d", lent, held*size)
+	}
+	for _, r := range reads {
+		if r.Bytes != 6 || len(r.Segments) != 2 || string(r.Segments[0])+string(r.Segments[1]) != "012345" {
+			t.Errorf("%d bytes: %q", r.Bytes, r.Segments)
+		}
+		r.Release()
+	}
+	if lent := pool.Lent(); lent != 0 {
+		t.Errorf("%d bytes leaked", lent)
+	}
+	c.Resize(1 << 20)
+	c.Put(1, image(t, pool, 100))
+	again := &flow.Read{Tail: []partition.Entry{{Group: 1, Position: 1, Size: 3}}}
+	if _, _, err := pipelinetest.Drive(t, stage, &flow.Fetch{Reads: []*flow.Read{again}}); err != nil {
+		t.Fatal(err)
+	}
+	if c.Resize(0); pool.Lent() == 0 {
+		t.Error("a batch was copied though no reader holds an image")
+	}
+	again.Release()
 }

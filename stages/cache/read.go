@@ -2,31 +2,78 @@ package cache
 
 import (
 	"context"
+	"slices"
+	"sync/atomic"
 
+	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/pipeline"
 )
 
 // ReadStage serves reads at the tail from the cache. A read whose first batch
 // is no longer cached is left to the WAL; one that is served in part stops there,
 // since the reader comes again for the rest.
-func ReadStage(c *Cache) pipeline.Stage[*flow.Fetch, *flow.Fetch] {
+//
+// Reads refer to whole images, until they are released, for batches that may be
+// small. They hold on to held bytes of images together; beyond that batches are
+// copied. Otherwise the memory of images, for which the WAL waits, would be with
+// readers that take their time.
+func ReadStage(c *Cache, held int64) pipeline.Stage[*flow.Fetch, *flow.Fetch] {
+	s := &reads{cache: c, limit: held}
 	return pipeline.Each(func(_ context.Context, f *flow.Fetch) (*flow.Fetch, error) {
 		for _, r := range f.Reads {
-			c.serve(r)
+			s.serve(r)
 		}
 		f.Stamp()
 		return f, nil
 	})
 }
 
-func (c *Cache) serve(r *flow.Read) {
-	for _, e := range r.Tail {
-		image, ok := c.Get(e.Group)
+type reads struct {
+	cache *Cache
+	limit int64
+	held  atomic.Int64 // capacities of images that reads refer to, for each read anew
+}
+
+func (s *reads) serve(r *flow.Read) {
+	for tail := r.Tail; len(tail) > 0; {
+		group := tail[0].Group
+		image, ok := s.cache.Get(group)
 		if !ok {
 			return
 		}
+		n := 1 // batches of that image
+		for n < len(tail) && tail[n].Group == group {
+			n++
+		}
+		s.add(r, image, tail[:n])
+		s.cache.hits.Add(float64(n - 1)) // Get has counted one
+		tail = tail[n:]
+	}
+}
+
+// add adds the batches of one image, whose reference it takes over.
+func (s *reads) add(r *flow.Read, image *blockfs.Buffer, batches []partition.Entry) {
+	size := int64(cap(image.Bytes()))
+	release := func() {
+		image.Release()
+		s.held.Add(-size)
+	}
+	whole := s.held.Add(size) <= s.limit
+	if !whole {
+		defer release()
+	}
+	for i, e := range batches {
 		at := int(e.Position - e.Group)
-		r.Add(image.Bytes()[at:at+int(e.Size)], flow.FromWriteCache, image.Release)
+		b := image.Bytes()[at : at+int(e.Size)]
+		switch {
+		case !whole:
+			r.Add(slices.Clone(b), flow.FromWriteCache, nil)
+		case i == 0:
+			r.Add(b, flow.FromWriteCache, release)
+		default:
+			r.Add(b, flow.FromWriteCache, nil)
+		}
 	}
 }

@@ -24,6 +24,7 @@ type readStages struct {
 	entry     *pipeline.Entry[*flow.Fetch]
 	locator   *locate.Locator
 	cache     *cache.Cache
+	images    int64 // bytes of images outside the cache
 	readcache *readcache.Cache
 	log       *wal.Log
 	objects   *objectfetch.Fetcher
@@ -39,7 +40,7 @@ type readStages struct {
 func (s *readStages) wire(g *pipeline.Graph, limits Limits) {
 	asked := pipeline.From(g, "fetch", s.entry)
 	located := pipeline.Via(asked, "locate", s.locator.Stage(), limits.both("locate", 64, 2)...)
-	cached := pipeline.Via(located, "cache", cache.ReadStage(s.cache), limits.both("read_cache", 64, 2)...)
+	cached := pipeline.Via(located, "cache", cache.ReadStage(s.cache, s.images/2), limits.both("read_cache", 64, 2)...)
 	ways := pipeline.Route(cached, "tier", 2, coldWay)
 	relocate := func(r *flow.Read) { s.locator.Locate(r, r.MaxBytes) }
 	fromWAL := pipeline.Via(ways[1], "walread", walread.Stage(s.log, relocate), limits.both("walread", 16, 4)...)

@@ -128,7 +128,7 @@ func (s *storage) open(ctx context.Context, cfg StorageConfig, log *slog.Logger,
 	s.uploader = upload.NewUploader(cfg.Upload, upload.Deps{Log: s.log, Images: images, Metadata: s.meta,
 		Store: s.objects, Clock: clock.System{}, Logger: log, Registry: reg})
 	s.admit = admit.New(cfg.Lanes, clock.System{}, reg)
-	s.reads = &readStages{entry: pipeline.NewEntry[*flow.Fetch](), locator: locator, cache: images,
+	s.reads = &readStages{entry: pipeline.NewEntry[*flow.Fetch](), locator: locator, cache: images, images: cfg.ImageBytes,
 		readcache: blocks, log: s.log, objects: s.fetcher, encode: encode.New(reg)}
 	s.times = &timeIndex{locator: locator, log: s.log, objects: s.fetcher}
 	s.wire(cfg, images, log)
