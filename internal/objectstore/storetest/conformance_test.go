@@ -47,6 +47,14 @@ func TestStores(t *testing.T) {
 	}
 }
 
+// Over TLS the SDK sends checksums behind the contents, without it before them.
+func TestS3OverTLS(t *testing.T) {
+	b := startS3TLS(t)
+	for _, b.one = range []bool{false, true} {
+		t.Run(fmt.Sprintf("one request %v", b.one), func(t *testing.T) { conformance(t, b.open(t, fast())) })
+	}
+}
+
 var ctx = context.Background()
 
 func newKey() string { return "ab/ab12-" + uuid.NewString() + ".seg" }

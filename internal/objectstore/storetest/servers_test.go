@@ -24,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/fsouza/fake-gcs-server/fakestorage"
 
+	"github.com/sluicemq/sluice/internal/certs"
 	"github.com/sluicemq/sluice/internal/objectstore"
 )
 
@@ -64,24 +65,7 @@ const bucket = "sluice-test"
 
 // startS3 runs versitygw on a temporary directory.
 func startS3(t *testing.T) *backend {
-	binary := os.Getenv("SLUICE_VERSITYGW")
-	if binary == "" {
-		t.Fatal("SLUICE_VERSITYGW does not name the versitygw binary; run `make stores`")
-	}
-	const id, secret = "tester", "of-no-value"
-	addr := freeAddr(t)
-	start(t, addr, []string{"ROOT_ACCESS_KEY=" + id, "ROOT_SECRET_KEY=" + secret}, binary, "--port", addr, "posix", t.TempDir())
-	for k, v := range map[string]string{"AWS_ACCESS_KEY_ID": id, "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": "us-east-1",
-		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull} {
-		t.Setenv(k, v)
-	}
-	client := s3.New(s3.Options{Region: "us-east-1", BaseEndpoint: aws.String("http://" + addr), UsePathStyle: true,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}, nil
-		})})
-	if _, err := client.CreateBucket(context.Background(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
-		t.Fatal(err)
-	}
+	addr := gateway(t, "http")
 	p := newProxy(t)
 	p.target = &url.URL{Scheme: "http", Host: addr}
 	query := "?endpoint=http://" + p.addr() + "&use_path_style=true"
@@ -90,6 +74,43 @@ func startS3(t *testing.T) *backend {
 			q := r.URL.Query()
 			return r.Method == http.MethodPut && !q.Has("partNumber") || r.Method == http.MethodPost && q.Has("uploadId")
 		}}
+}
+
+// startS3TLS runs versitygw behind TLS, over which checksums travel behind the contents.
+func startS3TLS(t *testing.T) *backend {
+	return &backend{name: "s3 tls", url: "s3://" + bucket + "?endpoint=https://" + gateway(t, "https") + "&use_path_style=true"}
+}
+
+// gateway runs versitygw with a bucket and returns where it listens.
+func gateway(t *testing.T, scheme string) (addr string) {
+	binary := os.Getenv("SLUICE_VERSITYGW")
+	if binary == "" {
+		t.Fatal("SLUICE_VERSITYGW does not name the versitygw binary; run `make stores`")
+	}
+	const id, secret = "tester", "of-no-value"
+	addr = freeAddr(t)
+	args := []string{"--port", addr}
+	if scheme == "https" {
+		files, err := certs.Ensure(t.TempDir(), []string{"127.0.0.1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("SSL_CERT_FILE", files.CA) // read once: nothing before in this process uses TLS
+		args = append(args, "--cert", files.Cert, "--key", files.Key)
+	}
+	start(t, addr, []string{"ROOT_ACCESS_KEY=" + id, "ROOT_SECRET_KEY=" + secret}, binary, append(args, "posix", t.TempDir())...)
+	for k, v := range map[string]string{"AWS_ACCESS_KEY_ID": id, "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": "us-east-1",
+		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull} {
+		t.Setenv(k, v)
+	}
+	client := s3.New(s3.Options{Region: "us-east-1", BaseEndpoint: aws.String(scheme + "://" + addr), UsePathStyle: true,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}, nil
+		})})
+	if _, err := client.CreateBucket(context.Background(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
+		t.Fatal(err)
+	}
+	return addr
 }
 
 // startGCS runs fake-gcs-server in this process. It tells clients where to continue
