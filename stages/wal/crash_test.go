@@ -24,7 +24,19 @@ func (b *blackout) fault(op crashfs.Op) error {
 	return nil
 }
 
-// life is one process: it recovers, writes, and loses power at some point.
+// killed is the end of the process alone: the next one finds everything, though not
+// all of it would survive a loss of power.
+const killed = crashfs.Random + 1
+
+// die returns the disk after a crash of that kind.
+func die(fs *crashfs.FS, keep crashfs.Keep, r *rand.Rand) *crashfs.FS {
+	if keep == killed {
+		return fs.Kill()
+	}
+	return fs.Crash(keep, r)
+}
+
+// life is one process: it recovers, writes, and dies or loses power at some point.
 type life struct {
 	t     *rapid.T
 	cfg   Config
@@ -32,15 +44,17 @@ type life struct {
 	src   *source
 	after *crashfs.FS // the disk at the crash
 	state state       // what must be on it
+	alone bool        // the process died, and the disk goes on
 }
 
 func (f *life) run(fs *crashfs.FS) {
-	keep := rapid.SampledFrom([]crashfs.Keep{crashfs.Nothing, crashfs.Everything, crashfs.Random}).Draw(f.t, "keep")
+	keep := rapid.SampledFrom([]crashfs.Keep{killed, crashfs.Nothing, crashfs.Everything, crashfs.Random}).Draw(f.t, "keep")
+	f.alone = keep == killed
 	r := rand.New(rand.NewPCG(rapid.Uint64().Draw(f.t, "sectors"), 0))
 	b := &blackout{fs: fs}
 	b.left.Store(int64(rapid.IntRange(1, 120).Draw(f.t, "operations until the crash")))
 	b.taken = func() {
-		f.after, f.state = f.h.crash(func() *crashfs.FS { return fs.Crash(keep, r) })
+		f.after, f.state = f.h.crash(func() *crashfs.FS { return die(fs, keep, r) })
 	}
 	fs.SetFault(b.fault)
 	l := open(f.t, fs, f.cfg)
@@ -57,7 +71,7 @@ func (f *life) run(fs *crashfs.FS) {
 	}
 	fs.SetFault(nil)
 	if f.after == nil { // it came to a good end
-		f.after, f.state = f.h.crash(func() *crashfs.FS { return fs.Crash(keep, r) })
+		f.after, f.state = f.h.crash(func() *crashfs.FS { return die(fs, keep, r) })
 	}
 }
 
@@ -126,18 +140,22 @@ func TestCrashes(t *testing.T) {
 			f := &life{t: t, cfg: cfg, h: h, src: src}
 			f.run(fs)
 			fs = f.after
-			got, report := recoverAll(t, fs, cfg)
+			got, report := recoverAll(t, fs.Kill(), cfg)
 			if err := h.check(got, f.state); err != nil {
 				t.Fatalf("%v\n%+v", err, report)
 			}
 			if len(report.Corruptions) > 0 {
 				t.Fatalf("a crash was taken for corruption: %+v", report)
 			}
-			again, _ := recoverAll(t, fs, cfg)
+			again, _ := recoverAll(t, fs.Kill(), cfg)
 			if err := h.check(again, f.state); err != nil || len(again) != len(got) {
 				t.Fatalf("recovery is not idempotent: %d then %d batches, %v", len(got), len(again), err)
 			}
-			h.rebase(got, f.state)
+			if f.alone {
+				h.resume(f.state)
+			} else {
+				h.rebase(got, f.state)
+			}
 		}
 	})
 }

@@ -204,6 +204,12 @@ func (h *history) rebase(got []Recovered, s state) {
 	}
 }
 
+// resume makes s the truth, of a process that died: what else there is, no more than
+// was submitted, the next one decides when it has recovered.
+func (h *history) resume(s state) {
+	h.acked, h.reclaimed, h.done, h.begun = s.acked, s.reclaimed, s.done, h.begun[:s.most]
+}
+
 // checkRotten allows gaps only.
 func (h *history) checkRotten(got []Recovered) error {
 	last := int64(-1)

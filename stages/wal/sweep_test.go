@@ -36,6 +36,7 @@ type image struct {
 	disk  *crashfs.FS
 	state state
 	seed  uint64
+	alone bool // the process died, and the disk goes on
 }
 
 // sweep loses power at every operation of a log's lives, before it and again
@@ -61,14 +62,18 @@ func (s *sweep) crash(fs *crashfs.FS) image {
 	s.points++
 	s.mu.Unlock()
 	r := rand.New(rand.NewPCG(seed, 0))
-	keep := crashfs.Keep(r.IntN(3))
-	i := image{seed: seed}
-	i.disk, i.state = s.h.crash(func() *crashfs.FS { return fs.Crash(keep, r) })
+	keep := crashfs.Keep(r.IntN(int(killed) + 1))
+	i := image{seed: seed, alone: keep == killed}
+	i.disk, i.state = s.h.crash(func() *crashfs.FS { return die(fs, keep, r) })
 	return i
 }
 
-// choose remembers one of all images, each as likely as the others.
+// choose remembers one of all images after a loss of power, each as likely as the
+// others. TestCrashes goes on where only the process has died.
 func (s *sweep) choose(i image) {
+	if i.alone {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen++
@@ -79,7 +84,7 @@ func (s *sweep) choose(i image) {
 
 // verify recovers i. Where deep, power is lost again at every operation of that.
 func (s *sweep) verify(i image, deep bool) []Recovered {
-	disk := i.disk.Crash(crashfs.Everything, nil) // another life will begin on i
+	disk := i.disk.Kill() // another life will begin on i
 	if deep {
 		disk.SetFault(func(op crashfs.Op) error {
 			if op.Kind != crashfs.Read {

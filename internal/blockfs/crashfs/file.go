@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"slices"
 
@@ -81,6 +82,10 @@ func (i *inode) crash(k Keep, r *rand.Rand) *inode {
 		}
 	}
 	return newInode(disk)
+}
+
+func (i *inode) kill() *inode {
+	return &inode{size: i.size, data: i.data.share(), disk: i.disk.share(), dirty: maps.Clone(i.dirty)}
 }
 
 // file is an open inode.

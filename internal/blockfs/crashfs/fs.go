@@ -123,6 +123,30 @@ func (s *FS) Crash(k Keep, r *rand.Rand) *FS {
 	return out
 }
 
+// Kill returns the disk as the next process finds it if this one dies now: it sees
+// all that was done, and of that no more is durable than was.
+func (s *FS) Kill() *FS {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out, copies := New(s.room), map[*inode]*inode{nil: nil}
+	copied := func(i *inode) *inode {
+		if _, ok := copies[i]; !ok {
+			copies[i] = i.kill()
+		}
+		return copies[i]
+	}
+	for name, i := range s.names {
+		out.names[name] = copied(i)
+	}
+	for name, i := range s.durable {
+		out.durable[name] = copied(i)
+	}
+	for _, c := range s.journal {
+		out.journal = append(out.journal, change{c.from, c.to, copied(c.inode)})
+	}
+	return out
+}
+
 func apply(names map[string]*inode, changes []change) {
 	for _, c := range changes {
 		delete(names, c.from)
