@@ -41,16 +41,16 @@ type Config struct {
 // DefaultConfig suits a broker with a few cores and a store in its region.
 func DefaultConfig() Config {
 	return Config{
-		PartBytes:       8 << 20,
-		PartConcurrency: 4,
+		PartBytes:               8 << 20,
+		PartConcurrency:         4,
 		MultipartThresholdBytes: 256 << 20,
-		MinRequests:     2,
-		MaxRequests:     64,
-		Attempts:        8,
-		FirstPause:      100 * time.Millisecond,
-		LastPause:       5 * time.Second,
-		Stall:           20 * time.Second,
-		MissingAttempts: 3,
+		MinRequests:             2,
+		MaxRequests:             64,
+		Attempts:                8,
+		FirstPause:              100 * time.Millisecond,
+		LastPause:               5 * time.Second,
+		Stall:                   20 * time.Second,
+		MissingAttempts:         3,
 	}
 }
 

@@ -36,10 +36,9 @@
 // object, but it can bring back a deleted one; whoever deletes what a broken Put may
 // have left must do so again after a while.
 //
-// Who owns the bytes: ReadRange's result is the caller's. Memory a Put takes: none where PutSized
-// sends one request; else for S3
-// at most 16 MiB + (PartConcurrency+1) x PartBytes, for Azure PartConcurrency x
-// PartBytes, for GCS PartBytes.
+// Who owns the bytes: ReadRange's result is the caller's. Memory a Put takes: none
+// where PutSized sends one request; else for S3 at most 16 MiB + (PartConcurrency+1) x
+// PartBytes, for Azure PartConcurrency x PartBytes, for GCS PartBytes.
 //
 // # Settings of each store
 //
