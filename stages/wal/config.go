@@ -24,7 +24,8 @@ type Config struct {
 	// given back. A group that is larger gets a segment of its own.
 	SegmentSizeBytes int64
 	// CapacityBytes bounds all segments. When they are full producers wait for
-	// uploads, so it is also how long the object store may be away.
+	// uploads, so it is also how long the object store may be away. Groups so large
+	// that two of them exceed it are written one at a time, beyond it if need be.
 	CapacityBytes int64
 	// Durability is Sync or Interval.
 	Durability Durability

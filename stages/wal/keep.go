@@ -62,7 +62,7 @@ func (s *segments) missing() (int64, string) {
 	if slices.ContainsFunc(s.spares, func(g *segment) bool { return g.size == size }) {
 		return 0, ""
 	}
-	if live, spare := s.sums(); live+spare+size > s.capacity {
+	if live, spare := s.sums(); live+spare+size > s.capacity && (spare > 0 || s.wanted == 0 || !s.fits(size)) {
 		return 0, ""
 	}
 	return size, s.nextSpare()

@@ -185,9 +185,6 @@ func (l *Log) placed(h *head) {
 // roll begins a new segment that holds need bytes.
 func (l *Log) roll(ctx context.Context, need int64) error {
 	size := l.segments.sizeFor(need)
-	if size > l.cfg.CapacityBytes {
-		return fmt.Errorf("a group of %d bytes does not fit the WAL's capacity of %d; raise the capacity", need, l.cfg.CapacityBytes)
-	}
 	began := time.Now()
 	g, err := l.segments.take(ctx, size, l.failed)
 	if err != nil {

@@ -3,8 +3,10 @@ package wal
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
 	"github.com/sluicemq/sluice/internal/blockfs/faultfs"
@@ -132,6 +134,46 @@ func TestNothingIsWrittenBehindAGap(t *testing.T) {
 		}
 		if got, _ := recoverAll(t, disk, cfg); len(got) != 4 {
 			t.Errorf("%d batches, of which 4 were acknowledged; the one behind the gap is there", len(got))
+		}
+	})
+}
+
+// TestLargeGroupsFindRoom: groups that are larger than what the capacity leaves beside
+// the segment in use, or than all of it, wait for uploads and are written then.
+func TestLargeGroupsFindRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs, src, cfg := crashfs.New(4<<20), &source{}, small()
+		l := opened(t, fs, cfg)
+		r := start(l)
+		ctx, stop := context.WithCancel(t.Context())
+		var uploads sync.WaitGroup
+		uploads.Go(func() {
+			for ctx.Err() == nil {
+				select {
+				case <-l.Pressure():
+					if err := l.Reclaim(l.End()); err != nil {
+						t.Error(err)
+					}
+				case <-ctx.Done():
+				}
+			}
+		})
+		for _, size := range []int{40_000, 200_000, 200_000, 40_000, 300_000, 300_000, 10} {
+			select {
+			case err := <-r.submit(src.group(size)):
+				if err != nil {
+					t.Fatalf("a group of %d bytes: %v", size, err)
+				}
+			case <-time.After(time.Minute):
+				t.Fatalf("a group of %d bytes waits for ever in a log of %d", size, cfg.CapacityBytes)
+			}
+			r.release()
+		}
+		stop()
+		uploads.Wait()
+		r.close(t)
+		if got, _ := recoverAll(t, fs, cfg); len(got) == 0 || got[len(got)-1].Base != src.made-1 {
+			t.Errorf("%d batches are left", len(got))
 		}
 	})
 }

@@ -159,8 +159,7 @@ func (s *segments) take(ctx context.Context, size int64, stop <-chan struct{}) (
 func (s *segments) tryTake(size int64) *segment {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	live, _ := s.sums()
-	if live+size > s.capacity {
+	if !s.fits(size) {
 		s.wanted = 0
 		signal(s.pressure)
 		return nil
@@ -174,6 +173,13 @@ func (s *segments) tryTake(size int64) *segment {
 	}
 	s.wanted = size
 	return nil
+}
+
+// fits reports whether the log may grow by size bytes: within the capacity, or beyond
+// it when there is only the segment in use, since no upload can give that back. Holds mu.
+func (s *segments) fits(size int64) bool {
+	live, _ := s.sums()
+	return live+size <= s.capacity || len(s.live) <= 1
 }
 
 // onDisk returns the bytes of all segments.
