@@ -137,10 +137,9 @@ func TestCompactionByKey(t *testing.T) {
 	s.set("compact", "compact", "bytes_per_second", 32<<20)
 	x.write(500, 100, kgo.NoCompression()) // it may have been done just in time
 	s.set("compact", "plan", "check_interval_ms", 100)
-	within(t, 60*time.Second, "compacted", func() bool { return s.metric("sluice_compaction_jobs_total", `kind="clean"`, `outcome="done"`) > 0 })
-	if got := x.check(); got > 200 {
-		t.Errorf("%d records of 100 keys after compaction", got)
-	}
+	within(t, 60*time.Second, "compaction to few records a key", func() bool { // the first job may end before the last upload
+		return s.metric("sluice_compaction_jobs_total", `kind="clean"`, `outcome="done"`) > 0 && x.check() <= 200
+	})
 
 	// On and on, with writes meanwhile.
 	for range 3 {
