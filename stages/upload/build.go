@@ -26,7 +26,7 @@ func (u *Uploader) stream(ctx context.Context, s *segment, createdMs int64, buil
 		}
 		w.CloseWithError(err) // nil ends the object
 	}()
-	return &stream{r, over}
+	return s.pace.reader(ctx, &stream{r, over})
 }
 
 // stream is an object that is being built.

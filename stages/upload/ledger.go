@@ -22,6 +22,8 @@ type Cut struct {
 	States []*partition.State // with records in the cut
 	Bytes  int64
 	Reason string // "size", "age", "pressure" or what Hurry was told
+
+	pace *pace // of its upload; nil for as fast as it goes
 }
 
 // Ledger keeps the books of what is committed and not yet uploaded. It is the
@@ -39,6 +41,8 @@ type Ledger struct {
 	bytes   int64
 	since   time.Time // of the first group in open
 	hurried string    // why the open cut is due at once
+	pending int64     // bytes that are not uploaded, also those of cuts under way
+	pace    *pace     // of the cut that was handed out last
 }
 
 // NewLedger returns empty books.
@@ -47,7 +51,7 @@ func NewLedger(cfg Config, c clock.Clock, reg prometheus.Registerer) *Ledger {
 	l.size.Store(cfg.SizeBytes)
 	l.interval.Store(int64(cfg.Interval))
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_upload_pending_bytes",
-		Help: "Bytes of committed batches that wait for an upload."}, func() float64 { return float64(l.Pending()) }))
+		Help: "Bytes of committed batches that are not uploaded."}, func() float64 { return float64(l.Pending()) }))
 	return l
 }
 
@@ -85,10 +89,14 @@ func (l *Ledger) add(end partition.Position, bytes int64) bool {
 	}
 	l.end = end
 	l.bytes += bytes
+	l.pending += bytes
 	if l.bytes < l.size.Load() {
 		return first
 	}
-	l.full = append(l.full, l.closeOpen("size"))
+	c := l.closeOpen("size")
+	c.pace = newPace(c.Bytes, l.clock.Now().Sub(l.since))
+	l.full = append(l.full, c)
+	l.pace.lift() // of the cut before, which is still under way or is not
 	return true
 }
 
@@ -102,15 +110,18 @@ func (l *Ledger) closeOpen(reason string) *Cut {
 	return c
 }
 
-// Pending returns the bytes in the books that no cut has taken.
+// Pending returns the bytes that are not uploaded, also those of cuts under way.
 func (l *Ledger) Pending() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := l.bytes
-	for _, c := range l.full {
-		n += c.Bytes
-	}
-	return n
+	return l.pending
+}
+
+// done takes an uploaded cut off the books.
+func (l *Ledger) done(c *Cut) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending -= c.Bytes
 }
 
 // Hurry makes what is in the books due at once: the WAL is short of room, or
@@ -119,6 +130,10 @@ func (l *Ledger) Hurry(reason string) {
 	l.mu.Lock()
 	if l.bytes > 0 {
 		l.hurried = reason
+	}
+	l.pace.lift()
+	for _, c := range l.full {
+		c.pace.lift()
 	}
 	l.mu.Unlock()
 	l.wake()
@@ -139,6 +154,9 @@ func (l *Ledger) due() (*Cut, time.Duration) {
 	if len(l.full) > 0 {
 		c := l.full[0]
 		l.full = append(l.full[:0:0], l.full[1:]...)
+		if l.pace = c.pace; len(l.full) > 0 { // another one waits for this one
+			c.pace.lift()
+		}
 		return c, 0
 	}
 	if l.bytes == 0 {
@@ -159,7 +177,12 @@ func (l *Ledger) Run(ctx context.Context, out pipeline.Emit[*Cut]) error {
 	for {
 		c, wait := l.due()
 		if c != nil {
-			if err := out(ctx, pipeline.Parcel[*Cut]{Body: c, Size: c.Bytes, Receipt: pipeline.NewReceipt(func(error) {})}); err != nil {
+			receipt := pipeline.NewReceipt(func(err error) {
+				if err == nil {
+					l.done(c)
+				}
+			})
+			if err := out(ctx, pipeline.Parcel[*Cut]{Body: c, Size: c.Bytes, Receipt: receipt}); err != nil {
 				return err
 			}
 			continue

@@ -47,7 +47,9 @@ func follow(t *testing.T, cfg upload.Config) (l *upload.Ledger, cuts chan *uploa
 	over := make(chan error, 1)
 	go func() {
 		over <- l.Run(ctx, func(_ context.Context, p pipeline.Parcel[*upload.Cut]) error {
-			cuts <- p.Body
+			if cuts <- p.Body; l.Pending() < p.Body.Bytes {
+				t.Errorf("%d bytes pending while a cut of %d is under way", l.Pending(), p.Body.Bytes)
+			}
 			p.Settle(nil)
 			return nil
 		})

@@ -21,6 +21,7 @@ type part struct {
 type segment struct {
 	id    meta.ObjectID
 	parts []part
+	pace  *pace
 }
 
 // size is how many bytes the object will have.
@@ -46,7 +47,7 @@ func (s *segment) partitions() []topic.Partition {
 // more, one for all others. Partitions that were deleted meanwhile are left out.
 func plan(c *Cut, own int64) ([]*segment, error) {
 	var out []*segment
-	shared := &segment{id: meta.NewObjectID()}
+	shared := &segment{id: meta.NewObjectID(), pace: c.pace}
 	for _, s := range c.States {
 		if s.Deleted() {
 			continue
@@ -58,7 +59,7 @@ func plan(c *Cut, own int64) ([]*segment, error) {
 		switch {
 		case len(p.entries) == 0:
 		case p.bytes >= own:
-			out = append(out, &segment{id: meta.NewObjectID(), parts: []part{p}})
+			out = append(out, &segment{id: meta.NewObjectID(), parts: []part{p}, pace: c.pace})
 		default:
 			shared.parts = append(shared.parts, p)
 		}
