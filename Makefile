@@ -70,7 +70,7 @@ AZURITE := $(BIN)/azurite
 stores: $(TOOLS)/versitygw $(AZURITE)/.installed
 	cd internal/objectstore/storetest && $(GO) vet ./... && \
 	  SLUICE_VERSITYGW=$(abspath $(TOOLS))/versitygw SLUICE_AZURITE=$$(cat $(abspath $(AZURITE))/.installed) \
-	  $(GO) test -count=1 -timeout 5m ./...
+	  $(GO) test -race -count=1 -timeout 10m ./...
 	$(GO) vet -tags stores ./cmd/sluice/e2e
 	SLUICE_VERSITYGW=$(abspath $(TOOLS))/versitygw $(GO) test -count=1 -timeout 10m -tags stores -run 'InS3$$' ./cmd/sluice/e2e
 
