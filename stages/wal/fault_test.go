@@ -82,6 +82,7 @@ func (o *ordeal) live(expression string) {
 				<-c
 			}
 			under = under[:0]
+			o.truncate(l, i)
 		case 7:
 			time.Sleep(2 * o.cfg.IdleSeal) // long enough for a seal
 		}
@@ -144,6 +145,17 @@ func (o *ordeal) settled(g *flow.Group, err error) {
 	o.h.settled(g, err)
 }
 
+// truncate makes void what some partition has from some batch on, or the log has failed.
+func (o *ordeal) truncate(l *Log, pick int) {
+	failed := l.Err()
+	err := o.h.truncate(func(index int32, offset int64) error {
+		return l.Truncate(context.Background(), partitionOf(index), offset)
+	}, pick)
+	if err != nil && !errors.Is(err, ErrFailed) || err == nil && failed != nil {
+		o.t.Errorf("truncate: %v, of a log that had failed with %v", err, failed)
+	}
+}
+
 // checkLatch submits once more: a log that has failed acknowledges nothing.
 func (o *ordeal) checkLatch(l *Log, r *rig) {
 	failed := l.Err()
@@ -202,7 +214,7 @@ func (o *ordeal) upload(l *Log) (stop func()) {
 func (o *ordeal) verify(r *rand.Rand) {
 	state := o.h.state()
 	if o.cfg.Durability == Interval {
-		state = stateOfNothing // a flush that failed may lose it all
+		state.acked = 0 // a flush that failed may lose it all, but for what a truncation found durable
 	}
 	for _, keep := range []crashfs.Keep{crashfs.Nothing, crashfs.Random, crashfs.Everything} {
 		got, report := recoverAll(o.t, o.disk.Crash(keep, r), o.cfg)
