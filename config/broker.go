@@ -226,6 +226,7 @@ type Crew struct {
 type Batch struct {
 	Depth       int   `toml:"depth"`
 	LingerUs    int64 `toml:"linger_us"`
+	EagerGroups int64 `toml:"eager_groups"`
 	TargetBytes int64 `toml:"target_bytes"`
 	MaxBytes    int64 `toml:"max_bytes"`
 }

@@ -58,7 +58,7 @@ func defaultNetwork() Network {
 func defaultStages() Stages {
 	return Stages{
 		Sequence:    Lanes{Depth: 64, Workers: 4},
-		Batch:       Batch{Depth: 256, LingerUs: 1000, TargetBytes: 256 * kib, MaxBytes: 1 * mib},
+		Batch:       Batch{Depth: 256, LingerUs: 1000, EagerGroups: 4, TargetBytes: 256 * kib, MaxBytes: 1 * mib},
 		WAL:         Queue{4},
 		Replicate:   Queue{16},
 		Join:        Queue{16},

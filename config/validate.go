@@ -263,6 +263,7 @@ func (c *checks) stages(s Stages) {
 	}
 	b := s.Batch
 	c.within("stages.batch.linger_us", b.LingerUs, 0, 1_000_000)
+	c.within("stages.batch.eager_groups", b.EagerGroups, 1, 1<<20)
 	c.atLeast("stages.batch.target_bytes", b.TargetBytes, 1)
 	c.require(b.MaxBytes >= b.TargetBytes, "stages.batch.max_bytes (%d) must not be below stages.batch.target_bytes (%d)", b.MaxBytes, b.TargetBytes)
 }

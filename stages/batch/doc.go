@@ -5,8 +5,8 @@
 // whose receipt settles the receipts of all Writes in them.
 //
 // How long to wait for company is decided by what is in flight, not by a fixed
-// timer. With nothing in flight a Write leaves at once, so an idle broker adds
-// no latency. With groups in flight the next one fills until it has TargetBytes,
-// or the linger is over, or everything before it has settled: waiting costs
-// nothing then, since the device is busy anyway.
+// timer. With fewer than EagerGroups in flight a Write leaves at once, so a broker
+// that is not busy adds no latency. With more the next one fills until it has
+// TargetBytes, or the linger is over, or one of those before it has settled: waiting
+// costs nothing then, since the device is busy anyway.
 package batch

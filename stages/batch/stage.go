@@ -19,13 +19,17 @@ type Config struct {
 	TargetBytes int64
 	// MaxBytes closes a group. A single larger Write still makes a group alone.
 	MaxBytes int64
-	// Linger is the longest wait for company while other groups are in flight.
+	// Linger is the longest wait for company while EagerGroups or more are in flight.
 	Linger time.Duration
+	// EagerGroups is below how many groups in flight the next one leaves at once. The
+	// log writes several at a time, at the latency of one, so that waiting for the
+	// first of them costs a record time and saves the disk nothing.
+	EagerGroups int64
 }
 
 // DefaultConfig returns limits measured to fit NVMe disks.
 func DefaultConfig() Config {
-	return Config{TargetBytes: 256 << 10, MaxBytes: 1 << 20, Linger: time.Millisecond}
+	return Config{TargetBytes: 256 << 10, MaxBytes: 1 << 20, Linger: time.Millisecond, EagerGroups: 4}
 }
 
 // Validate reports a setting that cannot work.
@@ -35,15 +39,17 @@ func (c Config) Validate() error {
 		return fmt.Errorf("batch: need 1 <= target bytes (%d) <= max bytes (%d)", c.TargetBytes, c.MaxBytes)
 	case c.Linger < 0 || c.Linger > time.Second:
 		return fmt.Errorf("batch: linger %s is outside 0..1s", c.Linger)
+	case c.EagerGroups < 1:
+		return fmt.Errorf("batch: %d eager groups; 1 is the least, so that a group leaves when nothing else does", c.EagerGroups)
 	}
 	return nil
 }
 
 // Stage is the batch stage. Run it with one worker.
 type Stage struct {
-	target, max, linger atomic.Int64
-	inFlight            atomic.Int64
-	settled             chan struct{} // a group settled; capacity 1, wakes coalesce
+	target, max, linger, eager atomic.Int64
+	inFlight                   atomic.Int64
+	settled                    chan struct{} // a group settled; capacity 1, wakes coalesce
 }
 
 // New returns the stage.
@@ -52,6 +58,7 @@ func New(cfg Config) *Stage {
 	s.target.Store(cfg.TargetBytes)
 	s.max.Store(cfg.MaxBytes)
 	s.linger.Store(int64(cfg.Linger))
+	s.eager.Store(cfg.EagerGroups)
 	return s
 }
 
@@ -60,17 +67,18 @@ const (
 	TuneTargetBytes = "target_bytes"
 	TuneMaxBytes    = "max_bytes"
 	TuneLingerUs    = "linger_us"
+	TuneEagerGroups = "eager_groups"
 )
 
 // Tunables returns the limits in force.
 func (s *Stage) Tunables() map[string]int64 {
 	return map[string]int64{TuneTargetBytes: s.target.Load(), TuneMaxBytes: s.max.Load(),
-		TuneLingerUs: s.linger.Load() / int64(time.Microsecond)}
+		TuneLingerUs: s.linger.Load() / int64(time.Microsecond), TuneEagerGroups: s.eager.Load()}
 }
 
 // Tune changes one limit while the stage runs; it holds from the next group on.
 func (s *Stage) Tune(key string, value int64) error {
-	cfg := Config{s.target.Load(), s.max.Load(), time.Duration(s.linger.Load())}
+	cfg := Config{s.target.Load(), s.max.Load(), time.Duration(s.linger.Load()), s.eager.Load()}
 	switch key {
 	case TuneTargetBytes:
 		cfg.TargetBytes = value
@@ -78,8 +86,10 @@ func (s *Stage) Tune(key string, value int64) error {
 		cfg.MaxBytes = value
 	case TuneLingerUs:
 		cfg.Linger = time.Duration(value) * time.Microsecond
+	case TuneEagerGroups:
+		cfg.EagerGroups = value
 	default:
-		return fmt.Errorf("batch: no limit %q; there are %s, %s and %s", key, TuneTargetBytes, TuneMaxBytes, TuneLingerUs)
+		return fmt.Errorf("batch: no limit %q; there are %s, %s, %s and %s", key, TuneTargetBytes, TuneMaxBytes, TuneLingerUs, TuneEagerGroups)
 	}
 	if err := cfg.Validate(); err != nil {
 		return err
@@ -87,6 +97,7 @@ func (s *Stage) Tune(key string, value int64) error {
 	s.target.Store(cfg.TargetBytes)
 	s.max.Store(cfg.MaxBytes)
 	s.linger.Store(int64(cfg.Linger))
+	s.eager.Store(cfg.EagerGroups)
 	return nil
 }
 
@@ -133,7 +144,7 @@ func (s *Stage) fill(ctx context.Context, g *group, in *pipeline.In[*flow.Write]
 			}
 			g.add(p)
 		}
-		if g.body.Bytes >= target || s.inFlight.Load() == 0 {
+		if g.body.Bytes >= target || s.inFlight.Load() < s.eager.Load() {
 			break
 		}
 		if timer == nil {

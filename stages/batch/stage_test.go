@@ -100,7 +100,7 @@ func (r *rig) end() {
 	r.ledger.Check(r.t)
 }
 
-var limits = batch.Config{TargetBytes: 1000, MaxBytes: 2000, Linger: 10 * time.Millisecond}
+var limits = batch.Config{TargetBytes: 1000, MaxBytes: 2000, Linger: 10 * time.Millisecond, EagerGroups: 1}
 
 func TestIdleBrokerAddsNoLatency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -132,6 +132,36 @@ func TestFillsWhileAnotherIsInFlight(t *testing.T) {
 		r.write(600)
 		r.want(3, 2).Settle(nil) // the target is reached
 		second.Settle(nil)
+		r.end()
+	})
+}
+
+// As long as the log can write more at once, nothing waits for what it writes.
+func TestFewGroupsInFlightLetTheNextOneLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := limits
+		limits.EagerGroups = 3
+		r := start(t, limits)
+		var out []pipeline.Parcel[*flow.Group]
+		for seq := range uint64(3) {
+			r.write(1)
+			out = append(out, r.want(seq+1, 1))
+		}
+		r.write(1)
+		r.write(1)
+		r.none()
+		out[1].Settle(nil) // any of them
+		out = append(out, r.want(4, 2))
+		if err := r.stage.Tune(batch.TuneEagerGroups, 4); err != nil {
+			t.Fatal(err)
+		}
+		r.write(1)
+		out = append(out, r.want(5, 1))
+		for i, p := range out {
+			if i != 1 {
+				p.Settle(nil)
+			}
+		}
 		r.end()
 	})
 }
@@ -181,7 +211,7 @@ func TestTune(t *testing.T) {
 		r.write(10)
 		r.want(2, 1).Settle(nil)
 		first.Settle(nil)
-		for key, v := range map[string]int64{batch.TuneMaxBytes: 5, batch.TuneTargetBytes: 0, batch.TuneLingerUs: -1, "nope": 1} {
+		for key, v := range map[string]int64{batch.TuneMaxBytes: 5, batch.TuneTargetBytes: 0, batch.TuneLingerUs: -1, batch.TuneEagerGroups: 0, "nope": 1} {
 			if err := r.stage.Tune(key, v); err == nil {
 				t.Errorf("%s=%d was taken", key, v)
 			}
