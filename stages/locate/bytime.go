@@ -13,9 +13,9 @@ import (
 type Batches interface {
 	// InWAL returns the batch of e.
 	InWAL(ctx context.Context, e partition.Entry) (record.Batch, error)
-	// InObject returns the first batch in the object whose max timestamp is at
-	// or after ms; ok is false when there is none.
-	InObject(ctx context.Context, p topic.Partition, ref meta.ObjectRef, ms int64) (b record.Batch, ok bool, err error)
+	// InObject returns the first batch in the object that has an offset from from on
+	// and whose max timestamp is at or after ms; ok is false when there is none.
+	InObject(ctx context.Context, p topic.Partition, ref meta.ObjectRef, ms, from int64) (b record.Batch, ok bool, err error)
 }
 
 // Found is the answer to a search by time.
@@ -49,15 +49,18 @@ func (l *Locator) inObjects(ctx context.Context, s *partition.State, ms int64, f
 		if ref.End <= s.LogStart() || ref.MaxTimestamp < ms {
 			continue
 		}
-		b, ok, err := from.InObject(ctx, s.ID, ref, ms)
-		if err != nil {
-			return Found{}, false, err
-		}
-		if !ok {
-			continue
-		}
-		if f, ok, err := inBatch(b, ms, s.LogStart()); ok || err != nil {
-			return f, ok, err
+		for start := s.LogStart(); ; {
+			b, ok, err := from.InObject(ctx, s.ID, ref, ms, start)
+			if err != nil {
+				return Found{}, false, err
+			}
+			if !ok {
+				break
+			}
+			if f, ok, err := inBatch(b, ms, s.LogStart()); ok || err != nil {
+				return f, ok, err
+			}
+			start = b.NextOffset() // what is late enough in it was deleted
 		}
 	}
 	return Found{}, false, nil

@@ -101,8 +101,22 @@ func (b batches) InWAL(_ context.Context, e partition.Entry) (record.Batch, erro
 	return b.at(e.Base, int64(e.Count)), nil
 }
 
-func (b batches) InObject(_ context.Context, _ topic.Partition, ref meta.ObjectRef, _ int64) (record.Batch, bool, error) {
-	return b.at(ref.Base, ref.End-ref.Base), true, nil
+// InObject has batches of one record, but for the first, of two, one of which was
+// deleted with 11 although its time, 135, is late.
+func (b batches) InObject(_ context.Context, _ topic.Partition, ref meta.ObjectRef, ms, from int64) (record.Batch, bool, error) {
+	for o := ref.Base; o < ref.End; o++ {
+		switch {
+		case o == 11 || o == 12:
+		case o == 10 && ms <= 135 && from < 13:
+			early := record.NewBuilder()
+			early.BaseOffset = 10
+			batch, err := early.Add(100, nil, nil).Add(135, nil, nil).Add(120, nil, nil).Build()
+			return batch, true, err
+		case o > 12 && 10*o >= ms && o+1 > from:
+			return b.at(o, 1), true, nil
+		}
+	}
+	return nil, false, nil
 }
 
 func TestByTime(t *testing.T) {

@@ -196,7 +196,7 @@ func TestWaitingOutlivesTheOneWhoAsked(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	over := make(chan error)
 	go func() {
-		_, _, err := f.fetch.InObject(ctx, f.state.ID, f.ref, 0)
+		_, _, err := f.fetch.InObject(ctx, f.state.ID, f.ref, 0, 0)
 		over <- err
 	}()
 	<-gate.started

@@ -239,15 +239,15 @@ func (f *Fetcher) landing(n int64) *[]byte {
 	return &b
 }
 
-// InObject returns the first batch of p in the object of ref whose max
-// timestamp is at or after ms; ok is false when there is none.
-func (f *Fetcher) InObject(ctx context.Context, p topic.Partition, ref meta.ObjectRef, ms int64) (record.Batch, bool, error) {
+// InObject returns the first batch of p in the object of ref that has an offset from
+// from on and whose max timestamp is at or after ms; ok is false when there is none.
+func (f *Fetcher) InObject(ctx context.Context, p topic.Partition, ref meta.ObjectRef, ms, from int64) (record.Batch, bool, error) {
 	rng, err := f.rangeOf(ctx, p, ref.ID)
 	if err != nil {
 		return nil, false, err
 	}
 	for i, b := range rng.Blocks {
-		if b.MaxTimestamp < ms {
+		if b.MaxTimestamp < ms || b.End <= from {
 			continue
 		}
 		data, err := f.blocks(ctx, ref.ID, rng.Blocks[i:i+1])
@@ -259,7 +259,7 @@ func (f *Fetcher) InObject(ctx context.Context, p topic.Partition, ref meta.Obje
 			if batch, rest, err = record.Next(rest); err != nil {
 				return nil, false, err
 			}
-			if batch.MaxTimestamp() >= ms {
+			if batch.MaxTimestamp() >= ms && batch.NextOffset() > from {
 				return batch, true, nil
 			}
 		}

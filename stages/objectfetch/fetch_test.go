@@ -265,13 +265,14 @@ func TestLostObjectAndForeignPartition(t *testing.T) {
 
 func TestInObject(t *testing.T) {
 	f := build(t)
-	for _, c := range []struct{ ms, base int64 }{{0, 100}, {1101, 100}, {1102, 102}, {1179, 178}} {
-		b, ok, err := f.fetch.InObject(t.Context(), f.state.ID, f.ref, c.ms)
+	for _, c := range []struct{ ms, from, base int64 }{{0, 0, 100}, {1101, 0, 100}, {1102, 0, 102}, {1179, 0, 178},
+		{0, 101, 100}, {0, 102, 102}, {1102, 150, 150}, {1179, 150, 178}} {
+		b, ok, err := f.fetch.InObject(t.Context(), f.state.ID, f.ref, c.ms, c.from)
 		if err != nil || !ok || b.BaseOffset() != c.base {
-			t.Errorf("at %d: %v, %v", c.ms, ok, err)
+			t.Errorf("at %d from %d: %v, %v", c.ms, c.from, ok, err)
 		}
 	}
-	if _, ok, err := f.fetch.InObject(t.Context(), f.state.ID, f.ref, 1180); ok || err != nil {
+	if _, ok, err := f.fetch.InObject(t.Context(), f.state.ID, f.ref, 1180, 0); ok || err != nil {
 		t.Errorf("after the end: %v, %v", ok, err)
 	}
 }

@@ -77,6 +77,6 @@ func (t *timeIndex) InWAL(ctx context.Context, e partition.Entry) (record.Batch,
 }
 
 // InObject implements locate.Batches.
-func (t *timeIndex) InObject(ctx context.Context, p topic.Partition, ref meta.ObjectRef, ms int64) (record.Batch, bool, error) {
-	return t.objects.InObject(ctx, p, ref, ms)
+func (t *timeIndex) InObject(ctx context.Context, p topic.Partition, ref meta.ObjectRef, ms, from int64) (record.Batch, bool, error) {
+	return t.objects.InObject(ctx, p, ref, ms, from)
 }

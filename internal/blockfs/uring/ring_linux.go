@@ -126,8 +126,14 @@ func (r *Ring) submit(s submission) error {
 	r.sqes[tail&r.sqMask] = s
 	r.submitted.Add(1)
 	r.sqTail.Store(tail + 1)
-	for r.sqHead.Load() != tail+1 {
+	for tries := 0; r.sqHead.Load() != tail+1; {
 		_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 1, 0, 0, 0, 0)
+		if errno == unix.EAGAIN || errno == unix.EBUSY { // no memory for it now, and nothing was begun
+			if tries++; tries < 10_000 {
+				time.Sleep(100 * time.Microsecond)
+				continue
+			}
+		}
 		if errno != 0 && errno != unix.EINTR && r.sqHead.Load() != tail+1 {
 			r.sqTail.Store(tail) // the kernel looks at it in enter only
 			return fmt.Errorf("io_uring_enter: %w", errno)
