@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -170,6 +171,7 @@ type benchLog struct {
 	base    int64
 	settled chan struct{}
 	missing atomic.Int64
+	giveUp  chan partition.Position // what is below may be given back; capacity 1
 }
 
 func newBenchLog(b *testing.B) *benchLog {
@@ -177,8 +179,8 @@ func newBenchLog(b *testing.B) *benchLog {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w := &benchLog{b: b, cfg: DefaultConfig(), settled: make(chan struct{}, 1)}
-	w.cfg.SegmentSizeBytes, w.cfg.CapacityBytes, w.cfg.Inflight = 32<<20, 128<<20, benchDepth
+	w := &benchLog{b: b, cfg: DefaultConfig(), settled: make(chan struct{}, 1), giveUp: make(chan partition.Position, 1)}
+	w.cfg.CapacityBytes, w.cfg.Inflight = 4*w.cfg.SegmentSizeBytes, benchDepth
 	w.batch, err = record.NewBuilder().Add(1, nil, make([]byte, benchWrite-300)).Build()
 	if err != nil {
 		b.Fatal(err)
@@ -188,11 +190,15 @@ func newBenchLog(b *testing.B) *benchLog {
 	w.emit = emit
 	done := make(chan error, 1)
 	go func() { done <- w.log.Run(context.Background(), in, w.pass) }()
+	var reclaiming sync.WaitGroup
+	reclaiming.Go(w.reclaim)
 	b.Cleanup(func() {
 		shut()
 		if err := <-done; err != nil {
 			b.Error(err)
 		}
+		close(w.giveUp)
+		reclaiming.Wait()
 		if err := w.log.Close(); err != nil {
 			b.Error(err)
 		}
@@ -207,11 +213,21 @@ func (w *benchLog) pass(_ context.Context, p pipeline.Parcel[*flow.Group]) error
 	at := p.Body.Position
 	p.Settle(nil)
 	if used, capacity := w.log.Usage(); used > capacity/2 {
-		if err := w.log.Reclaim(at - partition.Position(w.cfg.SegmentSizeBytes)); err != nil {
-			w.b.Error(err)
+		select {
+		case w.giveUp <- at - partition.Position(w.cfg.SegmentSizeBytes):
+		default:
 		}
 	}
 	return nil
+}
+
+// reclaim gives segments back as an upload does, beside what is written.
+func (w *benchLog) reclaim() {
+	for before := range w.giveUp {
+		if err := w.log.Reclaim(before); err != nil {
+			w.b.Error(err)
+		}
+	}
 }
 
 func (w *benchLog) write(n int) {

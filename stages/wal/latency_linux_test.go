@@ -2,11 +2,15 @@ package wal
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicemq/sluice/internal/blockfs/uring"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/topic"
 	"github.com/sluicemq/sluice/pipeline"
@@ -14,12 +18,14 @@ import (
 
 // BenchmarkGroupCommit hands in groups of 64 KiB at half the rate that the log has
 // just been measured to take, and compares how long each takes to be durable with
-// one synchronous write of the same size to the same disk, in turns.
+// one synchronous write of the same size to the same disk, and with writes through a
+// bare io_uring at the same times, in turns.
 func BenchmarkGroupCommit(b *testing.B) {
 	file := newOverwritten(b)
 	log := newBenchLog(b)
+	ring := newPacedRing(b, file)
 	log.write(2 * int(log.cfg.CapacityBytes) / benchWrite) // all segments are recycled from now on
-	var device, commit []float64
+	var device, bare, commit []float64
 	b.ResetTimer()
 	for b.Loop() {
 		for range 200 {
@@ -30,31 +36,62 @@ func BenchmarkGroupCommit(b *testing.B) {
 		const n = benchRound / benchWrite
 		began := time.Now()
 		log.write(n)
-		commit = append(commit, log.paced(n, 2*time.Since(began)/n)...)
+		interval := 2 * time.Since(began) / n
+		commit = append(commit, log.paced(b, n, interval)...)
+		bare = append(bare, ring.paced(b, n, interval)...)
 	}
-	slices.Sort(device)
-	slices.Sort(commit)
 	at := func(s []float64, q float64) float64 { return s[int(q*float64(len(s)-1))] }
-	b.ReportMetric(at(device, .5)*1e6, "device-p50-µs")
-	b.ReportMetric(at(device, .99)*1e6, "device-p99-µs")
-	b.ReportMetric(at(commit, .5)*1e6, "commit-p50-µs")
-	b.ReportMetric(at(commit, .99)*1e6, "commit-p99-µs")
+	for _, c := range []struct {
+		name string
+		took []float64
+	}{{"device", device}, {"ring", bare}, {"commit", commit}} {
+		slices.Sort(c.took)
+		b.ReportMetric(at(c.took, .5)*1e6, c.name+"-p50-µs")
+		b.ReportMetric(at(c.took, .99)*1e6, c.name+"-p99-µs")
+	}
 	b.ReportMetric(at(commit, .99)/at(device, .5), "commit-p99/device-p50")
 	b.ReportMetric(at(commit, .99)/at(device, .99), "commit-p99/device-p99")
+	b.ReportMetric(at(commit, .99)/at(bare, .99), "commit-p99/ring-p99")
+}
+
+// every calls f at fixed times. It has a thread of its own, whose sleep is exact to
+// microseconds; the runtime's timers are late by up to a millisecond, and then all that
+// was due comes at once.
+func every(b *testing.B, n int, interval time.Duration, f func(i int)) {
+	over := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and ends with the goroutine, with its slack
+		if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1000, 0, 0, 0); err != nil {
+			over <- err
+			return
+		}
+		began := time.Now()
+		for i := range n {
+			due := began.Add(time.Duration(i) * interval)
+			for wait := time.Until(due); wait > 0; wait = time.Until(due) {
+				pause := unix.NsecToTimespec(int64(wait))
+				_ = unix.Nanosleep(&pause, nil) // a signal ends it early
+			}
+			f(i)
+		}
+		over <- nil
+	}()
+	if err := <-over; err != nil {
+		b.Fatal(err)
+	}
 }
 
 // paced hands in n groups, one each interval, and returns how many seconds each
 // took.
-func (w *benchLog) paced(n int, interval time.Duration) []float64 {
+func (w *benchLog) paced(b *testing.B, n int, interval time.Duration) []float64 {
 	var all sync.WaitGroup
-	took, began := make([]float64, n), time.Now()
-	for i := range n {
-		time.Sleep(time.Until(began.Add(time.Duration(i) * interval)))
-		handed := time.Now() // the timer's lateness is not the log's
+	took := make([]float64, n)
+	all.Add(n)
+	every(b, n, interval, func(i int) {
+		handed := time.Now()
 		a := &flow.Append{Partition: topic.Partition{Topic: aTopic}, Batch: w.batch, BaseOffset: w.base}
 		w.base++
 		g := &flow.Group{Writes: []*flow.Write{{Appends: []*flow.Append{a}}}, Bytes: benchWrite}
-		all.Add(1)
 		receipt := pipeline.NewReceipt(func(err error) {
 			defer all.Done()
 			if err != nil {
@@ -63,9 +100,65 @@ func (w *benchLog) paced(n int, interval time.Duration) []float64 {
 			took[i] = time.Since(handed).Seconds()
 		})
 		if err := w.emit(context.Background(), pipeline.Parcel[*flow.Group]{Body: g, Size: benchWrite, Receipt: receipt}); err != nil {
-			w.b.Fatal(err)
+			w.b.Error(err)
 		}
-	}
+	})
 	all.Wait()
+	return took
+}
+
+// pacedRing is a bare ring with room for whatever is late.
+type pacedRing struct {
+	*overwritten
+	ring *uring.Ring
+	free chan int // slots
+	at   [pacedDepth]time.Time
+	took chan float64
+}
+
+const pacedDepth = 64
+
+func newPacedRing(b *testing.B, f *overwritten) *pacedRing {
+	ring, err := uring.New(pacedDepth)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := &pacedRing{overwritten: f, ring: ring, free: make(chan int, pacedDepth), took: make(chan float64, benchRound/benchWrite)}
+	for slot := range pacedDepth {
+		r.free <- slot
+	}
+	waited := make(chan struct{})
+	go func() {
+		defer close(waited)
+		_ = ring.Wait(func(tag uint64, res int) {
+			if res != benchWrite {
+				b.Errorf("write: %d", res)
+			}
+			r.took <- time.Since(r.at[tag]).Seconds()
+			r.free <- int(tag)
+		})
+	}()
+	b.Cleanup(func() {
+		if err := ring.Close(); err != nil {
+			b.Error(err)
+		}
+		<-waited
+	})
+	return r
+}
+
+func (r *pacedRing) paced(b *testing.B, n int, interval time.Duration) []float64 {
+	every(b, n, interval, func(int) {
+		began := time.Now()
+		slot := <-r.free
+		r.at[slot] = began
+		if err := r.ring.Write(r.fd, r.memory[:benchWrite], r.place(), unix.RWF_DSYNC, uint64(slot)); err != nil {
+			b.Error(err)
+		}
+	})
+	took := make([]float64, n)
+	for i := range took {
+		took[i] = <-r.took
+	}
 	return took
 }
