@@ -121,45 +121,68 @@ func (o *ranges) ReadRange(ctx context.Context, off, n int64) ([]byte, error) {
 	return b, nil
 }
 
-// ReadInto fills dst with the bytes of the object under key from off on. After an
-// error dst holds anything.
-func (s *Store) ReadInto(ctx context.Context, key string, off int64, dst []byte) (err error) {
-	if len(dst) == 0 {
+// ReadInto fills dst, one after the other, with the bytes of the object under key from
+// off on. After an error they hold anything.
+func (s *Store) ReadInto(ctx context.Context, key string, off int64, dst ...[]byte) (err error) {
+	all := scatter(dst)
+	left := all.size()
+	if left == 0 {
 		return nil // HTTP has no empty ranges
 	}
 	ctx = opRead.on(ctx)
 	defer s.observe(opRead, time.Now(), &err)
-	o, have := &ranges{s, key}, 0
+	o, end := &ranges{s, key}, off+left
 	for attempt := 1; ; attempt++ {
-		got, err := o.fill(ctx, off+int64(have), dst[have:])
-		have += got
-		if err == nil {
+		err := o.fill(ctx, end-left, left, &all)
+		if left = all.size(); err == nil {
 			return nil
 		}
 		again := s.mayAppear(err, attempt) || errors.Is(err, errCutOff) && attempt < s.cfg.Attempts
 		if !again || s.local || s.backoff.wait(ctx, attempt) != nil {
-			return mapped(ctx, "read", fmt.Sprintf("%s [%d, +%d)", key, off, len(dst)), err)
+			return mapped(ctx, "read", fmt.Sprintf("%s [%d, %d)", key, off, end), err)
 		}
 	}
+}
+
+// scatter is memory that is filled from its start.
+type scatter [][]byte
+
+func (s scatter) size() (n int64) {
+	for _, b := range s {
+		n += int64(len(b))
+	}
+	return n
+}
+
+// fill reads from r until all is full.
+func (s *scatter) fill(r io.Reader) error {
+	for len(*s) > 0 {
+		n, err := io.ReadFull(r, (*s)[0])
+		if err != nil {
+			(*s)[0] = (*s)[0][n:]
+			return err
+		}
+		*s = (*s)[1:]
+	}
+	return nil
 }
 
 // errCutOff: the store began to answer and did not end. The request as such was
 // fine, so the SDKs do not send it again.
 var errCutOff = errors.New("the answer broke off")
 
-// fill reads into b from off on and returns how much it got.
-func (o *ranges) fill(ctx context.Context, off int64, b []byte) (int, error) {
-	r, err := o.store.bucket.NewRangeReader(ctx, o.key, off, int64(len(b)), nil)
+// fill reads the n bytes from off on into dst, which is left with what is to come.
+func (o *ranges) fill(ctx context.Context, off, n int64, dst *scatter) error {
+	r, err := o.store.bucket.NewRangeReader(ctx, o.key, off, n, nil)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer r.Close()
-	if end := off + int64(len(b)); r.Size() > 0 && r.Size() < end {
-		return 0, fmt.Errorf("the object ends at %d, before %d", r.Size(), end)
+	if end := off + n; r.Size() > 0 && r.Size() < end {
+		return fmt.Errorf("the object ends at %d, before %d", r.Size(), end)
 	}
-	n, err := io.ReadFull(r, b)
-	if err != nil {
-		return n, fmt.Errorf("%w after %d of %d bytes: %w", errCutOff, n, len(b), err)
+	if err := dst.fill(r); err != nil {
+		return fmt.Errorf("%w after %d of %d bytes: %w", errCutOff, n-dst.size(), n, err)
 	}
-	return n, nil
+	return nil
 }

@@ -1,10 +1,10 @@
 package objectfetch
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,8 +26,8 @@ var ErrRange = errors.New("object lacks the partition")
 // Store reads objects by key.
 type Store interface {
 	Object(key string) object.RangeReader
-	// ReadInto fills dst with what is at off.
-	ReadInto(ctx context.Context, key string, off int64, dst []byte) error
+	// ReadInto fills dst, one after the other, with what is from off on.
+	ReadInto(ctx context.Context, key string, off int64, dst ...[]byte) error
 	Size(ctx context.Context, key string) (int64, error)
 }
 
@@ -49,10 +49,8 @@ type Fetcher struct {
 	cache   *readcache.Cache
 	flights flights
 	footers singleflight.Group
-	// landings are *[]byte that answers come into, as many as there are requests.
-	landings sync.Pool
-	ahead    *follower
-	metrics  metrics
+	ahead   *follower
+	metrics metrics
 }
 
 // New returns a fetcher. Close it when nobody reads any more.
@@ -206,37 +204,24 @@ func (f *Fetcher) fly(ctx context.Context, fl *flight) ([][]byte, error) {
 	return data, err
 }
 
-// request reads the blocks of fl and verifies them. All of them come into memory
-// that is used again and again, and each is copied out of it: a cached block must not
-// keep its neighbours alive, and new memory for the answer would be cleared first.
+// request reads the blocks of fl, each into memory of its own, so that a cached block
+// does not keep its neighbours alive, and verifies them.
 func (f *Fetcher) request(ctx context.Context, fl *flight) ([][]byte, error) {
-	first, n := fl.blocks[0], length(fl.blocks)
 	f.metrics.requests.Inc()
-	f.metrics.bytes.Add(float64(n))
-	all := f.landing(n)
-	defer f.landings.Put(all)
-	data := (*all)[:n]
-	if err := f.store.ReadInto(ctx, object.Key(fl.id), first.Offset, data); err != nil {
-		return nil, err
-	}
+	f.metrics.bytes.Add(float64(length(fl.blocks)))
 	out := make([][]byte, len(fl.blocks))
 	for i, b := range fl.blocks {
-		at := b.Offset - first.Offset
-		if err := b.Verify(data[at : at+b.Length]); err != nil {
+		out[i] = make([]byte, b.Length)
+	}
+	if err := f.store.ReadInto(ctx, object.Key(fl.id), fl.blocks[0].Offset, slices.Clone(out)...); err != nil {
+		return nil, err
+	}
+	for i, b := range fl.blocks {
+		if err := b.Verify(out[i]); err != nil {
 			return nil, fmt.Errorf("object %s at %d: %w", fl.id, b.Offset, err)
 		}
-		out[i] = bytes.Clone(data[at : at+b.Length])
 	}
 	return out, nil
-}
-
-// landing returns memory for an answer of n bytes.
-func (f *Fetcher) landing(n int64) *[]byte {
-	if b, ok := f.landings.Get().(*[]byte); ok && int64(cap(*b)) >= n {
-		return b
-	}
-	b := make([]byte, max(n, f.cfg.RunBytes))
-	return &b
 }
 
 // InObject returns the first batch of p in the object of ref that has an offset from

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -44,19 +45,23 @@ func (r *reader) ReadRange(ctx context.Context, off, n int64) ([]byte, error) {
 	return b, r.s.ReadInto(ctx, r.key, off, b)
 }
 
-func (s *store) ReadInto(ctx context.Context, key string, off int64, b []byte) error {
+func (s *store) ReadInto(ctx context.Context, key string, off int64, dst ...[]byte) error {
+	n := int64(0)
+	for _, b := range dst {
+		n += int64(len(b))
+	}
 	s.reads.Add(1)
 	s.under.Add(1)
 	defer s.under.Add(-1)
 	if g := s.gate.Load(); g != nil {
-		g.pass(ctx, off, int64(len(b)))
+		g.pass(ctx, off, n)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 	}
-	err := s.Store.ReadInto(ctx, key, off, b)
+	err := s.Store.ReadInto(ctx, key, off, slices.Clone(dst)...)
 	if err == nil && s.damage.Load() && off < 1<<20 {
-		b[len(b)/2] ^= 1
+		dst[0][len(dst[0])/2] ^= 1
 	}
 	return err
 }
