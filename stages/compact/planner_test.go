@@ -217,7 +217,7 @@ func TestJobsThatTakeTooLongAreGivenUp(t *testing.T) {
 						t.Errorf("the log does not say what to do:\n%s", &log)
 					}
 					stall(r, false)
-					time.Sleep(5 * time.Minute)
+					time.Sleep(30 * time.Minute) // what was begun at 100 bytes a second waits for eleven
 					synctest.Wait()
 				})
 				if m := r.partition(0); len(m.Objects) != 1 || len(r.meta.prepared) != 2 || len(r.store.objects) != 9 {
