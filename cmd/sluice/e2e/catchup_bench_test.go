@@ -248,7 +248,7 @@ func (s *s3Broker) consumeLoop(topic string, records int) (bytesPerSecond float6
 // cold caches, and the same objects with a loop of range GETs, in turns. The goal
 // is 0.7 of the loop's bytes a second for Fetch requests.
 func BenchmarkCatchUpFromS3(b *testing.B) {
-	const partitions, records, rounds = 4, 512 << 10, 5
+	const partitions, records, rounds = 4, 1 << 20, 5
 	client, url := startS3(b)
 	s := newS3Broker(b, url)
 	s.createTopic("history", partitions)
