@@ -30,10 +30,10 @@ func linkUnnamed(f *os.File, path string) error {
 	return nil
 }
 
-// flush has the disk take n bytes of f at off. It makes nothing durable: that takes
-// a sync at the end, which finds little left to do.
+// flush has the disk begin with n bytes of f at off. It makes nothing durable: that
+// takes a sync at the end, which finds little left to do.
 func flush(f *os.File, off, n int64) error {
-	err := unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
+	err := unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE)
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ESPIPE) {
 		return nil
 	}

@@ -17,6 +17,9 @@ const (
 	paceFactor = 3
 	// paceFloor keeps a cut that was filled slowly, then all at once, from taking long.
 	paceFloor = 32 << 20 // bytes a second
+	// paceBurst is what may be read at once, in time: sleeps are a millisecond or two
+	// too long, which must not add up.
+	paceBurst = 50 * time.Millisecond
 	// paceStep is read at a time.
 	paceStep = 256 << 10
 )
@@ -31,7 +34,11 @@ func newPace(bytes int64, filled time.Duration) *pace {
 	if filled > 0 {
 		perSecond = max(paceFloor, paceFactor*float64(bytes)/filled.Seconds())
 	}
-	return &pace{rate.NewLimiter(rate.Limit(perSecond), paceStep)}
+	burst := paceStep
+	if !math.IsInf(perSecond, 1) {
+		burst = max(paceStep, int(perSecond*paceBurst.Seconds()))
+	}
+	return &pace{rate.NewLimiter(rate.Limit(perSecond), burst)}
 }
 
 // lift ends it. The zero pace is lifted.
