@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -137,8 +138,9 @@ func (n *node) run(ctx context.Context, ready func(Addresses)) error {
 		if ready != nil {
 			ready(n.doors.addresses())
 		}
-		shrink := time.AfterFunc(startTime, n.shrink)
-		defer shrink.Stop()
+		var shrinking sync.WaitGroup
+		shrinking.Go(func() { resident.Keep(ctx, startTime, time.Minute, n.notShrunk) })
+		defer shrinking.Wait()
 	}
 	<-ctx.Done()
 	cause := context.Cause(ctx)
@@ -207,10 +209,8 @@ func (n *node) close() error {
 // startTime is when what the start needed is no longer in use.
 const startTime = 5 * time.Second
 
-func (n *node) shrink() {
-	if _, err := resident.Shrink(); err != nil {
-		n.log.Debug("pages of the start could not be given back", "err", err)
-	}
+func (n *node) notShrunk(err error) {
+	n.log.Debug("pages of the program could not be given back", "err", err)
 }
 
 func observed(graphs []*pipeline.Graph) []promobs.Graph {
