@@ -128,7 +128,7 @@ bench-storage: $(TOOLS)/versitygw
 
 # The p99 of a tailing consumer beside one that reads a backlog, as a ratio of its p99 alone.
 bench-tail: build
-	cd bench && $(GO) run ./cmd/slbench suite -sluice $(abspath $(BIN))/sluice -only tail-alone,tail-with-backlog -rounds 5 -out out/tail
+	cd bench && $(GO) run ./cmd/slbench suite -sluice $(abspath $(BIN))/sluice -only tail-alone,tail-with-backlog,tail-with-slow-backlog -rounds 5 -out out/tail
 
 fmt:
 	gofmt -w $$(git ls-files '*.go')

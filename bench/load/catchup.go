@@ -33,12 +33,25 @@ func (r *run) startCatchUp(ctx context.Context) error {
 		r.meter.backlog.Add(1)
 		c.seen.add(number(value))
 		c.note()
+		c.pause(r.w.BacklogRate)
 	})
 	if err != nil {
 		return err
 	}
 	r.catchUp = c
 	return nil
+}
+
+// pause waits until the record to come is due.
+func (c *catchUp) pause(perSecond float64) {
+	if perSecond == 0 {
+		return
+	}
+	once, _ := c.seen.counts()
+	due := c.begin.Add(time.Duration(float64(once) / perSecond * float64(time.Second)))
+	if wait := time.Until(due); wait > 5*time.Millisecond {
+		time.Sleep(wait)
+	}
 }
 
 // note takes the time when all is there.

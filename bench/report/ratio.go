@@ -151,11 +151,13 @@ func (s *Suite) partitions(system string, goal float64) {
 
 // beside compares a tail beside a backlog being read with the tail alone.
 func (s *Suite) beside(system string, goal float64) {
-	const with, alone = "tail-with-backlog", "tail-alone"
-	for _, m := range []metric{deliverP99, produceP99} {
-		if values := ratios(s.runs(with, system), s.runs(alone, system), m); len(values) > 0 {
-			s.Ratios = append(s.Ratios, Ratio{Workload: with, What: fmt.Sprintf("%s, %s / %s", m.name, system, alone),
-				Spread: NewSpread(values), Goal: goal, Below: true})
+	const alone = "tail-alone"
+	for _, with := range []string{"tail-with-backlog", "tail-with-slow-backlog"} {
+		for _, m := range []metric{deliverP99, produceP99} {
+			if values := ratios(s.runs(with, system), s.runs(alone, system), m); len(values) > 0 {
+				s.Ratios = append(s.Ratios, Ratio{Workload: with, What: fmt.Sprintf("%s, %s / %s", m.name, system, alone),
+					Spread: NewSpread(values), Goal: goal, Below: true})
+			}
 		}
 	}
 }

@@ -30,6 +30,8 @@ type Workload struct {
 	// BacklogRecords are produced before the load begins, and read from the start
 	// by one consumer more while it runs.
 	BacklogRecords int64 `toml:"backlog_records" json:"backlog_records"`
+	// BacklogRate is how many records of it are read a second; 0 is as fast as it goes.
+	BacklogRate float64 `toml:"backlog_rate" json:"backlog_rate"`
 
 	// Rate is in records a second over all producers, and keeps to its timetable
 	// whatever the server does; latencies count from the timetable. 0 is as fast as
@@ -118,8 +120,8 @@ func (w Workload) Validate() error {
 		return fmt.Errorf("kind %q is not known; use load or idle", w.Kind)
 	case w.RecordBytes < StampBytes:
 		return fmt.Errorf("record_bytes must be %d or more, as a record carries the time it was due", StampBytes)
-	case w.Groups < 0 || w.BacklogRecords < 0 || w.Rate < 0 || w.LingerMS < 0 || w.WarmupS < 0 || w.Records < 0:
-		return errors.New("groups, backlog_records, rate, linger_ms, warmup_s and records must not be negative")
+	case w.Groups < 0 || w.BacklogRecords < 0 || w.BacklogRate < 0 || w.Rate < 0 || w.LingerMS < 0 || w.WarmupS < 0 || w.Records < 0:
+		return errors.New("groups, backlog_records, backlog_rate, rate, linger_ms, warmup_s and records must not be negative")
 	case w.DurationS <= 0 && w.Records == 0:
 		return errors.New("duration_s or records must be more than 0")
 	}
