@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -25,7 +24,7 @@ const copyStep = 32 << 10
 // after a crash; a key that is there already is left as it is (fs.ErrExist).
 func (s *Store) write(ctx context.Context, key string, b *body) error {
 	path := filepath.Join(s.dir, filepath.FromSlash(key))
-	if err := makeDirs(s.dir, filepath.Dir(path)); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return err
 	}
 	f, err := createUnnamed(filepath.Dir(path))
@@ -39,7 +38,7 @@ func (s *Store) write(ctx context.Context, key string, b *body) error {
 	if err = errors.Join(err, f.discard()); err != nil {
 		return err
 	}
-	return fsync(filepath.Dir(path))
+	return s.sync(key) // of directories that others have made, and died, too
 }
 
 // fill writes b to f and makes it durable.
@@ -68,21 +67,6 @@ func fill(ctx context.Context, f *os.File, b *body) error {
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// makeDirs makes dir and what is missing above it, below root, durably.
-func makeDirs(root, dir string) error {
-	if _, err := os.Stat(dir); err == nil || dir == root {
-		return err
-	}
-	parent := filepath.Dir(dir)
-	if err := makeDirs(root, parent); err != nil {
-		return err
-	}
-	if err := os.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return fsync(parent)
 }
 
 // named is a file under a name that no object has.

@@ -41,18 +41,3 @@ func TestAFileBecomesAnObjectOnce(t *testing.T) {
 		})
 	}
 }
-
-func TestDirectoriesAreMadeBelowTheRoot(t *testing.T) {
-	root := t.TempDir()
-	for range 2 {
-		if err := makeDirs(root, filepath.Join(root, "a", "b")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(root, "file"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := makeDirs(root, filepath.Join(root, "file", "x")); err == nil {
-		t.Error("a directory was made in a file")
-	}
-}
