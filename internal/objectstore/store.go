@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,7 +125,7 @@ func (o *ranges) ReadRange(ctx context.Context, off, n int64) ([]byte, error) {
 // ReadInto fills dst, one after the other, with the bytes of the object under key from
 // off on. After an error they hold anything.
 func (s *Store) ReadInto(ctx context.Context, key string, off int64, dst ...[]byte) (err error) {
-	all := scatter(dst)
+	all := scatter(slices.Clone(dst)) // fill moves on in it
 	left := all.size()
 	if left == 0 {
 		return nil // HTTP has no empty ranges

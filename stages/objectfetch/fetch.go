@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -213,7 +212,7 @@ func (f *Fetcher) request(ctx context.Context, fl *flight) ([][]byte, error) {
 	for i, b := range fl.blocks {
 		out[i] = make([]byte, b.Length)
 	}
-	if err := f.store.ReadInto(ctx, object.Key(fl.id), fl.blocks[0].Offset, slices.Clone(out)...); err != nil {
+	if err := f.store.ReadInto(ctx, object.Key(fl.id), fl.blocks[0].Offset, out...); err != nil {
 		return nil, err
 	}
 	for i, b := range fl.blocks {

@@ -128,7 +128,7 @@ func (r *Ring) submit(s submission) error {
 	r.sqTail.Store(tail + 1)
 	for tries := 0; r.sqHead.Load() != tail+1; {
 		_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 1, 0, 0, 0, 0)
-		if errno == unix.EAGAIN || errno == unix.EBUSY { // no memory for it now, and nothing was begun
+		if errno == unix.EAGAIN { // no memory for it now, and nothing was begun
 			if tries++; tries < 10_000 {
 				time.Sleep(100 * time.Microsecond)
 				continue
