@@ -33,15 +33,17 @@ unit:
 	$(GO) test -race -timeout 15m ./...
 	cd bench && $(GO) test -timeout 10m ./...
 
-# What the race detector is too slow for: 100,000 losses of power, 20,000 kinds of
-# damage to a WAL, every operation failing in every way, and the models, looked at
-# longer. `make proofs CRASH_POINTS=5000000 CORRUPTIONS=1000000` takes an hour.
+# What the race detector is too slow for, or has other memory for: 100,000 losses of power,
+# 20,000 kinds of damage to a WAL, every operation failing in every way, the models
+# looked at longer, and the disk below all that.
+# `make proofs CRASH_POINTS=5000000 CORRUPTIONS=1000000` takes an hour.
 CRASH_POINTS ?= 100000
 CORRUPTIONS  ?= 20000
 MODEL_CHECKS ?= 10000
 proofs:
 	SLUICE_CRASH_POINTS=$(CRASH_POINTS) SLUICE_CORRUPTIONS=$(CORRUPTIONS) \
 	  $(GO) test -count=1 -timeout 120m -run 'TestCrash|TestCorruptions|Fail|DiskFull|Truncat' ./stages/wal
+	$(GO) test -count=1 -timeout 5m ./internal/blockfs/...
 	$(GO) test -count=1 -timeout 30m -run 'Model|Manifest' ./stages/cache ./consensus/machine ./consensus/group -rapid.checks=$(MODEL_CHECKS)
 
 # Not in CI: the object store away for ten minutes.

@@ -25,6 +25,7 @@ type Pool struct {
 	used    int64 // lent and idle
 	idle    int64 // in free
 	free    map[int][]*Buffer
+	memory  arena
 	waiting list.List // of *claim
 }
 
@@ -117,7 +118,7 @@ func (p *Pool) take(class int) *Buffer {
 		return nil
 	}
 	p.used += int64(class)
-	b := &Buffer{mem: allocate(class), pool: p}
+	b := &Buffer{mem: p.memory.allocate(class), pool: p}
 	b.refs.Store(1)
 	return b
 }
@@ -144,7 +145,7 @@ func (p *Pool) shrink(n int64) bool {
 // discard gives the memory of b back to the system. Holds mu.
 func (p *Pool) discard(b *Buffer) {
 	p.used -= int64(len(b.mem))
-	release(b.mem)
+	p.memory.release(b.mem)
 	b.mem = nil
 }
 
