@@ -128,9 +128,10 @@ bench-storage: $(TOOLS)/versitygw
 	SLUICE_VERSITYGW=$(abspath $(TOOLS))/versitygw $(GO) test -count=1 -timeout 20m -run '^$$' \
 	  -bench '$(BENCH)' -benchtime $(ROUNDS)x ./cmd/sluice/e2e
 
-# The p99 of a tailing consumer beside one that reads a backlog, as a ratio of its p99 alone.
+# The p99 of a tailing consumer beside one that reads a backlog, as a ratio of its p99 alone,
+# and of its p99 while the same backlog is read from another broker on the machine.
 bench-tail: build
-	cd bench && $(GO) run ./cmd/slbench suite -sluice $(abspath $(BIN))/sluice -only tail-alone,tail-with-backlog,tail-with-slow-backlog -rounds 5 -out out/tail
+	cd bench && $(GO) run ./cmd/slbench suite -sluice $(abspath $(BIN))/sluice -only tail-alone,tail-with-backlog,tail-beside-backlog,tail-with-slow-backlog,tail-beside-slow-backlog -rounds 5 -out out/tail
 
 fmt:
 	gofmt -w $$(git ls-files '*.go')

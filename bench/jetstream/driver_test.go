@@ -27,7 +27,7 @@ func TestDriver(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := jetstream.New(p.Addr)
-		o, err := load.Run(t.Context(), w, d, p)
+		o, err := load.Run(t.Context(), w, d, nil, p)
 		if err != nil {
 			t.Fatal(err)
 		}

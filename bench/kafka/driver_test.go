@@ -25,7 +25,7 @@ func TestDriver(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := kafka.New(kafka.Config{Addr: c.ListenAddrs()[0], Transport: "tcp"})
-		o, err := load.Run(t.Context(), w, d, nil)
+		o, err := load.Run(t.Context(), w, d, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

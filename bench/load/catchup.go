@@ -26,7 +26,7 @@ func (r *run) startCatchUp(ctx context.Context) error {
 	}
 	c := &catchUp{want: r.base, begin: time.Now()}
 	var err error
-	c.consumer, err = r.driver.NewConsumer(ctx, FromStart, 0, 1, func(value []byte) {
+	c.consumer, err = r.history.NewConsumer(ctx, FromStart, 0, 1, func(value []byte) {
 		if len(value) < workloads.StampBytes || number(value) >= c.want || c.over() {
 			return
 		}

@@ -23,6 +23,7 @@ const (
 type run struct {
 	w       workloads.Workload
 	driver  Driver
+	history Driver // of the backlog
 	server  Server
 	meter   *meter
 	numbers atomic.Int64
@@ -39,20 +40,28 @@ type run struct {
 	catchUp    *catchUp
 }
 
-// Run measures w. server may be nil where the process is not at hand.
-func Run(ctx context.Context, w workloads.Workload, d Driver, server Server) (Outcome, error) {
+// Run measures w. server may be nil where the process is not at hand. elsewhere
+// speaks to the server that has the backlog if w has it elsewhere, and is not used
+// if not.
+func Run(ctx context.Context, w workloads.Workload, d, elsewhere Driver, server Server) (Outcome, error) {
 	if w.Kind == workloads.KindIdle {
 		return idle(ctx, w, server)
 	}
-	r := &run{w: w, driver: d, server: server, meter: newMeter(), fill: newFill()}
+	r := &run{w: w, driver: d, history: d, server: server, meter: newMeter(), fill: newFill()}
+	if w.BacklogElsewhere {
+		if elsewhere == nil {
+			return Outcome{}, fmt.Errorf("%s: its backlog needs a second server", w.Name)
+		}
+		r.history = elsewhere
+	}
 	defer r.close()
 	steps := []struct {
 		what string
 		do   func(context.Context) error
 	}{
-		{"prepare", func(ctx context.Context) error { return d.Prepare(ctx, w) }},
-		{"connect producers", r.connect},
+		{"prepare", r.prepare},
 		{"produce the backlog", r.backlog},
+		{"connect producers", r.connect},
 		{"connect consumers", r.subscribe},
 		{"produce", r.load},
 		{"consume", r.drain},
@@ -68,9 +77,14 @@ func Run(ctx context.Context, w workloads.Workload, d Driver, server Server) (Ou
 
 func (r *run) close() {
 	r.closeConsumers()
+	r.closeProducers()
+}
+
+func (r *run) closeProducers() {
 	for _, p := range r.producers {
 		p.Close()
 	}
+	r.producers, r.sources = nil, nil
 }
 
 // closeConsumers returns once nothing is received any more.
@@ -84,9 +98,20 @@ func (r *run) closeConsumers() {
 	r.consumers = nil
 }
 
-func (r *run) connect(ctx context.Context) error {
+func (r *run) prepare(ctx context.Context) error {
+	if r.history != r.driver {
+		if err := r.history.Prepare(ctx, r.w); err != nil {
+			return err
+		}
+	}
+	return r.driver.Prepare(ctx, r.w)
+}
+
+func (r *run) connect(ctx context.Context) error { return r.connectTo(ctx, r.driver) }
+
+func (r *run) connectTo(ctx context.Context, d Driver) error {
 	for id := range r.w.Producers {
-		p, err := r.driver.NewProducer(ctx, r.meter.ackedBy())
+		p, err := d.NewProducer(ctx, r.meter.ackedBy())
 		if err != nil {
 			return err
 		}
@@ -101,6 +126,9 @@ func (r *run) backlog(ctx context.Context) error {
 	if r.w.BacklogRecords == 0 {
 		return nil
 	}
+	if err := r.connectTo(ctx, r.history); err != nil {
+		return err
+	}
 	if err := r.produce(ctx, r.w.BacklogRecords, backlogLimit, 0); err != nil {
 		return err
 	}
@@ -110,6 +138,7 @@ func (r *run) backlog(ctx context.Context) error {
 	if failed := r.meter.failed.Load(); failed > 0 {
 		return fmt.Errorf("%d records failed: %w", failed, r.meter.failure)
 	}
+	r.closeProducers()
 	return nil
 }
 

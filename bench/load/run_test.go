@@ -118,7 +118,7 @@ func workload(t *testing.T, more string) workloads.Workload {
 
 func TestRunCountsEachRecordOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, err := load.Run(t.Context(), workload(t, ""), &memory{}, nil)
+		o, err := load.Run(t.Context(), workload(t, ""), &memory{}, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +147,7 @@ func TestStallCountsForAllThatWasDue(t *testing.T) {
 			}
 			return false, nil
 		}}
-		o, err := load.Run(t.Context(), workload(t, ""), m, nil)
+		o, err := load.Run(t.Context(), workload(t, ""), m, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +167,7 @@ func TestTimetableIsGivenUp(t *testing.T) {
 		m := &memory{onSend: func(int) (bool, error) { time.Sleep(time.Second); return false, nil }}
 		quick := workload(t, "")
 		quick.WarmupS = 0
-		o, err := load.Run(t.Context(), quick, m, nil)
+		o, err := load.Run(t.Context(), quick, m, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,7 +188,7 @@ func TestLossAndDoublesAreNoticed(t *testing.T) {
 				return 1
 			},
 		}
-		o, err := load.Run(t.Context(), workload(t, ""), m, nil)
+		o, err := load.Run(t.Context(), workload(t, ""), m, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +206,7 @@ func TestFailuresAreCounted(t *testing.T) {
 			}
 			return false, nil
 		}}
-		o, err := load.Run(t.Context(), workload(t, ""), m, nil)
+		o, err := load.Run(t.Context(), workload(t, ""), m, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -218,7 +218,7 @@ func TestFailuresAreCounted(t *testing.T) {
 
 func TestBacklogIsReadApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, err := load.Run(t.Context(), workload(t, "backlog_records = 1000"), &memory{}, nil)
+		o, err := load.Run(t.Context(), workload(t, "backlog_records = 1000"), &memory{}, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -228,11 +228,32 @@ func TestBacklogIsReadApart(t *testing.T) {
 	})
 }
 
+// The backlog is on the other server, and read from there.
+func TestBacklogElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := workload(t, "backlog_records = 1000\nbacklog_elsewhere = true")
+		here, elsewhere := &memory{}, &memory{}
+		o, err := load.Run(t.Context(), w, here, elsewhere, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.TotalAcked != 1250 || o.EndToEnd.Count != 400 || o.Missing+o.Twice != 0 {
+			t.Errorf("acknowledged %d, delivered %d, missing %d, twice %d", o.TotalAcked, o.EndToEnd.Count, o.Missing, o.Twice)
+		}
+		if len(here.log) != 250 || len(elsewhere.log) != 1000 {
+			t.Errorf("%d records are here and %d elsewhere", len(here.log), len(elsewhere.log))
+		}
+		if _, err := load.Run(t.Context(), w, &memory{}, nil, nil); err == nil || !strings.Contains(err.Error(), "second server") {
+			t.Errorf("without another server: %v", err)
+		}
+	})
+}
+
 func TestFixedNumberOfRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		three := workload(t, "records = 70")
 		three.Producers = 3
-		o, err := load.Run(t.Context(), three, &memory{}, nil)
+		o, err := load.Run(t.Context(), three, &memory{}, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

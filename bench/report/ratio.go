@@ -149,14 +149,22 @@ func (s *Suite) partitions(system string, goal float64) {
 	}
 }
 
-// beside compares a tail beside a backlog being read with the tail alone.
+// beside compares a tail beside a backlog being read with the tail alone, and with
+// the tail beside the same backlog read from another server: there the reader takes
+// as much of the machine, so that what is left is what sharing a server does.
 func (s *Suite) beside(system string, goal float64) {
-	const alone = "tail-alone"
-	for _, with := range []string{"tail-with-backlog", "tail-with-slow-backlog"} {
+	const with, slow = "tail-with-backlog", "tail-with-slow-backlog"
+	for _, c := range []struct {
+		with, against string
+		goal          float64
+	}{
+		{with, "tail-alone", goal}, {slow, "tail-alone", goal},
+		{with, "tail-beside-backlog", goal}, {slow, "tail-beside-slow-backlog", goal},
+	} {
 		for _, m := range []metric{deliverP99, produceP99} {
-			if values := ratios(s.runs(with, system), s.runs(alone, system), m); len(values) > 0 {
-				s.Ratios = append(s.Ratios, Ratio{Workload: with, What: fmt.Sprintf("%s, %s / %s", m.name, system, alone),
-					Spread: NewSpread(values), Goal: goal, Below: true})
+			if values := ratios(s.runs(c.with, system), s.runs(c.against, system), m); len(values) > 0 {
+				s.Ratios = append(s.Ratios, Ratio{Workload: c.with, What: fmt.Sprintf("%s, %s / %s", m.name, system, c.against),
+					Spread: NewSpread(values), Goal: c.goal, Below: true})
 			}
 		}
 	}

@@ -32,6 +32,9 @@ type Workload struct {
 	BacklogRecords int64 `toml:"backlog_records" json:"backlog_records"`
 	// BacklogRate is how many records of it are read a second; 0 is as fast as it goes.
 	BacklogRate float64 `toml:"backlog_rate" json:"backlog_rate"`
+	// BacklogElsewhere has the backlog on another server of the same system, so that
+	// reading it takes the same of the machine and nothing of the server measured.
+	BacklogElsewhere bool `toml:"backlog_elsewhere" json:"backlog_elsewhere"`
 
 	// Rate is in records a second over all producers, and keeps to its timetable
 	// whatever the server does; latencies count from the timetable. 0 is as fast as
@@ -122,6 +125,8 @@ func (w Workload) Validate() error {
 		return fmt.Errorf("record_bytes must be %d or more, as a record carries the time it was due", StampBytes)
 	case w.Groups < 0 || w.BacklogRecords < 0 || w.BacklogRate < 0 || w.Rate < 0 || w.LingerMS < 0 || w.WarmupS < 0 || w.Records < 0:
 		return errors.New("groups, backlog_records, backlog_rate, rate, linger_ms, warmup_s and records must not be negative")
+	case w.BacklogElsewhere && w.BacklogRecords == 0:
+		return errors.New("backlog_elsewhere needs backlog_records")
 	case w.DurationS <= 0 && w.Records == 0:
 		return errors.New("duration_s or records must be more than 0")
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 func TestShippedWorkloads(t *testing.T) {
-	want := []string{"10-partitions", "10k-partitions", "128B-8p", "1KiB-8p", "fanout", "half-load", "idle", "overload", "tail-alone", "tail-with-backlog", "tail-with-slow-backlog"}
+	want := []string{"10-partitions", "10k-partitions", "128B-8p", "1KiB-8p", "fanout", "half-load", "idle", "overload", "tail-alone", "tail-beside-backlog", "tail-beside-slow-backlog", "tail-with-backlog", "tail-with-slow-backlog"}
 	if got := strings.Join(workloads.Names(), " "); got != strings.Join(want, " ") {
 		t.Fatalf("shipped are %s", got)
 	}
@@ -40,6 +40,7 @@ func TestParse(t *testing.T) {
 		{"acks", "name = 'x'\nacks = '2'", "all, leader, none"},
 		{"system", "name = 'x'\nsystems = ['rabbit']", "jetstream"},
 		{"endless", "name = 'x'\nduration_s = 0", "duration_s or records"},
+		{"nothing elsewhere", "name = 'x'\nbacklog_elsewhere = true", "needs backlog_records"},
 		{"negative rate", "name = 'x'\nrate = -1.0", "negative"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

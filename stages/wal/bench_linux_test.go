@@ -23,7 +23,7 @@ import (
 
 const (
 	benchWrite = 64 << 10 // of every write, and of every group on disk
-	benchDepth = 8
+	benchDepth = 16
 	benchRound = 32 << 20 // bytes that each one writes in a round
 	benchFile  = 128 << 20
 )

@@ -43,7 +43,7 @@ type Config struct {
 // DefaultConfig returns settings for a local NVMe disk.
 func DefaultConfig() Config {
 	return Config{SegmentSizeBytes: 128 << 20, CapacityBytes: 1 << 30, Durability: Sync,
-		FlushInterval: 100 * time.Millisecond, Inflight: 8, IdleSeal: 100 * time.Millisecond}
+		FlushInterval: 100 * time.Millisecond, Inflight: 16, IdleSeal: 100 * time.Millisecond}
 }
 
 const (

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/sluicemq/sluice/bench/echo"
@@ -48,22 +49,44 @@ func (s *suite) measure(ctx context.Context, w workloads.Workload, system string
 }
 
 func (s *suite) onSluice(ctx context.Context, w workloads.Workload, transport, dir string) (load.Outcome, kafka.Requests, error) {
-	p, err := process.StartSluice(ctx, s.sluice, dir)
+	p, d, err := s.startSluice(ctx, transport, dir)
 	if err != nil {
 		return load.Outcome{}, kafka.Requests{}, err
 	}
-	d := kafka.New(kafka.Config{Addr: p.Addr, Transport: transport, CAFile: p.CAFile})
-	o, err := load.Run(ctx, w, d, p)
-	return o, d.Requests(), stop(ctx, err, d, p.Process)
+	if !w.BacklogElsewhere {
+		o, err := load.Run(ctx, w, d, nil, p)
+		return o, d.Requests(), stop(ctx, err, d, p.Process)
+	}
+	other, e, err := s.startSluice(ctx, transport, filepath.Join(dir, "elsewhere"))
+	if err != nil {
+		return load.Outcome{}, kafka.Requests{}, stop(ctx, err, d, p.Process)
+	}
+	o, err := load.Run(ctx, w, d, e, p)
+	return o, d.Requests(), stop(ctx, stop(ctx, err, e, other.Process), d, p.Process)
+}
+
+// startSluice starts a node on a directory, which is made, and returns a driver for it.
+func (s *suite) startSluice(ctx context.Context, transport, dir string) (*process.Sluice, *kafka.Driver, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, nil, err
+	}
+	p, err := process.StartSluice(ctx, s.sluice, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	return p, kafka.New(kafka.Config{Addr: p.Addr, Transport: transport, CAFile: p.CAFile}), nil
 }
 
 func (s *suite) onJetStream(ctx context.Context, w workloads.Workload, sync bool, dir string) (load.Outcome, error) {
+	if w.BacklogElsewhere {
+		return load.Outcome{}, errors.New("a backlog elsewhere is measured on Sluice only")
+	}
 	p, err := process.StartJetStream(ctx, s.nats, dir, sync)
 	if err != nil {
 		return load.Outcome{}, err
 	}
 	d := jetstream.New(p.Addr)
-	o, err := load.Run(ctx, w, d, p)
+	o, err := load.Run(ctx, w, d, nil, p)
 	return o, stop(ctx, err, d, p.Process)
 }
 

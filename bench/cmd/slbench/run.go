@@ -52,7 +52,7 @@ func runCommand(ctx context.Context, args []string, out io.Writer) error {
 	if *pid > 0 {
 		server = process.Proc(*pid)
 	}
-	o, err := load.Run(ctx, w, d, server)
+	o, err := load.Run(ctx, w, d, nil, server)
 	if err = errors.Join(err, d.Close(context.WithoutCancel(ctx))); err != nil {
 		return err
 	}
