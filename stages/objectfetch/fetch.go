@@ -210,7 +210,7 @@ func (f *Fetcher) request(ctx context.Context, fl *flight) ([][]byte, error) {
 	f.metrics.bytes.Add(float64(length(fl.blocks)))
 	out := make([][]byte, len(fl.blocks))
 	for i, b := range fl.blocks {
-		out[i] = make([]byte, b.Length)
+		out[i] = uncleared(b.Length)
 	}
 	if err := f.store.ReadInto(ctx, object.Key(fl.id), fl.blocks[0].Offset, out...); err != nil {
 		return nil, err
