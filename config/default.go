@@ -20,7 +20,7 @@ func DefaultBroker() Broker {
 		TLS:     TLS{Generate: true, ClientAuth: ClientAuthNone},
 		WAL: WAL{Directory: "wal", SegmentSizeBytes: 128 * mib, CapacityBytes: 1 * gib, UploadSizeBytes: 128 * mib,
 			UploadIntervalMs: 10 * minute, FsyncOnWrite: true, FlushIntervalMs: 100, IOEngine: EngineAuto,
-			WritesInFlight: 8, IdleSealMs: 100, MinFreeBytes: 256 * mib},
+			WritesInFlight: 16, IdleSealMs: 100, MinFreeBytes: 256 * mib},
 		ObjectStorage: ObjectStorage{OwnObjectSizeBytes: 16 * mib, UploadConcurrency: 4, PrepareTimeoutMs: hour, GarbageCheckMs: minute, ReadRangeBytes: 4 * mib, ReadAheadBytes: 16 * mib, ReadAheadRequests: 4,
 			MultipartThreshold: 256 * mib, PartSizeBytes: 8 * mib, PartConcurrency: 4, MinRequests: 2, MaxRequests: 64, Attempts: 8, FirstPauseMs: 100,
 			LastPauseMs: 5 * second, StallMs: 20 * second, MissingAttempts: 3},

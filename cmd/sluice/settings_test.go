@@ -12,6 +12,8 @@ import (
 	"github.com/sluicemq/sluice/cmd/sluice/node"
 	"github.com/sluicemq/sluice/config"
 	"github.com/sluicemq/sluice/internal/certs"
+	"github.com/sluicemq/sluice/stages/upload"
+	"github.com/sluicemq/sluice/stages/wal"
 )
 
 // effect is everything that settings come to.
@@ -128,6 +130,18 @@ func with(t *testing.T, c config.Broker, k config.Key) config.Broker {
 		t.Fatalf("no other value for %s is known; add one", k.Name)
 	}
 	return c
+}
+
+// What the log and uploads are measured with, by benchmarks of their packages, is what a
+// broker does by default.
+func TestDefaultsAreThoseOfTheStages(t *testing.T) {
+	c := config.DefaultBroker()
+	if got, want := walConfig(c.WAL), wal.DefaultConfig(); got != want {
+		t.Errorf("a broker's log has %+v, that of benchmarks %+v", got, want)
+	}
+	if got, want := uploadConfig(c), upload.DefaultConfig(); got != want {
+		t.Errorf("a broker's uploads have %+v, those of tests %+v", got, want)
+	}
 }
 
 func TestCertificates(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 )
 
 // A cache full of small images must not be on the Go heap: the collector would run
-// without end below its limit, as one at 300 MB did with 1,000 collections in ten
+// without end below its limit, as one at 300 MB did with 1,000 collections in 17
 // seconds, each of which stopped producers for milliseconds.
 func TestSmallBuffersAreNotOnTheHeap(t *testing.T) {
 	const size, count = 8 << 10, 4096
