@@ -94,6 +94,13 @@ func (c *Cache) Get(pos partition.Position) (*blockfs.Buffer, bool) {
 	return image, ok
 }
 
+// Limit returns the memory that there may be.
+func (c *Cache) Limit() int64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.limit
+}
+
 // Bytes returns the memory held.
 func (c *Cache) Bytes() int64 {
 	c.mu.RLock()

@@ -1,6 +1,8 @@
 package readcache
 
 import (
+	"sync/atomic"
+
 	"github.com/maypok86/otter/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -25,6 +27,7 @@ type value struct {
 type Cache struct {
 	c            *otter.Cache[key, value]
 	ahead        shelf
+	limit        atomic.Int64
 	hits, misses prometheus.Counter
 }
 
@@ -43,6 +46,7 @@ func New(limit int64, reg prometheus.Registerer) *Cache {
 		misses: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_read_cache_misses_total",
 			Help: "Blocks of objects not found in the read cache."}),
 	}
+	c.limit.Store(limit)
 	reg.MustRegister(c.hits, c.misses, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_read_cache_bytes",
 		Help: "Bytes of blocks and footers in the read cache."}, func() float64 { return float64(c.c.WeightedSize()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_read_ahead_held_bytes",
@@ -68,9 +72,16 @@ func weigh(_ key, v value) uint32 {
 
 // Resize changes the limit.
 func (c *Cache) Resize(limit int64) {
+	c.limit.Store(limit)
 	c.c.SetMaximum(proper(limit))
 	c.ahead.resize(limit / aheadShare)
 }
+
+// Limit returns the memory that there may be.
+func (c *Cache) Limit() int64 { return c.limit.Load() }
+
+// Bytes returns the memory held, also by blocks read ahead.
+func (c *Cache) Bytes() int64 { return int64(c.c.WeightedSize()) + int64(c.ahead.size()) }
 
 // Footer returns the footer of an object.
 func (c *Cache) Footer(id meta.ObjectID) (*object.Footer, bool) {

@@ -3,7 +3,30 @@ package node
 import (
 	"os"
 	"runtime/debug"
+
+	"github.com/sluicemq/sluice/internal/memory"
 )
+
+// mapMemory adds the lines of everything that was opened to the map.
+func (n *node) mapMemory() {
+	n.memory.Add(n.storage.memory()...)
+}
+
+// memory returns the lines of the pipelines' stages and of what these work on.
+// Images are mapped from one pool, whose limit is the sum of both lines.
+func (s *storage) memory() []memory.Line {
+	images, blocks := s.reads.cache, s.reads.readcache
+	return []memory.Line{
+		{Name: "write_cache", Holds: "groups of the WAL as they were written, for consumers at the tail and for uploads",
+			Setting: "cache.write_cache_size_bytes", Mapped: true, Used: images.Bytes, Limit: images.Limit},
+		{Name: "wal_buffers", Holds: "groups of the WAL that are being written, or that readers hold",
+			Setting: "memory.wal_buffer_bytes", Mapped: true,
+			Used:  func() int64 { return max(0, s.pool.Used()-images.Bytes()) },
+			Limit: func() int64 { return s.pool.Limit() - images.Limit() }},
+		{Name: "read_cache", Holds: "blocks and indexes of objects, also those read ahead",
+			Setting: "cache.read_cache_size_bytes", Used: blocks.Bytes, Limit: blocks.Limit},
+	}
+}
 
 // heapSlack is what a broker takes of the heap beside its budgets: metadata,
 // indexes, connections, buffers on their way back.

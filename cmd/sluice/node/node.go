@@ -19,6 +19,7 @@ import (
 	"github.com/sluicemq/sluice/ingress/kafka"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/lookup"
+	"github.com/sluicemq/sluice/internal/memory"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/resident"
 	"github.com/sluicemq/sluice/pipeline"
@@ -31,6 +32,8 @@ type node struct {
 	cfg Config
 	log *slog.Logger
 	reg *prometheus.Registry
+
+	memory memory.Map
 
 	doors    *doors
 	cluster  *consensus.Cluster
@@ -60,7 +63,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Addresses
 	limitHeap(cfg)
 	n := &node{cfg: cfg, log: log, reg: prometheus.NewRegistry()}
 	n.serving.Store(&errStarting)
-	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &n.memory)
 	if err := n.open(ctx); err != nil {
 		return errors.Join(err, n.close())
 	}
@@ -86,7 +89,11 @@ func (n *node) open(ctx context.Context) (err error) {
 	}
 	n.reportLoss(incarnation)
 	n.reg.MustRegister(promobs.New(observed(n.storage.graphs())...))
-	return n.openServers()
+	if err := n.openServers(); err != nil {
+		return err
+	}
+	n.mapMemory()
+	return nil
 }
 
 // openServers makes what answers requests.

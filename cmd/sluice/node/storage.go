@@ -69,6 +69,7 @@ type metadata interface {
 type storage struct {
 	log      *wal.Log
 	dir      *blockfs.Dir
+	pool     *blockfs.Pool // of WAL images, the write cache's included
 	objects  *objectstore.Store
 	parts    *partitions
 	ledger   *upload.Ledger
@@ -115,8 +116,8 @@ func (s *storage) open(ctx context.Context, cfg StorageConfig, log *slog.Logger,
 	if s.dir, err = blockfs.OpenDir(cfg.WALDirectory, cfg.FS, log); err != nil {
 		return fmt.Errorf("WAL directory: %w", err)
 	}
-	pool := blockfs.NewPool(cfg.WriteCacheBytes + cfg.ImageBytes)
-	if s.log, err = wal.Open(s.dir, cfg.WAL, pool, log, reg); err != nil {
+	s.pool = blockfs.NewPool(cfg.WriteCacheBytes + cfg.ImageBytes)
+	if s.log, err = wal.Open(s.dir, cfg.WAL, s.pool, log, reg); err != nil {
 		return fmt.Errorf("WAL: %w", err)
 	}
 	images := cache.New(cfg.WriteCacheBytes, reg)

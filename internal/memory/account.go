@@ -1,0 +1,64 @@
+package memory
+
+import "sync/atomic"
+
+// Account counts bytes against a limit. It refuses by [Account.Try] and counts
+// without asking by [Account.Charge]; who charges says which of both bounds it.
+// A nil Account takes everything and counts nothing.
+type Account struct{ used, limit atomic.Int64 }
+
+// NewAccount returns an empty account of limit bytes.
+func NewAccount(limit int64) *Account {
+	a := &Account{}
+	a.limit.Store(limit)
+	return a
+}
+
+// Try takes n bytes if they fit.
+func (a *Account) Try(n int64) bool {
+	if a == nil {
+		return true
+	}
+	for {
+		used := a.used.Load()
+		if used+n > a.limit.Load() {
+			return false
+		}
+		if a.used.CompareAndSwap(used, used+n) {
+			return true
+		}
+	}
+}
+
+// Charge takes n bytes, or gives them back if n is negative, whatever the limit.
+func (a *Account) Charge(n int64) {
+	if a != nil && n != 0 {
+		a.used.Add(n)
+	}
+}
+
+// Refund gives n bytes back.
+func (a *Account) Refund(n int64) { a.Charge(-n) }
+
+// Used returns the bytes held now.
+func (a *Account) Used() int64 {
+	if a == nil {
+		return 0
+	}
+	return a.used.Load()
+}
+
+// Limit returns the bytes there may be.
+func (a *Account) Limit() int64 {
+	if a == nil {
+		return 0
+	}
+	return a.limit.Load()
+}
+
+// Resize changes the limit. It takes nothing back.
+func (a *Account) Resize(limit int64) {
+	if a != nil {
+		a.limit.Store(limit)
+	}
+}
