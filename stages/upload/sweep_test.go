@@ -66,6 +66,7 @@ func TestAnUploadThatIsLateTakesANewObject(t *testing.T) {
 				a, b := newState(), bucket(t)
 				s := &slow{Store: b.Store, takes: test.takes, deaf: test.deaf}
 				m, c := &memory{}, newCatalog(a)
+				m.catalog = c
 				m.write(t, a, 3, -1)
 				var log strings.Builder
 				u := upload.NewUploader(upload.DefaultConfig(), upload.Deps{Log: m, Images: m, Metadata: c, Store: s,

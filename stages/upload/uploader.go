@@ -26,8 +26,8 @@ import (
 type Log interface {
 	// ReadAt fills dst, of e.Size bytes, with the batch of e.
 	ReadAt(ctx context.Context, e partition.Entry, dst []byte) error
-	// Reclaim gives back what is wholly below before.
-	Reclaim(before partition.Position) error
+	// Reclaim looks for what is done: in objects, or deleted.
+	Reclaim()
 }
 
 // Images finds what still is in memory. Get's reference must be released.
@@ -108,9 +108,7 @@ func (u *Uploader) cut(ctx context.Context, c *Cut) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if err := u.Log.Reclaim(c.End); err != nil {
-		return fmt.Errorf("reclaim the WAL below %d: %w", c.End, err)
-	}
+	u.Log.Reclaim() // of what was found to be done or deleted; each object has asked for itself
 	u.metrics.cuts.WithLabelValues(c.Reason).Inc()
 	u.Logger.Info("uploaded", "reason", c.Reason, "bytes", c.Bytes, "objects", len(segments),
 		"partitions", len(c.States), "took", u.Clock.Now().Sub(began).Round(time.Millisecond))
@@ -172,6 +170,7 @@ func (u *Uploader) commit(ctx context.Context, s *segment, parts []meta.CommitPa
 		p.state.SetTierEnd(parts[i].Ref.End)
 		p.state.Tail.Trim(parts[i].Ref.End)
 	}
+	u.Log.Reclaim()
 	return nil
 }
 

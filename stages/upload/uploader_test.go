@@ -30,11 +30,22 @@ import (
 // memory is a WAL in memory: positions are indexes into bytes.
 type memory struct {
 	bytes     []byte
+	mu        sync.Mutex // guards what follows; objects of a cut are committed at once
+	batches   []inMemory // not reclaimed
+	catalog   *catalog   // says what is deleted
 	reclaimed partition.Position
 	age       time.Duration // of the records that are written
 }
 
+type inMemory struct {
+	state    *partition.State
+	next     int64 // offset
+	position partition.Position
+}
+
 func (m *memory) ReadAt(_ context.Context, e partition.Entry, dst []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if e.Position < m.reclaimed {
 		return errors.New("reclaimed")
 	}
@@ -42,7 +53,21 @@ func (m *memory) ReadAt(_ context.Context, e partition.Entry, dst []byte) error 
 	return nil
 }
 
-func (m *memory) Reclaim(before partition.Position) error { m.reclaimed = before; return nil }
+// Reclaim gives back what is below the first batch that is neither in objects nor deleted.
+func (m *memory) Reclaim() {
+	view := m.catalog.View()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for len(m.batches) > 0 {
+		b := m.batches[0]
+		if _, ok := view.Partition(b.state.ID); ok && b.state.TierEnd() < b.next {
+			m.reclaimed = b.position
+			return
+		}
+		m.batches = m.batches[1:]
+	}
+	m.reclaimed = m.end()
+}
 
 func (m *memory) Get(partition.Position) (*blockfs.Buffer, bool) { return nil, false }
 
@@ -63,6 +88,7 @@ func (m *memory) write(t *testing.T, s *partition.State, n int, id int64) {
 	}
 	s.Tail.Append(partition.Entry{Base: b.BaseOffset, Position: partition.Position(len(m.bytes)), Size: int32(len(batch)),
 		Count: int32(n), MaxTimestamp: batch.MaxTimestamp(), Epoch: s.Epoch()})
+	m.batches = append(m.batches, inMemory{s, batch.NextOffset(), m.end()})
 	m.bytes = append(m.bytes, batch...)
 	s.NoteEpoch(s.Epoch(), b.BaseOffset)
 	s.Publish(batch.NextOffset())
@@ -188,6 +214,7 @@ func bucket(t *testing.T) *shaky {
 // ship uploads one cut up to the end of the log.
 func ship(t *testing.T, m *memory, c *catalog, s *shaky, own int64, states ...*partition.State) {
 	t.Helper()
+	m.catalog = c
 	cfg := upload.DefaultConfig()
 	cfg.OwnObjectBytes = own
 	u := upload.NewUploader(cfg, upload.Deps{Log: m, Images: m, Metadata: c, Store: s, Clock: clock.System{},
@@ -367,6 +394,7 @@ func TestAHoleInTheLogIsNeverSkipped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newState()
 		m, c, s := &memory{}, newCatalog(a), bucket(t)
+		m.catalog = c
 		a.Publish(5)
 		m.write(t, a, 1, -1) // offset 5; 0 to 4 are nowhere
 		u := upload.NewUploader(upload.DefaultConfig(), upload.Deps{Log: m, Images: m, Metadata: c, Store: s,

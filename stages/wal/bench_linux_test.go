@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/blockfs/uring"
 	"github.com/sluicemq/sluice/internal/flow"
-	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/internal/topic"
 	"github.com/sluicemq/sluice/pipeline"
@@ -171,7 +169,7 @@ type benchLog struct {
 	base    int64
 	settled chan struct{}
 	missing atomic.Int64
-	giveUp  chan partition.Position // what is below may be given back; capacity 1
+	passed  atomic.Int64 // offset behind what may be given back
 }
 
 func newBenchLog(b *testing.B) *benchLog {
@@ -179,26 +177,22 @@ func newBenchLog(b *testing.B) *benchLog {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w := &benchLog{b: b, cfg: DefaultConfig(), settled: make(chan struct{}, 1), giveUp: make(chan partition.Position, 1)}
+	w := &benchLog{b: b, cfg: DefaultConfig(), settled: make(chan struct{}, 1)}
 	w.cfg.CapacityBytes, w.cfg.Inflight = 4*w.cfg.SegmentSizeBytes, benchDepth
 	w.batch, err = record.NewBuilder().Add(1, nil, make([]byte, benchWrite-300)).Build()
 	if err != nil {
 		b.Fatal(err)
 	}
-	w.log = opened(b, dir, w.cfg)
+	w.log = openedFor(b, dir, w.cfg, func(_ topic.Partition, end int64) bool { return end <= w.passed.Load() })
 	in, emit, shut := pipeline.Pipe[*flow.Group](16)
 	w.emit = emit
 	done := make(chan error, 1)
 	go func() { done <- w.log.Run(context.Background(), in, w.pass) }()
-	var reclaiming sync.WaitGroup
-	reclaiming.Go(w.reclaim)
 	b.Cleanup(func() {
 		shut()
 		if err := <-done; err != nil {
 			b.Error(err)
 		}
-		close(w.giveUp)
-		reclaiming.Wait()
 		if err := w.log.Close(); err != nil {
 			b.Error(err)
 		}
@@ -210,24 +204,13 @@ func newBenchLog(b *testing.B) *benchLog {
 // pass is the end of every group.
 func (w *benchLog) pass(_ context.Context, p pipeline.Parcel[*flow.Group]) error {
 	p.Body.Image.Release()
-	at := p.Body.Position
+	last := p.Body.Writes[0].Appends[0].BaseOffset
 	p.Settle(nil)
-	if used, capacity := w.log.Usage(); used > capacity/2 {
-		select {
-		case w.giveUp <- at - partition.Position(w.cfg.SegmentSizeBytes):
-		default:
-		}
+	if used, capacity := w.log.Usage(); used > capacity/2 { // as an upload does, beside what is written
+		w.passed.Store(last + 1)
+		w.log.Reclaim()
 	}
 	return nil
-}
-
-// reclaim gives segments back as an upload does, beside what is written.
-func (w *benchLog) reclaim() {
-	for before := range w.giveUp {
-		if err := w.log.Reclaim(before); err != nil {
-			w.b.Error(err)
-		}
-	}
 }
 
 func (w *benchLog) write(n int) {

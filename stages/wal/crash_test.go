@@ -57,7 +57,7 @@ func (f *life) run(fs *crashfs.FS) {
 		f.after, f.state = f.h.crash(func() *crashfs.FS { return die(fs, keep, r) })
 	}
 	fs.SetFault(b.fault)
-	l := open(f.t, fs, f.cfg)
+	l := openFor(f.t, fs, f.cfg, f.h.uploaded)
 	got, report, err := recovered(l)
 	if err != nil || len(report.Corruptions) > 0 {
 		f.t.Fatalf("recover: %v, %+v", err, report)
@@ -114,17 +114,17 @@ func (f *life) write(l *Log, b *blackout) {
 	r.release()
 }
 
-// reclaim gives back what is below some acknowledged batch when room gets short.
+// reclaim uploads, all or one partition, when room gets short.
 func (f *life) reclaim(l *Log) {
 	used, capacity := l.Usage()
 	if used < capacity/2 {
 		return
 	}
-	before := f.h.lastAcked()
-	f.h.give(before)
-	if err := l.Reclaim(before); err != nil {
-		f.t.Fatalf("reclaim: %v", err)
+	if rapid.Bool().Draw(f.t, "upload all") {
+		f.h.upload(l)
+		return
 	}
+	f.h.upload(l, int32(rapid.IntRange(0, 2).Draw(f.t, "partition")))
 }
 
 // TestCrashes gives a log several lives, each of which ends at some operation of

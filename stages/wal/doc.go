@@ -14,7 +14,8 @@
 //
 // The log is a sequence of preallocated segments. When it has no room left the
 // stage waits, which holds the producers back, and asks for an upload through
-// Pressure; Reclaim gives room back. See docs/formats/wal.md for the layout.
+// Pressure. A segment is given back when nobody holds it and all that was placed in it
+// is done with: see DESIGN.md for its life, docs/formats/wal.md for the layout.
 //
 // Truncate takes back what a partition has from an offset on, as a record of the
 // log, which recovery obeys; for followers, whose leader has something else there.

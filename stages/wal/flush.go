@@ -12,23 +12,10 @@ type flusher struct {
 	log  *Log
 	wake chan struct{} // capacity 1
 	turn chan struct{} // capacity 1; taken over a flush, so that none counts what another still syncs
-
-	mu    sync.Mutex
-	dirty []*segment // written since their last sync
 }
 
 func newFlusher(l *Log) *flusher {
 	return &flusher{log: l, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
-}
-
-// note remembers that g was written.
-func (f *flusher) note(g *segment) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if n := len(f.dirty); n == 0 || f.dirty[n-1] != g {
-		f.dirty = append(f.dirty, g)
-	}
-	signal(f.wake)
 }
 
 // start begins to flush in the background; stop ends that and may be called more
@@ -77,13 +64,14 @@ func (f *flusher) flush() {
 		return
 	}
 	began, upTo := time.Now(), l.completed.Load()
-	f.mu.Lock()
-	dirty := f.dirty
-	f.dirty = nil
-	f.mu.Unlock()
-	for _, g := range dirty {
-		if err := g.file.Sync(); err != nil {
+	for _, g := range l.segments.unsynced() {
+		l.segments.syncing(g)
+		err := g.file.Sync()
+		if err != nil {
 			l.latch(err)
+		}
+		l.segments.settled(g, false)
+		if err != nil {
 			return
 		}
 	}

@@ -3,11 +3,14 @@ package wal
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/topic"
 )
 
 // written is an append as the test remembers it.
@@ -24,13 +27,14 @@ func (w *written) entry() partition.Entry {
 	return partition.Entry{Base: w.base, Position: w.position, Group: w.group, Size: int32(len(w.batch)), Epoch: w.epoch}
 }
 
-// history is what a log was told, over all its lives.
+// history is what a log was told, over all its lives, and what became of it outside: it
+// has the part of the uploader and of the metadata.
 type history struct {
-	mu        sync.Mutex
-	appends   []*written    // in the order they were submitted
-	index     map[int64]int // of appends, by base
-	acked     int64         // base of the first append that is not acknowledged
-	reclaimed partition.Position
+	mu      sync.Mutex
+	appends []*written      // in the order they were submitted
+	index   map[int64]int   // of appends, by base
+	acked   int64           // base of the first append that is not acknowledged
+	tier    map[int32]int64 // by partition: what is below is in objects
 
 	begun []cut // truncations
 	done  int   // how many of them were acknowledged
@@ -104,30 +108,37 @@ func (h *history) settled(g *flow.Group, err error) {
 	}
 }
 
-// lastAcked is where the last batch is that was acknowledged.
-func (h *history) lastAcked() (at partition.Position) {
+// upload moves the tier ends of partitions, nil for all, to behind all that was
+// acknowledged, as an upload does of what is committed when its cut is closed, and has
+// l give back what it can.
+func (h *history) upload(l *Log, partitions ...int32) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	tier := maps.Clone(h.tier)
+	if tier == nil {
+		tier = map[int32]int64{}
+	}
 	for _, w := range h.appends {
-		if w.base < h.acked {
-			at = w.position
+		if w.base < h.acked && (len(partitions) == 0 || slices.Contains(partitions, w.partition)) {
+			tier[w.partition] = max(tier[w.partition], w.base+1)
 		}
 	}
-	return at
+	h.tier = tier
+	h.mu.Unlock()
+	l.Reclaim()
 }
 
-// give allows what is below before to be missing.
-func (h *history) give(before partition.Position) {
+// uploaded is the Done of a log.
+func (h *history) uploaded(p topic.Partition, end int64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.reclaimed = max(h.reclaimed, before)
+	return h.tier[p.Index] >= end
 }
 
 // state is what must be found after a crash at this moment.
 type state struct {
 	acked      int64
-	reclaimed  partition.Position
-	done, most int // truncations that must be obeyed, and that may be
+	tier       map[int32]int64 // immutable
+	done, most int             // truncations that must be obeyed, and that may be
 }
 
 var stateOfNothing = state{}
@@ -135,20 +146,20 @@ var stateOfNothing = state{}
 func (h *history) state() state {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return state{h.acked, h.reclaimed, h.done, len(h.begun)}
+	return state{h.acked, h.tier, h.done, len(h.begun)}
 }
 
 // crash takes a crash and says what must be on the disk then: what was
-// acknowledged before and not given back until after.
+// acknowledged before and not in objects until after.
 func (h *history) crash(take func() *crashfs.FS) (*crashfs.FS, state) {
 	before := h.state()
 	after := take()
 	now := h.state()
-	return after, state{before.acked, now.reclaimed, before.done, now.most}
+	return after, state{before.acked, now.tier, before.done, now.most}
 }
 
 // check compares what was recovered: nothing invented, nothing out of order, no
-// gap, and all there that was acknowledged, not reclaimed and not truncated.
+// gap, and all there that was acknowledged, not in objects and not truncated.
 func (h *history) check(got []Recovered, s state) (err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -178,7 +189,7 @@ func (s state) compare(got []Recovered, appends []*written) error {
 		at = next
 	}
 	for _, w := range appends {
-		if w.base >= s.acked || w.position < s.reclaimed {
+		if w.base >= s.acked || w.base < s.tier[w.partition] {
 			continue
 		}
 		if len(got) == 0 || w.base < got[0].Base || w.base > got[len(got)-1].Base {
@@ -191,7 +202,7 @@ func (s state) compare(got []Recovered, appends []*written) error {
 // rebase makes what was recovered in s the truth: what was submitted behind it is
 // trimmed, as what was truncated is, and must never come back.
 func (h *history) rebase(got []Recovered, s state) {
-	h.reclaimed = s.reclaimed // what the dead gave back later it did not
+	h.tier = s.tier // what the dead uploaded later it did not
 	var left []*written
 	for _, r := range got {
 		left = append(left, h.appends[h.index[r.Base]])
@@ -207,7 +218,7 @@ func (h *history) rebase(got []Recovered, s state) {
 // resume makes s the truth, of a process that died: what else there is, no more than
 // was submitted, the next one decides when it has recovered.
 func (h *history) resume(s state) {
-	h.acked, h.reclaimed, h.done, h.begun = s.acked, s.reclaimed, s.done, h.begun[:s.most]
+	h.acked, h.tier, h.done, h.begun = s.acked, s.tier, s.done, h.begun[:s.most]
 }
 
 // checkRotten allows gaps only.

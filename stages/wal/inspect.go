@@ -52,7 +52,7 @@ const inspectMemory = 2 * maxGroup
 // may go away while they are read. Errors are those of emit and of the disk, and
 // ErrCorrupt when no beginning can be found.
 func Inspect(ctx context.Context, fs blockfs.FS, emit func(any) error) (Report, error) {
-	s := newSegments(fs, 0, 0, nil)
+	s := newSegments(fs, Config{}, nil, nil)
 	if err := s.open(); err != nil {
 		return Report{}, fmt.Errorf("open the WAL: %w", err)
 	}

@@ -3,35 +3,61 @@ package wal
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
-
-	"github.com/sluicemq/sluice/internal/blockfs"
+	"time"
 )
 
-// keep has a spare ready for the segment to come, and removes those that are of
-// no use, until ctx ends. It is the only one that makes and removes files, so
-// that the stage never waits for an allocation that was foreseeable.
-func (s *segments) keep(ctx context.Context) {
-	warned := false
+// keep retires the segments that are done with, has a spare ready for the segment to
+// come, and removes those that are of no use, until ctx ends. It is the only one that
+// does so while the log runs: no other has to wait for it, and the stage never waits for an
+// allocation that was foreseeable. What fails is tried again after a while.
+func (l *Log) keep(ctx context.Context) {
+	s := l.segments
+	prepared := said{"no new WAL segment could be made; producers wait if the log fills up", "WAL segments can be made again", false}
+	retired := said{"a WAL segment that is done with could not be given back", "WAL segments can be given back again", false}
+	again := time.NewTimer(retry)
+	defer again.Stop()
 	for {
+		n, err := s.retire()
+		l.metrics.reclaimed.Add(float64(n))
+		if errors.Is(err, errUnsynced) {
+			l.latch(err)
+			return
+		}
+		retired.say(s.logger, err)
+		s.discard()
+		failed := err
+		if err = s.prepare(); err != nil {
+			signal(s.pressure) // uploads give back segments that are there already
+		}
+		prepared.say(s.logger, err)
+		if again.Stop(); errors.Join(failed, err) != nil {
+			again.Reset(retry)
+		}
 		select {
 		case <-s.wake:
+		case <-again.C:
 		case <-ctx.Done():
 			return
 		}
-		s.discard()
-		err := s.prepare()
-		if err != nil {
-			signal(s.pressure) // uploads give back segments that are there already
-		}
-		switch {
-		case err != nil && !warned:
-			s.logger.Error("no new WAL segment could be made; producers wait if the log fills up", "err", err)
-		case err == nil && warned:
-			s.logger.Info("WAL segments can be made again")
-		}
-		warned = err != nil
 	}
+}
+
+// said logs the first failure of a row, and its end.
+type said struct {
+	failed, mended string
+	last           bool
+}
+
+func (s *said) say(logger *slog.Logger, err error) {
+	switch {
+	case err != nil && !s.last:
+		logger.Error(s.failed, "err", err)
+	case err == nil && s.last:
+		logger.Info(s.mended)
+	}
+	s.last = err != nil
 }
 
 // prepare makes a spare if one is wanted, there is none and there is room.
@@ -89,7 +115,7 @@ func (s *segments) useless() []*segment {
 	var out []*segment
 	s.spares = slices.DeleteFunc(s.spares, func(g *segment) bool {
 		odd := g.size != s.size && g.size != s.wanted
-		if g.pins.Load() > 0 || g.size == s.wanted || !odd && over <= 0 {
+		if g.readers.Load() > 0 || g.size == s.wanted || !odd && over <= 0 {
 			return false
 		}
 		over -= g.size
@@ -97,21 +123,4 @@ func (s *segments) useless() []*segment {
 		return true
 	})
 	return out
-}
-
-// adopt gives a spare its new identity: first the header, durably, then the
-// name, durably. Until then it is a spare, from then on a live segment, and no
-// group is written before.
-func (s *segments) adopt(g *segment, h segmentHeader, block []byte) error {
-	h.encode(block)
-	if err := g.file.WriteAt(block, 0, blockfs.Durable); err != nil {
-		return err
-	}
-	name := segmentName(h.position)
-	if err := errors.Join(s.fs.Rename(g.name, name), s.fs.SyncDir()); err != nil {
-		return err
-	}
-	g.name, g.start, g.data = name, h.position, h.position
-	s.append(g)
-	return nil
 }

@@ -60,9 +60,17 @@ type Log struct {
 	failed    chan struct{} // closed when cause is set
 }
 
-// Open opens the log in fs, which it has for itself. Groups and reads take their
-// memory from pool. Run it after Recover; Close it in any case.
-func Open(fs blockfs.FS, cfg Config, pool *blockfs.Pool, logger *slog.Logger, reg prometheus.Registerer) (*Log, error) {
+// Deps are what a Log works with.
+type Deps struct {
+	Pool     *blockfs.Pool // of groups and reads
+	Done     Done          // says what the log may lose
+	Logger   *slog.Logger
+	Registry prometheus.Registerer
+}
+
+// Open opens the log in fs, which it has for itself. Run it after Recover; Close it
+// in any case.
+func Open(fs blockfs.FS, cfg Config, d Deps) (*Log, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -70,15 +78,15 @@ func Open(fs blockfs.FS, cfg Config, pool *blockfs.Pool, logger *slog.Logger, re
 	if err != nil {
 		return nil, fmt.Errorf("open the WAL: %w", err)
 	}
-	l := &Log{cfg: cfg, pool: pool, logger: logger, writer: w, block: blockfs.Aligned(blockfs.BlockSize),
-		segments: newSegments(fs, cfg.SegmentSizeBytes, cfg.CapacityBytes, logger), failed: make(chan struct{}),
+	l := &Log{cfg: cfg, pool: d.Pool, logger: d.Logger, writer: w, block: blockfs.Aligned(blockfs.BlockSize),
+		segments: newSegments(fs, cfg, d.Done, d.Logger), failed: make(chan struct{}),
 		truncations: make(chan truncation), ended: make(chan struct{})}
 	if err := l.segments.open(); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("open the WAL: %w", err)
 	}
-	l.metrics = newMetrics(l, w.Name(), accessOf(fs), reg)
-	registerDisk(fs, reg)
+	l.metrics = newMetrics(l, w.Name(), accessOf(fs), d.Registry)
+	registerDisk(fs, d.Registry)
 	return l, nil
 }
 
@@ -104,20 +112,9 @@ func (l *Log) Usage() (usedBytes, capacityBytes int64) {
 // groups wait for room: somebody should upload, then call Reclaim.
 func (l *Log) Pressure() <-chan struct{} { return l.segments.pressure }
 
-// Reclaim gives back the segments that hold no batch at or above before. Call it
-// only with what is in objects, or may be lost. One that fails can be repeated,
-// unless it failed to sync the directory, which latches the log.
-func (l *Log) Reclaim(before partition.Position) error {
-	n, err := l.segments.reclaim(before)
-	l.metrics.reclaimed.Add(float64(n))
-	if errors.Is(err, errUnsynced) {
-		l.latch(err)
-	}
-	if err != nil {
-		return fmt.Errorf("reclaim the WAL below %d: %w", before, err)
-	}
-	return nil
-}
+// Reclaim has the log look for segments of which Done lets it lose everything, and give
+// them back, soon. Call it whenever something has become done.
+func (l *Log) Reclaim() { signal(l.segments.wake) }
 
 // Err returns nil, or an ErrFailed with what latched the log.
 func (l *Log) Err() error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -167,6 +166,7 @@ func eachBatch(report *Report, g found, v voids, fn func(Recovered) error) error
 		}
 		report.Batches++
 		report.Bytes += int64(e.size)
+		g.segment.owed.recovered(e.partition, e.base, b.NextOffset())
 		return fn(Recovered{Position: g.head.position + partition.Position(e.at), Group: g.head.position,
 			Partition: e.partition, Batch: b, Base: e.base, Epoch: e.epoch, Size: int32(e.size)})
 	})
@@ -181,31 +181,6 @@ func verifyBatch(b record.Batch, base int64, epoch int32) error {
 	if b.BaseOffset() != base || b.PartitionLeaderEpoch() != epoch {
 		return fmt.Errorf("%w: batch of offset %d and epoch %d where %d and %d are expected", ErrCorrupt,
 			b.BaseOffset(), b.PartitionLeaderEpoch(), base, epoch)
-	}
-	return nil
-}
-
-// snapshot returns the live segments.
-func (s *segments) snapshot() []*segment {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return slices.Clone(s.live)
-}
-
-// cut makes spares of the last n segments, the last first, so that a crash
-// leaves no gap.
-func (s *segments) cut(n int) error {
-	for range n {
-		s.mu.Lock()
-		g, name := s.live[len(s.live)-1], s.nextSpare()
-		s.mu.Unlock()
-		if err := s.moveAside(g, name); err != nil {
-			return err
-		}
-		s.mu.Lock()
-		s.live = s.live[:len(s.live)-1]
-		s.retire(g, name)
-		s.mu.Unlock()
 	}
 	return nil
 }

@@ -143,7 +143,7 @@ func TestNothingIsWrittenBehindAGap(t *testing.T) {
 func TestLargeGroupsFindRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs, src, cfg := crashfs.New(4<<20), &source{}, small()
-		l := opened(t, fs, cfg)
+		l := openedFor(t, fs, cfg, everything)
 		r := start(l)
 		ctx, stop := context.WithCancel(t.Context())
 		var uploads sync.WaitGroup
@@ -151,9 +151,7 @@ func TestLargeGroupsFindRoom(t *testing.T) {
 			for ctx.Err() == nil {
 				select {
 				case <-l.Pressure():
-					if err := l.Reclaim(l.End()); err != nil {
-						t.Error(err)
-					}
+					l.Reclaim()
 				case <-ctx.Done():
 				}
 			}

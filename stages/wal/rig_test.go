@@ -45,17 +45,35 @@ func newRegistry() *prometheus.Registry { return prometheus.NewRegistry() }
 
 func open(t fataler, fs blockfs.FS, cfg Config) *Log {
 	t.Helper()
-	l, err := Open(fs, cfg, newPool(), discard(), newRegistry())
+	return openFor(t, fs, cfg, nothing)
+}
+
+func openFor(t fataler, fs blockfs.FS, cfg Config, done Done) *Log {
+	t.Helper()
+	l, err := Open(fs, cfg, deps(done))
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
 	return l
 }
 
+func deps(done Done) Deps {
+	return Deps{Pool: newPool(), Done: done, Logger: discard(), Registry: newRegistry()}
+}
+
+// nothing is done, so that nothing is given back; with everything all is that nobody holds.
+func nothing(topic.Partition, int64) bool    { return false }
+func everything(topic.Partition, int64) bool { return true }
+
 // opened is a log that is open and recovered.
 func opened(t fataler, fs blockfs.FS, cfg Config) *Log {
 	t.Helper()
-	l := open(t, fs, cfg)
+	return openedFor(t, fs, cfg, nothing)
+}
+
+func openedFor(t fataler, fs blockfs.FS, cfg Config, done Done) *Log {
+	t.Helper()
+	l := openFor(t, fs, cfg, done)
 	if _, err := l.Recover(context.Background(), func(Recovered) error { return nil }); err != nil {
 		t.Fatalf("recover: %v", err)
 	}
@@ -245,3 +263,13 @@ func entryOf(g *flow.Group, a *flow.Append) partition.Entry {
 }
 
 var errDisk = errors.New("input/output error")
+
+// eventually waits for what another goroutine does.
+func eventually(t fataler, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it never came to be: %s", what)
+		}
+	}
+}

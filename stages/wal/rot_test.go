@@ -33,15 +33,11 @@ func newRotten(t *testing.T, seed uint64) *rotten {
 	r, src := rand.New(rand.NewPCG(seed, 2)), &source{}
 	runs := 1 + r.IntN(3)
 	for run := range runs {
-		g := start(opened(t, k.disk, cfg))
+		g := start(openedFor(t, k.disk, cfg, k.h.uploaded))
 		g.settled = k.h.settled
 		for range r.IntN(40) * min(1, r.IntN(3)) { // often none
 			if used, capacity := g.log.Usage(); used > capacity/2 {
-				before := k.h.lastAcked()
-				k.h.give(before)
-				if err := g.log.Reclaim(before); err != nil {
-					t.Fatal(err)
-				}
+				k.h.upload(g.log)
 				k.old = append(k.old, k.disk.Crash(crashfs.Everything, nil))
 			}
 			group := src.group(sizes(r)...)
@@ -159,9 +155,6 @@ func (k *rotten) verify(seed uint64) {
 // read reads all batches where they were: it is those, or an error.
 func (k *rotten) read(l *Log) error {
 	for _, w := range k.h.appends {
-		if w.position < k.h.reclaimed {
-			continue
-		}
 		dst := make(record.Batch, len(w.batch))
 		if err := l.ReadAt(context.Background(), w.entry(), dst); err == nil && !bytes.Equal(dst, w.batch) {
 			return fmt.Errorf("the batch at offset %d is read wrong", w.base)

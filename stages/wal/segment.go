@@ -37,17 +37,22 @@ func number(name, prefix string, base int) (uint64, bool) {
 }
 
 // segment is one file of the log. Its place does not change while it is live.
+// DESIGN.md has the states it goes through and who holds it in which.
 type segment struct {
-	name  string // changed under segments.mu
+	name  string // changed by who makes it live or retires it; read under segments.mu
 	file  blockfs.File
 	start partition.Position
 	size  int64
-	data  partition.Position // behind its last batch; under segments.mu
-	pins  atomic.Int32       // readers under way
+	owed  owed // what has to be in objects before it may go
 
-	// While it is being given back; under segments.retiring.
-	spare  string // the name that it gets
-	moving bool   // a rename to it was tried
+	// Holders. A segment with writers or unsynced bytes is not retired; one with
+	// readers is not used again.
+	writers  int          // groups that have their place in it and are not settled; under segments.mu
+	unsynced bool         // the flusher has to sync it; under segments.mu
+	readers  atomic.Int32 // reads under way
+
+	spare  string // the name that it gets when it is retired; of the goroutine that retires
+	moving bool   // a rename to it was tried; likewise
 }
 
 // limit is where the next segment starts.

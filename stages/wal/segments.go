@@ -5,42 +5,46 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sort"
 	"sync"
 	"time"
 
 	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// segments are the files of a log. Live ones hold it, in order of position and
-// without gaps; the last of them is being written. Spares were live once, or are
-// new; nothing in them counts, since no group in them is where its head says.
+// segments own the files of a log, and alone decide what becomes of one: live ones
+// hold the log, in order of position and without gaps, the last of them being
+// written; then retiring; then a spare; then live again or gone. DESIGN.md has the
+// table of states, holders and transitions.
 //
-// Who does what: the stage appends a segment, Reclaim takes one off the front,
-// keep alone makes and removes files. mu guards all fields and is never held
-// during I/O; retiring is held over a Reclaim, I/O included, and taken first.
+// The goroutine of Run makes a spare live; that of keep makes spares, retires and
+// removes. mu guards all fields and is never held during I/O.
 type segments struct {
 	fs       blockfs.FS
 	size     int64
 	capacity int64
+	done     Done
 	logger   *slog.Logger
 
-	retiring sync.Mutex
-
-	mu      sync.RWMutex
-	live    []*segment
-	spares  []*segment
-	spareNo uint64
-	wanted  int64 // size of a segment that somebody waits for, 0: none
+	mu       sync.RWMutex
+	live     []*segment
+	adopting *segment // taken from the spares, not live yet
+	retiring *segment // done with, but still under its old name on the disk
+	spares   []*segment
+	spareNo  uint64
+	wanted   int64 // size of a segment that somebody waits for, 0: none
 
 	changed  chan struct{} // room or a spare may have appeared; capacity 1
 	wake     chan struct{} // for keep; capacity 1
 	pressure chan struct{} // capacity 1
 }
 
-func newSegments(fs blockfs.FS, size, capacity int64, logger *slog.Logger) *segments {
-	return &segments{fs: fs, size: size, capacity: capacity, logger: logger,
+func newSegments(fs blockfs.FS, cfg Config, done Done, logger *slog.Logger) *segments {
+	return &segments{fs: fs, size: cfg.SegmentSizeBytes, capacity: cfg.CapacityBytes, done: done, logger: logger,
 		changed: make(chan struct{}, 1), wake: make(chan struct{}, 1), pressure: make(chan struct{}, 1)}
 }
 
@@ -82,18 +86,21 @@ func (s *segments) open() error {
 func (s *segments) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	all := slices.Concat(s.live, s.spares)
+	for _, g := range []*segment{s.adopting, s.retiring} {
+		if g != nil {
+			all = append(all, g)
+		}
+	}
 	var errs []error
-	for _, g := range s.live {
+	for _, g := range all {
 		errs = append(errs, g.file.Close())
 	}
-	for _, g := range s.spares {
-		errs = append(errs, g.file.Close())
-	}
-	s.live, s.spares = nil, nil
+	s.live, s.spares, s.adopting, s.retiring = nil, nil, nil, nil
 	return errors.Join(errs...)
 }
 
-// pin finds the live segment of pos and keeps it from being reused.
+// pin finds the live segment of pos and keeps it from being used again.
 func (s *segments) pin(pos partition.Position) (*segment, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -102,20 +109,85 @@ func (s *segments) pin(pos partition.Position) (*segment, error) {
 		return nil, fmt.Errorf("position %d: %w", pos, ErrReclaimed)
 	}
 	g := s.live[i-1]
-	g.pins.Add(1)
+	g.readers.Add(1)
 	return g, nil
 }
 
 func (s *segments) unpin(g *segment) {
-	if g.pins.Add(-1) == 0 {
+	if g.readers.Add(-1) == 0 {
 		signal(s.changed) // it may be a spare by now
 	}
 }
 
-// sums returns the bytes of live and of spare segments. Holds mu.
+// placed keeps g, the last live one, for a group that got its place in it: until the
+// group is settled, and until what it writes is done with.
+func (s *segments) placed(g *segment, group *flow.Group) {
+	s.mu.Lock()
+	g.writers++
+	s.mu.Unlock()
+	g.owed.add(group)
+}
+
+// truncated forgets what was owed of p from offset on.
+func (s *segments) truncated(p topic.Partition, offset int64) {
+	for _, g := range s.snapshot() {
+		g.owed.truncate(p, offset)
+	}
+	signal(s.wake)
+}
+
+// snapshot returns the live segments.
+func (s *segments) snapshot() []*segment {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Clone(s.live)
+}
+
+// settled gives up the hold of one group. Where unsynced the flusher holds g from now on.
+func (s *segments) settled(g *segment, unsynced bool) {
+	s.mu.Lock()
+	g.writers--
+	if g.writers < 0 {
+		panic("wal: a group gave up a segment twice")
+	}
+	g.unsynced = g.unsynced || unsynced
+	free := g.writers == 0 && g != s.live[len(s.live)-1]
+	s.mu.Unlock()
+	if free {
+		signal(s.wake)
+	}
+}
+
+// unsynced lists the segments that hold what was only written. The caller syncs
+// them, and says so for each.
+func (s *segments) unsynced() (dirty []*segment) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, g := range s.live {
+		if g.unsynced {
+			dirty = append(dirty, g)
+		}
+	}
+	return dirty
+}
+
+// syncing takes the mark of g, before it is synced: what is written meanwhile marks
+// it again. The flusher holds g until synced.
+func (s *segments) syncing(g *segment) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g.unsynced = false
+	g.writers++
+}
+
+// sums returns the bytes of the segments that hold the log, or do so on the disk, and
+// of the spares. Holds mu.
 func (s *segments) sums() (live, spare int64) {
 	for _, g := range s.live {
 		live += g.size
+	}
+	if s.retiring != nil {
+		live += s.retiring.size
 	}
 	for _, g := range s.spares {
 		spare += g.size
@@ -165,9 +237,9 @@ func (s *segments) tryTake(size int64) *segment {
 		return nil
 	}
 	for i, g := range s.spares {
-		if g.size == size && g.pins.Load() == 0 {
-			s.spares = append(s.spares[:i], s.spares[i+1:]...)
-			s.wanted = 0
+		if g.size == size && g.readers.Load() == 0 {
+			s.spares = slices.Delete(s.spares, i, i+1)
+			s.wanted, s.adopting = 0, g
 			return g
 		}
 	}
@@ -179,7 +251,7 @@ func (s *segments) tryTake(size int64) *segment {
 // it when there is only the segment in use, since no upload can give that back. Holds mu.
 func (s *segments) fits(size int64) bool {
 	live, _ := s.sums()
-	return live+size <= s.capacity || len(s.live) <= 1
+	return live+size <= s.capacity || len(s.live) <= 1 && s.retiring == nil
 }
 
 // onDisk returns the bytes of all segments.
@@ -189,22 +261,27 @@ func (s *segments) onDisk() (live, spare int64) {
 	return s.sums()
 }
 
-// append makes g, which begins at its start, the last live segment.
-func (s *segments) append(g *segment) {
+// adopt gives a spare that was taken its new identity: first the header, durably, then
+// the name, durably. Until then it is a spare, from then on a live segment, and no
+// group is written before.
+func (s *segments) adopt(g *segment, h segmentHeader, block []byte) error {
+	h.encode(block)
+	if err := g.file.WriteAt(block, 0, blockfs.Durable); err != nil {
+		return err
+	}
+	name := segmentName(h.position)
+	if err := errors.Join(s.fs.Rename(g.name, name), s.fs.SyncDir()); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.live = append(s.live, g)
+	g.name, g.start = name, h.position
+	s.live, s.adopting = append(s.live, g), nil
 	if live, _ := s.sums(); live > s.capacity/4*3 {
 		signal(s.pressure)
 	}
-	signal(s.wake) // the next one should be ready by the time it is needed
-}
-
-// noteData moves the end of the batches in g.
-func (s *segments) noteData(g *segment, end partition.Position) {
-	s.mu.Lock()
-	g.data = end
-	s.mu.Unlock()
+	signal(s.wake) // the next one should be ready by the time it is needed, and the one before may be done
+	return nil
 }
 
 // used returns the bytes of the log up to end.
@@ -217,71 +294,7 @@ func (s *segments) used(end partition.Position) int64 {
 	return int64(end - s.live[0].start)
 }
 
-// reclaim makes spares of the segments with nothing at or above before, oldest
-// first, each durably, so that a crash leaves no gap. The last stays.
-func (s *segments) reclaim(before partition.Position) (int, error) {
-	s.retiring.Lock()
-	defer s.retiring.Unlock()
-	for n := 0; ; n++ {
-		g, name := s.oldest(before)
-		if g == nil {
-			return n, nil
-		}
-		if err := s.moveAside(g, name); err != nil {
-			return n, err
-		}
-		s.mu.Lock()
-		s.live = s.live[1:]
-		s.retire(g, name)
-		s.mu.Unlock()
-		signal(s.changed)
-		signal(s.wake)
-	}
-}
-
-// errUnsynced: a directory could not be synced, and what is durable of its
-// changes will never be known.
-var errUnsynced = errors.New("directory is not durable")
-
-// moveAside gives a live segment the name of a spare, durably. A rename that
-// failed can be tried again, and may turn out to have been made; a sync cannot.
-func (s *segments) moveAside(g *segment, name string) error {
-	err := s.fs.Rename(g.name, name)
-	if errors.Is(err, blockfs.ErrNotExist) && g.moving {
-		err = nil
-	}
-	g.moving = true
-	if err != nil {
-		return err
-	}
-	if err := s.fs.SyncDir(); err != nil {
-		return fmt.Errorf("%w: %w", errUnsynced, err)
-	}
-	return nil
-}
-
-// oldest returns the first live segment if it is wholly below before, and the
-// name it gets as a spare.
-func (s *segments) oldest(before partition.Position) (*segment, string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.live) < 2 || s.live[0].data > before {
-		return nil, ""
-	}
-	g := s.live[0]
-	if g.spare == "" {
-		g.spare = s.nextSpare()
-	}
-	return g, g.spare
-}
-
 func (s *segments) nextSpare() string {
 	s.spareNo++
 	return spareName(s.spareNo - 1)
-}
-
-// retire adds g, renamed to name, to the spares. Holds mu.
-func (s *segments) retire(g *segment, name string) {
-	g.name, g.spare, g.moving = name, "", false
-	s.spares = append(s.spares, g)
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/flow"
-	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/pipeline"
 )
 
@@ -90,6 +89,7 @@ func (l *Log) reason(err error) error {
 
 func (s *settler) nack(t *ticket) {
 	if t.image != nil {
+		s.log.segments.settled(t.segment, false)
 		t.image.Release()
 	}
 	t.parcel.Settle(s.broken)
@@ -101,13 +101,13 @@ func (s *settler) pass(ctx context.Context, t *ticket) error {
 		return s.out(ctx, t.parcel)
 	}
 	l := s.log
+	l.segments.settled(t.segment, l.cfg.Durability == Interval) // before it counts as completed
 	if l.cfg.Durability == Interval {
-		s.flusher.note(t.segment) // before it counts as completed
+		signal(s.flusher.wake)
 	} else {
 		advance(&l.durable, t.head.sequence)
 	}
 	advance(&l.completed, t.head.sequence)
-	l.segments.noteData(t.segment, t.head.position+partition.Position(t.head.length))
 	l.metrics.groups.Inc()
 	l.metrics.bytes.Add(float64(t.head.padded()))
 	l.metrics.payload.Add(float64(t.head.length - t.head.end()))

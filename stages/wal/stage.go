@@ -27,7 +27,7 @@ func (l *Log) Run(ctx context.Context, in *pipeline.In[*flow.Group], out pipelin
 		stop(nil)
 		behind.Wait()
 	}()
-	behind.Go(func() { l.segments.keep(ctx) })
+	behind.Go(func() { l.keep(ctx) })
 	f := newFlusher(l)
 	stopFlusher := f.start()
 	defer stopFlusher()
@@ -121,6 +121,7 @@ func (b *builder) submit(ctx context.Context, t *ticket) error {
 		image.Release()
 		return err
 	}
+	l.segments.placed(t.segment, t.parcel.Body)
 	fill(&t.head, t.parcel.Body, image.Bytes())
 	l.placed(&t.head)
 	l.unsealed = true

@@ -138,16 +138,16 @@ func (s *sweep) write(disk *crashfs.FS) {
 	r := rand.New(rand.NewPCG(s.seed, uint64(s.points)))
 	cfg := s.cfg
 	cfg.Inflight = 1 + r.IntN(8)
-	l := opened(s.t, disk, cfg)
+	l := openedFor(s.t, disk, cfg, s.h.uploaded)
 	g := start(l)
 	g.settled = s.h.settled
 	var under []<-chan error
 	for range 5 + r.IntN(25) {
 		if used, capacity := l.Usage(); used > capacity/2 {
-			before := s.h.lastAcked()
-			s.h.give(before)
-			if err := l.Reclaim(before); err != nil {
-				s.t.Error(err)
+			if r.IntN(2) == 0 {
+				s.h.upload(l)
+			} else {
+				s.h.upload(l, int32(r.IntN(3)))
 			}
 		}
 		group := s.src.group(sizes(r)...)

@@ -75,7 +75,11 @@ func (b *builder) truncate(ctx context.Context, t truncation) error {
 		}
 		return err
 	}
-	return l.writeAlone(&h, entry{partition: t.partition, base: t.offset})
+	if err := l.writeAlone(&h, entry{partition: t.partition, base: t.offset}); err != nil {
+		return err
+	}
+	l.segments.truncated(t.partition, t.offset)
+	return nil
 }
 
 // writeAlone writes a truncation of one row; nothing else is being written.

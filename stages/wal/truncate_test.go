@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
@@ -61,7 +62,8 @@ func TestTruncatedStaysAway(t *testing.T) {
 func TestTruncationsAreFoundInAnySegment(t *testing.T) {
 	fs, src, cfg := crashfs.New(1<<20), &source{}, small()
 	cfg.CapacityBytes = 1 << 20
-	l := opened(t, fs, cfg)
+	var done atomic.Int64
+	l := openedFor(t, fs, cfg, func(_ topic.Partition, end int64) bool { return end <= done.Load() })
 	from := func() int {
 		n, err := surveyFrom(t.Context(), l.segments.snapshot(), l.pool)
 		if err != nil {
@@ -89,13 +91,13 @@ func TestTruncationsAreFoundInAnySegment(t *testing.T) {
 	if from() != 0 {
 		t.Error("headers do not tell of the truncation")
 	}
-	at := l.End()
+	behind := src.made
 	for range 5 {
 		r.write(t, src.group(20_000, 20_000))
 	}
-	if err := l.Reclaim(at); err != nil {
-		t.Fatal(err)
-	}
+	done.Store(behind)
+	l.Reclaim()
+	eventually(t, "the truncation is given back", func() bool { return from() != 0 })
 	if last := len(l.segments.snapshot()) - 1; from() != last {
 		t.Errorf("the truncation is reclaimed, and still %d segments are read twice", last+1-from())
 	}

@@ -178,8 +178,6 @@ func (w *walker) take(g found) error {
 	if g.head.kind == truncations {
 		w.truncated = g.head.sequence
 		w.report.Truncations += g.head.count
-	} else if w.unsealed {
-		g.segment.data = g.head.position + partition.Position(g.head.length)
 	}
 	w.off += int64(g.head.padded())
 	return nil

@@ -15,8 +15,9 @@ func TestRecoveryOfGroupsLargerThanTheWindow(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.SegmentSizeBytes, cfg.CapacityBytes = 64<<20, 128<<20
 	fs, src := crashfs.New(cfg.CapacityBytes), &source{}
-	pool := blockfs.NewPool(256 << 20)
-	l, err := Open(fs, cfg, pool, discard(), newRegistry())
+	d := deps(nothing)
+	d.Pool = blockfs.NewPool(256 << 20)
+	l, err := Open(fs, cfg, d)
 	if err != nil {
 		t.Fatal(err)
 	}

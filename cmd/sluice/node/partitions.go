@@ -83,11 +83,26 @@ func (p *partitions) first(m *meta.Partition) int64 {
 	return max(m.TierEnd, m.LogStart)
 }
 
-// follow applies every new view until ctx is done.
-func (p *partitions) follow(ctx context.Context) {
+// done reports whether the WAL may lose what a partition has below offset end: it is
+// in objects, and readers look for it there, or the topic is deleted.
+func (p *partitions) done(id topic.Partition, end int64) bool {
+	m, ok := p.meta.View().Partition(id)
+	if !ok {
+		return true
+	}
+	if s, ok := p.table.Loaded(id); ok {
+		return s.TierEnd() >= end
+	}
+	return m.TierEnd >= end
+}
+
+// follow applies every new view until ctx is done, and then tells the WAL, which may
+// have held what was deleted.
+func (p *partitions) follow(ctx context.Context, applied func()) {
 	for {
 		changed := p.meta.Changed()
 		p.apply(p.meta.View())
+		applied()
 		select {
 		case <-changed:
 		case <-ctx.Done():

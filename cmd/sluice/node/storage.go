@@ -117,7 +117,7 @@ func (s *storage) open(ctx context.Context, cfg StorageConfig, log *slog.Logger,
 		return fmt.Errorf("WAL directory: %w", err)
 	}
 	s.pool = blockfs.NewPool(cfg.WriteCacheBytes + cfg.ImageBytes)
-	if s.log, err = wal.Open(s.dir, cfg.WAL, s.pool, log, reg); err != nil {
+	if s.log, err = wal.Open(s.dir, cfg.WAL, wal.Deps{Pool: s.pool, Done: s.parts.done, Logger: log, Registry: reg}); err != nil {
 		return fmt.Errorf("WAL: %w", err)
 	}
 	images := cache.New(cfg.WriteCacheBytes, reg)
@@ -190,7 +190,7 @@ func (s *storage) run(ctx context.Context, grace time.Duration) error {
 	}
 	background, stop := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
-	tasks.Go(func() { s.parts.follow(background) })
+	tasks.Go(func() { s.parts.follow(background, s.log.Reclaim) })
 	tasks.Go(func() { s.uploader.Sweep(background, s.meta, s.objects) })
 	tasks.Go(func() { s.relieve(background) })
 	select {

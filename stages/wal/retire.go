@@ -1,0 +1,96 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+)
+
+// errUnsynced: a directory could not be synced, and what is durable of its
+// changes will never be known.
+var errUnsynced = errors.New("directory is not durable")
+
+// retire makes spares of the segments that nobody holds and of which nothing is
+// owed, oldest first, each durably before the next, so that a crash leaves no gap. The last
+// live one stays. What failed is tried again by the next call, but for a sync.
+func (s *segments) retire() (n int, err error) {
+	for ; ; n++ {
+		g := s.oldest()
+		if g == nil {
+			return n, nil
+		}
+		if err := s.moveAside(g); err != nil {
+			return n, err
+		}
+		s.mu.Lock()
+		s.spares, s.retiring = append(s.spares, g), nil
+		s.mu.Unlock()
+		signal(s.changed)
+	}
+}
+
+// oldest returns the segment that is retiring, after it made the first live one retire
+// if that may go.
+func (s *segments) oldest() *segment {
+	s.mu.RLock()
+	retiring := s.retiring
+	var g *segment
+	if len(s.live) >= 2 && s.live[0].writers == 0 && !s.live[0].unsynced {
+		g = s.live[0]
+	}
+	s.mu.RUnlock()
+	// No group gets a place in g any more, so that a holder that is gone stays gone.
+	if retiring != nil || g == nil || !g.owed.settled(s.done) {
+		return retiring
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.live, s.retiring = s.live[1:], g
+	return g
+}
+
+// moveAside gives g the name of a spare, durably. A rename that failed can be tried
+// again, and may turn out to have been made; a sync cannot.
+func (s *segments) moveAside(g *segment) error {
+	if g.spare == "" {
+		s.mu.Lock()
+		g.spare = s.nextSpare()
+		s.mu.Unlock()
+	}
+	err := s.fs.Rename(g.name, g.spare)
+	if errors.Is(err, blockfs.ErrNotExist) && g.moving {
+		err = nil
+	}
+	g.moving = true
+	if err != nil {
+		return err
+	}
+	if err := s.fs.SyncDir(); err != nil {
+		return fmt.Errorf("%w: %w", errUnsynced, err)
+	}
+	s.mu.Lock()
+	g.name, g.spare, g.moving = g.spare, "", false
+	s.mu.Unlock()
+	return nil
+}
+
+// cut retires the last n segments, the last first, so that a crash leaves no gap. Only
+// recovery does so, of what is behind the end that it found.
+func (s *segments) cut(n int) error {
+	for range n {
+		s.mu.Lock()
+		last := len(s.live) - 1
+		g := s.live[last]
+		s.live, s.retiring = s.live[:last], g
+		s.mu.Unlock()
+		if err := s.moveAside(g); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		g.owed.clear()
+		s.spares, s.retiring = append(s.spares, g), nil
+		s.mu.Unlock()
+	}
+	return nil
+}
