@@ -43,6 +43,7 @@ MODEL_CHECKS ?= 10000
 proofs:
 	SLUICE_CRASH_POINTS=$(CRASH_POINTS) SLUICE_CORRUPTIONS=$(CORRUPTIONS) \
 	  $(GO) test -count=1 -timeout 120m -run 'TestCrash|TestCorruptions|Fail|DiskFull|Truncat' ./stages/wal
+	$(GO) test -count=1 -timeout 30m -run TestLifeOfASegment ./stages/wal -rapid.checks=$(MODEL_CHECKS)
 	$(GO) test -count=1 -timeout 5m ./internal/blockfs/...
 	$(GO) test -count=1 -timeout 30m -run 'Model|Manifest' ./stages/cache ./consensus/machine ./consensus/group -rapid.checks=$(MODEL_CHECKS)
 

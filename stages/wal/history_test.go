@@ -109,7 +109,7 @@ func (h *history) settled(g *flow.Group, err error) {
 }
 
 // upload moves the tier ends of partitions, nil for all, to behind all that was
-// acknowledged, as an upload does of what is committed when its cut is closed, and has
+// acknowledged and not truncated, as an upload does of what is committed when its cut is closed, and has
 // l give back what it can.
 func (h *history) upload(l *Log, partitions ...int32) {
 	h.mu.Lock()
@@ -117,7 +117,7 @@ func (h *history) upload(l *Log, partitions ...int32) {
 	if tier == nil {
 		tier = map[int32]int64{}
 	}
-	for _, w := range h.appends {
+	for _, w := range h.valid(len(h.begun)) {
 		if w.base < h.acked && (len(partitions) == 0 || slices.Contains(partitions, w.partition)) {
 			tier[w.partition] = max(tier[w.partition], w.base+1)
 		}
