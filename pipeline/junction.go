@@ -117,8 +117,8 @@ type lanes[T any] struct {
 }
 
 func (l *lanes[T]) push(ctx context.Context, by *node, p Parcel[T]) error {
-	h := picked(p, "lane key", l.key)
-	return l.queues[spread(h)%uint64(len(l.queues))].push(ctx, by, p)
+	key := picked(p, "lane key", l.key)
+	return l.queues[LaneOf(key, len(l.queues))].push(ctx, by, p)
 }
 
 func (l *lanes[T]) open(by *node, through []string) error {
@@ -135,6 +135,11 @@ func (l *lanes[T]) close() {
 		q.close()
 	}
 }
+
+// LaneOf returns the lane, of so many, that parcels of a key go to with [Lanes].
+// Who puts together what is to travel as one parcel asks here, and gives the key
+// of any of its parts as that of the whole.
+func LaneOf(key uint64, lanes int) int { return int(spread(key) % uint64(lanes)) }
 
 // spread mixes a key so that lanes fill evenly (the finalizer of splitmix64).
 func spread(k uint64) uint64 {

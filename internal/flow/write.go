@@ -47,7 +47,7 @@ func (a *Append) Writes() bool { return a.Err == nil && !a.Duplicate }
 // Write is what admit sends down one lane: the appends of one request that
 // share it, in request order.
 type Write struct {
-	Lane    uint64
+	LaneKey uint64    // the hash of one of its partitions; the others are of the same lane. admit
 	Appends []*Append // of the request, shared with whoever handed it in
 	Bytes   int64
 }

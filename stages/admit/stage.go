@@ -24,22 +24,22 @@ var (
 // of goroutines.
 type Stage struct {
 	*pipeline.Entry[*flow.Write]
-	lanes   uint64
+	lanes   int
 	clock   clock.Clock
 	refused prometheus.Counter
 }
 
 // New returns the door to so many lanes.
 func New(lanes int, c clock.Clock, reg prometheus.Registerer) *Stage {
-	s := &Stage{Entry: pipeline.NewEntry[*flow.Write](), lanes: uint64(lanes), clock: c,
+	s := &Stage{Entry: pipeline.NewEntry[*flow.Write](), lanes: lanes, clock: c,
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_admit_refused_batches_total",
 			Help: "Batches refused as malformed, too large or outside the topic's rules."})}
 	reg.MustRegister(s.refused)
 	return s
 }
 
-// LaneOf tells the lane of a Write.
-func LaneOf(w *flow.Write) uint64 { return w.Lane }
+// LaneKey is the key of a Write for [pipeline.Lanes].
+func LaneKey(w *flow.Write) uint64 { return w.LaneKey }
 
 // Append takes the batches of one request into the pipeline and calls done once
 // when all have settled: with nil when each is as durable as promised or carries
@@ -78,10 +78,11 @@ func (s *Stage) split(appends []flow.Append) []*flow.Write {
 		if a.Err != nil {
 			continue
 		}
-		lane := s.lane(a)
+		key := a.Partition.Hash()
+		lane := pipeline.LaneOf(key, s.lanes)
 		w := byLane[lane]
 		if w == nil {
-			w = &flow.Write{Lane: lane}
+			w = &flow.Write{LaneKey: key}
 			byLane[lane] = w
 			writes = append(writes, w)
 		}
@@ -90,8 +91,6 @@ func (s *Stage) split(appends []flow.Append) []*flow.Write {
 	}
 	return writes
 }
-
-func (s *Stage) lane(a *flow.Append) uint64 { return a.Partition.Hash() % s.lanes }
 
 // check verifies a batch against the format and its topic's rules.
 func check(a *flow.Append, now int64) error {

@@ -118,13 +118,14 @@ func TestOnePartitionStaysOnOneLaneInOrder(t *testing.T) {
 		}
 	}
 	appendAll(t, s, as)
-	lanes := map[uint64]bool{}
+	lanes := map[int]bool{}
 	n := 0
 	for _, w := range *seen {
-		if lanes[w.Lane] {
-			t.Errorf("lane %d got two writes of one request", w.Lane)
+		lane := pipeline.LaneOf(admit.LaneKey(w), 4)
+		if lanes[lane] {
+			t.Errorf("lane %d got two writes of one request", lane)
 		}
-		lanes[w.Lane] = true
+		lanes[lane] = true
 		for i := 0; i < len(w.Appends); i += 2 {
 			if w.Appends[i].Partition != w.Appends[i+1].Partition {
 				t.Errorf("the batches of a partition were parted")

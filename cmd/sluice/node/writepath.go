@@ -36,7 +36,7 @@ type writeStages struct {
 func (s *writeStages) wire(g *pipeline.Graph, limits Limits) {
 	admitted := pipeline.From(g, "admit", s.admit)
 	sequenced := pipeline.Via(admitted, "sequence", s.sequence,
-		pipeline.Lanes(s.lanes, admit.LaneOf), limits.depth("sequence", 64))
+		pipeline.Lanes(s.lanes, admit.LaneKey), limits.depth("sequence", 64))
 	groups := pipeline.Via(sequenced, "batch", s.batch, limits.depth("batch", 256))
 	branches := pipeline.Tee(groups, "fanout", 2)
 	durable := pipeline.Via(branches[0], "wal", s.wal, limits.depth("wal", 4))
