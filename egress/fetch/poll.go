@@ -31,7 +31,6 @@ type poll struct {
 	view    *meta.View // taken by the scan at the first slot that needs it
 	answers []answer
 	due     int // estimate of the bytes that answers are to be filled with
-	scratch []partition.Entry
 }
 
 // open finds or makes the session of a request and takes its turn. The code is
@@ -201,15 +200,10 @@ func (p *poll) scan() bool {
 // at least one batch. What is only in objects counts in full.
 func (p *poll) estimate(s *slot, end int64, left int) int {
 	most := min(left, max(1, int(s.maxBytes)))
-	var ok bool
-	if p.scratch, ok = s.state.Tail.From(p.scratch[:0], s.offset, end, most); !ok {
-		return most
+	if n, ok := s.state.Tail.Estimate(s.offset, end, most); ok {
+		return n
 	}
-	n := 0
-	for i := range p.scratch {
-		n += int(p.scratch[i].Size)
-	}
-	return n
+	return most
 }
 
 // look judges one slot without I/O.

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -149,49 +148,55 @@ func (h *listOffsetsHandler) search(ctx context.Context, l listed) {
 	}
 }
 
-// newest finds the first of the records with the largest timestamp. The object
-// that the log start lies in may owe its max timestamp to records that were
-// deleted; when the search for it fails, the others decide.
-func (h *listOffsetsHandler) newest(ctx context.Context, s *partition.State) (TimedOffset, bool, error) {
-	whole, cut := int64(-1), int64(-1)
-	if p, ok := h.lookup.View().Partition(s.ID); ok {
-		for _, o := range p.Objects {
-			switch {
-			case o.Base >= s.LogStart():
-				whole = max(whole, o.MaxTimestamp)
-			case o.End > s.LogStart():
-				cut = max(cut, o.MaxTimestamp)
-			}
+// newest finds the first of the records with the largest timestamp. An object, or a
+// run of the WAL, that the log start or the high watermark lies in may owe its max
+// timestamp to records that are not to be seen; where it matters, searches close in on
+// the largest of the others.
+func (h *listOffsetsHandler) newest(ctx context.Context, s *partition.State) (best TimedOffset, ok bool, err error) {
+	whole, cut := h.newestByIndex(s)
+	if whole >= 0 {
+		if best, ok, err = h.times.ByTime(ctx, s, whole); err != nil || ok && cut <= best.Timestamp {
+			return best, ok, err
 		}
 	}
-	whole = max(whole, tailTimestamp(s))
-	if cut > whole {
-		if at, ok, err := h.times.ByTime(ctx, s, cut); ok || err != nil {
-			return at, ok, err
+	// A record at low or later is known; there is none later than high.
+	for low, high, middle := whole, cut, cut; low < high; middle = low + (high-low+1)/2 {
+		at, found, err := h.times.ByTime(ctx, s, middle)
+		switch {
+		case err != nil:
+			return at, false, err
+		case found:
+			best, ok, low = at, true, max(at.Timestamp, middle)
+		default:
+			high = middle - 1
 		}
 	}
-	if whole < 0 {
-		return TimedOffset{}, false, nil
+	if ok { // the first with that timestamp
+		return h.times.ByTime(ctx, s, best.Timestamp)
 	}
-	return h.times.ByTime(ctx, s, whole)
+	return best, false, nil
 }
 
-// tailTimestamp returns the largest timestamp in the WAL, -1 when it has none. It
-// walks the tail a piece at a time so that a long one is not copied whole.
-func tailTimestamp(s *partition.State) int64 {
-	const piece = 4 << 20
-	newest := int64(-1)
-	start, ok := s.Tail.Start()
-	buf := make([]partition.Entry, 0, 64)
-	for from := max(start, s.LogStart()); ok; {
-		buf, ok = s.Tail.From(buf[:0], from, math.MaxInt64, piece)
-		if len(buf) == 0 {
-			break
+// newestByIndex returns the largest timestamp of the objects and runs between log start
+// and high watermark, and of those that reach over either; -1 where there are none.
+func (h *listOffsetsHandler) newestByIndex(s *partition.State) (whole, cut int64) {
+	whole, cut = -1, -1
+	start, end := s.LogStart(), s.HighWatermark()
+	note := func(base, to, timestamp int64) {
+		switch {
+		case base >= start && to <= end:
+			whole = max(whole, timestamp)
+		case to > start && base < end:
+			cut = max(cut, timestamp)
 		}
-		for _, e := range buf {
-			newest = max(newest, e.MaxTimestamp)
-		}
-		from = buf[len(buf)-1].End()
 	}
-	return newest
+	if p, ok := h.lookup.View().Partition(s.ID); ok {
+		for _, o := range p.Objects {
+			note(o.Base, o.End, o.MaxTimestamp)
+		}
+	}
+	for e := range s.Tail.Runs(start, end) {
+		note(e.Base, e.End(), e.MaxTimestamp)
+	}
+	return whole, cut
 }

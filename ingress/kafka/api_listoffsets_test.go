@@ -125,6 +125,11 @@ func TestListOffsetsOfTheMaxTimestamp(t *testing.T) {
 		t.Errorf("it is still there: %+v, asked %v", p, asked)
 	}
 	left = 4999
+	asked = nil
+	if p := list(c, 7, maxTimestamp, nil); p.Timestamp != 4999 || len(asked) > 20 {
+		t.Errorf("it was deleted, one before it was not: %+v, asked %v", p, asked)
+	}
+	left = 1090
 	if p := list(c, 7, maxTimestamp, nil); p.Timestamp != 1090 {
 		t.Errorf("it was deleted: %+v, asked %v", p, asked)
 	}
@@ -132,6 +137,11 @@ func TestListOffsetsOfTheMaxTimestamp(t *testing.T) {
 	asked = nil
 	if p := list(c, 7, maxTimestamp, nil); p.Timestamp != 1090 || len(asked) != 1 {
 		t.Errorf("the object is below the log start: %+v, asked %v", p, asked)
+	}
+	s.SetLogStart(95) // in the last run of the WAL, whose time may be that of one below
+	left = 1089
+	if p := list(c, 7, maxTimestamp, nil); p.Timestamp != 1089 {
+		t.Errorf("the log start is in a run: %+v, asked %v", p, asked)
 	}
 	empty := newCluster(t, nil)
 	empty.topic("orders", 1)

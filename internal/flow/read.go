@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/record"
 )
 
 // Source says where a read was served from.
@@ -33,12 +34,17 @@ type Read struct {
 	// the last stable offset for read_committed. Set by locate.
 	End int64
 
-	// Tail or Object is where locate found the offset: batches in the WAL, or an
-	// object that holds it. Both are empty when there is nothing to read.
+	// Limit is the most bytes that locate left for this read, at most MaxBytes; soft
+	// like it. 0: no limit.
+	Limit int
+
+	// Tail or Object is where locate found the offset: runs of batches in the WAL, the
+	// first of which may begin before Offset and the last end behind End, or an object
+	// that holds it. Both are empty when there is nothing to read.
 	Tail   []partition.Entry
 	Object *meta.ObjectRef
 
-	// Segments are whole batches in offset order; the first may begin before
+	// Segments are one or more whole batches each, in offset order; the first may begin before
 	// Offset, as Kafka allows. They are valid until Release.
 	Segments [][]byte
 	Bytes    int
@@ -50,6 +56,30 @@ type Read struct {
 	release []func()
 }
 
+// Clip cuts from b, which has the batches of e, those to be added next: from the one
+// that holds Offset on, up to End, and within Limit but for the first of the read.
+// more is false when what follows in b, or would follow behind it, is not wanted.
+func (r *Read) Clip(e partition.Entry, b []byte) (wanted []byte, more bool) {
+	if e.Base >= r.Offset && e.End() <= r.End && (r.Limit == 0 || r.Bytes+len(b) <= r.Limit) {
+		return b, true
+	}
+	from, to := 0, 0
+	for to < len(b) {
+		next, _, err := record.Next(b[to:])
+		if err != nil || next.NextOffset() > r.End {
+			break
+		}
+		end := to + len(next)
+		if next.NextOffset() <= r.Offset {
+			from = end
+		} else if n := r.Bytes + end - from; r.Limit > 0 && n > r.Limit && n > len(next) {
+			break // it is not the first, and too much
+		}
+		to = end
+	}
+	return b[from:to], to == len(b)
+}
+
 // Add appends a segment; release, if not nil, runs once when the reader is done.
 func (r *Read) Add(b []byte, src Source, release func()) {
 	if len(r.Segments) == 0 {
@@ -58,9 +88,12 @@ func (r *Read) Add(b []byte, src Source, release func()) {
 	r.Segments = append(r.Segments, b)
 	r.Bytes += len(b)
 	if release != nil {
-		r.release = append(r.release, release)
+		r.Hold(release)
 	}
 }
+
+// Hold has release run once when the reader is done.
+func (r *Read) Hold(release func()) { r.release = append(r.release, release) }
 
 // Cold reports whether r was located but not served yet.
 func (r *Read) Cold() bool {

@@ -1,6 +1,8 @@
 package flow
 
 import (
+	"slices"
+
 	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/record"
@@ -61,4 +63,61 @@ type Group struct {
 	Image *blockfs.Buffer
 	// Position is where the image starts, set by wal.
 	Position partition.Position
+
+	inOrder []*Append
+}
+
+// InOrder returns the appends that write, in the order in which their batches lie in
+// the image: that of Arrange, or else that of Writes.
+func (g *Group) InOrder() []*Append {
+	if g.inOrder == nil {
+		return writing(g.Writes)
+	}
+	return g.inOrder
+}
+
+// Arrange has the batches of a partition lie one after the other in the image, in the
+// order in which they were sequenced, so that they are one run. batch calls it when
+// the group is complete, before others share it.
+func (g *Group) Arrange() { g.inOrder = byPartition(writing(g.Writes)) }
+
+func writing(writes []*Write) (all []*Append) {
+	for _, w := range writes {
+		for _, a := range w.Appends {
+			if a.Writes() {
+				all = append(all, a)
+			}
+		}
+	}
+	return all
+}
+
+// byPartition counts, then places: partitions come in the order of their first append.
+func byPartition(all []*Append) []*Append {
+	if !slices.ContainsFunc(all, func(a *Append) bool { return a.Partition != all[0].Partition }) {
+		return all
+	}
+	rank := make(map[topic.Partition]int)
+	var next []int // place of the next append, by rank
+	ranks := make([]int, len(all))
+	for i, a := range all {
+		r, ok := rank[a.Partition]
+		if !ok {
+			r = len(next)
+			rank[a.Partition], next = r, append(next, 0)
+		}
+		ranks[i] = r
+		next[r]++
+	}
+	at := 0
+	for r, n := range next {
+		next[r] = at
+		at += n
+	}
+	out := make([]*Append, len(all))
+	for i, a := range all {
+		out[next[ranks[i]]] = a
+		next[ranks[i]]++
+	}
+	return out
 }

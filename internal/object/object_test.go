@@ -64,7 +64,7 @@ func write(t testing.TB, runs ...run) ([]byte, *Footer) {
 	var sizer Sizer
 	for _, r := range runs {
 		for _, b := range r.batches {
-			sizer.Append(r.partition, len(b))
+			sizer.Append(r.partition, int64(len(b)))
 			if err := w.Append(r.partition, b); err != nil {
 				t.Fatal(err)
 			}

@@ -3,7 +3,7 @@ package object
 import "github.com/sluicemq/sluice/internal/topic"
 
 // Sizer tells how large an object will be of whose batches only the sizes are known
-// yet: exactly as large as a Writer makes it that is given the same batches in the
+// yet: exactly as large as a Writer makes it that is given the same in the
 // same order. The zero value is an object without batches. Not safe for concurrent use.
 type Sizer struct {
 	data  int64 // of batches
@@ -13,8 +13,8 @@ type Sizer struct {
 	begun bool
 }
 
-// Append takes in the next batch, of n bytes.
-func (s *Sizer) Append(p topic.Partition, n int) {
+// Append takes in what the next Append of the Writer is given, of n bytes.
+func (s *Sizer) Append(p topic.Partition, n int64) {
 	if !s.begun || s.last != p {
 		s.begun, s.last, s.open = true, p, 0
 		s.index += rangeSize
@@ -25,8 +25,8 @@ func (s *Sizer) Append(p topic.Partition, n int) {
 	if s.open == 0 {
 		s.index += blockSize
 	}
-	s.open += int64(n)
-	s.data += int64(n)
+	s.open += n
+	s.data += n
 }
 
 // Size returns how many bytes the object has with what was appended.
@@ -34,5 +34,5 @@ func (s *Sizer) Size() int64 {
 	return headerSize + s.data + footerFixedSize + s.index + trailerSize
 }
 
-// fits says whether a batch of n bytes goes into a block that has open bytes.
-func fits(open int64, n int) bool { return open == 0 || open+int64(n) <= BlockBytes }
+// fits says whether batches of n bytes go into a block that has open bytes.
+func fits(open, n int64) bool { return open == 0 || open+n <= BlockBytes }

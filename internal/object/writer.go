@@ -39,44 +39,69 @@ func NewWriter(w io.Writer, id meta.ObjectID, createdMs int64) *Writer {
 	return o
 }
 
-// Append adds the next batch of p. All batches of a partition come one after the
-// other, in offset order. The batch is verified, so that what was damaged in memory
+// Append adds the next batch of p, or several that go into one block. All batches of
+// a partition come one after the other, in offset order. Each is verified, so that what was damaged in memory
 // never replaces the copy in the write-ahead log. After an error the object cannot
 // be finished: every later call returns the same error.
-func (o *Writer) Append(p topic.Partition, b record.Batch) error {
+func (o *Writer) Append(p topic.Partition, batches []byte) error {
 	if o.err == nil {
-		o.err = o.append(p, b)
+		o.err = o.append(p, batches)
 	}
 	return o.err
 }
 
-func (o *Writer) append(p topic.Partition, b record.Batch) error {
-	if err := b.Verify(); err != nil {
+func (o *Writer) append(p topic.Partition, batches []byte) error {
+	r, err := inspect(batches)
+	if err != nil {
 		return fmt.Errorf("%s: %w", p, err)
 	}
-	if err := o.place(p, b); err != nil {
+	if err := o.place(p, r); err != nil {
 		return err
 	}
 	if o.block.Length == 0 {
-		o.block = Block{Offset: o.at, Base: b.BaseOffset(), MaxTimestamp: b.MaxTimestamp()}
+		o.block = Block{Offset: o.at, Base: r.Base, MaxTimestamp: r.MaxTimestamp}
 	}
-	o.block.End = b.NextOffset()
-	o.block.MaxTimestamp = max(o.block.MaxTimestamp, b.MaxTimestamp())
-	o.block.CRC = crc32.Update(o.block.CRC, castagnoli, b)
-	o.block.Length += int64(len(b))
-	o.write(b)
+	o.block.End = r.End
+	o.block.MaxTimestamp = max(o.block.MaxTimestamp, r.MaxTimestamp)
+	o.block.CRC = crc32.Update(o.block.CRC, castagnoli, batches)
+	o.block.Length += r.Length
+	o.write(batches)
 	return o.err
 }
 
+// inspect proves whole batches and returns what a block of them alone would be.
+func inspect(batches []byte) (r Block, err error) {
+	r = Block{Length: int64(len(batches)), MaxTimestamp: math.MinInt64}
+	for rest := batches; ; {
+		var b record.Batch
+		if b, rest, err = record.Next(rest); err != nil {
+			return r, err
+		}
+		if err := b.Verify(); err != nil {
+			return r, err
+		}
+		if r.MaxTimestamp == math.MinInt64 {
+			r.Base, r.End = b.BaseOffset(), b.BaseOffset()
+		}
+		if b.BaseOffset() < r.End {
+			return r, fmt.Errorf("%w: offset %d after %d", ErrOrder, b.BaseOffset(), r.End)
+		}
+		r.End, r.MaxTimestamp = b.NextOffset(), max(r.MaxTimestamp, b.MaxTimestamp())
+		if len(rest) == 0 {
+			return r, nil
+		}
+	}
+}
+
 // place makes sure that b may follow, and cuts the block where it does not fit.
-func (o *Writer) place(p topic.Partition, b record.Batch) error {
+func (o *Writer) place(p topic.Partition, b Block) error {
 	if r := o.last(); r == nil || r.Partition != p {
 		o.cut()
 		if _, again := o.seen[p]; again {
 			return fmt.Errorf("%w: %s came before; append its batches together", ErrOrder, p)
 		}
 		o.seen[p] = struct{}{}
-		o.footer.Partitions = append(o.footer.Partitions, Range{Partition: p, End: b.BaseOffset()})
+		o.footer.Partitions = append(o.footer.Partitions, Range{Partition: p, End: b.Base})
 		o.size += rangeSize
 	}
 	r := o.last()
@@ -84,16 +109,16 @@ func (o *Writer) place(p topic.Partition, b record.Batch) error {
 	if o.block.Length > 0 {
 		end = o.block.End
 	}
-	if b.BaseOffset() < end {
-		return fmt.Errorf("%w: %s offset %d after %d", ErrOrder, p, b.BaseOffset(), end)
+	if b.Base < end {
+		return fmt.Errorf("%w: %s offset %d after %d", ErrOrder, p, b.Base, end)
 	}
-	if !fits(o.block.Length, len(b)) {
+	if !fits(o.block.Length, b.Length) {
 		o.cut()
 	}
 	if o.block.Length == 0 {
 		o.size += blockSize
 	}
-	if o.size > MaxFooterBytes || int64(len(b)) > math.MaxUint32 {
+	if o.size > MaxFooterBytes || b.Length > math.MaxUint32 {
 		return fmt.Errorf("object %s has an index of %d bytes, %d are allowed; cut smaller objects",
 			o.footer.ID, o.size, MaxFooterBytes)
 	}

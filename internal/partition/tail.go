@@ -1,90 +1,199 @@
 package partition
 
 import (
-	"sort"
+	"iter"
 	"sync"
+
+	"github.com/sluicemq/sluice/internal/memory"
 )
 
 // Position is a logical byte position in the broker's WAL. It only grows; a
 // position maps to a segment file and an offset in it.
 type Position uint64
 
-// Entry is one batch in the WAL.
+// Entry is a run of batches in the WAL: one or more that follow each other without
+// a gap, in offsets as in bytes, in one group and of one epoch. What is in it tell
+// the batches themselves.
 type Entry struct {
 	Base         int64
-	Position     Position // of the batch's first byte
+	Position     Position // of the first batch's first byte
 	Group        Position // of the WAL group that holds it
-	MaxTimestamp int64    // ms since epoch
-	Size         int32    // bytes of the batch
-	Count        int32    // last offset delta + 1
+	MaxTimestamp int64    // ms since epoch, over its batches
+	Size         int32    // bytes of the batches
+	Count        int32    // offsets that they take up
 	Epoch        int32
+	Batches      int32 // 0 stands for 1
 }
 
-// End returns the offset after the batch's last.
+// End returns the offset after the run's last.
 func (e Entry) End() int64 { return e.Base + int64(e.Count) }
 
-// Tail indexes the batches of one partition that are in the WAL, by offset.
-// The zero value is empty.
+// RunBytes is how large a run grows. One who looks for an offset walks the batches
+// of a run from its start, and reads it whole where it is on disk only.
+const RunBytes = 64 << 10
+
+// Tail indexes the batches of one partition that are in the WAL, by offset. It knows
+// runs of batches, not each, so that it is small where batches are. The zero value
+// is empty.
+//
+// Invariants: blocks are ascending and contiguous in offsets, none is empty, and the
+// first has an offset that is not below floor. account is charged with what they take.
 type Tail struct {
 	mu      sync.RWMutex
-	entries []Entry // ascending, contiguous
+	blocks  []*block
+	floor   int64 // offsets below are forgotten, though a run may have them
+	account *memory.Account
 }
 
-// Append adds e behind the last entry. An entry that does not continue the
+// ChargeTo has the index charged to a. Call it before the first Append.
+func (t *Tail) ChargeTo(a *memory.Account) { t.account = a }
+
+// Append adds e behind the last entry, or to it. An entry that does not continue the
 // tail replaces it; recovery relies on that when it meets a gap closed by objects.
 func (t *Tail) Append(e Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n := len(t.entries); n > 0 && t.entries[n-1].End() != e.Base {
-		t.entries = t.entries[:0]
+	n := len(t.blocks)
+	if n > 0 && t.blocks[n-1].end() != e.Base {
+		t.drop(n)
+		n = 0
 	}
-	t.entries = append(t.entries, e)
+	if n == 0 {
+		t.floor = e.Base
+	} else if b := t.blocks[n-1]; b.extend(e) {
+		return
+	} else if was := b.memory(); b.add(e) {
+		t.account.Charge(b.memory() - was)
+		return
+	}
+	b := newBlock(e)
+	t.blocks = append(t.blocks, b)
+	t.account.Charge(b.memory())
 }
 
 // From copies into dst, which it returns, the entries from the one that holds
-// offset on, until their sizes exceed maxBytes (the first is always taken) or
-// an entry would reach past end. ok is false when offset is below the tail.
+// offset on, until they hold maxBytes from there on (the first is always taken) or
+// reach end. The first may begin before offset, and the last end behind end: only
+// their batches tell where to cut. ok is false when offset is below the tail.
 func (t *Tail) From(dst []Entry, offset, end int64, maxBytes int) (out []Entry, ok bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if len(t.entries) == 0 || offset < t.entries[0].Base {
+	if len(t.blocks) == 0 || offset < t.floor {
 		return dst, false
 	}
-	i := sort.Search(len(t.entries), func(i int) bool { return t.entries[i].End() > offset })
-	for ; i < len(t.entries); i++ {
-		e := t.entries[i]
-		if e.End() > end || len(dst) > 0 && int(e.Size) > maxBytes {
+	for e := range t.entries(offset) {
+		if e.Base >= end || len(dst) > 0 && maxBytes <= 0 {
 			break
 		}
 		dst = append(dst, e)
-		maxBytes -= int(e.Size)
+		maxBytes -= int(e.share(offset, end))
 	}
 	return dst, true
 }
 
-// Below returns a copy of the entries at or above offset whose positions are
-// below pos.
-func (t *Tail) Below(pos Position, offset int64) []Entry {
+// Estimate returns about how many bytes of batches there are from offset to end, up
+// to maxBytes but at least one batch; exactly as many where both lie between runs.
+// ok is false when offset is below the tail.
+func (t *Tail) Estimate(offset, end int64, maxBytes int) (n int, ok bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	from := sort.Search(len(t.entries), func(i int) bool { return t.entries[i].End() > offset })
-	to := sort.Search(len(t.entries), func(i int) bool { return t.entries[i].Position >= pos })
-	if from >= to {
-		return nil
+	if len(t.blocks) == 0 || offset < t.floor {
+		return 0, false
 	}
-	return append([]Entry(nil), t.entries[from:to]...)
+	least, sum := int64(0), int64(0)
+	for e := range t.entries(offset) {
+		if e.Base >= end || sum >= int64(maxBytes) {
+			break
+		}
+		if least == 0 {
+			least = e.batch()
+		}
+		sum += e.share(offset, end)
+	}
+	return int(max(least, min(sum, int64(maxBytes)))), true
 }
 
-// Sum returns the size of the entries in [from, end) and their largest timestamp,
-// -1 where there is none.
+// Estimate is that of a Tail for entries that it gave out.
+func Estimate(entries []Entry, offset, end int64, maxBytes int) int {
+	sum := int64(0)
+	for _, e := range entries {
+		sum += e.share(offset, end)
+	}
+	if len(entries) == 0 {
+		return 0
+	}
+	return int(max(entries[0].batch(), min(sum, int64(maxBytes))))
+}
+
+// batch is the mean size of a batch.
+func (e Entry) batch() int64 { return int64(e.Size) / int64(max(e.Batches, 1)) }
+
+// share is about how many bytes of e are from offset to end, as if all its offsets
+// took the same.
+func (e Entry) share(offset, end int64) int64 {
+	from, to := max(offset, e.Base), min(end, e.End())
+	switch {
+	case from <= e.Base && to >= e.End() || e.Batches <= 1:
+		return int64(e.Size)
+	case from >= to:
+		return 0
+	}
+	return max(1, int64(float64(e.Size)*float64(to-from)/float64(e.Count)))
+}
+
+// Runs yields the entries that have offsets from from to below end. It holds no lock
+// while it yields: what is forgotten meanwhile may not come any more.
+func (t *Tail) Runs(from, end int64) iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
+		var some [64]Entry
+		for {
+			n := t.copy(some[:], from, end)
+			for _, e := range some[:n] {
+				if !yield(e) {
+					return
+				}
+			}
+			if n < len(some) {
+				return
+			}
+			from = some[n-1].End()
+		}
+	}
+}
+
+func (t *Tail) copy(dst []Entry, from, end int64) (n int) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for e := range t.entries(from) {
+		if n == len(dst) || e.Base >= end {
+			break
+		}
+		dst[n] = e
+		n++
+	}
+	return n
+}
+
+// Sum returns the size of the entries that have offsets from from to below end, and
+// their largest timestamp, -1 where there is none.
 func (t *Tail) Sum(from, end int64) (bytes, maxTimestamp int64) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	maxTimestamp = -1
-	i := sort.Search(len(t.entries), func(i int) bool { return t.entries[i].End() > from })
-	for ; i < len(t.entries) && t.entries[i].End() <= end; i++ {
-		bytes += int64(t.entries[i].Size)
-		maxTimestamp = max(maxTimestamp, t.entries[i].MaxTimestamp)
+	at, i := t.find(from)
+	for ; at < len(t.blocks); at, i = at+1, 0 {
+		b := t.blocks[at]
+		if i == 0 && b.end() <= end {
+			bytes, maxTimestamp = bytes+b.bytes, max(maxTimestamp, b.maxTimestamp)
+			continue
+		}
+		for ; i < len(b.runs); i++ {
+			e := b.entry(i)
+			if e.Base >= end {
+				return bytes, maxTimestamp
+			}
+			bytes, maxTimestamp = bytes+int64(e.Size), max(maxTimestamp, e.MaxTimestamp)
+		}
 	}
 	return bytes, maxTimestamp
 }
@@ -93,21 +202,22 @@ func (t *Tail) Sum(from, end int64) (bytes, maxTimestamp int64) {
 func (t *Tail) Start() (offset int64, ok bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if len(t.entries) == 0 {
+	if len(t.blocks) == 0 {
 		return 0, false
 	}
-	return t.entries[0].Base, true
+	return t.floor, true
 }
 
-// Trim forgets entries that end at or below offset.
+// Trim forgets what is below offset.
 func (t *Tail) Trim(offset int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	i := sort.Search(len(t.entries), func(i int) bool { return t.entries[i].End() > offset })
-	if i == 0 {
+	if len(t.blocks) == 0 || offset <= t.floor {
 		return
 	}
-	t.entries = append(make([]Entry, 0, len(t.entries)-i), t.entries[i:]...)
+	at, _ := t.find(offset)
+	t.drop(at)
+	t.floor = offset
 }
 
 // ByTime returns the first entry that ends above offset from and whose max
@@ -115,10 +225,62 @@ func (t *Tail) Trim(offset int64) {
 func (t *Tail) ByTime(ms, from int64) (Entry, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	for _, e := range t.entries {
-		if e.MaxTimestamp >= ms && e.End() > from {
-			return e, true
+	at, i := t.find(from)
+	for ; at < len(t.blocks); at, i = at+1, 0 {
+		b := t.blocks[at]
+		if b.maxTimestamp < ms {
+			continue
+		}
+		for ; i < len(b.runs); i++ {
+			if e := b.entry(i); e.MaxTimestamp >= ms {
+				return e, true
+			}
 		}
 	}
 	return Entry{}, false
+}
+
+// entries yields the entries from the one that holds offset on. Holds mu.
+func (t *Tail) entries(offset int64) iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
+		at, i := t.find(offset)
+		for ; at < len(t.blocks); at, i = at+1, 0 {
+			for b := t.blocks[at]; i < len(b.runs); i++ {
+				if !yield(b.entry(i)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// find returns the block and the run of the first that ends above offset, and is not
+// forgotten. Holds mu.
+func (t *Tail) find(offset int64) (at, i int) {
+	offset = max(offset, t.floor)
+	from, to := 0, len(t.blocks)
+	for from < to {
+		if mid := (from + to) / 2; t.blocks[mid].end() > offset {
+			to = mid
+		} else {
+			from = mid + 1
+		}
+	}
+	if from == len(t.blocks) {
+		return from, 0
+	}
+	return from, t.blocks[from].find(offset)
+}
+
+// drop forgets the first n blocks. Holds mu.
+func (t *Tail) drop(n int) {
+	for i, b := range t.blocks[:n] {
+		t.account.Charge(-b.memory())
+		t.blocks[i] = nil
+	}
+	if n == len(t.blocks) {
+		t.blocks = nil
+		return
+	}
+	t.blocks = t.blocks[n:]
 }

@@ -177,6 +177,7 @@ func (s *Stage) await(ctx context.Context, in *pipeline.In[*flow.Write], over <-
 }
 
 func (s *Stage) send(ctx context.Context, g *group, out pipeline.Emit[*flow.Group]) error {
+	g.body.Arrange()
 	s.inFlight.Add(1)
 	receipt := pipeline.JoinFunc(func(error) {
 		s.inFlight.Add(-1)

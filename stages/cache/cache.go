@@ -26,9 +26,9 @@ type Cache struct {
 func New(limit int64, reg prometheus.Registerer) *Cache {
 	c := &Cache{limit: limit, images: make(map[partition.Position]*blockfs.Buffer),
 		hits: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_write_cache_hits_total",
-			Help: "Batches read from the write cache."}),
+			Help: "Runs of batches read from the write cache."}),
 		misses: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_write_cache_misses_total",
-			Help: "Batches in the WAL that the write cache no longer held."}),
+			Help: "Groups in the WAL that the write cache no longer held."}),
 		evicted: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_write_cache_evicted_bytes_total",
 			Help: "Bytes of group images evicted from the write cache."}),
 	}

@@ -43,37 +43,44 @@ func (s *reads) serve(r *flow.Read) {
 		if !ok {
 			return
 		}
-		n := 1 // batches of that image
+		n := 1 // runs of that image
 		for n < len(tail) && tail[n].Group == group {
 			n++
 		}
-		s.add(r, image, tail[:n])
+		if !s.add(r, image, tail[:n]) {
+			return
+		}
 		s.cache.hits.Add(float64(n - 1)) // Get has counted one
 		tail = tail[n:]
 	}
 }
 
-// add adds the batches of one image, whose reference it takes over.
-func (s *reads) add(r *flow.Read, image *blockfs.Buffer, batches []partition.Entry) {
+// add adds runs of one image, whose reference it takes over, and reports whether r
+// wants more than they have.
+func (s *reads) add(r *flow.Read, image *blockfs.Buffer, runs []partition.Entry) (more bool) {
 	size := int64(cap(image.Bytes()))
 	release := func() {
 		image.Release()
 		s.held.Add(-size)
 	}
 	whole := s.held.Add(size) <= s.limit
-	if !whole {
+	if whole {
+		r.Hold(release)
+	} else {
 		defer release()
 	}
-	for i, e := range batches {
+	for _, e := range runs {
 		at := int(e.Position - e.Group)
-		b := image.Bytes()[at : at+int(e.Size)]
-		switch {
-		case !whole:
-			r.Add(slices.Clone(b), flow.FromWriteCache, nil)
-		case i == 0:
-			r.Add(b, flow.FromWriteCache, release)
-		default:
+		b, more := r.Clip(e, image.Bytes()[at:at+int(e.Size)])
+		if !whole {
+			b = slices.Clone(b)
+		}
+		if len(b) > 0 {
 			r.Add(b, flow.FromWriteCache, nil)
 		}
+		if !more {
+			return false
+		}
 	}
+	return true
 }

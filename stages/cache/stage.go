@@ -20,13 +20,7 @@ func Stage(c *Cache, noted func(*flow.Group)) pipeline.Stage[*flow.Group, *flow.
 		image.Retain() // Put may evict it before the batches are indexed
 		defer image.Release()
 		c.Put(g.Position, image)
-		for _, w := range g.Writes {
-			for _, a := range w.Appends {
-				if a.Writes() {
-					show(g, a)
-				}
-			}
-		}
+		show(g)
 		if noted != nil {
 			noted(g)
 		}
@@ -34,10 +28,18 @@ func Stage(c *Cache, noted func(*flow.Group)) pipeline.Stage[*flow.Group, *flow.
 	})
 }
 
-func show(g *flow.Group, a *flow.Append) {
-	b := a.Batch
-	a.State.Tail.Append(partition.Entry{Base: a.BaseOffset, Position: a.Position, Group: g.Position,
-		MaxTimestamp: b.MaxTimestamp(), Size: int32(len(b)), Count: b.LastOffsetDelta() + 1, Epoch: a.Epoch})
-	a.State.NoteEpoch(a.Epoch, a.BaseOffset)
-	a.State.Publish(a.HighWatermark)
+// show indexes the batches of g. Those of a partition become visible together.
+func show(g *flow.Group) {
+	all := g.InOrder()
+	for i, a := range all {
+		b := a.Batch
+		a.State.Tail.Append(partition.Entry{Base: a.BaseOffset, Position: a.Position, Group: g.Position,
+			MaxTimestamp: b.MaxTimestamp(), Size: int32(len(b)), Count: b.LastOffsetDelta() + 1, Epoch: a.Epoch})
+		if i == 0 || all[i-1].State != a.State || all[i-1].Epoch != a.Epoch {
+			a.State.NoteEpoch(a.Epoch, a.BaseOffset)
+		}
+		if i+1 == len(all) || all[i+1].State != a.State {
+			a.State.Publish(a.HighWatermark)
+		}
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/pipeline"
 )
 
@@ -65,12 +66,17 @@ func (s *Stage) finish(f *flow.Fetch) {
 	}
 }
 
-// trim drops segments from the end until r has at most left bytes; with whole
+// trim drops batches from the end until r has at most left bytes; with whole
 // set it keeps the first batch whatever its size (KIP-74).
 func trim(r *flow.Read, left int, whole bool) int {
 	n, bytes := 0, 0
-	for _, seg := range r.Segments {
-		if bytes+len(seg) > left && !(whole && n == 0) {
+	for i, seg := range r.Segments {
+		if bytes+len(seg) > left {
+			if seg = head(seg, left-bytes, whole && i == 0); len(seg) > 0 {
+				r.Segments[i] = seg
+				bytes += len(seg)
+				n++
+			}
 			break
 		}
 		bytes += len(seg)
@@ -78,4 +84,18 @@ func trim(r *flow.Read, left int, whole bool) int {
 	}
 	r.Segments, r.Bytes = r.Segments[:n], bytes
 	return bytes
+}
+
+// head returns the batches that seg begins with, up to left bytes; with whole set at
+// least one.
+func head(seg []byte, left int, whole bool) []byte {
+	n := 0
+	for n < len(seg) {
+		b, _, err := record.Next(seg[n:])
+		if err != nil || n+len(b) > left && !(whole && n == 0) {
+			break
+		}
+		n += len(b)
+	}
+	return seg[:n]
 }

@@ -11,8 +11,8 @@ import (
 
 // Batches reads the batch that a search by time ends in.
 type Batches interface {
-	// InWAL returns the batch of e.
-	InWAL(ctx context.Context, e partition.Entry) (record.Batch, error)
+	// InWAL returns the batches of e.
+	InWAL(ctx context.Context, e partition.Entry) ([]byte, error)
 	// InObject returns the first batch in the object that has an offset from from on
 	// and whose max timestamp is at or after ms; ok is false when there is none.
 	InObject(ctx context.Context, p topic.Partition, ref meta.ObjectRef, ms, from int64) (b record.Batch, ok bool, err error)
@@ -72,15 +72,36 @@ func inTail(ctx context.Context, s *partition.State, ms int64, from Batches) (Fo
 		if !ok || e.Base >= s.HighWatermark() {
 			return Found{}, false, nil
 		}
-		b, err := from.InWAL(ctx, e)
+		run, err := from.InWAL(ctx, e)
 		if err != nil {
 			return Found{}, false, err
 		}
-		if f, ok, err := inBatch(b, ms, s.LogStart()); ok || err != nil {
+		if f, ok, err := inRun(s, run, ms); ok || err != nil {
 			return f, ok, err
 		}
 		start = e.End()
 	}
+}
+
+// inRun searches the batches of one run.
+func inRun(s *partition.State, run []byte, ms int64) (Found, bool, error) {
+	for len(run) > 0 {
+		b, rest, err := record.Next(run)
+		if err != nil {
+			return Found{}, false, err
+		}
+		run = rest
+		if b.BaseOffset() >= s.HighWatermark() {
+			break
+		}
+		if b.MaxTimestamp() < ms || b.NextOffset() <= s.LogStart() {
+			continue
+		}
+		if f, ok, err := inBatch(b, ms, s.LogStart()); ok || err != nil {
+			return f, ok, err
+		}
+	}
+	return Found{}, false, nil
 }
 
 // inBatch finds the first record of b at or after both ms and offset floor.

@@ -64,9 +64,10 @@ func (l *Locator) Locate(r *flow.Read, maxBytes int) int {
 		return 0
 	}
 	maxBytes = min(maxBytes, r.MaxBytes)
+	r.Limit = max(maxBytes, 1)
 	var ok bool
 	if r.Tail, ok = s.Tail.From(r.Tail[:0], r.Offset, r.End, maxBytes); ok {
-		return size(r.Tail)
+		return partition.Estimate(r.Tail, r.Offset, r.End, maxBytes)
 	}
 	if r.Object, r.Err = l.object(s, r.Offset); r.Err != nil {
 		return 0
@@ -84,12 +85,4 @@ func (l *Locator) object(s *partition.State, offset int64) (*meta.ObjectRef, err
 		return nil, fmt.Errorf("%w: %s offset %d; objects end at %d", ErrMissing, s.ID, offset, m.TierEnd)
 	}
 	return &m.Objects[i], nil
-}
-
-func size(entries []partition.Entry) int {
-	n := 0
-	for _, e := range entries {
-		n += int(e.Size)
-	}
-	return n
 }

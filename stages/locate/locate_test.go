@@ -97,7 +97,7 @@ func (b batches) at(base, n int64) record.Batch {
 	return out
 }
 
-func (b batches) InWAL(_ context.Context, e partition.Entry) (record.Batch, error) {
+func (b batches) InWAL(_ context.Context, e partition.Entry) ([]byte, error) {
 	return b.at(e.Base, int64(e.Count)), nil
 }
 
@@ -139,7 +139,7 @@ type moving struct {
 	move func()
 }
 
-func (b moving) InWAL(ctx context.Context, e partition.Entry) (record.Batch, error) {
+func (b moving) InWAL(ctx context.Context, e partition.Entry) ([]byte, error) {
 	b.move()
 	return b.batches.InWAL(ctx, e)
 }

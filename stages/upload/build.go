@@ -61,27 +61,35 @@ func (u *Uploader) build(ctx context.Context, w io.Writer, s *segment, createdMs
 
 func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.ObjectID, p *part) (meta.CommitPart, error) {
 	s := p.state
-	first, last := p.entries[0], p.entries[len(p.entries)-1]
 	c := meta.CommitPart{Partition: s.ID, Epoch: s.Epoch(),
-		Ref: meta.ObjectRef{ID: id, Base: first.Base, End: last.End(), Bytes: p.bytes, MaxTimestamp: -1}}
+		Ref: meta.ObjectRef{ID: id, Base: p.first.Base, End: p.last.End(), Bytes: p.bytes, MaxTimestamp: -1}}
 	now := u.Clock.Now()
 	var producers idempotence.Producers
 	if m, ok := u.Metadata.View().Partition(s.ID); ok {
 		producers = idempotence.Restore(m.Producers)
 	}
 	var scratch []byte
-	for _, e := range p.entries {
-		b, release, err := u.batch(ctx, e, &scratch)
+	err := p.runs(func(e partition.Entry) error {
+		run, release, err := u.run(ctx, e, &scratch)
 		if err != nil {
-			return c, fmt.Errorf("%s offset %d: %w", s.ID, e.Base, err)
+			return fmt.Errorf("%s offset %d: %w", s.ID, e.Base, err)
 		}
-		err = out.Append(s.ID, b)
-		producers.Append(idempotence.Header(b, now.UnixMilli()), e.Base)
-		release()
-		if err != nil {
-			return c, err
+		defer release()
+		if err := out.Append(s.ID, run); err != nil {
+			return err
 		}
-		c.Ref.MaxTimestamp = max(c.Ref.MaxTimestamp, e.MaxTimestamp)
+		for len(run) > 0 {
+			var b record.Batch
+			if b, run, err = record.Next(run); err != nil {
+				return err
+			}
+			producers.Append(idempotence.Header(b, now.UnixMilli()), b.BaseOffset())
+			c.Ref.MaxTimestamp = max(c.Ref.MaxTimestamp, b.MaxTimestamp())
+		}
+		return nil
+	})
+	if err != nil {
+		return c, err
 	}
 	producers.Expire(now.Add(-u.cfg.ProducerExpiration).UnixMilli())
 	c.Producers = producers.Snapshot()
@@ -89,17 +97,17 @@ func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.Ob
 	return c, nil
 }
 
-// batch finds the bytes of e in memory or in the WAL. They are valid until release.
-func (u *Uploader) batch(ctx context.Context, e partition.Entry, scratch *[]byte) (record.Batch, func(), error) {
+// run finds the batches of e in memory or in the WAL. They are valid until release.
+func (u *Uploader) run(ctx context.Context, e partition.Entry, scratch *[]byte) ([]byte, func(), error) {
 	if image, ok := u.Images.Get(e.Group); ok {
 		at := int(e.Position - e.Group)
-		return record.Batch(image.Bytes()[at : at+int(e.Size)]), image.Release, nil
+		return image.Bytes()[at : at+int(e.Size)], image.Release, nil
 	}
 	if cap(*scratch) < int(e.Size) {
 		*scratch = make([]byte, e.Size)
 	}
 	b := (*scratch)[:e.Size]
-	return record.Batch(b), func() {}, u.Log.ReadAt(ctx, e, b)
+	return b, func() {}, u.Log.ReadAt(ctx, e, b)
 }
 
 func epochsBelow(epochs []meta.EpochStart, end int64) []meta.EpochStart {

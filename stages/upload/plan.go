@@ -1,20 +1,53 @@
 package upload
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"math"
 	"sort"
 
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
 	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// part is one partition's range in an object.
+// part is one partition's range in an object, contiguous from the tier end. Only its
+// ends are kept, as they were when it was planned; the runs between are in the
+// partition's tail index until the part is committed.
 type part struct {
-	state   *partition.State
-	entries []partition.Entry // contiguous from the tier end
-	bytes   int64
+	state       *partition.State
+	first, last partition.Entry // the same where there is only one
+	bytes       int64           // 0: nothing
+}
+
+// errMoved: the tail index has not what was planned any more.
+var errMoved = errors.New("the range of an upload is not in the WAL any more")
+
+// runs calls f for each run of the part until f fails.
+func (p *part) runs(f func(partition.Entry) error) error {
+	next := p.first.Base
+	for e := range p.state.Tail.Runs(next, p.last.End()) {
+		switch {
+		case p.last.Base >= e.Base && p.last.Base < e.End():
+			e = p.last
+		case next == p.first.Base:
+			e = p.first
+		}
+		if e.Base != next {
+			break
+		}
+		if err := f(e); err != nil {
+			return err
+		}
+		next = e.End()
+	}
+	if next != p.last.End() {
+		return fmt.Errorf("%w: %s from offset %d on", errMoved, p.state.ID, next)
+	}
+	return nil
 }
 
 // segment is one object to be.
@@ -25,14 +58,18 @@ type segment struct {
 }
 
 // size is how many bytes the object will have.
-func (s *segment) size() int64 {
+func (s *segment) size() (int64, error) {
 	var o object.Sizer
-	for _, p := range s.parts {
-		for _, e := range p.entries {
-			o.Append(p.state.ID, int(e.Size))
+	for i := range s.parts {
+		p := &s.parts[i]
+		if err := p.runs(func(e partition.Entry) error {
+			o.Append(p.state.ID, int64(e.Size))
+			return nil
+		}); err != nil {
+			return 0, err
 		}
 	}
-	return o.Size()
+	return o.Size(), nil
 }
 
 func (s *segment) partitions() []topic.Partition {
@@ -45,20 +82,20 @@ func (s *segment) partitions() []topic.Partition {
 
 // plan divides a cut into objects: one for each partition with own bytes or
 // more, one for all others. Partitions that were deleted meanwhile are left out.
-func plan(c *Cut, own int64) ([]*segment, error) {
+func (u *Uploader) plan(ctx context.Context, c *Cut) ([]*segment, error) {
 	var out []*segment
 	shared := &segment{id: meta.NewObjectID(), pace: c.pace}
 	for _, s := range c.States {
 		if s.Deleted() {
 			continue
 		}
-		p, err := partOf(s, c.End)
+		p, err := u.partOf(ctx, s, c.End)
 		if err != nil {
 			return nil, err
 		}
 		switch {
-		case len(p.entries) == 0:
-		case p.bytes >= own:
+		case p.bytes == 0:
+		case p.bytes >= u.cfg.OwnObjectBytes:
 			out = append(out, &segment{id: meta.NewObjectID(), parts: []part{p}, pace: c.pace})
 		default:
 			shared.parts = append(shared.parts, p)
@@ -78,15 +115,49 @@ func less(a, b topic.Partition) bool {
 	return a.Index < b.Index
 }
 
-func partOf(s *partition.State, end partition.Position) (part, error) {
-	p := part{state: s, entries: s.Tail.Below(end, s.TierEnd())}
+// partOf is what s has from its tier end up to position end.
+func (u *Uploader) partOf(ctx context.Context, s *partition.State, end partition.Position) (part, error) {
+	p := part{state: s}
 	next := s.TierEnd()
-	for _, e := range p.entries {
+	for e := range s.Tail.Runs(next, math.MaxInt64) {
+		if e.Position >= end {
+			break
+		}
+		if e.Base < next && p.bytes == 0 {
+			var err error
+			if e, err = u.behind(ctx, e, next); err != nil {
+				return part{}, fmt.Errorf("%s offset %d: %w", s.ID, next, err)
+			}
+		}
 		if e.Base != next {
 			return part{}, fmt.Errorf("%s: the WAL continues at offset %d where %d is expected; records between are missing", s.ID, e.Base, next)
 		}
-		next = e.End()
+		if p.bytes == 0 {
+			p.first = e
+		}
+		p.last, next = e, e.End()
 		p.bytes += int64(e.Size)
 	}
 	return p, nil
+}
+
+// behind returns e without its batches below offset.
+func (u *Uploader) behind(ctx context.Context, e partition.Entry, offset int64) (partition.Entry, error) {
+	var scratch []byte
+	run, release, err := u.run(ctx, e, &scratch)
+	if err != nil {
+		return e, err
+	}
+	defer release()
+	for e.Base < offset {
+		b, rest, err := record.Next(run)
+		if err != nil {
+			return e, err
+		}
+		run = rest
+		e.Count -= int32(b.NextOffset() - e.Base)
+		e.Base, e.Position = b.NextOffset(), e.Position+partition.Position(len(b))
+		e.Size, e.Batches = e.Size-int32(len(b)), e.Batches-1
+	}
+	return e, nil
 }

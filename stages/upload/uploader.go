@@ -24,7 +24,7 @@ import (
 
 // Log is the WAL that cuts are taken from.
 type Log interface {
-	// ReadAt fills dst, of e.Size bytes, with the batch of e.
+	// ReadAt fills dst, of e.Size bytes, with the batches of e.
 	ReadAt(ctx context.Context, e partition.Entry, dst []byte) error
 	// Reclaim looks for what is done: in objects, or deleted.
 	Reclaim()
@@ -96,7 +96,7 @@ func (u *Uploader) Run(ctx context.Context, in *pipeline.In[*Cut]) error {
 func (u *Uploader) cut(ctx context.Context, c *Cut) error {
 	began := u.Clock.Now()
 	u.catchUp(c)
-	segments, err := plan(c, u.cfg.OwnObjectBytes)
+	segments, err := u.plan(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -221,7 +221,11 @@ func (u *Uploader) again(ctx context.Context, what string, f func() error) error
 func (u *Uploader) put(ctx context.Context, s *segment) ([]meta.CommitPart, error) {
 	var built []meta.CommitPart
 	began := u.Clock.Now()
-	err := u.Store.PutSized(ctx, object.Key(s.id), s.size(), func() io.ReadCloser {
+	size, err := s.size()
+	if err != nil {
+		return nil, err
+	}
+	err = u.Store.PutSized(ctx, object.Key(s.id), size, func() io.ReadCloser {
 		return u.stream(ctx, s, began.UnixMilli(), &built)
 	})
 	if err != nil { // after ErrExists the next attempt takes a new id

@@ -8,13 +8,9 @@ import (
 
 // measure returns the batches that g writes and the length of its image.
 func measure(g *flow.Group) (count int, length int64) {
-	for _, w := range g.Writes {
-		for _, a := range w.Appends {
-			if a.Writes() {
-				count++
-				length += int64(len(a.Batch))
-			}
-		}
+	for _, a := range g.InOrder() {
+		count++
+		length += int64(len(a.Batch))
 	}
 	return count, headSize + int64(count)*entrySize + length
 }
@@ -23,16 +19,11 @@ func measure(g *flow.Group) (count int, length int64) {
 // everything but the checksums, which fill sets.
 func fill(h *head, g *flow.Group, image []byte) {
 	row, at := headSize, h.end()
-	for _, w := range g.Writes {
-		for _, a := range w.Appends {
-			if !a.Writes() {
-				continue
-			}
-			e := entry{partition: a.Partition, epoch: a.Epoch, base: a.BaseOffset, size: len(a.Batch)}
-			e.encode(image[row:])
-			h.body = addBatch(h.body, a.Batch)
-			row, at = row+entrySize, at+copy(image[at:], a.Batch)
-		}
+	for _, a := range g.InOrder() {
+		e := entry{partition: a.Partition, epoch: a.Epoch, base: a.BaseOffset, size: len(a.Batch)}
+		e.encode(image[row:])
+		h.body = addBatch(h.body, a.Batch)
+		row, at = row+entrySize, at+copy(image[at:], a.Batch)
 	}
 	clear(image[at:])
 	h.encode(image)
@@ -41,16 +32,11 @@ func fill(h *head, g *flow.Group, image []byte) {
 // publish makes the appends of g refer to its image, which is durable now.
 func publish(h *head, g *flow.Group, b *blockfs.Buffer) {
 	image, at := b.Bytes(), h.end()
-	for _, w := range g.Writes {
-		for _, a := range w.Appends {
-			if !a.Writes() {
-				continue
-			}
-			end := at + len(a.Batch)
-			a.Batch = image[at:end:end]
-			a.Position = h.position + partition.Position(at)
-			at = end
-		}
+	for _, a := range g.InOrder() {
+		end := at + len(a.Batch)
+		a.Batch = image[at:end:end]
+		a.Position = h.position + partition.Position(at)
+		at = end
 	}
 	g.Image, g.Position = b, h.position
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// ReadAt fills dst, of e.Size bytes, with the batch of e, and proves that it is
-// the one. It fails with ErrReclaimed when the log does not hold the position
+// ReadAt fills dst, of e.Size bytes, with the batches of e, and proves that they are
+// those. It fails with ErrReclaimed when the log does not hold the position
 // any more, and ErrCorrupt. Safe for concurrent use, also with appends.
 func (l *Log) ReadAt(_ context.Context, e partition.Entry, dst []byte) error {
 	g, err := l.segments.pin(e.Position)
@@ -21,13 +21,28 @@ func (l *Log) ReadAt(_ context.Context, e partition.Entry, dst []byte) error {
 	}
 	defer l.segments.unpin(g)
 	if len(dst) != int(e.Size) {
-		return fmt.Errorf("read a batch of %d bytes into %d", e.Size, len(dst))
+		return fmt.Errorf("read batches of %d bytes into %d", e.Size, len(dst))
 	}
 	if err := readFull(g, e.Position, dst); err != nil {
 		return err
 	}
-	if err := verifyBatch(record.Batch(dst), e.Base, e.Epoch); err != nil {
-		return fmt.Errorf("batch at position %d: %w", e.Position, err)
+	return verifyRun(dst, e)
+}
+
+// verifyRun proves that run has whole batches that follow each other from e's base on.
+func verifyRun(run []byte, e partition.Entry) error {
+	base, at := e.Base, e.Position
+	for len(run) > 0 {
+		b, rest, err := record.Next(run)
+		if err != nil {
+			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+		} else {
+			err = verifyBatch(b, base, e.Epoch)
+		}
+		if err != nil {
+			return fmt.Errorf("batch at position %d: %w", at, err)
+		}
+		base, at, run = b.NextOffset(), at+partition.Position(len(b)), rest
 	}
 	return nil
 }

@@ -5,13 +5,12 @@ import (
 
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/partition"
-	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/pipeline"
 )
 
 // Log reads batches from the WAL.
 type Log interface {
-	// ReadAt fills dst, of e.Size bytes, with the batch of e.
+	// ReadAt fills dst, of e.Size bytes, with the batches of e.
 	ReadAt(ctx context.Context, e partition.Entry, dst []byte) error
 }
 
@@ -44,21 +43,27 @@ func again(r *flow.Read, err error, relocate func(*flow.Read)) {
 
 func serve(ctx context.Context, l Log, r *flow.Read) error {
 	for i, e := range r.Tail {
-		b, err := Batch(ctx, l, e)
+		b, err := Batches(ctx, l, e)
 		if err != nil && i > 0 {
 			return nil // what was read is whole; the reader comes again
 		}
 		if err != nil {
 			return err
 		}
-		r.Add(b, flow.FromWAL, nil)
+		wanted, more := r.Clip(e, b)
+		if len(wanted) > 0 {
+			r.Add(wanted, flow.FromWAL, nil)
+		}
+		if !more {
+			break
+		}
 	}
 	return nil
 }
 
-// Batch reads one batch and verifies that it is the one e names.
-func Batch(ctx context.Context, l Log, e partition.Entry) (record.Batch, error) {
-	dst := make(record.Batch, e.Size)
+// Batches reads the batches of e and verifies that they are those that it names.
+func Batches(ctx context.Context, l Log, e partition.Entry) ([]byte, error) {
+	dst := make([]byte, e.Size)
 	if err := l.ReadAt(ctx, e, dst); err != nil {
 		return nil, err
 	}

@@ -72,8 +72,8 @@ func (t *timeIndex) ByTime(ctx context.Context, s *partition.State, ms int64) (k
 }
 
 // InWAL implements locate.Batches.
-func (t *timeIndex) InWAL(ctx context.Context, e partition.Entry) (record.Batch, error) {
-	return walread.Batch(ctx, t.log, e)
+func (t *timeIndex) InWAL(ctx context.Context, e partition.Entry) ([]byte, error) {
+	return walread.Batches(ctx, t.log, e)
 }
 
 // InObject implements locate.Batches.
