@@ -350,7 +350,7 @@ func TestDiskAtStart(t *testing.T) {
 		blocks += n
 		return err
 	}))
-	if blocks > 8<<20 {
+	if blocks > cfg.ReserveBytes+1<<20 {
 		t.Errorf("an empty node takes %d bytes of disk", blocks)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/lni/dragonboat/v4"
@@ -27,14 +28,16 @@ var ErrShards = errors.New("the number of metadata shards cannot be changed")
 type Cluster struct {
 	cfg     Config
 	log     *slog.Logger
-	host    *dragonboat.NodeHost
+	host    *host
 	out     *projection
 	metrics metrics
 
 	life  context.Context // ends with Close
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
-	calls sync.WaitGroup // that use host; mu is held to add
+
+	keepOrphans bool           // shard 0 has lost something once
+	calls       sync.WaitGroup // that use host; mu is held to add
 
 	mu   sync.Mutex
 	busy map[topic.ID]int // topics that a call is at work on; repair leaves them alone
@@ -47,16 +50,19 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 		return nil, err
 	}
 	routeRaftLog(log)
-	host, err := openHost(cfg)
+	host, err := openHost(cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{cfg: cfg, log: log, host: host, out: newProjection(cfg.Shards), busy: make(map[topic.ID]int)}
-	c.metrics = newMetrics(c.out, reg)
+	c := &Cluster{cfg: cfg, log: log, host: host, out: newProjection(cfg.Shards, host.offline), busy: make(map[topic.ID]int),
+		keepOrphans: keepsOrphans(cfg.Directory)}
+	c.metrics = newMetrics(c, reg)
 	c.life, c.stop = context.WithCancel(context.Background())
-	if err := c.start(ctx); err != nil {
-		return nil, errors.Join(err, c.Close())
+	c.tasks.Go(c.watchDisk)
+	if err := c.startUnlessDiskFails(ctx); err != nil {
+		return nil, errors.Join(c.Close(), err)
 	}
+	c.out.started()
 	c.publish()
 	c.tasks.Go(func() { c.follow(c.life) })
 	c.tasks.Go(func() { c.repairs(c.life) })
@@ -70,7 +76,63 @@ func (c *Cluster) Close() error {
 	c.mu.Unlock()
 	c.tasks.Wait()
 	c.calls.Wait()
-	return closeHost(c.host)
+	return c.host.close()
+}
+
+// Failed is closed when the disk of the metadata has failed, which Err then tells.
+// Nothing can be changed any more: the process has to end.
+func (c *Cluster) Failed() <-chan struct{} { return c.host.latch.Failed() }
+
+// Err returns what has failed, in a sentence that says what to do; nil if nothing has.
+func (c *Cluster) Err() error { return c.host.latch.Err() }
+
+// Offline returns the shards that were not started, and why; the caller must not
+// change it. Their partitions have no leader and their groups no coordinator.
+func (c *Cluster) Offline() map[int]error { return c.host.offline }
+
+// watchDisk ends all calls when the disk fails, and allocates the reserve again when
+// there is room.
+func (c *Cluster) watchDisk() {
+	timer := time.NewTicker(reservePause)
+	defer timer.Stop()
+	var full bool
+	for {
+		select {
+		case <-c.host.latch.Failed():
+			c.log.Error("the metadata cannot be written any more; the process ends", "err", c.host.latch.Err())
+			c.mu.Lock()
+			c.stop()
+			c.mu.Unlock()
+			return
+		case <-c.life.Done():
+			return
+		case <-timer.C:
+		}
+		if used := c.host.reserve.Used(); used != full {
+			full = used
+			c.log.Error("the disk of the metadata is full; its reserve is in use: make room before that is used up", "left_bytes", c.host.reserve.Bytes())
+		}
+		if full && c.host.reserve.Fill() == nil {
+			full = false
+			c.log.Info("the disk of the metadata has room again, and its reserve is whole")
+		}
+	}
+}
+
+// reservePause is between two looks at the reserve.
+const reservePause = 5 * time.Second
+
+// startUnlessDiskFails is start, which would not return once the disk has failed.
+func (c *Cluster) startUnlessDiskFails(ctx context.Context) error {
+	c.host.latch.Block()
+	done := make(chan error, 1)
+	go func() { done <- c.start(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-c.Failed():
+		return c.Err()
+	}
 }
 
 // View returns the latest snapshot of the metadata.
@@ -111,6 +173,9 @@ func (c *Cluster) start(ctx context.Context) error {
 		first = 1
 	}
 	for shard := first; shard <= c.cfg.Shards; shard++ {
+		if c.host.offline[shard] != nil {
+			continue
+		}
 		if err := c.startShard(shard); err != nil {
 			return err
 		}
@@ -118,6 +183,9 @@ func (c *Cluster) start(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.agree(ctx) })
 	for shard := 1; shard <= c.cfg.Shards; shard++ {
+		if c.host.offline[shard] != nil {
+			continue
+		}
 		g.Go(func() error {
 			_, err := read(ctx, c, shard, func(*machine.Shard) bool { return true })
 			return err
@@ -126,10 +194,10 @@ func (c *Cluster) start(ctx context.Context) error {
 	return g.Wait()
 }
 
-// stored returns how many shards are on disk.
+// stored returns how many shards are on disk, those that are offline too.
 func (c *Cluster) stored() (n int) {
 	for shard := 0; shard <= maxShards; shard++ {
-		if c.host.HasNodeInfo(raftShard(shard), replicaID) {
+		if c.host.offline[shard] != nil || c.host.HasNodeInfo(raftShard(shard), replicaID) {
 			n++
 		}
 	}
@@ -180,7 +248,7 @@ func (c *Cluster) RegisterBroker(ctx context.Context, b meta.Broker) (incarnatio
 		return 0, err
 	}
 	incarnation = uint64(r.Number)
-	if err := c.everywhere(ctx, &machine.StartBroker{Broker: b.ID, Incarnation: incarnation}); err != nil {
+	if err := c.online(ctx, &machine.StartBroker{Broker: b.ID, Incarnation: incarnation}); err != nil {
 		return 0, err
 	}
 	c.publish()

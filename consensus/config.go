@@ -3,7 +3,10 @@ package consensus
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
+
+	"github.com/lni/vfs"
 
 	"github.com/sluicemq/sluice/internal/clock"
 )
@@ -13,6 +16,16 @@ type Config struct {
 	// Directory is where the Raft logs and snapshots are. They are small, but
 	// every change waits for a sync there.
 	Directory string
+	// Guard is the file that says how far the Raft logs have got. It belongs on
+	// another disk than Directory, or at least outside of it. Empty: Directory with
+	// ".guard" after it.
+	Guard string
+	// AcceptLost has the node start although its logs lack what was acknowledged, and
+	// go on without it. It is for one start.
+	AcceptLost bool
+	// ReserveBytes is how much of the disk is kept for the metadata when others have
+	// filled it; 0 is none. A change takes some hundred bytes, a start some 100 KiB.
+	ReserveBytes int64
 	// Shards is how many partition shards there are, besides shard 0. It is fixed
 	// when the cluster is first started.
 	Shards int
@@ -37,11 +50,28 @@ type Config struct {
 	LatePutGrace time.Duration
 	// Clock tells the time that goes into commands.
 	Clock clock.Clock
+
+	// fs is the disk; nil is the real one.
+	fs vfs.FS
+}
+
+func (c Config) disk() vfs.FS {
+	if c.fs == nil {
+		return vfs.Default
+	}
+	return c.fs
+}
+
+func (c Config) guardPath() string {
+	if c.Guard == "" {
+		return filepath.Clean(c.Directory) + ".guard"
+	}
+	return c.Guard
 }
 
 // DefaultConfig returns the settings of a node alone.
 func DefaultConfig(directory string) Config {
-	return Config{Directory: directory, Shards: 16, Tick: 50 * time.Millisecond, SnapshotEntries: 8192,
+	return Config{Directory: directory, ReserveBytes: 8 << 20, Shards: 16, Tick: 50 * time.Millisecond, SnapshotEntries: 8192,
 		Timeout: 10 * time.Second, Grace: time.Minute, LatePutGrace: 24 * time.Hour, Clock: clock.System{}}
 }
 
@@ -62,6 +92,8 @@ func (c Config) Validate() error {
 		return errors.New("metadata: the grace of garbage must not be negative")
 	case c.LatePutGrace < 0:
 		return errors.New("metadata: the grace of late PUTs must not be negative")
+	case c.ReserveBytes < 0 || c.ReserveBytes > 1<<30:
+		return fmt.Errorf("metadata: a reserve of %d bytes; from 0 to 1 GiB are possible", c.ReserveBytes)
 	case c.Clock == nil:
 		return errors.New("metadata: no clock")
 	}

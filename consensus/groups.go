@@ -14,6 +14,15 @@ func (c *Cluster) Groups() []*meta.Group { return c.out.groups.list() }
 // Group returns one consumer group as last changed.
 func (c *Cluster) Group(name string) (*meta.Group, bool) { return c.out.groups.get(name) }
 
+// GroupOffline returns an error if it cannot be known whether there is a group of that
+// name and what it has, since its shard is offline.
+func (c *Cluster) GroupOffline(name string) error {
+	if len(c.host.offline) == 0 {
+		return nil
+	}
+	return c.offline(machine.ShardOfGroup(name, c.cfg.Shards) + 1)
+}
+
 // ChangeGroup changes a group, and makes it if it sets anything. Changes of one
 // group are applied in the order in which calls return.
 func (c *Cluster) ChangeGroup(ctx context.Context, name string, change meta.GroupChange) error {

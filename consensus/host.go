@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/lni/dragonboat/v4"
 	"github.com/lni/dragonboat/v4/config"
-	"github.com/lni/dragonboat/v4/plugin/tan"
 	"github.com/lni/dragonboat/v4/raftio"
 	"github.com/lni/vfs"
+
+	"github.com/sluicemq/sluice/consensus/raftfs"
 )
 
 // replicaID is this node's number within every shard.
@@ -20,8 +23,16 @@ const replicaID = 1
 // partition shard. Dragonboat begins at 1.
 func raftShard(shard int) uint64 { return uint64(shard) + 1 }
 
+// host is dragonboat, with what was found on its disk.
+type host struct {
+	*dragonboat.NodeHost
+	latch   *raftfs.Latch
+	reserve *raftfs.Reserve
+	offline map[int]error // shards that are not started, and why
+}
+
 // openHost starts dragonboat without any shard.
-func openHost(cfg Config) (host *dragonboat.NodeHost, err error) {
+func openHost(cfg Config, log *slog.Logger) (*host, error) {
 	hostname, err := os.Hostname()
 	if err != nil {
 		return nil, err
@@ -29,6 +40,42 @@ func openHost(cfg Config) (host *dragonboat.NodeHost, err error) {
 	if err := adopt(cfg.Directory, hostname); err != nil {
 		return nil, err
 	}
+	if err := dropFlagFiles(cfg.Directory, log); err != nil {
+		return nil, err
+	}
+	h := &host{latch: raftfs.NewLatch()}
+	if h.reserve, err = openReserve(cfg, log); err != nil {
+		return nil, err
+	}
+	logs := &openLogs{cfg: cfg, log: log, latch: h.latch}
+	c := hostConfig(cfg, raftfs.FS{Disk: cfg.disk(), Latch: h.latch, Reserve: h.reserve}, logs)
+	err = unpanicked(func() (err error) { h.NodeHost, err = dragonboat.NewNodeHost(c); return err })
+	if failed := h.latch.Err(); failed != nil {
+		return nil, failed // what dragonboat made of it says less
+	}
+	if err == nil && h.NodeHost == nil {
+		err = errors.New("raft: it could not be started, and did not say why") // it swallows panics that are no errors
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", cfg.Directory, err)
+	}
+	h.offline = logs.out.offline
+	return h, nil
+}
+
+// openReserve allocates room that is used when others have filled the disk.
+func openReserve(cfg Config, log *slog.Logger) (*raftfs.Reserve, error) {
+	r, err := raftfs.NewReserve(filepath.Join(cfg.Directory, reserveDirectory), cfg.ReserveBytes)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Fill(); err != nil {
+		log.Error("the disk of the metadata has no room for its reserve; make room before changes of the metadata stop the process", "err", err)
+	}
+	return r, nil
+}
+
+func hostConfig(cfg Config, disk vfs.FS, logs config.LogDBFactory) config.NodeHostConfig {
 	db := config.GetTinyMemLogDBConfig()
 	db.KVWriteBufferSize = writeBuffer
 	c := config.NodeHostConfig{
@@ -36,9 +83,9 @@ func openHost(cfg Config) (host *dragonboat.NodeHost, err error) {
 		RTTMillisecond: uint64(cfg.Tick.Milliseconds()),
 		RaftAddress:    address(cfg),
 		Expert: config.ExpertConfig{
-			LogDBFactory: readLogs{tan.Factory},
+			LogDBFactory: logs,
 			LogDB:        db,
-			FS:           frugalFS{vfs.Default},
+			FS:           disk,
 			Engine: config.EngineConfig{ExecShards: workers, CommitShards: workers, ApplyShards: workers,
 				SnapshotShards: workers, CloseShards: workers},
 		},
@@ -46,11 +93,7 @@ func openHost(cfg Config) (host *dragonboat.NodeHost, err error) {
 	if cfg.RaftAddress == "" {
 		c.Expert.TransportFactory = alone{}
 	}
-	err = unpanicked(func() (err error) { host, err = dragonboat.NewNodeHost(c); return err })
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", cfg.Directory, err)
-	}
-	return host, nil
+	return c
 }
 
 const (
@@ -67,9 +110,20 @@ func shardConfig(cfg Config, shard int) config.Config {
 		CheckQuorum: true, SnapshotEntries: uint64(cfg.SnapshotEntries), CompactionOverhead: uint64(cfg.SnapshotEntries / 8)}
 }
 
-// closeHost stops dragonboat.
-func closeHost(h *dragonboat.NodeHost) error {
-	return unpanicked(func() error { h.Close(); return nil })
+// close stops dragonboat. Once its disk has failed that would never end, since
+// goroutines of it do not return; see raftfs.Latch.
+func (h *host) close() error {
+	if err := h.latch.Err(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- unpanicked(func() error { h.Close(); return nil }) }()
+	select {
+	case err := <-done:
+		return err
+	case <-h.latch.Failed():
+		return h.latch.Err()
+	}
 }
 
 // unpanicked calls f and returns a panic as an error: that is how dragonboat
@@ -77,6 +131,10 @@ func closeHost(h *dragonboat.NodeHost) error {
 func unpanicked(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
+			if failure, ok := r.(error); ok {
+				err = fmt.Errorf("raft: %w", failure)
+				return
+			}
 			err = fmt.Errorf("raft: %v", r)
 		}
 	}()
@@ -110,16 +168,4 @@ func (alone) GetConnection(context.Context, string) (raftio.IConnection, error) 
 
 func (alone) GetSnapshotConnection(context.Context, string) (raftio.ISnapshotConnection, error) {
 	return nil, errAlone
-}
-
-// frugalFS keeps tan from preallocating 64 MiB for each shard's log, which it
-// does where it can see that a file is an *os.File.
-type frugalFS struct{ vfs.FS }
-
-func (f frugalFS) Create(name string) (vfs.File, error) {
-	file, err := f.FS.Create(name)
-	if err != nil {
-		return nil, err
-	}
-	return struct{ vfs.File }{file}, nil
 }

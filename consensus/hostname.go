@@ -6,10 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
-
-// statusFile is where dragonboat notes under what settings a directory was made.
-const statusFile = "dragonboat.ds"
 
 // adopt makes a directory that was written under another host name readable.
 // Dragonboat keeps its logs in a folder named like the host and refuses a
@@ -29,7 +27,7 @@ func adopt(directory, hostname string) error {
 		if e.IsDir() && e.Name() == hostname {
 			return nil
 		}
-		if e.IsDir() {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") { // those are ours
 			other = append(other, e.Name())
 		}
 	}

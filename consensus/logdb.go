@@ -3,80 +3,203 @@ package consensus
 import (
 	"errors"
 	"fmt"
-	"syscall"
+	"io/fs"
+	"path/filepath"
+	"strings"
 
-	"github.com/lni/dragonboat/v4/config"
 	"github.com/lni/dragonboat/v4/raftio"
+	"github.com/lni/dragonboat/v4/raftpb"
+	"github.com/lni/vfs"
+
+	"github.com/sluicemq/sluice/consensus/guard"
+	"github.com/sluicemq/sluice/consensus/raftfs"
+	"github.com/sluicemq/sluice/consensus/tanlog"
 )
 
-// ErrDamaged: a Raft log on disk cannot be read.
-var ErrDamaged = errors.New("the metadata log is damaged; put back a copy of the directory")
-
-// readLogs opens the tan store and reads every log once, before anything runs.
-// Dragonboat reads them on goroutines of its own, where all it can do about one
-// that is damaged is to end the process.
-type readLogs struct{ config.LogDBFactory }
-
-func (f readLogs) Create(c config.NodeHostConfig, busy config.LogDBCallback, dirs, wals []string) (raftio.ILogDB, error) {
-	db, err := f.LogDBFactory.Create(c, busy, dirs, wals)
-	if err != nil {
-		return nil, err
-	}
-	if err := unpanicked(func() error { return readAll(db) }); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return db, nil
+// guardedLogs is the log store, with a guard that every acknowledgement waits for.
+// Shards that are offline are not in it: nothing may open their directories.
+type guardedLogs struct {
+	raftio.ILogDB
+	guard   *guard.File
+	latch   *raftfs.Latch
+	offline map[int]error
 }
 
-func readAll(db raftio.ILogDB) error {
-	nodes, err := db.ListNodeInfo()
-	if err != nil {
-		return err
+// SaveRaftState returns when the updates are in the logs, and the guard knows.
+func (g *guardedLogs) SaveRaftState(updates []raftpb.Update, worker uint64) error {
+	if err := g.ILogDB.SaveRaftState(updates, worker); err != nil {
+		return g.latch.Fail("write the metadata log", err)
 	}
-	for _, n := range nodes {
-		err := readLog(db, n)
-		if errors.Is(err, syscall.ENOSPC) {
-			return fmt.Errorf("the disk is full and the metadata log needs some room to be opened; free some: %w", err)
+	return g.note(updates)
+}
+
+// SaveSnapshots is SaveRaftState of what names a snapshot.
+func (g *guardedLogs) SaveSnapshots(updates []raftpb.Update) error {
+	if err := g.ILogDB.SaveSnapshots(updates); err != nil {
+		return g.latch.Fail("write the metadata log", err)
+	}
+	return g.note(updates)
+}
+
+// note has the guard keep how far logs have got. What was not synced, since only
+// the commit index has changed, is not kept.
+func (g *guardedLogs) note(updates []raftpb.Update) error {
+	var changed map[guard.Replica]guard.Mark
+	for _, u := range updates {
+		r := guard.Replica{Shard: u.ShardID, ID: u.ReplicaID}
+		before, again := changed[r]
+		if !again {
+			before = g.guard.Mark(r)
 		}
-		if err != nil {
-			return fmt.Errorf("%w: shard %d: %w", ErrDamaged, n.ShardID-raftShard(0), err)
+		after := advance(before, u)
+		if after == before {
+			continue
 		}
+		if changed == nil {
+			changed = make(map[guard.Replica]guard.Mark, len(updates))
+		}
+		changed[r] = after
+	}
+	if changed == nil {
+		return nil
+	}
+	if err := g.guard.Save(changed); err != nil {
+		return g.latch.Fail("write the guard of the metadata", err)
 	}
 	return nil
 }
 
+// advance returns how far a log has got with an update. Entries may replace others
+// of a leader that was not followed, so the index may go back.
+func advance(m guard.Mark, u raftpb.Update) guard.Mark {
+	if n := len(u.EntriesToSave); n > 0 {
+		m.Index = u.EntriesToSave[n-1].Index
+	}
+	if s := u.Snapshot; !raftpb.IsEmptySnapshot(s) {
+		m.Snapshot = max(m.Snapshot, s.Index)
+		m.Index = max(m.Index, s.Index)
+	}
+	if !raftpb.IsEmptyState(u.State) {
+		m.Term, m.Vote = u.State.Term, u.State.Vote
+	}
+	return m
+}
+
+// ListNodeInfo leaves out what is offline.
+func (g *guardedLogs) ListNodeInfo() ([]raftio.NodeInfo, error) {
+	all, err := g.ILogDB.ListNodeInfo()
+	var nodes []raftio.NodeInfo
+	for _, n := range all {
+		if g.offline[int(n.ShardID-raftShard(0))] == nil {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes, err
+}
+
+// RemoveNodeData removes a log, and what the guard has of it first: a log that the
+// guard knows must be there.
+func (g *guardedLogs) RemoveNodeData(shard, replica uint64) error {
+	if err := g.guard.Forget(guard.Replica{Shard: shard, ID: replica}); err != nil {
+		return g.latch.Fail("write the guard of the metadata", err)
+	}
+	return g.ILogDB.RemoveNodeData(shard, replica)
+}
+
+// Close closes the store, then the guard.
+func (g *guardedLogs) Close() error { return errors.Join(g.ILogDB.Close(), g.guard.Close()) }
+
 // readBytes is how much of a log is in memory at once.
 const readBytes = 8 << 20
 
-// readLog reads what follows the last snapshot.
-func readLog(db raftio.ILogDB, n raftio.NodeInfo) error {
+// readLog reads all that a start will read of a log, and returns how far it goes.
+func readLog(db raftio.ILogDB, n raftio.NodeInfo, checkSnapshot func(raftio.NodeInfo, raftpb.Snapshot) error) (m guard.Mark, err error) {
+	if _, err := db.GetBootstrapInfo(n.ShardID, n.ReplicaID); err != nil {
+		return m, fmt.Errorf("bootstrap record: %w", err)
+	}
 	snapshot, err := db.GetSnapshot(n.ShardID, n.ReplicaID)
 	if err != nil && !errors.Is(err, raftio.ErrNoSavedLog) {
-		return err
+		return m, err
+	}
+	if !raftpb.IsEmptySnapshot(snapshot) {
+		m.Snapshot, m.Index, m.Term = snapshot.Index, snapshot.Index, snapshot.Term
+		if err := checkSnapshot(n, snapshot); err != nil {
+			return m, err
+		}
 	}
 	state, err := db.ReadRaftState(n.ShardID, n.ReplicaID, snapshot.Index)
 	if errors.Is(err, raftio.ErrNoSavedLog) {
-		return nil // it was about to be made
+		return m, nil // it was about to be made
 	}
 	if err != nil {
-		return err
+		return m, err
 	}
-	next, end := state.FirstIndex, state.FirstIndex+state.EntryCount
-	if state.EntryCount == 0 {
-		next, end = snapshot.Index+1, snapshot.Index+1
+	m.Term, m.Vote = state.State.Term, state.State.Vote
+	if state.EntryCount > 0 {
+		m.Index = state.FirstIndex + state.EntryCount - 1
 	}
+	if err := readEntries(db, n, snapshot.Index+1, m.Index+1); err != nil {
+		return m, err
+	}
+	if m.Index < state.State.Commit {
+		return m, fmt.Errorf("it ends at entry %d, and %d was committed", m.Index, state.State.Commit)
+	}
+	return m, nil
+}
+
+// readEntries reads the entries from next to before end.
+func readEntries(db raftio.ILogDB, n raftio.NodeInfo, next, end uint64) error {
 	for next < end {
 		entries, _, err := db.IterateEntries(nil, 0, n.ShardID, n.ReplicaID, next, end, readBytes)
 		if err != nil {
 			return err
 		}
-		if len(entries) == 0 {
+		if len(entries) == 0 || entries[0].Index != next {
 			return fmt.Errorf("entries %d to %d are not there", next, end-1)
 		}
 		next = entries[len(entries)-1].Index + 1
 	}
-	if end <= state.State.Commit {
-		return fmt.Errorf("it ends at entry %d, and %d was committed", end-1, state.State.Commit)
-	}
 	return nil
+}
+
+// snapshotIn returns a function that reads the file of a snapshot below a directory.
+func snapshotIn(disk vfs.FS, dir string) func(raftio.NodeInfo, raftpb.Snapshot) error {
+	return func(n raftio.NodeInfo, s raftpb.Snapshot) (err error) {
+		parent, err := snapshotsOf(disk, dir, n)
+		if err != nil {
+			return err
+		}
+		name := fmt.Sprintf("snapshot-%016X", s.Index)
+		f, err := disk.Open(filepath.Join(parent, name, name+".gbsnap"))
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("snapshot %s is missing", filepath.Join(parent, name))
+		}
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		st, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		return tanlog.CheckSnapshot(f, st.Size(), s.Checksum)
+	}
+}
+
+// snapshotsOf returns the directory of a replica's snapshots.
+func snapshotsOf(disk vfs.FS, dir string, n raftio.NodeInfo) (string, error) {
+	parts, err := disk.List(dir)
+	if err != nil {
+		return "", err
+	}
+	for _, part := range parts {
+		path := filepath.Join(dir, part, fmt.Sprintf("snapshot-%d-%d", n.ShardID, n.ReplicaID))
+		if !strings.HasPrefix(part, "snapshot-part-") {
+			continue
+		}
+		if _, err := disk.Stat(path); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("the directory of its snapshots is missing in %s", dir)
 }

@@ -13,7 +13,8 @@ type metrics struct {
 	repairs   prometheus.Counter
 }
 
-func newMetrics(p *projection, reg prometheus.Registerer) metrics {
+func newMetrics(c *Cluster, reg prometheus.Registerer) metrics {
+	p := c.out
 	m := metrics{
 		proposals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_metadata_proposals_total",
 			Help: "Changes proposed to the metadata shards, by whether they were applied in time."}, []string{"outcome"}),
@@ -26,6 +27,21 @@ func newMetrics(p *projection, reg prometheus.Registerer) metrics {
 	}
 	topics := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_topics", Help: "Topics."},
 		func() float64 { return float64(len(p.view.Load().Topics())) })
+	offline := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_shards_offline",
+		Help: "Metadata shards that were not started, since their logs are damaged or have lost something."},
+		func() float64 { return float64(len(c.host.offline)) })
+	reserve := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_reserve_bytes",
+		Help: "Room on the disk of the metadata that no other program can take."},
+		func() float64 { return float64(c.host.reserve.Bytes()) })
+	full := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_disk_full",
+		Help: "1 while the metadata has used some of its reserve, since its disk is full."},
+		func() float64 {
+			if c.host.reserve.Used() {
+				return 1
+			}
+			return 0
+		})
+	reg.MustRegister(offline, reserve, full)
 	reg.MustRegister(m.proposals, m.seconds, m.views, m.repairs, topics)
 	return m
 }

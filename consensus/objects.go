@@ -97,6 +97,9 @@ func (c *Cluster) ReplaceObjects(ctx context.Context, p topic.Partition, r meta.
 // deleted: all their shards are done with them, each for the grace at least. One that
 // was deleted already is among them once, when no PUT can bring it back any more.
 func (c *Cluster) Garbage(ctx context.Context, max int) ([]meta.Garbage, error) {
+	if len(c.host.offline) > 0 {
+		return nil, nil // what those shards refer to cannot be known
+	}
 	now := c.nowMs()
 	dead := make([][]machine.DeadObject, c.cfg.Shards+1)
 	err := c.each(func(shard int) (err error) {

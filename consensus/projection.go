@@ -16,11 +16,12 @@ import (
 // A topic is in the View with the partitions below its record's Count, once the
 // shards have all of them.
 type projection struct {
-	shards int
-	view   atomic.Pointer[meta.View]
-	next   atomic.Pointer[chan struct{}] // closed at the next View
-	woken  chan struct{}                 // capacity 1: publish has something to do
-	groups groupTable
+	shards  int
+	offline map[int]error // shards that are not started
+	view    atomic.Pointer[meta.View]
+	next    atomic.Pointer[chan struct{}] // closed at the next View
+	woken   chan struct{}                 // capacity 1: publish has something to do
+	groups  groupTable
 
 	mu      sync.Mutex
 	cluster machine.Cluster
@@ -28,17 +29,29 @@ type projection struct {
 	parts   map[topic.ID]map[int32]*meta.Partition
 	built   map[topic.ID]*meta.Topic // what the View has
 	stale   map[topic.ID]struct{}    // to be built again
+	whole   bool                     // all shards that are online have said what they have
 	changed bool                     // the View is not what it should be, apart from stale
 }
 
-func newProjection(shards int) *projection {
-	p := &projection{shards: shards, woken: make(chan struct{}, 1), topics: make(map[topic.ID]*machine.Topic),
+func newProjection(shards int, offline map[int]error) *projection {
+	p := &projection{shards: shards, offline: offline, woken: make(chan struct{}, 1), topics: make(map[topic.ID]*machine.Topic),
 		parts: make(map[topic.ID]map[int32]*meta.Partition), built: make(map[topic.ID]*meta.Topic), stale: make(map[topic.ID]struct{})}
 	p.groups.all = make(map[string]*meta.Group)
 	next := make(chan struct{})
 	p.next.Store(&next)
 	p.view.Store(meta.NewView(0, "", -1, nil, nil))
 	return p
+}
+
+// started says that all shards that are online have said what they have. A partition
+// that is missing then is in a shard that is offline, or was lost with one.
+func (p *projection) started() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.whole = true
+	for id := range p.topics {
+		p.stale[id] = struct{}{}
+	}
 }
 
 // wake has the changes published soon, for readers that did not propose them.
@@ -172,7 +185,8 @@ func (p *projection) rebuild(id topic.ID) {
 }
 
 // build returns a topic as clients see it; nil while it is not there for them. A
-// topic that has not all partitions here yet stays as it was.
+// topic that has not all partitions here yet stays as it was; one whose partitions
+// cannot be known has them, offline.
 func (p *projection) build(id topic.ID) *meta.Topic {
 	t, ok := p.topics[id]
 	if !ok || t.Deleted || t.Count == 0 {
@@ -181,11 +195,20 @@ func (p *projection) build(id topic.ID) *meta.Topic {
 	parts, old := p.parts[id], p.built[id]
 	now := &meta.Topic{Name: t.Name, ID: id, Internal: t.Internal, Configs: t.Configs, Partitions: make([]*meta.Partition, t.Count)}
 	for i := range now.Partitions {
-		if now.Partitions[i] = parts[int32(i)]; now.Partitions[i] == nil {
+		if now.Partitions[i] = parts[int32(i)]; now.Partitions[i] != nil {
+			continue
+		}
+		if !p.whole || p.known(old, i) {
 			return old
 		}
+		now.Partitions[i] = &meta.Partition{Leader: -1, Epoch: -1, Replicas: t.Place(int32(i)), Offline: true}
 	}
 	return now
+}
+
+// known reports whether a topic has been seen with a partition that is not offline.
+func (p *projection) known(t *meta.Topic, index int) bool {
+	return t != nil && index < len(t.Partitions) && !t.Partitions[index].Offline
 }
 
 // topic returns a topic's record, published or not.

@@ -38,6 +38,9 @@ func (c *Cluster) propose(ctx context.Context, shard int, cmd machine.Command) (
 
 // retry calls f until it gets through to the shard or the time is over.
 func (c *Cluster) retry(ctx context.Context, shard int, f func(context.Context) error) error {
+	if err := c.offline(shard); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	if !c.enter() {
@@ -74,10 +77,35 @@ func (c *Cluster) enter() bool {
 
 const retryPause = 10 * time.Millisecond
 
-// everywhere proposes a command to all partition shards at once.
+// ErrOffline: the shard was not started, since its log is damaged or has lost
+// something.
+var ErrOffline = errors.New("a metadata shard is offline")
+
+// offline returns an error if a shard is.
+func (c *Cluster) offline(shard int) error {
+	if c.host.offline[shard] == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w: shard %d", meta.ErrUnavailable, ErrOffline, shard)
+}
+
+// everywhere proposes a command to all partition shards at once. It fails if one is
+// offline.
 func (c *Cluster) everywhere(ctx context.Context, cmd machine.Command) error {
+	err := c.online(ctx, cmd)
+	for shard := range c.host.offline {
+		err = errors.Join(err, c.offline(shard))
+	}
+	return err
+}
+
+// online proposes a command to all partition shards that are not offline.
+func (c *Cluster) online(ctx context.Context, cmd machine.Command) error {
 	var g errgroup.Group
 	for shard := 1; shard <= c.cfg.Shards; shard++ {
+		if c.host.offline[shard] != nil {
+			continue
+		}
 		g.Go(func() error {
 			_, err := c.propose(ctx, shard, cmd)
 			return err

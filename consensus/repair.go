@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/sluicemq/sluice/consensus/machine"
@@ -31,6 +32,9 @@ func (c *Cluster) repair(ctx context.Context) {
 		if !c.claimed(t.ID) {
 			c.repaired(ctx, t.ID, c.carryOn(ctx, t))
 		}
+	}
+	if c.keepOrphans {
+		orphans = nil // shard 0 may have lost their topics
 	}
 	for _, id := range orphans {
 		if dead, err := c.orphan(ctx, id); err != nil || dead {
@@ -64,6 +68,9 @@ func (c *Cluster) dropOrphan(ctx context.Context, id topic.ID, err error) error 
 func (c *Cluster) repaired(ctx context.Context, id topic.ID, err error) {
 	if ctx.Err() != nil {
 		return // the node is being closed; the next start carries on
+	}
+	if errors.Is(err, ErrOffline) {
+		return // as long as the shard is, which was said at the start
 	}
 	if err != nil {
 		c.log.Warn("a topic could not be completed; it is tried again", "topic", id, "err", err, "pause", repairPause)

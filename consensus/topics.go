@@ -26,6 +26,9 @@ func (c *Cluster) CreateTopic(ctx context.Context, s meta.TopicSpec) (*meta.Topi
 		s.ID = topic.NewID()
 	}
 	defer c.claim(s.ID)()
+	if err := c.placeable(s.ID, 0, s.Partitions); err != nil {
+		return nil, fmt.Errorf("topic %q: %w", s.Name, err)
+	}
 	if _, err := c.propose(ctx, 0, &machine.BeginTopic{Spec: s}); err != nil {
 		return nil, fmt.Errorf("topic %q: %w", s.Name, err)
 	}
@@ -42,10 +45,29 @@ func (c *Cluster) CreateTopic(ctx context.Context, s meta.TopicSpec) (*meta.Topi
 // GrowTopic raises a topic's number of partitions.
 func (c *Cluster) GrowTopic(ctx context.Context, id topic.ID, partitions int32) error {
 	defer c.claim(id)()
+	if t, ok := c.View().TopicByID(id); ok {
+		if err := c.placeable(id, int32(len(t.Partitions)), partitions); err != nil {
+			return fmt.Errorf("topic %s: %w", id, err)
+		}
+	}
 	if _, err := c.propose(ctx, 0, &machine.GrowTopic{ID: id, Partitions: partitions}); err != nil {
 		return fmt.Errorf("topic %s: %w", id, err)
 	}
 	return c.complete(ctx, id)
+}
+
+// placeable returns an error if one of the partitions from first to before end would
+// be in a shard that is offline: the topic could not be completed.
+func (c *Cluster) placeable(id topic.ID, first, end int32) error {
+	if end-first > int32(c.cfg.Shards) {
+		end = first + int32(c.cfg.Shards) // they are in all shards
+	}
+	for i := first; i < end; i++ {
+		if err := c.offline(c.shardOf(topic.Partition{Topic: id, Index: i})); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // AlterTopic sets configs and takes others away.

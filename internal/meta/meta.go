@@ -76,6 +76,10 @@ type Partition struct {
 	// CleanEnd is where compaction by key has got to: no two records below it have
 	// the same key, apart from those that it had to leave.
 	CleanEnd int64
+	// Offline is whether the record of this partition cannot be read, since the
+	// metadata shard that has it is damaged. Only Replicas is known; there is no
+	// leader, and nothing that belongs to the partition may be given up.
+	Offline bool
 }
 
 // ObjectAt returns the position in p.Objects of the object that holds offset.

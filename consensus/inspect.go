@@ -1,0 +1,215 @@
+package consensus
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"github.com/lni/dragonboat/v4/config"
+	"github.com/lni/dragonboat/v4/plugin/tan"
+	"github.com/lni/dragonboat/v4/raftio"
+	"github.com/lni/vfs"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluicemq/sluice/consensus/guard"
+	"github.com/sluicemq/sluice/consensus/raftfs"
+	"github.com/sluicemq/sluice/consensus/tanlog"
+)
+
+var (
+	// ErrDamaged: a Raft log or snapshot on disk cannot be read.
+	ErrDamaged = errors.New("the metadata log is damaged")
+	// ErrLost: a Raft log can be read, and lacks what was acknowledged.
+	ErrLost = errors.New("the metadata log has lost changes that were acknowledged")
+)
+
+// finding is what a shard's log is like before anything has touched it.
+type finding struct {
+	mark guard.Mark // how far it can be read
+	err  error      // ErrDamaged or ErrLost; nil: all is there
+	// readable is whether the log could be used, apart from what it lacks.
+	readable bool
+	// cut is the log file, and how much of it is whole, if what follows has to be
+	// removed first.
+	cut *cut
+}
+
+type cut struct {
+	path string
+	keep int64
+}
+
+// inspect reads the logs of all shards that there are, or that the guard knows,
+// and changes nothing. An error means that it could not be found out.
+func inspect(c config.NodeHostConfig, dirs, wals []string, marks map[guard.Replica]guard.Mark) (map[int]finding, error) {
+	shards, err := bootstrapped(c, dirs, wals)
+	if err != nil {
+		return nil, err
+	}
+	for r := range marks {
+		shards[int(r.Shard-raftShard(0))] = true
+	}
+	var mu sync.Mutex
+	found := make(map[int]finding, len(shards))
+	var g errgroup.Group
+	g.SetLimit(workers)
+	for shard := range shards {
+		g.Go(func() error {
+			f, err := inspectShard(c, dirs, wals, shard, marks[replicaOf(shard)])
+			mu.Lock()
+			defer mu.Unlock()
+			found[shard] = f
+			return err
+		})
+	}
+	return found, g.Wait()
+}
+
+// bootstrapped returns the shards that have a bootstrap record or a log on disk.
+func bootstrapped(c config.NodeHostConfig, dirs, wals []string) (map[int]bool, error) {
+	shards := make(map[int]bool)
+	return shards, overlaid(c, dirs, wals, nil, func(db raftio.ILogDB) error {
+		nodes, err := db.ListNodeInfo()
+		for _, n := range nodes {
+			if n.ReplicaID == replicaID && n.ShardID >= raftShard(0) {
+				shards[int(n.ShardID-raftShard(0))] = true
+			}
+		}
+		if err != nil {
+			return err
+		}
+		return haveLogs(c.Expert.FS, filepath.Join(dirs[0], "tandb"), shards)
+	})
+}
+
+func haveLogs(disk vfs.FS, dir string, shards map[int]bool) error {
+	names, err := disk.List(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, name := range names {
+		var shard, replica uint64
+		if _, err := fmt.Sscanf(name, "node-%d-%d", &shard, &replica); err == nil && shard >= raftShard(0) && replica == replicaID {
+			shards[int(shard-raftShard(0))] = true
+		}
+	}
+	return err
+}
+
+func replicaOf(shard int) guard.Replica { return guard.Replica{Shard: raftShard(shard), ID: replicaID} }
+
+// overlaid calls f with the log store over an overlay of the disk.
+func overlaid(c config.NodeHostConfig, dirs, wals []string, change func(*raftfs.Overlay) error, f func(raftio.ILogDB) error) error {
+	return unpanicked(func() (err error) {
+		o := raftfs.NewOverlay(c.Expert.FS)
+		if change != nil {
+			if err := change(o); err != nil {
+				return err
+			}
+		}
+		c.Expert.FS = o
+		db, err := tan.Factory.Create(c, nil, dirs, wals)
+		if err != nil {
+			return err
+		}
+		err = unpanicked(func() error { return f(db) })
+		return errors.Join(err, unpanicked(db.Close))
+	})
+}
+
+// inspectShard finds out how far a shard's log can be read, without and, if that
+// is not enough, with its torn end cut off. What follows the last acknowledged
+// record may be anything: it was being written when the power went.
+func inspectShard(c config.NodeHostConfig, dirs, wals []string, shard int, want guard.Mark) (finding, error) {
+	f, err := look(c, dirs, wals, shard, want, nil)
+	if err != nil || f.err == nil || f.readable {
+		return f, err
+	}
+	torn, err := tornEnd(c.Expert.FS, filepath.Join(dirs[0], "tandb", fmt.Sprintf("node-%d-%d", raftShard(shard), replicaID)))
+	if err != nil || torn == nil {
+		return f, nil // nothing to cut off: it stays damaged
+	}
+	repaired, err := look(c, dirs, wals, shard, want, torn)
+	if err != nil || !repaired.readable {
+		return f, err
+	}
+	repaired.cut = torn
+	return repaired, nil
+}
+
+// look reads a shard's log as far as cut says.
+func look(c config.NodeHostConfig, dirs, wals []string, shard int, want guard.Mark, cut *cut) (f finding, err error) {
+	var change func(*raftfs.Overlay) error
+	if cut != nil {
+		change = func(o *raftfs.Overlay) error {
+			b, err := readFile(c.Expert.FS, cut.path)
+			if err != nil {
+				return err
+			}
+			return o.Replace(cut.path, b[:min(int64(len(b)), cut.keep)])
+		}
+	}
+	err = overlaid(c, dirs, wals, change, func(db raftio.ILogDB) (err error) {
+		f.mark, err = readLog(db, raftio.NodeInfo{ShardID: raftShard(shard), ReplicaID: replicaID}, snapshotIn(c.Expert.FS, dirs[0]))
+		return err
+	})
+	switch {
+	case notTheDisk(err):
+		return f, err
+	case err != nil:
+		f.err = fmt.Errorf("%w: shard %d: %w", ErrDamaged, shard, err)
+	case want.Ahead(f.mark):
+		f.readable = true
+		f.err = fmt.Errorf("%w: shard %d: its log ends at entry %d of term %d (snapshot %d), entry %d of term %d (snapshot %d) was acknowledged",
+			ErrLost, shard, f.mark.Index, f.mark.Term, f.mark.Snapshot, want.Index, want.Term, want.Snapshot)
+	default:
+		f.readable = true
+	}
+	return f, nil
+}
+
+// notTheDisk reports whether reading failed for a reason that says nothing about
+// what is on disk.
+func notTheDisk(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, fs.ErrPermission)
+}
+
+// tornEnd finds the newest log of a directory and where in it the last whole record
+// ends; nil where all are whole.
+func tornEnd(disk vfs.FS, dir string) (*cut, error) {
+	names, err := disk.List(dir)
+	if err != nil {
+		return nil, err
+	}
+	var newest string
+	for _, name := range names {
+		if filepath.Ext(name) == ".log" && name > newest {
+			newest = name
+		}
+	}
+	if newest == "" {
+		return nil, nil
+	}
+	path := filepath.Join(dir, newest)
+	b, err := readFile(disk, path)
+	if err != nil {
+		return nil, err
+	}
+	if keep := tanlog.Whole(b); keep < int64(len(b)) {
+		return &cut{path, keep}, nil
+	}
+	return nil, nil
+}
+
+func readFile(disk vfs.FS, path string) ([]byte, error) {
+	f, err := disk.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(f)
+	return b, errors.Join(err, f.Close())
+}
