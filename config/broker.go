@@ -234,6 +234,8 @@ type Batch struct {
 // Metadata says where the Raft shards are.
 type Metadata struct {
 	Directory       string `toml:"directory"`
+	Guard           string `toml:"guard"`
+	ReserveBytes    int64  `toml:"reserve_bytes"`
 	RaftAddress     string `toml:"raft_address"`
 	Shards          int    `toml:"shards"`
 	TickMs          int64  `toml:"tick_ms"`

@@ -279,6 +279,7 @@ func (c *checks) tracing(t Tracing) {
 
 func (c *checks) common(m Metadata, a Admin, l Log) {
 	c.require(m.Directory != "", "metadata.directory must name a directory")
+	c.within("metadata.reserve_bytes", m.ReserveBytes, 0, gib)
 	c.address("metadata.raft_address", m.RaftAddress)
 	c.within("metadata.shards", int64(m.Shards), 1, 64)
 	c.within("metadata.tick_ms", m.TickMs, 1, second)

@@ -24,11 +24,14 @@
 // and what the process before left under way is refused. It costs one command a
 // shard and clients one refresh of their metadata.
 //
-// What fails: a log that cannot be read fails Open. A disk that fails later, or a
-// committed command that does not decode, stops the process: a replica must not
-// go on with a state that the others do not have.
+// Every log is read at the start, over package raftfs so that nothing is changed,
+// and compared with package guard, which has what was synced last. Shards whose logs
+// are damaged or have lost something are offline: they are not started, what they
+// have is not known, and the others are served. Without shard 0 Open fails.
 //
-// Not here yet: further replicas, and with them the guard file that notices a Raft
-// log which went backwards (RELIABILITY.md 2.2). A node alone has nobody whom it
-// could break a promise to, and nobody to be rebuilt from.
+// A disk that fails later closes Failed: calls end with meta.ErrUnavailable, and the
+// process has to end. A committed command that does not decode stops the process: a
+// replica must not go on with a state that the others do not have.
+//
+// Not here yet: further replicas.
 package consensus

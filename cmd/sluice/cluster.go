@@ -93,7 +93,7 @@ func (s *clusterStatus) trouble() error {
 		}
 	}
 	if s.Leaderless+s.UnderReplicated > 0 {
-		return fmt.Errorf("%d partitions have no leader and %d too few replicas in sync; start the brokers that have them",
+		return fmt.Errorf("%d partitions have no leader and %d too few replicas in sync; start the brokers that have them, and look for metadata shards that are offline in their logs and /readyz",
 			s.Leaderless, s.UnderReplicated)
 	}
 	return nil

@@ -21,7 +21,7 @@ import (
 )
 
 // serveController holds the metadata shards until ctx is done.
-func serveController(ctx context.Context, cfg config.Controller, log *slog.Logger, serving func(admin string) error) (err error) {
+func serveController(ctx context.Context, cfg config.Controller, acceptLost bool, log *slog.Logger, serving func(admin string) error) (err error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var listener net.Listener
@@ -35,11 +35,22 @@ func serveController(ctx context.Context, cfg config.Controller, log *slog.Logge
 	if err != nil {
 		return err
 	}
-	cluster, err := consensus.Open(ctx, clusterConfig(cfg.Metadata, dir), log, reg)
+	metadata := clusterConfig(cfg.Metadata, dir)
+	metadata.AcceptLost = acceptLost
+	cluster, err := consensus.Open(ctx, metadata, log, reg)
 	if err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
 	defer func() { err = errors.Join(err, cluster.Close()) }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-cluster.Failed(): // Close says what
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	if listener == nil {
 		if err := serving(""); err != nil {
 			return err

@@ -43,6 +43,7 @@ itself the first time. Commands of sluice find it there and need no flags.`,
 	f.BoolVar(&cfg.Topics.AutoCreate, "auto-create-topics", cfg.Topics.AutoCreate, "create topics that a client asks for")
 	f.IntVar(&cfg.Topics.DefaultPartitions, "partitions", cfg.Topics.DefaultPartitions, "partitions of topics whose creator names no number")
 	f.StringVar(&cfg.Log.Level, "log-level", cfg.Log.Level, "debug, info, warn or error")
+	c.mayAcceptLost(cmd)
 	return cmd
 }
 
@@ -95,6 +96,7 @@ func (c *cli) runBroker(ctx context.Context, cfg config.Broker, serving func(nod
 	if err != nil {
 		return err
 	}
+	n.Cluster.AcceptLost = c.acceptLost
 	release, err := takeDirectory(cfg.Broker.DataDirectory)
 	if err != nil {
 		return err

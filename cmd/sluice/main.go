@@ -87,3 +87,9 @@ func family(use, short string, children ...*cobra.Command) *cobra.Command {
 	cmd.AddCommand(children...)
 	return cmd
 }
+
+// mayAcceptLost gives a command that holds metadata the flag for its loss.
+func (c *cli) mayAcceptLost(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&c.acceptLost, "accept-lost-metadata", false,
+		"start although metadata logs are damaged or lack what was acknowledged, and go on without it, for good; only for one start")
+}

@@ -40,6 +40,7 @@ with its default and what it does.`,
 	cmd.Flags().StringVar(&file, "config", "", "`FILE` with the settings, in TOML")
 	_ = cmd.MarkFlagRequired("config") // the flag exists
 	_ = cmd.MarkFlagFilename("config", "toml")
+	c.mayAcceptLost(cmd)
 	return cmd
 }
 
@@ -68,6 +69,7 @@ stopped, by pointing metadata.directory at its own.`,
 	cmd.Flags().StringVar(&file, "config", "", "`FILE` with the settings, in TOML")
 	_ = cmd.MarkFlagRequired("config") // the flag exists
 	_ = cmd.MarkFlagFilename("config", "toml")
+	c.mayAcceptLost(cmd)
 	return cmd
 }
 
@@ -101,7 +103,7 @@ func (c *cli) runController(ctx context.Context, cfg config.Controller) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	return serveController(ctx, cfg, log, func(admin string) error {
+	return serveController(ctx, cfg, c.acceptLost, log, func(admin string) error {
 		return c.result(map[string]any{"admin": admin}, "controller %d serves: admin %s", cfg.Controller.ID, or(admin, "closed"))
 	})
 }

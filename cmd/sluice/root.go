@@ -23,7 +23,9 @@ type cli struct {
 	cert, key string
 	dataDir   string
 	json      bool
-	timeout   time.Duration
+
+	acceptLost bool // of commands that hold metadata
+	timeout    time.Duration
 }
 
 func newRoot(c *cli) *cobra.Command {

@@ -70,6 +70,7 @@ var others = map[string]any{
 	"network.max_request_bytes":              64 << 20,
 	"fetch.max_bytes":                        1 << 20,
 	"metadata.directory":                     "other",
+	"metadata.guard":                         "other.guard",
 	"metadata.raft_address":                  "127.0.0.1:9095",
 	"admin.listen":                           "",
 	"log.level":                              "error",

@@ -26,6 +26,9 @@ type Store interface {
 	// it. A group that is not there is made; deleting one that is not there is no
 	// error.
 	ChangeGroup(ctx context.Context, name string, c meta.GroupChange) error
+	// GroupOffline returns an error if what the store has of a group cannot be read:
+	// that Group knows none says nothing then.
+	GroupOffline(name string) error
 }
 
 // Coordinator serves all groups. All methods are safe for concurrent use.
@@ -132,7 +135,7 @@ func (c *Coordinator) post(l *lane, t task) bool {
 
 // on runs t on the lane of the group, or refuses.
 func (c *Coordinator) on(group string, refuse func(code int16), t task) {
-	if !c.post(c.lane(group), t) {
+	if c.store.GroupOffline(group) != nil || !c.post(c.lane(group), t) {
 		refuse(kerr.CoordinatorNotAvailable.Code)
 	}
 }

@@ -64,6 +64,9 @@ func (c *Coordinator) fetchGroup(view *meta.View, req kmsg.OffsetFetchRequestGro
 		resp.ErrorCode = kerr.InvalidGroupID.Code
 		return resp
 	}
+	if c.store.GroupOffline(req.Group) != nil {
+		return notFetched(req, kerr.CoordinatorNotAvailable.Code)
+	}
 	var kept offsets
 	if g, ok := c.store.Group(req.Group); ok {
 		kept = g.Offsets
@@ -92,6 +95,31 @@ func (c *Coordinator) fetchGroup(view *meta.View, req kmsg.OffsetFetchRequestGro
 		resp.Topics = append(resp.Topics, t)
 	}
 	return resp
+}
+
+// notFetched answers with an error, for each partition too: versions 0 and 1 have no
+// other place for it, and a partition that is left out would look like one without
+// an offset.
+func notFetched(req kmsg.OffsetFetchRequestGroup, code int16) kmsg.OffsetFetchResponseGroup {
+	resp := kmsg.NewOffsetFetchResponseGroup()
+	resp.Group, resp.ErrorCode = req.Group, code
+	for name, partitions := range merged(req.Topics) {
+		t := kmsg.NewOffsetFetchResponseGroupTopic()
+		t.Topic = name
+		for _, index := range distinctIndexes(partitions) {
+			p := fetched(index, meta.CommittedOffset{}, false)
+			p.ErrorCode = code
+			t.Partitions = append(t.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}
+
+func distinctIndexes(indexes []int32) []int32 {
+	indexes = slices.Clone(indexes)
+	slices.Sort(indexes)
+	return slices.Compact(indexes)
 }
 
 // merged yields each topic once, in the order in which they are named first.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -24,6 +25,7 @@ type store struct {
 	groups  map[string]*meta.Group
 	delay   time.Duration
 	fail    error
+	offline []string
 	changes []meta.GroupChange
 	atOnce  int // writes of one group that overlapped
 	busy    map[string]int
@@ -73,6 +75,21 @@ func (s *store) Groups() []*meta.Group {
 		all = append(all, g)
 	}
 	return all
+}
+
+func (s *store) setOffline(names ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.offline = names
+}
+
+func (s *store) GroupOffline(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slices.Contains(s.offline, name) {
+		return meta.ErrUnavailable
+	}
+	return nil
 }
 
 func (s *store) Group(name string) (*meta.Group, bool) {

@@ -370,3 +370,46 @@ func TestClearAndSetInOneWrite(t *testing.T) {
 		t.Errorf("cleared, then set: %+v", c)
 	}
 }
+
+// TestOfflineGroup: of a group whose shard is offline nothing is answered but that
+// its coordinator is not there; an offset that is not known is not one that is not
+// committed.
+func TestOfflineGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(newTopic("orders", 3))
+		s.setOffline("g")
+		h := start(t, s, devConfig())
+		unavailable := kerr.CoordinatorNotAvailable.Code
+		for version := int16(0); version < 10; version++ {
+			req := kmsg.NewPtrOffsetFetchRequest()
+			req.Group = "g"
+			req.Topics = []kmsg.OffsetFetchRequestTopic{{Topic: "orders", Partitions: []int32{2, 0, 2}}}
+			req.Groups = []kmsg.OffsetFetchRequestGroup{{Group: "g", Topics: []kmsg.OffsetFetchRequestGroupTopic{{Topic: "orders", Partitions: []int32{2, 0, 2}}}},
+				{Group: "other"}}
+			resp := answer[*kmsg.OffsetFetchResponse](t, h.send(version, req))
+			switch {
+			case version < 8:
+				if version >= 2 && resp.ErrorCode != unavailable {
+					t.Errorf("version %d: code %d", version, resp.ErrorCode)
+				}
+				if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 2 || resp.Topics[0].Partitions[0].ErrorCode != unavailable {
+					t.Errorf("version %d: %+v", version, resp.Topics)
+				}
+			case len(resp.Groups) != 2 || resp.Groups[0].ErrorCode != unavailable || resp.Groups[1].ErrorCode != 0:
+				t.Errorf("version %d: %+v", version, resp.Groups)
+			}
+		}
+		if got := codes(t, h.send(2, commitRequest("g", "", -1, at{"orders", 0, 1, ""}))); got[0] != unavailable {
+			t.Errorf("commit: %v", got)
+		}
+		join := kmsg.NewPtrJoinGroupRequest()
+		join.Group, join.ProtocolType, join.SessionTimeoutMillis = "g", "consumer", 10_000
+		join.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range"}}
+		if resp := answer[*kmsg.JoinGroupResponse](t, h.send(5, join)); resp.ErrorCode != unavailable {
+			t.Errorf("join: %d", resp.ErrorCode)
+		}
+		if len(s.changes) != 0 || h.c.groups.Load() != 0 {
+			t.Errorf("%d changes, %d groups", len(s.changes), h.c.groups.Load())
+		}
+	})
+}

@@ -21,6 +21,7 @@ type admin struct {
 	graphs  []*pipeline.Graph
 	metrics prometheus.Gatherer
 	ready   func() error // nil once the broker serves
+	offline func() []int // metadata shards
 }
 
 // server answers on a listener:
@@ -52,6 +53,9 @@ func (a *admin) readyz(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ok")
+	for _, shard := range a.offline() {
+		fmt.Fprintf(w, "metadata shard %d is offline; the log of the start says why\n", shard)
+	}
 }
 
 func (a *admin) topology(w http.ResponseWriter, _ *http.Request) {

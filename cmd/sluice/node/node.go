@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -149,7 +151,11 @@ func (n *node) run(ctx context.Context, ready func(Addresses)) error {
 		shrinking.Go(func() { resident.Keep(ctx, startTime, time.Minute, n.notShrunk) })
 		defer shrinking.Wait()
 	}
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-n.cluster.Failed():
+		cancel(n.cluster.Err())
+	}
 	cause := context.Cause(ctx)
 	if errors.Is(cause, context.Canceled) {
 		cause = nil // asked to stop
@@ -220,6 +226,9 @@ func (n *node) notShrunk(err error) {
 	n.log.Debug("pages of the program could not be given back", "err", err)
 }
 
+// offlineShards returns the metadata shards that are not served, in order.
+func (n *node) offlineShards() []int { return slices.Sorted(maps.Keys(n.cluster.Offline())) }
+
 func observed(graphs []*pipeline.Graph) []promobs.Graph {
 	out := make([]promobs.Graph, len(graphs))
 	for i, g := range graphs {
@@ -233,7 +242,7 @@ func (n *node) graphs() []*pipeline.Graph {
 }
 
 func (n *node) adminServer() *admin {
-	return &admin{graphs: n.graphs(), metrics: n.reg, ready: func() error {
+	return &admin{graphs: n.graphs(), metrics: n.reg, offline: n.offlineShards, ready: func() error {
 		if why := n.serving.Load(); why != nil {
 			return *why
 		}

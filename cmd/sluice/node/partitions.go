@@ -84,7 +84,8 @@ func (p *partitions) first(m *meta.Partition) int64 {
 }
 
 // done reports whether the WAL may lose what a partition has below offset end: it is
-// in objects, and readers look for it there, or the topic is deleted.
+// in objects, and readers look for it there, or the topic is deleted. Of a partition
+// that is offline nothing is known to be in objects.
 func (p *partitions) done(id topic.Partition, end int64) bool {
 	m, ok := p.meta.View().Partition(id)
 	if !ok {
