@@ -10,9 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -188,6 +186,3 @@ func TestDamageAtRest(t *testing.T) {
 	}
 	t.Log(counts)
 }
-
-var _ sync.Mutex
-var _ time.Time

@@ -1,0 +1,499 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// metaNode is a broker whose metadata is tampered with between its starts.
+type metaNode struct {
+	*broker
+	settings string
+}
+
+// newMetaNode is not started yet. dir must be there.
+func newMetaNode(t *testing.T, dir string, reserve int) *metaNode {
+	t.Helper()
+	n := &metaNode{broker: &broker{t: t, dir: dir, addr: freePort(t), admin: freePort(t), log: &output{}}}
+	n.settings = settings(t, fmt.Sprintf(`
+[broker]
+data_directory = %q
+shutdown_grace_ms = 2000
+[network]
+quic_listen = %q
+tcp_listen = %q
+[wal]
+segment_size_bytes = 1048576
+capacity_bytes = 16777216
+upload_size_bytes = 1048576
+min_free_bytes = 1048576
+[metadata]
+reserve_bytes = %d
+tick_ms = 10
+change_timeout_ms = 3000
+[admin]
+listen = %q
+`, dir, n.addr, n.addr, reserve, n.admin))
+	t.Cleanup(func() {
+		if n.cmd != nil {
+			n.kill()
+		}
+		if t.Failed() {
+			t.Logf("the broker printed:\n%s", tail(n.log.String(), 6000))
+		}
+	})
+	return n
+}
+
+// serve starts the broker and returns an error with its last line if it ends.
+func (n *metaNode) serve(args ...string) error {
+	n.t.Helper()
+	n.cmd = exec.Command(binary, append([]string{"broker", "--config", n.settings}, args...)...)
+	n.log = &output{}
+	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log
+	if err := n.cmd.Start(); err != nil {
+		return err
+	}
+	n.over = make(chan error, 1)
+	go func(cmd *exec.Cmd, over chan error) { over <- cmd.Wait() }(n.cmd, n.over)
+	for began := time.Now(); ; {
+		if resp, err := http.Get("http://" + n.admin + "/readyz"); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case err := <-n.over:
+			n.cmd = nil
+			n.sentence(err)
+			return errors.New(last(n.log.String()))
+		case <-time.After(20 * time.Millisecond):
+		}
+		if time.Since(began) > time.Minute {
+			n.t.Fatalf("the broker neither serves nor ends\n%s", n.log)
+		}
+	}
+}
+
+// sentence checks that a broker that ended of itself has said why in one line.
+func (n *metaNode) sentence(err error) {
+	n.t.Helper()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		n.t.Errorf("it ended with %v, not exit code 1", err)
+	}
+	if log := n.log.String(); strings.Contains(log, "goroutine ") || strings.Contains(log, "panic:") || !strings.HasPrefix(last(log), "sluice: ") {
+		n.t.Errorf("it printed\n%s", tail(log, 4000))
+	}
+}
+
+func (n *metaNode) mustServe(args ...string) {
+	n.t.Helper()
+	if err := n.serve(args...); err != nil {
+		n.t.Fatalf("%v\n%s", err, n.log)
+	}
+}
+
+// kept is what clients were told is durable.
+type kept struct {
+	topics int
+	groups int
+}
+
+// make creates topics with a record each, and groups with an offset each.
+func (n *metaNode) make(topics, groups int) kept {
+	n.t.Helper()
+	ctx, a, cl := deadline(n.t), n.admins(), n.client()
+	for i := range topics {
+		name := fmt.Sprintf("t%d", i)
+		if _, err := a.CreateTopic(ctx, 3, 1, nil, name); err != nil {
+			n.t.Fatal(err)
+		}
+		if err := cl.ProduceSync(ctx, &kgo.Record{Topic: name, Value: []byte(name)}).FirstErr(); err != nil {
+			n.t.Fatal(err)
+		}
+	}
+	for i := range groups {
+		n.commit(fmt.Sprintf("g%d", i), int64(i+1))
+	}
+	return kept{topics, groups}
+}
+
+func (n *metaNode) commit(group string, offset int64) {
+	n.t.Helper()
+	if err := n.tryCommit(group, offset); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+func (n *metaNode) tryCommit(group string, offset int64) error {
+	var o kadm.Offsets
+	o.Add(kadm.Offset{Topic: "t0", Partition: 0, At: offset, LeaderEpoch: -1})
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return n.admins().CommitAllOffsets(ctx, group, o)
+}
+
+// missing returns what is not there any more.
+func (n *metaNode) missing(k kept) (lost []string) {
+	n.t.Helper()
+	ctx, a := deadline(n.t), n.admins()
+	topics, err := a.ListTopics(ctx)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	for i := range k.topics {
+		if d := topics[fmt.Sprintf("t%d", i)]; len(d.Partitions) != 3 {
+			lost = append(lost, fmt.Sprintf("topic t%d: %d partitions", i, len(d.Partitions)))
+		}
+	}
+	for i := range k.groups {
+		offsets, err := a.FetchOffsets(ctx, fmt.Sprintf("g%d", i))
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		if o, ok := offsets.Lookup("t0", 0); !ok || o.At != int64(i+1) {
+			lost = append(lost, fmt.Sprintf("group g%d: %+v", i, o.Offset))
+		}
+	}
+	return lost
+}
+
+// fillUp takes all that is left of a disk, until the returned function is called.
+func fillUp(t *testing.T, disk string) (free func()) {
+	t.Helper()
+	path := filepath.Join(disk, "ballast")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for size := 1 << 20; size > 0; {
+		n, err := f.Write(make([]byte, size))
+		if errors.Is(err, syscall.ENOSPC) && n == 0 {
+			size /= 2
+		} else if err != nil && !errors.Is(err, syscall.ENOSPC) {
+			t.Fatal(err)
+		}
+	}
+	return func() {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The disk is full, the process dies, starts again while it is full, and room is
+// made: every topic and every group is there. With a reserve it serves on the full
+// disk, too; without, it says why not.
+func TestFullDiskCostsNoMetadata(t *testing.T) {
+	for _, reserve := range []int{0, 8 << 20} {
+		t.Run(fmt.Sprintf("reserve %d", reserve), func(t *testing.T) {
+			disk := smallDisk(t, 64)
+			n := newMetaNode(t, filepath.Join(disk, "data"), reserve)
+			n.mustServe()
+			k := n.make(8, 60)
+			free := fillUp(t, disk)
+			n.kill()
+			for range 3 {
+				err := n.serve()
+				t.Logf("start on a full disk: %v", err)
+				switch {
+				case err == nil && reserve == 0:
+					if lost := n.missing(k); len(lost) > 0 {
+						t.Fatalf("gone: %q", lost)
+					}
+				case err == nil:
+					if lost := n.missing(k); len(lost) > 0 {
+						t.Fatalf("gone: %q", lost)
+					}
+					n.commit("late", 1)
+				case reserve > 0:
+					t.Errorf("the reserve was no help: %v", err)
+				case !strings.Contains(err.Error(), "full"):
+					t.Errorf("it does not say that the disk is full: %v", err)
+				}
+				if n.cmd != nil {
+					n.kill()
+				}
+			}
+			free()
+			n.mustServe()
+			if lost := n.missing(k); len(lost) > 0 {
+				t.Fatalf("gone: %q", lost)
+			}
+			n.commit("after", 1)
+		})
+	}
+}
+
+// The metadata is changed on a full disk until the reserve is used up. It goes on
+// for a while and says so, then the process ends with a sentence; what it had
+// acknowledged is there after.
+func TestMetadataGoesOnWithItsReserve(t *testing.T) {
+	disk := smallDisk(t, 48)
+	n := newMetaNode(t, filepath.Join(disk, "data"), 512<<10)
+	n.mustServe()
+	n.make(1, 0)
+	free := fillUp(t, disk)
+	acked := int64(0)
+	value := strings.Repeat("x", 2000) // metadata of an offset
+	var full bool
+	for n.cmd != nil {
+		var o kadm.Offsets
+		o.Add(kadm.Offset{Topic: "t0", Partition: 0, At: acked + 1, LeaderEpoch: -1, Metadata: value})
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		err := n.admins().CommitAllOffsets(ctx, "g", o)
+		cancel()
+		if err == nil {
+			acked++
+		}
+		select {
+		case err := <-n.over:
+			n.cmd = nil
+			n.sentence(err)
+		default:
+		}
+		if n.cmd != nil && acked%50 == 0 {
+			full = full || n.metric("sluice_metadata_disk_full") == 1
+		}
+		if acked > 100_000 {
+			t.Fatal("the disk is not full")
+		}
+	}
+	t.Logf("%d changes on a full disk, then: %s", acked, last(n.log.String()))
+	if acked < 20 {
+		t.Errorf("only %d changes were acknowledged on a full disk", acked)
+	}
+	if !strings.Contains(last(n.log.String()), "full") {
+		t.Error("it does not say that the disk is full")
+	}
+	free()
+	n.mustServe()
+	offsets, err := n.admins().FetchOffsets(deadline(t), "g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o, ok := offsets.Lookup("t0", 0); !ok || o.At < acked {
+		t.Errorf("offset %+v, %d was acknowledged", o.Offset, acked)
+	}
+}
+
+// shardDirectory is where the log of a metadata shard is, from 0.
+func (n *metaNode) shardDirectory(shard int) string {
+	n.t.Helper()
+	dirs, err := filepath.Glob(filepath.Join(n.dir, "meta", "*", "*", "tandb", fmt.Sprintf("node-%d-1", shard+1)))
+	if err != nil || len(dirs) != 1 {
+		n.t.Fatalf("%q, %v", dirs, err)
+	}
+	return dirs[0]
+}
+
+// largestLog returns the log of a shard with the most in it.
+func (n *metaNode) largestLog(shard int) (path string, content []byte) {
+	n.t.Helper()
+	logs, err := filepath.Glob(filepath.Join(n.shardDirectory(shard), "*.log"))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	for _, l := range logs {
+		b, err := os.ReadFile(l)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		if len(b) > len(content) {
+			path, content = l, b
+		}
+	}
+	return path, content
+}
+
+// The log of shard 0 cut at any length, or any of its files removed: the start is
+// refused with a sentence, and with the file put back everything is there.
+func TestRootLogThatWentBackIsRefused(t *testing.T) {
+	n := newMetaNode(t, t.TempDir(), 0)
+	n.mustServe()
+	k := n.make(6, 3)
+	n.kill()
+	path, whole := n.largestLog(0)
+	for i := range 8 {
+		cut := len(whole) * i / 8
+		if err := os.WriteFile(path, whole[:cut], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := n.serve()
+		if err == nil || !strings.Contains(err.Error(), "shard 0") || !strings.Contains(err.Error(), "--accept-lost-metadata") {
+			t.Fatalf("cut to %d of %d bytes: %v", cut, len(whole), err)
+		}
+		if i == 0 {
+			t.Log(err)
+		}
+	}
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	current := filepath.Join(n.shardDirectory(0), "CURRENT")
+	if err := os.Rename(current, current+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.serve(); err == nil || !strings.Contains(err.Error(), "shard 0") {
+		t.Fatalf("without CURRENT: %v", err)
+	}
+	if err := os.Rename(current+".away", current); err != nil {
+		t.Fatal(err)
+	}
+	guard := filepath.Join(n.dir, "meta.guard")
+	if err := os.Rename(guard, guard+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.serve(); err == nil || !strings.Contains(err.Error(), "meta.guard") {
+		t.Fatalf("without the guard: %v", err)
+	}
+	if err := os.Rename(guard+".away", guard); err != nil {
+		t.Fatal(err)
+	}
+	n.mustServe()
+	if lost := n.missing(k); len(lost) > 0 {
+		t.Fatalf("gone: %q", lost)
+	}
+}
+
+// One shard without its CURRENT is offline alone: it is said in the log, a metric,
+// readyz and cluster status; its partitions and groups are not there for now, which
+// is not the same as gone; the rest serves. With the file put back all is there; if
+// it is not, a flag goes on without.
+func TestDamagedShardIsOfflineAlone(t *testing.T) {
+	n := newMetaNode(t, t.TempDir(), 0)
+	n.mustServe()
+	k := n.make(3, 20)
+	n.must("", "topic", "create", "wide", "--partitions", "16")
+	n.kill()
+	const shard = 5
+	current := filepath.Join(n.shardDirectory(shard), "CURRENT")
+	if err := os.Rename(current, current+".away"); err != nil {
+		t.Fatal(err)
+	}
+	n.mustServe()
+	n.checkOffline(shard)
+	n.kill() // a second start says it too
+	n.mustServe()
+	n.checkOffline(shard)
+	n.kill()
+	if err := os.Rename(current+".away", current); err != nil {
+		t.Fatal(err)
+	}
+	n.mustServe()
+	if lost := n.missing(k); len(lost) > 0 {
+		t.Errorf("gone: %q", lost)
+	}
+	n.must("", "cluster", "status")
+	n.kill()
+	if err := os.Remove(current); err != nil {
+		t.Fatal(err)
+	}
+	n.mustServe("--accept-lost-metadata")
+	if log := n.log.String(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, "shard=5") {
+		t.Errorf("the loss was accepted in silence:\n%s", log)
+	}
+	if n.metric("sluice_metadata_shards_offline") != 0 {
+		t.Error("the shard is still offline")
+	}
+	n.must("", "topic", "delete", "wide")
+	n.must("", "topic", "create", "wide", "--partitions", "16")
+	n.kill()
+	n.mustServe()
+	if log := n.log.String(); strings.Contains(log, "level=ERROR") {
+		t.Errorf("the start after it says\n%s", log)
+	}
+}
+
+// checkOffline checks all that can be seen of a shard that is offline.
+func (n *metaNode) checkOffline(shard int) {
+	n.t.Helper()
+	if log := n.log.String(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, fmt.Sprintf("shard=%d", shard)) {
+		n.t.Errorf("no ERROR of shard %d:\n%s", shard, log)
+	}
+	if got := n.metric("sluice_metadata_shards_offline"); got != 1 {
+		n.t.Errorf("sluice_metadata_shards_offline is %v", got)
+	}
+	resp, err := http.Get("http://" + n.admin + "/readyz")
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	var body bytes.Buffer
+	_, _ = body.ReadFrom(resp.Body)
+	resp.Body.Close()
+	if !strings.Contains(body.String(), fmt.Sprintf("shard %d", shard)) {
+		n.t.Errorf("readyz says %q", &body)
+	}
+	if out, errs, code := n.sluice("", "cluster", "status"); code != 1 || !strings.Contains(out+errs, "without leader") {
+		n.t.Errorf("cluster status: %d\n%s%s", code, out, errs)
+	}
+	n.partitionsOffline()
+	n.groupsOffline()
+}
+
+// partitionsOffline produces to all partitions of a topic that has one in every shard.
+func (n *metaNode) partitionsOffline() {
+	n.t.Helper()
+	cl := n.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RecordDeliveryTimeout(2*time.Second), kgo.DisableIdempotentWrite())
+	topics, err := n.admins().ListTopics(deadline(n.t), "wide")
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	var offline, taken int
+	for _, p := range topics["wide"].Partitions {
+		if errors.Is(p.Err, kerr.LeaderNotAvailable) {
+			offline++
+			continue
+		}
+		if err := cl.ProduceSync(deadline(n.t), &kgo.Record{Topic: "wide", Partition: p.Partition, Value: []byte("x")}).FirstErr(); err != nil {
+			n.t.Errorf("partition %d: %v", p.Partition, err)
+		}
+		taken++
+	}
+	if offline != 1 || taken != 15 {
+		n.t.Errorf("%d partitions are offline and %d take records, want 1 and 15", offline, taken)
+	}
+}
+
+// groupsOffline asks for the offsets of all groups: each is there, or its
+// coordinator is not.
+func (n *metaNode) groupsOffline() {
+	n.t.Helper()
+	cl := n.client(kgo.RetryTimeout(500 * time.Millisecond))
+	a := kadm.NewClient(cl)
+	var away int
+	for i := range 20 {
+		offsets, err := a.FetchOffsets(deadline(n.t), fmt.Sprintf("g%d", i))
+		if err != nil {
+			if !errors.Is(err, kerr.CoordinatorNotAvailable) {
+				n.t.Errorf("group g%d: %v", i, err)
+			}
+			away++
+			continue
+		}
+		if o, ok := offsets.Lookup("t0", 0); !ok || o.At != int64(i+1) {
+			n.t.Errorf("group g%d has %+v", i, o.Offset)
+		}
+	}
+	if away == 20 {
+		n.t.Error("no group is there")
+	}
+	n.t.Logf("%d of 20 groups are in the shard", away)
+}
