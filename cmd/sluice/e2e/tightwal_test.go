@@ -1,0 +1,105 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// A WAL of two segments beside a store that is faster than its disk: segments are given
+// back and used again several times a second, while groups are on their way into them.
+// Nothing that was acknowledged may be missing, at any time and after kill -9.
+func TestSegmentsThatAreUsedAgainAndAgain(t *testing.T) {
+	for _, fsync := range []bool{true, false} {
+		t.Run(fmt.Sprintf("fsync_on_write=%t", fsync), func(t *testing.T) { segmentsUsedAgain(t, fsync) })
+	}
+}
+
+func segmentsUsedAgain(t *testing.T, fsync bool) {
+	store, err := os.MkdirTemp("/dev/shm", "sluice-e2e-")
+	if err != nil {
+		store = t.TempDir() // no RAM disk: a slower store, the same test
+	}
+	t.Cleanup(func() { os.RemoveAll(store) })
+	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
+	text := fmt.Sprintf(`
+[broker]
+data_directory = %q
+shutdown_grace_ms = 5000
+[network]
+quic_listen = %q
+tcp_listen = %q
+[wal]
+segment_size_bytes = 1048576
+capacity_bytes = 2097152
+upload_size_bytes = 1048576
+min_free_bytes = 1048576
+fsync_on_write = %t
+flush_interval_ms = 5
+[object_storage]
+url = "file://%s"
+[topics]
+auto_create = true
+[admin]
+listen = %q
+`, dir, addr, addr, fsync, store, admin)
+	b := role(t, "broker", text, admin)
+	b.dir, b.addr = dir, addr
+	const partitions = 6
+	b.createTopic("t", partitions)
+	acked := make([][]string, partitions)
+	for round := range 3 {
+		produceUntilKilled(t, b, acked, round)
+		b = role(t, "broker", text, admin)
+		b.dir, b.addr = dir, addr
+	}
+	got := readAll(t, b, "t")
+	for p := range acked {
+		checkLog(t, p, acked[p], got[int32(p)])
+	}
+	if n := b.metric("sluice_wal_failed"); n != 0 {
+		t.Error("the WAL has failed")
+	}
+}
+
+// produceUntilKilled has one producer a partition write 8 batches of 2 kB at a time, until
+// the WAL has used its segments again 20 times, and kills the broker then.
+func produceUntilKilled(t *testing.T, b *broker, acked [][]string, round int) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	pad := string(bytes.Repeat([]byte("x"), 2000))
+	var producers sync.WaitGroup
+	for p := range acked {
+		cl := b.client(kgo.DefaultProduceTopic("t"), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
+			kgo.ProducerBatchMaxBytes(4000), kgo.MaxProduceRequestsInflightPerBroker(8), kgo.RecordDeliveryTimeout(30*time.Second),
+			kgo.DisableIdempotentWrite())
+		producers.Go(func() {
+			defer cl.Close()
+			for i := 0; ctx.Err() == nil; i += 8 {
+				var records []*kgo.Record
+				for j := range 8 {
+					records = append(records, &kgo.Record{Partition: int32(p), Value: fmt.Appendf(nil, "%d-%d-%d %s", round, p, i+j, pad)})
+				}
+				for _, r := range cl.ProduceSync(ctx, records...) {
+					if r.Err == nil {
+						acked[p] = append(acked[p], string(r.Record.Value))
+					}
+				}
+			}
+		})
+	}
+	before := b.metric("sluice_wal_reclaimed_segments_total")
+	until(t, b, "the WAL uses its segments again", 2*time.Minute, func() bool {
+		return b.metric("sluice_wal_reclaimed_segments_total") > before+20
+	})
+	b.kill()
+	stop()
+	producers.Wait()
+}
