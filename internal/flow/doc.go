@@ -2,8 +2,8 @@
 // pipeline carry from stage to stage.
 //
 // Ownership. The bytes of Append.Batch belong to the request frame until the
-// wal stage has copied them into its group image; from then on Batch points
-// into the image, which is immutable and reference counted. A stage may write
-// a field only while it owns the parcel; the comment of each field names the
-// stage that sets it.
+// batch stage has copied them into the image of their group; from then on Batch
+// points into the image, which is immutable and reference counted. A stage may
+// write a field only while it owns the parcel, so none between the branches of wal
+// and replicate; the comment of each field names the stage that sets it.
 package flow

@@ -37,8 +37,8 @@ type Append struct {
 	LogAppendTime int64
 	// Epoch is the leader epoch stamped by sequence.
 	Epoch int32
-	// Position is where the wal stage put the batch.
-	Position partition.Position
+	// At is where the batch is in the image of its group, set by batch.
+	At int
 	// HighWatermark is what commit found the partition's to be with this batch.
 	HighWatermark int64
 }
@@ -59,9 +59,17 @@ type Group struct {
 	Seq    uint64 // dense from 1 within one process
 	Writes []*Write
 	Bytes  int64 // payload bytes of appends that write
-	// Image is the group as it is on disk, set by wal. Whoever keeps it retains it.
+	// Image is the group as it will be on disk, made by batch, nil where nothing is
+	// written. The parcel's reference ends when its receipt settles; whoever needs the bytes
+	// for longer retains them. Nobody changes them but wal, which fills in the head, in
+	// front of the table of batches, and nobody else looks at that.
 	Image *blockfs.Buffer
-	// Position is where the image starts, set by wal.
+	// Batches counts what the image holds, Length is how much of it is not padding, and
+	// Sum is the checksum of the batches; all are set with Image.
+	Batches, Length int
+	Sum             uint32
+	// Position is where the image starts in the log. It is set where the branches of
+	// wal and replicate come together.
 	Position partition.Position
 
 	inOrder []*Append
@@ -120,4 +128,10 @@ func byPartition(all []*Append) []*Append {
 		next[ranks[i]]++
 	}
 	return out
+}
+
+// Written is a Group that is on disk.
+type Written struct {
+	*Group
+	Position partition.Position // of its image
 }

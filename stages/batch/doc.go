@@ -2,7 +2,9 @@
 // (group commit).
 //
 // In: sequenced Writes of all partitions. Out: Groups, numbered densely from 1,
-// whose receipt settles the receipts of all Writes in them.
+// whose receipt settles the receipts of all Writes in them. A Group leaves with its
+// image, made by the log that will write it; the stage's reference to that ends when
+// the receipt settles.
 //
 // How long to wait for company is decided by what is in flight, not by a fixed
 // timer. With fewer than EagerGroups in flight a Write leaves at once, so a broker

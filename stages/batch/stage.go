@@ -45,16 +45,21 @@ func (c Config) Validate() error {
 	return nil
 }
 
+// Image makes the image of a group, of the one copy that is made of every batch, and has
+// its appends point into it. It waits for memory. An error ends the stage.
+type Image func(ctx context.Context, g *flow.Group) error
+
 // Stage is the batch stage. Run it with one worker.
 type Stage struct {
+	image                      Image
 	target, max, linger, eager atomic.Int64
 	inFlight                   atomic.Int64
 	settled                    chan struct{} // a group settled; capacity 1, wakes coalesce
 }
 
 // New returns the stage.
-func New(cfg Config) *Stage {
-	s := &Stage{settled: make(chan struct{}, 1)}
+func New(cfg Config, image Image) *Stage {
+	s := &Stage{image: image, settled: make(chan struct{}, 1)}
 	s.target.Store(cfg.TargetBytes)
 	s.max.Store(cfg.MaxBytes)
 	s.linger.Store(int64(cfg.Linger))
@@ -179,12 +184,20 @@ func (s *Stage) await(ctx context.Context, in *pipeline.In[*flow.Write], over <-
 func (s *Stage) send(ctx context.Context, g *group, out pipeline.Emit[*flow.Group]) error {
 	g.body.Arrange()
 	s.inFlight.Add(1)
+	body := g.body
 	receipt := pipeline.JoinFunc(func(error) {
+		if body.Image != nil {
+			body.Image.Release()
+		}
 		s.inFlight.Add(-1)
 		select {
 		case s.settled <- struct{}{}:
 		default:
 		}
 	}, g.receipts...)
+	if err := s.image(ctx, body); err != nil {
+		receipt.Settle(err)
+		return err
+	}
 	return out(ctx, pipeline.Parcel[*flow.Group]{Body: g.body, Size: g.body.Bytes, Receipt: receipt})
 }

@@ -2,10 +2,12 @@ package batch_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/pipeline"
 	"github.com/sluicemq/sluice/pipeline/pipelinetest"
@@ -25,10 +27,15 @@ type rig struct {
 
 func start(t *testing.T, cfg batch.Config) *rig {
 	t.Helper()
+	return startWith(t, cfg, func(context.Context, *flow.Group) error { return nil })
+}
+
+func startWith(t *testing.T, cfg batch.Config, image batch.Image) *rig {
+	t.Helper()
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, stage: batch.New(cfg), ledger: &pipelinetest.Ledger{}, entry: pipeline.NewEntry[*flow.Write](),
+	r := &rig{t: t, stage: batch.New(cfg, image), ledger: &pipelinetest.Ledger{}, entry: pipeline.NewEntry[*flow.Write](),
 		groups: make(chan pipeline.Parcel[*flow.Group], 64), over: make(chan error, 1)}
 	g := pipeline.New("test")
 	out := pipeline.Via(pipeline.From(g, "in", r.entry), "batch", r.stage, pipeline.Depth(64))
@@ -235,6 +242,48 @@ func TestFailureOfAGroupReachesEachWrite(t *testing.T) {
 		r.end()
 		if made, acked, nacked := r.ledger.Counts(); made != 3 || acked != 1 || nacked != 2 {
 			t.Errorf("%d made, %d acknowledged, %d failed", made, acked, nacked)
+		}
+	})
+}
+
+// TestTheImageLivesAsLongAsTheGroup: it is there when the group leaves the stage, and goes
+// when the group is settled, one way or the other.
+func TestTheImageLivesAsLongAsTheGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pool := blockfs.NewPool(1 << 20)
+		r := startWith(t, batch.DefaultConfig(), func(ctx context.Context, g *flow.Group) (err error) {
+			g.Image, err = pool.Get(ctx, int(g.Bytes))
+			return err
+		})
+		for _, verdict := range []error{nil, errors.New("nacked")} {
+			r.write(100)
+			p := r.next()
+			if p == nil || p.Body.Image == nil || pool.Lent() == 0 {
+				t.Fatalf("%d bytes are lent", pool.Lent())
+			}
+			p.Settle(verdict)
+			if pool.Lent() != 0 {
+				t.Errorf("%d bytes leaked", pool.Lent())
+			}
+		}
+		r.stop()
+		if err := <-r.over; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestAnImageThatCannotBeMadeEndsTheStage: offsets were given out, so nothing may follow.
+func TestAnImageThatCannotBeMadeEndsTheStage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broken := errors.New("no image")
+		r := startWith(t, batch.DefaultConfig(), func(context.Context, *flow.Group) error { return broken })
+		r.write(100)
+		if err := <-r.over; !errors.Is(err, broken) {
+			t.Error(err)
+		}
+		if settled, err := r.ledger.Verdict(0); !settled || !errors.Is(err, broken) {
+			t.Errorf("settled: %t, %v", settled, err)
 		}
 	})
 }

@@ -80,7 +80,7 @@ func group(t *testing.T, pool *blockfs.Pool, pos partition.Position, states ...*
 		}
 		copy(g.Image.Bytes()[at:], batch)
 		a := &flow.Append{Partition: s.ID, State: s, Batch: batch, BaseOffset: batch.BaseOffset(),
-			Position: pos + partition.Position(at), HighWatermark: batch.NextOffset()}
+			At: at, HighWatermark: batch.NextOffset()}
 		w.Appends = append(w.Appends, a, &flow.Append{State: s, Err: errors.New("refused")}, &flow.Append{State: s, Duplicate: true})
 		at += len(batch)
 	}

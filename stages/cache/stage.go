@@ -16,10 +16,8 @@ func Stage(c *Cache, noted func(*flow.Group)) pipeline.Stage[*flow.Group, *flow.
 		if g.Image == nil {
 			return g, nil
 		}
-		image := g.Image
-		image.Retain() // Put may evict it before the batches are indexed
-		defer image.Release()
-		c.Put(g.Position, image)
+		g.Image.Retain()
+		c.Put(g.Position, g.Image) // which may evict it at once; the parcel has it still
 		show(g)
 		if noted != nil {
 			noted(g)
@@ -33,7 +31,7 @@ func show(g *flow.Group) {
 	all := g.InOrder()
 	for i, a := range all {
 		b := a.Batch
-		a.State.Tail.Append(partition.Entry{Base: a.BaseOffset, Position: a.Position, Group: g.Position,
+		a.State.Tail.Append(partition.Entry{Base: a.BaseOffset, Position: g.Position + partition.Position(a.At), Group: g.Position,
 			MaxTimestamp: b.MaxTimestamp(), Size: int32(len(b)), Count: b.LastOffsetDelta() + 1, Epoch: a.Epoch})
 		if i == 0 || all[i-1].State != a.State || all[i-1].Epoch != a.Epoch {
 			a.State.NoteEpoch(a.Epoch, a.BaseOffset)

@@ -12,7 +12,7 @@ import (
 // Follower keeps a copy of what the leader writes.
 type Follower interface {
 	// Replicate returns once the follower has g on disk. The group's bytes may
-	// be read until then and not afterwards.
+	// be read until then, and for as long as its image is retained.
 	Replicate(ctx context.Context, g *flow.Group) error
 }
 

@@ -202,8 +202,7 @@ func newBenchLog(b *testing.B) *benchLog {
 }
 
 // pass is the end of every group.
-func (w *benchLog) pass(_ context.Context, p pipeline.Parcel[*flow.Group]) error {
-	p.Body.Image.Release()
+func (w *benchLog) pass(_ context.Context, p pipeline.Parcel[flow.Written]) error {
 	last := p.Body.Writes[0].Appends[0].BaseOffset
 	p.Settle(nil)
 	if used, capacity := w.log.Usage(); used > capacity/2 { // as an upload does, beside what is written
@@ -219,7 +218,11 @@ func (w *benchLog) write(n int) {
 		a := &flow.Append{Partition: topic.Partition{Topic: aTopic}, Batch: w.batch, BaseOffset: w.base}
 		w.base++
 		g := &flow.Group{Writes: []*flow.Write{{Appends: []*flow.Append{a}}}, Bytes: benchWrite}
+		if err := w.log.Image(context.Background(), g); err != nil {
+			w.b.Fatal(err)
+		}
 		receipt := pipeline.NewReceipt(func(err error) {
+			g.Image.Release()
 			if err != nil {
 				w.b.Error(err)
 			}

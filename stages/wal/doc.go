@@ -1,11 +1,10 @@
 // Package wal is the broker's write-ahead log and the stage that writes it.
 //
-// In: Groups, in order. Out: the same Groups, in order, each once it and all
-// before it are durable. The stage copies every batch that writes once, into an
-// aligned image of the whole group; it is this image that goes to disk, and
-// after that Append.Batch points into it and Group.Image refers to it, with a
-// reference that belongs to whoever takes the parcel next. The batches' own
-// checksums have to be right: the group's is put together from them.
+// In: Groups with their images, in order. Out: the same Groups and where they are, in order,
+// each once it and all before it are durable. An image is the one copy that is
+// made of every batch, aligned, as it goes to disk; Log.Image makes it, before other branches
+// see the group, and the stage adds its head. The batches' own checksums have to
+// be right: the group's is put together from them.
 //
 // Several groups are being written at once and complete in any order; what was
 // decided about a group (its place, its number, the hash of the one before it)

@@ -103,7 +103,7 @@ func (h *history) settled(g *flow.Group, err error) {
 	defer h.mu.Unlock()
 	for _, a := range appends(g) {
 		w := h.appends[h.index[a.BaseOffset]]
-		w.position, w.group = a.Position, g.Position
+		w.position, w.group = g.Position+partition.Position(a.At), g.Position
 		h.acked = a.BaseOffset + 1
 	}
 }

@@ -27,12 +27,13 @@ type owed struct {
 func (o *owed) add(g *flow.Group) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, w := range g.Writes {
-		for _, a := range w.Appends {
-			if a.Writes() {
-				o.note(a.Partition, a.BaseOffset, a.BaseOffset+int64(a.Batch.LastOffsetDelta())+1)
-			}
+	all := g.InOrder()
+	for i := 0; i < len(all); { // one note for a run of a partition
+		first, last := all[i], all[i]
+		for i++; i < len(all) && all[i].Partition == first.Partition; i++ {
+			last = all[i]
 		}
+		o.note(first.Partition, first.BaseOffset, last.BaseOffset+int64(last.Batch.LastOffsetDelta())+1)
 	}
 }
 

@@ -99,15 +99,22 @@ func TestNothingIsWrittenBehindAGap(t *testing.T) {
 		done := make(chan error, 1)
 		var out []*flow.Group
 		go func() {
-			done <- l.Run(ctx, in, func(_ context.Context, p pipeline.Parcel[*flow.Group]) error {
-				out = append(out, p.Body)
+			done <- l.Run(ctx, in, func(_ context.Context, p pipeline.Parcel[flow.Written]) error {
+				p.Body.Image.Retain()
+				out = append(out, p.Body.Group)
 				p.Settle(nil)
 				return nil
 			})
 		}()
 		submit := func(g *flow.Group) <-chan error {
 			c := make(chan error, 1)
-			_ = emit(context.Background(), pipeline.Parcel[*flow.Group]{Body: g, Receipt: pipeline.NewReceipt(func(err error) { c <- err })})
+			if err := l.Image(context.Background(), g); err != nil {
+				t.Fatal(err)
+			}
+			_ = emit(context.Background(), pipeline.Parcel[*flow.Group]{Body: g, Receipt: pipeline.NewReceipt(func(err error) {
+				g.Image.Release()
+				c <- err
+			})})
 			return c
 		}
 		for range 4 { // fills what the log may have

@@ -103,21 +103,32 @@ func start(l *Log) *rig {
 	return r
 }
 
-func (r *rig) pass(_ context.Context, p pipeline.Parcel[*flow.Group]) error {
+func (r *rig) pass(_ context.Context, p pipeline.Parcel[flow.Written]) error {
 	if r.hold != nil {
 		<-r.hold
 	}
+	g := p.Body.Group
+	g.Position = p.Body.Position
+	if g.Image != nil {
+		g.Image.Retain() // as the cache does
+	}
 	r.mu.Lock()
-	r.out = append(r.out, p.Body)
+	r.out = append(r.out, g)
 	r.mu.Unlock()
 	p.Settle(nil)
 	return nil
 }
 
-// submit hands g in; settled yields its verdict.
+// submit hands g in with its image, as the batch stage does; settled yields its verdict.
 func (r *rig) submit(g *flow.Group) (settled <-chan error) {
 	c := make(chan error, 1)
+	if err := r.log.Image(context.Background(), g); err != nil {
+		panic(err)
+	}
 	receipt := pipeline.NewReceipt(func(err error) {
+		if g.Image != nil {
+			g.Image.Release()
+		}
 		if r.settled != nil {
 			r.settled(g, err)
 		}
@@ -251,15 +262,15 @@ func same(got []Recovered, want []*flow.Append) error {
 				i, r.Partition, r.Base, r.Epoch, a.Partition, a.BaseOffset, a.Epoch)
 		case !bytes.Equal(r.Batch, a.Batch) || int(r.Size) != len(a.Batch):
 			return fmt.Errorf("batch %d differs from what was written", i)
-		case a.Position != 0 && r.Position != a.Position:
-			return fmt.Errorf("batch %d is at %d, was written to %d", i, r.Position, a.Position)
+		case a.At != 0 && r.Position != r.Group+partition.Position(a.At):
+			return fmt.Errorf("batch %d is at %d of its group, was written to %d", i, r.Position-r.Group, a.At)
 		}
 	}
 	return nil
 }
 
 func entryOf(g *flow.Group, a *flow.Append) partition.Entry {
-	return partition.Entry{Base: a.BaseOffset, Position: a.Position, Group: g.Position, Size: int32(len(a.Batch)), Epoch: a.Epoch}
+	return partition.Entry{Base: a.BaseOffset, Position: g.Position + partition.Position(a.At), Group: g.Position, Size: int32(len(a.Batch)), Epoch: a.Epoch}
 }
 
 var errDisk = errors.New("input/output error")

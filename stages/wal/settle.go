@@ -14,7 +14,7 @@ type ticket struct {
 	parcel  pipeline.Parcel[*flow.Group]
 	head    head
 	segment *segment
-	image   *blockfs.Buffer // nil: it writes nothing, or was not begun
+	image   *blockfs.Buffer // held for the write; nil: there is none, or it was not begun
 	began   time.Time
 
 	result  chan error  // capacity 1
@@ -32,13 +32,13 @@ func (t *ticket) finish(err error) { t.result <- err }
 type settler struct {
 	log     *Log
 	flusher *flusher
-	out     pipeline.Emit[*flow.Group]
+	out     pipeline.Emit[flow.Written]
 	queue   chan *ticket // in order
 	free    chan *ticket
 	broken  error // what everything is nacked with from now on
 }
 
-func newSettler(l *Log, f *flusher, out pipeline.Emit[*flow.Group]) *settler {
+func newSettler(l *Log, f *flusher, out pipeline.Emit[flow.Written]) *settler {
 	n := 2 * l.cfg.Inflight
 	s := &settler{log: l, flusher: f, out: out, queue: make(chan *ticket, n), free: make(chan *ticket, n)}
 	for range n {
@@ -73,6 +73,9 @@ func (s *settler) run(ctx context.Context) error {
 		} else if err := s.pass(ctx, t); err != nil {
 			stopped, s.broken = err, err
 		}
+		if t.image != nil {
+			t.image.Release()
+		}
 		t.parcel, t.head, t.segment, t.image = pipeline.Parcel[*flow.Group]{}, head{}, nil, nil
 		s.free <- t
 	}
@@ -90,15 +93,16 @@ func (l *Log) reason(err error) error {
 func (s *settler) nack(t *ticket) {
 	if t.image != nil {
 		s.log.segments.settled(t.segment, false)
-		t.image.Release()
 	}
 	t.parcel.Settle(s.broken)
 }
 
-// pass hands on a group that is durable, with the reference to its image.
+// pass hands on a group that is durable, or has nothing to be.
 func (s *settler) pass(ctx context.Context, t *ticket) error {
+	p := t.parcel
+	written := pipeline.Parcel[flow.Written]{Body: flow.Written{Group: p.Body, Position: t.head.position}, Size: p.Size, Receipt: p.Receipt}
 	if t.image == nil {
-		return s.out(ctx, t.parcel)
+		return s.out(ctx, written)
 	}
 	l := s.log
 	l.segments.settled(t.segment, l.cfg.Durability == Interval) // before it counts as completed
@@ -111,10 +115,5 @@ func (s *settler) pass(ctx context.Context, t *ticket) error {
 	l.metrics.groups.Inc()
 	l.metrics.bytes.Add(float64(t.head.padded()))
 	l.metrics.payload.Add(float64(t.head.length - t.head.end()))
-	publish(&t.head, t.parcel.Body, t.image)
-	err := s.out(ctx, t.parcel)
-	if err != nil {
-		t.image.Release() // nobody took it
-	}
-	return err
+	return s.out(ctx, written)
 }

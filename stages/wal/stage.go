@@ -3,7 +3,6 @@ package wal
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -16,7 +15,7 @@ import (
 // Run is the stage. The goroutine of Run builds groups and submits them; settler
 // waits for each in turn and passes it on; flusher, with Interval, and keep work
 // behind. Run it with one worker, once.
-func (l *Log) Run(ctx context.Context, in *pipeline.In[*flow.Group], out pipeline.Emit[*flow.Group]) error {
+func (l *Log) Run(ctx context.Context, in *pipeline.In[*flow.Group], out pipeline.Emit[flow.Written]) error {
 	if !l.recovered {
 		return ErrNotRecovered
 	}
@@ -104,29 +103,23 @@ func (b *builder) submit(ctx context.Context, t *ticket) error {
 	if err := l.Err(); err != nil {
 		return err
 	}
-	count, length := measure(t.parcel.Body)
-	if count == 0 {
+	g := t.parcel.Body
+	if g.Image == nil {
 		t.finish(nil)
 		return nil
 	}
-	if most := int64(maxGroup - blockfs.BlockSize - sealRoom); length > most {
-		return fmt.Errorf("a group of %d bytes is more than the %d that a segment can have", length, most)
-	}
-	t.head = head{length: int(length), count: count}
-	image, err := l.pool.Get(ctx, t.head.padded())
+	t.head = head{length: g.Length, count: g.Batches, body: g.Sum}
+	segment, err := l.place(ctx, &t.head)
 	if err != nil {
 		return err
 	}
-	if t.segment, err = l.place(ctx, &t.head); err != nil {
-		image.Release()
-		return err
-	}
-	l.segments.placed(t.segment, t.parcel.Body)
-	fill(&t.head, t.parcel.Body, image.Bytes())
+	l.segments.placed(segment, g)
+	t.head.encode(g.Image.Bytes())
 	l.placed(&t.head)
 	l.unsealed = true
-	t.image, t.began = image, time.Now()
-	l.writer.Submit(blockfs.Request{File: t.segment.file, Off: t.segment.offset(t.head.position), Buffer: image,
+	g.Image.Retain() // for the write, whatever becomes of the group meanwhile
+	t.segment, t.image, t.began = segment, g.Image, time.Now()
+	l.writer.Submit(blockfs.Request{File: segment.file, Off: segment.offset(t.head.position), Buffer: t.image,
 		Mode: l.mode(), Done: t.written})
 	return nil
 }
@@ -193,7 +186,8 @@ func (l *Log) seal() {
 	h := head{length: headSize}
 	l.identify(&h)
 	image := l.block[:h.padded()]
-	fill(&h, &flow.Group{}, image)
+	clear(image)
+	h.encode(image)
 	l.placed(&h)
 	if err := l.active.file.WriteAt(image, l.active.offset(h.position), blockfs.Durable); err != nil {
 		l.latch(err)

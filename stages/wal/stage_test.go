@@ -43,7 +43,7 @@ func TestWhatIsWrittenIsRecoveredAndReadable(t *testing.T) {
 		for _, a := range appends(g) {
 			dst := make(record.Batch, len(a.Batch))
 			if err := r.log.ReadAt(t.Context(), entryOf(g, a), dst); err != nil || !bytes.Equal(dst, a.Batch) {
-				t.Errorf("read %d: %v", a.Position, err)
+				t.Errorf("read %d: %v", a.At, err)
 			}
 		}
 	}
@@ -72,13 +72,12 @@ func TestGroupsPointIntoTheirImage(t *testing.T) {
 	r := start(opened(t, crashfs.New(1<<20), small()))
 	r.write(t, g)
 	for _, a := range appends(g) {
-		at := int(a.Position - g.Position)
-		if in := g.Image.Bytes()[at:]; &in[0] != &a.Batch[0] {
+		if in := g.Image.Bytes()[a.At:]; &in[0] != &a.Batch[0] {
 			t.Error("a batch is not the image's")
 		}
 	}
-	if g.Position != blockfs.BlockSize || refused.Position != 0 || again.Position != 0 {
-		t.Errorf("group at %d, refused at %d, duplicate at %d", g.Position, refused.Position, again.Position)
+	if g.Position != blockfs.BlockSize || refused.At != 0 || again.At != 0 {
+		t.Errorf("group at %d, refused at %d, duplicate at %d", g.Position, refused.At, again.At)
 	}
 	r.close(t)
 }
@@ -155,12 +154,17 @@ func TestLedger(t *testing.T) {
 	}
 	l := opened(t, crashfs.New(1<<20), small())
 	l.segments.capacity = 1 << 20
+	for _, g := range groups {
+		if err := l.Image(t.Context(), g); err != nil {
+			t.Fatal(err)
+		}
+	}
 	out, verdicts, err := pipelinetest.Drive(t, l, groups...)
 	if err != nil || len(out) != len(groups) {
 		t.Fatalf("%d of %d, %v", len(out), len(groups), err)
 	}
 	for i, g := range out {
-		if verdicts[i] != nil || g != groups[i] {
+		if verdicts[i] != nil || g.Group != groups[i] {
 			t.Errorf("group %d: %v", i, verdicts[i])
 		}
 	}
@@ -232,7 +236,7 @@ func TestAbort(t *testing.T) {
 	l := opened(t, crashfs.New(1<<20), small())
 	ctx, abort := context.WithCancelCause(t.Context())
 	in, emit, _ := pipeline.Pipe[*flow.Group](16)
-	out := func(ctx context.Context, p pipeline.Parcel[*flow.Group]) error {
+	out := func(ctx context.Context, p pipeline.Parcel[flow.Written]) error {
 		<-ctx.Done()
 		p.Settle(context.Cause(ctx))
 		return context.Cause(ctx)
@@ -240,7 +244,15 @@ func TestAbort(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- l.Run(ctx, in, out) }()
 	for range 5 {
-		_ = emit(ctx, pipeline.Parcel[*flow.Group]{Body: src.group(100), Receipt: ledger.Receipt()})
+		g := src.group(100)
+		if err := l.Image(ctx, g); err != nil {
+			t.Fatal(err)
+		}
+		inner := ledger.Receipt()
+		_ = emit(ctx, pipeline.Parcel[*flow.Group]{Body: g, Receipt: pipeline.NewReceipt(func(err error) {
+			g.Image.Release()
+			inner.Settle(err)
+		})})
 	}
 	for l.completed.Load() == 0 {
 		runtime.Gosched()

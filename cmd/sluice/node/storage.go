@@ -171,7 +171,7 @@ func (s *storage) objectAt(p topic.Partition, offset int64) (meta.ObjectRef, boo
 func (s *storage) wire(cfg StorageConfig, images *cache.Cache, log *slog.Logger) {
 	s.write = pipeline.New("write", pipeline.WithLogger(log))
 	w := &writeStages{admit: s.admit, sequence: sequence.New(cfg.Sequence, clock.System{}, s.parts.opening),
-		batch: batch.New(cfg.Batch), wal: s.log, replicate: replicate.New(), cache: images, ledger: s.ledger, lanes: cfg.Lanes}
+		batch: batch.New(cfg.Batch, s.log.Image), wal: s.log, replicate: replicate.New(), cache: images, ledger: s.ledger, lanes: cfg.Lanes}
 	w.wire(s.write, cfg.Limits)
 	s.read = pipeline.New("read", pipeline.WithLogger(log))
 	s.reads.wire(s.read, cfg.Limits)

@@ -42,8 +42,11 @@ func (s *writeStages) wire(g *pipeline.Graph, limits Limits) {
 	durable := pipeline.Via(branches[0], "wal", s.wal, limits.depth("wal", 4))
 	copied := pipeline.Via(branches[1], "replicate", s.replicate, limits.depth("replicate", 16))
 	both := pipeline.Zip(durable, copied, "join",
-		func(g *flow.Group) uint64 { return g.Seq }, func(a replicate.Ack) uint64 { return a.Seq },
-		func(g *flow.Group, _ replicate.Ack) *flow.Group { return g }, limits.depth("join", 16))
+		func(w flow.Written) uint64 { return w.Seq }, func(a replicate.Ack) uint64 { return a.Seq },
+		func(w flow.Written, _ replicate.Ack) *flow.Group {
+			w.Group.Position = w.Position // which only one stage has again
+			return w.Group
+		}, limits.depth("join", 16))
 	committed := pipeline.Via(both, "commit", commit.Stage(), limits.depth("commit", 16))
 	visible := pipeline.Via(committed, "cache", cache.Stage(s.cache, s.ledger.Note), limits.depth("cache", 16))
 	pipeline.Into(visible, "ack", pipeline.SinkFunc[*flow.Group](acknowledge), limits.depth("ack", 16))
