@@ -129,6 +129,7 @@ type Memory struct {
 	RequestBudgetBytes  int64 `toml:"request_budget_bytes"`
 	ResponseBudgetBytes int64 `toml:"response_budget_bytes"`
 	WALBufferBytes      int64 `toml:"wal_buffer_bytes"`
+	TailIndexBytes      int64 `toml:"tail_index_bytes"`
 }
 
 // Replication says how many brokers have each record.

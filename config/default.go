@@ -28,7 +28,7 @@ func DefaultBroker() Broker {
 		Compaction: Compaction{CheckIntervalMs: minute, BytesPerSecond: 32 * mib, MemoryBytes: 64 * mib,
 			TargetSizeBytes: 128 * mib, MinObjects: 8},
 		Cache:       Cache{WriteCacheSizeBytes: 224 * mib, ReadCacheSizeBytes: 64 * mib},
-		Memory:      Memory{RequestBudgetBytes: 128 * mib, ResponseBudgetBytes: 96 * mib, WALBufferBytes: 128 * mib},
+		Memory:      Memory{RequestBudgetBytes: 128 * mib, ResponseBudgetBytes: 96 * mib, WALBufferBytes: 128 * mib, TailIndexBytes: 64 * mib},
 		Replication: Replication{DefaultFactor: 1, MinInSyncReplicas: 1},
 		Topics:      Topics{DefaultPartitions: 1, MaxPartitionsPerTopic: 10_000, MaxPartitions: 200_000},
 		Requests:    Requests{MaxPartitions: 100_000, MaxChanges: 10_000, MaxConcurrentChanges: 64, ChangeTimeoutMs: 30 * second},

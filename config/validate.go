@@ -195,6 +195,7 @@ func (c *checks) memory(b Broker) {
 	c.atLeast("cache.read_cache_size_bytes", b.Cache.ReadCacheSizeBytes, mib)
 	m := b.Memory
 	c.atLeast("memory.wal_buffer_bytes", m.WALBufferBytes, 4*mib)
+	c.atLeast("memory.tail_index_bytes", m.TailIndexBytes, 4*mib)
 	// A fifth of a buffer may be unused.
 	c.require(m.WALBufferBytes/5*4 >= int64(b.Network.MaxRequestBytes),
 		"memory.wal_buffer_bytes (%d) has no room for the largest request; it must be at least 5/4 of network.max_request_bytes (%d)",

@@ -90,6 +90,7 @@ func storageConfig(c config.Broker, dir string) node.StorageConfig {
 		WriteCacheBytes: c.Cache.WriteCacheSizeBytes,
 		ReadCacheBytes:  c.Cache.ReadCacheSizeBytes,
 		ImageBytes:      c.Memory.WALBufferBytes,
+		TailIndexBytes:  c.Memory.TailIndexBytes,
 		Limits:          limits(c.Stages),
 	}
 }

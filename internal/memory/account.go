@@ -5,11 +5,14 @@ import "sync/atomic"
 // Account counts bytes against a limit. It refuses by [Account.Try] and counts
 // without asking by [Account.Charge]; who charges says which of both bounds it.
 // A nil Account takes everything and counts nothing.
-type Account struct{ used, limit atomic.Int64 }
+type Account struct {
+	used, limit atomic.Int64
+	freed       chan struct{} // capacity 1
+}
 
 // NewAccount returns an empty account of limit bytes.
 func NewAccount(limit int64) *Account {
-	a := &Account{}
+	a := &Account{freed: make(chan struct{}, 1)}
 	a.limit.Store(limit)
 	return a
 }
@@ -32,13 +35,29 @@ func (a *Account) Try(n int64) bool {
 
 // Charge takes n bytes, or gives them back if n is negative, whatever the limit.
 func (a *Account) Charge(n int64) {
-	if a != nil && n != 0 {
-		a.used.Add(n)
+	if a == nil || n == 0 {
+		return
+	}
+	a.used.Add(n)
+	if n < 0 {
+		select {
+		case a.freed <- struct{}{}:
+		default:
+		}
 	}
 }
 
 // Refund gives n bytes back.
 func (a *Account) Refund(n int64) { a.Charge(-n) }
+
+// Freed tells, to one who waits, that bytes may have been given back since it was
+// last received from.
+func (a *Account) Freed() <-chan struct{} {
+	if a == nil {
+		return nil
+	}
+	return a.freed
+}
 
 // Used returns the bytes held now.
 func (a *Account) Used() int64 {

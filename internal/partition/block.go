@@ -29,11 +29,14 @@ type run struct {
 }
 
 const (
-	blockRuns = 128
+	blockRuns = 32
 	firstRuns = 4 // room in a new block, which grows by doubling
 
 	runMemory   = int64(unsafe.Sizeof(run{}))
 	blockMemory = int64(unsafe.Sizeof(block{}) + 2*unsafe.Sizeof((*block)(nil)))
+
+	// AppendMemory is the most that one Append to a Tail takes: a block grows.
+	AppendMemory = blockRuns / 2 * runMemory
 )
 
 // newBlock returns a block that begins with e.

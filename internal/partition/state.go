@@ -99,9 +99,11 @@ func (s *State) SetLogStart(o int64) { grow(&s.logStart, o) }
 // SetTierEnd moves the tier end forward.
 func (s *State) SetTierEnd(o int64) { grow(&s.tierEnd, o) }
 
-// Delete marks the partition deleted and wakes watchers so that they notice.
+// Delete marks the partition deleted, forgets where its records are in the WAL, and
+// wakes watchers so that they notice.
 func (s *State) Delete() {
 	s.deleted.Store(true)
+	s.Tail.Close()
 	s.wake()
 }
 

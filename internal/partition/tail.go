@@ -43,6 +43,7 @@ type Tail struct {
 	blocks  []*block
 	floor   int64 // offsets below are forgotten, though a run may have them
 	account *memory.Account
+	closed  bool // nothing is kept any more
 }
 
 // ChargeTo has the index charged to a. Call it before the first Append.
@@ -54,6 +55,9 @@ func (t *Tail) Append(e Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := len(t.blocks)
+	if t.closed {
+		return
+	}
 	if n > 0 && t.blocks[n-1].end() != e.Base {
 		t.drop(n)
 		n = 0
@@ -218,6 +222,14 @@ func (t *Tail) Trim(offset int64) {
 	at, _ := t.find(offset)
 	t.drop(at)
 	t.floor = offset
+}
+
+// Close forgets everything, for good.
+func (t *Tail) Close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.drop(len(t.blocks))
+	t.closed = true
 }
 
 // ByTime returns the first entry that ends above offset from and whose max

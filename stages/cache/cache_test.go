@@ -94,7 +94,7 @@ func TestWhatIsVisibleIsReadable(t *testing.T) {
 	a := partition.NewState(topic.Partition{Topic: topic.NewID()}, 3, 0, 0)
 	b := partition.NewState(topic.Partition{Topic: topic.NewID()}, 3, 7, 7)
 	noted := 0
-	stage := cache.Stage(c, func(g *flow.Group) {
+	stage := cache.Stage(c, nil, func(g *flow.Group) {
 		if b.HighWatermark() != 8 {
 			t.Error("noted before it was visible")
 		}

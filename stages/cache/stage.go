@@ -9,12 +9,16 @@ import (
 )
 
 // Stage makes committed groups visible: image, index, high watermark, in this
-// order. noted, if not nil, learns of every group with bytes once it is visible
-// (the uploader keeps its books so). Run it with one worker.
-func Stage(c *Cache, noted func(*flow.Group)) pipeline.Stage[*flow.Group, *flow.Group] {
-	return pipeline.Each(func(_ context.Context, g *flow.Group) (*flow.Group, error) {
+// order. room, if not nil, waits before until the index may grow by so many batches.
+// noted, if not nil, learns of every group with bytes once it is visible (the uploader
+// keeps its books so). Run it with one worker.
+func Stage(c *Cache, room func(context.Context, int), noted func(*flow.Group)) pipeline.Stage[*flow.Group, *flow.Group] {
+	return pipeline.Each(func(ctx context.Context, g *flow.Group) (*flow.Group, error) {
 		if g.Image == nil {
 			return g, nil
+		}
+		if room != nil {
+			room(ctx, g.Batches)
 		}
 		g.Image.Retain()
 		c.Put(g.Position, g.Image) // which may evict it at once; the parcel has it still

@@ -23,6 +23,7 @@ func (s *storage) memory() []memory.Line {
 			Setting: "memory.wal_buffer_bytes", Mapped: true,
 			Used:  func() int64 { return max(0, s.pool.Used()-images.Bytes()) },
 			Limit: func() int64 { return s.pool.Limit() - images.Limit() }},
+		memory.Of("tail_index", "where the batches in the WAL are", "memory.tail_index_bytes", s.index),
 		{Name: "read_cache", Holds: "blocks and indexes of objects, also those read ahead",
 			Setting: "cache.read_cache_size_bytes", Used: blocks.Bytes, Limit: blocks.Limit},
 	}

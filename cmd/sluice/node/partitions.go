@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/sluicemq/sluice/internal/idempotence"
+	"github.com/sluicemq/sluice/internal/memory"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/topic"
@@ -22,6 +23,7 @@ type partitions struct {
 	table  partition.Table
 	broker int32
 	meta   views
+	index  *memory.Account // of all tail indexes
 
 	recovering bool // the WAL is not read yet
 
@@ -29,8 +31,8 @@ type partitions struct {
 	recovered map[topic.Partition]*sequence.Opening // taken by open
 }
 
-func newPartitions(broker int32, m views) *partitions {
-	p := &partitions{broker: broker, meta: m, recovering: true, recovered: make(map[topic.Partition]*sequence.Opening)}
+func newPartitions(broker int32, m views, index *memory.Account) *partitions {
+	p := &partitions{broker: broker, meta: m, index: index, recovering: true, recovered: make(map[topic.Partition]*sequence.Opening)}
 	p.table.Open = p.state
 	return p
 }
@@ -43,6 +45,7 @@ func (p *partitions) state(id topic.Partition) *partition.State {
 		return nil
 	}
 	s := partition.NewState(id, m.Epoch, m.LogStart, p.first(m))
+	s.Tail.ChargeTo(p.index)
 	for _, e := range m.Epochs {
 		s.NoteEpoch(e.Epoch, e.Start)
 	}

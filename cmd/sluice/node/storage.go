@@ -13,6 +13,7 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/memory"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/objectstore"
 	"github.com/sluicemq/sluice/internal/topic"
@@ -52,7 +53,9 @@ type StorageConfig struct {
 	// ImageBytes bounds WAL images outside the write cache: being written, or held
 	// by readers after the cache has dropped them.
 	ImageBytes int64
-	Limits     Limits
+	// TailIndexBytes bounds the indexes of the batches in the WAL.
+	TailIndexBytes int64
+	Limits         Limits
 }
 
 // metadata is what storage asks of the consensus.
@@ -76,6 +79,8 @@ type storage struct {
 	uploader *upload.Uploader
 	fetcher  *objectfetch.Fetcher
 	meta     metadata
+	index    *memory.Account // of the partitions' tail indexes
+	stopping chan struct{}
 	newWAL   bool // there was no WAL when storage was opened
 
 	admit *admit.Stage
@@ -87,7 +92,8 @@ type storage struct {
 
 // openStorage opens directories and recovers; nothing runs yet.
 func openStorage(ctx context.Context, cfg StorageConfig, broker int32, m metadata, log *slog.Logger, reg prometheus.Registerer) (*storage, error) {
-	s := &storage{meta: m, parts: newPartitions(broker, m)}
+	s := &storage{meta: m, stopping: make(chan struct{}), index: memory.NewAccount(cfg.TailIndexBytes)}
+	s.parts = newPartitions(broker, m, s.index)
 	if err := s.open(ctx, cfg, log, reg); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -171,7 +177,8 @@ func (s *storage) objectAt(p topic.Partition, offset int64) (meta.ObjectRef, boo
 func (s *storage) wire(cfg StorageConfig, images *cache.Cache, log *slog.Logger) {
 	s.write = pipeline.New("write", pipeline.WithLogger(log))
 	w := &writeStages{admit: s.admit, sequence: sequence.New(cfg.Sequence, clock.System{}, s.parts.opening),
-		batch: batch.New(cfg.Batch, s.log.Image), wal: s.log, replicate: replicate.New(), cache: images, ledger: s.ledger, lanes: cfg.Lanes}
+		batch: batch.New(cfg.Batch, s.log.Image), wal: s.log, replicate: replicate.New(), cache: images, ledger: s.ledger, lanes: cfg.Lanes,
+		index: &tailIndex{account: s.index, hurry: s.ledger.Hurry, stopping: s.stopping}}
 	w.wire(s.write, cfg.Limits)
 	s.read = pipeline.New("read", pipeline.WithLogger(log))
 	s.reads.wire(s.read, cfg.Limits)
@@ -197,6 +204,7 @@ func (s *storage) run(ctx context.Context, grace time.Duration) error {
 	case <-ctx.Done():
 	case <-failed:
 	}
+	close(s.stopping)
 	var errs []error
 	for _, r := range all {
 		errs = append(errs, r.stop())

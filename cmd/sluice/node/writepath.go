@@ -26,6 +26,7 @@ type writeStages struct {
 	replicate *replicate.Stage
 	cache     *cache.Cache
 	ledger    *upload.Ledger
+	index     *tailIndex
 	lanes     int
 }
 
@@ -48,7 +49,7 @@ func (s *writeStages) wire(g *pipeline.Graph, limits Limits) {
 			return w.Group
 		}, limits.depth("join", 16))
 	committed := pipeline.Via(both, "commit", commit.Stage(), limits.depth("commit", 16))
-	visible := pipeline.Via(committed, "cache", cache.Stage(s.cache, s.ledger.Note), limits.depth("cache", 16))
+	visible := pipeline.Via(committed, "cache", cache.Stage(s.cache, s.index.room, s.ledger.Note), limits.depth("cache", 16))
 	pipeline.Into(visible, "ack", pipeline.SinkFunc[*flow.Group](acknowledge), limits.depth("ack", 16))
 }
 
