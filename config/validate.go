@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
 // Values of network.tcp_plaintext.
@@ -196,10 +198,10 @@ func (c *checks) memory(b Broker) {
 	m := b.Memory
 	c.atLeast("memory.wal_buffer_bytes", m.WALBufferBytes, 4*mib)
 	c.atLeast("memory.tail_index_bytes", m.TailIndexBytes, 4*mib)
-	// A fifth of a buffer may be unused.
-	c.require(m.WALBufferBytes/5*4 >= int64(b.Network.MaxRequestBytes),
-		"memory.wal_buffer_bytes (%d) has no room for the largest request; it must be at least 5/4 of network.max_request_bytes (%d)",
-		m.WALBufferBytes, b.Network.MaxRequestBytes)
+	image := largestImage(b)
+	c.require(m.WALBufferBytes >= image,
+		"memory.wal_buffer_bytes (%d) has no room for the largest request; with network.max_request_bytes (%d) and requests.max_partitions (%d) it must be at least %d",
+		m.WALBufferBytes, b.Network.MaxRequestBytes, b.Requests.MaxPartitions, image)
 	// A sixteenth of the budget is kept for requests other than produce.
 	c.require(m.RequestBudgetBytes-m.RequestBudgetBytes/16 >= int64(b.Network.MaxRequestBytes) &&
 		m.RequestBudgetBytes/16 >= int64(b.Network.MaxControlRequestBytes),
@@ -207,6 +209,14 @@ func (c *checks) memory(b Broker) {
 		m.RequestBudgetBytes, b.Network.MaxRequestBytes, b.Network.MaxControlRequestBytes)
 	c.require(m.ResponseBudgetBytes >= int64(b.Fetch.MaxBytes),
 		"memory.response_budget_bytes (%d) must have room for one answer of fetch.max_bytes (%d)", m.ResponseBudgetBytes, b.Fetch.MaxBytes)
+}
+
+// largestImage is what the log needs for the largest request alone: its batches, a row
+// for each, and whole blocks.
+func largestImage(b Broker) int64 {
+	const row, least, head = 64, 64, 8 * kib // bytes in the log's table, of a batch in a request, and around all
+	request := int64(b.Network.MaxRequestBytes)
+	return blockfs.BufferSize(request + row*min(int64(b.Requests.MaxPartitions), request/least) + head)
 }
 
 func (c *checks) topics(b Broker) {

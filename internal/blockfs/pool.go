@@ -27,6 +27,7 @@ type Pool struct {
 	free    map[int][]*Buffer
 	memory  arena
 	waiting list.List // of *claim
+	short   func(bytes int64)
 }
 
 // claim is one Get that waits.
@@ -43,6 +44,13 @@ const idleShare = 4
 func NewPool(limit int64) *Pool {
 	return &Pool{limit: limit, keep: limit / idleShare, free: make(map[int][]*Buffer)}
 }
+
+// OnShort has f called, by the goroutine that asks, when somebody has to wait for so
+// many bytes: a cache of buffers may give some up. Call it before the first Get.
+func (p *Pool) OnShort(f func(bytes int64)) { p.short = f }
+
+// BufferSize returns the bytes of a pool that a buffer of size takes.
+func BufferSize(size int64) int64 { return int64(classOf(int(size))) }
 
 // Get lends a buffer of size bytes, whose content is arbitrary, and waits while
 // the memory of the pool is lent out. The errors are ErrTooLarge and the cause
@@ -63,6 +71,9 @@ func (p *Pool) Get(ctx context.Context, size int) (*Buffer, error) {
 	c := &claim{size: class, ready: make(chan *Buffer, 1)}
 	at := p.waiting.PushBack(c)
 	p.mu.Unlock()
+	if p.short != nil {
+		p.short(int64(class))
+	}
 	select {
 	case b := <-c.ready:
 		b.n = size

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,9 @@ type Config struct {
 	TargetBytes int64
 	// MaxBytes closes a group. A single larger Write still makes a group alone.
 	MaxBytes int64
+	// ImageBytes is the most that the image of a group of several Writes takes, whatever
+	// MaxBytes says: what there is memory for. 0: any size. It is not tuned.
+	ImageBytes int64
 	// Linger is the longest wait for company while EagerGroups or more are in flight.
 	Linger time.Duration
 	// EagerGroups is below how many groups in flight the next one leaves at once. The
@@ -53,13 +57,18 @@ type Image func(ctx context.Context, g *flow.Group) error
 type Stage struct {
 	image                      Image
 	target, max, linger, eager atomic.Int64
+	most                       int64 // bytes of an image of several Writes
 	inFlight                   atomic.Int64
-	settled                    chan struct{} // a group settled; capacity 1, wakes coalesce
+	next                       *pipeline.Parcel[*flow.Write] // begins the next group; of Run
+	settled                    chan struct{}                 // a group settled; capacity 1, wakes coalesce
 }
 
 // New returns the stage.
 func New(cfg Config, image Image) *Stage {
-	s := &Stage{image: image, settled: make(chan struct{}, 1)}
+	s := &Stage{image: image, most: cfg.ImageBytes, settled: make(chan struct{}, 1)}
+	if s.most == 0 {
+		s.most = math.MaxInt64
+	}
 	s.target.Store(cfg.TargetBytes)
 	s.max.Store(cfg.MaxBytes)
 	s.linger.Store(int64(cfg.Linger))
@@ -83,7 +92,7 @@ func (s *Stage) Tunables() map[string]int64 {
 
 // Tune changes one limit while the stage runs; it holds from the next group on.
 func (s *Stage) Tune(key string, value int64) error {
-	cfg := Config{s.target.Load(), s.max.Load(), time.Duration(s.linger.Load()), s.eager.Load()}
+	cfg := Config{TargetBytes: s.target.Load(), MaxBytes: s.max.Load(), Linger: time.Duration(s.linger.Load()), EagerGroups: s.eager.Load()}
 	switch key {
 	case TuneTargetBytes:
 		cfg.TargetBytes = value
@@ -109,32 +118,59 @@ func (s *Stage) Tune(key string, value int64) error {
 // group is a Group under construction.
 type group struct {
 	body     *flow.Group
+	image    int64 // bytes that it takes at most
 	receipts []*pipeline.Receipt
 }
+
+// Upper bounds on what the image of a group has beside the batches: for the group, up
+// to whole blocks, and for each of its batches.
+const (
+	groupRoom = 8 << 10
+	batchRoom = 64
+)
+
+// room is what w takes of an image at most.
+func room(w *flow.Write) int64 { return w.Bytes + int64(len(w.Appends))*batchRoom }
 
 func (g *group) add(p pipeline.Parcel[*flow.Write]) {
 	g.body.Writes = append(g.body.Writes, p.Body)
 	g.body.Bytes += p.Body.Bytes
+	g.image += room(p.Body)
 	g.receipts = append(g.receipts, p.Receipt)
 }
 
 // Run groups until in is closed.
-func (s *Stage) Run(ctx context.Context, in *pipeline.In[*flow.Write], out pipeline.Emit[*flow.Group]) error {
+func (s *Stage) Run(ctx context.Context, in *pipeline.In[*flow.Write], out pipeline.Emit[*flow.Group]) (err error) {
+	defer func() {
+		if p := s.next; p != nil { // only after an error
+			s.next = nil
+			p.Settle(err)
+		}
+	}()
 	for seq := uint64(1); ; seq++ {
-		first, err := in.Recv(ctx)
+		first, err := s.first(ctx, in)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		g := &group{body: &flow.Group{Seq: seq}}
+		g := &group{body: &flow.Group{Seq: seq}, image: groupRoom}
 		g.add(first)
 		s.fill(ctx, g, in)
 		if err := s.send(ctx, g, out); err != nil {
 			return err
 		}
 	}
+}
+
+// first returns what a group begins with.
+func (s *Stage) first(ctx context.Context, in *pipeline.In[*flow.Write]) (pipeline.Parcel[*flow.Write], error) {
+	if p := s.next; p != nil {
+		s.next = nil
+		return *p, nil
+	}
+	return in.Recv(ctx)
 }
 
 // fill adds what is queued, and waits for more while waiting is free.
@@ -147,9 +183,13 @@ func (s *Stage) fill(ctx context.Context, g *group, in *pipeline.In[*flow.Write]
 			if !ok {
 				break
 			}
+			if g.image+room(p.Body) > s.most {
+				s.next = &p
+				break
+			}
 			g.add(p)
 		}
-		if g.body.Bytes >= target || s.inFlight.Load() < s.eager.Load() {
+		if s.next != nil || g.body.Bytes >= target || s.inFlight.Load() < s.eager.Load() {
 			break
 		}
 		if timer == nil {

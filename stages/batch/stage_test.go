@@ -287,3 +287,46 @@ func TestAnImageThatCannotBeMadeEndsTheStage(t *testing.T) {
 		}
 	})
 }
+
+// A group of several writes takes no more memory than its image may, whatever the
+// maximum is, or becomes while the stage runs; what does not fit begins the next one.
+func TestGroupsFitTheMemoryForImages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := batch.Config{TargetBytes: 1 << 20, MaxBytes: 8 << 20, ImageBytes: 64 << 10, Linger: 10 * time.Millisecond, EagerGroups: 1}
+		r := start(t, limits)
+		r.write(1)
+		out := []pipeline.Parcel[*flow.Group]{r.want(1, 1)}
+		for range 5 {
+			r.write(25 << 10)
+		}
+		out = append(out, r.want(2, 2), r.want(3, 2))
+		if err := r.stage.Tune(batch.TuneMaxBytes, 64<<20); err != nil {
+			t.Fatal(err)
+		}
+		r.write(40 << 10)
+		out = append(out, r.want(4, 1)) // alone, with the next behind it
+		r.write(100 << 10)              // larger by itself
+		time.Sleep(limits.Linger)
+		out = append(out, r.want(5, 1), r.want(6, 1))
+		for _, p := range out {
+			p.Settle(nil)
+		}
+		r.end()
+	})
+}
+
+// What waits for the next group is refused when the stage fails.
+func TestWhatWaitsIsSettledWhenTheStageFails(t *testing.T) {
+	broken := errors.New("no memory")
+	stage := batch.New(batch.Config{TargetBytes: 1 << 20, MaxBytes: 8 << 20, ImageBytes: 64 << 10, EagerGroups: 1},
+		func(context.Context, *flow.Group) error { return broken })
+	_, verdicts, err := pipelinetest.Drive(t, stage, &flow.Write{Bytes: 40 << 10}, &flow.Write{Bytes: 40 << 10}, &flow.Write{Bytes: 40 << 10})
+	if !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	for i, v := range verdicts {
+		if v == nil {
+			t.Errorf("write %d is acknowledged", i)
+		}
+	}
+}

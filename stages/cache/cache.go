@@ -61,8 +61,17 @@ func (c *Cache) Resize(limit int64) {
 	c.evict()
 }
 
-func (c *Cache) evict() {
-	for c.bytes > c.limit && c.head < len(c.order) {
+// Shed evicts images of n bytes, the oldest first, or all there are.
+func (c *Cache) Shed(n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.evictTo(c.bytes - n)
+}
+
+func (c *Cache) evict() { c.evictTo(c.limit) }
+
+func (c *Cache) evictTo(limit int64) {
+	for c.bytes > limit && c.head < len(c.order) {
 		pos := c.order[c.head]
 		c.head++
 		image := c.images[pos]

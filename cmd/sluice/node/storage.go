@@ -127,6 +127,11 @@ func (s *storage) open(ctx context.Context, cfg StorageConfig, log *slog.Logger,
 		return fmt.Errorf("WAL: %w", err)
 	}
 	images := cache.New(cfg.WriteCacheBytes, reg)
+	s.pool.OnShort(func(n int64) {
+		if n > cfg.ImageBytes/2 { // readers may hold the other half, and of what is evicted
+			images.Shed(n + cfg.ImageBytes/2)
+		}
+	})
 	blocks := readcache.New(cfg.ReadCacheBytes, reg)
 	s.fetcher = objectfetch.New(cfg.Fetch, objectfetch.Deps{Store: s.objects, Cache: blocks, Next: s.objectAt,
 		Clock: clock.System{}, Registry: reg})
@@ -174,10 +179,17 @@ func (s *storage) objectAt(p topic.Partition, offset int64) (meta.ObjectRef, boo
 	return m.Objects[i], true
 }
 
+// bounded lets no group of several requests take more than half of the memory for
+// images, a fifth of which may be unused: readers may hold the other half.
+func bounded(c batch.Config, images int64) batch.Config {
+	c.ImageBytes = images / 2 / 5 * 4
+	return c
+}
+
 func (s *storage) wire(cfg StorageConfig, images *cache.Cache, log *slog.Logger) {
 	s.write = pipeline.New("write", pipeline.WithLogger(log))
 	w := &writeStages{admit: s.admit, sequence: sequence.New(cfg.Sequence, clock.System{}, s.parts.opening),
-		batch: batch.New(cfg.Batch, s.log.Image), wal: s.log, replicate: replicate.New(), cache: images, ledger: s.ledger, lanes: cfg.Lanes,
+		batch: batch.New(bounded(cfg.Batch, cfg.ImageBytes), s.log.Image), wal: s.log, replicate: replicate.New(), cache: images, ledger: s.ledger, lanes: cfg.Lanes,
 		index: &tailIndex{account: s.index, hurry: s.ledger.Hurry, stopping: s.stopping}}
 	w.wire(s.write, cfg.Limits)
 	s.read = pipeline.New("read", pipeline.WithLogger(log))
