@@ -61,6 +61,7 @@ func Run(ctx context.Context, w workloads.Workload, d, elsewhere Driver, server 
 	}{
 		{"prepare", r.prepare},
 		{"produce the backlog", r.backlog},
+		{"produce at full speed before the load", r.burst},
 		{"connect producers", r.connect},
 		{"connect consumers", r.subscribe},
 		{"produce", r.load},
@@ -126,10 +127,24 @@ func (r *run) backlog(ctx context.Context) error {
 	if r.w.BacklogRecords == 0 {
 		return nil
 	}
-	if err := r.connectTo(ctx, r.history); err != nil {
+	return r.before(ctx, r.history, r.w.BacklogRecords, backlogLimit)
+}
+
+// burst is what is done at full speed just before the load begins.
+func (r *run) burst(ctx context.Context) error {
+	if r.w.BurstS == 0 {
+		return nil
+	}
+	return r.before(ctx, r.driver, 0, r.w.Burst())
+}
+
+// before produces as fast as it goes, until the records are out or the time is over, and
+// waits until all of it is acknowledged.
+func (r *run) before(ctx context.Context, d Driver, records int64, until time.Duration) error {
+	if err := r.connectTo(ctx, d); err != nil {
 		return err
 	}
-	if err := r.produce(ctx, r.w.BacklogRecords, backlogLimit, 0); err != nil {
+	if err := r.produce(ctx, records, until, 0); err != nil {
 		return err
 	}
 	if err := r.flush(ctx); err != nil {

@@ -36,6 +36,10 @@ type Workload struct {
 	// reading it takes the same of the machine and nothing of the server measured.
 	BacklogElsewhere bool `toml:"backlog_elsewhere" json:"backlog_elsewhere"`
 
+	// BurstS is for how long all producers go as fast as they can before the load begins,
+	// which does so once all of that is acknowledged.
+	BurstS float64 `toml:"burst_s" json:"burst_s"`
+
 	// Rate is in records a second over all producers, and keeps to its timetable
 	// whatever the server does; latencies count from the timetable. 0 is as fast as
 	// it goes, within the window.
@@ -90,6 +94,9 @@ func (w Workload) Warmup() time.Duration { return seconds(w.WarmupS) }
 // Duration returns DurationS as a duration.
 func (w Workload) Duration() time.Duration { return seconds(w.DurationS) }
 
+// Burst returns BurstS as a duration.
+func (w Workload) Burst() time.Duration { return seconds(w.BurstS) }
+
 // Linger returns LingerMS as a duration.
 func (w Workload) Linger() time.Duration { return seconds(w.LingerMS / 1000) }
 
@@ -123,8 +130,8 @@ func (w Workload) Validate() error {
 		return fmt.Errorf("kind %q is not known; use load or idle", w.Kind)
 	case w.RecordBytes < StampBytes:
 		return fmt.Errorf("record_bytes must be %d or more, as a record carries the time it was due", StampBytes)
-	case w.Groups < 0 || w.BacklogRecords < 0 || w.BacklogRate < 0 || w.Rate < 0 || w.LingerMS < 0 || w.WarmupS < 0 || w.Records < 0:
-		return errors.New("groups, backlog_records, backlog_rate, rate, linger_ms, warmup_s and records must not be negative")
+	case w.Groups < 0 || w.BacklogRecords < 0 || w.BacklogRate < 0 || w.Rate < 0 || w.LingerMS < 0 || w.WarmupS < 0 || w.BurstS < 0 || w.Records < 0:
+		return errors.New("groups, backlog_records, backlog_rate, burst_s, rate, linger_ms, warmup_s and records must not be negative")
 	case w.BacklogElsewhere && w.BacklogRecords == 0:
 		return errors.New("backlog_elsewhere needs backlog_records")
 	case w.DurationS <= 0 && w.Records == 0:

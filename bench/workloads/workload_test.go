@@ -8,7 +8,7 @@ import (
 )
 
 func TestShippedWorkloads(t *testing.T) {
-	want := []string{"10-partitions", "10k-partitions", "128B-8p", "1KiB-8p", "fanout", "half-load", "idle", "overload", "tail-alone", "tail-beside-backlog", "tail-beside-slow-backlog", "tail-with-backlog", "tail-with-slow-backlog"}
+	want := []string{"10-partitions", "10k-partitions", "128B-8p", "1KiB-8p", "after-burst", "fanout", "half-load", "idle", "overload", "tail-alone", "tail-beside-backlog", "tail-beside-slow-backlog", "tail-with-backlog", "tail-with-slow-backlog"}
 	if got := strings.Join(workloads.Names(), " "); got != strings.Join(want, " ") {
 		t.Fatalf("shipped are %s", got)
 	}
