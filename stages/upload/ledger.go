@@ -40,14 +40,16 @@ type Ledger struct {
 	end     partition.Position
 	bytes   int64
 	since   time.Time // of the first group in open
-	hurried string    // why the open cut is due at once
+	hurried string    // why the open cut is due soon
+	pressed time.Time // when a cut was closed by pressure last
 	pending int64     // bytes that are not uploaded, also those of cuts under way
-	pace    *pace     // of the cut that was handed out last
+
+	pace *pace // of all uploads
 }
 
 // NewLedger returns empty books.
 func NewLedger(cfg Config, c clock.Clock, reg prometheus.Registerer) *Ledger {
-	l := &Ledger{clock: c, changed: make(chan struct{}, 1), open: make(map[*partition.State]struct{})}
+	l := &Ledger{clock: c, changed: make(chan struct{}, 1), open: make(map[*partition.State]struct{}), pace: newPace()}
 	l.size.Store(cfg.SizeBytes)
 	l.interval.Store(int64(cfg.Interval))
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_upload_pending_bytes",
@@ -66,8 +68,10 @@ func (l *Ledger) Note(g *flow.Group) {
 			}
 		}
 	}
-	due := l.add(end, g.Bytes)
+	now := l.clock.Now()
+	due := l.add(now, end, g.Bytes)
 	l.mu.Unlock()
+	l.pace.note(now, g.Bytes)
 	if due {
 		l.wake()
 	}
@@ -78,14 +82,14 @@ func (l *Ledger) Recovered(s *partition.State, end partition.Position, bytes int
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open[s] = struct{}{}
-	l.add(end, bytes)
+	l.add(l.clock.Now(), end, bytes)
 }
 
 // add reports whether the source should look. REQUIRES: mu is held.
-func (l *Ledger) add(end partition.Position, bytes int64) bool {
+func (l *Ledger) add(now time.Time, end partition.Position, bytes int64) bool {
 	first := l.bytes == 0
 	if first {
-		l.since = l.clock.Now()
+		l.since = now
 	}
 	l.end = end
 	l.bytes += bytes
@@ -93,15 +97,12 @@ func (l *Ledger) add(end partition.Position, bytes int64) bool {
 	if l.bytes < l.size.Load() {
 		return first
 	}
-	c := l.closeOpen("size")
-	c.pace = newPace(c.Bytes, l.clock.Now().Sub(l.since))
-	l.full = append(l.full, c)
-	l.pace.lift() // of the cut before, which is still under way or is not
+	l.full = append(l.full, l.closeOpen("size"))
 	return true
 }
 
 func (l *Ledger) closeOpen(reason string) *Cut {
-	c := &Cut{End: l.end, Bytes: l.bytes, Reason: reason, States: make([]*partition.State, 0, len(l.open))}
+	c := &Cut{End: l.end, Bytes: l.bytes, Reason: reason, pace: l.pace, States: make([]*partition.State, 0, len(l.open))}
 	for s := range l.open {
 		c.States = append(c.States, s)
 	}
@@ -122,20 +123,23 @@ func (l *Ledger) done(c *Cut) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pending -= c.Bytes
+	l.wake()
 }
 
-// Hurry makes what is in the books due at once: the WAL is short of room, or
-// somebody asked.
+// Pressure is the reason to hurry of a WAL that is short of room. It comes again and
+// again while that lasts.
+const Pressure = "pressure"
+
+// Hurry has uploads go as fast as they can for a second, and makes what is in the books
+// due: at once, or with Pressure as soon as nothing else is under way, and a small cut
+// once a second at most.
 func (l *Ledger) Hurry(reason string) {
 	l.mu.Lock()
 	if l.bytes > 0 {
 		l.hurried = reason
 	}
-	l.pace.lift()
-	for _, c := range l.full {
-		c.pace.lift()
-	}
 	l.mu.Unlock()
+	l.pace.lift(l.clock.Now())
 	l.wake()
 }
 
@@ -154,23 +158,33 @@ func (l *Ledger) due() (*Cut, time.Duration) {
 	if len(l.full) > 0 {
 		c := l.full[0]
 		l.full = append(l.full[:0:0], l.full[1:]...)
-		if l.pace = c.pace; len(l.full) > 0 { // another one waits for this one
-			c.pace.lift()
-		}
 		return c, 0
 	}
 	if l.bytes == 0 {
 		return nil, 0
 	}
-	if l.hurried != "" {
-		return l.closeOpen(l.hurried), 0
-	}
-	age, interval := l.clock.Now().Sub(l.since), time.Duration(l.interval.Load())
-	if age >= interval {
+	now := l.clock.Now()
+	rest := time.Duration(l.interval.Load()) - now.Sub(l.since)
+	switch {
+	case rest <= 0:
 		return l.closeOpen("age"), 0
+	case l.hurried == "":
+		return nil, rest
+	case l.hurried != Pressure:
+		return l.closeOpen(l.hurried), 0
+	case l.pending > l.bytes: // what is under way gives room, and done wakes the source
+		return nil, rest
 	}
-	return nil, interval - age
+	if pause := pressurePause - now.Sub(l.pressed); pause > 0 && l.bytes < l.size.Load()/8 {
+		return nil, min(pause, rest)
+	}
+	l.pressed = now
+	return l.closeOpen(Pressure), 0
 }
+
+// pressurePause is between two small cuts that are closed by pressure: what keeps the WAL
+// full may be something that no upload mends.
+const pressurePause = time.Second
 
 // Run emits cuts until ctx is done. What is in the books then stays in the WAL.
 func (l *Ledger) Run(ctx context.Context, out pipeline.Emit[*Cut]) error {

@@ -8,79 +8,88 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-func TestAnUploadKeepsItsPaceUntilItIsLifted(t *testing.T) {
-	const size = 128 << 20
-	for _, c := range []struct {
-		name   string
-		filled time.Duration
-		lifted time.Duration // after which the pace is lifted; 0: never
-		takes  time.Duration
-	}{
-		{"three times as fast as it came", 3 * time.Second, 0, time.Second},
-		{"no slower than the floor", time.Hour, 0, 4 * time.Second},
-		{"as fast as it goes", 0, 0, 0},
-		{"lifted", time.Hour, time.Second, time.Second},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				p := newPace(size, c.filled)
-				if c.lifted > 0 {
-					time.AfterFunc(c.lifted, p.lift)
-				}
-				began := time.Now()
-				n, err := io.Copy(io.Discard, p.reader(t.Context(), io.NopCloser(bytes.NewReader(make([]byte, size)))))
-				took := time.Since(began)
-				if err != nil || n != size || took > c.takes+20*time.Millisecond || took < c.takes-20*time.Millisecond-paceBurst {
-					t.Errorf("%d bytes took %s, %v; want %s", n, took, err, c.takes)
-				}
-			})
-		})
+// come has records come at a rate for a while.
+func come(p *pace, perSecond int64, d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		p.note(time.Now(), perSecond/100)
 	}
 }
 
-// A cut that others wait for, or that somebody wants, is not held back.
-func TestThePaceIsLiftedWhenThereIsAReason(t *testing.T) {
+// reads tells how long it takes to read so much at the pace.
+func reads(t *testing.T, p *pace, size int) time.Duration {
+	t.Helper()
+	began := time.Now()
+	n, err := io.Copy(io.Discard, p.reader(t.Context(), io.NopCloser(bytes.NewReader(make([]byte, size)))))
+	if err != nil || n != int64(size) {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	return time.Since(began)
+}
+
+func TestUploadsFollowTheRateAtWhichRecordsCome(t *testing.T) {
+	const mib = 1 << 20
+	synctest.Test(t, func(t *testing.T) {
+		want := func(when string, got, want time.Duration) {
+			t.Helper()
+			if got > want*11/10+20*time.Millisecond || got < want*9/10-20*time.Millisecond-paceBurst {
+				t.Errorf("%s: took %s, want %s", when, got, want)
+			}
+		}
+		p := newPace()
+		want("nothing has come yet", reads(t, p, 256*mib), 0)
+		come(p, 100*mib, 3*time.Second)
+		want("three times as fast as it came", reads(t, p, 300*mib), time.Second)
+		come(p, 20*mib, 2*time.Second)
+		want("soon after it comes more slowly", reads(t, p, 60*mib), time.Second)
+		come(p, mib, 5*time.Second)
+		want("no slower than the floor", reads(t, p, 64*mib), 2*time.Second)
+		p.lift(time.Now())
+		come(p, mib, paceLifted/2)
+		want("lifted", reads(t, p, 256*mib), 0)
+		come(p, mib, paceLifted)
+		want("no longer lifted", reads(t, p, 64*mib), 2*time.Second)
+	})
+}
+
+// What keeps the WAL full may be something that no upload mends: small cuts are rare then.
+func TestPressureMakesFewSmallCuts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := DefaultConfig()
 		l := NewLedger(cfg, clock.System{}, prometheus.NewRegistry())
 		s, end := partition.NewState(topic.Partition{Topic: topic.NewID()}, 0, 0, 0), partition.Position(0)
-		fill := func() {
-			for range 2 {
-				end += partition.Position(cfg.SizeBytes)
-				l.Recovered(s, end, cfg.SizeBytes/2)
-				time.Sleep(2 * time.Second)
+		cuts := 0
+		for range 1000 { // ten seconds
+			end += 1000
+			l.Recovered(s, end, 1000)
+			l.Hurry(Pressure)
+			if c, _ := l.due(); c != nil {
+				cuts++
+				l.done(c)
 			}
+			time.Sleep(10 * time.Millisecond)
 		}
-		want := func(c *Cut, limit rate.Limit, when string) {
-			t.Helper()
-			if got := c.pace.Limit(); got != limit {
-				t.Errorf("%s: %.0f bytes a second, want %.0f", when, float64(got), float64(limit))
-			}
+		if cuts < 8 || cuts > 12 {
+			t.Errorf("%d cuts in ten seconds", cuts)
 		}
-		pace := rate.Limit(3 * cfg.SizeBytes / 2)
-		fill()
-		first, _ := l.due()
-		want(first, pace, "alone")
-		fill()
-		want(first, rate.Inf, "when the next one is full")
-		fill()
-		second, _ := l.due()
-		want(second, rate.Inf, "when one waits behind it")
-		third, _ := l.due()
-		want(third, pace, "alone again")
-		l.Hurry("pressure")
-		want(third, rate.Inf, "when the log is short of room")
-		l.Recovered(s, end+1, 1)
+		l.Recovered(s, end+1, cfg.SizeBytes/4)
+		l.Hurry(Pressure)
+		if c, _ := l.due(); c == nil {
+			t.Error("a large cut has to wait")
+		}
+		l.Recovered(s, end+2, cfg.SizeBytes/4)
+		l.Hurry(Pressure)
+		if c, _ := l.due(); c != nil {
+			t.Error("a cut was closed beside one that is under way")
+		}
 		l.Hurry("test")
-		if c, _ := l.due(); c.pace != nil {
-			t.Error("a cut that is due at once has a pace")
+		if c, _ := l.due(); c == nil {
+			t.Error("who asks has to wait")
 		}
 	})
 }

@@ -12,7 +12,7 @@ type metrics struct {
 	groups, bytes, payload prometheus.Counter
 	reclaimed, corruptions prometheus.Counter
 	truncations            prometheus.Counter
-	waited                 prometheus.Counter
+	waited, braked         prometheus.Counter
 	write, flush           prometheus.Histogram
 	failed                 prometheus.Gauge
 }
@@ -52,6 +52,7 @@ func newMetrics(l *Log, engine, access string, reg prometheus.Registerer) metric
 		corruptions: counter("sluice_wal_corruptions_total", "Stretches that recovery found unreadable though they had been durable."),
 		truncations: counter("sluice_wal_truncations_total", "Truncations of a partition that were written."),
 		waited:      counter("sluice_wal_segment_wait_seconds_total", "Time that groups waited for a segment to have room in."),
+		braked:      counter("sluice_wal_brake_seconds_total", "Time that groups were held back because the WAL was filling up faster than it was uploaded."),
 		write: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_wal_write_seconds",
 			Help: "Time from handing a group to the writer until its write returned.", Buckets: seconds}),
 		flush: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_wal_flush_seconds",
@@ -62,7 +63,7 @@ func newMetrics(l *Log, engine, access string, reg prometheus.Registerer) metric
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_wal_engine_info", Help: "How the WAL is written; always 1.",
 		ConstLabels: prometheus.Labels{"engine": engine, "access": access, "durability": string(l.cfg.Durability)}})
 	info.Set(1)
-	reg.MustRegister(m.groups, m.bytes, m.payload, m.reclaimed, m.corruptions, m.truncations, m.waited, m.write, m.flush, m.failed, info,
+	reg.MustRegister(m.groups, m.bytes, m.payload, m.reclaimed, m.corruptions, m.truncations, m.waited, m.braked, m.write, m.flush, m.failed, info,
 		gauge("sluice_wal_used_bytes", "Bytes from the oldest segment to the end of the WAL.",
 			func() float64 { used, _ := l.Usage(); return float64(used) }),
 		gauge("sluice_wal_live_bytes", "Bytes on disk of segments that hold the WAL.",

@@ -26,6 +26,7 @@ func (s *segments) retire() (n int, err error) {
 		s.mu.Lock()
 		s.spares, s.retiring = append(s.spares, g), nil
 		s.mu.Unlock()
+		s.freed.Add(g.size)
 		signal(s.changed)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluicemq/sluice/internal/blockfs"
@@ -37,6 +38,8 @@ type segments struct {
 	spares   []*segment
 	spareNo  uint64
 	wanted   int64 // size of a segment that somebody waits for, 0: none
+
+	freed atomic.Int64 // bytes of segments that were retired
 
 	changed  chan struct{} // room or a spare may have appeared; capacity 1
 	wake     chan struct{} // for keep; capacity 1

@@ -37,7 +37,7 @@ func (l *Log) Run(ctx context.Context, in *pipeline.In[*flow.Group], out pipelin
 			stop(err) // so that the builder does not wait for more
 		}
 	})
-	b := builder{log: l, in: in, settler: s}
+	b := builder{log: l, in: in, settler: s, brake: newBrake(l)}
 	err := b.run(ctx)
 	close(s.queue)
 	settling.Wait()
@@ -67,6 +67,7 @@ type builder struct {
 	log     *Log
 	in      *pipeline.In[*flow.Group]
 	settler *settler
+	brake   *brake
 	idle    *time.Timer // made when first used
 	broken  error       // why a group was not begun; nothing behind it is, or a hole remains
 }
@@ -107,6 +108,9 @@ func (b *builder) submit(ctx context.Context, t *ticket) error {
 	if g.Image == nil {
 		t.finish(nil)
 		return nil
+	}
+	if err := b.brake.wait(ctx, g.Length); err != nil {
+		return err
 	}
 	t.head = head{length: g.Length, count: g.Batches, body: g.Sum}
 	segment, err := l.place(ctx, &t.head)

@@ -236,7 +236,7 @@ func (s *storage) relieve(ctx context.Context) {
 	for {
 		select {
 		case <-s.log.Pressure():
-			s.ledger.Hurry("pressure")
+			s.ledger.Hurry(upload.Pressure)
 		case <-ctx.Done():
 			return
 		}

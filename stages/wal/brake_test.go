@@ -1,0 +1,92 @@
+package wal
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// braked is a log of 16 segments of 1 MiB.
+func braked(t *testing.T, done Done) (*Log, *rig) {
+	cfg := small()
+	cfg.SegmentSizeBytes, cfg.CapacityBytes = 1<<20, 16<<20
+	l := openedFor(t, crashfs.New(32<<20), cfg, done)
+	return l, start(l)
+}
+
+// TestTheLogIsNotFilledToTheBrim has a producer that is faster than the uploads, which
+// give a segment back every 50 ms: it gets their rate, evenly, and there is room left at any time.
+func TestTheLogIsNotFilledToTheBrim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const every, size = 50 * time.Millisecond, 100_000
+		var uploaded atomic.Int64
+		l, r := braked(t, func(_ topic.Partition, end int64) bool { return end <= uploaded.Load() })
+		stop := time.NewTicker(every)
+		defer stop.Stop()
+		over := make(chan struct{})
+		go func() {
+			for {
+				select {
+				case <-stop.C:
+					uploaded.Add(1 << 20 / size)
+					l.Reclaim()
+				case <-over:
+					return
+				}
+			}
+		}()
+		src, longest, began, bytes, before := &source{}, time.Duration(0), time.Now(), 0, 0.0
+		for time.Since(began) < 5*time.Second {
+			at := time.Now()
+			r.write(t, src.group(size))
+			r.release()
+			bytes += size
+			if time.Since(began) <= time.Second { // it learns the rate
+				before = testutil.ToFloat64(l.metrics.waited)
+				continue
+			}
+			longest = max(longest, time.Since(at))
+		}
+		close(over)
+		if waited := testutil.ToFloat64(l.metrics.waited) - before; waited > 0 {
+			t.Errorf("the log was full for %.3f s", waited)
+		}
+		if longest > every/2 {
+			t.Errorf("a group was held back for %s; the upload of a segment takes %s", longest, every)
+		}
+		if rate, want := float64(bytes)/time.Since(began).Seconds(), 20.0*(1<<20); rate < want*0.9 {
+			t.Errorf("%.0f bytes a second, uploads take %.0f", rate, want)
+		}
+		if used, capacity := l.Usage(); used < capacity/2 {
+			t.Errorf("%d bytes of %d are used, though the producer is faster than the uploads", used, capacity)
+		}
+		r.close(t)
+	})
+}
+
+// TestAllRoomIsUsedWhileTheStoreIsAway: holding back helps nobody where nothing is given back.
+func TestAllRoomIsUsedWhileTheStoreIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, r := braked(t, nothing)
+		time.Sleep(brakePatience + time.Second)
+		src, began := &source{}, time.Now()
+		for {
+			used, capacity := l.Usage()
+			if used > capacity-2*l.cfg.SegmentSizeBytes {
+				break
+			}
+			r.write(t, src.group(100_000))
+			r.release()
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("filling the log took %s", took)
+		}
+		r.close(t)
+	})
+}
