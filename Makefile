@@ -52,6 +52,14 @@ AWAY_FOR ?= 10m
 soak:
 	SLUICE_AWAY_FOR=$(AWAY_FOR) $(GO) test -count=1 -timeout 60m -v -run TestObjectStoreAway ./cmd/sluice/e2e
 
+# Not in CI: 9 million batches of one record in the WAL, and what that takes of memory.
+SMALL_BATCHES    ?= 9000000
+SMALL_PARTITIONS ?= 100
+.PHONY: soak-small
+soak-small:
+	SLUICE_SMALL_BATCHES=$(SMALL_BATCHES) SLUICE_SMALL_PARTITIONS=$(SMALL_PARTITIONS) \
+	  $(GO) test -count=1 -timeout 20m -v -run TestSmallRecords ./cmd/sluice/e2e
+
 # Every fuzz target for a short while; `make fuzz FUZZTIME=10m` looks harder. What it
 # finds goes to testdata/ and is a test from then on.
 fuzz:

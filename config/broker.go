@@ -126,6 +126,7 @@ type Cache struct {
 
 // Memory has the budgets of what is on its way.
 type Memory struct {
+	LimitBytes          int64 `toml:"limit_bytes"`
 	RequestBudgetBytes  int64 `toml:"request_budget_bytes"`
 	ResponseBudgetBytes int64 `toml:"response_budget_bytes"`
 	WALBufferBytes      int64 `toml:"wal_buffer_bytes"`
@@ -160,6 +161,7 @@ type Fetch struct {
 	MaxWaitMs            int64 `toml:"max_wait_ms"`
 	MaxSessions          int   `toml:"max_sessions"`
 	MaxSessionPartitions int   `toml:"max_session_partitions"`
+	MaxSessionBytes      int64 `toml:"max_session_bytes"`
 	SessionIdleMs        int64 `toml:"session_idle_ms"`
 }
 

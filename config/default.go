@@ -10,9 +10,9 @@ const (
 	hour   = 60 * minute
 )
 
-// DefaultBroker returns what holds where a file says nothing. Buffers and caches
-// come to 608 MiB when all are full, so that a broker runs in 1 GiB; none of it is
-// taken before it is needed.
+// DefaultBroker returns what holds where a file says nothing. All that memory
+// is charged to comes to 884 MiB when everything is full at once, so that a broker runs
+// in 1 GiB; none of it is taken before it is needed.
 func DefaultBroker() Broker {
 	return Broker{
 		Broker:  Identity{ID: 1, DataDirectory: "/var/lib/sluice", ShutdownGraceMs: 30 * second},
@@ -32,7 +32,7 @@ func DefaultBroker() Broker {
 		Replication: Replication{DefaultFactor: 1, MinInSyncReplicas: 1},
 		Topics:      Topics{DefaultPartitions: 1, MaxPartitionsPerTopic: 10_000, MaxPartitions: 200_000},
 		Requests:    Requests{MaxPartitions: 100_000, MaxChanges: 10_000, MaxConcurrentChanges: 64, ChangeTimeoutMs: 30 * second},
-		Fetch: Fetch{MaxBytes: 55 * mib, MaxWaitMs: 5 * minute, MaxSessions: 1000, MaxSessionPartitions: 500_000,
+		Fetch: Fetch{MaxBytes: 55 * mib, MaxWaitMs: 5 * minute, MaxSessions: 1000, MaxSessionPartitions: 500_000, MaxSessionBytes: 48 * mib,
 			SessionIdleMs: 2 * minute},
 		Producers: Producers{ExpirationMs: 24 * hour, IDBlockSize: 1000},
 		Groups: Groups{InitialRebalanceDelayMs: 3 * second, MinSessionTimeoutMs: 6 * second, MaxSessionTimeoutMs: 30 * minute,

@@ -87,6 +87,7 @@ func (c Broker) Validate() error {
 	e.within("retention.changes_per_second", int64(c.Retention.ChangesPerSecond), 1, 100_000)
 	e.compaction(c.Compaction)
 	e.memory(c)
+	e.fits(c)
 	e.topics(c)
 	e.groups(c.Groups)
 	e.stages(c.Stages)
@@ -197,6 +198,7 @@ func (c *checks) memory(b Broker) {
 	c.atLeast("cache.read_cache_size_bytes", b.Cache.ReadCacheSizeBytes, mib)
 	m := b.Memory
 	c.atLeast("memory.wal_buffer_bytes", m.WALBufferBytes, 4*mib)
+	c.require(m.LimitBytes >= 0, "memory.limit_bytes must be 0 for no limit, or what the process may take, not %d", m.LimitBytes)
 	c.atLeast("memory.tail_index_bytes", m.TailIndexBytes, 4*mib)
 	image := largestImage(b)
 	c.require(m.WALBufferBytes >= image,
@@ -236,6 +238,7 @@ func (c *checks) topics(b Broker) {
 	c.atLeast("fetch.max_wait_ms", b.Fetch.MaxWaitMs, 1)
 	c.atLeast("fetch.max_sessions", int64(b.Fetch.MaxSessions), 0)
 	c.atLeast("fetch.max_session_partitions", int64(b.Fetch.MaxSessionPartitions), 0)
+	c.atLeast("fetch.max_session_bytes", b.Fetch.MaxSessionBytes, 0)
 	c.atLeast("fetch.session_idle_ms", b.Fetch.SessionIdleMs, 0)
 	c.atLeast("producers.expiration_ms", b.Producers.ExpirationMs, minute)
 	c.within("producers.id_block_size", int64(b.Producers.IDBlockSize), 1, 1<<20)

@@ -9,7 +9,7 @@ import (
 )
 
 func newCluster(c *cli) *cobra.Command {
-	return family("cluster", "Look at the cluster", newClusterStatus(c))
+	return family("cluster", "Look at the cluster", newClusterStatus(c), newClusterMemory(c))
 }
 
 // clusterStatus is the document of cluster status.

@@ -45,6 +45,7 @@ func nodeConfig(c config.Broker) (node.Config, error) {
 		AdminListen:        c.Admin.Listen,
 		Tracing:            node.TracingConfig{Endpoint: c.Tracing.OTLPEndpoint, Ratio: c.Tracing.SampleRatio},
 		RequestBudgetBytes: c.Memory.RequestBudgetBytes,
+		MemoryLimitBytes:   c.Memory.LimitBytes,
 		Grace:              ms(c.Broker.ShutdownGraceMs),
 	}
 	return n, n.Validate()
@@ -111,7 +112,7 @@ func walConfig(c config.WAL) wal.Config {
 
 func uploadConfig(c config.Broker) upload.Config {
 	return upload.Config{SizeBytes: c.WAL.UploadSizeBytes, Interval: ms(c.WAL.UploadIntervalMs),
-		OwnObjectBytes: c.ObjectStorage.OwnObjectSizeBytes, Concurrency: c.ObjectStorage.UploadConcurrency,
+		OwnObjectBytes: c.ObjectStorage.OwnObjectSizeBytes, Concurrency: c.ObjectStorage.UploadConcurrency, ObjectMemory: c.UploadMemory(),
 		PrepareTTL: ms(c.ObjectStorage.PrepareTimeoutMs), SweepInterval: ms(c.ObjectStorage.GarbageCheckMs), ProducerExpiration: ms(c.Producers.ExpirationMs)}
 }
 
@@ -198,7 +199,7 @@ func apiConfig(c config.Broker) kafka.APIConfig {
 
 func fetchConfig(c config.Broker) fetch.Config {
 	return fetch.Config{MaxBytes: c.Fetch.MaxBytes, BudgetBytes: c.Memory.ResponseBudgetBytes, MaxWait: ms(c.Fetch.MaxWaitMs),
-		Sessions: c.Fetch.MaxSessions, SessionPartitions: c.Fetch.MaxSessionPartitions, SessionIdle: ms(c.Fetch.SessionIdleMs)}
+		Sessions: c.Fetch.MaxSessions, SessionPartitions: c.Fetch.MaxSessionPartitions, SessionBytes: c.Fetch.MaxSessionBytes, SessionIdle: ms(c.Fetch.SessionIdleMs)}
 }
 
 func groupsConfig(g config.Groups) group.Config {

@@ -20,6 +20,9 @@ type Config struct {
 	// session names all its partitions in every request; nothing else changes.
 	Sessions          int
 	SessionPartitions int
+	// SessionBytes bounds what all sessions take of memory, as estimated by slotBytes and
+	// the lengths of topics' names.
+	SessionBytes int64
 	// SessionIdle is how long a session must have been idle before it may be
 	// dropped to make room.
 	SessionIdle time.Duration
@@ -28,7 +31,7 @@ type Config struct {
 // DefaultConfig returns the defaults: sessions as in Kafka, 512 MiB of answers.
 func DefaultConfig() Config {
 	return Config{MaxBytes: 55 << 20, BudgetBytes: 512 << 20, MaxWait: 5 * time.Minute,
-		Sessions: 1000, SessionPartitions: 500_000, SessionIdle: 2 * time.Minute}
+		Sessions: 1000, SessionPartitions: 500_000, SessionBytes: 48 << 20, SessionIdle: 2 * time.Minute}
 }
 
 // Validate reports a setting that cannot work.
@@ -40,7 +43,7 @@ func (c Config) Validate() error {
 		return errors.New("fetch: the budget must have room for one answer of max bytes")
 	case c.MaxWait <= 0:
 		return errors.New("fetch: max wait must be positive")
-	case c.Sessions < 0 || c.SessionPartitions < 0 || c.SessionIdle < 0:
+	case c.Sessions < 0 || c.SessionPartitions < 0 || c.SessionBytes < 0 || c.SessionIdle < 0:
 		return errors.New("fetch: session limits must not be negative; 0 sessions turns sessions off")
 	}
 	return nil

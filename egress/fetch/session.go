@@ -34,10 +34,12 @@ type session struct {
 	slots   []*slot
 	index   map[slotKey]*slot
 	cursor  int // where the next scan begins, so that none is starved
+	bytes   int64
 
-	place *list.Element // in the cache, nil once dropped; guarded by sessions.mu
-	held  int           // partitions counted in the cache; guarded by sessions.mu
-	used  time.Time     // guarded by sessions.mu
+	place     *list.Element // in the cache, nil once dropped; guarded by sessions.mu
+	held      int           // partitions counted in the cache; guarded by sessions.mu
+	heldBytes int64         // likewise
+	used      time.Time     // guarded by sessions.mu
 }
 
 type slotKey struct {
@@ -56,6 +58,29 @@ type sessions struct {
 	byID       map[int32]*session
 	recent     list.List // of *session
 	partitions int
+	bytes      int64
+}
+
+// slotBytes is about what a session takes for a partition, and sessionBytes for itself:
+// slot, key, their places in slice and map, and the watch in the partition's state.
+const (
+	slotBytes    = 320
+	sessionBytes = 512
+)
+
+// bytesOf is what a session that is made by req takes.
+func bytesOf(req *kmsg.FetchRequest) (n int64) {
+	for i := range req.Topics {
+		n += int64(len(req.Topics[i].Partitions)) * (slotBytes + int64(len(req.Topics[i].Topic)))
+	}
+	return n
+}
+
+// memory returns the bytes that all sessions take.
+func (c *sessions) memory() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bytes
 }
 
 func newSessions(cfg Config, c clock.Clock, evicted func()) *sessions {
@@ -79,25 +104,27 @@ func (c *sessions) add(req *kmsg.FetchRequest, partitions int) (s *session, idle
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.clock.Now()
-	idle, ok := c.room(1, partitions, now)
+	bytes := sessionBytes + bytesOf(req)
+	idle, ok := c.room(1, partitions, bytes, now)
 	if !ok {
 		return nil, idle
 	}
 	s = &session{byID: req.Version >= 13, turn: make(chan struct{}, 1), dropped: make(chan struct{}), next: 1,
-		watcher: partition.NewWatcher(), index: make(map[slotKey]*slot, partitions), held: partitions, used: now}
+		watcher: partition.NewWatcher(), index: make(map[slotKey]*slot, partitions), held: partitions, heldBytes: bytes, bytes: sessionBytes, used: now}
 	for s.id == 0 || c.byID[s.id] != nil {
 		s.id = rand.Int32()
 	}
 	c.byID[s.id] = s
 	c.partitions += partitions
+	c.bytes += bytes
 	s.place = c.recent.PushFront(s)
 	return s, idle
 }
 
 // room makes room by dropping idle sessions, the longest idle first, and returns
 // those that the caller has to clear.
-func (c *sessions) room(sessions, partitions int, now time.Time) (idle []*session, ok bool) {
-	for len(c.byID)+sessions > c.cfg.Sessions || c.partitions+partitions > c.cfg.SessionPartitions {
+func (c *sessions) room(sessions, partitions int, bytes int64, now time.Time) (idle []*session, ok bool) {
+	for len(c.byID)+sessions > c.cfg.Sessions || c.partitions+partitions > c.cfg.SessionPartitions || c.bytes+bytes > c.cfg.SessionBytes {
 		last := c.recent.Back()
 		if last == nil || now.Sub(last.Value.(*session).used) < c.cfg.SessionIdle {
 			return idle, false
@@ -190,6 +217,7 @@ func (c *sessions) drop(s *session) []*session {
 	c.recent.Remove(s.place)
 	s.place = nil
 	c.partitions -= s.held
+	c.bytes -= s.heldBytes
 	close(s.dropped)
 	select {
 	case <-s.turn:
@@ -220,9 +248,9 @@ func (c *sessions) hold(s *session, partitions int) bool {
 func (c *sessions) resize(s *session, partitions int) (ok bool, idle []*session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	grow := partitions - s.held
-	if s.place != nil && grow > 0 {
-		idle, ok = c.room(0, grow, c.clock.Now())
+	grow, more := partitions-s.held, s.bytes-s.heldBytes
+	if s.place != nil && (grow > 0 || more > 0) {
+		idle, ok = c.room(0, max(grow, 0), max(more, 0), c.clock.Now())
 		if !ok {
 			return false, idle
 		}
@@ -231,7 +259,8 @@ func (c *sessions) resize(s *session, partitions int) (ok bool, idle []*session)
 		return false, idle
 	}
 	c.partitions += grow
-	s.held = partitions
+	c.bytes += more
+	s.held, s.heldBytes = partitions, s.bytes
 	return true, idle
 }
 
@@ -267,6 +296,7 @@ func (s *session) update(req *kmsg.FetchRequest) {
 				x = &slot{topic: own, index: p.Partition, at: len(s.slots), toldHW: -1, toldStart: -1}
 				s.slots = append(s.slots, x)
 				s.index[key] = x
+				s.bytes += slotBytes + int64(len(own.name))
 			}
 			x.ask(p)
 		}
@@ -286,6 +316,7 @@ func (s *session) forget(key slotKey) {
 	}
 	x.unwatch(s.watcher)
 	delete(s.index, key)
+	s.bytes -= slotBytes + int64(len(x.topic.name))
 	last := s.slots[len(s.slots)-1]
 	s.slots[x.at], last.at = last, x.at
 	s.slots[len(s.slots)-1] = nil

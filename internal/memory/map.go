@@ -7,24 +7,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Line is one use of memory.
+// Line is a use of memory in a process. Used and Limit are asked at any time, by any
+// goroutine.
 type Line struct {
-	// Name is the label of its metrics, such as tail_index.
-	Name string
-	// Holds says in a few words what the bytes are.
-	Holds string
-	// Setting is the key that sets the limit, empty where none does.
-	Setting string
-	// Mapped: the bytes are mapped apart and are not on the heap.
-	Mapped bool
-	// Used and Limit are asked at any time, by any goroutine.
+	Use
 	Used, Limit func() int64
 }
 
 // Of returns a line whose bytes are charged to a.
-func Of(name, holds, setting string, a *Account) Line {
-	return Line{Name: name, Holds: holds, Setting: setting, Used: a.Used, Limit: a.Limit}
-}
+func Of(u Use, a *Account) Line { return Line{Use: u, Used: a.Used, Limit: a.Limit} }
 
 // Map is all lines of a process. The zero value has none.
 type Map struct {
@@ -32,7 +23,7 @@ type Map struct {
 	lines []Line
 }
 
-// Add takes in a line. A name that is there already is a defect, and panics.
+// Add takes in lines. A name that is there already is a defect, and panics.
 func (m *Map) Add(lines ...Line) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -53,16 +44,33 @@ func (m *Map) Lines() []Line {
 	return append([]Line(nil), m.lines...)
 }
 
-// Limits returns the sums of the limits on the heap and of those mapped apart.
-func (m *Map) Limits() (heap, mapped int64) {
+// Heap returns the sum of the limits of what is on the heap.
+func (m *Map) Heap() (limit int64) {
 	for _, l := range m.Lines() {
-		if l.Mapped {
-			mapped += l.Limit()
-		} else {
-			heap += l.Limit()
+		if !l.Mapped {
+			limit += l.Limit()
 		}
 	}
-	return heap, mapped
+	return limit
+}
+
+// Fit reports whether the limits of all lines and the Rest are within limit, which is
+// the process's; 0 is none.
+func (m *Map) Fit(limit int64) error {
+	sum := int64(0)
+	for _, l := range m.Lines() {
+		sum += l.Limit()
+	}
+	return Fit(sum, limit)
+}
+
+// Fit is that of a Map whose limits come to sum.
+func Fit(sum, limit int64) error {
+	if limit > 0 && sum+Rest > limit {
+		return fmt.Errorf("memory.limit_bytes (%d) is less than the limits of everything together, %d, and %d for the process itself; lower some of them (`sluice cluster memory` and docs/operations.md show which there are), or raise it to %d",
+			limit, sum, int64(Rest), sum+Rest)
+	}
+	return nil
 }
 
 var (

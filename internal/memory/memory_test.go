@@ -57,10 +57,16 @@ func TestMapSumsAndExportsItsLines(t *testing.T) {
 	var m memory.Map
 	a := memory.NewAccount(100)
 	a.Charge(7)
-	m.Add(memory.Of("a", "bytes of a", "memory.a_bytes", a))
-	m.Add(memory.Line{Name: "b", Mapped: true, Used: func() int64 { return 1 }, Limit: func() int64 { return 10 }})
-	if heap, mapped := m.Limits(); heap != 100 || mapped != 10 {
-		t.Errorf("limits %d and %d", heap, mapped)
+	m.Add(memory.Of(memory.Use{Name: "a"}, a))
+	m.Add(memory.Line{Use: memory.Use{Name: "b", Mapped: true}, Used: func() int64 { return 1 }, Limit: func() int64 { return 10 }})
+	if n := m.Heap(); n != 100 {
+		t.Errorf("%d bytes of the heap", n)
+	}
+	if err := m.Fit(memory.Rest + 110); err != nil || m.Fit(0) != nil {
+		t.Error(err)
+	}
+	if err := m.Fit(memory.Rest + 109); err == nil || !strings.Contains(err.Error(), "raise it to") {
+		t.Errorf("more than there is: %v", err)
 	}
 	want := `
 # HELP sluice_memory_bytes Bytes in use, by what they are charged to.
@@ -80,5 +86,5 @@ sluice_memory_limit_bytes{use="b"} 10
 			t.Error("a name twice")
 		}
 	}()
-	m.Add(memory.Of("a", "", "", a))
+	m.Add(memory.Of(memory.Use{Name: "a"}, a))
 }

@@ -37,13 +37,13 @@ import (
 const maxUnpacked = 64 << 20
 
 func (c *Compactor) clean(ctx context.Context, job *Clean) error {
-	defer c.metrics.index.Set(0)
+	defer c.index(0)
 	for objects, from := job.Objects, job.From; from < job.Limit; {
 		p := &pass{Clean: job, from: from, end: job.Limit, keys: newIndex(c.indexBytes()), nowMs: c.Clock.Now().UnixMilli()}
 		if err := c.survey(ctx, p, objects); err != nil {
 			return err
 		}
-		c.metrics.index.Set(float64(p.keys.bytes()))
+		c.index(p.keys.bytes())
 		var err error
 		if objects, err = c.rewrite(ctx, p, objects); err != nil {
 			return err

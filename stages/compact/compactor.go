@@ -45,6 +45,7 @@ type Compactor struct {
 	cfg Config
 	Deps
 	memory   atomic.Int64
+	indexed  atomic.Int64 // bytes of the index of keys
 	throttle *throttle
 	metrics  metrics
 }

@@ -17,6 +17,8 @@ type Config struct {
 	OwnObjectBytes int64
 	// Concurrency is how many objects of a cut are written at once.
 	Concurrency int
+	// ObjectMemory is what one of them takes of memory.
+	ObjectMemory int64
 	// PrepareTTL is how long an object may be under way before it is given up.
 	PrepareTTL time.Duration
 	// SweepInterval is the pause between two looks for objects that can be deleted. A
@@ -29,7 +31,7 @@ type Config struct {
 
 // DefaultConfig returns 128 MiB or ten minutes.
 func DefaultConfig() Config {
-	return Config{SizeBytes: 128 << 20, Interval: 10 * time.Minute, OwnObjectBytes: 16 << 20, Concurrency: 4,
+	return Config{SizeBytes: 128 << 20, Interval: 10 * time.Minute, OwnObjectBytes: 16 << 20, Concurrency: 4, ObjectMemory: 1 << 20,
 		PrepareTTL: time.Hour, SweepInterval: time.Minute, ProducerExpiration: 24 * time.Hour}
 }
 

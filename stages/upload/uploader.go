@@ -63,6 +63,7 @@ type Uploader struct {
 	cfg Config
 	Deps
 	metrics  metrics
+	active   atomic.Int64  // objects on their way
 	interval atomic.Int64  // of the sweep
 	tuned    chan struct{} // it was changed; capacity 1
 }
@@ -130,6 +131,8 @@ func (u *Uploader) catchUp(c *Cut) {
 // that was prepared: what is still sent later may find that the object was deleted, and
 // bring it back when nobody knows of it.
 func (u *Uploader) segment(ctx context.Context, s *segment) error {
+	u.active.Add(1)
+	defer u.active.Add(-1)
 	timely, cancel := context.WithCancelCause(ctx) // no deadline, before which a bandwidth limit would refuse to wait
 	defer cancel(nil)
 	defer time.AfterFunc(u.cfg.PrepareTTL, func() { cancel(errLate) }).Stop()

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/sluicemq/sluice/internal/memory"
 	"github.com/sluicemq/sluice/pipeline"
 )
 
@@ -20,8 +21,11 @@ import (
 type admin struct {
 	graphs  []*pipeline.Graph
 	metrics prometheus.Gatherer
-	ready   func() error // nil once the broker serves
-	offline func() []int // metadata shards
+	memory  *memory.Map
+	// memoryLimit is what all lines of memory must fit into, 0 for no limit.
+	memoryLimit int64
+	ready       func() error // nil once the broker serves
+	offline     func() []int // metadata shards
 }
 
 // server answers on a listener:
@@ -30,6 +34,7 @@ type admin struct {
 //	GET  /healthz    200 while the process works
 //	GET  /readyz     200 once it serves and until it drains, else 503 and why
 //	GET  /topology   the pipelines, as JSON
+//	GET  /memory     what memory is charged to, as JSON
 //	POST /limits     changes a limit of a running stage
 //	GET  /debug/pprof/...   profiles for `go tool pprof`
 func (a *admin) server() *http.Server {
@@ -38,6 +43,7 @@ func (a *admin) server() *http.Server {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.HandleFunc("GET /topology", a.topology)
+	mux.HandleFunc("GET /memory", a.memoryMap)
 	mux.HandleFunc("POST /limits", a.limits)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -98,7 +104,7 @@ func (a *admin) apply(l limit) error {
 			continue
 		}
 		if l.Key != "" {
-			return g.Tune(l.Stage, l.Key, l.Value)
+			return a.tune(g, l)
 		}
 		now, err := g.Limits(l.Stage)
 		if err != nil {

@@ -29,6 +29,9 @@ type Config struct {
 	// RequestBudgetBytes bounds the request frames in the broker at once. When it
 	// is used up sockets are not read any more.
 	RequestBudgetBytes int64
+	// MemoryLimitBytes is what the limits of everything must fit into, also those that
+	// are changed while the broker runs. 0: no limit.
+	MemoryLimitBytes int64
 	// Grace bounds how long a stop waits for requests, and then for the pipelines.
 	Grace time.Duration
 }

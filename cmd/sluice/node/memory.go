@@ -1,15 +1,29 @@
 package node
 
 import (
+	"context"
+	"math"
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
+	"time"
 
 	"github.com/sluicemq/sluice/internal/memory"
 )
 
-// mapMemory adds the lines of everything that was opened to the map.
-func (n *node) mapMemory() {
+// mapMemory makes the map of everything that was opened, has the collector keep the
+// heap within it, and refuses limits that do not fit into the process's memory.
+func (n *node) mapMemory() error {
+	n.memory.Add(line(memory.Requests, n.gate.Memory), line(memory.Answers, n.fetch.AnswerMemory))
 	n.memory.Add(n.storage.memory()...)
+	n.memory.Add(line(memory.FetchSessions, n.fetch.SessionMemory), line(memory.Groups, n.groups.Memory))
+	limitHeap(n.memory.Heap())
+	return n.memory.Fit(n.cfg.MemoryLimitBytes)
+}
+
+// line is a use whose part tells both at once.
+func line(u memory.Use, of func() (used, limit int64)) memory.Line {
+	return memory.Line{Use: u, Used: func() int64 { n, _ := of(); return n }, Limit: func() int64 { _, n := of(); return n }}
 }
 
 // memory returns the lines of the pipelines' stages and of what these work on.
@@ -17,36 +31,65 @@ func (n *node) mapMemory() {
 func (s *storage) memory() []memory.Line {
 	images, blocks := s.reads.cache, s.reads.readcache
 	return []memory.Line{
-		{Name: "write_cache", Holds: "groups of the WAL as they were written, for consumers at the tail and for uploads",
-			Setting: "cache.write_cache_size_bytes", Mapped: true, Used: images.Bytes, Limit: images.Limit},
-		{Name: "wal_buffers", Holds: "groups of the WAL that are being written, or that readers hold",
-			Setting: "memory.wal_buffer_bytes", Mapped: true,
-			Used:  func() int64 { return max(0, s.pool.Used()-images.Bytes()) },
+		{Use: memory.WriteCache, Used: images.Bytes, Limit: images.Limit},
+		{Use: memory.WALBuffers, Used: func() int64 { return max(0, s.pool.Used()-images.Bytes()) },
 			Limit: func() int64 { return s.pool.Limit() - images.Limit() }},
-		memory.Of("tail_index", "where the batches in the WAL are", "memory.tail_index_bytes", s.index),
-		{Name: "read_cache", Holds: "blocks and indexes of objects, also those read ahead",
-			Setting: "cache.read_cache_size_bytes", Used: blocks.Bytes, Limit: blocks.Limit},
+		memory.Of(memory.TailIndex, s.index),
+		{Use: memory.ReadCache, Used: blocks.Bytes, Limit: blocks.Limit},
+		line(memory.Compaction, s.compactor.Memory), line(memory.Uploads, s.uploader.Memory),
 	}
 }
 
-// heapSlack is what a broker takes of the heap beside its budgets: metadata,
-// indexes, connections, buffers on their way back.
+// heapSlack is what a broker takes of the heap beside its map: metadata, partitions,
+// connections, buffers on their way back.
 const heapSlack = 40 << 20
 
-// gcPercent lets the heap grow to four times what is in use before the collector runs,
-// where the limit allows it. Most of what a busy broker allocates are requests and
-// blocks on their way through, with little in use beside them, so that the collector
-// would run dozens of times a second.
-const gcPercent = 300
-
-// limitHeap has the collector keep the heap near the budgets that are on it. The
-// WAL's buffers and the write cache are not; they are mapped apart. Whoever sets
+// limitHeap has the collector work harder when the heap comes near to what is charged
+// on it. The WAL's buffers and the write cache are mapped apart. Whoever sets
 // GOMEMLIMIT or GOGC knows better.
-func limitHeap(c Config) {
+func limitHeap(bytes int64) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(c.RequestBudgetBytes + c.Fetch.BudgetBytes + c.Storage.ReadCacheBytes + heapSlack)
+		debug.SetMemoryLimit(bytes + heapSlack)
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+		debug.SetGCPercent(mostGarbage)
 	}
+}
+
+// How much garbage there may be before the collector runs, as a share of what is in use
+// in percent. Most of what a busy broker allocates are requests and blocks on their way
+// through, with little in use beside them, so that the collector would run dozens of
+// times a second at the usual 100. But garbage above garbageBytes is memory that others
+// could use, and what is in use is larger then.
+const (
+	mostGarbage  = 300
+	leastGarbage = 50
+	garbageBytes = 40 << 20
+)
+
+// collect adapts how often the collector runs to what is in use, until ctx is done.
+func collect(ctx context.Context) {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for now := mostGarbage; ; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		metrics.Read(live)
+		if p := garbage(live[0].Value.Uint64()); math.Abs(float64(p-now)) > float64(now)/10 {
+			debug.SetGCPercent(p)
+			now = p
+		}
+	}
+}
+
+// garbage is the share for so many bytes in use.
+func garbage(live uint64) int {
+	return min(mostGarbage, max(leastGarbage, int(garbageBytes*100/max(live, 1))))
 }

@@ -42,6 +42,7 @@ type node struct {
 	storage  *storage
 	fetch    *fetch.Server
 	groups   *group.Coordinator
+	gate     *admit.Gate
 	handlers *kafka.Handlers
 	server   *kafka.Server
 
@@ -62,7 +63,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Addresses
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	limitHeap(cfg)
+	limitHeap(cfg.RequestBudgetBytes + cfg.Fetch.BudgetBytes + cfg.Storage.ReadCacheBytes + cfg.Storage.TailIndexBytes) // until all is open
 	n := &node{cfg: cfg, log: log, reg: prometheus.NewRegistry()}
 	n.serving.Store(&errStarting)
 	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &n.memory)
@@ -94,8 +95,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	if err := n.openServers(); err != nil {
 		return err
 	}
-	n.mapMemory()
-	return nil
+	return n.mapMemory()
 }
 
 // openServers makes what answers requests.
@@ -119,7 +119,8 @@ func (n *node) openServers() (err error) {
 	if err != nil {
 		return err
 	}
-	n.server, err = kafka.NewServer(n.cfg.Kafka, n.handlers.Table(), admit.NewGate(n.cfg.RequestBudgetBytes, n.reg), n.log, n.reg)
+	n.gate = admit.NewGate(n.cfg.RequestBudgetBytes, n.reg)
+	n.server, err = kafka.NewServer(n.cfg.Kafka, n.handlers.Table(), n.gate, n.log, n.reg)
 	return err
 }
 
@@ -148,6 +149,7 @@ func (n *node) run(ctx context.Context, ready func(Addresses)) error {
 			ready(n.doors.addresses())
 		}
 		var shrinking sync.WaitGroup
+		shrinking.Go(func() { collect(ctx) })
 		shrinking.Go(func() { resident.Keep(ctx, startTime, time.Minute, n.notShrunk) })
 		defer shrinking.Wait()
 	}
@@ -242,7 +244,7 @@ func (n *node) graphs() []*pipeline.Graph {
 }
 
 func (n *node) adminServer() *admin {
-	return &admin{graphs: n.graphs(), metrics: n.reg, offline: n.offlineShards, ready: func() error {
+	return &admin{graphs: n.graphs(), metrics: n.reg, memory: &n.memory, memoryLimit: n.cfg.MemoryLimitBytes, offline: n.offlineShards, ready: func() error {
 		if why := n.serving.Load(); why != nil {
 			return *why
 		}

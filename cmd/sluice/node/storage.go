@@ -70,18 +70,19 @@ type metadata interface {
 
 // storage is the pipelines of a broker and what they work on.
 type storage struct {
-	log      *wal.Log
-	dir      *blockfs.Dir
-	pool     *blockfs.Pool // of WAL images, the write cache's included
-	objects  *objectstore.Store
-	parts    *partitions
-	ledger   *upload.Ledger
-	uploader *upload.Uploader
-	fetcher  *objectfetch.Fetcher
-	meta     metadata
-	index    *memory.Account // of the partitions' tail indexes
-	stopping chan struct{}
-	newWAL   bool // there was no WAL when storage was opened
+	log       *wal.Log
+	dir       *blockfs.Dir
+	pool      *blockfs.Pool // of WAL images, the write cache's included
+	objects   *objectstore.Store
+	parts     *partitions
+	ledger    *upload.Ledger
+	uploader  *upload.Uploader
+	compactor *compact.Compactor
+	fetcher   *objectfetch.Fetcher
+	meta      metadata
+	index     *memory.Account // of the partitions' tail indexes
+	stopping  chan struct{}
+	newWAL    bool // there was no WAL when storage was opened
 
 	admit *admit.Stage
 	reads *readStages

@@ -1,0 +1,49 @@
+package memory
+
+// Use is one thing that memory is charged to.
+type Use struct {
+	// Name is the label of its metrics, such as tail_index.
+	Name string
+	// Setting is the key that sets its limit. Where it is empty the limit follows from
+	// other settings.
+	Setting string
+	// Mapped: the bytes are mapped apart and are not on the heap.
+	Mapped bool
+	// Holds says in a few words what the bytes are.
+	Holds string
+	// Full says what happens at the limit.
+	Full string
+}
+
+// What a broker's memory is charged to. docs/operations.md has the table.
+var (
+	WriteCache = Use{"write_cache", "cache.write_cache_size_bytes", true,
+		"groups of the WAL as they were written, for consumers at the tail and for uploads", "the oldest go"}
+	WALBuffers = Use{"wal_buffers", "memory.wal_buffer_bytes", true,
+		"groups of the WAL that are being written, or that readers hold", "producers wait; what readers hold is at most half, beyond that it is copied"}
+	ReadCache = Use{"read_cache", "cache.read_cache_size_bytes", false,
+		"blocks and indexes of objects, also those read ahead", "those that are asked for least go; nothing is read ahead"}
+	TailIndex = Use{"tail_index", "memory.tail_index_bytes", false,
+		"where the batches in the WAL are", "uploads begin early from half of it on; then producers wait for them"}
+	Requests = Use{"requests", "memory.request_budget_bytes", false,
+		"requests from their arrival until they are answered", "sockets are not read"}
+	Answers = Use{"answers", "memory.response_budget_bytes", false,
+		"records of answers until they are sent", "fetches wait for their turn"}
+	FetchSessions = Use{"fetch_sessions", "fetch.max_session_bytes", false,
+		"partitions that consumers named once, in fetch sessions", "idle sessions go; new ones are refused, and their consumers name everything each time"}
+	Groups = Use{"groups", "groups.max_metadata_bytes", false,
+		"members of consumer groups, with their metadata and assignments", "new members are refused"}
+	Compaction = Use{"compaction", "compaction.memory_bytes", false,
+		"the index of keys of a compaction, and what it reads", "it takes more passes"}
+	Uploads = Use{"uploads", "", false,
+		"buffers of objects on their way to the store", "`object_storage.upload_concurrency` of them at once"}
+)
+
+// Uses returns all of them in the order in which they are shown.
+func Uses() []Use {
+	return []Use{Requests, Answers, WriteCache, WALBuffers, TailIndex, ReadCache, FetchSessions, Groups, Compaction, Uploads}
+}
+
+// Rest is what a process needs beside all that: the program itself, metadata and
+// partitions, connections, and what the collector has not found yet.
+const Rest = 128 << 20

@@ -1,0 +1,6 @@
+package upload
+
+// Memory returns the bytes that objects take which are on their way, and may take.
+func (u *Uploader) Memory() (used, limit int64) {
+	return u.active.Load() * u.cfg.ObjectMemory, int64(u.cfg.Concurrency) * u.cfg.ObjectMemory
+}
