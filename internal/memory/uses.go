@@ -18,7 +18,7 @@ type Use struct {
 // What a broker's memory is charged to. docs/operations.md has the table.
 var (
 	WriteCache = Use{"write_cache", "cache.write_cache_size_bytes", true,
-		"groups of the WAL as they were written, for consumers at the tail and for uploads", "the oldest go"}
+		"groups of the WAL as they were written, for consumers at the tail and for uploads; what is free of it is lent to the WAL's buffers", "the oldest go"}
 	WALBuffers = Use{"wal_buffers", "memory.wal_buffer_bytes", true,
 		"groups of the WAL that are being written, or that readers hold", "producers wait; what readers hold is at most half, beyond that it is copied"}
 	ReadCache = Use{"read_cache", "cache.read_cache_size_bytes", false,

@@ -407,3 +407,38 @@ func TestAHoleInTheLogIsNeverSkipped(t *testing.T) {
 		}
 	})
 }
+
+// A commit of an earlier life of the broker that arrives late moves the tier end into
+// the middle of a run: what is uploaded begins there.
+func TestUploadFromTheMiddleOfARun(t *testing.T) {
+	before := newState()
+	m, c, s := &memory{}, newCatalog(before), bucket(t)
+	var runs []partition.Entry
+	write := func() {
+		for range 3 {
+			m.write(t, before, 2, 77)
+		}
+		runs = slices.AppendSeq(runs, before.Tail.Runs(0, before.HighWatermark()))
+	}
+	write()
+	ship(t, m, c, s, 1<<40, before)
+	write()
+	m.reclaimed = 0 // a group goes as a whole
+	st := partition.NewState(before.ID, before.Epoch(), 0, 0)
+	for _, e := range runs {
+		st.Tail.Append(e)
+	}
+	st.NoteEpoch(before.Epoch(), 0)
+	st.Publish(before.HighWatermark())
+	if got := slices.Collect(st.Tail.Runs(0, 12)); len(runs) != 2 || len(got) != 1 {
+		t.Fatalf("%d runs are %d", len(runs), len(got))
+	}
+	ship(t, m, c, s, 1<<40, st)
+	verify(t, c, s, st)
+	if o := c.parts[st.ID].Objects; len(o) != 2 || o[1].Base != 6 {
+		t.Errorf("objects %+v", o)
+	}
+	if p := c.parts[st.ID].Producers; len(p) != 1 || p[0].Batches[len(p[0].Batches)-1].BaseOffset != 10 {
+		t.Errorf("producers %+v", p)
+	}
+}

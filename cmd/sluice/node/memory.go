@@ -30,10 +30,10 @@ func line(u memory.Use, of func() (used, limit int64)) memory.Line {
 // Images are mapped from one pool, whose limit is the sum of both lines.
 func (s *storage) memory() []memory.Line {
 	images, blocks := s.reads.cache, s.reads.readcache
+	buffers := func() int64 { return s.pool.Limit() - images.Limit() }
 	return []memory.Line{
-		{Use: memory.WriteCache, Used: images.Bytes, Limit: images.Limit},
-		{Use: memory.WALBuffers, Used: func() int64 { return max(0, s.pool.Used()-images.Bytes()) },
-			Limit: func() int64 { return s.pool.Limit() - images.Limit() }},
+		{Use: memory.WriteCache, Used: func() int64 { return max(images.Bytes(), s.pool.Used()-buffers()) }, Limit: images.Limit},
+		{Use: memory.WALBuffers, Used: func() int64 { return min(max(0, s.pool.Used()-images.Bytes()), buffers()) }, Limit: buffers},
 		memory.Of(memory.TailIndex, s.index),
 		{Use: memory.ReadCache, Used: blocks.Bytes, Limit: blocks.Limit},
 		line(memory.Compaction, s.compactor.Memory), line(memory.Uploads, s.uploader.Memory),
