@@ -56,12 +56,14 @@ func (m *Map) Heap() (limit int64) {
 
 // Fit reports whether the limits of all lines and the Rest are within limit, which is
 // the process's; 0 is none.
-func (m *Map) Fit(limit int64) error {
-	sum := int64(0)
+func (m *Map) Fit(limit int64) error { return Fit(m.Sum(), limit) }
+
+// Sum returns the sum of all limits.
+func (m *Map) Sum() (limit int64) {
 	for _, l := range m.Lines() {
-		sum += l.Limit()
+		limit += l.Limit()
 	}
-	return Fit(sum, limit)
+	return limit
 }
 
 // Fit is that of a Map whose limits come to sum.

@@ -21,6 +21,14 @@ func TestGarbageIsBoundedInBytesAndInShare(t *testing.T) {
 	}
 }
 
+func TestLimitOfAContainer(t *testing.T) {
+	for text, want := range map[string]int64{"max\n": 0, "536870912\n": 512 << 20, "9223372036854771712\n": 0, "": 0} {
+		if got := memoryMax(text); got != want {
+			t.Errorf("%q: %d, want %d", text, got, want)
+		}
+	}
+}
+
 // From half of its limit on the tail index asks for uploads, a few times and not with
 // every group; at the limit a group waits until there is room, or the broker stops.
 func TestTailIndexAsksThenWaits(t *testing.T) {
