@@ -45,6 +45,7 @@ proofs:
 	  $(GO) test -count=1 -timeout 120m -run 'TestCrash|TestCorruptions|Fail|DiskFull|Truncat' ./stages/wal
 	$(GO) test -count=1 -timeout 30m -run TestLifeOfASegment ./stages/wal -rapid.checks=$(MODEL_CHECKS)
 	$(GO) test -count=1 -timeout 5m ./internal/blockfs/...
+	$(GO) test -count=1 -timeout 30m -run 'TailAnswers|Clip|Arrange' ./internal/partition ./internal/flow -rapid.checks=$(MODEL_CHECKS)
 	$(GO) test -count=1 -timeout 30m -run 'Model|Manifest' ./stages/cache ./consensus/machine ./consensus/group -rapid.checks=$(MODEL_CHECKS)
 
 # Not in CI: the object store away for ten minutes.

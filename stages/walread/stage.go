@@ -48,6 +48,10 @@ func serve(ctx context.Context, l Log, r *flow.Read) error {
 			return nil // what was read is whole; the reader comes again
 		}
 		if err != nil {
+			if wanted, _ := r.Clip(e, sound(b, e, r.Offset)); len(wanted) > 0 {
+				r.Add(wanted, flow.FromWAL, nil)
+				return nil
+			}
 			return err
 		}
 		wanted, more := r.Clip(e, b)
@@ -61,11 +65,9 @@ func serve(ctx context.Context, l Log, r *flow.Read) error {
 	return nil
 }
 
-// Batches reads the batches of e and verifies that they are those that it names.
+// Batches reads the batches of e and verifies that they are those that it names. With
+// an error it returns what was read, of which nothing is proven.
 func Batches(ctx context.Context, l Log, e partition.Entry) ([]byte, error) {
 	dst := make([]byte, e.Size)
-	if err := l.ReadAt(ctx, e, dst); err != nil {
-		return nil, err
-	}
-	return dst, nil
+	return dst, l.ReadAt(ctx, e, dst)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/pipeline/pipelinetest"
 	"github.com/sluicemq/sluice/stages/walread"
 )
@@ -71,5 +72,52 @@ func TestReclaimedReadsAreLocatedAnew(t *testing.T) {
 	drive(t, log{1: 'a'}, nil, part)
 	if part.Err != nil || part.Bytes != 10 {
 		t.Errorf("a read whose second batch is gone: %+v", part)
+	}
+}
+
+// rotten has a run of which nothing is proven.
+type rotten []byte
+
+var errRotten = errors.New("checksum")
+
+func (l rotten) ReadAt(_ context.Context, _ partition.Entry, dst []byte) error {
+	copy(dst, l)
+	return errRotten
+}
+
+// A batch that went bad is not served, nor does it hide those beside it.
+func TestDamageHidesOneBatchOfARun(t *testing.T) {
+	var run rotten
+	var bases []int64
+	for base := int64(10); base < 40; base += 10 {
+		b := record.NewBuilder()
+		b.BaseOffset, b.Epoch = base, 3
+		for range 10 {
+			b.Add(base, nil, []byte("value"))
+		}
+		batch, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		run, bases = append(run, batch...), append(bases, base)
+	}
+	size := len(run) / len(bases)
+	run[2*size-1] ^= 1 // the middle one
+	for offset, want := range map[int64]int64{10: 10, 19: 10, 20: -1, 29: -1, 30: 30, 39: 30} {
+		r := &flow.Read{Offset: offset, End: 40, Limit: 1 << 20,
+			Tail: []partition.Entry{{Base: 10, Count: 30, Size: int32(len(run)), Epoch: 3, Batches: 3}}}
+		_, verdicts, err := pipelinetest.Drive(t, walread.Stage(run, func(*flow.Read) {}), &flow.Fetch{Reads: []*flow.Read{r}})
+		if err != nil || errors.Join(verdicts...) != nil {
+			t.Fatal(err, verdicts)
+		}
+		if want < 0 {
+			if !errors.Is(r.Err, errRotten) || r.Bytes != 0 {
+				t.Errorf("offset %d: %v, %d bytes", offset, r.Err, r.Bytes)
+			}
+			continue
+		}
+		if r.Err != nil || r.Bytes != size || record.Batch(r.Segments[0]).BaseOffset() != want {
+			t.Errorf("offset %d: %d bytes, %v", offset, r.Bytes, r.Err)
+		}
 	}
 }

@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +58,22 @@ listen = %q
 	b.must("", "config", "set", "limits", "compact/compact", "memory_bytes=33554432", "--admin", admin)
 	if n := b.metric("sluice_memory_limit_bytes", `"compaction"`); n != 32<<20 {
 		t.Errorf("the limit is %.0f after it was lowered", n)
+	}
+}
+
+// Settings that do not fit into the process's memory are refused with a sentence, where
+// they are checked and where they are used.
+func TestMemoryThatDoesNotFitIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	file := settings(t, fmt.Sprintf("[broker]\ndata_directory = %q\n[memory]\nlimit_bytes = 536870912\n", dir))
+	const want = "memory.limit_bytes (536870912) is less than the limits of everything together"
+	for _, args := range [][]string{{"config", "check", file}, {"broker", "--config", file}} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		out, err := exec.CommandContext(ctx, binary, args...).CombinedOutput()
+		cancel()
+		if err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
 	}
 }
 
