@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -119,7 +120,7 @@ func (p *produce) partition(at int, t *meta.Topic, err error, asked *kmsg.Produc
 		err = p.add(at, t, asked)
 	}
 	if err != nil {
-		p.refuse(out, p.code(err), err)
+		p.refuse(out, p.codeOf(err), err)
 		if t != nil && out.ErrorCode == kerr.NotLeaderForPartition.Code {
 			p.redirect(out, t)
 		}
@@ -189,6 +190,24 @@ func (p *produce) redirect(out *kmsg.ProduceResponseTopicPartition, t *meta.Topi
 func (p *produce) refuse(out *kmsg.ProduceResponseTopicPartition, code int16, err error) {
 	p.refused = true
 	out.ErrorCode, out.ErrorMessage = code, message(err)
+	var bad *record.RecordError
+	if p.req.Version >= recordErrorsSince && errors.As(err, &bad) {
+		e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
+		e.RelativeOffset, e.ErrorMessage = bad.Index, message(bad.Err)
+		out.ErrorRecords = append(out.ErrorRecords, e)
+	}
+}
+
+// recordErrorsSince is the first version that says which records are wrong (KIP-467).
+const recordErrorsSince = 8
+
+// codeOf is code for what a producer sent. A batch that was damaged on its way may be
+// sent again; one that is wrong in itself may not.
+func (p *produce) codeOf(err error) int16 {
+	if errors.Is(err, record.ErrCorrupt) && !errors.Is(err, record.ErrChecksum) {
+		return kerr.InvalidRecord.Code
+	}
+	return p.code(err)
 }
 
 // settled is called once, when all appends have; failed is the pipeline's error.
@@ -201,7 +220,7 @@ func (p *produce) settled(failed error) {
 		a, out := &p.appends[i], &p.out[p.slots[i]]
 		switch {
 		case a.Err != nil:
-			p.refuse(out, p.code(a.Err), a.Err)
+			p.refuse(out, p.codeOf(a.Err), a.Err)
 		case failed != nil:
 			p.refuse(out, code, failed)
 		default:

@@ -62,6 +62,9 @@ var (
 	// ErrCorrupt: length, CRC, counts or records contradict each other. Trying the
 	// same bytes again cannot help.
 	ErrCorrupt = errors.New("corrupt record batch")
+	// ErrChecksum is the ErrCorrupt of a batch that changed on its way: sending it again
+	// helps.
+	ErrChecksum = fmt.Errorf("%w: checksum", ErrCorrupt)
 	// ErrTooLarge: the batch, or what it unpacks to, is above the caller's limit.
 	ErrTooLarge = errors.New("record batch too large")
 	// ErrUnsupported: a message format or codec that Sluice does not know.

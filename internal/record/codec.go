@@ -59,10 +59,11 @@ const maxPooled = 8 << 20
 type buffer struct{ b []byte }
 
 var (
-	buffers     = sync.Pool{New: func() any { return new(buffer) }}
-	gzipReaders = sync.Pool{New: func() any { return new(gzip.Reader) }}
-	lz4Readers  = sync.Pool{New: func() any { return lz4.NewReader(nil) }}
-	zstdReaders = sync.Pool{New: func() any {
+	buffers      = sync.Pool{New: func() any { return new(buffer) }}
+	largeBuffers = sync.Pool{New: func() any { return new(buffer) }}
+	gzipReaders  = sync.Pool{New: func() any { return new(gzip.Reader) }}
+	lz4Readers   = sync.Pool{New: func() any { return lz4.NewReader(nil) }}
+	zstdReaders  = sync.Pool{New: func() any {
 		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow),
 			zstd.WithDecodeAllCapLimit(true))
 		if err != nil {
@@ -89,14 +90,42 @@ func putBuffer(b *buffer) {
 	}
 }
 
+// bufferFor returns a buffer for what may unpack to limit bytes. A large one is as large
+// as it may get from the start, since growing would take twice that, and is kept until
+// the collector has run twice, since what is left behind counts as memory until it has.
+func bufferFor(limit int) (b *buffer, done func()) {
+	if limit <= maxPooled {
+		b = getBuffer()
+		return b, func() { putBuffer(b) }
+	}
+	b = largeBuffers.Get().(*buffer)
+	if cap(b.b) < limit+zstdSlack {
+		b.b = make([]byte, 0, limit+zstdSlack)
+	}
+	return b, func() { largeBuffers.Put(b) }
+}
+
 // decompress unpacks src into dst, which it replaces. More than limit bytes are
 // ErrTooLarge and are not unpacked.
 func (c Codec) decompress(dst *buffer, src []byte, limit int) error {
+	return c.unpack(dst, src, limit, true)
+}
+
+// decompressStrict is decompress that refuses what some client refuses.
+func (c Codec) decompressStrict(dst *buffer, src []byte, limit int) error {
+	if err := c.strict(src); err != nil {
+		return err
+	}
+	return c.unpack(dst, src, limit, false)
+}
+
+// unpack takes a gzip stream of several members only if they may be chained.
+func (c Codec) unpack(dst *buffer, src []byte, limit int, chained bool) error {
 	var err error
 	dst.b, limit = dst.b[:0], min(max(limit, 0), math.MaxInt32)
 	switch c {
 	case Gzip:
-		err = dst.gunzip(src, limit)
+		err = dst.gunzip(src, limit, chained)
 	case Snappy:
 		err = dst.unsnappy(src, limit)
 	case LZ4:
@@ -116,7 +145,7 @@ func unpacksAbove(limit int) error {
 	return fmt.Errorf("%w: it unpacks to more than %d bytes", ErrTooLarge, limit)
 }
 
-func (d *buffer) gunzip(src []byte, limit int) error {
+func (d *buffer) gunzip(src []byte, limit int, chained bool) error {
 	r := gzipReaders.Get().(*gzip.Reader)
 	defer gzipReaders.Put(r)
 	in := bytes.NewReader(src)
@@ -124,7 +153,14 @@ func (d *buffer) gunzip(src []byte, limit int) error {
 	if err := r.Reset(in); err != nil {
 		return err
 	}
-	return d.readAll(r, len(src), limit)
+	r.Multistream(chained)
+	if err := d.readAll(r, len(src), limit); err != nil {
+		return err
+	}
+	if in.Len() > 0 {
+		return fmt.Errorf("%d bytes follow the first member", in.Len())
+	}
+	return nil
 }
 
 func (d *buffer) unlz4(src []byte, limit int) error {
@@ -211,7 +247,9 @@ func (d *buffer) snappyBlock(block []byte, limit int) error {
 	if n/32 > len(block) {
 		return fmt.Errorf("%d bytes cannot hold %d", len(block), n)
 	}
-	d.reserve(max(n, len(d.b)))
+	if cap(d.b)-len(d.b) < n {
+		d.reserve(min(max(n, len(d.b)), limit-len(d.b)))
+	}
 	out, err := s2.Decode(d.b[len(d.b):len(d.b)+n], block)
 	if err != nil {
 		return err

@@ -37,7 +37,13 @@ func (r Record) Clone() Record {
 //
 // The slices of a Record are valid until the loop body ends; take a Clone to keep
 // one. Iterating does not allocate for each record.
-func (b Batch) Records(maxBytes int) iter.Seq2[Record, error] {
+func (b Batch) Records(maxBytes int) iter.Seq2[Record, error] { return b.records(maxBytes, false) }
+
+// SoundRecords is Records for whoever wants all of a batch or nothing: a failure comes
+// before the first record, and none comes with it.
+func (b Batch) SoundRecords(maxBytes int) iter.Seq2[Record, error] { return b.records(maxBytes, true) }
+
+func (b Batch) records(maxBytes int, ahead bool) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		p := b.payload()
 		if c := b.Codec(); c != None {
@@ -49,8 +55,23 @@ func (b Batch) Records(maxBytes int) iter.Seq2[Record, error] {
 			}
 			p = buf.b
 		}
+		if ahead {
+			if err := b.sound(p); err != nil {
+				yield(Record{}, err)
+				return
+			}
+		}
 		b.each(p, yield)
 	}
+}
+
+// sound returns what each would fail with.
+func (b Batch) sound(p []byte) (failed error) {
+	b.each(p, func(_ Record, err error) bool {
+		failed = err
+		return true
+	})
+	return failed
 }
 
 // each yields the records in the unpacked p.

@@ -141,14 +141,15 @@ func TestSnappyJavaFraming(t *testing.T) {
 		"many blocks":     framed(plain, 1000),
 		"chained streams": append(framed(plain[:half], 100), framed(plain[half:], 100)...),
 	} {
-		if err := around(Snappy, 50, payload).ValidateDeep(Limits{}, len(plain)); err != nil {
+		if err := lastError(around(Snappy, 50, payload), len(plain)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := around(Snappy, 50, payload).ValidateDeep(Limits{}, len(plain)-1); !errors.Is(err, ErrTooLarge) {
+		if err := lastError(around(Snappy, 50, payload), len(plain)-1); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("%s above the limit: %v", name, err)
 		}
 		for cut := 1; cut < len(payload); cut += 7 {
-			if err := around(Snappy, 50, payload[:cut]).ValidateDeep(Limits{}, 1<<20); !errors.Is(err, ErrCorrupt) {
+			b := around(Snappy, 50, payload[:cut])
+			if err := errors.Join(lastError(b, 1<<20), b.ValidateDeep(Limits{}, 1<<20)); !errors.Is(err, ErrCorrupt) {
 				t.Fatalf("%s cut at %d: %v", name, cut, err)
 			}
 		}

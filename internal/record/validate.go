@@ -12,15 +12,15 @@ type Limits struct {
 	MaxBytes int
 }
 
+// MaxUnpacked is what the records of a compressed batch may unpack to. A batch that
+// unpacks to more is refused when produced, so that whoever looks inside it later can.
+const MaxUnpacked = 64 << 20
+
 // Validate judges a batch as a producer sent it: b is exactly one batch of format
 // v2, within limits, its CRC is right, its count, offsets and producer fields agree,
 // and, when it is not compressed, its records are well formed with offset deltas 0,
-// 1, 2 and so on. It does not allocate unless it fails.
-//
-// Compressed records are not unpacked, unlike in Kafka: a broker that stores batches
-// unchanged needs nothing from inside, and the CRC has proven that these are the
-// producer's bytes. Records that do not unpack then fail in the consumers of that
-// topic, for which its producer is to blame. ValidateDeep unpacks.
+// 1, 2 and so on. It does not allocate unless it fails. Records that are compressed
+// are left to ValidateCompressed.
 func (b Batch) Validate(l Limits) error {
 	if l.MaxBytes > 0 && len(b) > l.MaxBytes {
 		return fmt.Errorf("%w: %d bytes, the topic's max.message.bytes is %d", ErrTooLarge, len(b), l.MaxBytes)
@@ -37,19 +37,41 @@ func (b Batch) Validate(l Limits) error {
 	return b.walk(b.payload())
 }
 
-// ValidateDeep is Validate that also unpacks compressed records, to maxUnpacked
-// bytes at most, and looks at them as Validate looks at uncompressed ones.
-func (b Batch) ValidateDeep(l Limits, maxUnpacked int) error {
-	if err := b.Validate(l); err != nil || b.Codec() == None {
-		return err
+// ValidateCompressed unpacks the records of a batch that passed Validate, to
+// maxUnpacked bytes at most, and looks at them as Validate looks at uncompressed ones.
+// It takes of each codec only what all clients read. A batch without a codec passes.
+func (b Batch) ValidateCompressed(maxUnpacked int) error {
+	if b.Codec() == None {
+		return nil
 	}
-	buf := getBuffer()
-	defer putBuffer(buf)
-	if err := b.Codec().decompress(buf, b.payload(), maxUnpacked); err != nil {
+	buf, done := bufferFor(maxUnpacked)
+	defer done()
+	if err := b.Codec().decompressStrict(buf, b.payload(), maxUnpacked); err != nil {
 		return err
 	}
 	return b.walk(buf.b)
 }
+
+// ValidateDeep is Validate and ValidateCompressed.
+func (b Batch) ValidateDeep(l Limits, maxUnpacked int) error {
+	if err := b.Validate(l); err != nil {
+		return err
+	}
+	return b.ValidateCompressed(maxUnpacked)
+}
+
+// RecordError is an ErrCorrupt of one record.
+type RecordError struct {
+	Index, Count int32 // which of how many
+	Err          error
+}
+
+func (e *RecordError) Error() string {
+	return fmt.Sprintf("record %d of %d: %v", e.Index, e.Count, e.Err)
+}
+
+// Unwrap returns what is wrong with it.
+func (e *RecordError) Unwrap() error { return e.Err }
 
 // Verify judges a batch that comes back from storage: b is exactly one batch, its
 // CRC is right and its header makes sense. It allows what brokers write and
@@ -78,7 +100,7 @@ func (b Batch) verifyFrame() error {
 		return corrupt("%d bytes follow the batch of %d; send one batch for each partition", len(rest), len(first))
 	}
 	if got := b.checksum(); got != b.CRC() {
-		return corrupt("CRC32C is %08x, the header says %08x", got, b.CRC())
+		return fmt.Errorf("%w: CRC32C is %08x, the header says %08x", ErrChecksum, got, b.CRC())
 	}
 	if c := b.Codec(); !c.Known() {
 		return fmt.Errorf("%w: codec %d; use none, gzip, snappy, lz4 or zstd", ErrUnsupported, c)
@@ -129,11 +151,11 @@ func (b Batch) walk(p []byte) error {
 		if err == nil {
 			err = f.skipHeaders()
 		}
-		if err != nil {
-			return fmt.Errorf("record %d of %d: %w", i, n, err)
+		if err == nil && f.offsetDelta != i {
+			err = corrupt("offset delta %d", f.offsetDelta)
 		}
-		if f.offsetDelta != i {
-			return corrupt("record %d of %d has offset delta %d", i, n, f.offsetDelta)
+		if err != nil {
+			return &RecordError{i, n, err}
 		}
 		p = rest
 	}

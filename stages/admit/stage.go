@@ -26,12 +26,13 @@ type Stage struct {
 	*pipeline.Entry[*flow.Write]
 	lanes   int
 	clock   clock.Clock
+	unpack  *unpacking
 	refused prometheus.Counter
 }
 
 // New returns the door to so many lanes.
 func New(lanes int, c clock.Clock, reg prometheus.Registerer) *Stage {
-	s := &Stage{Entry: pipeline.NewEntry[*flow.Write](), lanes: lanes, clock: c,
+	s := &Stage{Entry: pipeline.NewEntry[*flow.Write](), lanes: lanes, clock: c, unpack: newUnpacking(reg),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_admit_refused_batches_total",
 			Help: "Batches refused as malformed, too large or outside the topic's rules."})}
 	reg.MustRegister(s.refused)
@@ -51,7 +52,7 @@ func (s *Stage) Append(ctx context.Context, appends []flow.Append, done func(err
 	for i := range appends {
 		a := &appends[i]
 		if a.Err == nil {
-			a.Err = check(a, now)
+			a.Err = s.check(ctx, a, now)
 		}
 		if a.Err != nil {
 			s.refused.Inc()
@@ -92,8 +93,9 @@ func (s *Stage) split(appends []flow.Append) []*flow.Write {
 	return writes
 }
 
-// check verifies a batch against the format and its topic's rules.
-func check(a *flow.Append, now int64) error {
+// check verifies a batch against the format and its topic's rules. It looks last at
+// what costs most.
+func (s *Stage) check(ctx context.Context, a *flow.Append, now int64) error {
 	cfg := a.State.Settings()
 	if err := a.Batch.Validate(record.Limits{MaxBytes: int(cfg.MaxMessageBytes)}); err != nil {
 		return err
@@ -105,5 +107,5 @@ func check(a *flow.Append, now int64) error {
 		(ts-now > cfg.TimestampAfterMs || now-ts > cfg.TimestampBeforeMs) {
 		return fmt.Errorf("%w: %d at %d", ErrTimestamp, ts, now)
 	}
-	return nil
+	return s.unpack.check(ctx, a.Batch)
 }

@@ -2,6 +2,7 @@ package compact
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"sort"
@@ -32,14 +33,14 @@ import (
 // replace nothing; for the same reason their tombstones stay. Records without a key
 // cannot be asked for by it and go. The last batch of each producer that the partition
 // remembers stays, without its records if need be, as does the last of each object.
-
-// maxUnpacked bounds what the records of a batch may unpack to.
-const maxUnpacked = 64 << 20
+//
+// A batch whose records cannot be read, all of them, is opaque: it stays as it is, and
+// replaces nothing. What is left of it is for its readers to judge.
 
 func (c *Compactor) clean(ctx context.Context, job *Clean) error {
 	defer c.index(0)
 	for objects, from := job.Objects, job.From; from < job.Limit; {
-		p := &pass{Clean: job, from: from, end: job.Limit, keys: newIndex(c.indexBytes()), nowMs: c.Clock.Now().UnixMilli()}
+		p := &pass{Clean: job, unpacked: record.MaxUnpacked, from: from, end: job.Limit, keys: newIndex(c.indexBytes()), nowMs: c.Clock.Now().UnixMilli()}
 		if err := c.survey(ctx, p, objects); err != nil {
 			return err
 		}
@@ -59,6 +60,7 @@ type pass struct {
 	*Clean
 	from, end int64
 	keys      *index
+	unpacked  int // bytes that the records of one batch may unpack to
 	nowMs     int64
 }
 
@@ -72,9 +74,8 @@ func (c *Compactor) survey(ctx context.Context, p *pass, objects []meta.ObjectRe
 			if err != nil {
 				return err
 			}
-			full, err := p.note(b)
-			if full || err != nil {
-				return err
+			if p.note(b) {
+				return nil
 			}
 		}
 	}
@@ -82,23 +83,23 @@ func (c *Compactor) survey(ctx context.Context, p *pass, objects []meta.ObjectRe
 }
 
 // note takes the records of b into the index; full says that one did not fit.
-func (p *pass) note(b record.Batch) (full bool, err error) {
+func (p *pass) note(b record.Batch) (full bool) {
 	if b.IsControl() || b.IsTransactional() || b.Count() == 0 {
-		return false, nil
+		return false
 	}
-	for r, err := range b.Records(maxUnpacked) {
+	for r, err := range b.SoundRecords(p.unpacked) {
 		if err != nil {
-			return false, err
+			return false // opaque: it replaces nothing
 		}
 		if r.Offset < p.from || r.Key == nil {
 			continue
 		}
 		if !p.keys.put(r.Key, r.Offset) {
 			p.end = r.Offset
-			return true, nil
+			return true
 		}
 	}
-	return false, nil
+	return false
 }
 
 // rewrite replaces the objects below the end of the pass, and returns what the
@@ -139,7 +140,7 @@ func groupOf(objects []meta.ObjectRef, n int64) int {
 // filterGroup writes what stays of a group.
 func (c *Compactor) filterGroup(ctx context.Context, out *output, p *pass, group []meta.ObjectRef) error {
 	out.begin(p.Partition, group)
-	f := &record.Filter{MaxUnpacked: maxUnpacked}
+	f := &record.Filter{MaxUnpacked: p.unpacked}
 	var last record.Batch // left out, if not nil: without records, a copy
 	for _, ref := range group {
 		for b, err := range c.batches(ctx, p.Partition, ref, ref.Base) {
@@ -147,8 +148,15 @@ func (c *Compactor) filterGroup(ctx context.Context, out *output, p *pass, group
 				return err
 			}
 			kept, n, err := p.filter(f, b)
+			if unreadable(err) {
+				c.keepOpaque(p, ref, b, err)
+				if last, err = nil, out.append(b); err != nil {
+					return err
+				}
+				continue
+			}
 			if err != nil {
-				return err
+				return fmt.Errorf("object %s: %w", ref.ID, err)
 			}
 			c.metrics.removed.Add(float64(int(b.Count()) - n))
 			if last = nil; n == 0 && !b.IsControl() && !p.remembered(b) {

@@ -242,7 +242,7 @@ func TestCleanedLog(t *testing.T) {
 					t.Skip("nothing to merge")
 				}
 				old := m.Objects[len(m.Objects)-2:]
-				if err := r.c.merge(context.Background(), []Merge{{r.at(0), m.Epoch, old}}); err != nil {
+				if err := r.c.merge(context.Background(), []Merge{{"t", r.at(0), m.Epoch, old}}); err != nil {
 					t.Fatal(err)
 				}
 			},

@@ -48,6 +48,7 @@ type Compactor struct {
 	indexed  atomic.Int64 // bytes of the index of keys
 	throttle *throttle
 	metrics  metrics
+	opaque   opaque
 }
 
 // NewCompactor returns the sink with its metrics registered.
@@ -84,7 +85,12 @@ func (c *Compactor) job(ctx context.Context, j *Job) error {
 	defer context.AfterFunc(j.Life, cancel)()
 	kind, work := "merge", func() error { return c.merge(ctx, j.Merges) }
 	if j.Clean != nil {
-		kind, work = "clean", func() error { return c.clean(ctx, j.Clean) }
+		kind, work = "clean", func() error {
+			if err := c.clean(ctx, j.Clean); err != nil {
+				return fmt.Errorf("%s: %w", place(j.Clean.Topic, j.Clean.Partition), err)
+			}
+			return nil
+		}
 	}
 	if err := c.throttle.awake(ctx); err != nil {
 		return err
@@ -102,7 +108,7 @@ func (c *Compactor) job(ctx context.Context, j *Job) error {
 		c.Logger.Debug("the manifest changed during compaction", "kind", kind, "err", err)
 	default:
 		c.metrics.jobs.WithLabelValues(kind, "failed").Inc()
-		c.Logger.Warn("compaction failed and is planned anew", "kind", kind, "err", err)
+		c.Logger.Warn("compaction failed; it is tried again after a pause that grows", "kind", kind, "err", err)
 	}
 	return err
 }
@@ -116,7 +122,7 @@ func (c *Compactor) merge(ctx context.Context, parts []Merge) error {
 	refs, err := c.write(ctx, ids, func(ctx context.Context, out *output) error {
 		for i := range parts {
 			if err := c.copyPart(ctx, out, &parts[i]); err != nil {
-				return fmt.Errorf("%s: %w", parts[i].Partition, err)
+				return fmt.Errorf("%s: %w", place(parts[i].Topic, parts[i].Partition), err)
 			}
 		}
 		return nil
@@ -126,7 +132,9 @@ func (c *Compactor) merge(ctx context.Context, parts []Merge) error {
 	}
 	var errs []error
 	for i, m := range parts {
-		errs = append(errs, c.replace(ctx, m.Partition, meta.Replacement{Epoch: m.Epoch, Old: m.Old, New: refs[i]}))
+		if err := c.replace(ctx, m.Partition, meta.Replacement{Epoch: m.Epoch, Old: m.Old, New: refs[i]}); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", place(m.Topic, m.Partition), err))
+		}
 	}
 	return errors.Join(errs...)
 }

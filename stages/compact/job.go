@@ -2,6 +2,7 @@ package compact
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/topic"
@@ -18,6 +19,7 @@ type Job struct {
 
 // Merge replaces adjacent ranges of a partition by one with the same batches.
 type Merge struct {
+	Topic     string // its name, for those who read the log
 	Partition topic.Partition
 	Epoch     int32 // leader epoch under which it was planned
 	Old       []meta.ObjectRef
@@ -27,6 +29,7 @@ func (m *Merge) bytes() int64 { return sum(m.Old) }
 
 // Clean leaves the latest record of each key below Limit.
 type Clean struct {
+	Topic     string
 	Partition topic.Partition
 	Epoch     int32
 	Objects   []meta.ObjectRef // from the front of the manifest up to Limit
@@ -37,6 +40,22 @@ type Clean struct {
 	Last map[int64]int64
 	// TombstoneMs is how long tombstones stay (delete.retention.ms).
 	TombstoneMs int64
+}
+
+// partitions returns what the job is about.
+func (j *Job) partitions() (out []topic.Partition) {
+	if j.Clean != nil {
+		return []topic.Partition{j.Clean.Partition}
+	}
+	for _, m := range j.Merges {
+		out = append(out, m.Partition)
+	}
+	return out
+}
+
+// place is how errors name a partition.
+func place(name string, p topic.Partition) string {
+	return fmt.Sprintf("topic %q partition %d", name, p.Index)
 }
 
 func sum(refs []meta.ObjectRef) (n int64) {

@@ -6,7 +6,7 @@ type metrics struct {
 	read, written     prometheus.Counter
 	objects, replaced prometheus.Counter
 	removed, emptied  prometheus.Counter
-	passes            prometheus.Counter
+	passes, opaque    prometheus.Counter
 	index             prometheus.Gauge
 	jobs              *prometheus.CounterVec
 	seconds           *prometheus.HistogramVec
@@ -26,6 +26,7 @@ func newMetrics(reg prometheus.Registerer, t *throttle) metrics {
 		removed:  counter("sluice_compaction_removed_records_total", "Records that compaction by key has removed."),
 		emptied:  counter("sluice_compaction_removed_batches_total", "Batches of which compaction by key has left nothing."),
 		passes:   counter("sluice_compaction_passes_total", "Passes of compaction by key; more than one a job when its keys do not fit into memory."),
+		opaque:   counter("sluice_compaction_opaque_batches_total", "Batches that compaction by key has kept as they are since their records cannot be read."),
 		index: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_compaction_index_bytes",
 			Help: "Memory that the index of keys takes."}),
 		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_compaction_jobs_total",

@@ -2,11 +2,13 @@ package compact
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
+	"github.com/sluicemq/sluice/internal/backoff"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/topic"
@@ -22,12 +24,17 @@ type Planner struct {
 	interval atomic.Int64
 	least    atomic.Int64  // objects in a merge
 	tuned    chan struct{} // capacity 1
+	failing  *backoff.Set[topic.Partition]
 }
+
+// mostPause is the longest pause between two attempts at a partition that fails.
+const mostPause = 15 * time.Minute
 
 // NewPlanner returns the source. It looks at partitions that broker leads in the views
 // that it gets.
 func NewPlanner(cfg Config, broker int32, view func() *meta.View, c clock.Clock) *Planner {
-	p := &Planner{broker: broker, view: view, clock: c, target: cfg.TargetBytes, tuned: make(chan struct{}, 1)}
+	p := &Planner{broker: broker, view: view, clock: c, target: cfg.TargetBytes, tuned: make(chan struct{}, 1),
+		failing: backoff.New[topic.Partition](mostPause)}
 	p.interval.Store(int64(cfg.Interval))
 	p.least.Store(int64(cfg.MinObjects))
 	return p
@@ -64,13 +71,15 @@ func (p *Planner) look(ctx context.Context, out pipeline.Emit[*Job]) (done int, 
 	var shared []Merge // to go into one object
 	var bytes int64
 	run := func(j *Job) error {
-		ok, err := submit(ctx, out, j)
-		if ok {
+		failed, err := submit(ctx, out, j)
+		if err == nil && p.settled(ctx, j, failed) {
 			done++
 		}
 		return err
 	}
-	for t, i := range partitionsOf(p.view()) {
+	view := p.view()
+	p.failing.Forget(func(at topic.Partition) bool { _, ok := view.Partition(at); return ok })
+	for t, i := range partitionsOf(view) {
 		if ctx.Err() != nil {
 			return done, nil
 		}
@@ -83,7 +92,13 @@ func (p *Planner) look(ctx context.Context, out pipeline.Emit[*Job]) (done int, 
 		if m == nil {
 			continue
 		}
-		if bytes+m.bytes() > p.target {
+		if p.failing.Failing(m.Partition) { // it would have the others fail with it
+			if err := run(&Job{Merges: []Merge{*m}}); err != nil {
+				return done, err
+			}
+			continue
+		}
+		if len(shared) > 0 && bytes+m.bytes() > p.target {
 			if err := run(&Job{Merges: shared}); err != nil {
 				return done, err
 			}
@@ -116,33 +131,45 @@ func (p *Planner) plan(id topic.ID, index int32) (*Clean, *Merge) {
 	at := topic.Partition{Topic: id, Index: index}
 	view := p.view()
 	m, ok := view.Partition(at)
-	if !ok || m.Leader != p.broker || len(m.Objects) == 0 {
+	if !ok || !p.failing.Due(at, time.Now()) || m.Leader != p.broker || len(m.Objects) == 0 {
 		return nil, nil
 	}
 	t, _ := view.TopicByID(id)
 	if r, ok := rulesOf(t.Configs); ok {
 		if c := r.cleanable(at, m, p.clock.Now().UnixMilli()); c != nil {
+			c.Topic = t.Name
 			return c, nil
 		}
 	}
 	if old := mergeable(m.Objects, int(p.least.Load()), p.target); old != nil {
-		return nil, &Merge{Partition: at, Epoch: m.Epoch, Old: old}
+		return nil, &Merge{Topic: t.Name, Partition: at, Epoch: m.Epoch, Old: old}
 	}
 	return nil, nil
 }
 
-// submit has a job done and reports whether that succeeded. The error is that of the
-// pipeline.
-func submit(ctx context.Context, out pipeline.Emit[*Job], j *Job) (ok bool, err error) {
-	if len(j.Merges) == 0 && j.Clean == nil {
-		return false, nil
+// settled takes in how a job went and reports whether it succeeded. One that was given
+// up or overtaken is planned anew at the next look; another that failed, after a pause.
+func (p *Planner) settled(ctx context.Context, j *Job, failed error) (ok bool) {
+	overtaken := errors.Is(failed, meta.ErrConflict) || errors.Is(failed, meta.ErrUnknownTopic)
+	for _, at := range j.partitions() {
+		switch {
+		case failed == nil:
+			p.failing.Done(at)
+		case !overtaken && ctx.Err() == nil:
+			p.failing.Failed(at, time.Now(), max(time.Second, time.Duration(p.interval.Load())))
+		}
 	}
+	return failed == nil
+}
+
+// submit has a job done and returns how it went. The error is that of the pipeline.
+func submit(ctx context.Context, out pipeline.Emit[*Job], j *Job) (failed, err error) {
 	j.Life = ctx
 	settled := make(chan error, 1)
 	if err := out(ctx, pipeline.Parcel[*Job]{Body: j, Receipt: pipeline.NewReceipt(func(err error) { settled <- err })}); err != nil {
-		return false, err
+		return nil, err
 	}
-	return <-settled == nil, nil
+	return <-settled, nil
 }
 
 // The names under which Tune knows the planner's limits.

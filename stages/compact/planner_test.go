@@ -268,7 +268,7 @@ func TestBandwidth(t *testing.T) {
 		}
 		r.c.throttle.set(100_000)
 		began := time.Now()
-		if err := r.c.merge(t.Context(), []Merge{{r.at(0), 4, r.partition(0).Objects}}); err != nil {
+		if err := r.c.merge(t.Context(), []Merge{{"t", r.at(0), 4, r.partition(0).Objects}}); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(began); took < 19*time.Second || took > 21*time.Second {
@@ -294,7 +294,7 @@ func TestPlannerGoesOnAfterAFailure(t *testing.T) {
 			if n := len(r.partition(0).Objects); n != 8 {
 				t.Errorf("%d objects", n)
 			}
-			time.Sleep(2 * time.Minute)
+			time.Sleep(5 * time.Minute)
 			synctest.Wait()
 			if n := len(r.partition(0).Objects); n != 1 {
 				t.Errorf("%d objects", n)

@@ -2,6 +2,7 @@ package locate
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
@@ -106,9 +107,9 @@ func inRun(s *partition.State, run []byte, ms int64) (Found, bool, error) {
 
 // inBatch finds the first record of b at or after both ms and offset floor.
 func inBatch(b record.Batch, ms, floor int64) (Found, bool, error) {
-	for r, err := range b.Records(maxDecompressed) {
+	for r, err := range b.Records(record.MaxUnpacked) {
 		if err != nil {
-			return Found{}, false, err
+			return Found{}, false, fmt.Errorf("search by time in the batch at offset %d: %w", b.BaseOffset(), err)
 		}
 		if r.Timestamp >= ms && r.Offset >= floor {
 			return Found{r.Offset, r.Timestamp, b.PartitionLeaderEpoch()}, true, nil
@@ -116,6 +117,3 @@ func inBatch(b record.Batch, ms, floor int64) (Found, bool, error) {
 	}
 	return Found{}, false, nil
 }
-
-// maxDecompressed bounds what a batch may unpack to in a search by time.
-const maxDecompressed = 64 << 20

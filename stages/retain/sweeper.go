@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluicemq/sluice/internal/backoff"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
@@ -35,11 +36,15 @@ type Sweeper struct {
 	Deps
 	interval atomic.Int64
 	tuned    chan struct{} // capacity 1
+	failing  *backoff.Set[topic.Partition]
 }
+
+// mostPause is the longest pause between two attempts at a partition that fails.
+const mostPause = 15 * time.Minute
 
 // NewSweeper returns the source.
 func NewSweeper(cfg Config, d Deps) *Sweeper {
-	s := &Sweeper{Deps: d, tuned: make(chan struct{}, 1)}
+	s := &Sweeper{Deps: d, tuned: make(chan struct{}, 1), failing: backoff.New[topic.Partition](mostPause)}
 	s.interval.Store(int64(cfg.Interval))
 	return s
 }
@@ -48,13 +53,18 @@ func NewSweeper(cfg Config, d Deps) *Sweeper {
 func (s *Sweeper) Run(ctx context.Context, out pipeline.Emit[*Trim]) error {
 	for {
 		for t := range s.Due {
-			settled := make(chan struct{})
-			p := pipeline.Parcel[*Trim]{Body: t, Receipt: pipeline.NewReceipt(func(error) { close(settled) })}
+			if !s.failing.Due(t.Partition, time.Now()) {
+				continue
+			}
+			settled := make(chan error, 1)
+			p := pipeline.Parcel[*Trim]{Body: t, Receipt: pipeline.NewReceipt(func(err error) { settled <- err })}
 			if err := out(ctx, p); err != nil {
 				return err
 			}
-			<-settled // so that a look begins where the one before has ended
+			s.settled(ctx, t.Partition, <-settled) // so that a look begins where the one before has ended
 		}
+		view := s.View()
+		s.failing.Forget(func(p topic.Partition) bool { _, ok := view.Partition(p); return ok })
 		timer := time.NewTimer(time.Duration(s.interval.Load()))
 		select {
 		case <-timer.C:
@@ -64,6 +74,17 @@ func (s *Sweeper) Run(ctx context.Context, out pipeline.Emit[*Trim]) error {
 		if timer.Stop(); ctx.Err() != nil {
 			return nil
 		}
+	}
+}
+
+// settled takes in how a trim went. One that failed is tried again after a pause.
+func (s *Sweeper) settled(ctx context.Context, p topic.Partition, err error) {
+	switch {
+	case err == nil:
+		s.failing.Done(p)
+	case overtaken(err), ctx.Err() != nil:
+	default:
+		s.failing.Failed(p, time.Now(), max(time.Second, time.Duration(s.interval.Load())))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -153,13 +154,23 @@ func TestSweepOfTheTail(t *testing.T) {
 
 func TestAChangeThatFailedIsDecidedAnew(t *testing.T) {
 	run(t, 3, func(c *cluster, _ *pipeline.Graph) {
-		time.Sleep(14 * time.Second)
+		time.Sleep(15 * time.Second)
 		synctest.Wait()
 		if got := c.starts(); got != [6]int64{3: 10, 4: 10} && got != [6]int64{0: 10, 1: 10} {
 			t.Errorf("log starts %v", got)
 		}
 		if len(c.calls) != 5 {
 			t.Errorf("%d changes: %v", len(c.calls), c.calls)
+		}
+	})
+}
+
+func TestPausesBetweenFailuresGrow(t *testing.T) {
+	run(t, math.MaxInt, func(c *cluster, _ *pipeline.Graph) {
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if n := len(c.calls); n < 2*12 || n > 2*20 { // of two partitions
+			t.Errorf("%d attempts in two hours", n)
 		}
 	})
 }

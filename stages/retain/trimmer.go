@@ -63,15 +63,20 @@ func (t *Trimmer) trim(ctx context.Context, x *Trim) error {
 	}
 	err := t.meta.TrimLog(ctx, x.Partition, x.Epoch, x.Start)
 	switch {
-	case errors.Is(err, meta.ErrUnknownTopic), errors.Is(err, meta.ErrConflict):
-		return err // deleted, or led by another
+	case overtaken(err):
+		return err
 	case err != nil:
 		t.fails.Inc()
-		t.log.Warn("retention could not cut a log; it is tried again", "partition", x.Partition, "offset", x.Start, "err", err)
+		t.log.Warn("retention could not cut a log; it is tried again after a pause that grows", "partition", x.Partition, "offset", x.Start, "err", err)
 		return err
 	}
 	t.trims.WithLabelValues(x.Reason).Inc()
 	t.bytes.WithLabelValues(x.Reason).Add(float64(x.Bytes))
 	t.log.Debug("cut a log", "partition", x.Partition, "offset", x.Start, "bytes", x.Bytes, "reason", x.Reason)
 	return nil
+}
+
+// overtaken reports whether a partition was deleted, or is led by another.
+func overtaken(err error) bool {
+	return errors.Is(err, meta.ErrUnknownTopic) || errors.Is(err, meta.ErrConflict)
 }
