@@ -34,7 +34,7 @@ var (
 	Groups = Use{"groups", "groups.max_metadata_bytes", false,
 		"members of consumer groups, with their metadata and assignments", "new members are refused"}
 	Compaction = Use{"compaction", "compaction.memory_bytes", false,
-		"the index of keys of a compaction, and what it reads", "it takes more passes"}
+		"the index of keys of a compaction, what it reads, and the batch it works on", "it takes more passes"}
 	Uploads = Use{"uploads", "", false,
 		"buffers of objects on their way to the store", "`object_storage.upload_concurrency` of them at once"}
 )

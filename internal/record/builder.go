@@ -123,6 +123,9 @@ func (c Codec) compress(dst, src []byte) ([]byte, error) {
 	case None:
 		return append(dst, src...), nil
 	case Snappy:
+		if room := dst[len(dst):cap(dst)]; len(room) >= s2.MaxEncodedLen(len(src)) {
+			return dst[:len(dst)+len(s2.EncodeSnappy(room, src))], nil
+		}
 		return append(dst, s2.EncodeSnappy(nil, src)...), nil
 	case Zstd:
 		w := zstdWriters.Get().(*zstd.Encoder)

@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
+
+	"github.com/klauspost/compress/s2"
 )
 
 // Filter is how compaction thins out batches. What is left keeps its offsets, and
@@ -18,7 +21,7 @@ type Filter struct {
 	// MaxUnpacked bounds what the records of a compressed batch unpack to.
 	MaxUnpacked int
 
-	records, scratch []byte
+	records []byte
 }
 
 // Apply returns b with the records that stay, and how many these are. It is b itself
@@ -37,8 +40,7 @@ func (f *Filter) Apply(b Batch) (out Batch, kept int, err error) {
 		if f.Keep != nil && !f.Keep(r) {
 			continue
 		}
-		f.scratch = appendFields(f.scratch[:0], r.Timestamp-base, r.Offset-b.BaseOffset(), r.Key, r.Value, r.Headers)
-		f.records = append(binary.AppendVarint(f.records, int64(len(f.scratch))), f.scratch...)
+		f.add(r, r.Timestamp-base, r.Offset-b.BaseOffset())
 		newest = max(newest, r.Timestamp)
 		kept++
 	}
@@ -56,13 +58,32 @@ func (f *Filter) Apply(b Batch) (out Batch, kept int, err error) {
 	return out, kept, err
 }
 
+// growsTo is what the records that stay grow to step by step.
+const growsTo = 1 << 20
+
+// add appends a record. Its length is known when it is there; it is moved up to it.
+func (f *Filter) add(r Record, timestampDelta, offsetDelta int64) {
+	var length [binary.MaxVarintLen32]byte
+	at := len(f.records)
+	// Growing step by step would take more than twice what is there in the end.
+	if more := len(r.Key) + len(r.Value) + 64; at+more > growsTo && at+more > cap(f.records) {
+		f.records = slices.Grow(f.records, max(f.MaxUnpacked-at, more))
+	}
+	f.records = appendFields(append(f.records, length[:]...), timestampDelta, offsetDelta, r.Key, r.Value, r.Headers)
+	body := f.records[at+len(length):]
+	n := binary.PutVarint(length[:], int64(len(body)))
+	copy(f.records[at:], length[:n])
+	copy(f.records[at+n:], body)
+	f.records = f.records[:at+n+len(body)]
+}
+
 // with returns a copy of the header with other records behind it, not sealed yet.
 func (b Batch) with(records []byte, count int, maxTimestamp int64) (Batch, error) {
 	codec := b.Codec()
 	if count == 0 {
 		codec = None
 	}
-	grown, err := codec.compress(append(make([]byte, 0, HeaderSize+len(records)), b[:HeaderSize]...), records)
+	grown, err := codec.compress(append(make([]byte, 0, HeaderSize+s2.MaxEncodedLen(len(records))), b[:HeaderSize]...), records)
 	if err != nil {
 		return nil, err
 	}

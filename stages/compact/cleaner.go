@@ -40,7 +40,7 @@ import (
 func (c *Compactor) clean(ctx context.Context, job *Clean) error {
 	defer c.index(0)
 	for objects, from := job.Objects, job.From; from < job.Limit; {
-		p := &pass{Clean: job, unpacked: record.MaxUnpacked, from: from, end: job.Limit, keys: newIndex(c.indexBytes()), nowMs: c.Clock.Now().UnixMilli()}
+		p := &pass{Clean: job, unpacked: c.unpackedBytes(), from: from, end: job.Limit, keys: newIndex(c.indexBytes()), nowMs: c.Clock.Now().UnixMilli()}
 		if err := c.survey(ctx, p, objects); err != nil {
 			return err
 		}

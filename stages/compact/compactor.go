@@ -14,6 +14,7 @@ import (
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
+	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/internal/topic"
 	"github.com/sluicemq/sluice/pipeline"
 )
@@ -59,10 +60,25 @@ func NewCompactor(cfg Config, d Deps) *Compactor {
 	return c
 }
 
-// runBytes is what one request asks for; indexBytes is what the index of keys may
-// take. A request's bytes are there while records are compared, so both count.
-func (c *Compactor) runBytes() int64   { return min(4<<20, c.memory.Load()/4) }
-func (c *Compactor) indexBytes() int64 { return c.memory.Load() - c.runBytes() }
+// Memory is divided so that what is there at once fits into it:
+//
+//	the survey    the index while it doubles (1/2), a request's bytes and the one's
+//	              before (1/8), the records of one batch, unpacked (1/10)
+//	the rewrite   the index (1/3), requests (1/8), and for one batch (1/10 each) its
+//	              records, those that stay, the new batch, and the one before it got a
+//	              delete horizon
+func (c *Compactor) indexBytes() int64 { return c.memory.Load() / 2 }
+
+// runBytes is what one request asks for.
+func (c *Compactor) runBytes() int64 { return min(4<<20, c.memory.Load()/16) }
+
+// unpackedBytes is what the records of one batch may unpack to.
+func (c *Compactor) unpackedBytes() int {
+	return int(min(max(c.memory.Load()/10, leastUnpacked), record.MaxUnpacked))
+}
+
+// leastUnpacked is above what clients put into a batch unless they are told to.
+const leastUnpacked = 2 << 20
 
 // Run does jobs until in is closed or ctx is done.
 func (c *Compactor) Run(ctx context.Context, in *pipeline.In[*Job]) error {

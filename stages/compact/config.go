@@ -12,8 +12,9 @@ type Config struct {
 	// BytesPerSecond bounds what is read from the store and written to it, together.
 	// More compacts sooner and leaves less to producers and consumers.
 	BytesPerSecond int64
-	// MemoryBytes bounds the index of keys and what is read at once. With less,
-	// compaction by key takes more passes over the same objects.
+	// MemoryBytes bounds the index of keys, what is read at once, and the batch in work.
+	// With less, compaction by key takes more passes over the same objects, and leaves
+	// batches alone that unpack to more than a tenth of it (or 2 MiB, if that is more).
 	MemoryBytes int64
 	// TargetBytes is how large objects are made.
 	TargetBytes int64

@@ -20,7 +20,8 @@
 // stay, so there are gaps; an object always ends in a batch that ends where its range
 // does, empty if need be, so that a reader gets to the next object.
 //
-// Memory: one index of keys and one range of an object, both within
-// Config.MemoryBytes. Reads and writes share one bandwidth. Neither grows with the
-// data: what does not fit is done in several passes.
+// Memory: one index of keys, one range of an object and one batch, unpacked and written
+// again, each in its share of Config.MemoryBytes (see compactor.go). Reads and writes
+// share one bandwidth. Neither grows with the data: keys that do not fit are done in
+// several passes, and a batch that does not fit stays as it is.
 package compact

@@ -43,7 +43,11 @@ func (o *opaque) first(b batchAt) bool {
 func (c *Compactor) keepOpaque(p *pass, ref meta.ObjectRef, b record.Batch, err error) {
 	c.metrics.opaque.Inc()
 	if c.opaque.first(batchAt{p.Partition, b.BaseOffset()}) {
-		c.Logger.Error("the records of a batch cannot be read; compaction keeps it as it is", "topic", p.Topic,
+		what := "the records of a batch cannot be read; compaction keeps it as it is"
+		if errors.Is(err, record.ErrTooLarge) {
+			what = "the records of a batch unpack to more than a tenth of compaction.memory_bytes; compaction keeps it as it is"
+		}
+		c.Logger.Error(what, "topic", p.Topic,
 			"partition", p.Partition.Index, "offset", b.BaseOffset(), "next_offset", b.NextOffset(), "object", ref.ID,
 			"codec", b.Codec(), "err", err)
 	}

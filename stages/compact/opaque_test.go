@@ -90,7 +90,7 @@ func TestOpaqueBatchesStayAndTheRestIsCompacted(t *testing.T) {
 			if got := show(sound); got != "a=1@0 c=2@5 b=3@8 d=4@9 d=4@10" {
 				t.Errorf("beside them are %s", got)
 			}
-			if n := strings.Count(log.String(), "cannot be read"); n != 2 || !strings.Contains(log.String(), "topic=t partition=0 offset=2 next_offset=4 object=") {
+			if n := strings.Count(log.String(), "compaction keeps it as it is"); n != 2 || !strings.Contains(log.String(), "topic=t partition=0 offset=2 next_offset=4 object=") {
 				t.Errorf("it was said %d times:\n%s", n, &log)
 			}
 			if n := testutil.ToFloat64(r.c.metrics.opaque); n != 4 {
