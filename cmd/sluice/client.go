@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sluicemq/sluice/internal/record"
 	sluice "github.com/sluicemq/sluice/sdk/go"
 )
 
@@ -35,7 +36,8 @@ func (c *cli) connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, error)
 	if err != nil {
 		return nil, err
 	}
-	cl, err := kgo.NewClient(append(append(ours, kgo.RetryTimeout(c.timeout), kgo.RequestTimeoutOverhead(c.timeout)), opts...)...)
+	cl, err := kgo.NewClient(append(append(ours, kgo.RetryTimeout(c.timeout), kgo.RequestTimeoutOverhead(c.timeout),
+		kgo.MaxDecompressBatchBytes(record.MaxUnpacked)), opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}

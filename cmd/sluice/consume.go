@@ -149,15 +149,6 @@ func (r *reader) run(ctx context.Context, cl *kgo.Client) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		var failed error
-		fs.EachError(func(topic string, p int32, err error) {
-			if failed == nil && !errors.Is(err, context.DeadlineExceeded) {
-				failed = refusal("topic", topic, err, "")
-			}
-		})
-		if failed != nil {
-			return errors.Join(r.out.Flush(), failed)
-		}
 		for it := fs.RecordIter(); !it.Done() && !r.full(); {
 			if err := r.take(it.Next()); err != nil {
 				return err
@@ -166,6 +157,9 @@ func (r *reader) run(ctx context.Context, cl *kgo.Client) error {
 		if err := r.out.Flush(); err != nil {
 			return fmt.Errorf("standard output: %w", err)
 		}
+		if err := r.failure(fs); err != nil && !r.full() {
+			return err
+		}
 		if r.member != nil {
 			if err := r.member.commit(ctx); err != nil {
 				return err
@@ -173,6 +167,26 @@ func (r *reader) run(ctx context.Context, cl *kgo.Client) error {
 		}
 	}
 	return nil
+}
+
+// failure returns the first failure of a poll whose records were taken, so that it says
+// where it is.
+func (r *reader) failure(fs kgo.Fetches) (failed error) {
+	fs.EachError(func(topic string, p int32, err error) {
+		if failed != nil || errors.Is(err, context.DeadlineExceeded) {
+			return
+		}
+		at := r.left[p].from
+		var tooLarge *kgo.ErrDecompressTooLarge
+		if errors.As(err, &tooLarge) {
+			at = tooLarge.Offset
+		}
+		if topic != "" { // else it is of all of them
+			err = fmt.Errorf("partition %d, at offset %d: %w", p, at, err)
+		}
+		failed = refusal("topic", topic, err, "")
+	})
+	return failed
 }
 
 // poll waits for records; with a group not for long, so that an assignment
