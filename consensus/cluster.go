@@ -255,6 +255,15 @@ func (c *Cluster) RegisterBroker(ctx context.Context, b meta.Broker) (incarnatio
 	return incarnation, nil
 }
 
+// RecordWAL says which log a broker writes from now on.
+func (c *Cluster) RecordWAL(ctx context.Context, w meta.WAL) error {
+	if _, err := c.propose(ctx, 0, &machine.RecordWAL{WAL: w}); err != nil {
+		return fmt.Errorf("record the WAL of broker %d: %w", w.Broker, err)
+	}
+	c.publish()
+	return nil
+}
+
 // AllocateProducerIDs returns the first of n producer ids that nobody had before.
 func (c *Cluster) AllocateProducerIDs(ctx context.Context, n int32) (first int64, err error) {
 	if n < 1 {

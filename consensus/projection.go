@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -30,6 +31,7 @@ type projection struct {
 	built   map[topic.ID]*meta.Topic // what the View has
 	stale   map[topic.ID]struct{}    // to be built again
 	whole   bool                     // all shards that are online have said what they have
+	deleted map[topic.ID]struct{}    // deletions on record; replaced, never changed
 	changed bool                     // the View is not what it should be, apart from stale
 }
 
@@ -77,6 +79,7 @@ func (p *projection) resetRoot(all machine.RootChanges) {
 		p.stale[id] = struct{}{}
 	}
 	clear(p.topics)
+	p.deleted = nil
 	p.fold(all)
 	p.mu.Unlock()
 	p.wake()
@@ -94,6 +97,26 @@ func (p *projection) fold(ch machine.RootChanges) {
 			p.topics[t.ID] = t.Now
 		}
 	}
+	p.foldDeleted(ch)
+}
+
+// foldDeleted makes the deletions on record anew where they have changed: tombstones, and
+// what is gone altogether.
+func (p *projection) foldDeleted(ch machine.RootChanges) {
+	removed := slices.ContainsFunc(ch.Topics, func(t machine.TopicChange) bool { return t.Now == nil || t.Now.Deleted })
+	if !removed && p.deleted != nil {
+		return
+	}
+	deleted := make(map[topic.ID]struct{}, len(p.cluster.Gone))
+	for _, id := range p.cluster.Gone {
+		deleted[id] = struct{}{}
+	}
+	for id, t := range p.topics {
+		if t.Deleted {
+			deleted[id] = struct{}{}
+		}
+	}
+	p.deleted, p.changed = deleted, true
 }
 
 // shard takes changes of a partition shard.
@@ -163,7 +186,9 @@ func (p *projection) publish() (published bool) {
 	if len(p.cluster.Brokers) > 0 {
 		controller = p.cluster.Brokers[0].ID
 	}
-	p.view.Store(meta.NewView(p.view.Load().Version+1, p.cluster.ID, controller, p.cluster.Brokers, topics))
+	view := meta.NewView(p.view.Load().Version+1, p.cluster.ID, controller, p.cluster.Brokers, topics)
+	view.WALs, view.Deleted = p.cluster.WALs, p.deleted
+	p.view.Store(view)
 	next := make(chan struct{})
 	close(*p.next.Swap(&next))
 	return true

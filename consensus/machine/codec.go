@@ -11,8 +11,12 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// Version is the first byte of commands, results and snapshots of Root.
+// Version is the first byte of commands and results.
 const Version = 1
+
+// rootVersion is the first byte of snapshots of Root. Version 2 added the brokers'
+// WALs and the topics that are gone.
+const rootVersion = 2
 
 // shardVersion is the first byte of snapshots of a Shard. Version 2 added
 // meta.Partition.CleanEnd, version 3 object.swept; those before are still read.

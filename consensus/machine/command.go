@@ -41,7 +41,7 @@ func Decode(b []byte) (Command, error) {
 func blank(kind byte) Command {
 	for _, cmd := range [...]Command{&InitCluster{}, &RegisterBroker{}, &BeginTopic{}, &GrowTopic{}, &FinishTopic{},
 		&AlterTopic{}, &DeleteTopic{}, &ForgetTopic{}, &AllocateIDs{}, &EnsurePartitions{}, &StartBroker{}, &SetLogStart{},
-		&PrepareObject{}, &CommitParts{}, &ExpireObjects{}, &CollectObjects{}, &DropTopic{}, &ChangeGroup{}, &TrimLog{}, &ReplaceObjects{}, &SweepObjects{}} {
+		&PrepareObject{}, &CommitParts{}, &ExpireObjects{}, &CollectObjects{}, &DropTopic{}, &ChangeGroup{}, &TrimLog{}, &ReplaceObjects{}, &SweepObjects{}, &RecordWAL{}} {
 		if cmd.kind() == kind {
 			return cmd
 		}
@@ -82,6 +82,8 @@ type (
 	DeleteTopic struct{ ID topic.ID }
 	// ForgetTopic removes the tombstone.
 	ForgetTopic struct{ ID topic.ID }
+	// RecordWAL says which log a broker writes from now on.
+	RecordWAL struct{ WAL meta.WAL }
 	// AllocateIDs hands out Count producer ids; Result.Number is the first.
 	AllocateIDs struct{ Count int32 }
 )
@@ -170,6 +172,7 @@ func (*AlterTopic) kind() byte       { return 6 }
 func (*DeleteTopic) kind() byte      { return 7 }
 func (*ForgetTopic) kind() byte      { return 8 }
 func (*AllocateIDs) kind() byte      { return 9 }
+func (*RecordWAL) kind() byte        { return 10 }
 func (*EnsurePartitions) kind() byte { return 32 }
 func (*StartBroker) kind() byte      { return 33 }
 func (*SetLogStart) kind() byte      { return 34 }

@@ -33,6 +33,7 @@ func examples() []Command {
 		&DeleteTopic{ID: at.Topic},
 		&ForgetTopic{ID: at.Topic},
 		&AllocateIDs{Count: 1000},
+		&RecordWAL{WAL: meta.WAL{Broker: 3, ID: [16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}}},
 		&EnsurePartitions{Topic: at.Topic, Parts: []NewPartition{{0, []int32{1, 2}}, {16, []int32{2, 3}}}},
 		&StartBroker{Broker: 3, Incarnation: 10},
 		&SetLogStart{Partition: at, Offset: 1500, NowMs: 1700000000001},
@@ -82,6 +83,13 @@ func states(t *testing.T) (*Root, *Shard) {
 		_, _, errShard := shard.Apply(cmd)
 		if (errRoot == nil) == (errShard == nil) {
 			t.Fatalf("%T belongs to both machines or to none: %v, %v", cmd, errRoot, errShard)
+		}
+	}
+	gone := topicID("gone")
+	for _, cmd := range []Command{&BeginTopic{Spec: meta.TopicSpec{Name: "gone", ID: gone, Partitions: 1, Replication: 1}},
+		&FinishTopic{ID: gone, Partitions: 1}, &DeleteTopic{ID: gone}, &ForgetTopic{ID: gone}} {
+		if r, _, err := root.Apply(cmd); err != nil || r.Code != OK {
+			t.Fatalf("%T: %v, %v", cmd, r.Code, err)
 		}
 	}
 	return root, shard
@@ -136,6 +144,42 @@ func TestOldSnapshots(t *testing.T) {
 	}
 }
 
+// TestOldRootSnapshot: what version 1 wrote, which knew no WALs and forgot deletions, is read.
+func TestOldRootSnapshot(t *testing.T) {
+	b, err := os.ReadFile("testdata/root.v1.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := RestoreRoot(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b[0] != 1 || len(r.topics) != 1 || len(r.cluster.Brokers) != 1 || len(r.cluster.WALs)+len(r.cluster.Gone) != 0 {
+		t.Errorf("version %d: %+v", b[0], r)
+	}
+	restored(t, r.Snapshot(), RestoreRoot)
+}
+
+// TestForgottenTopicsAreRemembered, the latest of them.
+func TestForgottenTopicsAreRemembered(t *testing.T) {
+	r := NewRoot()
+	_, _, _ = r.Apply(&RegisterBroker{Broker: meta.Broker{ID: 1}})
+	var last topic.ID
+	for i := range maxGone + 5 {
+		last = topicID(fmt.Sprint(i))
+		for _, cmd := range []Command{&BeginTopic{Spec: meta.TopicSpec{Name: "t", ID: last, Partitions: 1, Replication: 1}},
+			&FinishTopic{ID: last, Partitions: 1}, &DeleteTopic{ID: last}, &ForgetTopic{ID: last}} {
+			if result, _, err := r.Apply(cmd); err != nil || result.Code != OK {
+				t.Fatalf("%T: %v, %v", cmd, result.Code, err)
+			}
+		}
+	}
+	gone := r.All().Cluster.Gone
+	if len(gone) != maxGone || gone[maxGone-1] != last || gone[0] != topicID("5") {
+		t.Errorf("%d are remembered", len(gone))
+	}
+}
+
 func compare(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := "testdata/" + name
@@ -183,7 +227,7 @@ func TestOtherVersion(t *testing.T) {
 	for name, err := range map[string]error{
 		"command":  func() error { _, err := Decode([]byte{Version + 1, 1}); return err }(),
 		"kind":     func() error { _, err := Decode([]byte{Version, 31}); return err }(),
-		"snapshot": func() error { _, err := RestoreRoot([]byte{Version + 1}); return err }(),
+		"snapshot": func() error { _, err := RestoreRoot([]byte{rootVersion + 1}); return err }(),
 		"result":   func() error { _, err := DecodeResult([]byte{Version + 1}); return err }(),
 	} {
 		if err == nil || !strings.Contains(err.Error(), ErrVersion.Error()) {

@@ -42,6 +42,7 @@ func (x *AlterTopic) layout(c *coder) {
 
 func (x *DeleteTopic) layout(c *coder) { c.id((*[16]byte)(&x.ID)) }
 func (x *ForgetTopic) layout(c *coder) { c.id((*[16]byte)(&x.ID)) }
+func (x *RecordWAL) layout(c *coder)   { layoutWAL(c, &x.WAL) }
 func (x *AllocateIDs) layout(c *coder) { c.int32(&x.Count) }
 
 func (x *EnsurePartitions) layout(c *coder) {
@@ -134,6 +135,11 @@ func layoutBroker(c *coder, b *meta.Broker) {
 	c.string(&b.Host)
 	c.int32(&b.Port)
 	c.string(&b.Rack)
+}
+
+func layoutWAL(c *coder, w *meta.WAL) {
+	c.int32(&w.Broker)
+	c.id(&w.ID)
 }
 
 func layoutRef(c *coder, r *meta.ObjectRef) {

@@ -44,7 +44,16 @@ type Cluster struct {
 	ID      string
 	Shards  int32
 	Brokers []meta.Broker // by id
+	WALs    []meta.WAL    // by broker: the log that it writes
+	// Gone are topics that were deleted and dropped from all shards, in the order in which they
+	// were forgotten: what a WAL still has of them may be dropped. The oldest are forgotten here too,
+	// beyond maxGone.
+	Gone []topic.ID
 }
+
+// maxGone bounds Gone, to 160 KB. A WAL that has batches of a topic whose deletion is
+// not known any more keeps them.
+const maxGone = 10_000
 
 // RootChanges is what a command changed; values are immutable.
 type RootChanges struct {
@@ -91,6 +100,8 @@ func (r *Root) Apply(cmd Command) (Result, RootChanges, error) {
 		return r.deleteTopic(x)
 	case *ForgetTopic:
 		return r.forgetTopic(x)
+	case *RecordWAL:
+		return r.recordWAL(x)
 	case *AllocateIDs:
 		first := r.nextID
 		r.nextID += int64(max(0, x.Count))
@@ -232,7 +243,26 @@ func (r *Root) forgetTopic(x *ForgetTopic) (Result, RootChanges, error) {
 		return refused(UnknownTopic)
 	}
 	delete(r.topics, x.ID)
-	return Result{Code: OK}, RootChanges{Topics: []TopicChange{{x.ID, nil}}}, nil
+	gone := r.cluster.Gone
+	if len(gone) >= maxGone {
+		gone = gone[len(gone)-maxGone+1:]
+	}
+	r.cluster.Gone = append(slices.Clip(gone), x.ID) // a copy: readers have the one before
+	cluster := r.cluster
+	return Result{Code: OK}, RootChanges{Cluster: &cluster, Topics: []TopicChange{{x.ID, nil}}}, nil
+}
+
+// recordWAL says which log a broker writes from now on.
+func (r *Root) recordWAL(x *RecordWAL) (Result, RootChanges, error) {
+	wals := slices.Clone(r.cluster.WALs)
+	i, known := slices.BinarySearchFunc(wals, x.WAL.Broker, func(w meta.WAL, id int32) int { return int(w.Broker) - int(id) })
+	if known {
+		wals[i] = x.WAL
+	} else {
+		wals = slices.Insert(wals, i, x.WAL)
+	}
+	r.cluster.WALs = wals
+	return r.clusterChanged(0)
 }
 
 // Has reports whether there is a record of the topic, be it a tombstone.

@@ -15,7 +15,7 @@ const (
 
 // Snapshot returns the whole state.
 func (r *Root) Snapshot() []byte {
-	c := begin(Version)
+	c := begin(rootVersion)
 	mark(c, snapshotRoot)
 	r.layout(c)
 	return c.buf
@@ -23,7 +23,7 @@ func (r *Root) Snapshot() []byte {
 
 // RestoreRoot reads what Snapshot wrote. It keeps nothing of b.
 func RestoreRoot(b []byte) (*Root, error) {
-	c, r := open(b, Version), NewRoot()
+	c, r := open(b, rootVersion), NewRoot()
 	mark(c, snapshotRoot)
 	r.layout(c)
 	return r, c.end()
@@ -58,6 +58,10 @@ func (r *Root) layout(c *coder) {
 	c.int32(&r.cluster.Shards)
 	list(c, &r.cluster.Brokers, 5, layoutBroker)
 	c.int64(&r.nextID)
+	if c.version >= 2 {
+		list(c, &r.cluster.WALs, 17, layoutWAL)
+		list(c, &r.cluster.Gone, 16, func(c *coder, id *topic.ID) { c.id((*[16]byte)(id)) })
+	}
 	records(c, &r.topics, 23, compareTopics, func(c *coder, id *topic.ID) { c.id((*[16]byte)(id)) }, layoutTopic)
 	if !c.reading {
 		return

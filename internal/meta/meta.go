@@ -33,6 +33,12 @@ type Broker struct {
 	Rack        string
 }
 
+// WAL says which write-ahead log a broker writes.
+type WAL struct {
+	Broker int32
+	ID     [16]byte
+}
+
 // ObjectRef says that an object holds one partition's records [Base, End).
 type ObjectRef struct {
 	ID           ObjectID
@@ -103,8 +109,20 @@ type View struct {
 	ClusterID  string
 	Controller int32 // broker id named as controller to clients
 	Brokers    []Broker
+	WALs       []WAL                 // by broker; of those that have one
+	Deleted    map[topic.ID]struct{} // topics whose deletion is on record
 	byName     map[string]*Topic
 	byID       map[topic.ID]*Topic
+}
+
+// WAL returns the log on record of a broker.
+func (v *View) WAL(broker int32) (id [16]byte, ok bool) {
+	for _, w := range v.WALs {
+		if w.Broker == broker {
+			return w.ID, true
+		}
+	}
+	return id, false
 }
 
 // NewView indexes topics by name and id. It keeps the slices given.
