@@ -110,7 +110,7 @@ func (o *ordeal) live(expression string) {
 
 // recover opens the log. Batches may be missing only where it says so.
 func (o *ordeal) recover() (*Log, error) {
-	l, err := Open(o.fs, o.cfg, deps(o.h.uploaded))
+	l, err := Open(o.fs, o.cfg, deps(o.fs, o.h.uploaded))
 	if err != nil {
 		return nil, err
 	}
@@ -325,7 +325,7 @@ func TestDiskFull(t *testing.T) {
 // TestFailedRecovery: a sync that failed is not repeated, so the log has to be
 // opened anew, and then everything is there.
 func TestFailedRecovery(t *testing.T) {
-	for _, fault := range []string{"sync * #1 EIO", "sync * #1 late EIO", "read * #1+ EIO"} {
+	for _, fault := range []string{"sync * #1 EIO", "sync * #1 late EIO", "read segment-* #1+ EIO"} {
 		t.Run(fault, func(t *testing.T) {
 			o := newOrdeal(t, Sync)
 			if err := o.fs.Set(fault); err != nil {

@@ -107,7 +107,16 @@ func TestGolden(t *testing.T) {
 		}
 		// What an older version wrote can be written on.
 		fs, src := goldenFS(t, used), &source{made: 1000}
-		r := start(opened(t, fs, small()))
+		d := deps(fs, nothing)
+		d.AcceptLost = true // it had no guard
+		l, err := Open(fs, small(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := recovered(l); err != nil {
+			t.Fatal(err)
+		}
+		r := start(l)
 		r.write(t, src.group(10))
 		r.close(t)
 		if got, report := recoverAll(t, fs, small()); got[len(got)-1].Base != 1000 || len(report.Corruptions) > 0 {

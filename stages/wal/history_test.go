@@ -117,7 +117,7 @@ func (h *history) upload(l *Log, partitions ...int32) {
 	if tier == nil {
 		tier = map[int32]int64{}
 	}
-	for _, w := range h.valid(len(h.begun)) {
+	for _, w := range h.valid(h.done) {
 		if w.base < h.acked && (len(partitions) == 0 || slices.Contains(partitions, w.partition)) {
 			tier[w.partition] = max(tier[w.partition], w.base+1)
 		}
@@ -127,11 +127,14 @@ func (h *history) upload(l *Log, partitions ...int32) {
 	l.Reclaim()
 }
 
-// uploaded is the Done of a log.
+// uploaded is the Done of a log. Offsets have gaps here, so that a truncation may leave an end
+// that is behind the last batch.
 func (h *history) uploaded(p topic.Partition, end int64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.tier[p.Index] >= end
+	return h.tier[p.Index] >= end || !slices.ContainsFunc(h.valid(h.done), func(w *written) bool {
+		return w.partition == p.Index && w.base >= h.tier[p.Index] && w.base < end
+	})
 }
 
 // state is what must be found after a crash at this moment.

@@ -23,6 +23,10 @@ var (
 	ErrReclaimed = errors.New("position is not in the WAL")
 	// ErrCorrupt: what is on disk is not what was written.
 	ErrCorrupt = errors.New("WAL is corrupt")
+	// ErrLost: the log lacks what was acknowledged, and nobody can tell of which partitions.
+	ErrLost = errors.New("the WAL has lost what was on disk")
+	// ErrForeign: the log is not the one on record.
+	ErrForeign = errors.New("the WAL is not the one that the metadata has on record")
 	// ErrNotRecovered: the stage was run before Recover.
 	ErrNotRecovered = errors.New("the WAL has to be recovered before it is written")
 )
@@ -35,6 +39,9 @@ type Log struct {
 	logger   *slog.Logger
 	writer   blockfs.Writer
 	segments *segments
+	guard    *guard // nil: none
+	onRecord *uuid.UUID
+	accept   bool // of what was lost
 	metrics  metrics
 
 	// What follows belongs to Recover, then to Run.
@@ -48,6 +55,7 @@ type Log struct {
 	unsealed  bool   // a group was written since the last seal
 	block     []byte // one aligned block, for headers and seals
 
+	guardDue    chan struct{} // capacity 1
 	truncations chan truncation
 	ended       chan struct{} // closed when Run has returned
 
@@ -62,10 +70,17 @@ type Log struct {
 
 // Deps are what a Log works with.
 type Deps struct {
-	Pool     *blockfs.Pool // of groups and reads
-	Done     Done          // says what the log may lose
-	Logger   *slog.Logger
-	Registry prometheus.Registerer
+	Pool *blockfs.Pool // of groups and reads
+	Done Done          // says what the log may lose
+	// Guard is where the guard of the log is, a directory of its own; nil: there is none.
+	Guard blockfs.FS
+	// OnRecord is the log that the metadata knows, zero where it knows of none; nil: that is
+	// not asked.
+	OnRecord *uuid.UUID
+	// AcceptLost has Recover go on with what is there.
+	AcceptLost bool
+	Logger     *slog.Logger
+	Registry   prometheus.Registerer
 }
 
 // Open opens the log in fs, which it has for itself. Run it after Recover; Close it
@@ -80,11 +95,17 @@ func Open(fs blockfs.FS, cfg Config, d Deps) (*Log, error) {
 	}
 	l := &Log{cfg: cfg, pool: d.Pool, logger: d.Logger, writer: w, block: blockfs.Aligned(blockfs.BlockSize),
 		segments: newSegments(fs, cfg, d.Done, d.Logger), failed: make(chan struct{}),
-		truncations: make(chan truncation), ended: make(chan struct{})}
+		truncations: make(chan truncation), ended: make(chan struct{}), guardDue: make(chan struct{}, 1), onRecord: d.OnRecord, accept: d.AcceptLost}
 	if err := l.segments.open(); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("open the WAL: %w", err)
 	}
+	if d.Guard != nil {
+		if l.guard, err = openGuard(d.Guard, d.AcceptLost); err != nil {
+			return nil, errors.Join(err, l.Close())
+		}
+	}
+	l.segments.guard = l.guard
 	l.metrics = newMetrics(l, w.Name(), accessOf(fs), d.Registry)
 	registerDisk(fs, d.Registry)
 	return l, nil
@@ -97,6 +118,9 @@ func accessOf(fs blockfs.FS) string {
 	}
 	return "unknown"
 }
+
+// ID returns which log this is. Call it after Recover.
+func (l *Log) ID() uuid.UUID { return l.wal }
 
 // End returns the position of the group to come.
 func (l *Log) End() partition.Position { return partition.Position(l.end.Load()) }
@@ -141,7 +165,7 @@ func (l *Log) latch(cause error) {
 // Close closes the files. Run and all reads must have returned.
 func (l *Log) Close() error {
 	l.writer.Close()
-	return l.segments.close()
+	return errors.Join(l.segments.close(), l.guard.close())
 }
 
 // advance moves an atomic that only grows and has one writer at a time.
@@ -196,6 +220,14 @@ func (l *Log) begin(g *segment, start partition.Position) error {
 	h := segmentHeader{identity: identity{l.wal, start}, anchor: l.next, size: g.size, durable: l.durable.Load(), run: l.run,
 		truncated: l.truncated}
 	if err := l.segments.adopt(g, h, l.block); err != nil {
+		return err
+	}
+	if err := l.guard.update(func(e *extent) {
+		if e.wal != l.wal {
+			*e = extent{wal: l.wal, oldest: start}
+		}
+		e.newest, e.durable = start, max(e.durable, l.durable.Load())
+	}); err != nil {
 		return err
 	}
 	l.active = g

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -85,6 +86,9 @@ func (l *Log) Recover(ctx context.Context, fn func(Recovered) error) (Report, er
 func (l *Log) recover(ctx context.Context, fn func(Recovered) error) (Report, error) {
 	live := l.segments.snapshot()
 	if len(live) == 0 {
+		if err := l.whole(nil, nil); err != nil {
+			return Report{}, err
+		}
 		return l.create(ctx)
 	}
 	v, known, err := survey(ctx, live, l.pool)
@@ -97,11 +101,56 @@ func (l *Log) recover(ctx context.Context, fn func(Recovered) error) (Report, er
 	if err := w.walk(ctx); err != nil {
 		return w.report, err
 	}
+	if err := l.whole(live, w); err != nil {
+		return w.report, err
+	}
 	if err := l.settleOn(w); err != nil {
 		return w.report, err
 	}
 	w.report.LastSequence = w.next.sequence - 1
 	return w.report, nil
+}
+
+// whole fails with ErrForeign if the log is not the one on record, and with ErrLost if it
+// lacks what the guard knew, or what cannot be told of which partitions it was. w has walked it;
+// both are empty where there are no segments.
+func (l *Log) whole(live []*segment, w *walker) error {
+	var id uuid.UUID
+	var last uint64
+	var written bool
+	var why []string
+	if w != nil {
+		id, last, written = w.wal, w.next.sequence-1, w.report.Batches+w.report.Void > 0
+		why = w.blind
+	}
+	switch record := l.onRecord; {
+	case record == nil:
+	case id != uuid.Nil && *record != id && (*record != uuid.Nil || written):
+		return fmt.Errorf("%w: it is the log %s, on record is %s", ErrForeign, id, or(*record, "none"))
+	case id == uuid.Nil && *record != uuid.Nil:
+		why = append(why, fmt.Sprintf("the log %s is on record, and there is none", *record))
+	}
+	if l.guard != nil && !l.guard.known && written {
+		why = append(why, "its guard is missing, so that nobody can tell what else is")
+	}
+	why = append(why, l.guard.missing(id, live, last)...)
+	if len(why) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("%w: %s", ErrLost, strings.Join(why, "; "))
+	if l.accept {
+		l.logger.Error("what the WAL has lost is accepted; the broker goes on without it", "err", err)
+		l.metrics.corruptions.Inc()
+		return nil
+	}
+	return err
+}
+
+func or(id uuid.UUID, none string) string {
+	if id == uuid.Nil {
+		return none
+	}
+	return id.String()
 }
 
 // settleOn makes the end that w found the end of the log. What was read may have
@@ -115,6 +164,10 @@ func (l *Log) settleOn(w *walker) error {
 		}
 	}
 	if err := l.segments.fs.SyncDir(); err != nil {
+		return err
+	}
+	end := extent{wal: w.wal, oldest: w.segments[0].start, newest: w.segments[w.at].start, durable: w.next.sequence - 1}
+	if err := l.guard.update(func(e *extent) { *e = end }); err != nil {
 		return err
 	}
 	if err := l.segments.cut(len(w.beyond())); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/partition"
 )
 
 // errUnsynced: a directory could not be synced, and what is durable of its
@@ -59,6 +60,9 @@ func (s *segments) moveAside(g *segment) error {
 		g.spare = s.nextSpare()
 		s.mu.Unlock()
 	}
+	if err := s.guard.update(func(e *extent) { e.oldest = s.first() }); err != nil {
+		return fmt.Errorf("%w: %w", errUnsynced, err)
+	}
 	err := s.fs.Rename(g.name, g.spare)
 	if errors.Is(err, blockfs.ErrNotExist) && g.moving {
 		err = nil
@@ -74,6 +78,13 @@ func (s *segments) moveAside(g *segment) error {
 	g.name, g.spare, g.moving = g.spare, "", false
 	s.mu.Unlock()
 	return nil
+}
+
+// first is where the oldest live segment begins.
+func (s *segments) first() partition.Position {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.live[0].start
 }
 
 // cut retires the last n segments, the last first, so that a crash leaves no gap. Only

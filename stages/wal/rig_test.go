@@ -50,15 +50,16 @@ func open(t fataler, fs blockfs.FS, cfg Config) *Log {
 
 func openFor(t fataler, fs blockfs.FS, cfg Config, done Done) *Log {
 	t.Helper()
-	l, err := Open(fs, cfg, deps(done))
+	l, err := Open(fs, cfg, deps(fs, done))
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
 	return l
 }
 
-func deps(done Done) Deps {
-	return Deps{Pool: newPool(), Done: done, Logger: discard(), Registry: newRegistry()}
+// deps has the guard beside the log, so that a crash is one of both.
+func deps(fs blockfs.FS, done Done) Deps {
+	return Deps{Pool: newPool(), Done: done, Guard: fs, Logger: discard(), Registry: newRegistry()}
 }
 
 // nothing is done, so that nothing is given back; with everything all is that nobody holds.

@@ -29,6 +29,7 @@ type segments struct {
 	size     int64
 	capacity int64
 	done     Done
+	guard    *guard
 	logger   *slog.Logger
 
 	mu       sync.RWMutex

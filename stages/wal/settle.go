@@ -35,7 +35,8 @@ type settler struct {
 	out     pipeline.Emit[flow.Written]
 	queue   chan *ticket // in order
 	free    chan *ticket
-	broken  error // what everything is nacked with from now on
+	broken  error     // what everything is nacked with from now on
+	guarded time.Time // when the guard was told last
 }
 
 func newSettler(l *Log, f *flusher, out pipeline.Emit[flow.Written]) *settler {
@@ -112,6 +113,10 @@ func (s *settler) pass(ctx context.Context, t *ticket) error {
 		advance(&l.durable, t.head.sequence)
 	}
 	advance(&l.completed, t.head.sequence)
+	if t.began.Sub(s.guarded) > guardPause {
+		s.guarded = t.began
+		signal(l.guardDue)
+	}
 	l.metrics.groups.Inc()
 	l.metrics.bytes.Add(float64(t.head.padded()))
 	l.metrics.payload.Add(float64(t.head.length - t.head.end()))

@@ -27,6 +27,7 @@ func (l *Log) Run(ctx context.Context, in *pipeline.In[*flow.Group], out pipelin
 		behind.Wait()
 	}()
 	behind.Go(func() { l.keep(ctx) })
+	behind.Go(func() { l.guardBehind(ctx) })
 	f := newFlusher(l)
 	stopFlusher := f.start()
 	defer stopFlusher()
@@ -199,6 +200,29 @@ func (l *Log) seal() {
 	}
 	advance(&l.completed, h.sequence)
 	advance(&l.durable, h.sequence)
+	l.keepGuard()
 	l.metrics.groups.Inc()
 	l.metrics.bytes.Add(float64(h.padded()))
 }
+
+// keepGuard tells the guard how far the log has got.
+func (l *Log) keepGuard() {
+	if err := l.guard.update(func(e *extent) { e.durable = max(e.durable, l.durable.Load()) }); err != nil {
+		l.latch(err)
+	}
+}
+
+// guardBehind keeps the guard while groups are written, until ctx ends.
+func (l *Log) guardBehind(ctx context.Context) {
+	for {
+		select {
+		case <-l.guardDue:
+			l.keepGuard()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// guardPause is between two looks at how far the log has got, while groups are written.
+const guardPause = 200 * time.Millisecond

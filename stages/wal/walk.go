@@ -61,10 +61,11 @@ type walker struct {
 	truncated uint64 // sequence of the last truncation, 0: none
 
 	scanned bool
-	from    mark    // where the scan began
-	known   *walker // has walked the end of the same log before; may be nil
-	durable uint64  // highest that the scan found
-	later   bool    // the scan found a head of this run or later
+	from    mark     // where the scan began
+	known   *walker  // has walked the end of the same log before; may be nil
+	durable uint64   // highest that the scan found
+	later   bool     // the scan found a head of this run or later
+	blind   []string // damage that hides what it has damaged
 	report  Report
 }
 
@@ -222,7 +223,7 @@ func (w *walker) hole(ctx context.Context, g found, why error) (more bool, err e
 	if ours {
 		why = g.damage
 	}
-	if w.next.sequence > w.durable && !errors.Is(why, errUnreadable) {
+	if w.next.sequence > w.durable && !errors.Is(why, errUnreadable) && !w.cut(why) {
 		w.report.Torn = w.later || why != nil && !errors.Is(why, errNotWritten) && !errors.Is(why, io.ErrUnexpectedEOF)
 		return false, nil
 	}
@@ -236,7 +237,15 @@ func (w *walker) hole(ctx context.Context, g found, why error) (more bool, err e
 		}
 		return true, w.take(g)
 	}
+	w.blind = append(w.blind, fmt.Sprintf("group %d in %s is damaged, and what was in it is not known", w.next.sequence, w.segments[w.at].name))
 	return w.resume(ctx)
+}
+
+// cut reports whether the place is behind the end of a file that was longer once. Files of
+// a log are allocated whole and never get shorter, so that is no write that was not finished.
+func (w *walker) cut(why error) bool {
+	g := w.segments[w.at]
+	return errors.Is(why, io.ErrUnexpectedEOF) && g.file.Size() < g.size
 }
 
 func (w *walker) corrupt(why error) {

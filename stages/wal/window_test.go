@@ -15,7 +15,7 @@ func TestRecoveryOfGroupsLargerThanTheWindow(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.SegmentSizeBytes, cfg.CapacityBytes = 64<<20, 128<<20
 	fs, src := crashfs.New(cfg.CapacityBytes), &source{}
-	d := deps(nothing)
+	d := deps(fs, nothing)
 	d.Pool = blockfs.NewPool(256 << 20)
 	l, err := Open(fs, cfg, d)
 	if err != nil {

@@ -269,3 +269,12 @@ func (s *FS) Damage(name string, off int64, n int, f func([]byte)) {
 	f(i.disk.own()[off:][:n])
 	copy(i.data.own()[off:][:n], i.disk.bytes[off:])
 }
+
+// Cut makes a file shorter, on the disk and in view, as a copy that was broken off is.
+func (s *FS) Cut(name string, length int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := s.names[name]
+	i.size = length
+	i.disk.bytes, i.data.bytes = i.disk.own()[:length:length], i.data.own()[:length:length]
+}

@@ -1,0 +1,190 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"github.com/google/uuid"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/partition"
+)
+
+// The guard remembers, outside the directory of the log, how far the log has got: a log
+// that lacks its newest segment, or its oldest, or the end of one, looks like one that never
+// had them. It is one file of two blocks, written in turn, so that a write that is cut off
+// leaves the other:
+//
+//	 0  8  magic "SLUICEWG"
+//	 8  2  version, 1
+//	10  2  zero
+//	12  4  CRC32C of the block without these four bytes
+//	16 16  uuid of the log
+//	32  8  generation; of two valid blocks the higher one counts
+//	40  8  start of the oldest segment that may be missing nothing: it, or an older one, is there
+//	48  8  start of the newest segment that was begun
+//	56  8  sequence up to which all groups are durable
+//	       zeros to 4096
+//
+// Numbers are little endian. When it is written, so that it never says too much:
+// before the oldest segment is given back; after a new one is there and before a group is
+// written into it; with each seal, thus at the end and 100 ms after the last group; and every
+// guardPause while groups are written. So what a log can lose unnoticed is what was written in the
+// last guardPause before its process died, and then only if the very blocks of it were damaged as an unfinished
+// write would leave them: a file that is missing or short tells of itself.
+
+const (
+	guardName    = "guard"
+	guardVersion = 1
+)
+
+var guardMagic = [8]byte{'S', 'L', 'U', 'I', 'C', 'E', 'W', 'G'}
+
+// extent is what the guard says.
+type extent struct {
+	wal            uuid.UUID
+	oldest, newest partition.Position
+	durable        uint64 // sequence
+}
+
+// guard is the file. Its methods are safe for concurrent use.
+type guard struct {
+	turn       chan struct{} // capacity 1; taken over an update, I/O included
+	file       blockfs.File
+	block      []byte
+	generation uint64
+	now        extent
+	known      bool // it said something when it was opened
+}
+
+// openGuard opens the guard in fs, or makes it. One that cannot be read is an ErrLost,
+// unless that is accepted.
+func openGuard(fs blockfs.FS, accept bool) (*guard, error) {
+	g := &guard{turn: make(chan struct{}, 1), block: blockfs.Aligned(blockfs.BlockSize)}
+	var err error
+	if g.file, err = fs.Open(guardName); errors.Is(err, blockfs.ErrNotExist) {
+		if g.file, err = fs.Create(guardName, 2*blockfs.BlockSize); err == nil {
+			err = fs.SyncDir()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("make the guard of the WAL: %w", err)
+		}
+		return g, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the guard of the WAL: %w", err)
+	}
+	if err := g.load(); err != nil && !(accept && errors.Is(err, ErrLost)) {
+		return nil, errors.Join(err, g.file.Close())
+	}
+	return g, nil
+}
+
+// load takes the later of the blocks that can be read. One that was just made has none.
+func (g *guard) load() error {
+	var damage error
+	blank := 0
+	for i := range int64(2) {
+		e, generation, err := g.read(i)
+		switch {
+		case errors.Is(err, errNotWritten):
+			blank++
+		case err != nil && !errors.Is(err, ErrCorrupt):
+			return err
+		case err != nil:
+			damage = err
+		case generation >= g.generation:
+			g.now, g.generation, g.known = e, generation, true
+		}
+	}
+	if !g.known && blank < 2 {
+		return fmt.Errorf("%w: the guard of the WAL cannot be read: %w", ErrLost, damage)
+	}
+	return nil
+}
+
+func (g *guard) read(i int64) (e extent, generation uint64, err error) {
+	switch n, err := g.file.ReadAt(g.block, i*blockfs.BlockSize); {
+	case n == len(g.block):
+	case err == nil || errors.Is(err, io.EOF):
+		return e, 0, fmt.Errorf("%w: the guard is cut to %d bytes", ErrCorrupt, g.file.Size())
+	default:
+		return e, 0, fmt.Errorf("read the guard of the WAL: %w", err)
+	}
+	b := g.block
+	if [8]byte(b[:8]) == [8]byte{} {
+		return e, 0, errNotWritten
+	}
+	if [8]byte(b[:8]) != guardMagic || le.Uint32(b[12:]) != headChecksum(b) {
+		return e, 0, fmt.Errorf("%w: checksum of the guard", ErrCorrupt)
+	}
+	if v := le.Uint16(b[8:]); v != guardVersion {
+		return e, 0, fmt.Errorf("%w: guard of version %d, this broker knows version %d", errVersion, v, guardVersion)
+	}
+	copy(e.wal[:], b[16:])
+	e.oldest, e.newest = partition.Position(le.Uint64(b[40:])), partition.Position(le.Uint64(b[48:]))
+	e.durable = le.Uint64(b[56:])
+	return e, le.Uint64(b[32:]), nil
+}
+
+// update has change say what is new, and writes it durably if that is anything.
+func (g *guard) update(change func(*extent)) error {
+	if g == nil {
+		return nil
+	}
+	g.turn <- struct{}{}
+	defer func() { <-g.turn }()
+	next := g.now
+	if change(&next); next == g.now {
+		return nil
+	}
+	b := g.block
+	clear(b)
+	copy(b, guardMagic[:])
+	le.PutUint16(b[8:], guardVersion)
+	copy(b[16:], next.wal[:])
+	le.PutUint64(b[32:], g.generation+1)
+	le.PutUint64(b[40:], uint64(next.oldest))
+	le.PutUint64(b[48:], uint64(next.newest))
+	le.PutUint64(b[56:], next.durable)
+	le.PutUint32(b[12:], crc32.Update(crc32.Checksum(b[:12], castagnoli), castagnoli, b[16:]))
+	if err := g.file.WriteAt(b, int64((g.generation+1)%2)*blockfs.BlockSize, blockfs.Durable); err != nil {
+		return fmt.Errorf("write the guard of the WAL: %w", err)
+	}
+	g.now, g.generation = next, g.generation+1
+	return nil
+}
+
+func (g *guard) close() error {
+	if g == nil {
+		return nil
+	}
+	return g.file.Close()
+}
+
+// missing says what a log lacks that this guard knew: nothing, or one reason a line. live are
+// the segments that were found, last the sequence of the last group.
+func (g *guard) missing(wal uuid.UUID, live []*segment, last uint64) (why []string) {
+	if g == nil || !g.known {
+		return nil
+	}
+	e := g.now
+	switch {
+	case len(live) == 0:
+		return []string{"there is no segment, though there was one"}
+	case wal != e.wal:
+		return []string{fmt.Sprintf("it is the log %s, the guard knows the log %s", wal, e.wal)}
+	}
+	if first := live[0].start; first > e.oldest {
+		why = append(why, fmt.Sprintf("it begins with %s, and %s is missing", live[0].name, segmentName(e.oldest)))
+	}
+	if newest := live[len(live)-1]; newest.start < e.newest {
+		why = append(why, fmt.Sprintf("it ends with %s, and %s is missing", newest.name, segmentName(e.newest)))
+	}
+	if last < e.durable {
+		why = append(why, fmt.Sprintf("it ends with group %d, and group %d was on disk", last, e.durable))
+	}
+	return why
+}

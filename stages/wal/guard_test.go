@@ -1,0 +1,292 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
+)
+
+// guarded is a log of several segments, of which the first was given back, as it is after it was
+// stopped, and as it is when its process is killed a moment later than the last group.
+func guarded(t *testing.T, stopped bool) (*crashfs.FS, *history) {
+	t.Helper()
+	cfg := small()
+	cfg.CapacityBytes = 1 << 20
+	disk, h, src := crashfs.New(4<<20), &history{}, &source{}
+	l := openedFor(t, disk, cfg, h.uploaded)
+	r := start(l)
+	r.settled = h.settled
+	write := func(n int) {
+		for range n {
+			g := src.group(20_000)
+			h.submitted(g)
+			r.write(t, g)
+		}
+	}
+	write(6)
+	h.upload(l)
+	eventually(t, "segments are given back", func() bool { return l.segments.first() > 0 })
+	write(7)
+	eventually(t, "the guard knows the newest segment", func() bool {
+		l.guard.turn <- struct{}{}
+		defer func() { <-l.guard.turn }()
+		return l.guard.now.newest == l.active.start
+	})
+	killed := disk.Kill()
+	r.close(t)
+	if stopped {
+		return disk, h
+	}
+	return killed, h
+}
+
+func segmentsOf(t *testing.T, disk *crashfs.FS) (names []string) {
+	t.Helper()
+	all, err := disk.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range all {
+		if strings.HasPrefix(name, segmentPrefix) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// outcome recovers a log and says what became of it: refused, told of, or nil if it has all.
+func outcome(t *testing.T, disk *crashfs.FS, h *history, change func(*Deps)) error {
+	t.Helper()
+	d := deps(disk, nothing)
+	if change != nil {
+		change(&d)
+	}
+	cfg := small()
+	cfg.CapacityBytes = 1 << 20
+	l, err := Open(disk, cfg, d)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	got, report, err := recovered(l)
+	switch {
+	case err != nil:
+		return err
+	case len(report.Corruptions) > 0:
+		return fmt.Errorf("%w: %v", ErrCorrupt, report.Corruptions)
+	case d.AcceptLost:
+		return nil
+	}
+	if err := h.check(got, h.state()); err != nil {
+		t.Errorf("silent: %v", err)
+	}
+	return nil
+}
+
+// TestNothingOfTheLogIsMissedInSilence removes, cuts, empties and swaps each segment.
+func TestNothingOfTheLogIsMissedInSilence(t *testing.T) {
+	for _, stopped := range []bool{true, false} {
+		disk, h := guarded(t, stopped)
+		old := disk
+		if err := outcome(t, disk.Kill(), h, nil); err != nil {
+			t.Fatalf("nothing was done to it: %v", err)
+		}
+		names := segmentsOf(t, disk)
+		if len(names) < 3 {
+			t.Fatalf("%d segments", len(names))
+		}
+		for i, name := range names {
+			last := i == len(names)-1
+			gone := disk.Kill()
+			if err := gone.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+			if err := outcome(t, gone, h, nil); !errors.Is(err, ErrLost) {
+				t.Errorf("stopped %t, %s removed: %v", stopped, name, err)
+			}
+			for _, length := range []int64{0, 100, 4096, 5000, 20_480, 40_960, 61_440} {
+				cut := disk.Kill()
+				cut.Cut(name, length)
+				err := outcome(t, cut, h, nil)
+				if err == nil && (!last && length < 61_440 || last && stopped && length <= 20_480) {
+					t.Errorf("stopped %t, %s cut to %d bytes: nothing was said", stopped, name, length)
+				}
+			}
+			if !stopped && last {
+				continue // like a torn tail
+			}
+			empty := disk.Kill()
+			empty.Damage(name, blockfs.BlockSize, 60_000, func(b []byte) { clear(b) })
+			if err := outcome(t, empty, h, nil); err == nil {
+				t.Errorf("stopped %t, %s zeroed: nothing was said", stopped, name)
+			}
+		}
+		none := old.Kill()
+		for _, name := range names {
+			if err := none.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := outcome(t, none, h, nil); !errors.Is(err, ErrLost) {
+			t.Errorf("all segments removed: %v", err)
+		}
+	}
+}
+
+// TestAnOldCopyIsNoticed puts the segments back as they were a while ago, beside the guard of today.
+func TestAnOldCopyIsNoticed(t *testing.T) {
+	cfg := small()
+	cfg.CapacityBytes = 1 << 20
+	log, guardDisk, src := crashfs.New(4<<20), crashfs.New(1<<20), &source{}
+	run := func(disk *crashfs.FS, groups int) error {
+		d := deps(disk, nothing)
+		d.Guard = guardDisk
+		l, err := Open(disk, cfg, d)
+		if err != nil {
+			return err
+		}
+		if _, _, err := recovered(l); err != nil {
+			return errors.Join(err, l.Close())
+		}
+		r := start(l)
+		for range groups {
+			r.write(t, src.group(3000))
+		}
+		r.close(t)
+		return nil
+	}
+	if err := run(log, 3); err != nil {
+		t.Fatal(err)
+	}
+	old := log.Kill()
+	if err := run(log, 3); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(old, 1); !errors.Is(err, ErrLost) {
+		t.Errorf("an old copy: %v", err)
+	}
+	if err := run(log, 1); err != nil {
+		t.Errorf("the log of today: %v", err)
+	}
+}
+
+// TestWhatIsAcceptedIsAcceptedOnce: the next start has nothing to refuse.
+func TestWhatIsAcceptedIsAcceptedOnce(t *testing.T) {
+	disk, h := guarded(t, true)
+	names := segmentsOf(t, disk)
+	if err := disk.Remove(names[len(names)-1]); err != nil {
+		t.Fatal(err)
+	}
+	if err := outcome(t, disk, h, nil); !errors.Is(err, ErrLost) {
+		t.Fatal(err)
+	}
+	if err := outcome(t, disk, h, func(d *Deps) { d.AcceptLost = true }); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := recoverAll(t, disk, small())
+	if len(got) == 0 {
+		t.Error("nothing is left of what was readable")
+	}
+}
+
+// TestTheGuardItself: either block may be lost, not both, nor the file.
+func TestTheGuardItself(t *testing.T) {
+	disk, h := guarded(t, true)
+	r := rand.New(rand.NewPCG(1, 2))
+	for block := range int64(2) {
+		for range 20 {
+			harmed := disk.Kill()
+			harmed.Damage(guardName, block*blockfs.BlockSize, blockfs.BlockSize, func(b []byte) { b[r.IntN(64)] ^= 1 << r.IntN(8) })
+			if err := outcome(t, harmed, h, nil); err != nil {
+				t.Errorf("one block damaged: %v", err)
+			}
+		}
+	}
+	both := disk.Kill()
+	both.Damage(guardName, 0, 2*blockfs.BlockSize, func(b []byte) { b[20]++; b[blockfs.BlockSize+20]++ })
+	gone := disk.Kill()
+	if err := gone.Remove(guardName); err != nil {
+		t.Fatal(err)
+	}
+	zeroed := disk.Kill()
+	zeroed.Damage(guardName, 0, 2*blockfs.BlockSize, func(b []byte) { clear(b) })
+	for what, disk := range map[string]*crashfs.FS{"both blocks damaged": both, "removed": gone, "zeroed": zeroed} {
+		if err := outcome(t, disk, h, nil); !errors.Is(err, ErrLost) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if err := outcome(t, disk, h, func(d *Deps) { d.AcceptLost = true }); err != nil {
+			t.Errorf("%s, accepted: %v", what, err)
+		}
+		if err := outcome(t, disk, h, nil); err != nil {
+			t.Errorf("%s, accepted before: %v", what, err)
+		}
+	}
+}
+
+// TestTheLogOnRecord: a log with batches is taken only if it is the one on record.
+func TestTheLogOnRecord(t *testing.T) {
+	disk, h := guarded(t, true)
+	on := func(id uuid.UUID) func(*Deps) { return func(d *Deps) { d.OnRecord = &id } }
+	l := opened(t, disk.Kill(), small())
+	id := l.ID()
+	l.Close()
+	for _, c := range []struct {
+		what string
+		disk *crashfs.FS
+		id   uuid.UUID
+		want error
+	}{
+		{"the one", disk, id, nil},
+		{"another", disk, uuid.New(), ErrForeign},
+		{"none, though there is a log with batches", disk, uuid.Nil, ErrForeign},
+		{"one, and there is none", crashfs.New(1 << 20), id, ErrLost},
+	} {
+		if err := outcome(t, c.disk.Kill(), h, on(c.id)); !errors.Is(err, c.want) {
+			t.Errorf("on record is %s: %v, want %v", c.what, err, c.want)
+		}
+	}
+	if err := outcome(t, crashfs.New(1<<20), &history{}, on(uuid.Nil)); err != nil {
+		t.Errorf("none on record, and there is none: %v", err)
+	}
+	empty := crashfs.New(1 << 20)
+	opened(t, empty, small()).Close() // died before it was on record
+	if err := outcome(t, empty, &history{}, on(uuid.Nil)); err != nil {
+		t.Errorf("an empty log that is not on record: %v", err)
+	}
+}
+
+// TestGoldenGuard pins the format.
+func TestGoldenGuard(t *testing.T) {
+	disk := crashfs.New(1 << 20)
+	g, err := openGuard(disk, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := extent{wal: uuid.UUID(aTopic), oldest: 4096, newest: 1 << 20, durable: 77}
+	if err := g.update(func(e *extent) { *e = want }); err != nil {
+		t.Fatal(err)
+	}
+	block := make([]byte, 64)
+	if _, err := g.file.ReadAt(block, blockfs.BlockSize); err != nil {
+		t.Fatal(err)
+	}
+	const golden = "534c55494345574701000000c6d6d6af0102030405060708090a0b0c0d0e0f100100000000000000001000000000000000001000000000004d00000000000000"
+	if got := fmt.Sprintf("%x", block); got != golden {
+		t.Errorf("the guard is\n%s, was\n%s", got, golden)
+	}
+	if err := g.close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := openGuard(disk, false)
+	if err != nil || again.now != want || !again.known {
+		t.Errorf("%+v, %v", again, err)
+	}
+	again.close()
+}
