@@ -44,6 +44,7 @@ itself the first time. Commands of sluice find it there and need no flags.`,
 	f.IntVar(&cfg.Topics.DefaultPartitions, "partitions", cfg.Topics.DefaultPartitions, "partitions of topics whose creator names no number")
 	f.StringVar(&cfg.Log.Level, "log-level", cfg.Log.Level, "debug, info, warn or error")
 	c.mayAcceptLost(cmd)
+	c.mayAcceptLostWAL(cmd)
 	return cmd
 }
 
@@ -96,7 +97,7 @@ func (c *cli) runBroker(ctx context.Context, cfg config.Broker, serving func(nod
 	if err != nil {
 		return err
 	}
-	n.Cluster.AcceptLost = c.acceptLost
+	n.Cluster.AcceptLost, n.Storage.AcceptLostWAL = c.acceptLost, c.acceptLostWAL
 	release, err := takeDirectory(cfg.Broker.DataDirectory)
 	if err != nil {
 		return err

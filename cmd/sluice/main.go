@@ -93,3 +93,9 @@ func (c *cli) mayAcceptLost(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&c.acceptLost, "accept-lost-metadata", false,
 		"start although metadata logs are damaged or lack what was acknowledged, and go on without it, for good; only for one start")
 }
+
+// mayAcceptLostWAL gives a command that has a WAL the flag for its loss.
+func (c *cli) mayAcceptLostWAL(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&c.acceptLostWAL, "accept-lost-wal", false,
+		"start although the WAL is missing, another's, or lacks what was acknowledged, and go on without it, for good; only for one start")
+}

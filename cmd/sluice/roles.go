@@ -41,6 +41,7 @@ with its default and what it does.`,
 	_ = cmd.MarkFlagRequired("config") // the flag exists
 	_ = cmd.MarkFlagFilename("config", "toml")
 	c.mayAcceptLost(cmd)
+	c.mayAcceptLostWAL(cmd)
 	return cmd
 }
 

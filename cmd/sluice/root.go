@@ -24,8 +24,9 @@ type cli struct {
 	dataDir   string
 	json      bool
 
-	acceptLost bool // of commands that hold metadata
-	timeout    time.Duration
+	acceptLost    bool // of commands that hold metadata
+	acceptLostWAL bool // of those that have a WAL
+	timeout       time.Duration
 }
 
 func newRoot(c *cli) *cobra.Command {

@@ -76,6 +76,7 @@ func storageConfig(c config.Broker, dir string) node.StorageConfig {
 	}
 	return node.StorageConfig{
 		WALDirectory: under(dir, c.WAL.Directory),
+		WALGuard:     under(dir, c.WAL.Directory) + ".guard",
 		FS:           blockfs.Options{MinFreeBytes: c.WAL.MinFreeBytes, Engine: blockfs.Engine(c.WAL.IOEngine)},
 		WAL:          walConfig(c.WAL),
 		ObjectURL:    objects,

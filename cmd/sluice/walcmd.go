@@ -14,7 +14,7 @@ import (
 )
 
 func newWAL(c *cli) *cobra.Command {
-	return family("wal", "Look into a write-ahead log", newWALDump(c), newWALVerify(c))
+	return family("wal", "Look into a write-ahead log", newWALDump(c), newWALVerify(c), newWALSalvage(c))
 }
 
 // walUsage says what both commands take.

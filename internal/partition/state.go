@@ -17,6 +17,7 @@ type State struct {
 	hw       atomic.Int64
 	logStart atomic.Int64
 	tierEnd  atomic.Int64
+	refused  atomic.Pointer[error]
 	deleted  atomic.Bool
 
 	Tail Tail // records in the WAL, [Tail.Start, HighWatermark)
@@ -91,6 +92,23 @@ func (s *State) Publish(hw int64) {
 		return
 	}
 	s.wake()
+}
+
+// Refuse has every append to the partition refused with err from now on, until nil is given.
+func (s *State) Refuse(err error) {
+	if err == nil {
+		s.refused.Store(nil)
+		return
+	}
+	s.refused.Store(&err)
+}
+
+// Refused returns why appends are refused, nil if they are not.
+func (s *State) Refused() error {
+	if p := s.refused.Load(); p != nil {
+		return *p
+	}
+	return nil
 }
 
 // SetLogStart moves the log start forward.

@@ -33,6 +33,10 @@ func (l *log) sequence(a *flow.Append, now int64) {
 		a.Err = ErrDeleted
 		return
 	}
+	if err := l.state.Refused(); err != nil {
+		a.Err = err
+		return
+	}
 	b := idempotence.Header(a.Batch, now)
 	base, dup, err := l.Producers.Check(b)
 	switch {

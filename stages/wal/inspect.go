@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/record"
@@ -99,4 +101,20 @@ func inspectGroup(report *Report, g found, emit func(any) error) error {
 		}
 		return emit(info)
 	})
+}
+
+// Identify returns which log is in fs, zero if there is none. It changes nothing.
+func Identify(ctx context.Context, fs blockfs.FS) (uuid.UUID, error) {
+	s := newSegments(fs, Config{}, nil, nil)
+	if err := s.open(); err != nil {
+		return uuid.Nil, fmt.Errorf("open the WAL: %w", err)
+	}
+	live := s.snapshot()
+	if len(live) == 0 {
+		return uuid.Nil, s.close()
+	}
+	w := newWalker(live, blockfs.NewPool(inspectMemory), nil)
+	err := w.begin(ctx)
+	w.window.close()
+	return w.wal, errors.Join(err, s.close())
 }

@@ -24,6 +24,7 @@ type Recovered struct {
 	Base      int64
 	Epoch     int32
 	Size      int32
+	Damaged   bool // there was such a batch, and it is not what was written; Batch is nil
 }
 
 // Corruption is a stretch of the log that was durable once and is not what was
@@ -210,12 +211,13 @@ func eachBatch(report *Report, g found, v voids, fn func(Recovered) error) error
 	}
 	return g.head.entries(g.image, func(e entry) error {
 		b := record.Batch(g.image[e.at : e.at+e.size : e.at+e.size])
-		if g.damage != nil && verifyBatch(b, e.base, e.epoch) != nil {
-			return nil
-		}
 		if v.has(e.partition, g.head.position, e.base) {
 			report.Void++
 			return nil
+		}
+		if g.damage != nil && verifyBatch(b, e.base, e.epoch) != nil {
+			return fn(Recovered{Position: g.head.position + partition.Position(e.at), Group: g.head.position,
+				Partition: e.partition, Base: e.base, Epoch: e.epoch, Size: int32(e.size), Damaged: true})
 		}
 		report.Batches++
 		report.Bytes += int64(e.size)

@@ -243,6 +243,9 @@ func recoverAll(t fataler, fs blockfs.FS, cfg Config) ([]Recovered, Report) {
 
 func recovered(l *Log) (got []Recovered, report Report, err error) {
 	report, err = l.Recover(context.Background(), func(r Recovered) error {
+		if r.Damaged {
+			return nil
+		}
 		r.Batch = bytes.Clone(r.Batch)
 		got = append(got, r)
 		return nil

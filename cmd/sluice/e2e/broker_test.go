@@ -157,6 +157,15 @@ func (b *broker) tryStart() error {
 	}
 }
 
+// startWithout starts the process although its WAL, or some of it, is gone.
+func (b *broker) startWithout() {
+	b.t.Helper()
+	args := b.args
+	b.args = append([]string{"--accept-lost-wal"}, args...)
+	b.start()
+	b.args = args
+}
+
 // kill is kill -9.
 func (b *broker) kill() {
 	b.t.Helper()

@@ -98,9 +98,9 @@ level = "warn"
 }
 
 // begin starts the process with cold caches.
-func (s *s3Broker) begin() {
+func (s *s3Broker) begin(flags ...string) {
 	s.b.Helper()
-	started := role(s.b, "broker", s.text, s.admin)
+	started := role(s.b, "broker", s.text, s.admin, flags...)
 	started.dir, started.addr = s.dir, s.addr
 	s.broker = started
 }
@@ -259,7 +259,7 @@ func BenchmarkCatchUpFromS3(b *testing.B) {
 	var fetched, consumed, loop []float64
 	for range rounds {
 		loop = append(loop, getLoop(b, client, 4<<20))
-		s.begin()
+		s.begin("--accept-lost-wal")
 		fetched = append(fetched, s.fetchLoop("history", partitions, ends))
 		s.stop()
 		s.begin()

@@ -124,7 +124,7 @@ func (c *cloud) onlyNamed(d time.Duration) {
 	c.wipe()
 	want, got := c.named(), c.stored()
 	c.t.Logf("%d objects in the bucket, %d are named", len(got), len(want))
-	c.begin()
+	c.begin("--accept-lost-wal")
 	defer func() {
 		if c.t.Failed() {
 			c.t.Logf("in the bucket: %v\nnamed: %v", got, want)

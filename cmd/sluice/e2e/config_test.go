@@ -115,10 +115,10 @@ func TestConfigGetAndSet(t *testing.T) {
 }
 
 // role is a process of broker or controller with a file of settings.
-func role(t testing.TB, name, text, admin string) *broker {
+func role(t testing.TB, name, text, admin string, flags ...string) *broker {
 	t.Helper()
 	b := &broker{t: t, dir: t.TempDir(), admin: admin}
-	b.cmd = exec.Command(binary, name, "--config", settings(t, text))
+	b.cmd = exec.Command(binary, append([]string{name, "--config", settings(t, text)}, flags...)...)
 	b.log = &output{}
 	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
 	if err := b.cmd.Start(); err != nil {

@@ -146,7 +146,7 @@ func TestHistoryIsServedFromObjectsWithoutTheWAL(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(b.dir, "wal")); err != nil {
 		t.Fatal(err)
 	}
-	b.start()
+	b.startWithout()
 	after := readAll(t, b, "history")
 	for p, want := range before {
 		if len(after[p]) != len(want) {

@@ -205,7 +205,7 @@ func TestRetentionOfWhatIsNotUploaded(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(b.dir, "wal")); err != nil {
 		t.Fatal(err)
 	}
-	b.start()
+	b.startWithout()
 	b.must("four\n", "produce", "wiped")
 	b.hurry()
 	for range 2 {

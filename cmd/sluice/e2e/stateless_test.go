@@ -138,7 +138,7 @@ func TestStateless(t *testing.T) {
 		b.hurry()
 		b.stop()
 		b.wipe()
-		b.start()
+		b.startWithout()
 
 		b.checkNumbers(b.client(kgo.ConsumeTopics("numbers"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())), 0, (round+1)*n)
 		if b.metric("sluice_reads_total", `source="object"`) == 0 {
@@ -183,7 +183,7 @@ func TestLostWALIsTold(t *testing.T) {
 	g.Close()
 	b.kill()
 	b.wipe()
-	b.start()
+	b.startWithout()
 	for _, want := range []string{"the WAL directory is empty although this broker ran before", "records were lost with the WAL",
 		"group=audit", "topic=numbers", "committed=150", "end=100"} {
 		if !strings.Contains(b.log.String(), want) {

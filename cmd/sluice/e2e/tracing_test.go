@@ -87,8 +87,8 @@ sample_ratio = 1
 [admin]
 listen = %q
 `, dir, addr, endpoint, admin)
-	begin := func() *broker {
-		b := role(t, "broker", text, admin)
+	begin := func(flags ...string) *broker {
+		b := role(t, "broker", text, admin, flags...)
 		b.dir, b.addr = dir, addr
 		return b
 	}
@@ -114,7 +114,7 @@ listen = %q
 	if err := os.RemoveAll(filepath.Join(dir, "wal")); err != nil {
 		t.Fatal(err)
 	}
-	b = begin()
+	b = begin("--accept-lost-wal")
 	read(b) // object
 	read(b) // read cache
 	b.stop()

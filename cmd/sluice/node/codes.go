@@ -26,6 +26,7 @@ var stageCodes = [...]struct {
 	{locate.ErrOutOfRange, kerr.OffsetOutOfRange},
 	{locate.ErrMissing, kerr.KafkaStorageError},
 	{wal.ErrFailed, kerr.KafkaStorageError},
+	{ErrHole, kerr.KafkaStorageError},
 	{object.ErrCorrupt, kerr.KafkaStorageError},
 	{object.ErrUnsupported, kerr.KafkaStorageError},
 	{objectstore.ErrNotFound, kerr.KafkaStorageError},

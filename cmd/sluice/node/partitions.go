@@ -86,13 +86,21 @@ func (p *partitions) first(m *meta.Partition) int64 {
 	return max(m.TierEnd, m.LogStart)
 }
 
+// gone reports whether the deletion of a topic is on record.
+func (p *partitions) gone(id topic.ID) bool {
+	_, deleted := p.meta.View().Deleted[id]
+	return deleted
+}
+
 // done reports whether the WAL may lose what a partition has below offset end: it is
 // in objects, and readers look for it there, or the topic is deleted. Of a partition
 // that is offline nothing is known to be in objects.
 func (p *partitions) done(id topic.Partition, end int64) bool {
-	m, ok := p.meta.View().Partition(id)
-	if !ok {
-		return true
+	view := p.meta.View()
+	m, ok := view.Partition(id)
+	if !ok { // nothing goes whose deletion is not on record
+		_, deleted := view.Deleted[id.Topic]
+		return deleted
 	}
 	if s, ok := p.table.Loaded(id); ok {
 		return s.TierEnd() >= end

@@ -4,16 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/sluicemq/sluice/internal/idempotence"
+	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/topic"
 	"github.com/sluicemq/sluice/stages/upload"
 	"github.com/sluicemq/sluice/stages/wal"
 )
 
-// ErrHole: committed records between two batches of the WAL are missing.
-var ErrHole = errors.New("records are missing from the WAL")
+// ErrHole: records of the partition are missing from the WAL, or damaged in it.
+var ErrHole = errors.New("records of the partition are missing from the WAL or damaged there; the log of the start says which")
+
+// damage is where a partition ends since what follows is missing or damaged.
+type damage struct {
+	at   int64 // offset
+	what string
+}
 
 // recovery replays the WAL into partition states, tail indexes and the
 // uploader's books. It runs alone, before anything else is started.
@@ -21,12 +30,18 @@ type recovery struct {
 	parts   *partitions
 	ledger  *upload.Ledger
 	began   time.Time
-	batches int
-	skipped int // of deleted topics, or in objects already
+	damaged map[topic.Partition]damage
+
+	batches  int
+	uploaded int                     // in objects already
+	deleted  int                     // of topics whose deletion is on record
+	behind   int                     // what is damaged of their partition; they stay in the WAL
+	unknown  map[topic.Partition]int // of partitions that are not known, or not led here; likewise
 }
 
 func (r *recovery) run(ctx context.Context, log *wal.Log) (wal.Report, error) {
 	r.began = time.Now()
+	r.damaged, r.unknown = make(map[topic.Partition]damage), make(map[topic.Partition]int)
 	report, err := log.Recover(ctx, r.batch)
 	if err != nil {
 		return report, err
@@ -37,6 +52,36 @@ func (r *recovery) run(ctx context.Context, log *wal.Log) (wal.Report, error) {
 		return true
 	})
 	return report, nil
+}
+
+// tell logs what was found.
+func (r *recovery) tell(log *slog.Logger, report wal.Report) {
+	for _, c := range report.Corruptions {
+		log.Error("the WAL is corrupt", "segment", c.Segment, "position", c.Position, "sequence", c.Sequence, "reason", c.Reason)
+	}
+	view := r.parts.meta.View()
+	for p, d := range r.damaged {
+		log.Error("a partition takes no records: "+d.what+"; start once with --accept-lost-wal to have it go on there, without what follows in the WAL, which `sluice wal salvage` exports before",
+			"topic", nameOf(view, p.Topic), "partition", p.Index, "offset", d.at)
+	}
+	for p, n := range r.unknown {
+		log.Error("batches of a partition that is not known here are kept in the WAL, since no deletion of it is on record", "topic", nameOf(view, p.Topic), "partition", p.Index, "batches", n)
+	}
+	unknown := 0
+	for _, n := range r.unknown {
+		unknown += n
+	}
+	log.Info("recovered", "segments", report.Segments, "groups", report.Groups, "batches", report.Batches, "bytes", report.Bytes,
+		"taken", r.batches, "dropped_uploaded", r.uploaded, "dropped_deleted", r.deleted, "kept_unknown", unknown, "kept_damaged", r.behind,
+		"torn_tail", report.Torn, "took", report.Took.Round(time.Millisecond))
+}
+
+// nameOf returns the name of a topic, or its id.
+func nameOf(view *meta.View, id topic.ID) string {
+	if t, ok := view.TopicByID(id); ok {
+		return t.Name
+	}
+	return id.String()
 }
 
 // finish makes what was recovered of a partition visible. What ends below the log
@@ -56,13 +101,24 @@ func (r *recovery) finish(s *partition.State) {
 	}
 }
 
-// batch takes one batch of the log. A batch that is in objects was uploaded
-// before the WAL could be reclaimed; one of an unknown topic belongs to a topic
-// that was deleted.
+// batch takes one batch of the log. A batch that is in objects was uploaded before the
+// WAL could be reclaimed. Only what is known to be deleted is dropped. A partition ends at
+// the first batch that is missing or damaged, and what follows stays in the WAL.
 func (r *recovery) batch(b wal.Recovered) error {
 	s, ok := r.parts.table.Get(b.Partition)
-	if !ok || b.Base < s.TierEnd() {
-		r.skipped++
+	switch {
+	case !ok && r.parts.gone(b.Partition.Topic):
+		r.deleted++
+		return nil
+	case !ok:
+		r.unknown[b.Partition]++
+		return nil
+	case b.Base < s.TierEnd():
+		r.uploaded++
+		return nil
+	}
+	if _, ok := r.damaged[b.Partition]; ok {
+		r.behind++
 		return nil
 	}
 	o, ok := r.parts.recovered[b.Partition]
@@ -71,8 +127,9 @@ func (r *recovery) batch(b wal.Recovered) error {
 		o = &opening
 		r.parts.recovered[b.Partition] = o
 	}
-	if b.Base != o.Next {
-		return fmt.Errorf("%w: %s continues at offset %d where %d is expected", ErrHole, b.Partition, b.Base, o.Next)
+	if b.Damaged || b.Base != o.Next {
+		r.damage(s, o.Next, b)
+		return nil
 	}
 	e := partition.Entry{Base: b.Base, Position: b.Position, Group: b.Group, MaxTimestamp: b.Batch.MaxTimestamp(),
 		Size: int32(len(b.Batch)), Count: b.Batch.LastOffsetDelta() + 1, Epoch: b.Epoch}
@@ -83,4 +140,15 @@ func (r *recovery) batch(b wal.Recovered) error {
 	r.ledger.Recovered(s, b.Position+partition.Position(len(b.Batch)), int64(len(b.Batch)))
 	r.batches++
 	return nil
+}
+
+// damage ends a partition before b.
+func (r *recovery) damage(s *partition.State, next int64, b wal.Recovered) {
+	d := damage{at: next, what: fmt.Sprintf("records from offset %d to before %d are missing from the WAL", next, b.Base)}
+	if b.Damaged {
+		d.what = fmt.Sprintf("the batch at offset %d is damaged in the WAL", b.Base)
+	}
+	r.damaged[b.Partition] = d
+	r.behind++
+	s.Refuse(ErrHole)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,16 +37,21 @@ import (
 // StorageConfig has the settings of everything behind the doors.
 type StorageConfig struct {
 	WALDirectory string
-	FS           blockfs.Options
-	WAL          wal.Config
-	ObjectURL    string
-	Objects      objectstore.Config
-	Upload       upload.Config
-	Retain       retain.Config
-	Compact      compact.Config
-	Batch        batch.Config
-	Sequence     sequence.Config
-	Fetch        objectfetch.Config
+	// WALGuard is the directory that says how far the WAL has got, outside of it.
+	WALGuard string
+	// AcceptLostWAL has the broker start although the WAL is missing, another's, or lacks
+	// what was acknowledged. It is for one start.
+	AcceptLostWAL bool
+	FS            blockfs.Options
+	WAL           wal.Config
+	ObjectURL     string
+	Objects       objectstore.Config
+	Upload        upload.Config
+	Retain        retain.Config
+	Compact       compact.Config
+	Batch         batch.Config
+	Sequence      sequence.Config
+	Fetch         objectfetch.Config
 	// Lanes is how many goroutines sequence; each partition has one of them.
 	Lanes int
 	// WriteCacheBytes and ReadCacheBytes bound the two caches.
@@ -63,6 +69,7 @@ type metadata interface {
 	views
 	PrepareObject(ctx context.Context, id meta.ObjectID, parts []topic.Partition, ttl time.Duration) error
 	CommitObject(ctx context.Context, id meta.ObjectID, parts []meta.CommitPart) ([]meta.PartResult, error)
+	RecordWAL(ctx context.Context, w meta.WAL) error
 	ReplaceObjects(ctx context.Context, p topic.Partition, r meta.Replacement) error
 	upload.Garbage
 	retain.Metadata
@@ -72,6 +79,7 @@ type metadata interface {
 type storage struct {
 	log       *wal.Log
 	dir       *blockfs.Dir
+	guard     *blockfs.Dir
 	pool      *blockfs.Pool // of WAL images, the write cache's included
 	objects   *objectstore.Store
 	parts     *partitions
@@ -84,6 +92,11 @@ type storage struct {
 	stopping  chan struct{}
 	newWAL    bool // there was no WAL when storage was opened
 
+	logger      *slog.Logger
+	damagedLeft *atomic.Int64              // of damaged
+	damaged     map[topic.Partition]damage // as they were found
+	acceptLost  bool                       // what is damaged is given up
+
 	admit *admit.Stage
 	reads *readStages
 	times *timeIndex
@@ -93,39 +106,35 @@ type storage struct {
 
 // openStorage opens directories and recovers; nothing runs yet.
 func openStorage(ctx context.Context, cfg StorageConfig, broker int32, m metadata, log *slog.Logger, reg prometheus.Registerer) (*storage, error) {
-	s := &storage{meta: m, stopping: make(chan struct{}), index: memory.NewAccount(cfg.TailIndexBytes)}
+	s := &storage{meta: m, logger: log, stopping: make(chan struct{}), index: memory.NewAccount(cfg.TailIndexBytes)}
 	s.parts = newPartitions(broker, m, s.index)
-	if err := s.open(ctx, cfg, log, reg); err != nil {
+	if err := s.open(ctx, cfg, broker, log, reg); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	report, err := (&recovery{parts: s.parts, ledger: s.ledger}).run(ctx, s.log)
+	r := &recovery{parts: s.parts, ledger: s.ledger}
+	report, err := r.run(ctx, s.log)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("recover the WAL in %s: %w; `sluice wal verify` shows its state", cfg.WALDirectory, err), s.close())
+		return nil, errors.Join(walWords(err, cfg.WALDirectory), s.close())
 	}
-	for _, c := range report.Corruptions {
-		log.Error("the WAL is corrupt", "segment", c.Segment, "position", c.Position, "sequence", c.Sequence, "reason", c.Reason)
+	r.tell(log, report)
+	s.damaged, s.acceptLost = r.damaged, cfg.AcceptLostWAL
+	damagedPartitions(s, reg)
+	if err := s.recordWAL(ctx, broker); err != nil {
+		return nil, errors.Join(err, s.close())
 	}
-	log.Info("recovered", "segments", report.Segments, "groups", report.Groups, "batches", report.Batches,
-		"bytes", report.Bytes, "torn_tail", report.Torn, "took", report.Took.Round(time.Millisecond))
 	return s, nil
 }
 
-func (s *storage) open(ctx context.Context, cfg StorageConfig, log *slog.Logger, reg prometheus.Registerer) (err error) {
+func (s *storage) open(ctx context.Context, cfg StorageConfig, broker int32, log *slog.Logger, reg prometheus.Registerer) (err error) {
 	if s.objects, err = objectstore.Open(ctx, cfg.ObjectURL, objectstore.WithConfig(cfg.Objects), objectstore.WithRegistry(reg)); err != nil {
 		return err
 	}
 	if err := s.checkObjects(ctx, log); err != nil {
 		return err
 	}
-	if s.newWAL, err = emptyDirectory(cfg.WALDirectory); err != nil {
-		return fmt.Errorf("WAL directory: %w", err)
-	}
-	if s.dir, err = blockfs.OpenDir(cfg.WALDirectory, cfg.FS, log); err != nil {
-		return fmt.Errorf("WAL directory: %w", err)
-	}
 	s.pool = blockfs.NewPool(cfg.WriteCacheBytes + cfg.ImageBytes)
-	if s.log, err = wal.Open(s.dir, cfg.WAL, wal.Deps{Pool: s.pool, Done: s.parts.done, Logger: log, Registry: reg}); err != nil {
-		return fmt.Errorf("WAL: %w", err)
+	if err := s.openWAL(ctx, cfg, broker, log, reg); err != nil {
+		return err
 	}
 	images := cache.New(cfg.WriteCacheBytes, reg)
 	s.pool.OnShort(func(n int64) {
@@ -213,6 +222,7 @@ func (s *storage) run(ctx context.Context, grace time.Duration) error {
 	tasks.Go(func() { s.parts.follow(background, s.log.Reclaim) })
 	tasks.Go(func() { s.uploader.Sweep(background, s.meta, s.objects) })
 	tasks.Go(func() { s.relieve(background) })
+	tasks.Go(func() { s.giveUp(background) })
 	select {
 	case <-ctx.Done():
 	case <-failed:
@@ -282,6 +292,9 @@ func (s *storage) close() error {
 	}
 	if s.dir != nil {
 		errs = append(errs, s.dir.Close())
+	}
+	if s.guard != nil {
+		errs = append(errs, s.guard.Close())
 	}
 	if s.objects != nil {
 		errs = append(errs, s.objects.Close())

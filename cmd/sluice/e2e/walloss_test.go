@@ -1,0 +1,309 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// walNode is a broker with two partitions and some megabytes in its WAL, none of them uploaded.
+type walNode struct {
+	*metaNode
+	test *testing.T
+	sent [2][]string
+}
+
+func newWALNode(t *testing.T) *walNode {
+	t.Helper()
+	n := &walNode{test: t, metaNode: newMetaNode(t, t.TempDir(), 0)}
+	text, err := os.ReadFile(n.settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = []byte(strings.Replace(string(text), "upload_size_bytes = 1048576", "upload_size_bytes = 16777216", 1))
+	if err := os.WriteFile(n.settings, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.mustServe()
+	n.createTopic("t", 2)
+	n.produce(60)
+	return n
+}
+
+// produce writes records of 50 kB, one at a time, to both partitions in turn.
+func (n *walNode) produce(records int) {
+	n.t.Helper()
+	cl := n.client(kgo.DefaultProduceTopic("t"), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	defer cl.Close()
+	for range records {
+		for p := range n.sent {
+			value := fmt.Sprintf("%d-%d %s", p, len(n.sent[p]), strings.Repeat("x", 50_000))
+			if err := cl.ProduceSync(deadline(n.t), &kgo.Record{Partition: int32(p), Value: []byte(value)}).FirstErr(); err != nil {
+				n.t.Fatal(err)
+			}
+			n.sent[p] = append(n.sent[p], value)
+		}
+	}
+}
+
+// check: everything that was acknowledged is there.
+func (n *walNode) check() {
+	n.t.Helper()
+	got := readAll(n.test, n.broker, "t")
+	for p, sent := range n.sent {
+		if !slices.Equal(got[int32(p)], sent) {
+			n.t.Errorf("partition %d has %d records, %d were acknowledged", p, len(got[int32(p)]), len(sent))
+		}
+	}
+}
+
+// refused: a start ends with a sentence that has words, and says what can be done.
+func (n *walNode) refused(words ...string) {
+	n.t.Helper()
+	err := n.serve()
+	if err == nil {
+		n.t.Fatalf("it starts as if nothing were missing\n%s", tail(n.log.String(), 3000))
+	}
+	printed := n.log.String()
+	for _, w := range append(words, "--accept-lost-wal") {
+		if !strings.Contains(printed, w) {
+			n.t.Errorf("it does not say %q:\n%s", w, tail(printed, 3000))
+		}
+	}
+}
+
+func (n *walNode) path(name string) string { return filepath.Join(n.dir, name) }
+
+func (n *walNode) away(name string) (back func()) {
+	n.t.Helper()
+	rename := func(from, to string) {
+		n.t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			n.t.Fatal(err)
+		}
+	}
+	rename(n.path(name), n.path(name)+".away")
+	return func() {
+		n.t.Helper()
+		if err := os.RemoveAll(n.path(name)); err != nil { // what a start has made there
+			n.t.Fatal(err)
+		}
+		rename(n.path(name)+".away", n.path(name))
+	}
+}
+
+// segments lists the files of the WAL, the oldest first.
+func (n *walNode) segments() []string {
+	n.t.Helper()
+	names, err := filepath.Glob(n.path("wal/segment-*.wal"))
+	if err != nil || len(names) < 3 {
+		n.t.Fatalf("segments %v, %v", names, err)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// A start without meta/, as when its disk is not mounted, leaves the WAL alone, and with
+// meta/ back everything is there. So does one without wal/.
+func TestAStartWithoutADirectoryCostsNothing(t *testing.T) {
+	n := newWALNode(t)
+	n.kill()
+	metadata, guard := n.away("meta"), n.away("meta.guard")
+	n.refused("not the one that the metadata has on record")
+	n.refused("not the one that the metadata has on record") // nor later
+	metadata()
+	guard()
+	n.mustServe()
+	n.check()
+	n.kill()
+	log := n.away("wal")
+	n.refused("on record, and there is none")
+	log()
+	n.mustServe()
+	n.check()
+	n.stop()
+	log, guard = n.away("wal"), n.away("wal.guard")
+	n.refused("on record, and there is none")
+	log()
+	n.refused("its guard is missing")
+	guard()
+	n.mustServe()
+	n.check()
+}
+
+// The newest segment, the oldest and one between, removed or cut, after kill -9.
+func TestMissingSegmentsAreRefused(t *testing.T) {
+	n := newWALNode(t)
+	n.kill()
+	names := n.segments()
+	for _, name := range []string{names[len(names)-1], names[0], names[1]} {
+		back := n.away(filepath.Join("wal", filepath.Base(name)))
+		n.refused("the WAL has lost what was on disk")
+		back()
+		whole, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(name, 60_000); err != nil {
+			t.Fatal(err)
+		}
+		n.refused("the WAL has lost what was on disk")
+		if err := os.WriteFile(name, whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.mustServe()
+	n.check()
+	// And once it is accepted, it is accepted.
+	n.kill()
+	if err := os.Remove(names[len(names)-1]); err != nil {
+		t.Fatal(err)
+	}
+	n.mustServe("--accept-lost-wal")
+	n.stop()
+	n.mustServe()
+	got := readAll(t, n.broker, "t")
+	for p, sent := range n.sent {
+		if len(got[int32(p)]) == 0 || len(got[int32(p)]) >= len(sent) || !slices.Equal(got[int32(p)], sent[:len(got[int32(p)])]) {
+			t.Errorf("partition %d has %d records of %d", p, len(got[int32(p)]), len(sent))
+		}
+	}
+}
+
+// A WAL that was put back from an old copy.
+func TestAnOldCopyOfTheWALIsRefused(t *testing.T) {
+	n := newWALNode(t)
+	n.stop()
+	if out, err := exec.Command("cp", "-a", n.path("wal"), n.path("wal.old")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	n.mustServe()
+	n.produce(10)
+	n.stop()
+	back := n.away("wal")
+	if err := os.Rename(n.path("wal.old"), n.path("wal")); err != nil {
+		t.Fatal(err)
+	}
+	n.refused("the WAL has lost what was on disk")
+	back()
+	n.mustServe()
+	n.check()
+}
+
+// One damaged batch: its partition takes no more records, and serves those before; the
+// other goes on. An operator may give up what is behind.
+func TestOneDamagedPartitionIsOfflineAlone(t *testing.T) {
+	n := newWALNode(t)
+	n.kill()
+	n.harm(n.sent[0][30][:30])
+	n.mustServe()
+	if got := n.metric("sluice_partitions_damaged"); got != 1 {
+		t.Fatalf("%v partitions are damaged", got)
+	}
+	for _, words := range []string{"a partition takes no records", "is damaged in the WAL", "offset=30"} {
+		if !strings.Contains(n.log.String(), words) {
+			t.Errorf("the log does not say %q:\n%s", words, tail(n.log.String(), 3000))
+		}
+	}
+	checkHalf := func() {
+		t.Helper()
+		got := readAll(t, n.broker, "t")
+		if !slices.Equal(got[0], n.sent[0][:30]) || !slices.Equal(got[1], n.sent[1]) {
+			t.Errorf("%d and %d records, want 30 and %d", len(got[0]), len(got[1]), len(n.sent[1]))
+		}
+	}
+	checkHalf()
+	produce := func(p int32, within time.Duration) error {
+		cl := n.client(kgo.DefaultProduceTopic("t"), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RecordDeliveryTimeout(within))
+		defer cl.Close()
+		return cl.ProduceSync(deadline(t), &kgo.Record{Partition: p, Value: []byte("more")}).FirstErr()
+	}
+	if err := produce(0, 2*time.Second); err == nil {
+		t.Error("a damaged partition takes records")
+	}
+	if err := produce(1, 30*time.Second); err != nil {
+		t.Errorf("the other partition: %v", err)
+	}
+	n.sent[1] = append(n.sent[1], "more")
+	n.stop()
+	n.mustServe("--accept-lost-wal")
+	within(t, 30*time.Second, "it is given up", func() bool { return n.metric("sluice_partitions_damaged") == 0 })
+	if err := produce(0, 30*time.Second); err != nil {
+		t.Error(err)
+	}
+	n.sent[0] = append(n.sent[0][:30:30], "more")
+	n.check()
+	n.kill()
+	n.mustServe()
+	n.check()
+}
+
+// harm flips a bit of the only place in the WAL that has some text.
+func (n *walNode) harm(text string) {
+	n.t.Helper()
+	for _, path := range n.segments() {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		at := strings.Index(string(b), text)
+		if at < 0 {
+			continue
+		}
+		b[at+20] ^= 4
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			n.t.Fatal(err)
+		}
+		return
+	}
+	n.t.Fatalf("the WAL does not have %q", text)
+}
+
+// What can be read of a WAL is exported, without metadata, and though a file is missing and a
+// batch is damaged.
+func TestSalvage(t *testing.T) {
+	n := newWALNode(t)
+	n.kill()
+	for _, name := range []string{"meta", "meta.guard", "wal.guard"} {
+		if err := os.RemoveAll(n.path(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	salvage := func() (values map[string]bool, stderr string, code int) {
+		t.Helper()
+		out, stderr, code := n.sluice("", "wal", "salvage", n.path("wal"))
+		values = map[string]bool{}
+		for _, d := range documents(t, out) {
+			values[d["value"].(string)] = true
+		}
+		return values, stderr, code
+	}
+	values, stderr, code := salvage()
+	if code != 0 || len(values) != len(n.sent[0])+len(n.sent[1]) {
+		t.Fatalf("exit %d with %d records: %s", code, len(values), stderr)
+	}
+	n.harm(n.sent[0][50][:30])
+	names := n.segments()
+	if err := os.Remove(names[1]); err != nil {
+		t.Fatal(err)
+	}
+	some, stderr, code := salvage()
+	if code != 1 || !strings.Contains(stderr, "the batch at offset 50 of ") || !strings.Contains(stderr, "not readable: ") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	if some[n.sent[0][50]] || !some[n.sent[0][0]] || !some[n.sent[1][50]] || len(some) < len(values)/2 {
+		t.Errorf("%d of %d records", len(some), len(values))
+	}
+	for v := range some {
+		if !values[v] {
+			t.Errorf("%.20q was never written", v)
+		}
+	}
+}

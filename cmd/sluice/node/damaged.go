@@ -1,0 +1,41 @@
+package node
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/partition"
+)
+
+// damagedPartitions registers how many partitions take no records.
+func damagedPartitions(s *storage, reg prometheus.Registerer) {
+	s.damagedLeft = new(atomic.Int64)
+	s.damagedLeft.Store(int64(len(s.damaged)))
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_partitions_damaged",
+		Help: "Partitions that take no records since some are missing from the WAL or damaged there."},
+		func() float64 { return float64(s.damagedLeft.Load()) }))
+}
+
+// giveUp has partitions that are damaged go on where the damage begins, if that was
+// accepted: what the WAL has of them behind it is void from then on, also after a restart.
+func (s *storage) giveUp(ctx context.Context) {
+	if !s.acceptLost {
+		return
+	}
+	for p, d := range s.damaged {
+		if err := s.log.Truncate(ctx, p, d.at); err != nil {
+			s.logger.Error("a damaged partition could not be cut; it takes no records", "topic", nameOf(s.meta.View(), p.Topic), "partition", p.Index, "err", err)
+			continue
+		}
+		s.parts.table.All(func(state *partition.State) bool {
+			if state.ID == p {
+				state.Refuse(nil)
+			}
+			return state.ID != p
+		})
+		s.damagedLeft.Add(-1)
+		s.logger.Warn("a damaged partition goes on without what was behind the damage", "topic", nameOf(s.meta.View(), p.Topic), "partition", p.Index, "offset", d.at)
+	}
+}

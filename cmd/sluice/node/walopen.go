@@ -1,0 +1,94 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/stages/wal"
+)
+
+// The metadata has the log of each broker on record, and the guard beside the log knows how
+// far it has got. A broker whose log is not there, is another's, or ends too early refuses to
+// start, since nobody but an operator can say whether what is gone may be given up.
+
+// walWords says what can be done about a WAL that was refused.
+func walWords(err error, directory string) error {
+	switch {
+	case errors.Is(err, wal.ErrForeign):
+		return fmt.Errorf("the WAL in %s: %w; put the metadata back that belongs to it, or the WAL, or start once with --accept-lost-wal, which moves this one aside and begins another", directory, err)
+	case errors.Is(err, wal.ErrLost):
+		return fmt.Errorf("the WAL in %s: %w; put its files back, or start once with --accept-lost-wal to go on without what is gone: `sluice wal salvage` exports what is there", directory, err)
+	}
+	return fmt.Errorf("recover the WAL in %s: %w; `sluice wal verify` shows its state", directory, err)
+}
+
+// openWAL opens the log and its guard; nothing is read yet.
+func (s *storage) openWAL(ctx context.Context, cfg StorageConfig, broker int32, log *slog.Logger, reg prometheus.Registerer) (err error) {
+	id, _ := s.meta.View().WAL(broker)
+	record := uuid.UUID(id)
+	if cfg.AcceptLostWAL {
+		if err := setForeignAside(ctx, cfg, record, log); err != nil {
+			return err
+		}
+	}
+	if s.newWAL, err = emptyDirectory(cfg.WALDirectory); err != nil {
+		return fmt.Errorf("WAL directory: %w", err)
+	}
+	if s.dir, err = blockfs.OpenDir(cfg.WALDirectory, cfg.FS, log); err != nil {
+		return fmt.Errorf("WAL directory: %w", err)
+	}
+	guard := cfg.FS
+	guard.MinFreeBytes = 0 // 8 KiB, which must not depend on how full the disk is
+	if s.guard, err = blockfs.OpenDir(cfg.WALGuard, guard, log); err != nil {
+		return fmt.Errorf("directory of the WAL's guard: %w", err)
+	}
+	s.log, err = wal.Open(s.dir, cfg.WAL, wal.Deps{Pool: s.pool, Done: s.parts.done, Guard: s.guard, OnRecord: &record,
+		AcceptLost: cfg.AcceptLostWAL, Logger: log, Registry: reg})
+	if err != nil {
+		return walWords(err, cfg.WALDirectory)
+	}
+	return nil
+}
+
+// recordWAL puts the log on record that is written from now on.
+func (s *storage) recordWAL(ctx context.Context, broker int32) error {
+	if id, ok := s.meta.View().WAL(broker); ok && uuid.UUID(id) == s.log.ID() {
+		return nil
+	}
+	return s.meta.RecordWAL(ctx, meta.WAL{Broker: broker, ID: s.log.ID()})
+}
+
+// setForeignAside moves a WAL that is not the one on record, and its guard, out of the way.
+func setForeignAside(ctx context.Context, cfg StorageConfig, record uuid.UUID, log *slog.Logger) error {
+	if empty, err := emptyDirectory(cfg.WALDirectory); empty || err != nil {
+		return err
+	}
+	dir, err := blockfs.OpenDir(cfg.WALDirectory, blockfs.Options{ReadOnly: true}, log)
+	if err != nil {
+		return fmt.Errorf("WAL directory: %w", err)
+	}
+	id, err := wal.Identify(ctx, dir)
+	if err := errors.Join(err, dir.Close()); err != nil {
+		return fmt.Errorf("WAL directory: %w", err)
+	}
+	if id == record || id == uuid.Nil {
+		return nil
+	}
+	suffix := ".aside-" + time.Now().UTC().Format("20060102T150405")
+	for _, directory := range []string{cfg.WALDirectory, cfg.WALGuard} {
+		if err := os.Rename(directory, directory+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("move %s aside: %w", directory, err)
+		}
+	}
+	log.Error("the WAL that was found is not the one on record; it was moved aside, and `sluice wal salvage` exports what is in it", "directory", cfg.WALDirectory+suffix)
+	return nil
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/stages/wal"
+)
+
+// salvageLimit is how much one compressed batch may unpack to.
+const salvageLimit = 256 << 20
+
+func newWALSalvage(c *cli) *cobra.Command {
+	var only string
+	cmd := &cobra.Command{
+		Use: "salvage [DIR]", Short: "Export the records that can be read in a write-ahead log", Args: cobra.MaximumNArgs(1),
+		Long: `Prints every record that can be read in a write-ahead log, also one that is damaged,
+has lost files, or has no metadata: one JSON document a line, as consume --json
+does, with the topic's id in the place of its name. What cannot be read is named on
+stderr, and the exit code is 1 then. What was uploaded and given back is not in the
+log any more. To write the records of one partition to another topic:
+
+  sluice wal salvage DIR --partition 7b1e...-.../0 | jq -r .value | sluice produce TOPIC
+
+` + walUsage,
+		RunE: func(cmd *cobra.Command, args []string) error { return c.salvage(cmd.Context(), args, only) },
+	}
+	cmd.Flags().StringVar(&only, "partition", "", "only the partition `TOPIC_ID/INDEX`")
+	return cmd
+}
+
+func (c *cli) salvage(ctx context.Context, args []string, only string) error {
+	path, err := c.inDataDirectory("wal")
+	if len(args) > 0 {
+		path, err = args[0], nil
+	}
+	if err != nil {
+		return err
+	}
+	dir, err := blockfs.OpenDir(path, blockfs.Options{ReadOnly: true}, slog.New(slog.DiscardHandler))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no WAL in %s; name its directory, or the broker's with --data-dir", path)
+	}
+	if err != nil {
+		return err
+	}
+	s := &salvage{out: json.NewEncoder(c.stdout), only: only, say: func(format string, args ...any) { fmt.Fprintf(c.stderr, format+"\n", args...) }}
+	report, err := wal.Salvage(ctx, dir, s.batch)
+	if err := errors.Join(err, dir.Close()); err != nil {
+		return err
+	}
+	for _, k := range report.Corruptions {
+		s.say("not readable: %s from position %d on, group %d: %s", k.Segment, k.Position, k.Sequence, k.Reason)
+	}
+	s.say("%s of %s in %s", plural(s.records, "record"), plural(report.Batches, "batch"), plural(report.Segments, "segment"))
+	if n := len(report.Corruptions) + s.damaged; n > 0 {
+		return fmt.Errorf("the WAL in %s is damaged in %s; what could be read was printed", path, plural(n, "place"))
+	}
+	return nil
+}
+
+// salvage prints records.
+type salvage struct {
+	out     *json.Encoder
+	only    string
+	say     func(format string, args ...any)
+	records int
+	damaged int // batches
+}
+
+func (s *salvage) batch(b wal.Recovered) error {
+	if s.only != "" && s.only != fmt.Sprintf("%s/%d", b.Partition.Topic, b.Partition.Index) {
+		return nil
+	}
+	if b.Damaged {
+		s.damaged++
+		s.say("not readable: the batch at offset %d of %s/%d", b.Base, b.Partition.Topic, b.Partition.Index)
+		return nil
+	}
+	if b.Batch.IsControl() {
+		return nil
+	}
+	for r, err := range b.Batch.Records(salvageLimit) {
+		if err != nil {
+			s.damaged++
+			s.say("not readable: the batch at offset %d of %s/%d: %v", b.Base, b.Partition.Topic, b.Partition.Index, err)
+			return nil
+		}
+		s.records++
+		if err := s.out.Encode(documentOf(kafkaRecord(b, r))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func kafkaRecord(b wal.Recovered, r record.Record) *kgo.Record {
+	k := &kgo.Record{Topic: b.Partition.Topic.String(), Partition: b.Partition.Index, Offset: r.Offset,
+		Timestamp: time.UnixMilli(r.Timestamp), Key: r.Key, Value: r.Value}
+	for _, h := range r.Headers {
+		k.Headers = append(k.Headers, kgo.RecordHeader{Key: string(h.Key), Value: h.Value})
+	}
+	return k
+}
