@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"sync"
+	"weak"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/s2"
@@ -59,11 +60,10 @@ const maxPooled = 8 << 20
 type buffer struct{ b []byte }
 
 var (
-	buffers      = sync.Pool{New: func() any { return new(buffer) }}
-	largeBuffers = sync.Pool{New: func() any { return new(buffer) }}
-	gzipReaders  = sync.Pool{New: func() any { return new(gzip.Reader) }}
-	lz4Readers   = sync.Pool{New: func() any { return lz4.NewReader(nil) }}
-	zstdReaders  = sync.Pool{New: func() any {
+	buffers     = sync.Pool{New: func() any { return new(buffer) }}
+	gzipReaders = sync.Pool{New: func() any { return new(gzip.Reader) }}
+	lz4Readers  = sync.Pool{New: func() any { return lz4.NewReader(nil) }}
+	zstdReaders = sync.Pool{New: func() any {
 		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow),
 			zstd.WithDecodeAllCapLimit(true))
 		if err != nil {
@@ -97,18 +97,38 @@ func putBuffer(b *buffer) {
 }
 
 // bufferFor returns a buffer for what may unpack to limit bytes. A large one is as large
-// as it may get from the start, since growing would take twice that, and is kept until
-// the collector has run twice, since what is left behind counts as memory until it has.
+// as it may get from the start, since growing would take twice that. One of them is kept
+// for the next until the collector runs: a sync.Pool would keep one for each processor,
+// and each for two rounds.
 func bufferFor(limit int) (b *buffer, done func()) {
 	if limit <= maxPooled {
 		b = getBuffer()
 		return b, func() { putBuffer(b) }
 	}
-	b = largeBuffers.Get().(*buffer)
+	if b = spare.swap(weak.Pointer[buffer]{}).Value(); b == nil {
+		b = new(buffer)
+	}
 	if cap(b.b) < limit+zstdSlack {
+		b.b = nil // before the next is made
 		b.b = make([]byte, 0, limit+zstdSlack)
 	}
-	return b, func() { largeBuffers.Put(b) }
+	return b, func() { spare.swap(weak.Make(b)) }
+}
+
+// spare is a large buffer that nobody uses.
+var spare slot
+
+type slot struct {
+	mu sync.Mutex
+	p  weak.Pointer[buffer]
+}
+
+// swap puts p in and returns what was there.
+func (s *slot) swap(p weak.Pointer[buffer]) (was weak.Pointer[buffer]) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was, s.p = s.p, p
+	return was
 }
 
 // decompress unpacks src into dst, which it replaces. More than limit bytes are
