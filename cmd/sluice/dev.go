@@ -45,6 +45,7 @@ itself the first time. Commands of sluice find it there and need no flags.`,
 	f.StringVar(&cfg.Log.Level, "log-level", cfg.Log.Level, "debug, info, warn or error")
 	c.mayAcceptLost(cmd)
 	c.mayAcceptLostWAL(cmd)
+	c.mayAcceptOtherStore(cmd)
 	return cmd
 }
 
@@ -97,7 +98,7 @@ func (c *cli) runBroker(ctx context.Context, cfg config.Broker, serving func(nod
 	if err != nil {
 		return err
 	}
-	n.Cluster.AcceptLost, n.Storage.AcceptLostWAL = c.acceptLost, c.acceptLostWAL
+	n.Cluster.AcceptLost, n.Storage.AcceptLostWAL, n.Storage.AcceptOtherStore = c.acceptLost, c.acceptLostWAL, c.acceptOtherStore
 	release, err := takeDirectory(cfg.Broker.DataDirectory)
 	if err != nil {
 		return err

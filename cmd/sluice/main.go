@@ -94,6 +94,12 @@ func (c *cli) mayAcceptLost(cmd *cobra.Command) {
 		"start although metadata logs are damaged or lack what was acknowledged, and go on without it, for good; only for one start")
 }
 
+// mayAcceptOtherStore gives a command that has an object store the flag for another one.
+func (c *cli) mayAcceptOtherStore(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&c.acceptOtherStore, "accept-other-store", false,
+		"start although the object store is another's, or is not the one that it was, and take it over; only for one start")
+}
+
 // mayAcceptLostWAL gives a command that has a WAL the flag for its loss.
 func (c *cli) mayAcceptLostWAL(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&c.acceptLostWAL, "accept-lost-wal", false,

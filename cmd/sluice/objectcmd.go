@@ -133,6 +133,9 @@ func of(name string, err error) error {
 func eachFile(ctx context.Context, path string, visit visitObject) error {
 	var errs []error
 	err := filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && d.Name() == "owner" {
+			return fs.SkipDir // marks of who owns the store
+		}
 		if err != nil || d.IsDir() {
 			return err
 		}

@@ -42,6 +42,7 @@ with its default and what it does.`,
 	_ = cmd.MarkFlagFilename("config", "toml")
 	c.mayAcceptLost(cmd)
 	c.mayAcceptLostWAL(cmd)
+	c.mayAcceptOtherStore(cmd)
 	return cmd
 }
 

@@ -24,9 +24,10 @@ type cli struct {
 	dataDir   string
 	json      bool
 
-	acceptLost    bool // of commands that hold metadata
-	acceptLostWAL bool // of those that have a WAL
-	timeout       time.Duration
+	acceptLost       bool // of commands that hold metadata
+	acceptLostWAL    bool // of those that have a WAL
+	acceptOtherStore bool // of those that have an object store
+	timeout          time.Duration
 }
 
 func newRoot(c *cli) *cobra.Command {

@@ -81,7 +81,9 @@ func (c *cloud) stored() map[string]int64 {
 			c.t.Fatal(err)
 		}
 		for _, o := range page.Contents {
-			found[*o.Key] = *o.Size
+			if !strings.HasPrefix(*o.Key, "owner/") {
+				found[*o.Key] = *o.Size
+			}
 		}
 	}
 	return found

@@ -59,7 +59,7 @@ func (s *sweeper) objects() map[string]bool {
 	s.t.Helper()
 	found := make(map[string]bool)
 	err := filepath.WalkDir(filepath.Join(s.dir, "objects"), func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && !strings.HasSuffix(path, ".attrs") {
+		if err == nil && !d.IsDir() && filepath.Base(filepath.Dir(path)) != "owner" && !strings.HasSuffix(path, ".attrs") {
 			found[d.Name()] = true
 		}
 		return err

@@ -42,16 +42,19 @@ type StorageConfig struct {
 	// AcceptLostWAL has the broker start although the WAL is missing, another's, or lacks
 	// what was acknowledged. It is for one start.
 	AcceptLostWAL bool
-	FS            blockfs.Options
-	WAL           wal.Config
-	ObjectURL     string
-	Objects       objectstore.Config
-	Upload        upload.Config
-	Retain        retain.Config
-	Compact       compact.Config
-	Batch         batch.Config
-	Sequence      sequence.Config
-	Fetch         objectfetch.Config
+	// AcceptOtherStore has the broker take over an object store that is another's, or not
+	// the one that it was. It is for one start.
+	AcceptOtherStore bool
+	FS               blockfs.Options
+	WAL              wal.Config
+	ObjectURL        string
+	Objects          objectstore.Config
+	Upload           upload.Config
+	Retain           retain.Config
+	Compact          compact.Config
+	Batch            batch.Config
+	Sequence         sequence.Config
+	Fetch            objectfetch.Config
 	// Lanes is how many goroutines sequence; each partition has one of them.
 	Lanes int
 	// WriteCacheBytes and ReadCacheBytes bound the two caches.
@@ -82,6 +85,7 @@ type storage struct {
 	guard     *blockfs.Dir
 	pool      *blockfs.Pool // of WAL images, the write cache's included
 	objects   *objectstore.Store
+	owned     *ownedStore // for those that change it
 	parts     *partitions
 	ledger    *upload.Ledger
 	uploader  *upload.Uploader
@@ -122,6 +126,10 @@ func openStorage(ctx context.Context, cfg StorageConfig, broker int32, m metadat
 	if err := s.recordWAL(ctx, broker); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
+	s.owned.owner = newOwner(s.objects, m, broker, s.log.ID(), cfg.AcceptOtherStore, log)
+	if err := s.claimStore(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
 	return s, nil
 }
 
@@ -132,6 +140,7 @@ func (s *storage) open(ctx context.Context, cfg StorageConfig, broker int32, log
 	if err := s.checkObjects(ctx, log); err != nil {
 		return err
 	}
+	s.owned = &ownedStore{Store: s.objects}
 	s.pool = blockfs.NewPool(cfg.WriteCacheBytes + cfg.ImageBytes)
 	if err := s.openWAL(ctx, cfg, broker, log, reg); err != nil {
 		return err
@@ -148,7 +157,7 @@ func (s *storage) open(ctx context.Context, cfg StorageConfig, broker int32, log
 	locator := locate.New(func(p topic.Partition) (*meta.Partition, bool) { return s.meta.View().Partition(p) })
 	s.ledger = upload.NewLedger(cfg.Upload, clock.System{}, reg)
 	s.uploader = upload.NewUploader(cfg.Upload, upload.Deps{Log: s.log, Images: images, Metadata: s.meta,
-		Store: s.objects, Clock: clock.System{}, Logger: log, Registry: reg})
+		Store: s.owned, Clock: clock.System{}, Logger: log, Registry: reg})
 	s.admit = admit.New(cfg.Lanes, clock.System{}, reg)
 	s.reads = &readStages{entry: pipeline.NewEntry[*flow.Fetch](), locator: locator, cache: images, images: cfg.ImageBytes,
 		readcache: blocks, log: s.log, objects: s.fetcher, encode: encode.New(reg)}
@@ -220,15 +229,18 @@ func (s *storage) run(ctx context.Context, grace time.Duration) error {
 	background, stop := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
 	tasks.Go(func() { s.parts.follow(background, s.log.Reclaim) })
-	tasks.Go(func() { s.uploader.Sweep(background, s.meta, s.objects) })
+	tasks.Go(func() { s.uploader.Sweep(background, s.meta, s.owned) })
 	tasks.Go(func() { s.relieve(background) })
 	tasks.Go(func() { s.giveUp(background) })
+	tasks.Go(func() { s.owned.owner.watch(background) })
+	var errs []error
 	select {
 	case <-ctx.Done():
 	case <-failed:
+	case <-s.owned.owner.refused:
+		errs = append(errs, s.owned.owner.ensure(ctx))
 	}
 	close(s.stopping)
-	var errs []error
 	for _, r := range all {
 		errs = append(errs, r.stop())
 	}

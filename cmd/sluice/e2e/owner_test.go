@@ -1,0 +1,113 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// storeOf is the object store of a node with default settings.
+func (n *walNode) storeOf() string { return n.path("objects") }
+
+// says: the last start was refused with words.
+func (n *walNode) mustRefuse(words string, args ...string) {
+	n.t.Helper()
+	if err := n.serve(args...); err == nil {
+		n.t.Fatalf("it starts\n%s", tail(n.log.String(), 3000))
+	}
+	for _, w := range []string{words, "--accept-other-store"} {
+		if !strings.Contains(n.log.String(), w) {
+			n.t.Errorf("it does not say %q:\n%s", w, tail(n.log.String(), 3000))
+		}
+	}
+}
+
+func copyTree(t *testing.T, from, to string) {
+	t.Helper()
+	if out, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// The store of another cluster, an empty one though objects are named, and an old copy of the
+// whole data directory beside the store of today: each is refused, and nothing is lost by it.
+func TestAStoreThatIsNotTheOneIsRefused(t *testing.T) {
+	n, other := newWALNode(t), newWALNode(t)
+	n.hurry()
+	other.stop()
+	n.stop()
+	swap := n.away("objects")
+	copyTree(t, other.storeOf(), n.storeOf())
+	n.mustRefuse("it is in use by the cluster")
+	if err := os.RemoveAll(n.storeOf()); err != nil {
+		t.Fatal(err)
+	}
+	n.mustRefuse("it has no mark of an owner, though the metadata names objects in it")
+	swap()
+	copyTree(t, n.dir, n.dir+".old")
+	t.Cleanup(func() { os.RemoveAll(n.dir + ".old") })
+	n.mustServe()
+	n.check()
+	n.produce(5)
+	n.stop()
+	n.mustServe() // twice started since the copy
+	n.stop()
+	// All but the store is put back.
+	for _, name := range []string{"meta", "meta.guard", "wal", "wal.guard"} {
+		back := n.away(name)
+		defer back()
+		copyTree(t, filepath.Join(n.dir+".old", name), n.path(name))
+	}
+	n.mustRefuse("the data directory is an old copy")
+}
+
+// A process with a copy of the data directory takes the store over, and the first one stops.
+func TestTwoProcessesOfOneBroker(t *testing.T) {
+	n := newWALNode(t)
+	n.hurry()
+	n.stop()
+	twin := &walNode{test: t, metaNode: newMetaNode(t, t.TempDir(), 0)}
+	for _, name := range []string{"meta", "meta.guard", "wal", "wal.guard"} {
+		copyTree(t, n.path(name), twin.path(name))
+	}
+	text, err := os.ReadFile(twin.settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(twin.settings, append(text, fmt.Sprintf("[object_storage]\nurl = \"file://%s\"\n", n.storeOf())...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.mustServe()
+	twin.mustRefuse("or a process with a copy of it runs")
+	twin.mustServe("--accept-other-store")
+	select {
+	case <-n.over:
+		n.cmd = nil
+		if !strings.Contains(n.log.String(), "another process of broker") {
+			t.Errorf("it ended without a word:\n%s", tail(n.log.String(), 3000))
+		}
+	case <-time.After(2 * time.Minute):
+		t.Error("two processes work in one store")
+	}
+	twin.stop()
+}
+
+// A store that has lost its mark is refused, and can be taken over.
+func TestAStoreCanBeTakenOver(t *testing.T) {
+	n := newWALNode(t)
+	n.hurry()
+	n.stop()
+	if err := os.Remove(filepath.Join(n.storeOf(), "owner", "cluster")); err != nil {
+		t.Fatal(err)
+	}
+	n.mustRefuse("it has no mark of an owner")
+	n.mustServe("--accept-other-store")
+	n.check()
+	n.stop()
+	n.mustServe()
+	n.check()
+}

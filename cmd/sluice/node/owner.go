@@ -1,0 +1,259 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sluicemq/sluice/internal/objectstore"
+)
+
+// The store has two marks of who owns it, so that two clusters, or two processes of one
+// broker, do not work in one store without knowing of each other, and a broker that was put back
+// from an old copy, or has another bucket than yesterday, does not go on in silence.
+// docs/formats/object.md has their contents.
+
+const (
+	clusterMark = "owner/cluster"
+	markVersion = 1
+	markBytes   = 4096 // at most
+	markPause   = 30 * time.Second
+)
+
+func brokerMark(broker int32) string { return fmt.Sprintf("owner/broker-%d", broker) }
+
+// errOwner: the store is another's, or is not the one that it was.
+var errOwner = errors.New("the object store is not this broker's")
+
+// mark is what a store says of an owner. The one of a cluster has no more than its id.
+type mark struct {
+	Version     int       `json:"version"`
+	Cluster     string    `json:"cluster"`
+	Broker      *int32    `json:"broker,omitempty"`
+	WAL         uuid.UUID `json:"wal,omitzero"`
+	Incarnation uint64    `json:"incarnation,omitempty"` // of the process start
+	Process     uuid.UUID `json:"process,omitzero"`
+}
+
+// owner claims the store, and keeps those from changing it who may not.
+type owner struct {
+	store   *objectstore.Store
+	views   views
+	mine    mark
+	accept  bool // whatever the store says
+	logger  *slog.Logger
+	refused chan struct{} // closed when err is set
+
+	mu      sync.Mutex
+	claimed bool
+	err     error // for good
+}
+
+func newOwner(store *objectstore.Store, v views, broker int32, wal uuid.UUID, accept bool, logger *slog.Logger) *owner {
+	view := v.View()
+	o := &owner{store: store, views: v, accept: accept, logger: logger, refused: make(chan struct{}),
+		mine: mark{Version: markVersion, Cluster: view.ClusterID, Broker: &broker, WAL: wal, Process: uuid.New()}}
+	for _, b := range view.Brokers {
+		if b.ID == broker {
+			o.mine.Incarnation = b.Incarnation
+		}
+	}
+	return o
+}
+
+// ensure claims the store unless that was done. It fails for good with errOwner, and for now with
+// what the store says.
+func (o *owner) ensure(ctx context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.claimed || o.err != nil {
+		return o.err
+	}
+	err := o.claim(ctx)
+	switch {
+	case err == nil:
+		o.claimed = true
+	case errors.Is(err, errOwner):
+		o.refuse(err)
+	}
+	return err
+}
+
+// refuse ends all changes. Holds mu.
+func (o *owner) refuse(err error) {
+	if o.err == nil {
+		o.err = err
+		close(o.refused)
+	}
+}
+
+func (o *owner) claim(ctx context.Context) error {
+	if err := o.claimCluster(ctx); err != nil {
+		return err
+	}
+	key := brokerMark(*o.mine.Broker)
+	m, found, err := o.read(ctx, key)
+	switch {
+	case err != nil:
+		return err
+	case !found || m.Process == o.mine.Process:
+	case m.Incarnation >= o.mine.Incarnation && !o.accept:
+		return fmt.Errorf("%w: broker %d of this cluster has used it at its start number %d, and this is number %d: the data directory is an old copy, or a process with a copy of it runs", errOwner,
+			*o.mine.Broker, m.Incarnation, o.mine.Incarnation)
+	}
+	return o.write(ctx, key, o.mine, found)
+}
+
+// claimCluster checks that the store is this cluster's, or nobody's.
+func (o *owner) claimCluster(ctx context.Context) error {
+	m, found, err := o.read(ctx, clusterMark)
+	switch {
+	case err != nil:
+		return err
+	case found && m.Cluster == o.mine.Cluster:
+		return nil
+	case found && !o.accept:
+		return fmt.Errorf("%w: it is in use by the cluster %s, and this is %s", errOwner, m.Cluster, o.mine.Cluster)
+	case !found && o.named() && !o.accept:
+		return fmt.Errorf("%w: it has no mark of an owner, though the metadata names objects in it: is it the right bucket or directory?", errOwner)
+	}
+	return o.write(ctx, clusterMark, mark{Version: markVersion, Cluster: o.mine.Cluster}, found)
+}
+
+// named reports whether the metadata names any object.
+func (o *owner) named() bool {
+	for _, t := range o.views.View().Topics() {
+		for _, p := range t.Partitions {
+			if len(p.Objects) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (o *owner) read(ctx context.Context, key string) (m mark, found bool, err error) {
+	n, err := o.store.Size(ctx, key)
+	if errors.Is(err, objectstore.ErrNotFound) {
+		return m, false, nil
+	}
+	if err != nil {
+		return m, false, err
+	}
+	b, err := o.store.Object(key).ReadRange(ctx, 0, min(n, markBytes))
+	if errors.Is(err, objectstore.ErrNotFound) { // it is being replaced
+		return m, false, nil
+	}
+	if err != nil {
+		return m, false, err
+	}
+	err = json.Unmarshal(b, &m)
+	switch {
+	case o.accept:
+		return m, true, nil
+	case err != nil:
+		return m, false, fmt.Errorf("%w: its mark %s cannot be read (%w)", errOwner, key, err)
+	case m.Version != markVersion:
+		return m, false, fmt.Errorf("%w: its mark %s has version %d, this broker knows version %d", errOwner, key, m.Version, markVersion)
+	}
+	return m, true, nil
+}
+
+// write puts a mark in the place of one that is there or not. Two that do so at once are told
+// apart: one finds the other's.
+func (o *owner) write(ctx context.Context, key string, m mark, there bool) error {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	if there {
+		if err := o.store.Delete(ctx, key); err != nil {
+			return err
+		}
+	}
+	err = o.store.Put(ctx, key, strings.NewReader(string(b)+"\n"))
+	if errors.Is(err, objectstore.ErrExists) {
+		return fmt.Errorf("%w: another process has just claimed it (%s)", errOwner, key)
+	}
+	return err
+}
+
+// watch claims the store once it can be reached, and looks from time to time whether it still
+// is this process's, until ctx is done.
+func (o *owner) watch(ctx context.Context) {
+	tick := time.NewTicker(markPause)
+	defer tick.Stop()
+	for {
+		if o.ensure(ctx) == nil {
+			o.confirm(ctx)
+		}
+		select {
+		case <-tick.C:
+		case <-o.refused:
+			o.logger.Error("the object store is used by another; the broker stops", "err", o.err)
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// confirm refuses everything from now on if another process has claimed the store.
+func (o *owner) confirm(ctx context.Context) {
+	m, found, err := o.read(ctx, brokerMark(*o.mine.Broker))
+	if errors.Is(err, errOwner) || err == nil && found && m.Process != o.mine.Process {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.refuse(fmt.Errorf("%w: another process of broker %d has claimed it, at its start number %d; this one was number %d", errOwner,
+			*o.mine.Broker, m.Incarnation, o.mine.Incarnation))
+	}
+}
+
+// ownedStore changes a store only once it is this process's.
+type ownedStore struct {
+	*objectstore.Store
+	owner *owner
+}
+
+func (s *ownedStore) PutSized(ctx context.Context, key string, size int64, open func() io.ReadCloser) error {
+	if err := s.owner.ensure(ctx); err != nil {
+		return err
+	}
+	return s.Store.PutSized(ctx, key, size, open)
+}
+
+func (s *ownedStore) Put(ctx context.Context, key string, r io.Reader) error {
+	if err := s.owner.ensure(ctx); err != nil {
+		return err
+	}
+	return s.Store.Put(ctx, key, r)
+}
+
+func (s *ownedStore) Delete(ctx context.Context, key string) error {
+	if err := s.owner.ensure(ctx); err != nil {
+		return err
+	}
+	return s.Store.Delete(ctx, key)
+}
+
+// claimStore claims the store, or leaves that for when it can be reached.
+func (s *storage) claimStore(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	err := s.owned.owner.ensure(bounded)
+	switch {
+	case errors.Is(err, errOwner):
+		return fmt.Errorf("%w; set object_storage.url right, stop the other one, or start once with --accept-other-store to take it over", err)
+	case errors.Is(err, objectstore.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return nil // which was said
+	}
+	return err
+}
