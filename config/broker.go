@@ -47,7 +47,9 @@ type Network struct {
 	MaxRequestBytes           int    `toml:"max_request_bytes"`
 	MaxControlRequestBytes    int    `toml:"max_control_request_bytes"`
 	IdleTimeoutMs             int64  `toml:"idle_timeout_ms"`
-	WriteTimeoutMs            int64  `toml:"write_timeout_ms"`
+	StallGraceMs              int64  `toml:"stall_grace_ms"`
+	MinBytesPerSecond         int    `toml:"min_bytes_per_second"`
+	TransferTimeoutMs         int64  `toml:"transfer_timeout_ms"`
 	QUICHandshakeTimeoutMs    int64  `toml:"quic_handshake_timeout_ms"`
 	QUICIdleTimeoutMs         int64  `toml:"quic_idle_timeout_ms"`
 	QUICStreamWindowBytes     int    `toml:"quic_stream_window_bytes"`

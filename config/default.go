@@ -50,7 +50,8 @@ func DefaultBroker() Broker {
 func defaultNetwork() Network {
 	return Network{QUICListen: "127.0.0.1:9092", TCPListen: "127.0.0.1:9092", TCPPlaintext: PlaintextLoopback,
 		MaxConnections: 10_000, MaxStreamsPerConnection: 256, MaxOutstandingRequests: 256,
-		MaxRequestBytes: 100 * mib, MaxControlRequestBytes: 8 * mib, IdleTimeoutMs: 10 * minute, WriteTimeoutMs: 30 * second,
+		MaxRequestBytes: 64 * mib, MaxControlRequestBytes: 8 * mib, IdleTimeoutMs: 10 * minute, StallGraceMs: 10 * second,
+		MinBytesPerSecond: 16 * kib, TransferTimeoutMs: 2 * minute,
 		QUICHandshakeTimeoutMs: 5 * second, QUICIdleTimeoutMs: 30 * second,
 		QUICStreamWindowBytes: 8 * mib, QUICConnectionWindowBytes: 16 * mib}
 }

@@ -132,7 +132,9 @@ func (c *checks) network(n Network) {
 	c.within("network.max_request_bytes", int64(n.MaxRequestBytes), kib, 1<<31-1)
 	c.within("network.max_control_request_bytes", int64(n.MaxControlRequestBytes), kib, 1<<31-1)
 	c.atLeast("network.idle_timeout_ms", n.IdleTimeoutMs, 1)
-	c.atLeast("network.write_timeout_ms", n.WriteTimeoutMs, 1)
+	c.atLeast("network.stall_grace_ms", n.StallGraceMs, 1)
+	c.atLeast("network.min_bytes_per_second", int64(n.MinBytesPerSecond), 1)
+	c.require(n.TransferTimeoutMs >= n.StallGraceMs, "network.transfer_timeout_ms (%d) must not be below network.stall_grace_ms (%d)", n.TransferTimeoutMs, n.StallGraceMs)
 	c.atLeast("network.quic_handshake_timeout_ms", n.QUICHandshakeTimeoutMs, 1)
 	c.atLeast("network.quic_idle_timeout_ms", n.QUICIdleTimeoutMs, second)
 	c.within("network.quic_stream_window_bytes", int64(n.QUICStreamWindowBytes), 64*kib, gib)
@@ -205,9 +207,8 @@ func (c *checks) memory(b Broker) {
 		"memory.wal_buffer_bytes (%d) has no room for the largest request; with network.max_request_bytes (%d) and requests.max_partitions (%d) it must be at least %d",
 		m.WALBufferBytes, b.Network.MaxRequestBytes, b.Requests.MaxPartitions, image)
 	// A sixteenth of the budget is kept for requests other than produce.
-	c.require(m.RequestBudgetBytes-m.RequestBudgetBytes/16 >= int64(b.Network.MaxRequestBytes) &&
-		m.RequestBudgetBytes/16 >= int64(b.Network.MaxControlRequestBytes),
-		"memory.request_budget_bytes (%d) has no room for the largest request; it must be at least 17/16 of network.max_request_bytes (%d) and 16 times network.max_control_request_bytes (%d)",
+	c.require(m.RequestBudgetBytes/2 >= int64(b.Network.MaxRequestBytes) && m.RequestBudgetBytes/12 >= int64(b.Network.MaxControlRequestBytes),
+		"memory.request_budget_bytes (%d) has no room for the largest request; it must be at least twice network.max_request_bytes (%d) and 12 times network.max_control_request_bytes (%d)",
 		m.RequestBudgetBytes, b.Network.MaxRequestBytes, b.Network.MaxControlRequestBytes)
 	c.require(m.ResponseBudgetBytes >= int64(b.Fetch.MaxBytes),
 		"memory.response_budget_bytes (%d) must have room for one answer of fetch.max_bytes (%d)", m.ResponseBudgetBytes, b.Fetch.MaxBytes)

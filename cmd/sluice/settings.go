@@ -187,7 +187,8 @@ func isLoopback(address string) bool {
 
 func kafkaConfig(n config.Network) kafka.ServerConfig {
 	return kafka.ServerConfig{MaxFrameBytes: n.MaxRequestBytes, MaxControlBytes: n.MaxControlRequestBytes,
-		Outstanding: n.MaxOutstandingRequests, IdleTimeout: ms(n.IdleTimeoutMs), WriteTimeout: ms(n.WriteTimeoutMs)}
+		Outstanding: n.MaxOutstandingRequests, IdleTimeout: ms(n.IdleTimeoutMs),
+		StallGrace: ms(n.StallGraceMs), MinBytesPerSecond: n.MinBytesPerSecond, TransferTimeout: ms(n.TransferTimeoutMs)}
 }
 
 func apiConfig(c config.Broker) kafka.APIConfig {

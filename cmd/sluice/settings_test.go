@@ -67,7 +67,7 @@ var others = map[string]any{
 	"wal.segment_size_bytes":                 int64(64 << 20),
 	"wal.io_engine":                          "pwrite",
 	"object_storage.url":                     "mem://",
-	"network.max_request_bytes":              64 << 20,
+	"network.max_request_bytes":              32 << 20,
 	"fetch.max_bytes":                        1 << 20,
 	"metadata.directory":                     "other",
 	"metadata.guard":                         "other.guard",

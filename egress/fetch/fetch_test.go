@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/pipeline"
 )
 
 const (
@@ -85,7 +86,7 @@ func TestRecordsAreNotCopied(t *testing.T) {
 	orders := b.topic("orders", 2)
 	want := [][]byte{b.append(orders, 0, 10), b.append(orders, 0, 20), b.append(orders, 1, 30)}
 	replied := make(chan net.Buffers, 1)
-	b.Fetch(context.Background(), request(newest, 0, -1, at{t: orders}, at{t: orders, index: 1}),
+	b.Fetch(context.Background(), pipeline.Holder{Conn: 1}, request(newest, 0, -1, at{t: orders}, at{t: orders, index: 1}),
 		func(body net.Buffers, release func()) { replied <- body; release() })
 	body := <-replied
 	found := 0

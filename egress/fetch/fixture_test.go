@@ -194,7 +194,7 @@ func (b *broker) fetchHeld(ctx context.Context, req *kmsg.FetchRequest) (*kmsg.F
 		release func()
 	}
 	replies := make(chan reply, 1)
-	b.Fetch(ctx, req, func(body net.Buffers, release func()) { replies <- reply{body, release} })
+	b.Fetch(ctx, pipeline.Holder{Conn: 1}, req, func(body net.Buffers, release func()) { replies <- reply{body, release} })
 	r := <-replies
 	if r.release == nil {
 		r.release = func() {}

@@ -11,6 +11,7 @@ import (
 	"github.com/sluicemq/sluice/internal/lookup"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/pipeline"
 )
 
 // readCommitted is the isolation level of a reader who wants no open transactions.
@@ -19,6 +20,7 @@ const readCommitted = 1
 // poll serves one request.
 type poll struct {
 	*Server
+	who     pipeline.Holder
 	req     *kmsg.FetchRequest
 	session *session // nil without
 	full    bool     // the answer has every slot, not only what changed
@@ -31,6 +33,7 @@ type poll struct {
 	view    *meta.View // taken by the scan at the first slot that needs it
 	answers []answer
 	due     int // estimate of the bytes that answers are to be filled with
+	first   int // of these, about what the first batch is: it is returned whatever its size
 }
 
 // open finds or makes the session of a request and takes its turn. The code is
@@ -170,7 +173,7 @@ func (p *poll) unwatch() {
 // are due.
 func (p *poll) scan() bool {
 	p.metrics.scans.Inc()
-	p.answers, p.due, p.view = p.answers[:0], 0, nil
+	p.answers, p.due, p.first, p.view = p.answers[:0], 0, 0, nil
 	if p.full && p.answers == nil {
 		p.answers = make([]answer, 0, len(p.slots))
 	}
@@ -187,7 +190,10 @@ func (p *poll) scan() bool {
 			urgent = true
 		} else if left := p.limit - p.due; s.offset < a.end(p.req.IsolationLevel) && left > 0 {
 			a.wanted = true
-			p.due += p.estimate(s, a.end(p.req.IsolationLevel), left)
+			due, first := p.estimate(s, a.end(p.req.IsolationLevel), left)
+			if p.due += due; p.first == 0 {
+				p.first = first
+			}
 		}
 		if p.full || a.wanted || a.code != 0 || a.diverged || a.hw != s.toldHW || a.logStart != s.toldStart {
 			p.answers = append(p.answers, a)
@@ -197,13 +203,16 @@ func (p *poll) scan() bool {
 }
 
 // estimate returns about how many bytes a read of s would give, at most left but
-// at least one batch. What is only in objects counts in full.
-func (p *poll) estimate(s *slot, end int64, left int) int {
+// at least one batch, and about how large that one is. What is only in objects
+// counts in full, and its first batch as the largest that the topic takes.
+func (p *poll) estimate(s *slot, end int64, left int) (due, first int) {
 	most := min(left, max(1, int(s.maxBytes)))
-	if n, ok := s.state.Tail.Estimate(s.offset, end, most); ok {
-		return n
+	due, ok := s.state.Tail.Estimate(s.offset, end, most)
+	if !ok {
+		return most, int(s.state.Settings().MaxMessageBytes)
 	}
-	return most
+	first, _ = s.state.Tail.Estimate(s.offset, end, 1)
+	return due, first
 }
 
 // look judges one slot without I/O.

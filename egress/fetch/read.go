@@ -42,25 +42,29 @@ func (p *poll) read(ctx context.Context) (release func()) {
 	if len(f.Reads) == 0 {
 		return nil
 	}
-	charge := min(int64(p.due), p.budget.Capacity())
-	if err := p.budget.Acquire(ctx, charge); err != nil {
+	claim, err := p.claim(ctx)
+	if err != nil {
 		return nil // the connection has ended
 	}
+	f.MaxBytes = int(min(int64(p.limit), claim.Size()))
 	done := make(chan error, 1)
 	// Submit owns the parcel even when it fails; the receipt tells.
-	_ = p.deps.Reader.Submit(ctx, pipeline.Parcel[*flow.Fetch]{Body: f, Size: charge,
+	_ = p.deps.Reader.Submit(ctx, pipeline.Parcel[*flow.Fetch]{Body: f, Size: claim.Size(),
 		Receipt: pipeline.NewReceipt(func(err error) { done <- err })})
-	got := p.collect(<-done)
-	if got < charge {
-		p.budget.Release(charge - got)
-		charge = got
-	}
+	claim.Correct(p.collect(<-done))
 	return func() {
 		for _, r := range f.Reads {
 			r.Release()
 		}
-		p.budget.Release(charge)
+		claim.Release()
 	}
+}
+
+// claim charges the answer before it is read: all that is due if there is plenty of
+// room, else less, but never less than the first batch, which is returned in any case.
+func (p *poll) claim(ctx context.Context) (*pipeline.Claim, error) {
+	first := int64(min(p.first, p.cfg.MaxBytes))
+	return p.budget.ClaimUpTo(ctx, p.who, max(1, first), max(1, first, int64(p.due)))
 }
 
 // fetch makes the body of the read parcel.

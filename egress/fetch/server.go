@@ -58,11 +58,11 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	return s, nil
 }
 
-// Fetch serves req on a goroutine of its own and calls reply once, with the
+// Fetch serves req, on the account of who, on a goroutine of its own and calls reply once, with the
 // encoded body of the answer, or with nil when there can be none: the server is
 // closed or the connection has ended. release, if not nil, must be called when
 // the body was written or dropped. req must stay valid until then.
-func (s *Server) Fetch(ctx context.Context, req *kmsg.FetchRequest, reply func(body net.Buffers, release func())) {
+func (s *Server) Fetch(ctx context.Context, who pipeline.Holder, req *kmsg.FetchRequest, reply func(body net.Buffers, release func())) {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -81,7 +81,7 @@ func (s *Server) Fetch(ctx context.Context, req *kmsg.FetchRequest, reply func(b
 			}
 			reply(body, release)
 		}()
-		body, release = s.serve(ctx, req)
+		body, release = s.serve(ctx, who, req)
 	}()
 }
 
@@ -98,12 +98,13 @@ func (s *Server) Close() {
 }
 
 // serve polls for one request and encodes the answer.
-func (s *Server) serve(ctx context.Context, req *kmsg.FetchRequest) (net.Buffers, func()) {
+func (s *Server) serve(ctx context.Context, who pipeline.Holder, req *kmsg.FetchRequest) (net.Buffers, func()) {
 	p, code := s.open(ctx, req)
 	if code != 0 {
 		return refusal(req.Version, code), nil
 	}
 	defer p.leave()
+	p.who = who
 	p.wait(ctx)
 	if ctx.Err() != nil {
 		return nil, nil
@@ -142,6 +143,7 @@ func newMetrics(s *Server, reg prometheus.Registerer) metrics {
 		gauge("sluice_fetch_sessions", "Fetch sessions remembered.", func() float64 { n, _ := s.sessions.size(); return float64(n) }),
 		gauge("sluice_fetch_session_partitions", "Partitions of all fetch sessions.", func() float64 { _, n := s.sessions.size(); return float64(n) }),
 		gauge("sluice_fetch_budget_used_bytes", "Record bytes of answers being read or written.", func() float64 { return float64(s.budget.InUse()) }),
+		gauge("sluice_fetch_budget_waiting", "Fetches that have records to read and wait for room in the budget.", func() float64 { return float64(s.budget.Waiters()) }),
 	)
 	return m
 }

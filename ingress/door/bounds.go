@@ -30,7 +30,7 @@ func NewBounds(total, perIP int) *Bounds {
 
 // Enter counts a connection until leave is called, or says why there is no room.
 func (b *Bounds) Enter(remote net.Addr) (leave func(), err error) {
-	ip := ipOf(remote)
+	ip := Address(remote)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -53,14 +53,24 @@ func (b *Bounds) leave(ip netip.Addr) {
 	}
 }
 
-// ipOf returns the address without port and zone. Addresses of other kinds are
-// counted together.
-func ipOf(a net.Addr) netip.Addr {
+// Address returns the address of a client that bounds and shares go by: without
+// port and zone, and of IPv6 the network of 64 bits that a client has to itself.
+// Addresses of other kinds are counted together.
+func Address(a net.Addr) netip.Addr {
+	var ip netip.Addr
 	switch a := a.(type) {
 	case *net.TCPAddr:
-		return a.AddrPort().Addr().Unmap().WithZone("")
+		ip = a.AddrPort().Addr()
 	case *net.UDPAddr:
-		return a.AddrPort().Addr().Unmap().WithZone("")
+		ip = a.AddrPort().Addr()
+	default:
+		return netip.Addr{}
 	}
-	return netip.Addr{}
+	if ip = ip.Unmap().WithZone(""); ip.Is6() && !ip.IsLoopback() {
+		network, err := ip.Prefix(64)
+		if err == nil {
+			return network.Addr()
+		}
+	}
+	return ip
 }

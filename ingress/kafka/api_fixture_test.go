@@ -20,6 +20,7 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/pipeline"
 )
 
 // errOutside is an error of a package that the handlers do not know.
@@ -174,7 +175,7 @@ func (c *cluster) Append(_ context.Context, appends []flow.Append, done func(err
 	done(nil)
 }
 
-func (c *cluster) Fetch(_ context.Context, req *kmsg.FetchRequest, reply func(net.Buffers, func())) {
+func (c *cluster) Fetch(_ context.Context, _ pipeline.Holder, req *kmsg.FetchRequest, reply func(net.Buffers, func())) {
 	resp := req.ResponseKind().(*kmsg.FetchResponse)
 	reply(net.Buffers{resp.AppendTo(nil)}, nil)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/pipeline"
 )
 
 // APIConfig has what handlers promise to clients and the bounds they keep to.
@@ -77,10 +78,10 @@ type Appender interface {
 	Append(ctx context.Context, appends []flow.Append, done func(error))
 }
 
-// Fetcher serves Fetch requests. reply is called once with the encoded body;
+// Fetcher serves Fetch requests, on the account of who. reply is called once with the encoded body;
 // release, which may be nil, is called when it was written or dropped.
 type Fetcher interface {
-	Fetch(ctx context.Context, req *kmsg.FetchRequest, reply func(body net.Buffers, release func()))
+	Fetch(ctx context.Context, who pipeline.Holder, req *kmsg.FetchRequest, reply func(body net.Buffers, release func()))
 }
 
 // TopicChanger changes topics. Each method returns after the local View shows

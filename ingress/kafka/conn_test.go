@@ -15,15 +15,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
+
+	"github.com/sluicemq/sluice/pipeline"
 )
 
-// ledger is an Admission that counts what is inside.
-type ledger struct{ inside atomic.Int64 }
+// ledger is an Admission of one budget, large enough for what tests send.
+type ledger struct{ *pipeline.Budget }
 
-func (l *ledger) Enter(_ context.Context, _ int16, n int64) (func(), error) {
-	l.inside.Add(n)
-	return func() { l.inside.Add(-n) }, nil
-}
+func newLedger() *ledger { return &ledger{pipeline.NewBudget(1 << 30)} }
+
+func (l *ledger) Frame(who pipeline.Holder, _ int16, n int64) *pipeline.Claim { return l.Claim(who, n) }
+func (l *ledger) Work(who pipeline.Holder, n int64) *pipeline.Claim           { return l.Claim(who, n) }
 
 // wire is a client's end of a connection to a server of one handler, for
 // Heartbeat requests.
@@ -37,7 +39,7 @@ type wire struct {
 
 func dial(t *testing.T, cfg ServerConfig, h Handler) *wire {
 	t.Helper()
-	w := &wire{t: t, gate: &ledger{}, over: make(chan error, 1)}
+	w := &wire{t: t, gate: newLedger(), over: make(chan error, 1)}
 	var err error
 	w.server, err = NewServer(cfg, []API{{Key: kmsg.Heartbeat.Int16(), Min: 1, Max: 4, Handler: h}}, w.gate,
 		slog.New(slog.DiscardHandler), prometheus.NewRegistry())
@@ -48,7 +50,7 @@ func dial(t *testing.T, cfg ServerConfig, h Handler) *wire {
 	t.Cleanup(func() {
 		w.nc.Close()
 		_ = w.server.Shutdown(context.Background())
-		if n := w.gate.inside.Load(); n != 0 {
+		if n := w.gate.InUse(); n != 0 {
 			t.Errorf("%d bytes were never refunded", n)
 		}
 		goleak.VerifyNone(t, goleak.IgnoreCurrent())

@@ -16,6 +16,8 @@ type metrics struct {
 	connections *prometheus.GaugeVec
 	in, out     prometheus.Counter
 	panics      prometheus.Counter
+	dropped     prometheus.Counter
+	slow        *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -33,7 +35,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Bytes of response frames written."}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_handler_panics_total",
 			Help: "Requests whose handler panicked. Any is a defect; please report it."}),
+		dropped: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_responses_dropped_total",
+			Help: "Answers that nobody was there for any more: the client had gone or was too slow."}),
+		slow: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_slow_connections_total",
+			Help: "Connections closed since their client sent a request, or took an answer, too slowly."}, []string{"what"}),
 	}
-	reg.MustRegister(m.requests, m.seconds, m.connections, m.in, m.out, m.panics)
+	for _, what := range []string{"request", "answer"} {
+		m.slow.WithLabelValues(what)
+	}
+	reg.MustRegister(m.requests, m.seconds, m.connections, m.in, m.out, m.panics, m.dropped, m.slow)
 	return m
 }

@@ -14,17 +14,20 @@ var errMalformed = errors.New("malformed request")
 // it busy for minutes, and an array of which only the count was sent is allocated
 // in full. After a walk, memory and time of decoding are bounded by the bytes of
 // the frame. Bytes that follow the last field are ignored, as Kafka does.
-func prescan(key, version int16, body []byte) error {
+//
+// decoded is about what the arrays of the request are decoded into, in bytes: that
+// can be twenty times what they take in the frame.
+func prescan(key, version int16, body []byte) (decoded int64, err error) {
 	s, ok := schemas[key]
 	if !ok {
-		return fmt.Errorf("%w: no schema for key %d", errMalformed, key)
+		return 0, fmt.Errorf("%w: no schema for key %d", errMalformed, key)
 	}
 	w := walker{rest: body, version: version, flexible: version >= s.flexible}
 	w.structure(s.fields)
 	if w.bad {
-		return fmt.Errorf("%w: key %d version %d, %d bytes", errMalformed, key, version, len(body))
+		return 0, fmt.Errorf("%w: key %d version %d, %d bytes", errMalformed, key, version, len(body))
 	}
-	return nil
+	return w.decoded, nil
 }
 
 // walker goes through bytes; after the first mistake it does nothing more.
@@ -33,6 +36,7 @@ type walker struct {
 	version  int16
 	flexible bool
 	bad      bool
+	decoded  int64
 }
 
 func (w *walker) structure(fields []field) {
@@ -62,6 +66,7 @@ func (w *walker) array(f *field) {
 	} else {
 		n = w.classic(4)
 	}
+	w.decoded += int64(n) * int64(f.memory)
 	for ; n > 0 && !w.bad; n-- {
 		if f.elements != nil {
 			w.structure(f.elements)
@@ -73,6 +78,7 @@ func (w *walker) array(f *field) {
 
 // primitive skips one field.
 func (w *walker) primitive(size int) {
+	text := size == sizeString // is copied, unlike bytes
 	switch {
 	case size > 0:
 	case w.flexible:
@@ -81,6 +87,9 @@ func (w *walker) primitive(size int) {
 		size = w.classic(2)
 	default:
 		size = w.classic(4)
+	}
+	if text {
+		w.decoded += int64(size)
 	}
 	w.skip(size)
 }

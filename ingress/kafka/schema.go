@@ -27,6 +27,21 @@ type field struct {
 	array    bool
 	elements []field // of an array of structs
 	from, to int16
+	memory   int // of one element of an array, when decoded
+}
+
+// memoryOf is what a field takes in memory beside its text: at most what its Go type
+// does, be it a pointer or not.
+func memoryOf(f *field) int {
+	switch {
+	case f.array:
+		return 24
+	case f.size == sizeString:
+		return 24
+	case f.size == sizeBytes:
+		return 24
+	}
+	return max(8, f.size)
 }
 
 // Sizes of fields that begin with their length.
@@ -93,6 +108,13 @@ func parseFields(words []string) (fields []field, rest []string) {
 			f.size = sizeOf(word)
 		}
 		f.from, f.to = parseVersions(versions)
+		f.memory = max(f.size, 16)
+		if f.elements != nil {
+			f.memory = 8 // its tags
+			for i := range f.elements {
+				f.memory += memoryOf(&f.elements[i])
+			}
+		}
 		fields = append(fields, f)
 	}
 	return fields, words

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,14 +24,18 @@ type ServerConfig struct {
 	Outstanding int
 	// IdleTimeout closes a connection that sends nothing and waits for nothing.
 	IdleTimeout time.Duration
-	// WriteTimeout closes a connection whose client does not take an answer.
-	WriteTimeout time.Duration
+	// StallGrace and MinBytesPerSecond are the least rate at which a request that has
+	// begun must come in, and an answer be taken: so many bytes for each second beyond
+	// the grace. TransferTimeout bounds the time of each, whatever its rate, and that
+	// to the end of a connection's first request. Slower connections are closed.
+	StallGrace, TransferTimeout time.Duration
+	MinBytesPerSecond           int
 }
 
 // DefaultServerConfig returns Kafka's defaults where it has them.
 func DefaultServerConfig() ServerConfig {
-	return ServerConfig{MaxFrameBytes: 100 << 20, MaxControlBytes: 8 << 20, Outstanding: 256,
-		IdleTimeout: 10 * time.Minute, WriteTimeout: 30 * time.Second}
+	return ServerConfig{MaxFrameBytes: 64 << 20, MaxControlBytes: 8 << 20, Outstanding: 256,
+		IdleTimeout: 10 * time.Minute, StallGrace: 10 * time.Second, MinBytesPerSecond: 16 << 10, TransferTimeout: 2 * time.Minute}
 }
 
 // Validate reports a setting that cannot work.
@@ -39,14 +45,19 @@ func (c ServerConfig) Validate() error {
 		return errors.New("kafka: frames must be allowed at least 1 KiB")
 	case c.Outstanding < 1:
 		return errors.New("kafka: at least one request must be allowed at once")
-	case c.IdleTimeout <= 0 || c.WriteTimeout <= 0:
-		return errors.New("kafka: idle and write timeout must be positive")
+	case c.IdleTimeout <= 0 || c.StallGrace <= 0 || c.MinBytesPerSecond <= 0:
+		return errors.New("kafka: idle timeout, stall grace and least rate must be positive")
+	case c.TransferTimeout < c.StallGrace:
+		return errors.New("kafka: the transfer timeout must not be below the stall grace")
 	}
 	return nil
 }
 
-// FrameMemory is what the largest request takes of the memory budget.
-func (c ServerConfig) FrameMemory() int64 { return frameMemory(c.MaxFrameBytes) }
+// FrameMemory is what the largest produce request, and the largest other, take of
+// the memory budget.
+func (c ServerConfig) FrameMemory() (produce, other int64) {
+	return frameMemory(c.MaxFrameBytes), frameMemory(c.MaxControlBytes)
+}
 
 // Server serves connections. All methods are safe for concurrent use.
 type Server struct {
@@ -57,6 +68,8 @@ type Server struct {
 	log       *slog.Logger
 	metrics   *metrics
 	frames    frames
+	places    chan struct{} // for requests that name much
+	slowSaid  atomic.Int64  // when a slow connection was last logged, Unix seconds
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
@@ -77,7 +90,8 @@ func NewServer(cfg ServerConfig, apis []API, a Admission, log *slog.Logger, reg 
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, apis: make(map[int16]*served), admission: a, log: log, metrics: newMetrics(reg), conns: make(map[*conn]struct{})}
+	s := &Server{cfg: cfg, apis: make(map[int16]*served), admission: a, log: log, metrics: newMetrics(reg), conns: make(map[*conn]struct{}),
+		places: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	apis = append([]API{{Key: kmsg.ApiVersions.Int16(), Max: apiVersionsMax, Handler: HandlerFunc(s.apiVersions)}}, apis...)
 	for _, a := range apis {
 		if _, ok := schemas[a.Key]; !ok {
@@ -120,6 +134,15 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn, info ConnInfo) erro
 		s.log.Debug("connection ended", "connection", info.ID, "transport", info.Transport, "remote", info.Remote, "err", err)
 	}
 	return err
+}
+
+// slow notes that a connection is closed for being slow. At most one a second is
+// logged.
+func (s *Server) slow(what string, c *conn) {
+	s.metrics.slow.WithLabelValues(what).Inc()
+	if now := time.Now().Unix(); s.slowSaid.Swap(now) != now {
+		s.log.Warn("a connection is closed: its client is too slow", "what", what, "connection", c.info.ID, "remote", c.info.Remote)
+	}
 }
 
 // Shutdown stops reading requests, lets those under way be answered, and closes

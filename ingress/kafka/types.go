@@ -6,11 +6,16 @@ import (
 	"net"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/pipeline"
 )
 
 // ConnInfo says where a connection came from. It never changes.
 type ConnInfo struct {
-	ID        uint64 // unique in this process
+	ID uint64 // unique in this process
+	// Network is the ID of the network connection that this one is a stream of; 0
+	// where it is one itself.
+	Network   uint64
 	Transport string // "quic", "tls" or "tcp"
 	Remote    net.Addr
 	Local     net.Addr
@@ -20,6 +25,7 @@ type ConnInfo struct {
 // Request is one request after its frame was pre-scanned and decoded.
 type Request struct {
 	Conn          ConnInfo
+	Who           pipeline.Holder // on whose account the answer's memory is
 	Key, Version  int16
 	CorrelationID int32
 	ClientID      string // empty where the client gave none
@@ -59,10 +65,12 @@ func (f HandlerFunc) Serve(ctx context.Context, r *Request, reply func(Response)
 	reply(Response{Message: f(ctx, r)})
 }
 
-// Admission charges the memory of a request frame to the memory budget
-// before it is read from its socket; leave refunds it once the response is out.
+// Admission charges memory to the budget of requests.
 type Admission interface {
-	Enter(ctx context.Context, key int16, bytes int64) (leave func(), err error)
+	// Frame begins the claim of a frame of so many bytes.
+	Frame(who pipeline.Holder, key int16, bytes int64) *pipeline.Claim
+	// Work begins the claim of what a request is decoded into and answered with.
+	Work(who pipeline.Holder, bytes int64) *pipeline.Claim
 }
 
 // API is one row of the table the dispatcher serves and ApiVersions announces.

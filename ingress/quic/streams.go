@@ -17,6 +17,7 @@ import (
 func (d *Listener) serve(ctx context.Context, qc *quicgo.Conn, handle func(context.Context, net.Conn, kafka.ConnInfo) error) {
 	defer d.windows.forget(qc)
 	state := qc.ConnectionState().TLS
+	network := d.id()
 	use := newUse(d.cfg.UnusedTimeout)
 	defer use.stop()
 	var streams sync.WaitGroup
@@ -29,7 +30,7 @@ func (d *Listener) serve(ctx context.Context, qc *quicgo.Conn, handle func(conte
 			}
 			break
 		}
-		info := kafka.ConnInfo{ID: d.id(), Transport: "quic", Remote: qc.RemoteAddr(), Local: qc.LocalAddr(), TLS: &state}
+		info := kafka.ConnInfo{ID: d.id(), Network: network, Transport: "quic", Remote: qc.RemoteAddr(), Local: qc.LocalAddr(), TLS: &state}
 		use.begin()
 		streams.Go(func() {
 			defer use.end()

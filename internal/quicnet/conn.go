@@ -81,6 +81,10 @@ func (c *Conn) Close() error {
 	return nil
 }
 
+// Gone reports whether the peer has ended the connection, or wants no more of the
+// stream, without reading what it has sent.
+func (c *Conn) Gone() bool { return c.conn.Context().Err() != nil || c.stream.Context().Err() != nil }
+
 // Linger waits until the peer has ended the stream as well, which it does once it
 // has read everything, and drops what it still sends. It waits for at most d after
 // the last Write, then tells the peer to stop. Call it once, after Close.

@@ -1,8 +1,6 @@
 package admit
 
 import (
-	"context"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluicemq/sluice/pipeline"
@@ -11,39 +9,50 @@ import (
 // produceKey is Kafka's API key of Produce.
 const produceKey = 0
 
-// Gate charges request frames to the memory budget. Safe for concurrent use.
+// Gate charges requests to the memory budget. Safe for concurrent use.
 type Gate struct {
-	data, control *pipeline.Budget
+	produce, control, work *pipeline.Budget
 }
 
-// controlShare is the part of the budget kept for requests other than produce.
-const controlShare = 16
+// Parts of the budget: an eighth for requests other than produce, so that consumers
+// and groups go on while producers are held, and an eighth for what requests that
+// name very much are decoded into and answered with. The rest is for produce.
+const part = 8
 
-// NewGate divides bytes between produce requests and all others.
+// NewGate divides bytes.
 func NewGate(bytes int64, reg prometheus.Registerer) *Gate {
-	control := bytes / controlShare
-	g := &Gate{data: pipeline.NewBudget(bytes - control), control: pipeline.NewBudget(control)}
-	for class, b := range map[string]*pipeline.Budget{"produce": g.data, "other": g.control} {
+	g := &Gate{produce: pipeline.NewBudget(bytes - 2*(bytes/part)), control: pipeline.NewBudget(bytes / part), work: pipeline.NewBudget(bytes / part)}
+	for class, b := range map[string]*pipeline.Budget{"produce": g.produce, "other": g.control, "work": g.work} {
 		labels := prometheus.Labels{"class": class}
+		gauge := func(name, help string, value func() float64) prometheus.Collector {
+			return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value)
+		}
 		reg.MustRegister(
-			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_admit_budget_used_bytes", ConstLabels: labels,
-				Help: "Bytes of requests between admission and settlement."}, func() float64 { return float64(b.InUse()) }),
-			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_admit_budget_bytes", ConstLabels: labels,
-				Help: "Bytes of requests that may be in the broker at once."}, func() float64 { return float64(b.Capacity()) }),
+			gauge("sluice_admit_budget_used_bytes", "Bytes of requests between their arrival and settlement.", func() float64 { return float64(b.InUse()) }),
+			gauge("sluice_admit_budget_bytes", "Bytes of requests that may be in the broker at once.", func() float64 { return float64(b.Capacity()) }),
+			gauge("sluice_admit_budget_waiting", "Requests that wait for room in the budget.", func() float64 { return float64(b.Waiters()) }),
 		)
 	}
 	return g
 }
 
-// Enter waits until a request frame of so many bytes fits the budget; leave
-// refunds it. A frame larger than the whole budget is an error at once.
-func (g *Gate) Enter(ctx context.Context, key int16, bytes int64) (leave func(), err error) {
-	b := g.control
+// Largest returns how much one frame of produce, and one of anything else, can take
+// of a budget of so many bytes.
+func Largest(bytes int64) (produce, other int64) {
+	return pipeline.LargestOf(bytes - 2*(bytes/part)), pipeline.LargestOf(bytes / part)
+}
+
+// Frame begins the claim of a request frame of so many bytes, which grows as they
+// come and is released when the request has settled and its answer is out.
+func (g *Gate) Frame(who pipeline.Holder, key int16, bytes int64) *pipeline.Claim {
 	if key == produceKey {
-		b = g.data
+		return g.produce.Claim(who, bytes)
 	}
-	if err := b.Acquire(ctx, bytes); err != nil {
-		return nil, err
-	}
-	return func() { b.Release(bytes) }, nil
+	return g.control.Claim(who, bytes)
+}
+
+// Work begins the claim of what a request that names much is decoded into and
+// answered with. One that would be larger than any can be is cut down to that.
+func (g *Gate) Work(who pipeline.Holder, bytes int64) *pipeline.Claim {
+	return g.work.Claim(who, min(bytes, g.work.Largest()))
 }

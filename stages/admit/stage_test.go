@@ -138,36 +138,41 @@ func TestOnePartitionStaysOnOneLaneInOrder(t *testing.T) {
 	}
 }
 
-func TestGateHoldsProducersAndLetsConsumersPass(t *testing.T) {
+func TestGateHoldsProducersAndLetsOthersPass(t *testing.T) {
+	const produce, fetch = 0, 1
 	synctest.Test(t, func(t *testing.T) {
-		const produce, fetch = 0, 1
-		g := admit.NewGate(1600, prometheus.NewRegistry())
-		leave, err := g.Enter(t.Context(), produce, 1500)
-		if err != nil {
+		g := admit.NewGate(64<<20, prometheus.NewRegistry())
+		large, _ := admit.Largest(64 << 20)
+		first := g.Frame(pipeline.Holder{Conn: 1}, produce, large)
+		if err := first.Grow(t.Context(), large); err != nil {
 			t.Fatal(err)
 		}
-		entered := make(chan func())
+		entered := make(chan struct{})
 		go func() {
-			l, err := g.Enter(t.Context(), produce, 1)
-			if err != nil {
+			second := g.Frame(pipeline.Holder{Conn: 1}, produce, 1<<20)
+			defer second.Release()
+			if err := second.Grow(t.Context(), 1<<20); err != nil {
 				t.Error(err)
 			}
-			entered <- l
+			close(entered)
 		}()
 		synctest.Wait()
 		select {
 		case <-entered:
-			t.Fatal("a producer passed a full gate")
+			t.Error("a producer came in beyond the budget")
 		default:
 		}
-		other, err := g.Enter(t.Context(), fetch, 50)
-		if err != nil {
-			t.Fatal(err)
+		for _, other := range []*pipeline.Claim{g.Frame(pipeline.Holder{Conn: 2}, fetch, 1<<20), g.Work(pipeline.Holder{Conn: 2}, 1<<40)} {
+			if err := other.Grow(t.Context(), 1<<20); err != nil {
+				t.Fatal(err)
+			}
+			other.Release()
 		}
-		other()
-		leave()
-		(<-entered)()
-		if _, err := g.Enter(t.Context(), produce, 1<<30); !errors.Is(err, pipeline.ErrTooLarge) {
+		first.Release()
+		<-entered
+		beyond := g.Frame(pipeline.Holder{Conn: 1}, produce, large+1)
+		defer beyond.Release()
+		if err := beyond.Grow(t.Context(), 1); !errors.Is(err, pipeline.ErrTooLarge) {
 			t.Errorf("a frame larger than the budget: %v", err)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/sluicemq/sluice/ingress/kafka"
 	"github.com/sluicemq/sluice/internal/certs"
 	"github.com/sluicemq/sluice/internal/quicnet"
+	"github.com/sluicemq/sluice/stages/admit"
 )
 
 // Config has the settings of a broker, one field for each part.
@@ -66,7 +67,8 @@ func (c Config) Validate() error {
 	if c.Grace <= 0 {
 		return errors.New("the time that a stop may take must be positive")
 	}
-	if c.RequestBudgetBytes-c.RequestBudgetBytes/16 < c.Kafka.FrameMemory() {
+	produce, other := c.Kafka.FrameMemory()
+	if most, rest := admit.Largest(c.RequestBudgetBytes); most < produce || rest < other {
 		return errors.New("the request budget has no room for the largest request; raise it or lower the largest frame")
 	}
 	return errors.Join(c.Storage.Validate(), c.Kafka.Validate(), c.API.Validate(), c.Fetch.Validate(), c.Groups.Validate())

@@ -1,0 +1,105 @@
+package kafka
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+)
+
+// errTooSlow: a client sends a request, or takes an answer, more slowly than it must.
+var errTooSlow = errors.New("slower than the least rate that is allowed")
+
+// pace holds what comes in or goes out to a least rate. Only time spent in reading or
+// writing counts: a broker that does not read since it has no room waits for itself.
+type pace struct {
+	cfg   *ServerConfig
+	spent time.Duration
+	bytes int64
+}
+
+// begin begins a request or an answer.
+func (p *pace) begin() { p.spent, p.bytes = 0, 0 }
+
+// left is the time that may pass before the next byte.
+func (p *pace) left() time.Duration {
+	earned := time.Duration(p.bytes * int64(time.Second) / int64(p.cfg.MinBytesPerSecond))
+	return min(p.cfg.StallGrace+earned, p.cfg.TransferTimeout) - p.spent
+}
+
+func (p *pace) did(n int, began time.Time) {
+	p.bytes += int64(n)
+	p.spent += time.Since(began)
+}
+
+// source is what a connection's buffer is filled from. Within a frame it keeps the
+// client to its pace; between frames awaitFrame sets the deadline.
+type source struct {
+	pace
+	c       *conn
+	inFrame bool
+}
+
+func (s *source) begin() {
+	s.inFrame = true
+	s.pace.begin()
+}
+
+func (s *source) end() { s.inFrame = false }
+
+// Read implements io.Reader.
+func (s *source) Read(b []byte) (int, error) {
+	if !s.inFrame {
+		return s.c.nc.Read(b)
+	}
+	began, left := time.Now(), s.left()
+	if left <= 0 {
+		return 0, errTooSlow
+	}
+	if err := s.c.nc.SetReadDeadline(began.Add(left)); err != nil {
+		return 0, err
+	}
+	if s.c.draining.Load() || s.c.isFailed() { // their deadline may have come before ours
+		return 0, io.EOF
+	}
+	n, err := s.c.nc.Read(b)
+	s.did(n, began)
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && !s.c.draining.Load() && !s.c.isFailed() {
+		err = errTooSlow
+	}
+	return n, err
+}
+
+// sink is what answers are written to.
+type sink struct {
+	pace
+	nc net.Conn
+}
+
+// writePiece is how much is written before the pace is looked at.
+const writePiece = 256 << 10
+
+// Write implements io.Writer.
+func (s *sink) Write(b []byte) (int, error) {
+	wrote := 0
+	for wrote < len(b) {
+		began, left := time.Now(), s.left()
+		if left <= 0 {
+			return wrote, errTooSlow
+		}
+		if err := s.nc.SetWriteDeadline(began.Add(left)); err != nil {
+			return wrote, err
+		}
+		n, err := s.nc.Write(b[wrote:min(len(b), wrote+writePiece)])
+		s.did(n, began)
+		wrote += n
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = errTooSlow
+		}
+		if err != nil {
+			return wrote, err
+		}
+	}
+	return wrote, nil
+}

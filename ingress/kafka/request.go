@@ -1,0 +1,211 @@
+package kafka
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+// pending is a request whose answer is not written yet.
+type pending struct {
+	api           *served
+	version       int16
+	correlationID int32
+	flexible      bool
+	frame         *[]byte
+	claim         *pipeline.Claim // of the frame
+	work          *pipeline.Claim // of a request that names much, else nil
+	began         time.Time
+
+	resp    Response
+	replied atomic.Bool
+	done    chan struct{} // closed once resp is set
+}
+
+// reply is what the handler calls. The answer to a request that names much is
+// encoded at once, so that what it was made of can go.
+func (p *pending) reply(r Response) {
+	if p.replied.Swap(true) {
+		panic("kafka: a request was answered twice")
+	}
+	if p.work != nil && r.Message != nil {
+		b := r.Message.AppendTo(nil)
+		r.Message, r.Body = nil, net.Buffers{b}
+		p.work.Correct(int64(cap(b)))
+	}
+	p.resp = r
+	close(p.done)
+}
+
+// Sizes of what is read at a time.
+const (
+	readBuffer = 8 << 10 // of each connection, outside the budget
+	// firstBytes must have come before anything is charged for a frame.
+	firstBytes = 4 << 10
+	// firstStep is charged for them; each further step is four times as large. So no
+	// more is ever held than four times what has come.
+	firstStep = 16 << 10
+	stepUp    = 4
+)
+
+// take reads the rest of a frame and starts its handler.
+func (c *conn) take(ctx context.Context, in *bufio.Reader, h *header, size int) (*pending, error) {
+	api, ok := c.s.apis[h.key]
+	if !ok {
+		return nil, fmt.Errorf("%w: API key %d is not served", errMalformed, h.key)
+	}
+	limit := c.s.cfg.MaxControlBytes
+	if h.key == kmsg.Produce.Int16() {
+		limit = c.s.cfg.MaxFrameBytes
+	}
+	if size > limit {
+		return nil, fmt.Errorf("%w: %s of %d bytes, at most %d are allowed", errMalformed, kmsg.NameForKey(h.key), size, limit)
+	}
+	p := &pending{api: api, version: h.version, correlationID: h.correlationID, began: time.Now(), done: make(chan struct{}),
+		claim: c.s.admission.Frame(c.who, h.key, frameMemory(size))}
+	if err := c.receive(ctx, in, p, size); err != nil {
+		c.discard(p)
+		return nil, err
+	}
+	c.served = true
+	c.s.metrics.in.Add(float64(size + 4 + fixedHeader))
+	if err := c.start(ctx, p, h); err != nil {
+		c.discard(p)
+		return nil, err
+	}
+	return p, nil
+}
+
+// receive reads a frame into memory that is charged as it comes.
+func (c *conn) receive(ctx context.Context, in *bufio.Reader, p *pending, size int) error {
+	if _, err := in.Peek(min(size, firstBytes)); err != nil {
+		return fmt.Errorf("read a frame of %d bytes: %w", size, err)
+	}
+	step, have := firstStep, 0
+	if size <= pipeline.SmallClaim {
+		step = size
+	}
+	for {
+		step = min(step, size)
+		if err := p.claim.Grow(ctx, frameMemory(step)); err != nil {
+			return fmt.Errorf("admission of %d bytes: %w", size, err)
+		}
+		grown := c.s.frames.get(step)
+		if p.frame != nil {
+			copy(*grown, *p.frame)
+			c.s.frames.put(p.frame)
+		}
+		p.frame = grown
+		if _, err := io.ReadFull(in, (*p.frame)[have:]); err != nil {
+			return fmt.Errorf("read a frame of %d bytes: %w", size, err)
+		}
+		if have = step; have == size {
+			return nil
+		}
+		step *= stepUp
+	}
+}
+
+// start decodes the request and calls its handler.
+func (c *conn) start(ctx context.Context, p *pending, h *header) error {
+	if h.version < p.api.Min || h.version > p.api.Max {
+		return c.unsupported(p, h)
+	}
+	body := kmsg.RequestForKey(h.key)
+	body.SetVersion(h.version)
+	p.flexible = body.IsFlexible()
+	rest, err := h.finish(*p.frame, p.flexible)
+	if err != nil {
+		return err
+	}
+	decoded, err := prescan(h.key, h.version, rest)
+	if err != nil {
+		return err
+	}
+	if decoded > lightWork {
+		leave, err := c.work(ctx, p, decoded)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
+	if err := body.ReadFrom(rest); err != nil {
+		return fmt.Errorf("%w: %s: %w", errMalformed, kmsg.NameForKey(h.key), err)
+	}
+	c.call(ctx, p, &Request{Conn: c.info, Who: c.who, Key: h.key, Version: h.version, CorrelationID: h.correlationID,
+		ClientID: h.clientID, Body: body})
+	return nil
+}
+
+// call runs the handler; one that panics costs its client the connection and
+// nobody else anything.
+func (c *conn) call(ctx context.Context, p *pending, r *Request) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.s.log.Error("a handler panicked; its connection is closed", "api", kmsg.NameForKey(r.Key),
+				"version", r.Version, "client", r.ClientID, "panic", v, "stack", string(debug.Stack()))
+			c.s.metrics.panics.Inc()
+			if !p.replied.Load() {
+				p.reply(Response{Silent: true, Close: true})
+			}
+		}
+	}()
+	p.api.Handler.Serve(ctx, r, p.reply)
+}
+
+// unsupported answers ApiVersions of a version from the future with what is
+// spoken here, in version 0 (KIP-511). Any other API ends the connection: there
+// is no form of answer that the client would understand.
+func (c *conn) unsupported(p *pending, h *header) error {
+	if h.key != kmsg.ApiVersions.Int16() {
+		return fmt.Errorf("%w: %s version %d, served are %d to %d", errMalformed, kmsg.NameForKey(h.key), h.version, p.api.Min, p.api.Max)
+	}
+	p.reply(Response{Message: c.s.refuseApiVersions()})
+	return nil
+}
+
+// lightWork is how much a request may be decoded into without asking for a place.
+const lightWork = 256 << 10
+
+// answerShare is what the answer to a request that names much is taken to be, in
+// times of what the request is decoded into, until it is known.
+const answerShare = 2
+
+// work waits until a request that is decoded into so many bytes may be, has them and
+// its answer charged, and returns what gives up its place among those few that are
+// worked on at a time. So the others find processors, however many of its kind come.
+func (c *conn) work(ctx context.Context, p *pending, decoded int64) (leave func(), err error) {
+	p.work = c.s.admission.Work(c.who, (1+answerShare)*decoded)
+	if err := p.work.Grow(ctx, (1+answerShare)*decoded); err != nil {
+		return nil, fmt.Errorf("admission of %d bytes of work: %w", decoded, err)
+	}
+	select {
+	case c.s.places <- struct{}{}:
+		return func() { <-c.s.places }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// discard gives back what a request holds.
+func (c *conn) discard(p *pending) {
+	if p.resp.Release != nil {
+		p.resp.Release()
+	}
+	if p.frame != nil {
+		c.s.frames.put(p.frame)
+	}
+	p.claim.Release()
+	if p.work != nil {
+		p.work.Release()
+	}
+}
