@@ -133,7 +133,7 @@ listen = %q
 		{memory.ReadCache, 1 << 20, fillReadCache},
 		{memory.FetchSessions, 600 << 10, fillSessions},
 		{memory.Groups, 800 << 10, fillGroups},
-		{memory.Compaction, 300 << 10, fillKeys},
+		{memory.Compaction, 150 << 10, fillKeys},
 		{memory.Answers, 1 << 20, fillAnswers},
 		{memory.Requests, 2 << 20, fillRequests},
 	} {
