@@ -199,7 +199,7 @@ func TestFailedReads(t *testing.T) {
 
 func TestTheBudgetBoundsAnswersThatAreNotWrittenYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBroker(t, func(c *Config) { c.MaxBytes, c.BudgetBytes = 1<<10, 1<<10 })
+		b := newBroker(t, func(c *Config) { c.MaxBytes, c.BudgetBytes = 1<<10, 1500 })
 		orders := b.topic("orders", 1)
 		b.append(orders, 0, 1000)
 		_, release := b.fetchHeld(t.Context(), request(newest, 0, -1, at{t: orders}))
@@ -207,7 +207,7 @@ func TestTheBudgetBoundsAnswersThatAreNotWrittenYet(t *testing.T) {
 		go func() { second <- len(only(t, b.fetch(request(newest, 0, -1, at{t: orders}))).RecordBatches) }()
 		synctest.Wait()
 		if len(second) != 0 {
-			t.Error("a second answer of 1000 bytes fitted into a budget of 1024")
+			t.Error("a second answer of 1000 bytes fitted into a budget of 1500")
 		}
 		release()
 		if got := <-second; got != 1000 {

@@ -26,7 +26,10 @@ type conn struct {
 	queue    chan *pending // requests in order of arrival; its capacity bounds them
 	owed     atomic.Int64  // answers not written yet
 	draining atomic.Bool   // the server wants no more requests
+	ended    atomic.Bool   // nobody is there for the answers that are left
+	last     *pending      // found no room in the queue; set before that is closed
 	failed   chan struct{} // closed when the client takes no more answers
+	failure  error         // why; set before failed is closed
 	watch    watch         // for a client that goes while it is not read from
 	in       source
 	out      sink
@@ -100,7 +103,11 @@ func (c *conn) lastAnswers(readErr error, wrote <-chan error) error {
 		return err
 	case <-timer.C:
 	}
-	c.nc.Close() // write notices, and only waits for the handlers
+	c.ended.Store(true) // write only waits for the handlers from now on
+	c.nc.Close()
+	if c.isFailed() && !errors.Is(c.failure, errClosedByHandler) {
+		return c.failure
+	}
 	return nil
 }
 
@@ -121,7 +128,7 @@ func (c *conn) read(ctx context.Context) error {
 		select {
 		case c.queue <- p:
 		case <-ctx.Done():
-			c.queue <- p // write takes all of them, even when it cannot write any more
+			c.last = p
 			return context.Cause(ctx)
 		}
 		c.watch.done()

@@ -19,10 +19,8 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// ledger is an Admission of one budget, large enough for what tests send.
+// ledger is an Admission of one budget.
 type ledger struct{ *pipeline.Budget }
-
-func newLedger() *ledger { return &ledger{pipeline.NewBudget(1 << 30)} }
 
 func (l *ledger) Frame(who pipeline.Holder, _ int16, n int64) *pipeline.Claim { return l.Claim(who, n) }
 func (l *ledger) Work(who pipeline.Holder, n int64) *pipeline.Claim           { return l.Claim(who, n) }
@@ -39,7 +37,7 @@ type wire struct {
 
 func dial(t *testing.T, cfg ServerConfig, h Handler) *wire {
 	t.Helper()
-	w := &wire{t: t, gate: newLedger(), over: make(chan error, 1)}
+	w := &wire{t: t, gate: &ledger{pipeline.NewBudget(256 << 20)}, over: make(chan error, 1)}
 	var err error
 	w.server, err = NewServer(cfg, []API{{Key: kmsg.Heartbeat.Int16(), Min: 1, Max: 4, Handler: h}}, w.gate,
 		slog.New(slog.DiscardHandler), prometheus.NewRegistry())

@@ -18,7 +18,7 @@ func (c *conn) write() error {
 	var failure error
 	fail := func(err error) {
 		if failure == nil {
-			failure = err
+			failure, c.failure = err, err
 			close(c.failed)
 			if errors.Is(err, errTooSlow) {
 				c.s.slow("answer", c)
@@ -26,13 +26,16 @@ func (c *conn) write() error {
 			c.interrupt()
 		}
 	}
-	for p := range c.queue {
+	one := func(p *pending) {
 		if failure == nil && out.Buffered() > 0 && !p.replied.Load() {
 			if err := c.flush(out); err != nil {
 				fail(err)
 			}
 		}
 		<-p.done
+		if c.ended.Load() {
+			fail(errGone)
+		}
 		if failure == nil {
 			var err error
 			if scratch, err = c.writeOne(out, p, scratch); err == nil && len(c.queue) == 0 {
@@ -50,6 +53,12 @@ func (c *conn) write() error {
 		if failure == nil && p.resp.Close {
 			fail(errClosedByHandler)
 		}
+	}
+	for p := range c.queue {
+		one(p)
+	}
+	if c.last != nil {
+		one(c.last)
 	}
 	if failure == nil {
 		failure = c.flush(out)

@@ -1,6 +1,12 @@
 package admit
 
+import "github.com/sluicemq/sluice/pipeline"
+
 // Memory returns the bytes of requests in the broker, and how many there may be.
 func (g *Gate) Memory() (used, limit int64) {
-	return g.produce.InUse() + g.control.InUse() + g.work.InUse(), g.produce.Capacity() + g.control.Capacity() + g.work.Capacity()
+	for _, b := range []*pipeline.Budget{g.produce, g.control, g.work} {
+		used += b.InUse()
+		limit += b.Capacity()
+	}
+	return used, limit
 }
