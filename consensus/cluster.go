@@ -64,6 +64,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 	}
 	c.out.started()
 	c.publish()
+	c.tellLost()
 	c.tasks.Go(func() { c.follow(c.life) })
 	c.tasks.Go(func() { c.repairs(c.life) })
 	return c, nil

@@ -56,6 +56,31 @@ func (c *Cluster) GrowTopic(ctx context.Context, id topic.ID, partitions int32) 
 	return c.complete(ctx, id)
 }
 
+// tellLost logs which topics have partitions without a record although no shard of
+// theirs is offline: they went with a shard that was made anew.
+func (c *Cluster) tellLost() {
+	var names []string
+	lost := 0
+	for _, t := range c.View().Topics() {
+		before := lost
+		for i, p := range t.Partitions {
+			if p.Offline && c.offline(c.shardOf(topic.Partition{Topic: t.ID, Index: int32(i)})) == nil {
+				lost++
+			}
+		}
+		if lost > before && len(names) < maxNames {
+			names = append(names, t.Name)
+		}
+	}
+	if lost > 0 {
+		c.log.Error("partitions have no leader, since they were lost with their metadata shard; delete their topics and make them again when nothing of the others is needed",
+			"partitions", lost, "topics", names)
+	}
+}
+
+// maxNames bounds the topics of a line of the log.
+const maxNames = 20
+
 // placeable returns an error if one of the partitions from first to before end would
 // be in a shard that is offline: the topic could not be completed.
 func (c *Cluster) placeable(id topic.ID, first, end int32) error {

@@ -382,6 +382,7 @@ func TestDamagedShardIsOfflineAlone(t *testing.T) {
 	n.mustServe()
 	k := n.make(3, 20)
 	n.must("", "topic", "create", "wide", "--partitions", "16")
+	n.toEach(16)
 	n.kill()
 	const shard = 5
 	current := filepath.Join(n.shardDirectory(shard), "CURRENT")
@@ -401,6 +402,10 @@ func TestDamagedShardIsOfflineAlone(t *testing.T) {
 	if lost := n.missing(k); len(lost) > 0 {
 		t.Errorf("gone: %q", lost)
 	}
+	// One of each partition before, and one in each of two starts for 15 of them.
+	if got := len(documents(t, n.must("", "consume", "wide", "--json"))); got != 16+2*15 {
+		t.Errorf("%d records can be read, want %d", got, 16+2*15)
+	}
 	n.must("", "cluster", "status")
 	n.kill()
 	if err := os.Remove(current); err != nil {
@@ -413,12 +418,32 @@ func TestDamagedShardIsOfflineAlone(t *testing.T) {
 	if n.metric("sluice_metadata_shards_offline") != 0 {
 		t.Error("the shard is still offline")
 	}
+	n.kill()
+	n.mustServe() // what is missing is said as long as it is
+	if log := n.log.String(); !strings.Contains(log, "were lost with their metadata shard") {
+		t.Errorf("the start after it does not say what is missing:\n%s", log)
+	}
+	for i := range 3 {
+		n.must("", "topic", "delete", fmt.Sprintf("t%d", i))
+	}
 	n.must("", "topic", "delete", "wide")
 	n.must("", "topic", "create", "wide", "--partitions", "16")
+	n.must("", "cluster", "status")
 	n.kill()
 	n.mustServe()
 	if log := n.log.String(); strings.Contains(log, "level=ERROR") {
-		t.Errorf("the start after it says\n%s", log)
+		t.Errorf("the start after all was made again says\n%s", log)
+	}
+}
+
+// toEach produces a record to each partition of wide.
+func (n *metaNode) toEach(partitions int32) {
+	n.t.Helper()
+	cl := n.client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	for i := range partitions {
+		if err := cl.ProduceSync(deadline(n.t), &kgo.Record{Topic: "wide", Partition: i, Value: []byte("before")}).FirstErr(); err != nil {
+			n.t.Fatal(err)
+		}
 	}
 }
 
