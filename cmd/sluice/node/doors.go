@@ -63,7 +63,7 @@ func (d *doors) open(admin string, log *slog.Logger, reg prometheus.Registerer) 
 	var ids atomic.Uint64 // of connections, over all doors
 	nextID := func() uint64 { return ids.Add(1) }
 	if cfg.TCPListen != "" {
-		c := tcp.Config{Address: cfg.TCPListen, TLS: tlsConfig, Connections: cfg.Connections, ConnectionsPerIP: cfg.ConnectionsPerIP}
+		c := tcp.Config{Address: cfg.TCPListen, TLS: tlsConfig, Connections: acceptable(cfg.Connections, log), ConnectionsPerIP: cfg.ConnectionsPerIP}
 		if cfg.PlaintextTCP {
 			c.TLS = nil
 		}
