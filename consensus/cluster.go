@@ -256,6 +256,15 @@ func (c *Cluster) RegisterBroker(ctx context.Context, b meta.Broker) (incarnatio
 	return incarnation, nil
 }
 
+// RecordClaim says which process of a broker is about to claim the object store.
+func (c *Cluster) RecordClaim(ctx context.Context, x meta.Claim) error {
+	if _, err := c.propose(ctx, 0, &machine.RecordClaim{Claim: x}); err != nil {
+		return fmt.Errorf("record the claim of broker %d: %w", x.Broker, err)
+	}
+	c.publish()
+	return nil
+}
+
 // RecordWAL says which log a broker writes from now on.
 func (c *Cluster) RecordWAL(ctx context.Context, w meta.WAL) error {
 	if _, err := c.propose(ctx, 0, &machine.RecordWAL{WAL: w}); err != nil {

@@ -34,6 +34,7 @@ func examples() []Command {
 		&ForgetTopic{ID: at.Topic},
 		&AllocateIDs{Count: 1000},
 		&RecordWAL{WAL: meta.WAL{Broker: 3, ID: [16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}}},
+		&RecordClaim{Claim: meta.Claim{Broker: 3, Found: [16]byte{1}, Process: [16]byte{2}}},
 		&EnsurePartitions{Topic: at.Topic, Parts: []NewPartition{{0, []int32{1, 2}}, {16, []int32{2, 3}}}},
 		&StartBroker{Broker: 3, Incarnation: 10},
 		&SetLogStart{Partition: at, Offset: 1500, NowMs: 1700000000001},
@@ -144,20 +145,25 @@ func TestOldSnapshots(t *testing.T) {
 	}
 }
 
-// TestOldRootSnapshot: what version 1 wrote, which knew no WALs and forgot deletions, is read.
-func TestOldRootSnapshot(t *testing.T) {
-	b, err := os.ReadFile("testdata/root.v1.golden")
-	if err != nil {
-		t.Fatal(err)
+// TestOldRootSnapshots: what version 1 wrote, which knew no WALs and forgot deletions, and
+// version 2, which knew no claims, is read.
+func TestOldRootSnapshots(t *testing.T) {
+	for version := byte(1); version < rootVersion; version++ {
+		b, err := os.ReadFile(fmt.Sprintf("testdata/root.v%d.golden", version))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := RestoreRoot(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		later := int(version - 1) // one WAL and one topic that is gone, since version 2
+		if b[0] != version || len(r.topics) != 1 || len(r.cluster.Brokers) != 1 || len(r.cluster.Claims) != 0 ||
+			len(r.cluster.WALs) != later || len(r.cluster.Gone) != later {
+			t.Errorf("version %d: %+v", b[0], r)
+		}
+		restored(t, r.Snapshot(), RestoreRoot)
 	}
-	r, err := RestoreRoot(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b[0] != 1 || len(r.topics) != 1 || len(r.cluster.Brokers) != 1 || len(r.cluster.WALs)+len(r.cluster.Gone) != 0 {
-		t.Errorf("version %d: %+v", b[0], r)
-	}
-	restored(t, r.Snapshot(), RestoreRoot)
 }
 
 // TestForgottenTopicsAreRemembered, the latest of them.

@@ -43,6 +43,7 @@ func (x *AlterTopic) layout(c *coder) {
 func (x *DeleteTopic) layout(c *coder) { c.id((*[16]byte)(&x.ID)) }
 func (x *ForgetTopic) layout(c *coder) { c.id((*[16]byte)(&x.ID)) }
 func (x *RecordWAL) layout(c *coder)   { layoutWAL(c, &x.WAL) }
+func (x *RecordClaim) layout(c *coder) { layoutClaim(c, &x.Claim) }
 func (x *AllocateIDs) layout(c *coder) { c.int32(&x.Count) }
 
 func (x *EnsurePartitions) layout(c *coder) {
@@ -140,6 +141,12 @@ func layoutBroker(c *coder, b *meta.Broker) {
 func layoutWAL(c *coder, w *meta.WAL) {
 	c.int32(&w.Broker)
 	c.id(&w.ID)
+}
+
+func layoutClaim(c *coder, x *meta.Claim) {
+	c.int32(&x.Broker)
+	c.id(&x.Found)
+	c.id(&x.Process)
 }
 
 func layoutRef(c *coder, r *meta.ObjectRef) {

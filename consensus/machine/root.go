@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,6 +46,7 @@ type Cluster struct {
 	Shards  int32
 	Brokers []meta.Broker // by id
 	WALs    []meta.WAL    // by broker: the log that it writes
+	Claims  []meta.Claim  // by broker: the last of the object store
 	// Gone are topics that were deleted and dropped from all shards, in the order in which they
 	// were forgotten: what a WAL still has of them may be dropped. The oldest are forgotten here too,
 	// beyond maxGone.
@@ -102,6 +104,8 @@ func (r *Root) Apply(cmd Command) (Result, RootChanges, error) {
 		return r.forgetTopic(x)
 	case *RecordWAL:
 		return r.recordWAL(x)
+	case *RecordClaim:
+		return r.recordClaim(x)
 	case *AllocateIDs:
 		first := r.nextID
 		r.nextID += int64(max(0, x.Count))
@@ -254,15 +258,25 @@ func (r *Root) forgetTopic(x *ForgetTopic) (Result, RootChanges, error) {
 
 // recordWAL says which log a broker writes from now on.
 func (r *Root) recordWAL(x *RecordWAL) (Result, RootChanges, error) {
-	wals := slices.Clone(r.cluster.WALs)
-	i, known := slices.BinarySearchFunc(wals, x.WAL.Broker, func(w meta.WAL, id int32) int { return int(w.Broker) - int(id) })
-	if known {
-		wals[i] = x.WAL
-	} else {
-		wals = slices.Insert(wals, i, x.WAL)
-	}
-	r.cluster.WALs = wals
+	r.cluster.WALs = withBroker(r.cluster.WALs, x.WAL, func(w meta.WAL) int32 { return w.Broker })
 	return r.clusterChanged(0)
+}
+
+// recordClaim says which process of a broker is about to claim the object store.
+func (r *Root) recordClaim(x *RecordClaim) (Result, RootChanges, error) {
+	r.cluster.Claims = withBroker(r.cluster.Claims, x.Claim, func(c meta.Claim) int32 { return c.Broker })
+	return r.clusterChanged(0)
+}
+
+// withBroker returns a copy of list, by broker, with x in the place of what is there of its broker.
+func withBroker[T any](list []T, x T, broker func(T) int32) []T {
+	list = slices.Clone(list)
+	i, known := slices.BinarySearchFunc(list, broker(x), func(e T, id int32) int { return cmp.Compare(broker(e), id) })
+	if known {
+		list[i] = x
+		return list
+	}
+	return slices.Insert(list, i, x)
 }
 
 // Has reports whether there is a record of the topic, be it a tombstone.

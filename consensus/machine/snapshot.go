@@ -62,6 +62,9 @@ func (r *Root) layout(c *coder) {
 		list(c, &r.cluster.WALs, 17, layoutWAL)
 		list(c, &r.cluster.Gone, 16, func(c *coder, id *topic.ID) { c.id((*[16]byte)(id)) })
 	}
+	if c.version >= 3 {
+		list(c, &r.cluster.Claims, 33, layoutClaim)
+	}
 	records(c, &r.topics, 23, compareTopics, func(c *coder, id *topic.ID) { c.id((*[16]byte)(id)) }, layoutTopic)
 	if !c.reading {
 		return

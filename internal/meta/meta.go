@@ -39,6 +39,14 @@ type WAL struct {
 	ID     [16]byte
 }
 
+// Claim says that a process of a broker was about to put its mark into the object store,
+// in the place of the mark of the process Found (zero: there was none). So the mark is the one
+// or the other, unless somebody else has claimed the store since, or the metadata is an old copy.
+type Claim struct {
+	Broker         int32
+	Found, Process [16]byte
+}
+
 // ObjectRef says that an object holds one partition's records [Base, End).
 type ObjectRef struct {
 	ID           ObjectID
@@ -110,6 +118,7 @@ type View struct {
 	Controller int32 // broker id named as controller to clients
 	Brokers    []Broker
 	WALs       []WAL                 // by broker; of those that have one
+	Claims     []Claim               // by broker; of those that have claimed the object store
 	Deleted    map[topic.ID]struct{} // topics whose deletion is on record
 	byName     map[string]*Topic
 	byID       map[topic.ID]*Topic
@@ -123,6 +132,16 @@ func (v *View) WAL(broker int32) (id [16]byte, ok bool) {
 		}
 	}
 	return id, false
+}
+
+// Claim returns the last claim on record of a broker.
+func (v *View) Claim(broker int32) (c Claim, ok bool) {
+	for _, c := range v.Claims {
+		if c.Broker == broker {
+			return c, true
+		}
+	}
+	return c, false
 }
 
 // NewView indexes topics by name and id. It keeps the slices given.

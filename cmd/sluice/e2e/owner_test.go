@@ -111,3 +111,28 @@ func TestAStoreCanBeTakenOver(t *testing.T) {
 	n.mustServe()
 	n.check()
 }
+
+// A supervisor starts what has ended again and again. A store that is refused once is refused
+// each time.
+func TestAnOldCopyIsRefusedHoweverOftenItStarts(t *testing.T) {
+	n := newWALNode(t)
+	n.hurry()
+	n.stop()
+	copyTree(t, n.dir, n.dir+".old")
+	t.Cleanup(func() { os.RemoveAll(n.dir + ".old") })
+	n.mustServe()
+	n.produce(5)
+	n.stop()
+	for _, name := range []string{"meta", "meta.guard", "wal", "wal.guard"} {
+		back := n.away(name)
+		defer back()
+		copyTree(t, filepath.Join(n.dir+".old", name), n.path(name))
+	}
+	for i := range 4 {
+		if err := n.serve(); err == nil {
+			t.Fatalf("start %d of an old copy serves", i+1)
+		} else if !strings.Contains(err.Error(), "--accept-other-store") {
+			t.Fatalf("start %d: %v", i+1, err)
+		}
+	}
+}

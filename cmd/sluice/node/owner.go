@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/objectstore"
 )
 
@@ -43,10 +44,16 @@ type mark struct {
 	Process     uuid.UUID `json:"process,omitzero"`
 }
 
+// claims is the metadata, with the last claim of each broker on record.
+type claims interface {
+	views
+	RecordClaim(ctx context.Context, c meta.Claim) error
+}
+
 // owner claims the store, and keeps those from changing it who may not.
 type owner struct {
 	store   *objectstore.Store
-	views   views
+	meta    claims
 	mine    mark
 	accept  bool // whatever the store says
 	logger  *slog.Logger
@@ -57,9 +64,9 @@ type owner struct {
 	err     error // for good
 }
 
-func newOwner(store *objectstore.Store, v views, broker int32, wal uuid.UUID, accept bool, logger *slog.Logger) *owner {
-	view := v.View()
-	o := &owner{store: store, views: v, accept: accept, logger: logger, refused: make(chan struct{}),
+func newOwner(store *objectstore.Store, m claims, broker int32, wal uuid.UUID, accept bool, logger *slog.Logger) *owner {
+	view := m.View()
+	o := &owner{store: store, meta: m, accept: accept, logger: logger, refused: make(chan struct{}),
 		mine: mark{Version: markVersion, Cluster: view.ClusterID, Broker: &broker, WAL: wal, Process: uuid.New()}}
 	for _, b := range view.Brokers {
 		if b.ID == broker {
@@ -101,15 +108,35 @@ func (o *owner) claim(ctx context.Context) error {
 	}
 	key := brokerMark(*o.mine.Broker)
 	m, found, err := o.read(ctx, key)
-	switch {
-	case err != nil:
+	if err != nil || found && m.Process == o.mine.Process {
 		return err
-	case !found || m.Process == o.mine.Process:
-	case m.Incarnation >= o.mine.Incarnation && !o.accept:
-		return fmt.Errorf("%w: broker %d of this cluster has used it at its start number %d, and this is number %d: the data directory is an old copy, or a process with a copy of it runs", errOwner,
-			*o.mine.Broker, m.Incarnation, o.mine.Incarnation)
+	}
+	if found && !o.accept && !o.expected(m) {
+		return fmt.Errorf("%w: broker %d of this cluster has used it in a process that this metadata does not know: the data directory is an old copy, or a process with a copy of it runs", errOwner,
+			*o.mine.Broker)
+	}
+	if err := o.record(ctx, m.Process); err != nil {
+		return err
 	}
 	return o.write(ctx, key, o.mine, found)
+}
+
+// expected reports whether m is the mark that the last claim on record has found or was about to write.
+// The number of the start would not do: each start counts, also one that is refused, so a broker
+// that is started again and again would get past any mark.
+func (o *owner) expected(m mark) bool {
+	last, ok := o.meta.View().Claim(*o.mine.Broker)
+	return ok && (m.Process == last.Process || m.Process == last.Found)
+}
+
+// record puts the claim on record before the mark is written, so that a death between the two
+// leaves a mark that the next start expects.
+func (o *owner) record(ctx context.Context, found uuid.UUID) error {
+	c := meta.Claim{Broker: *o.mine.Broker, Found: found, Process: o.mine.Process}
+	if last, ok := o.meta.View().Claim(c.Broker); ok && last == c {
+		return nil
+	}
+	return o.meta.RecordClaim(ctx, c)
 }
 
 // claimCluster checks that the store is this cluster's, or nobody's.
@@ -130,7 +157,7 @@ func (o *owner) claimCluster(ctx context.Context) error {
 
 // named reports whether the metadata names any object.
 func (o *owner) named() bool {
-	for _, t := range o.views.View().Topics() {
+	for _, t := range o.meta.View().Topics() {
 		for _, p := range t.Partitions {
 			if len(p.Objects) > 0 {
 				return true
@@ -212,8 +239,7 @@ func (o *owner) confirm(ctx context.Context) {
 	if errors.Is(err, errOwner) || err == nil && found && m.Process != o.mine.Process {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		o.refuse(fmt.Errorf("%w: another process of broker %d has claimed it, at its start number %d; this one was number %d", errOwner,
-			*o.mine.Broker, m.Incarnation, o.mine.Incarnation))
+		o.refuse(fmt.Errorf("%w: another process of broker %d has claimed it", errOwner, *o.mine.Broker))
 	}
 }
 

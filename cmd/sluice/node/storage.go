@@ -73,6 +73,7 @@ type metadata interface {
 	PrepareObject(ctx context.Context, id meta.ObjectID, parts []topic.Partition, ttl time.Duration) error
 	CommitObject(ctx context.Context, id meta.ObjectID, parts []meta.CommitPart) ([]meta.PartResult, error)
 	RecordWAL(ctx context.Context, w meta.WAL) error
+	RecordClaim(ctx context.Context, c meta.Claim) error
 	ReplaceObjects(ctx context.Context, p topic.Partition, r meta.Replacement) error
 	upload.Garbage
 	retain.Metadata
