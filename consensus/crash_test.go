@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 		fmt.Println(createUntilKilled(dir))
 		os.Exit(1)
 	}
+	if plan := os.Getenv(faultPlan); plan != "" {
+		os.Exit(runFaulty(plan))
+	}
 	os.Exit(m.Run())
 }
 

@@ -110,9 +110,12 @@ func (f FS) Remove(name string) error {
 	return f.change("remove", name, func() error { return f.Disk.Remove(name) })
 }
 
-// RemoveAll removes a file or directory with all in it.
+// RemoveAll removes a file or directory with all in it. It returns no error, since tan
+// panics over one on a goroutine that runs before Block is called: whoever goes on
+// after it fails at what comes next, and what is left is removed at the next start.
 func (f FS) RemoveAll(name string) error {
-	return f.change("remove", name, func() error { return f.Disk.RemoveAll(name) })
+	_ = f.change("remove", name, func() error { return f.Disk.RemoveAll(name) }) // the latch has it
+	return nil
 }
 
 // Rename moves a file.

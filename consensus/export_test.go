@@ -1,0 +1,9 @@
+package consensus
+
+import "github.com/lni/vfs"
+
+// OnDisk returns a config whose Raft logs are on another file system.
+func OnDisk(cfg Config, fs vfs.FS) Config {
+	cfg.fs = fs
+	return cfg
+}
