@@ -47,9 +47,9 @@ listen = %q
 }
 
 // begin starts the process. The first thing a broker does is to collect garbage.
-func (s *sweeper) begin() {
+func (s *sweeper) begin(flags ...string) {
 	s.t.Helper()
-	b := role(s.t, "broker", s.text, s.admin)
+	b := role(s.t, "broker", s.text, s.admin, flags...)
 	b.dir, b.addr = s.broker.dir, s.broker.addr
 	s.broker = b
 }
