@@ -33,6 +33,8 @@ func (e Engine) Validate() error {
 	return fmt.Errorf("disk engine %q is none of %q, %q, %q and %q", e, Auto, IOURing, Pwrite, Buffered)
 }
 
+// probeName is a file of one block. It stays, so that a start on a full disk finds
+// room to probe in.
 const probeName = "probe.tmp"
 
 // probe writes one block in each way, the best first, and keeps what works.
@@ -58,10 +60,9 @@ func (d *Dir) probe() error {
 	return err
 }
 
-// withProbe calls f with a file of one block, and removes that.
+// withProbe calls f with a file of one block.
 func (d *Dir) withProbe(f func(*file) error) error {
-	defer os.Remove(d.join(probeName))
-	p, err := d.open(probeName, os.O_RDWR|os.O_CREATE) // one left by a crash will do
+	p, err := d.open(probeName, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return err
 	}

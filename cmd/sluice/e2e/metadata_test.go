@@ -178,7 +178,7 @@ func (n *metaNode) missing(k kept) (lost []string) {
 func fillUp(t *testing.T, disk string) (free func()) {
 	t.Helper()
 	path := filepath.Join(disk, "ballast")
-	f, err := os.Create(path)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,6 +210,7 @@ func TestFullDiskCostsNoMetadata(t *testing.T) {
 			k := n.make(8, 60)
 			free := fillUp(t, disk)
 			n.kill()
+			fillUp(t, disk) // what the dead process gave back
 			for range 3 {
 				err := n.serve()
 				t.Logf("start on a full disk: %v", err)
