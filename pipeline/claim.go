@@ -152,6 +152,20 @@ func (c *Claim) Grow(ctx context.Context, to int64) error {
 	return c.b.grow(ctx, c, to)
 }
 
+// Ahead has the claim hold its total before its bytes have come, if there is plenty:
+// if all that is in use after is an eighth of the capacity at most, and its connection
+// and address are within their shares. It reports whether that is so; if not, nothing
+// has changed.
+func (c *Claim) Ahead() bool {
+	c.b.mu.Lock()
+	defer c.b.mu.Unlock()
+	if c.over || c.b.inUse+c.total-c.held > c.b.capacity/8 || c.b.barred(c) || !c.b.fits(c, c.total) {
+		return false
+	}
+	c.b.take(c, c.total)
+	return true
+}
+
 // Correct has the claim hold what there really is, however much is in use.
 func (c *Claim) Correct(to int64) {
 	c.b.mu.Lock()

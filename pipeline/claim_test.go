@@ -43,6 +43,42 @@ func TestWhatIsClaimedButDidNotComeCostsNobody(t *testing.T) {
 	}
 }
 
+func TestAheadLeavesPlenty(t *testing.T) {
+	b := NewBudget(96 * mib)
+	var held int64
+	for conn := uint64(1); ; conn++ {
+		c := b.Claim(who(conn, byte(conn)), mib)
+		t.Cleanup(c.Release)
+		if !c.Ahead() {
+			if c.Size() != 0 || b.InUse() != held {
+				t.Errorf("refused, it holds %d bytes, all hold %d, not %d", c.Size(), b.InUse(), held)
+			}
+			break
+		}
+		held += mib
+		if c.Size() != mib || b.InUse() != held {
+			t.Fatalf("it holds %d bytes, all hold %d", c.Size(), b.InUse())
+		}
+	}
+	if held != 12*mib {
+		t.Errorf("%d bytes were given ahead of 96 MiB, not an eighth", held)
+	}
+	if c := b.Claim(who(100, 100), mib); !now(c, 16<<10) {
+		t.Error("nothing is left for those that grow as they come")
+	}
+}
+
+func TestAheadIsNotForThoseBeyondTheirShare(t *testing.T) {
+	b := NewBudget(96 * mib)
+	first := b.Claim(who(1, 1), 60*mib)
+	defer first.Release()
+	second := b.Claim(who(1, 1), mib)
+	defer second.Release()
+	if second.Ahead() {
+		t.Error("a connection that claims more than its share was given bytes ahead")
+	}
+}
+
 func TestNobodyCanTakeWhatIsLeftToOthers(t *testing.T) {
 	b := NewBudget(96 * mib)
 	conns := uint64(0)

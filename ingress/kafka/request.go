@@ -85,13 +85,15 @@ func (c *conn) take(ctx context.Context, in *bufio.Reader, h *header, size int) 
 	return p, nil
 }
 
-// receive reads a frame into memory that is charged as it comes.
+// receive reads a frame into memory that is charged as it comes. A connection that has
+// sent a whole request before gets all of it at once while there is plenty, which saves
+// copying the frame into larger and larger memory.
 func (c *conn) receive(ctx context.Context, in *bufio.Reader, p *pending, size int) error {
 	if _, err := in.Peek(min(size, firstBytes)); err != nil {
 		return fmt.Errorf("read a frame of %d bytes: %w", size, err)
 	}
 	step, have := firstStep, 0
-	if size <= pipeline.SmallClaim {
+	if size <= pipeline.SmallClaim || c.served && p.claim.Ahead() {
 		step = size
 	}
 	for {
