@@ -110,18 +110,19 @@ func (c *Compactor) rewrite(ctx context.Context, p *pass, objects []meta.ObjectR
 	for left := objects[:n]; len(left) > 0; {
 		group := left[:groupOf(left, c.cfg.TargetBytes)]
 		left = left[len(group):]
-		refs, err := c.write(ctx, []topic.Partition{p.Partition}, func(ctx context.Context, out *output) error { return c.filterGroup(ctx, out, p, group) })
+		err := c.write(ctx, []topic.Partition{p.Partition}, func(ctx context.Context, out *output) error {
+			return c.filterGroup(ctx, out, p, group)
+		}, func(ctx context.Context, refs []meta.ObjectRef) error {
+			r := meta.Replacement{Epoch: p.Epoch, Old: group, New: refs[0]}
+			if len(left) == 0 {
+				r.CleanEnd = p.end
+			}
+			now = append(now, refs[0])
+			return c.replace(ctx, p.Partition, r)
+		})
 		if err != nil {
 			return nil, err
 		}
-		r := meta.Replacement{Epoch: p.Epoch, Old: group, New: refs[0]}
-		if len(left) == 0 {
-			r.CleanEnd = p.end
-		}
-		if err := c.replace(ctx, p.Partition, r); err != nil {
-			return nil, err
-		}
-		now = append(now, refs[0])
 	}
 	return append(now, objects[n:]...), nil
 }

@@ -7,13 +7,13 @@ import (
 	"io"
 	"log/slog"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
+	"github.com/sluicemq/sluice/internal/objectwrite"
 	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/internal/topic"
 	"github.com/sluicemq/sluice/pipeline"
@@ -21,15 +21,15 @@ import (
 
 // Metadata records objects.
 type Metadata interface {
-	PrepareObject(ctx context.Context, id meta.ObjectID, parts []topic.Partition, ttl time.Duration) error
+	objectwrite.Metadata
 	ReplaceObjects(ctx context.Context, p topic.Partition, r meta.Replacement) error
 }
 
 // Store has objects by key.
 type Store interface {
+	objectwrite.Store
 	Object(key string) object.RangeReader
 	Size(ctx context.Context, key string) (int64, error)
-	Put(ctx context.Context, key string, r io.Reader) error
 }
 
 // Deps are what a Compactor works with.
@@ -135,24 +135,22 @@ func (c *Compactor) merge(ctx context.Context, parts []Merge) error {
 	for i, m := range parts {
 		ids[i] = m.Partition
 	}
-	refs, err := c.write(ctx, ids, func(ctx context.Context, out *output) error {
+	return c.write(ctx, ids, func(ctx context.Context, out *output) error {
 		for i := range parts {
 			if err := c.copyPart(ctx, out, &parts[i]); err != nil {
 				return fmt.Errorf("%s: %w", place(parts[i].Topic, parts[i].Partition), err)
 			}
 		}
 		return nil
-	})
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for i, m := range parts {
-		if err := c.replace(ctx, m.Partition, meta.Replacement{Epoch: m.Epoch, Old: m.Old, New: refs[i]}); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", place(m.Topic, m.Partition), err))
+	}, func(ctx context.Context, refs []meta.ObjectRef) error {
+		var errs []error
+		for i, m := range parts {
+			if err := c.replace(ctx, m.Partition, meta.Replacement{Epoch: m.Epoch, Old: m.Old, New: refs[i]}); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", place(m.Topic, m.Partition), err))
+			}
 		}
-	}
-	return errors.Join(errs...)
+		return errors.Join(errs...)
+	})
 }
 
 func (c *Compactor) copyPart(ctx context.Context, out *output, m *Merge) error {

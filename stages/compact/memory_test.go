@@ -59,6 +59,12 @@ func (f files) Put(_ context.Context, key string, r io.Reader) error {
 	return errors.Join(err, out.Close())
 }
 
+func (f files) PutSized(ctx context.Context, key string, _ int64, open func() io.ReadCloser) error {
+	r := open()
+	defer r.Close()
+	return f.Put(ctx, key, r)
+}
+
 func (f files) Size(_ context.Context, key string) (int64, error) {
 	info, err := os.Stat(f.path(key))
 	if err != nil {

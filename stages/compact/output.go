@@ -1,65 +1,43 @@
 package compact
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
+	"github.com/sluicemq/sluice/internal/objectwrite"
 	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// write takes one object through prepare and put. fill appends its parts, in the order
-// of ids; the refs returned are theirs. The put ends with the time that was prepared:
-// what is still sent later may find that the object was deleted, and bring it back when
-// nobody knows of it.
-func (c *Compactor) write(ctx context.Context, ids []topic.Partition, fill func(context.Context, *output) error) ([]meta.ObjectRef, error) {
-	id := meta.NewObjectID()
-	ctx, cancel := context.WithCancelCause(ctx) // no deadline, before which the throttle would refuse to wait
-	defer cancel(nil)
-	defer time.AfterFunc(c.cfg.PrepareTTL, func() { cancel(errLate) }).Stop()
-	if err := c.Metadata.PrepareObject(ctx, id, ids, c.cfg.PrepareTTL); err != nil {
-		return nil, fmt.Errorf("prepare object %s: %w", id, err)
-	}
-	r, w := io.Pipe()
+// write makes one object. fill appends its parts, in the order of ids; commit has the
+// refs of these.
+func (c *Compactor) write(ctx context.Context, ids []topic.Partition, fill func(context.Context, *output) error,
+	commit func(context.Context, []meta.ObjectRef) error,
+) error {
 	var refs []meta.ObjectRef
-	var built errgroup.Group
-	built.Go(func() error {
-		buffered := bufio.NewWriterSize(&writer{ctx, w, c.throttle}, 256<<10)
-		out := &output{w: object.NewWriter(buffered, id, c.Clock.Now().UnixMilli()), id: id}
-		err := fill(ctx, out)
-		if err == nil {
-			_, err = out.w.Close()
-		}
-		if err == nil {
-			err = buffered.Flush()
-		}
-		refs = out.refs
-		w.CloseWithError(err) // nil ends the object
-		return err
-	})
-	err := c.Store.Put(ctx, object.Key(id), r)
-	r.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // unblocks a build that nobody reads
-	if err = errors.Join(built.Wait(), err); err != nil {
-		return nil, fmt.Errorf("write object %s: %w", id, errors.Join(err, context.Cause(ctx)))
+	w := objectwrite.Writer{Metadata: c.Metadata, Store: c.Store, Clock: c.Clock, TTL: c.cfg.PrepareTTL}
+	err := w.Write(ctx, &objectwrite.Object{Partitions: ids, Pace: c.throttle.reader,
+		Fill: func(ctx context.Context, id meta.ObjectID, w *object.Writer) error {
+			out := &output{w: w, id: id}
+			err := fill(ctx, out)
+			refs = out.refs
+			return err
+		},
+		Commit: func(ctx context.Context, _ meta.ObjectID) error {
+			c.metrics.objects.Inc()
+			for _, ref := range refs {
+				c.metrics.written.Add(float64(ref.Bytes))
+			}
+			return commit(ctx, refs)
+		}})
+	if errors.Is(err, objectwrite.ErrLate) {
+		return fmt.Errorf("%w, or compaction.bytes_per_second unless compaction was paused meanwhile", err)
 	}
-	c.metrics.objects.Inc()
-	for _, ref := range refs {
-		c.metrics.written.Add(float64(ref.Bytes))
-	}
-	return refs, nil
+	return err
 }
-
-// errLate: an object was not written in the time for which it was prepared.
-var errLate = errors.New("the time for which the object was prepared is over; raise object_storage.prepare_timeout_ms or " +
-	"compaction.bytes_per_second unless compaction was paused meanwhile")
 
 // output is an object that is being written, part by part.
 type output struct {

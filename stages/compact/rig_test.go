@@ -62,6 +62,12 @@ func (b *bucket) Put(_ context.Context, key string, r io.Reader) error {
 	return nil
 }
 
+func (b *bucket) PutSized(ctx context.Context, key string, _ int64, open func() io.ReadCloser) error {
+	r := open()
+	defer r.Close()
+	return b.Put(ctx, key, r)
+}
+
 func (b *bucket) Size(_ context.Context, key string) (int64, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -78,16 +78,21 @@ func (t *throttle) take(ctx context.Context, n int64) error {
 	return nil
 }
 
-// writer is an io.Writer that takes from the bandwidth.
-type writer struct {
+// reader returns r within the bandwidth.
+func (t *throttle) reader(ctx context.Context, r io.ReadCloser) io.ReadCloser {
+	return &throttled{r, ctx, t}
+}
+
+type throttled struct {
+	io.ReadCloser
 	ctx      context.Context
-	w        io.Writer
 	throttle *throttle
 }
 
-func (w *writer) Write(b []byte) (int, error) {
-	if err := w.throttle.take(w.ctx, int64(len(b))); err != nil {
-		return 0, err
+func (r *throttled) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p[:min(len(p), quantum)])
+	if n == 0 || err != nil {
+		return n, err
 	}
-	return w.w.Write(b)
+	return n, r.throttle.take(r.ctx, int64(n))
 }

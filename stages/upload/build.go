@@ -1,10 +1,8 @@
 package upload
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 
 	"github.com/sluicemq/sluice/internal/idempotence"
 	"github.com/sluicemq/sluice/internal/meta"
@@ -13,50 +11,16 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// stream returns the object of s, which is built as it is read. When it was built to
-// its end, built has what it holds.
-func (u *Uploader) stream(ctx context.Context, s *segment, createdMs int64, built *[]meta.CommitPart) io.ReadCloser {
-	r, w := io.Pipe()
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		parts, err := u.build(ctx, w, s, createdMs)
-		if err == nil {
-			*built = parts
-		}
-		w.CloseWithError(err) // nil ends the object
-	}()
-	return s.pace.reader(ctx, &stream{r, over})
-}
-
-// stream is an object that is being built.
-type stream struct {
-	*io.PipeReader
-	over chan struct{}
-}
-
-// Close waits until nothing is built any more.
-func (s *stream) Close() error {
-	err := s.PipeReader.Close()
-	<-s.over
-	return err
-}
-
-// build writes the object of s into w.
-func (u *Uploader) build(ctx context.Context, w io.Writer, s *segment, createdMs int64) ([]meta.CommitPart, error) {
-	buffered := bufio.NewWriterSize(w, 256<<10)
-	out := object.NewWriter(buffered, s.id, createdMs)
+// build appends the parts of s to an object and returns what it then holds.
+func (u *Uploader) build(ctx context.Context, out *object.Writer, id meta.ObjectID, s *segment) ([]meta.CommitPart, error) {
 	parts := make([]meta.CommitPart, len(s.parts))
 	for i := range s.parts {
 		var err error
-		if parts[i], err = u.buildPart(ctx, out, s.id, &s.parts[i]); err != nil {
+		if parts[i], err = u.buildPart(ctx, out, id, &s.parts[i]); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := out.Close(); err != nil {
-		return nil, err
-	}
-	return parts, buffered.Flush()
+	return parts, nil
 }
 
 func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.ObjectID, p *part) (meta.CommitPart, error) {

@@ -7,7 +7,6 @@ import (
 	"math"
 	"sort"
 
-	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/record"
@@ -52,7 +51,6 @@ func (p *part) runs(f func(partition.Entry) error) error {
 
 // segment is one object to be.
 type segment struct {
-	id    meta.ObjectID
 	parts []part
 	pace  *pace
 }
@@ -84,7 +82,7 @@ func (s *segment) partitions() []topic.Partition {
 // more, one for all others. Partitions that were deleted meanwhile are left out.
 func (u *Uploader) plan(ctx context.Context, c *Cut) ([]*segment, error) {
 	var out []*segment
-	shared := &segment{id: meta.NewObjectID(), pace: c.pace}
+	shared := &segment{pace: c.pace}
 	for _, s := range c.States {
 		if s.Deleted() {
 			continue
@@ -96,7 +94,7 @@ func (u *Uploader) plan(ctx context.Context, c *Cut) ([]*segment, error) {
 		switch {
 		case p.bytes == 0:
 		case p.bytes >= u.cfg.OwnObjectBytes:
-			out = append(out, &segment{id: meta.NewObjectID(), parts: []part{p}, pace: c.pace})
+			out = append(out, &segment{parts: []part{p}, pace: c.pace})
 		default:
 			shared.parts = append(shared.parts, p)
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
+	"github.com/sluicemq/sluice/internal/objectwrite"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/topic"
 	"github.com/sluicemq/sluice/pipeline"
@@ -37,14 +38,9 @@ type Images interface {
 
 // Metadata records objects.
 type Metadata interface {
+	objectwrite.Metadata
 	View() *meta.View
-	PrepareObject(ctx context.Context, id meta.ObjectID, parts []topic.Partition, ttl time.Duration) error
 	CommitObject(ctx context.Context, id meta.ObjectID, parts []meta.CommitPart) ([]meta.PartResult, error)
-}
-
-// Store takes objects; a key that exists is refused with objectstore.ErrExists.
-type Store interface {
-	PutSized(ctx context.Context, key string, size int64, open func() io.ReadCloser) error
 }
 
 // Deps are what an Uploader works with.
@@ -52,7 +48,7 @@ type Deps struct {
 	Log      Log
 	Images   Images
 	Metadata Metadata
-	Store    Store
+	Store    objectwrite.Store
 	Clock    clock.Clock
 	Logger   *slog.Logger
 	Registry prometheus.Registerer
@@ -127,34 +123,43 @@ func (u *Uploader) catchUp(c *Cut) {
 	}
 }
 
-// segment takes one object through prepare, put and commit. The put ends with the time
-// that was prepared: what is still sent later may find that the object was deleted, and
-// bring it back when nobody knows of it.
+// segment writes one object and has readers move over to it.
 func (u *Uploader) segment(ctx context.Context, s *segment) error {
 	u.active.Add(1)
 	defer u.active.Add(-1)
-	timely, cancel := context.WithCancelCause(ctx) // no deadline, before which a bandwidth limit would refuse to wait
-	defer cancel(nil)
-	defer time.AfterFunc(u.cfg.PrepareTTL, func() { cancel(errLate) }).Stop()
-	if err := u.Metadata.PrepareObject(timely, s.id, s.partitions(), u.cfg.PrepareTTL); err != nil {
-		return fmt.Errorf("prepare object %s: %w", s.id, err)
-	}
-	parts, err := u.put(timely, s)
+	size, err := s.size()
 	if err != nil {
-		return errors.Join(err, context.Cause(timely))
+		return err
 	}
-	return u.again(ctx, "commit", func() error { return u.commit(ctx, s, parts) })
+	began := u.Clock.Now()
+	var built []meta.CommitPart
+	w := objectwrite.Writer{Metadata: u.Metadata, Store: u.Store, Clock: u.Clock, TTL: u.cfg.PrepareTTL}
+	return w.Write(ctx, &objectwrite.Object{Partitions: s.partitions(), Size: size, Pace: s.pace.reader,
+		Fill: func(ctx context.Context, id meta.ObjectID, out *object.Writer) (err error) {
+			built, err = u.build(ctx, out, id, s)
+			return err
+		},
+		Commit: func(ctx context.Context, id meta.ObjectID) error {
+			u.wrote(s, began)
+			return u.again(ctx, "commit", func() error { return u.commit(ctx, id, s, built) })
+		}})
 }
 
-// errLate: an object was not written in the time for which it was prepared.
-var errLate = errors.New("the time for which the object was prepared is over; raise object_storage.prepare_timeout_ms if the store is only slow")
+// wrote counts an object that is in the store.
+func (u *Uploader) wrote(s *segment, began time.Time) {
+	u.metrics.objects.Inc()
+	for _, p := range s.parts {
+		u.metrics.bytes.Add(float64(p.bytes))
+	}
+	u.metrics.seconds.Observe(u.Clock.Now().Sub(began).Seconds())
+}
 
 // commit records the object and moves readers over to it. A part that another
 // attempt has committed counts as done.
-func (u *Uploader) commit(ctx context.Context, s *segment, parts []meta.CommitPart) error {
-	results, err := u.Metadata.CommitObject(ctx, s.id, parts)
+func (u *Uploader) commit(ctx context.Context, id meta.ObjectID, s *segment, parts []meta.CommitPart) error {
+	results, err := u.Metadata.CommitObject(ctx, id, parts)
 	if err != nil {
-		return fmt.Errorf("commit object %s: %w", s.id, err)
+		return fmt.Errorf("commit object %s: %w", id, err)
 	}
 	refused := make(map[topic.Partition]error)
 	for _, r := range results {
@@ -167,8 +172,8 @@ func (u *Uploader) commit(ctx context.Context, s *segment, parts []meta.CommitPa
 		switch {
 		case errors.Is(err, meta.ErrUnknownTopic):
 			continue
-		case err != nil && !u.holds(p.state.ID, s.id):
-			return &permanentError{fmt.Errorf("commit object %s of %s at offset %d: %w", s.id, p.state.ID, parts[i].Ref.Base, err)}
+		case err != nil && !u.holds(p.state.ID, id):
+			return &permanentError{fmt.Errorf("commit object %s of %s at offset %d: %w", id, p.state.ID, parts[i].Ref.Base, err)}
 		}
 		p.state.SetTierEnd(parts[i].Ref.End)
 		p.state.Tail.Trim(parts[i].Ref.End)
@@ -217,27 +222,4 @@ func (u *Uploader) again(ctx context.Context, what string, f func() error) error
 			return ctx.Err()
 		}
 	}
-}
-
-// put writes the object and tells what it holds. The store may ask for the contents
-// more than once; they are the same each time.
-func (u *Uploader) put(ctx context.Context, s *segment) ([]meta.CommitPart, error) {
-	var built []meta.CommitPart
-	began := u.Clock.Now()
-	size, err := s.size()
-	if err != nil {
-		return nil, err
-	}
-	err = u.Store.PutSized(ctx, object.Key(s.id), size, func() io.ReadCloser {
-		return u.stream(ctx, s, began.UnixMilli(), &built)
-	})
-	if err != nil { // after ErrExists the next attempt takes a new id
-		return nil, fmt.Errorf("write object %s: %w", s.id, err)
-	}
-	u.metrics.objects.Inc()
-	for _, p := range s.parts {
-		u.metrics.bytes.Add(float64(p.bytes))
-	}
-	u.metrics.seconds.Observe(u.Clock.Now().Sub(began).Seconds())
-	return built, nil
 }
