@@ -274,6 +274,10 @@ func (g *groupTable) put(changes []machine.GroupChange) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.fold(changes)
+}
+
+func (g *groupTable) fold(changes []machine.GroupChange) {
 	for _, c := range changes {
 		if c.Now == nil {
 			delete(g.all, c.Name)
@@ -283,16 +287,17 @@ func (g *groupTable) put(changes []machine.GroupChange) {
 	}
 }
 
-// reset replaces the groups for which of reports true.
+// reset replaces the groups for which of reports true. Readers see all of the old ones or
+// all of the new: a group that is in both is never away.
 func (g *groupTable) reset(changes []machine.GroupChange, of func(name string) bool) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	for name := range g.all {
 		if of(name) {
 			delete(g.all, name)
 		}
 	}
-	g.mu.Unlock()
-	g.put(changes)
+	g.fold(changes)
 }
 
 func (g *groupTable) get(name string) (*meta.Group, bool) {
