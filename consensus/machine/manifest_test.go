@@ -15,7 +15,8 @@ import (
 // model of every object's references.
 func TestManifest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &manifestModel{shard: NewShard(), taken: make(map[topic.Partition]int64), readers: make(map[topic.Partition]reader)}
+		m := &manifestModel{shard: NewShard(), taken: make(map[topic.Partition]int64), readers: make(map[topic.Partition]reader),
+			epochs: make(map[topic.Partition][]meta.EpochStart)}
 		m.apply(t, &EnsurePartitions{Topic: topicID("t"), Parts: []NewPartition{{0, []int32{1}}, {1, []int32{2}}}})
 		m.apply(t, &EnsurePartitions{Topic: topicID("u"), Parts: []NewPartition{{0, []int32{1}}}})
 		t.Repeat(map[string]func(*rapid.T){
@@ -47,7 +48,8 @@ type reader struct {
 type manifestModel struct {
 	shard   *Shard
 	now     int64
-	taken   map[topic.Partition]int64 // tier end according to the results
+	taken   map[topic.Partition]int64             // tier end according to the results
+	epochs  map[topic.Partition][]meta.EpochStart // all that there ever were
 	readers map[topic.Partition]reader
 }
 
@@ -109,6 +111,10 @@ func (m *manifestModel) commit(t *rapid.T) {
 		if p := m.shard.topics[at.Topic][at.Index]; p != nil {
 			part.Epoch = p.Epoch + int32(off(t, "epoch"))
 		}
+		part.Epochs = slices.Clone(m.epochs[at]) // an uploader that has not heard of what was trimmed
+		if n := len(part.Epochs); n == 0 || part.Epochs[n-1].Epoch < part.Epoch {
+			part.Epochs = append(part.Epochs, meta.EpochStart{Epoch: part.Epoch, Start: base})
+		}
 		cmd.Parts = append(cmd.Parts, part)
 	}
 	r := m.apply(t, cmd)
@@ -130,7 +136,7 @@ func (m *manifestModel) judge(t *rapid.T, part meta.CommitPart, code Code, live 
 		if !live || part.Epoch != p.Epoch || part.Ref.End <= part.Ref.Base {
 			t.Fatalf("took %+v: live %v, epoch %d", part, live, p.Epoch)
 		}
-		m.taken[part.Partition] = part.Ref.End
+		m.taken[part.Partition], m.epochs[part.Partition] = part.Ref.End, part.Epochs
 	case code == OK:
 		if !slices.Contains(p.Objects, part.Ref) {
 			t.Fatalf("said yes to %+v, which is not in %+v", part, p.Objects)
@@ -244,6 +250,7 @@ func (m *manifestModel) drop(t *rapid.T) {
 	m.apply(t, &DropTopic{Topic: topicID("u"), NowMs: m.tick(t)})
 	m.apply(t, &EnsurePartitions{Topic: topicID("u"), Parts: []NewPartition{{0, []int32{1}}}})
 	delete(m.taken, topic.Partition{Topic: topicID("u")})
+	delete(m.epochs, topic.Partition{Topic: topicID("u")})
 }
 
 func (m *manifestModel) restore(t *rapid.T) {
@@ -262,6 +269,7 @@ func (m *manifestModel) check(t *rapid.T) {
 			if p.TierEnd != m.taken[at] {
 				t.Fatalf("%v: tier end %d, committed up to %d", at, p.TierEnd, m.taken[at])
 			}
+			m.checkEpochs(t, at, p)
 			next := p.TierEnd
 			for _, o := range slices.Backward(p.Objects) {
 				if o.End != next || o.Base >= o.End || o.End <= p.LogStart {
@@ -292,5 +300,19 @@ func (m *manifestModel) check(t *rapid.T) {
 		if !slices.Equal(r.seen.Objects, r.was) {
 			t.Fatalf("%v: what a reader holds has changed from %+v to %+v", at, r.was, r.seen.Objects)
 		}
+	}
+}
+
+// checkEpochs: a partition has the epochs of records that can be read, and the one that
+// its log start is in, and no others.
+func (m *manifestModel) checkEpochs(t *rapid.T, at topic.Partition, p *meta.Partition) {
+	var want []meta.EpochStart
+	for i, e := range m.epochs[at] {
+		if i+1 == len(m.epochs[at]) || m.epochs[at][i+1].Start > p.LogStart {
+			want = append(want, e)
+		}
+	}
+	if !slices.Equal(p.Epochs, want) {
+		t.Fatalf("%v: epochs %v of %v, log start %d", at, p.Epochs, m.epochs[at], p.LogStart)
 	}
 }

@@ -148,8 +148,10 @@ func (s *Shard) setLogStart(x *SetLogStart, ch *Changes) Code {
 	return OK
 }
 
-// trim takes objects out of the manifest that are wholly below the log start.
+// trim takes objects out of the manifest that are wholly below the log start, and epochs
+// that ended at or below it.
 func (s *Shard) trim(p *meta.Partition, nowMs int64) {
+	p.Epochs = meta.EpochsFrom(p.Epochs, p.LogStart)
 	for len(p.Objects) > 0 && p.Objects[0].End <= p.LogStart {
 		s.release(p.Objects[0].ID, nowMs)
 		p.Objects = p.Objects[1:]

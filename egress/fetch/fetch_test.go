@@ -143,7 +143,8 @@ func TestEpochsOfTheReaderAreChecked(t *testing.T) {
 		{"read an older epoch to its end", 3, 4, 1, nil, -1, -1, 10},
 		{"read an older epoch beyond its end", 4, 4, 1, nil, 1, 3, 0},
 		{"read an epoch that was lost", 3, 4, 2, nil, 1, 3, 0},
-		{"read an epoch from before all that is known", 3, 4, 0, nil, -1, -1, 10},
+		{"read an epoch from before all that is known", 0, 4, 0, nil, -1, -1, 40},
+		{"read an epoch from before all that is known beyond its end", 3, 4, 0, nil, 0, 0, 0},
 		{"read an epoch not known yet", 3, 4, 9, kerr.UnknownLeaderEpoch, -1, -1, 0},
 	}
 	for _, tt := range tests {

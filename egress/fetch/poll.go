@@ -230,10 +230,14 @@ func (p *poll) look(s *slot) answer {
 		return a
 	}
 	a.logStart, a.hw, a.stable = s.state.LogStart(), s.state.HighWatermark(), s.state.LastStable()
+	if s.offset < a.logStart { // whatever epoch it comes from
+		a.refuse(kerr.OffsetOutOfRange.Code)
+		return a
+	}
 	if p.truncated(s, &a); a.code != 0 || a.diverged {
 		return a
 	}
-	if s.offset < a.logStart || s.offset > a.hw {
+	if s.offset > a.hw {
 		a.refuse(kerr.OffsetOutOfRange.Code)
 	}
 	return a
@@ -280,8 +284,9 @@ func (p *poll) leaderOf(s *partition.State) (leader, epoch int32) {
 }
 
 // truncated compares the epoch of the last record that the reader has with the
-// log (KIP-595). Within the current epoch nothing can have been cut off, and of
-// epochs older than all that are known nothing can be said.
+// log (KIP-595). Within the current epoch nothing can have been cut off. A reader whose
+// epoch is older than all that are known may have got to where the first of these
+// begins, and no further.
 func (p *poll) truncated(s *slot, a *answer) {
 	current := s.state.Epoch()
 	if s.lastEpoch < 0 || s.lastEpoch == current {

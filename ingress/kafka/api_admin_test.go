@@ -264,7 +264,8 @@ func TestOffsetForLeaderEpoch(t *testing.T) {
 	}{
 		{0, 3, 3, nil, 3, 100},
 		{0, -1, 2, nil, 1, 40},
-		{0, 3, 0, nil, -1, -1},
+		{0, 3, 0, nil, 0, 0},
+		{0, 3, -1, nil, -1, -1},
 		{0, 2, 1, kerr.FencedLeaderEpoch, -1, -1},
 		{0, 4, 1, kerr.UnknownLeaderEpoch, -1, -1},
 		{1, -1, 1, kerr.UnknownTopicOrPartition, -1, -1},

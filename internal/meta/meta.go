@@ -61,6 +61,15 @@ type EpochStart struct {
 	Start int64
 }
 
+// EpochsFrom returns what is left of epochs, which ascend, in a log that begins at start:
+// those of records from there on. The first is the epoch that start itself is in.
+func EpochsFrom(epochs []EpochStart, start int64) []EpochStart {
+	for len(epochs) > 1 && epochs[1].Start <= start {
+		epochs = epochs[1:]
+	}
+	return epochs
+}
+
 // ProducerBatch is one remembered batch of an idempotent producer.
 type ProducerBatch struct {
 	FirstSequence, LastSequence int32
@@ -85,7 +94,7 @@ type Partition struct {
 	LogStart  int64           // first offset that may be read
 	TierEnd   int64           // everything below is in objects
 	Objects   []ObjectRef     // sorted by Base, contiguous from the first to TierEnd
-	Epochs    []EpochStart    // of offsets below TierEnd
+	Epochs    []EpochStart    // of offsets from LogStart to below TierEnd
 	Producers []ProducerState // as of TierEnd
 	// CleanEnd is where compaction by key has got to: no two records below it have
 	// the same key, apart from those that it had to leave.

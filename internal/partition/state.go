@@ -2,6 +2,8 @@ package partition
 
 import (
 	"math"
+	"slices"
+	"sort"
 	"sync"
 	"sync/atomic"
 
@@ -25,7 +27,7 @@ type State struct {
 	settings atomic.Pointer[Settings]
 
 	mu       sync.Mutex
-	epochs   []meta.EpochStart // ascending
+	epochs   []meta.EpochStart // ascending, from the one that the log start is in
 	watchers map[*Watcher]struct{}
 }
 
@@ -111,8 +113,21 @@ func (s *State) Refused() error {
 	return nil
 }
 
-// SetLogStart moves the log start forward.
-func (s *State) SetLogStart(o int64) { grow(&s.logStart, o) }
+// SetLogStart moves the log start forward, and forgets the epochs that ended below it.
+func (s *State) SetLogStart(o int64) {
+	if !grow(&s.logStart, o) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trimEpochs()
+}
+
+func (s *State) trimEpochs() {
+	if left := meta.EpochsFrom(s.epochs, s.LogStart()); len(left) < len(s.epochs) {
+		s.epochs = slices.Clone(left)
+	}
+}
 
 // SetTierEnd moves the tier end forward.
 func (s *State) SetTierEnd(o int64) { grow(&s.tierEnd, o) }
@@ -180,6 +195,7 @@ func (s *State) NoteEpoch(epoch int32, start int64) {
 		return
 	}
 	s.epochs = append(s.epochs, meta.EpochStart{Epoch: epoch, Start: start})
+	s.trimEpochs()
 }
 
 // Epochs returns a copy of the epoch starts, ascending.
@@ -189,27 +205,28 @@ func (s *State) Epochs() []meta.EpochStart {
 	return append([]meta.EpochStart(nil), s.epochs...)
 }
 
-// EpochEnd answers OffsetForLeaderEpoch (KIP-320): the largest known epoch at
-// or below epoch, and the offset where it ends. It returns (-1, -1) where no
-// such epoch is known.
+// EpochEnd answers OffsetForLeaderEpoch (KIP-101, KIP-320): the largest known epoch at or
+// below epoch, and the offset where it ends. For one that is older than all that are
+// known it is that epoch itself, and where the first known begins: its records are
+// gone, and a reader that has them can go on from there. It returns (-1, -1) for an epoch
+// that is not known yet, and for none.
 func (s *State) EpochEnd(epoch int32) (int32, int64) {
 	current, hw := s.Epoch(), s.HighWatermark()
+	if epoch < 0 || epoch > current {
+		return -1, -1
+	}
 	if epoch == current {
 		return current, hw
 	}
-	if epoch > current {
-		return -1, -1
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := len(s.epochs) - 1; i >= 0; i-- {
-		if s.epochs[i].Epoch > epoch {
-			continue
-		}
-		if i+1 < len(s.epochs) {
-			return s.epochs[i].Epoch, s.epochs[i+1].Start
-		}
-		return s.epochs[i].Epoch, hw
+	next := sort.Search(len(s.epochs), func(i int) bool { return s.epochs[i].Epoch > epoch })
+	end := hw
+	if next < len(s.epochs) {
+		end = max(s.epochs[next].Start, s.LogStart())
 	}
-	return -1, -1
+	if next > 0 {
+		epoch = s.epochs[next-1].Epoch
+	}
+	return epoch, end
 }
