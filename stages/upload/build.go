@@ -2,7 +2,7 @@ package upload
 
 import (
 	"context"
-	"fmt"
+	"errors"
 
 	"github.com/sluicemq/sluice/internal/idempotence"
 	"github.com/sluicemq/sluice/internal/meta"
@@ -34,18 +34,21 @@ func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.Ob
 	}
 	var scratch []byte
 	err := p.runs(func(e partition.Entry) error {
-		run, release, err := u.run(ctx, e, &scratch)
+		run, release, err := u.run(ctx, e, p.fromLog, &scratch)
 		if err != nil {
-			return fmt.Errorf("%s offset %d: %w", s.ID, e.Base, err)
+			return &partError{s, e.Base, err, false}
 		}
 		defer release()
 		if err := out.Append(s.ID, run); err != nil {
-			return err
+			if errors.Is(err, record.ErrCorrupt) || errors.Is(err, record.ErrUnsupported) || errors.Is(err, object.ErrOrder) {
+				return &partError{s, e.Base, err, false}
+			}
+			return err // the object's
 		}
 		for len(run) > 0 {
 			var b record.Batch
 			if b, run, err = record.Next(run); err != nil {
-				return err
+				return &partError{s, e.Base, err, false}
 			}
 			producers.Append(idempotence.Header(b, now.UnixMilli()), b.BaseOffset())
 			c.Ref.MaxTimestamp = max(c.Ref.MaxTimestamp, b.MaxTimestamp())
@@ -61,9 +64,10 @@ func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.Ob
 	return c, nil
 }
 
-// run finds the batches of e in memory or in the WAL. They are valid until release.
-func (u *Uploader) run(ctx context.Context, e partition.Entry, scratch *[]byte) ([]byte, func(), error) {
-	if image, ok := u.Images.Get(e.Group); ok {
+// run finds the batches of e in memory, unless fromLog is set, or in the WAL. They are
+// valid until release.
+func (u *Uploader) run(ctx context.Context, e partition.Entry, fromLog bool, scratch *[]byte) ([]byte, func(), error) {
+	if image, ok := u.Images.Get(e.Group); ok && !fromLog {
 		at := int(e.Position - e.Group)
 		return image.Bytes()[at : at+int(e.Size)], image.Release, nil
 	}

@@ -20,6 +20,9 @@
 //
 // Every step is tried again with growing pauses until it succeeds or the broker
 // stops; meanwhile the WAL fills and the write pipeline holds the producers back.
+// A partition that fails by itself (its range cannot be read, or the metadata refuses
+// it) is set aside: the cut goes out without it, it is tried alone, and takes no more
+// records after three failures (docs/decisions/0034-quarantine.md).
 //
 // Uploader.Sweep deletes what the metadata names as garbage, which it does twice where a
 // PUT that was given up can have brought an object back (docs/decisions/0013-late-puts.md).

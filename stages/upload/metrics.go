@@ -1,6 +1,10 @@
 package upload
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 type metrics struct {
 	objects, bytes prometheus.Counter
@@ -9,7 +13,7 @@ type metrics struct {
 	failures, cuts *prometheus.CounterVec
 }
 
-func newMetrics(reg prometheus.Registerer) metrics {
+func newMetrics(reg prometheus.Registerer, quarantined *atomic.Int64) metrics {
 	m := metrics{
 		objects: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_upload_objects_total",
 			Help: "Objects written to the object store."}),
@@ -24,6 +28,9 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		cuts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_upload_cuts_total",
 			Help: "Stretches of the WAL that were uploaded, by what made them due."}, []string{"reason"}),
 	}
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_upload_partitions_quarantined",
+		Help: "Partitions that take no records since what they have in the WAL cannot be uploaded."},
+		func() float64 { return float64(quarantined.Load()) }))
 	reg.MustRegister(m.objects, m.bytes, m.swept, m.seconds, m.failures, m.cuts)
 	return m
 }

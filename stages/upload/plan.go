@@ -20,6 +20,7 @@ type part struct {
 	state       *partition.State
 	first, last partition.Entry // the same where there is only one
 	bytes       int64           // 0: nothing
+	fromLog     bool            // not from memory
 }
 
 // errMoved: the tail index has not what was planned any more.
@@ -44,7 +45,7 @@ func (p *part) runs(f func(partition.Entry) error) error {
 		next = e.End()
 	}
 	if next != p.last.End() {
-		return fmt.Errorf("%w: %s from offset %d on", errMoved, p.state.ID, next)
+		return &partError{p.state, next, errMoved, false}
 	}
 	return nil
 }
@@ -79,19 +80,21 @@ func (s *segment) partitions() []topic.Partition {
 }
 
 // plan divides a cut into objects: one for each partition with own bytes or
-// more, one for all others. Partitions that were deleted meanwhile are left out.
-func (u *Uploader) plan(ctx context.Context, c *Cut) ([]*segment, error) {
-	var out []*segment
+// more, one for all others. Partitions that were deleted meanwhile or are set aside are
+// left out, and failed are those whose range cannot be found.
+func (u *Uploader) plan(ctx context.Context, c *Cut) (out []*segment, failed []*partError, err error) {
 	shared := &segment{pace: c.pace}
 	for _, s := range c.States {
-		if s.Deleted() {
+		if s.Deleted() || u.asides[s] != nil {
 			continue
 		}
-		p, err := u.partOf(ctx, s, c.End)
-		if err != nil {
-			return nil, err
-		}
+		p, err := u.partOf(ctx, s, c.End, math.MaxInt64)
+		var own *partError
 		switch {
+		case errors.As(err, &own) && ctx.Err() == nil:
+			failed = append(failed, own)
+		case err != nil:
+			return nil, nil, err
 		case p.bytes == 0:
 		case p.bytes >= u.cfg.OwnObjectBytes:
 			out = append(out, &segment{parts: []part{p}, pace: c.pace})
@@ -103,7 +106,7 @@ func (u *Uploader) plan(ctx context.Context, c *Cut) ([]*segment, error) {
 		sort.Slice(shared.parts, func(i, j int) bool { return less(shared.parts[i].state.ID, shared.parts[j].state.ID) })
 		out = append(out, shared)
 	}
-	return out, nil
+	return out, failed, nil
 }
 
 func less(a, b topic.Partition) bool {
@@ -113,22 +116,22 @@ func less(a, b topic.Partition) bool {
 	return a.Index < b.Index
 }
 
-// partOf is what s has from its tier end up to position end.
-func (u *Uploader) partOf(ctx context.Context, s *partition.State, end partition.Position) (part, error) {
+// partOf is what s has from its tier end up to position end and offset limit.
+func (u *Uploader) partOf(ctx context.Context, s *partition.State, end partition.Position, limit int64) (part, error) {
 	p := part{state: s}
 	next := s.TierEnd()
-	for e := range s.Tail.Runs(next, math.MaxInt64) {
-		if e.Position >= end {
+	for e := range s.Tail.Runs(next, limit) {
+		if e.Position >= end || e.End() > limit {
 			break
 		}
 		if e.Base < next && p.bytes == 0 {
 			var err error
 			if e, err = u.behind(ctx, e, next); err != nil {
-				return part{}, fmt.Errorf("%s offset %d: %w", s.ID, next, err)
+				return part{}, &partError{s, next, err, false}
 			}
 		}
 		if e.Base != next {
-			return part{}, fmt.Errorf("%s: the WAL continues at offset %d where %d is expected; records between are missing", s.ID, e.Base, next)
+			return part{}, &partError{s, next, fmt.Errorf("the WAL continues at offset %d; records between are missing", e.Base), false}
 		}
 		if p.bytes == 0 {
 			p.first = e
@@ -142,7 +145,7 @@ func (u *Uploader) partOf(ctx context.Context, s *partition.State, end partition
 // behind returns e without its batches below offset.
 func (u *Uploader) behind(ctx context.Context, e partition.Entry, offset int64) (partition.Entry, error) {
 	var scratch []byte
-	run, release, err := u.run(ctx, e, &scratch)
+	run, release, err := u.run(ctx, e, false, &scratch)
 	if err != nil {
 		return e, err
 	}

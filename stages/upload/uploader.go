@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -58,15 +59,20 @@ type Deps struct {
 type Uploader struct {
 	cfg Config
 	Deps
-	metrics  metrics
-	active   atomic.Int64  // objects on their way
-	interval atomic.Int64  // of the sweep
-	tuned    chan struct{} // it was changed; capacity 1
+	end         partition.Position // of the cuts so far; what is below is committed
+	asides      map[*partition.State]*aside
+	refusals    sync.Map // *partition.State: how often the metadata refused it, int
+	quarantined atomic.Int64
+	metrics     metrics
+	active      atomic.Int64  // objects on their way
+	interval    atomic.Int64  // of the sweep
+	tuned       chan struct{} // it was changed; capacity 1
 }
 
 // NewUploader returns the sink with its metrics registered.
 func NewUploader(cfg Config, d Deps) *Uploader {
-	u := &Uploader{cfg: cfg, Deps: d, metrics: newMetrics(d.Registry), tuned: make(chan struct{}, 1)}
+	u := &Uploader{cfg: cfg, Deps: d, asides: make(map[*partition.State]*aside), tuned: make(chan struct{}, 1)}
+	u.metrics = newMetrics(d.Registry, &u.quarantined)
 	u.interval.Store(int64(cfg.SweepInterval))
 	return u
 }
@@ -74,11 +80,16 @@ func NewUploader(cfg Config, d Deps) *Uploader {
 // Run uploads cuts until in is closed or ctx is done.
 func (u *Uploader) Run(ctx context.Context, in *pipeline.In[*Cut]) error {
 	for {
-		p, err := in.Recv(ctx)
-		if errors.Is(err, io.EOF) {
+		until, cancel := u.attention(ctx)
+		p, err := in.Recv(until)
+		cancel()
+		switch {
+		case errors.Is(err, io.EOF):
 			return nil
-		}
-		if err != nil {
+		case err != nil && until.Err() != nil && ctx.Err() == nil:
+			u.retry(ctx)
+			continue
+		case err != nil:
 			return err
 		}
 		err = u.again(ctx, "cut", func() error { return u.cut(ctx, p.Body) })
@@ -89,33 +100,69 @@ func (u *Uploader) Run(ctx context.Context, in *pipeline.In[*Cut]) error {
 	}
 }
 
-// cut does all of c's work that is not done yet.
+// cut does all of c's work that is not done yet, but for partitions that are set aside.
 func (u *Uploader) cut(ctx context.Context, c *Cut) error {
 	began := u.Clock.Now()
-	u.catchUp(c)
-	segments, err := u.plan(ctx, c)
-	if err != nil {
-		return err
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(u.cfg.Concurrency)
-	for _, s := range segments {
-		g.Go(func() error { return u.segment(ctx, s) })
-	}
-	if err := g.Wait(); err != nil {
-		return err
+	u.end = max(u.end, c.End)
+	objects := 0
+	for again := true; again; {
+		u.catchUp(c.States)
+		segments, failed, err := u.plan(ctx, c)
+		if err != nil {
+			return err
+		}
+		objects += len(segments)
+		inObjects, err := u.segments(ctx, segments)
+		if err != nil {
+			return err
+		}
+		var late error
+		for _, e := range append(failed, inObjects...) {
+			if e.refused && u.refused(e.state) < strikes {
+				late = e
+				continue
+			}
+			u.setAside(e)
+		}
+		if late != nil {
+			return late
+		}
+		again = len(inObjects) > 0 // the others of these objects
 	}
 	u.Log.Reclaim() // of what was found to be done or deleted; each object has asked for itself
 	u.metrics.cuts.WithLabelValues(c.Reason).Inc()
-	u.Logger.Info("uploaded", "reason", c.Reason, "bytes", c.Bytes, "objects", len(segments),
+	u.Logger.Info("uploaded", "reason", c.Reason, "bytes", c.Bytes, "objects", objects,
 		"partitions", len(c.States), "took", u.Clock.Now().Sub(began).Round(time.Millisecond))
 	return nil
 }
 
+// segments writes objects, and returns the partitions for which some could not be. Any
+// other error ends it.
+func (u *Uploader) segments(ctx context.Context, segments []*segment) (failed []*partError, err error) {
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(u.cfg.Concurrency)
+	for _, s := range segments {
+		g.Go(func() error {
+			err := u.segment(ctx, s)
+			var part *partError
+			if err == nil || ctx.Err() != nil || !errors.As(err, &part) {
+				return err
+			}
+			mu.Lock()
+			failed = append(failed, part)
+			mu.Unlock()
+			return nil
+		})
+	}
+	err = g.Wait()
+	return failed, err
+}
+
 // catchUp moves past what an attempt that was cut off had committed after all.
-func (u *Uploader) catchUp(c *Cut) {
+func (u *Uploader) catchUp(states []*partition.State) {
 	view := u.Metadata.View()
-	for _, s := range c.States {
+	for _, s := range states {
 		if m, ok := view.Partition(s.ID); ok && m.TierEnd > s.TierEnd() {
 			s.SetTierEnd(m.TierEnd)
 			s.Tail.Trim(m.TierEnd)
@@ -171,10 +218,12 @@ func (u *Uploader) commit(ctx context.Context, id meta.ObjectID, s *segment, par
 		err := refused[p.state.ID]
 		switch {
 		case errors.Is(err, meta.ErrUnknownTopic):
+			u.refusals.Delete(p.state)
 			continue
 		case err != nil && !u.holds(p.state.ID, id):
-			return &permanentError{fmt.Errorf("commit object %s of %s at offset %d: %w", id, p.state.ID, parts[i].Ref.Base, err)}
+			return &partError{p.state, parts[i].Ref.Base, fmt.Errorf("commit object %s: %w", id, err), true}
 		}
+		u.refusals.Delete(p.state)
 		p.state.SetTierEnd(parts[i].Ref.End)
 		p.state.Tail.Trim(parts[i].Ref.End)
 	}
@@ -195,11 +244,6 @@ func (u *Uploader) holds(p topic.Partition, id meta.ObjectID) bool {
 	return false
 }
 
-// permanentError is one that the same attempt cannot mend; the cut is planned anew.
-type permanentError struct{ error }
-
-func (e *permanentError) Unwrap() error { return e.error }
-
 // Pauses between attempts.
 const (
 	firstPause = 100 * time.Millisecond
@@ -210,8 +254,8 @@ const (
 func (u *Uploader) again(ctx context.Context, what string, f func() error) error {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := f()
-		var permanent *permanentError
-		if err == nil || ctx.Err() != nil || what != "cut" && errors.As(err, &permanent) {
+		var part *partError
+		if err == nil || ctx.Err() != nil || what != "cut" && errors.As(err, &part) {
 			return err
 		}
 		u.metrics.failures.WithLabelValues(what).Inc()

@@ -35,6 +35,7 @@ type memory struct {
 	catalog   *catalog   // says what is deleted
 	reclaimed partition.Position
 	age       time.Duration // of the records that are written
+	bad       func(partition.Entry) error
 }
 
 type inMemory struct {
@@ -48,6 +49,11 @@ func (m *memory) ReadAt(_ context.Context, e partition.Entry, dst []byte) error 
 	defer m.mu.Unlock()
 	if e.Position < m.reclaimed {
 		return errors.New("reclaimed")
+	}
+	if m.bad != nil {
+		if err := m.bad(e); err != nil {
+			return err
+		}
 	}
 	copy(dst, m.bytes[e.Position:])
 	return nil
@@ -103,6 +109,7 @@ type catalog struct {
 	parts    map[topic.Partition]*meta.Partition
 	prepared map[meta.ObjectID]time.Time // until when
 	fail     func(step string) error     // may fail a step, before or (after:) behind it
+	refuse   topic.Partition             // whose parts are conflicts
 }
 
 func newCatalog(states ...*partition.State) *catalog {
@@ -151,7 +158,7 @@ func (c *catalog) CommitObject(_ context.Context, id meta.ObjectID, parts []meta
 		switch {
 		case !ok:
 			out = append(out, meta.PartResult{Partition: p.Partition, Err: meta.ErrUnknownTopic})
-		case p.Ref.Base != m.TierEnd, !time.Now().Before(expiry):
+		case p.Ref.Base != m.TierEnd, p.Partition == c.refuse, !time.Now().Before(expiry):
 			out = append(out, meta.PartResult{Partition: p.Partition, Err: meta.ErrConflict})
 		default:
 			m.Objects = append(slices.Clone(m.Objects), p.Ref)
@@ -388,24 +395,6 @@ func TestDeletedTopicsHoldNothingUp(t *testing.T) {
 	if m.reclaimed != m.end() {
 		t.Errorf("reclaimed up to %d of %d", m.reclaimed, m.end())
 	}
-}
-
-func TestAHoleInTheLogIsNeverSkipped(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newState()
-		m, c, s := &memory{}, newCatalog(a), bucket(t)
-		m.catalog = c
-		a.Publish(5)
-		m.write(t, a, 1, -1) // offset 5; 0 to 4 are nowhere
-		u := upload.NewUploader(upload.DefaultConfig(), upload.Deps{Log: m, Images: m, Metadata: c, Store: s,
-			Clock: clock.System{}, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		defer cancel()
-		verdict := runOne(t, ctx, u, &upload.Cut{End: m.end(), States: []*partition.State{a}})
-		if verdict == nil || m.reclaimed != 0 || len(c.parts[a.ID].Objects) != 0 {
-			t.Errorf("verdict %v, reclaimed %d, objects %v", verdict, m.reclaimed, c.parts[a.ID].Objects)
-		}
-	})
 }
 
 // A commit of an earlier life of the broker that arrives late moves the tier end into

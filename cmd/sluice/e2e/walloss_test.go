@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -245,8 +246,9 @@ func TestOneDamagedPartitionIsOfflineAlone(t *testing.T) {
 	n.check()
 }
 
-// harm flips a bit of the only place in the WAL that has some text.
-func (n *walNode) harm(text string) {
+// harm flips a bit of the only place in the WAL that has some text, also under a broker
+// that runs, and returns what flips it back.
+func (n *walNode) harm(text string) (mend func()) {
 	n.t.Helper()
 	for _, path := range n.segments() {
 		b, err := os.ReadFile(path)
@@ -257,13 +259,23 @@ func (n *walNode) harm(text string) {
 		if at < 0 {
 			continue
 		}
-		b[at+20] ^= 4
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			n.t.Fatal(err)
+		at += 20
+		write := func(c byte) {
+			n.t.Helper()
+			f, err := os.OpenFile(path, os.O_WRONLY, 0)
+			if err == nil {
+				_, err = f.WriteAt([]byte{c}, int64(at))
+				err = errors.Join(err, f.Close())
+			}
+			if err != nil {
+				n.t.Fatal(err)
+			}
 		}
-		return
+		write(b[at] ^ 4)
+		return func() { n.t.Helper(); write(b[at]) }
 	}
 	n.t.Fatalf("the WAL does not have %q", text)
+	return nil
 }
 
 // What can be read of a WAL is exported, without metadata, and though a file is missing and a

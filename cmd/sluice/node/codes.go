@@ -11,6 +11,7 @@ import (
 	"github.com/sluicemq/sluice/stages/locate"
 	"github.com/sluicemq/sluice/stages/objectfetch"
 	"github.com/sluicemq/sluice/stages/sequence"
+	"github.com/sluicemq/sluice/stages/upload"
 	"github.com/sluicemq/sluice/stages/wal"
 )
 
@@ -27,6 +28,7 @@ var stageCodes = [...]struct {
 	{locate.ErrMissing, kerr.KafkaStorageError},
 	{wal.ErrFailed, kerr.KafkaStorageError},
 	{ErrHole, kerr.KafkaStorageError},
+	{upload.ErrQuarantined, kerr.KafkaStorageError},
 	{object.ErrCorrupt, kerr.KafkaStorageError},
 	{object.ErrUnsupported, kerr.KafkaStorageError},
 	{objectstore.ErrNotFound, kerr.KafkaStorageError},

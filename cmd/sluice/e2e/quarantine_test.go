@@ -1,0 +1,66 @@
+package e2e
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// A batch in the WAL turns bad under a broker that runs. Its partition is uploaded up to
+// there and takes no more records, with one ERROR that says where; the other one is
+// uploaded and goes on. When the batch is good again, so is the partition.
+func TestOnePartitionCannotBeUploaded(t *testing.T) {
+	n := newWALNode(t)
+	n.stop()
+	n.mustServe() // nothing of it is in memory now
+	mend := n.harm(n.sent[0][30][:30])
+	cl := n.client(kgo.DefaultProduceTopic("t"), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	defer cl.Close()
+	produce := func(p int32, value string) error {
+		err := cl.ProduceSync(deadline(t), &kgo.Record{Partition: p, Value: []byte(value)}).FirstErr()
+		if err == nil {
+			n.sent[p] = append(n.sent[p], value)
+		}
+		return err
+	}
+	for range 240 { // more than an upload, all of the other one
+		if err := produce(1, strings.Repeat("y", 50_000)); err != nil {
+			t.Fatalf("the other partition: %v", err)
+		}
+	}
+	within(t, 30*time.Second, "the partition is in quarantine", func() bool { return n.metric("sluice_upload_partitions_quarantined") == 1 })
+	brief := n.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RecordDeliveryTimeout(2*time.Second))
+	defer brief.Close()
+	if err := brief.ProduceSync(deadline(t), &kgo.Record{Topic: "t", Value: []byte("refused")}).FirstErr(); err == nil {
+		t.Error("it takes records")
+	}
+	if err := produce(1, "more"); err != nil {
+		t.Errorf("the other partition: %v", err)
+	}
+	said := 0
+	for line := range strings.Lines(n.log.String()) {
+		if strings.Contains(line, "level=ERROR") && strings.Contains(line, "topic=t partition=0 offset=30") {
+			said++
+		}
+	}
+	if said != 1 {
+		t.Errorf("%d ERRORs name topic, partition and offset", said)
+	}
+	if up := n.metric("sluice_upload_bytes_total"); up < 9e6 {
+		t.Errorf("%g bytes were uploaded; one partition had 9 MB", up)
+	}
+	mend()
+	within(t, 2*time.Minute, "the partition is out of quarantine", func() bool { return n.metric("sluice_upload_partitions_quarantined") == 0 })
+	if err := produce(0, "more"); err != nil {
+		t.Error(err)
+	}
+	n.check()
+	n.kill()
+	n.mustServe()
+	if got := readAll(t, n.broker, "t"); !slices.Equal(got[0], n.sent[0]) || !slices.Equal(got[1], n.sent[1]) {
+		t.Errorf("after a restart %d and %d records, want %d and %d", len(got[0]), len(got[1]), len(n.sent[0]), len(n.sent[1]))
+	}
+}

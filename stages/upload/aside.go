@@ -1,0 +1,169 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// ErrQuarantined: what a partition has in the WAL cannot be uploaded, so it takes no more.
+var ErrQuarantined = errors.New("what the partition has in the WAL cannot be uploaded; the log of the broker says why")
+
+// partError is a failure of one partition: its range cannot be read, is not what was
+// written, or does not continue what the metadata has. It says nothing of the others.
+type partError struct {
+	state  *partition.State
+	offset int64 // all below can be uploaded
+	err    error
+	// refused by the metadata: another attempt may have come first, or this one too late
+	refused bool
+}
+
+func (e *partError) Error() string {
+	return fmt.Sprintf("%s offset %d: %v", e.state.ID, e.offset, e.err)
+}
+func (e *partError) Unwrap() error { return e.err }
+
+// Of a partition that fails, what others have in the cut goes out without it.
+const (
+	// strikes are how often it fails before it takes no more records: what it has holds
+	// segments of the WAL, and more would hold all of them in the end.
+	strikes = 3
+	// lastAsidePause is between two of its attempts at most; the first is firstPause.
+	lastAsidePause = 5 * time.Minute
+)
+
+// aside is a partition that is not uploaded with the cuts but by itself.
+type aside struct {
+	failed int
+	offset int64 // all below can be uploaded
+	pause  time.Duration
+	next   time.Time
+}
+
+// setAside takes a partition that failed out of the cuts, and notes the strike.
+func (u *Uploader) setAside(e *partError) {
+	a := u.asides[e.state]
+	if a == nil {
+		a = &aside{pause: firstPause}
+		u.asides[e.state] = a
+	}
+	a.failed++
+	a.offset = e.offset
+	u.later(a)
+	u.metrics.failures.WithLabelValues("partition").Inc()
+	where := []any{"topic", u.nameOf(e.state.ID), "partition", e.state.ID.Index, "offset", e.offset, "err", e.err}
+	switch {
+	case a.failed == 1:
+		u.Logger.Warn("a partition could not be uploaded; it is tried by itself, and the others go on", where...)
+	case a.failed == strikes:
+		u.Logger.Error("a partition cannot be uploaded: it takes no more records until it can be, and what it has stays in the WAL", where...)
+		u.quarantined.Add(1)
+		if e.state.Refused() == nil {
+			e.state.Refuse(ErrQuarantined)
+		}
+	}
+}
+
+// refused notes that the metadata refused a part, and how often that was in a row.
+func (u *Uploader) refused(s *partition.State) int {
+	n, _ := u.refusals.Load(s)
+	times, _ := n.(int)
+	u.refusals.Store(s, times+1)
+	return times + 1
+}
+
+func (u *Uploader) later(a *aside) {
+	a.next = time.Now().Add(a.pause)
+	a.pause = min(2*a.pause, lastAsidePause)
+}
+
+// rehabilitate has a partition go with the cuts again.
+func (u *Uploader) rehabilitate(s *partition.State, a *aside) {
+	delete(u.asides, s)
+	u.refusals.Delete(s)
+	if a.failed < strikes {
+		return
+	}
+	u.quarantined.Add(-1)
+	if errors.Is(s.Refused(), ErrQuarantined) {
+		s.Refuse(nil)
+	}
+	if !s.Deleted() {
+		u.Logger.Warn("a partition was uploaded after all, and takes records again", "topic", u.nameOf(s.ID), "partition", s.ID.Index)
+	}
+}
+
+func (u *Uploader) nameOf(p topic.Partition) string {
+	if t, ok := u.Metadata.View().TopicByID(p.Topic); ok {
+		return t.Name
+	}
+	return p.Topic.String()
+}
+
+// attention returns ctx, ended when the next partition that is aside is due.
+func (u *Uploader) attention(ctx context.Context) (context.Context, context.CancelFunc) {
+	var next time.Time
+	for _, a := range u.asides {
+		if next.IsZero() || a.next.Before(next) {
+			next = a.next
+		}
+	}
+	if next.IsZero() {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, next)
+}
+
+// retry tries those that are aside and due, each by itself.
+func (u *Uploader) retry(ctx context.Context) {
+	now := time.Now()
+	for s, a := range u.asides {
+		if a.next.After(now) || ctx.Err() != nil {
+			continue
+		}
+		err := u.alone(ctx, s, a)
+		var part *partError
+		switch {
+		case err == nil:
+			u.rehabilitate(s, a)
+			u.Log.Reclaim()
+		case ctx.Err() != nil:
+		case errors.As(err, &part):
+			u.setAside(part)
+		default: // the store's or the metadata's failure, not its own
+			u.later(a)
+		}
+	}
+}
+
+// alone uploads what a partition has, from the WAL itself: what is in memory may be
+// what is wrong. First what is below the place of the failure.
+func (u *Uploader) alone(ctx context.Context, s *partition.State, a *aside) error {
+	u.catchUp([]*partition.State{s})
+	for _, limit := range []int64{a.offset, math.MaxInt64} {
+		if s.Deleted() {
+			return nil
+		}
+		if limit <= s.TierEnd() {
+			continue
+		}
+		p, err := u.partOf(ctx, s, u.end, limit)
+		if err != nil {
+			return err
+		}
+		if p.bytes == 0 {
+			continue
+		}
+		p.fromLog = true
+		if err := u.segment(ctx, &segment{parts: []part{p}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
