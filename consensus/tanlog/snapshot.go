@@ -11,7 +11,7 @@ import (
 	"github.com/lni/dragonboat/v4/raftpb"
 )
 
-// A snapshot file is a header of 1 KiB (8 bytes length, a protobuf message), then
+// A snapshot file is a header of 1 KiB (8 bytes length, a protobuf message, zeros), then
 // blocks of 2 MiB with a CRC-32 after each, the last one shorter, then their total
 // size in 8 bytes and 8 bytes of magic.
 const (
@@ -77,14 +77,23 @@ func checkBlocks(in io.Reader, total int64) ([]byte, error) {
 	return sums.Sum(nil), nil
 }
 
-// decodeHeader returns a header, whose checksum is of all that it has but itself.
+// decodeHeader returns a header, whose checksum is of all that it has but itself. Each byte must be as it is
+// written: what dragonboat does not like it panics at, and it takes four bytes behind
+// the message for a checksum unless they are zero.
 func decodeHeader(header []byte) (h raftpb.SnapshotHeader, err error) {
 	length := binary.LittleEndian.Uint64(header)
-	if length > snapshotHeaderBytes-8 {
+	if length > snapshotHeaderBytes-12 {
 		return h, fmt.Errorf("%w: header of %d bytes", ErrSnapshot, length)
 	}
-	if err := h.Unmarshal(header[8 : 8+length]); err != nil {
+	message := header[8 : 8+length]
+	if len(bytes.TrimRight(header[8+length:], "\x00")) > 0 {
+		return h, fmt.Errorf("%w: something is behind the header", ErrSnapshot)
+	}
+	if err := h.Unmarshal(message); err != nil {
 		return h, fmt.Errorf("%w: header: %w", ErrSnapshot, err)
+	}
+	if again, err := h.Marshal(); err != nil || !bytes.Equal(again, message) {
+		return h, fmt.Errorf("%w: the header is not as it is written", ErrSnapshot)
 	}
 	rest := h
 	rest.HeaderChecksum = nil
