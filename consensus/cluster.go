@@ -274,6 +274,15 @@ func (c *Cluster) RecordWAL(ctx context.Context, w meta.WAL) error {
 	return nil
 }
 
+// RecordWALStart says which process of a broker was the last to take its log over.
+func (c *Cluster) RecordWALStart(ctx context.Context, x meta.WALStart) error {
+	if _, err := c.propose(ctx, 0, &machine.RecordWALStart{Start: x}); err != nil {
+		return fmt.Errorf("record who has the WAL of broker %d: %w", x.Broker, err)
+	}
+	c.publish()
+	return nil
+}
+
 // AllocateProducerIDs returns the first of n producer ids that nobody had before.
 func (c *Cluster) AllocateProducerIDs(ctx context.Context, n int32) (first int64, err error) {
 	if n < 1 {

@@ -187,7 +187,7 @@ func (p *projection) publish() (published bool) {
 		controller = p.cluster.Brokers[0].ID
 	}
 	view := meta.NewView(p.view.Load().Version+1, p.cluster.ID, controller, p.cluster.Brokers, topics)
-	view.WALs, view.Claims, view.Deleted = p.cluster.WALs, p.cluster.Claims, p.deleted
+	view.WALs, view.Starts, view.Claims, view.Deleted = p.cluster.WALs, p.cluster.Starts, p.cluster.Claims, p.deleted
 	p.view.Store(view)
 	next := make(chan struct{})
 	close(*p.next.Swap(&next))

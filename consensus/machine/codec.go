@@ -15,9 +15,9 @@ import (
 const Version = 1
 
 // rootVersion is the first byte of snapshots of Root. Version 2 added the brokers'
-// WALs and the topics that are gone, version 3 their claims of the object store; those
-// before are still read.
-const rootVersion = 3
+// WALs and the topics that are gone, version 3 their claims of the object store, version 4
+// which processes took the WALs over; those before are still read.
+const rootVersion = 4
 
 // shardVersion is the first byte of snapshots of a Shard. Version 2 added
 // meta.Partition.CleanEnd, version 3 object.swept; those before are still read.

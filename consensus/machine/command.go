@@ -41,7 +41,7 @@ func Decode(b []byte) (Command, error) {
 func blank(kind byte) Command {
 	for _, cmd := range [...]Command{&InitCluster{}, &RegisterBroker{}, &BeginTopic{}, &GrowTopic{}, &FinishTopic{},
 		&AlterTopic{}, &DeleteTopic{}, &ForgetTopic{}, &AllocateIDs{}, &EnsurePartitions{}, &StartBroker{}, &SetLogStart{},
-		&PrepareObject{}, &CommitParts{}, &ExpireObjects{}, &CollectObjects{}, &DropTopic{}, &ChangeGroup{}, &TrimLog{}, &ReplaceObjects{}, &SweepObjects{}, &RecordWAL{}, &RecordClaim{}} {
+		&PrepareObject{}, &CommitParts{}, &ExpireObjects{}, &CollectObjects{}, &DropTopic{}, &ChangeGroup{}, &TrimLog{}, &ReplaceObjects{}, &SweepObjects{}, &RecordWAL{}, &RecordClaim{}, &RecordWALStart{}} {
 		if cmd.kind() == kind {
 			return cmd
 		}
@@ -84,6 +84,8 @@ type (
 	ForgetTopic struct{ ID topic.ID }
 	// RecordWAL says which log a broker writes from now on.
 	RecordWAL struct{ WAL meta.WAL }
+	// RecordWALStart says which process of a broker was the last to take its log over.
+	RecordWALStart struct{ Start meta.WALStart }
 	// RecordClaim says which process of a broker is about to claim the object store.
 	RecordClaim struct{ Claim meta.Claim }
 	// AllocateIDs hands out Count producer ids; Result.Number is the first.
@@ -176,6 +178,7 @@ func (*ForgetTopic) kind() byte      { return 8 }
 func (*AllocateIDs) kind() byte      { return 9 }
 func (*RecordWAL) kind() byte        { return 10 }
 func (*RecordClaim) kind() byte      { return 11 }
+func (*RecordWALStart) kind() byte   { return 12 }
 func (*EnsurePartitions) kind() byte { return 32 }
 func (*StartBroker) kind() byte      { return 33 }
 func (*SetLogStart) kind() byte      { return 34 }

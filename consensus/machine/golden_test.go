@@ -34,6 +34,7 @@ func examples() []Command {
 		&ForgetTopic{ID: at.Topic},
 		&AllocateIDs{Count: 1000},
 		&RecordWAL{WAL: meta.WAL{Broker: 3, ID: [16]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}}},
+		&RecordWALStart{Start: meta.WALStart{Broker: 3, Process: [16]byte{5}}},
 		&RecordClaim{Claim: meta.Claim{Broker: 3, Found: [16]byte{1}, Process: [16]byte{2}}},
 		&EnsurePartitions{Topic: at.Topic, Parts: []NewPartition{{0, []int32{1, 2}}, {16, []int32{2, 3}}}},
 		&StartBroker{Broker: 3, Incarnation: 10},
@@ -145,8 +146,8 @@ func TestOldSnapshots(t *testing.T) {
 	}
 }
 
-// TestOldRootSnapshots: what version 1 wrote, which knew no WALs and forgot deletions, and
-// version 2, which knew no claims, is read.
+// TestOldRootSnapshots: what version 1 wrote, which knew no WALs and forgot deletions,
+// version 2, which knew no claims, and version 3, which did not know who has the WALs, is read.
 func TestOldRootSnapshots(t *testing.T) {
 	for version := byte(1); version < rootVersion; version++ {
 		b, err := os.ReadFile(fmt.Sprintf("testdata/root.v%d.golden", version))
@@ -157,9 +158,10 @@ func TestOldRootSnapshots(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		later := int(version - 1) // one WAL and one topic that is gone, since version 2
-		if b[0] != version || len(r.topics) != 1 || len(r.cluster.Brokers) != 1 || len(r.cluster.Claims) != 0 ||
-			len(r.cluster.WALs) != later || len(r.cluster.Gone) != later {
+		later := min(1, int(version-1))    // one WAL and one topic that is gone, since version 2
+		claims := max(0, int(version-1)-1) // one since version 3
+		if b[0] != version || len(r.topics) != 1 || len(r.cluster.Brokers) != 1 || len(r.cluster.Claims) != claims ||
+			len(r.cluster.WALs) != later || len(r.cluster.Gone) != later || len(r.cluster.Starts) != 0 {
 			t.Errorf("version %d: %+v", b[0], r)
 		}
 		restored(t, r.Snapshot(), RestoreRoot)

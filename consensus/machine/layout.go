@@ -40,11 +40,12 @@ func (x *AlterTopic) layout(c *coder) {
 	list(c, &x.Del, 1, (*coder).string)
 }
 
-func (x *DeleteTopic) layout(c *coder) { c.id((*[16]byte)(&x.ID)) }
-func (x *ForgetTopic) layout(c *coder) { c.id((*[16]byte)(&x.ID)) }
-func (x *RecordWAL) layout(c *coder)   { layoutWAL(c, &x.WAL) }
-func (x *RecordClaim) layout(c *coder) { layoutClaim(c, &x.Claim) }
-func (x *AllocateIDs) layout(c *coder) { c.int32(&x.Count) }
+func (x *DeleteTopic) layout(c *coder)    { c.id((*[16]byte)(&x.ID)) }
+func (x *ForgetTopic) layout(c *coder)    { c.id((*[16]byte)(&x.ID)) }
+func (x *RecordWAL) layout(c *coder)      { layoutWAL(c, &x.WAL) }
+func (x *RecordClaim) layout(c *coder)    { layoutClaim(c, &x.Claim) }
+func (x *RecordWALStart) layout(c *coder) { layoutWALStart(c, &x.Start) }
+func (x *AllocateIDs) layout(c *coder)    { c.int32(&x.Count) }
 
 func (x *EnsurePartitions) layout(c *coder) {
 	c.id((*[16]byte)(&x.Topic))
@@ -141,6 +142,11 @@ func layoutBroker(c *coder, b *meta.Broker) {
 func layoutWAL(c *coder, w *meta.WAL) {
 	c.int32(&w.Broker)
 	c.id(&w.ID)
+}
+
+func layoutWALStart(c *coder, x *meta.WALStart) {
+	c.int32(&x.Broker)
+	c.id(&x.Process)
 }
 
 func layoutClaim(c *coder, x *meta.Claim) {

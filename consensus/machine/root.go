@@ -44,9 +44,10 @@ func (t *Topic) Place(index int32) []int32 {
 type Cluster struct {
 	ID      string
 	Shards  int32
-	Brokers []meta.Broker // by id
-	WALs    []meta.WAL    // by broker: the log that it writes
-	Claims  []meta.Claim  // by broker: the last of the object store
+	Brokers []meta.Broker   // by id
+	WALs    []meta.WAL      // by broker: the log that it writes
+	Claims  []meta.Claim    // by broker: the last of the object store
+	Starts  []meta.WALStart // by broker
 	// Gone are topics that were deleted and dropped from all shards, in the order in which they
 	// were forgotten: what a WAL still has of them may be dropped. The oldest are forgotten here too,
 	// beyond maxGone.
@@ -104,6 +105,8 @@ func (r *Root) Apply(cmd Command) (Result, RootChanges, error) {
 		return r.forgetTopic(x)
 	case *RecordWAL:
 		return r.recordWAL(x)
+	case *RecordWALStart:
+		return r.recordWALStart(x)
 	case *RecordClaim:
 		return r.recordClaim(x)
 	case *AllocateIDs:
@@ -259,6 +262,12 @@ func (r *Root) forgetTopic(x *ForgetTopic) (Result, RootChanges, error) {
 // recordWAL says which log a broker writes from now on.
 func (r *Root) recordWAL(x *RecordWAL) (Result, RootChanges, error) {
 	r.cluster.WALs = withBroker(r.cluster.WALs, x.WAL, func(w meta.WAL) int32 { return w.Broker })
+	return r.clusterChanged(0)
+}
+
+// recordWALStart says which process of a broker was the last to take its log over.
+func (r *Root) recordWALStart(x *RecordWALStart) (Result, RootChanges, error) {
+	r.cluster.Starts = withBroker(r.cluster.Starts, x.Start, func(s meta.WALStart) int32 { return s.Broker })
 	return r.clusterChanged(0)
 }
 

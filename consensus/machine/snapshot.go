@@ -65,6 +65,9 @@ func (r *Root) layout(c *coder) {
 	if c.version >= 3 {
 		list(c, &r.cluster.Claims, 33, layoutClaim)
 	}
+	if c.version >= 4 {
+		list(c, &r.cluster.Starts, 17, layoutWALStart)
+	}
 	records(c, &r.topics, 23, compareTopics, func(c *coder, id *topic.ID) { c.id((*[16]byte)(id)) }, layoutTopic)
 	if !c.reading {
 		return

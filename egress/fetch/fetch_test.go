@@ -161,6 +161,37 @@ func TestEpochsOfTheReaderAreChecked(t *testing.T) {
 	}
 }
 
+// Behind the end of a damaged partition there was something. Who reads there waits as for records, and is told.
+func TestReadersAtTheEndOfADamagedPartition(t *testing.T) {
+	b := newBroker(t, nil)
+	orders := b.topic("orders", 2)
+	b.append(orders, 0, 10)
+	s := b.state(orders, 0)
+	s.Refuse(errTorn)
+	for _, offset := range []int64{1, 2} { // the first that is missing, and another
+		began := time.Now()
+		p := only(t, b.fetch(request(newest, 0, -1, at{t: orders, offset: offset, with: func(p *kmsg.FetchRequestTopicPartition) { p.LastFetchedEpoch = 1 }})))
+		if p.ErrorCode != kerr.KafkaStorageError.Code || p.HighWatermark != -1 {
+			t.Errorf("offset %d: %+v", offset, p)
+		}
+		if took := time.Since(began); took < 900*time.Millisecond {
+			t.Errorf("offset %d: told after %s, so a client asks again at once", offset, took)
+		}
+	}
+	if p := only(t, b.fetch(request(newest, 0, -1, at{t: orders}))); p.ErrorCode != 0 || len(p.RecordBatches) != 10 {
+		t.Errorf("before the damage: %+v", p)
+	}
+	b.append(orders, 1, 10)
+	both := b.fetch(request(newest, 0, -1, at{t: orders, offset: 1}, at{t: orders, index: 1}))
+	if p := both.Topics[0].Partitions; p[0].ErrorCode != kerr.KafkaStorageError.Code || len(p[1].RecordBatches) != 10 {
+		t.Errorf("beside another partition: %+v", p)
+	}
+	s.Refuse(nil)
+	if p := only(t, b.fetch(request(newest, 0, -1, at{t: orders, offset: 1}))); p.ErrorCode != 0 {
+		t.Errorf("given up: %+v", p)
+	}
+}
+
 func TestLimitsOfAnAnswer(t *testing.T) {
 	b := newBroker(t, nil)
 	orders := b.topic("orders", 3)

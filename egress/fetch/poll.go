@@ -187,7 +187,7 @@ func (p *poll) scan() bool {
 		s := p.slots[(first+i)%n]
 		a := p.look(s)
 		if a.code != 0 || a.diverged {
-			urgent = true
+			urgent = urgent || !a.patient
 		} else if left := p.limit - p.due; s.offset < a.end(p.req.IsolationLevel) && left > 0 {
 			a.wanted = true
 			due, first := p.estimate(s, a.end(p.req.IsolationLevel), left)
@@ -232,6 +232,11 @@ func (p *poll) look(s *slot) answer {
 	a.logStart, a.hw, a.stable = s.state.LogStart(), s.state.HighWatermark(), s.state.LastStable()
 	if s.offset < a.logStart { // whatever epoch it comes from
 		a.refuse(kerr.OffsetOutOfRange.Code)
+		return a
+	}
+	if err := s.state.Refused(); err != nil && s.offset >= a.hw {
+		a.refuse(p.deps.Code(err))
+		a.patient = true
 		return a
 	}
 	if p.truncated(s, &a); a.code != 0 || a.diverged {

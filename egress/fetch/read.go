@@ -11,6 +11,7 @@ import (
 type answer struct {
 	slot                 *slot
 	code                 int16
+	patient              bool  // the code waits as long as records would: what it says will not pass by itself
 	hw, stable, logStart int64 // -1 with a code
 	leader, leaderEpoch  int32 // -1 unless the client should go there
 

@@ -39,6 +39,13 @@ type WAL struct {
 	ID     [16]byte
 }
 
+// WALStart says which process of a broker was the last to take its log over. The log's guard says it,
+// too: if they differ, one of both is an older copy.
+type WALStart struct {
+	Broker  int32
+	Process [16]byte
+}
+
 // Claim says that a process of a broker was about to put its mark into the object store,
 // in the place of the mark of the process Found (zero: there was none). So the mark is the one
 // or the other, unless somebody else has claimed the store since, or the metadata is an old copy.
@@ -127,6 +134,7 @@ type View struct {
 	Controller int32 // broker id named as controller to clients
 	Brokers    []Broker
 	WALs       []WAL                 // by broker; of those that have one
+	Starts     []WALStart            // by broker; of those that have taken their log over
 	Claims     []Claim               // by broker; of those that have claimed the object store
 	Deleted    map[topic.ID]struct{} // topics whose deletion is on record
 	byName     map[string]*Topic
@@ -141,6 +149,16 @@ func (v *View) WAL(broker int32) (id [16]byte, ok bool) {
 		}
 	}
 	return id, false
+}
+
+// WALStart returns the process of a broker that was the last on record to take its log over, or zero.
+func (v *View) WALStart(broker int32) (process [16]byte) {
+	for _, s := range v.Starts {
+		if s.Broker == broker {
+			return s.Process
+		}
+	}
+	return process
 }
 
 // Claim returns the last claim on record of a broker.

@@ -96,7 +96,8 @@ func (s *State) Publish(hw int64) {
 	s.wake()
 }
 
-// Refuse has every append to the partition refused with err from now on, until nil is given.
+// Refuse has every append to the partition refused with err from now on, and every read at its
+// end or behind it, until nil is given: what was there is missing or damaged.
 func (s *State) Refuse(err error) {
 	if err == nil {
 		s.refused.Store(nil)
@@ -105,7 +106,7 @@ func (s *State) Refuse(err error) {
 	s.refused.Store(&err)
 }
 
-// Refused returns why appends are refused, nil if they are not.
+// Refused returns why appends, and reads at the end, are refused, nil if they are not.
 func (s *State) Refused() error {
 	if p := s.refused.Load(); p != nil {
 		return *p

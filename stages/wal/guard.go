@@ -18,7 +18,7 @@ import (
 // leaves the other:
 //
 //	 0  8  magic "SLUICEWG"
-//	 8  2  version, 1
+//	 8  2  version, 2
 //	10  2  zero
 //	12  4  CRC32C of the block without these four bytes
 //	16 16  uuid of the log
@@ -26,6 +26,8 @@ import (
 //	40  8  start of the oldest segment that may be missing nothing: it, or an older one, is there
 //	48  8  start of the newest segment that was begun
 //	56  8  sequence up to which all groups are durable
+//	64 16  id of the process that was the last to take the log over
+//	80 16  id of one that is about to, or zero
 //	       zeros to 4096
 //
 // Numbers are little endian. When it is written, so that it never says too much:
@@ -37,7 +39,7 @@ import (
 
 const (
 	guardName    = "guard"
-	guardVersion = 1
+	guardVersion = 2
 )
 
 var guardMagic = [8]byte{'S', 'L', 'U', 'I', 'C', 'E', 'W', 'G'}
@@ -47,6 +49,7 @@ type extent struct {
 	wal            uuid.UUID
 	oldest, newest partition.Position
 	durable        uint64 // sequence
+	process, next  uuid.UUID
 }
 
 // guard is the file. Its methods are safe for concurrent use.
@@ -126,6 +129,8 @@ func (g *guard) read(i int64) (e extent, generation uint64, err error) {
 	copy(e.wal[:], b[16:])
 	e.oldest, e.newest = partition.Position(le.Uint64(b[40:])), partition.Position(le.Uint64(b[48:]))
 	e.durable = le.Uint64(b[56:])
+	copy(e.process[:], b[64:])
+	copy(e.next[:], b[80:])
 	return e, le.Uint64(b[32:]), nil
 }
 
@@ -149,6 +154,8 @@ func (g *guard) update(change func(*extent)) error {
 	le.PutUint64(b[40:], uint64(next.oldest))
 	le.PutUint64(b[48:], uint64(next.newest))
 	le.PutUint64(b[56:], next.durable)
+	copy(b[64:], next.process[:])
+	copy(b[80:], next.next[:])
 	le.PutUint32(b[12:], crc32.Update(crc32.Checksum(b[:12], castagnoli), castagnoli, b[16:]))
 	if err := g.file.WriteAt(b, int64((g.generation+1)%2)*blockfs.BlockSize, blockfs.Durable); err != nil {
 		return fmt.Errorf("write the guard of the WAL: %w", err)
@@ -162,6 +169,28 @@ func (g *guard) close() error {
 		return nil
 	}
 	return g.file.Close()
+}
+
+// TakeOver says, in the guard and by record in the metadata, that process has the log from now on. A start
+// at which both do not agree has an older copy of the one or the other. The guard has the new
+// process beside the old one until it is on record, so a death in between is no disagreement.
+// Call it after Recover and before Run.
+func (l *Log) TakeOver(process uuid.UUID, record func() error) error {
+	if err := l.guard.update(func(e *extent) { e.next = process }); err != nil {
+		return err
+	}
+	if err := record(); err != nil {
+		return err
+	}
+	return l.guard.update(func(e *extent) { e.process, e.next = process, uuid.Nil })
+}
+
+// apart says whether the process on record is not one that the guard knows.
+func (g *guard) apart(onRecord uuid.UUID) bool {
+	if g == nil || !g.known || onRecord == g.now.process {
+		return false
+	}
+	return g.now.next == uuid.Nil || onRecord != g.now.next
 }
 
 // missing says what a log lacks that this guard knew: nothing, or one reason a line. live are

@@ -230,6 +230,62 @@ func TestTheGuardItself(t *testing.T) {
 	}
 }
 
+// TestAnOlderCopyWithItsGuardIsNoticed: log and guard look right together; that another process had them
+// since is on record. A death at any point of taking them over is no disagreement.
+func TestAnOlderCopyWithItsGuardIsNoticed(t *testing.T) {
+	disk, onRecord := crashfs.New(4<<20), uuid.Nil
+	src := &source{}
+	died := errors.New("died")
+	open := func(disk *crashfs.FS, dies func() error) error {
+		d := deps(disk, nothing)
+		owner := onRecord
+		d.Owner = &owner
+		l, err := Open(disk, small(), d)
+		if err != nil {
+			return err
+		}
+		if _, _, err := recovered(l); err != nil {
+			return errors.Join(err, l.Close())
+		}
+		process := uuid.New()
+		if err := l.TakeOver(process, func() error { onRecord = process; return dies() }); err != nil {
+			return errors.Join(err, l.Close())
+		}
+		r := start(l)
+		r.write(t, src.group(3000))
+		r.close(t)
+		return nil
+	}
+	lives := func() error { return nil }
+	if err := open(disk, lives); err != nil {
+		t.Fatal(err)
+	}
+	first, before := disk.Kill(), onRecord
+	if err := open(disk, func() error { onRecord = before; return died }); !errors.Is(err, died) { // not on record yet
+		t.Fatal(err)
+	}
+	if err := open(disk, func() error { return died }); !errors.Is(err, died) { // on record, and the guard does not say so
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := open(disk, lives); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := open(first, lives); !errors.Is(err, ErrLost) {
+		t.Errorf("an older log with its guard: %v", err)
+	}
+	now := onRecord
+	onRecord = before
+	if err := open(disk, lives); !errors.Is(err, ErrLost) {
+		t.Errorf("older metadata: %v", err)
+	}
+	onRecord = now
+	if err := open(disk, lives); err != nil {
+		t.Errorf("the right ones: %v", err)
+	}
+}
+
 // TestTheLogOnRecord: a log with batches is taken only if it is the one on record.
 func TestTheLogOnRecord(t *testing.T) {
 	disk, h := guarded(t, true)
@@ -269,15 +325,15 @@ func TestGoldenGuard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := extent{wal: uuid.UUID(aTopic), oldest: 4096, newest: 1 << 20, durable: 77}
+	want := extent{wal: uuid.UUID(aTopic), oldest: 4096, newest: 1 << 20, durable: 77, process: uuid.UUID{5}, next: uuid.UUID{6}}
 	if err := g.update(func(e *extent) { *e = want }); err != nil {
 		t.Fatal(err)
 	}
-	block := make([]byte, 64)
+	block := make([]byte, 96)
 	if _, err := g.file.ReadAt(block, blockfs.BlockSize); err != nil {
 		t.Fatal(err)
 	}
-	const golden = "534c55494345574701000000c6d6d6af0102030405060708090a0b0c0d0e0f100100000000000000001000000000000000001000000000004d00000000000000"
+	const golden = "534c554943455747020000002a6bbe470102030405060708090a0b0c0d0e0f100100000000000000001000000000000000001000000000004d000000000000000500000000000000000000000000000006000000000000000000000000000000"
 	if got := fmt.Sprintf("%x", block); got != golden {
 		t.Errorf("the guard is\n%s, was\n%s", got, golden)
 	}

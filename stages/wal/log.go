@@ -41,6 +41,7 @@ type Log struct {
 	segments *segments
 	guard    *guard // nil: none
 	onRecord *uuid.UUID
+	owner    *uuid.UUID
 	accept   bool // of what was lost
 	metrics  metrics
 
@@ -77,6 +78,9 @@ type Deps struct {
 	// OnRecord is the log that the metadata knows, zero where it knows of none; nil: that is
 	// not asked.
 	OnRecord *uuid.UUID
+	// Owner is the process that the metadata knows to have been the last to take the log over,
+	// zero where it knows of none; nil: that is not asked. See TakeOver.
+	Owner *uuid.UUID
 	// AcceptLost has Recover go on with what is there.
 	AcceptLost bool
 	Logger     *slog.Logger
@@ -95,7 +99,7 @@ func Open(fs blockfs.FS, cfg Config, d Deps) (*Log, error) {
 	}
 	l := &Log{cfg: cfg, pool: d.Pool, logger: d.Logger, writer: w, block: blockfs.Aligned(blockfs.BlockSize),
 		segments: newSegments(fs, cfg, d.Done, d.Logger), failed: make(chan struct{}),
-		truncations: make(chan truncation), ended: make(chan struct{}), guardDue: make(chan struct{}, 1), onRecord: d.OnRecord, accept: d.AcceptLost}
+		truncations: make(chan truncation), ended: make(chan struct{}), guardDue: make(chan struct{}, 1), onRecord: d.OnRecord, owner: d.Owner, accept: d.AcceptLost}
 	if err := l.segments.open(); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("open the WAL: %w", err)
@@ -224,7 +228,7 @@ func (l *Log) begin(g *segment, start partition.Position) error {
 	}
 	if err := l.guard.update(func(e *extent) {
 		if e.wal != l.wal {
-			*e = extent{wal: l.wal, oldest: start}
+			*e = extent{wal: l.wal, oldest: start, process: e.process, next: e.next}
 		}
 		e.newest, e.durable = start, max(e.durable, l.durable.Load())
 	}); err != nil {

@@ -135,6 +135,9 @@ func (l *Log) whole(live []*segment, w *walker) error {
 		why = append(why, "its guard is missing, so that nobody can tell what else is")
 	}
 	why = append(why, l.guard.missing(id, live, last)...)
+	if l.owner != nil && l.guard.apart(*l.owner) {
+		why = append(why, "its guard and the metadata are not of the same start of the broker: the log and its guard, or the metadata and its guard, are an older copy")
+	}
 	if len(why) == 0 {
 		return nil
 	}
@@ -168,7 +171,10 @@ func (l *Log) settleOn(w *walker) error {
 		return err
 	}
 	end := extent{wal: w.wal, oldest: w.segments[0].start, newest: w.segments[w.at].start, durable: w.next.sequence - 1}
-	if err := l.guard.update(func(e *extent) { *e = end }); err != nil {
+	if err := l.guard.update(func(e *extent) {
+		end.process, end.next = e.process, e.next
+		*e = end
+	}); err != nil {
 		return err
 	}
 	if err := l.segments.cut(len(w.beyond())); err != nil {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,6 +34,25 @@ func copyTree(t *testing.T, from, to string) {
 	}
 }
 
+// changes lists files and directories with the times of their last change.
+func changes(t *testing.T, dir string) (list string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil {
+			list += fmt.Sprintf("%s %d %s\n", path, info.Size(), info.ModTime())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
 // The store of another cluster, an empty one though objects are named, and an old copy of the
 // whole data directory beside the store of today: each is refused, and nothing is lost by it.
 func TestAStoreThatIsNotTheOneIsRefused(t *testing.T) {
@@ -42,7 +62,11 @@ func TestAStoreThatIsNotTheOneIsRefused(t *testing.T) {
 	n.stop()
 	swap := n.away("objects")
 	copyTree(t, other.storeOf(), n.storeOf())
+	before := changes(t, n.storeOf())
 	n.mustRefuse("it is in use by the cluster")
+	if after := changes(t, n.storeOf()); after != before {
+		t.Errorf("a broker that is refused has written to the store: it had\n%sand has\n%s", before, after)
+	}
 	if err := os.RemoveAll(n.storeOf()); err != nil {
 		t.Fatal(err)
 	}

@@ -270,16 +270,25 @@ func (s *ownedStore) Delete(ctx context.Context, key string) error {
 	return s.Store.Delete(ctx, key)
 }
 
-// claimStore claims the store, or leaves that for when it can be reached.
+// checkTime bounds how long a start waits for the object store.
+const checkTime = 10 * time.Second
+
+// claimStore claims the store, then has it take and give back an object: nothing is written to a store
+// that is another's. One that says no will go on saying it; one that cannot be reached may come
+// back and is claimed then, and the WAL keeps what it is not there for.
 func (s *storage) claimStore(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	err := s.owned.owner.ensure(bounded)
+	if err == nil {
+		err = s.objects.Check(bounded)
+	}
 	switch {
 	case errors.Is(err, errOwner):
-		return fmt.Errorf("%w; set object_storage.url right, stop the other one, or start once with --accept-other-store to take it over", err)
+		return fmt.Errorf("%w; put the data directory back that belongs to it, set object_storage.url right, stop the other one, or start once with --accept-other-store to take it over", err)
 	case errors.Is(err, objectstore.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return nil // which was said
+		s.logger.Warn("the object store does not answer; records stay in the WAL until it does", "err", err)
+		return nil
 	}
 	return err
 }

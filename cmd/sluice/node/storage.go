@@ -42,6 +42,8 @@ type StorageConfig struct {
 	// AcceptLostWAL has the broker start although the WAL is missing, another's, or lacks
 	// what was acknowledged. It is for one start.
 	AcceptLostWAL bool
+	// AcceptLostMetadata has the broker start although the metadata is older than the WAL. It is for one start.
+	AcceptLostMetadata bool
 	// AcceptOtherStore has the broker take over an object store that is another's, or not
 	// the one that it was. It is for one start.
 	AcceptOtherStore bool
@@ -73,6 +75,7 @@ type metadata interface {
 	PrepareObject(ctx context.Context, id meta.ObjectID, parts []topic.Partition, ttl time.Duration) error
 	CommitObject(ctx context.Context, id meta.ObjectID, parts []meta.CommitPart) ([]meta.PartResult, error)
 	RecordWAL(ctx context.Context, w meta.WAL) error
+	RecordWALStart(ctx context.Context, s meta.WALStart) error
 	RecordClaim(ctx context.Context, c meta.Claim) error
 	ReplaceObjects(ctx context.Context, p topic.Partition, r meta.Replacement) error
 	upload.Garbage
@@ -124,11 +127,11 @@ func openStorage(ctx context.Context, cfg StorageConfig, broker int32, m metadat
 	r.tell(log, report)
 	s.damaged, s.acceptLost = r.damaged, cfg.AcceptLostWAL
 	damagedPartitions(s, reg)
-	if err := s.recordWAL(ctx, broker); err != nil {
-		return nil, errors.Join(err, s.close())
-	}
 	s.owned.owner = newOwner(s.objects, m, broker, s.log.ID(), cfg.AcceptOtherStore, log)
 	if err := s.claimStore(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	if err := s.recordWAL(ctx, broker); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
@@ -136,9 +139,6 @@ func openStorage(ctx context.Context, cfg StorageConfig, broker int32, m metadat
 
 func (s *storage) open(ctx context.Context, cfg StorageConfig, broker int32, log *slog.Logger, reg prometheus.Registerer) (err error) {
 	if s.objects, err = objectstore.Open(ctx, cfg.ObjectURL, objectstore.WithConfig(cfg.Objects), objectstore.WithRegistry(reg)); err != nil {
-		return err
-	}
-	if err := s.checkObjects(ctx, log); err != nil {
 		return err
 	}
 	s.owned = &ownedStore{Store: s.objects}
@@ -167,23 +167,6 @@ func (s *storage) open(ctx context.Context, cfg StorageConfig, broker int32, log
 	s.wireRetention(cfg.Retain, log, reg)
 	s.wireCompaction(cfg.Compact, log, reg)
 	return nil
-}
-
-// checkTime bounds how long a start waits for the object store.
-const checkTime = 10 * time.Second
-
-// checkObjects has the object store take and give back an object. One that says
-// no will go on saying it; one that cannot be reached may come back, and the WAL
-// keeps what it is not there for.
-func (s *storage) checkObjects(ctx context.Context, log *slog.Logger) error {
-	bounded, cancel := context.WithTimeout(ctx, checkTime)
-	defer cancel()
-	err := s.objects.Check(bounded)
-	if errors.Is(err, objectstore.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
-		log.Warn("the object store does not answer; records stay in the WAL until it does", "err", err)
-		return nil
-	}
-	return err
 }
 
 // objectAt finds the object that holds an offset.

@@ -34,7 +34,11 @@ func walWords(err error, directory string) error {
 // openWAL opens the log and its guard; nothing is read yet.
 func (s *storage) openWAL(ctx context.Context, cfg StorageConfig, broker int32, log *slog.Logger, reg prometheus.Registerer) (err error) {
 	id, _ := s.meta.View().WAL(broker)
-	record := uuid.UUID(id)
+	record, process := uuid.UUID(id), uuid.UUID(s.meta.View().WALStart(broker))
+	owner := &process
+	if cfg.AcceptLostMetadata {
+		owner = nil
+	}
 	if cfg.AcceptLostWAL {
 		if err := setForeignAside(ctx, cfg, record, log); err != nil {
 			return err
@@ -51,7 +55,7 @@ func (s *storage) openWAL(ctx context.Context, cfg StorageConfig, broker int32, 
 	if s.guard, err = blockfs.OpenDir(cfg.WALGuard, guard, log); err != nil {
 		return fmt.Errorf("directory of the WAL's guard: %w", err)
 	}
-	s.log, err = wal.Open(s.dir, cfg.WAL, wal.Deps{Pool: s.pool, Done: s.parts.done, Guard: s.guard, OnRecord: &record,
+	s.log, err = wal.Open(s.dir, cfg.WAL, wal.Deps{Pool: s.pool, Done: s.parts.done, Guard: s.guard, OnRecord: &record, Owner: owner,
 		AcceptLost: cfg.AcceptLostWAL, Logger: log, Registry: reg})
 	if err != nil {
 		return walWords(err, cfg.WALDirectory)
@@ -59,12 +63,17 @@ func (s *storage) openWAL(ctx context.Context, cfg StorageConfig, broker int32, 
 	return nil
 }
 
-// recordWAL puts the log on record that is written from now on.
+// recordWAL puts the log on record that is written from now on, and that this process has it.
 func (s *storage) recordWAL(ctx context.Context, broker int32) error {
-	if id, ok := s.meta.View().WAL(broker); ok && uuid.UUID(id) == s.log.ID() {
-		return nil
+	if id, ok := s.meta.View().WAL(broker); !ok || uuid.UUID(id) != s.log.ID() {
+		if err := s.meta.RecordWAL(ctx, meta.WAL{Broker: broker, ID: s.log.ID()}); err != nil {
+			return err
+		}
 	}
-	return s.meta.RecordWAL(ctx, meta.WAL{Broker: broker, ID: s.log.ID()})
+	process := uuid.New()
+	return s.log.TakeOver(process, func() error {
+		return s.meta.RecordWALStart(ctx, meta.WALStart{Broker: broker, Process: process})
+	})
 }
 
 // setForeignAside moves a WAL that is not the one on record, and its guard, out of the way.
