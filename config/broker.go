@@ -91,6 +91,9 @@ type ObjectStorage struct {
 	ReadRangeBytes       int64  `toml:"read_range_bytes"`
 	ReadAheadBytes       int64  `toml:"read_ahead_bytes"`
 	ReadAheadRequests    int    `toml:"read_ahead_requests"`
+	ReadMemoryBytes      int64  `toml:"read_memory_bytes"`
+	ReadTimeoutMs        int64  `toml:"read_timeout_ms"`
+	UnreadableAfterMs    int64  `toml:"unreadable_after_ms"`
 	MultipartThreshold   int64  `toml:"multipart_threshold_bytes"`
 	PartSizeBytes        int64  `toml:"part_size_bytes"`
 	PartConcurrency      int    `toml:"part_concurrency"`

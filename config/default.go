@@ -11,7 +11,7 @@ const (
 )
 
 // DefaultBroker returns what holds where a file says nothing. All that memory
-// is charged to comes to 884 MiB when everything is full at once, so that a broker runs
+// is charged to comes to 892 MiB when everything is full at once, so that a broker runs
 // in 1 GiB; none of it is taken before it is needed.
 func DefaultBroker() Broker {
 	return Broker{
@@ -22,13 +22,14 @@ func DefaultBroker() Broker {
 			UploadIntervalMs: 10 * minute, FsyncOnWrite: true, FlushIntervalMs: 100, IOEngine: EngineAuto,
 			WritesInFlight: 16, IdleSealMs: 100, MinFreeBytes: 256 * mib},
 		ObjectStorage: ObjectStorage{OwnObjectSizeBytes: 16 * mib, UploadConcurrency: 4, PrepareTimeoutMs: hour, GarbageCheckMs: minute, ReadRangeBytes: 4 * mib, ReadAheadBytes: 16 * mib, ReadAheadRequests: 4,
+			ReadMemoryBytes: 24 * mib, ReadTimeoutMs: minute, UnreadableAfterMs: 30 * second,
 			MultipartThreshold: 256 * mib, PartSizeBytes: 8 * mib, PartConcurrency: 4, MinRequests: 2, MaxRequests: 64, Attempts: 8, FirstPauseMs: 100,
 			LastPauseMs: 5 * second, StallMs: 20 * second, MissingAttempts: 3},
 		Retention: Retention{CheckIntervalMs: 5 * minute, ChangesPerSecond: 100},
 		Compaction: Compaction{CheckIntervalMs: minute, BytesPerSecond: 32 * mib, MemoryBytes: 64 * mib,
 			TargetSizeBytes: 128 * mib, MinObjects: 8},
 		Cache:       Cache{WriteCacheSizeBytes: 224 * mib, ReadCacheSizeBytes: 64 * mib},
-		Memory:      Memory{RequestBudgetBytes: 128 * mib, ResponseBudgetBytes: 96 * mib, WALBufferBytes: 128 * mib, TailIndexBytes: 64 * mib},
+		Memory:      Memory{RequestBudgetBytes: 128 * mib, ResponseBudgetBytes: 96 * mib, WALBufferBytes: 128 * mib, TailIndexBytes: 48 * mib},
 		Replication: Replication{DefaultFactor: 1, MinInSyncReplicas: 1},
 		Topics:      Topics{DefaultPartitions: 1, MaxPartitionsPerTopic: 10_000, MaxPartitions: 200_000},
 		Requests:    Requests{MaxPartitions: 100_000, MaxChanges: 10_000, MaxConcurrentChanges: 64, ChangeTimeoutMs: 30 * second},

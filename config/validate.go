@@ -181,6 +181,10 @@ func (c *checks) objects(o ObjectStorage) {
 	c.within("object_storage.read_range_bytes", o.ReadRangeBytes, 64*kib, gib)
 	c.within("object_storage.read_ahead_bytes", o.ReadAheadBytes, 0, gib)
 	c.within("object_storage.read_ahead_requests", int64(o.ReadAheadRequests), 1, 1024)
+	c.within("object_storage.read_memory_bytes", o.ReadMemoryBytes, mib, 64*gib)
+	c.require(o.ReadMemoryBytes >= 2*o.ReadRangeBytes, "object_storage.read_memory_bytes (%d) must be at least twice object_storage.read_range_bytes (%d)", o.ReadMemoryBytes, o.ReadRangeBytes)
+	c.within("object_storage.read_timeout_ms", o.ReadTimeoutMs, 1000, hour)
+	c.within("object_storage.unreadable_after_ms", o.UnreadableAfterMs, 100, 24*hour)
 	c.require(o.UploadBytesPerSecond == 0 || o.UploadBytesPerSecond >= 64*kib,
 		"object_storage.upload_bytes_per_second must be 0 for no limit, or at least %d, not %d", 64*kib, o.UploadBytesPerSecond)
 	c.within("object_storage.multipart_threshold_bytes", o.MultipartThreshold, 0, 5*gib)

@@ -16,6 +16,7 @@ import (
 	"github.com/sluicemq/sluice/internal/certs"
 	"github.com/sluicemq/sluice/internal/objectstore"
 	"github.com/sluicemq/sluice/internal/quicnet"
+	"github.com/sluicemq/sluice/internal/unreadable"
 	"github.com/sluicemq/sluice/pipeline"
 	"github.com/sluicemq/sluice/stages/batch"
 	"github.com/sluicemq/sluice/stages/compact"
@@ -88,6 +89,7 @@ func storageConfig(c config.Broker, dir string) node.StorageConfig {
 			EagerGroups: c.Stages.Batch.EagerGroups},
 		Sequence:        sequence.Config{ProducerExpiration: ms(c.Producers.ExpirationMs)},
 		Fetch:           readConfig(c.ObjectStorage),
+		Unreadable:      unreadable.Config{LastingAfter: ms(c.ObjectStorage.UnreadableAfterMs)},
 		Lanes:           c.Stages.Sequence.Workers,
 		WriteCacheBytes: c.Cache.WriteCacheSizeBytes,
 		ReadCacheBytes:  c.Cache.ReadCacheSizeBytes,
@@ -134,6 +136,7 @@ func objectsConfig(o config.ObjectStorage, minFree int64) objectstore.Config {
 func readConfig(o config.ObjectStorage) objectfetch.Config {
 	c := objectfetch.DefaultConfig()
 	c.RunBytes, c.AheadBytes, c.AheadRequests = o.ReadRangeBytes, o.ReadAheadBytes, o.ReadAheadRequests
+	c.RequestBytes, c.RequestTimeout = o.ReadMemoryBytes, ms(o.ReadTimeoutMs)
 	return c
 }
 

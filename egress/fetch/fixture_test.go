@@ -39,6 +39,7 @@ type broker struct {
 	mu      sync.Mutex
 	log     map[topic.Partition][][]byte // batches; each has one offset
 	failing error                        // of the next reads
+	slow    map[topic.Partition]bool     // the store does not bring them in time
 	reads   int                          // partitions handed to the pipeline
 	open    int                          // segments not yet released
 }
@@ -121,11 +122,19 @@ func (b *broker) Submit(_ context.Context, p pipeline.Parcel[*flow.Fetch]) error
 		b.mu.Lock()
 		failed := b.failing
 		left := p.Body.MaxBytes
+		late := false
 		for i, r := range p.Body.Reads {
 			b.reads++
+			if b.slow[r.State.ID] {
+				late = true
+				continue
+			}
 			left -= b.fill(r, left, i == 0)
 		}
 		b.mu.Unlock()
+		if late && failed == nil && left == p.Body.MaxBytes {
+			<-p.Body.Due
+		}
 		p.Settle(failed)
 	}()
 	return nil

@@ -25,7 +25,8 @@ type poll struct {
 	session *session // nil without
 	full    bool     // the answer has every slot, not only what changed
 	slots   []*slot
-	limit   int // bytes of the whole answer, soft for the first batch
+	limit   int       // bytes of the whole answer, soft for the first batch
+	until   time.Time // when the client wants its answer
 
 	watcher  *partition.Watcher
 	watching bool // slots that are found are to be watched at once
@@ -39,7 +40,8 @@ type poll struct {
 // open finds or makes the session of a request and takes its turn. The code is
 // set when the whole request is refused.
 func (s *Server) open(ctx context.Context, req *kmsg.FetchRequest) (*poll, int16) {
-	p := &poll{Server: s, req: req, full: true, limit: max(1, min(s.cfg.MaxBytes, int(req.MaxBytes)))}
+	p := &poll{Server: s, req: req, full: true, limit: max(1, min(s.cfg.MaxBytes, int(req.MaxBytes))),
+		until: time.Now().Add(min(time.Duration(req.MaxWaitMillis)*time.Millisecond, s.cfg.MaxWait))}
 	epoch := req.SessionEpoch
 	if epoch > initialEpoch {
 		if code := p.resume(ctx); code != 0 {
@@ -120,7 +122,7 @@ func (p *poll) wait(ctx context.Context) {
 			return
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, min(time.Duration(p.req.MaxWaitMillis)*time.Millisecond, p.cfg.MaxWait))
+	ctx, cancel := context.WithDeadline(ctx, p.until)
 	defer cancel()
 	for p.woken(ctx) && !p.scan() && p.rest(ctx) {
 	}
@@ -186,9 +188,10 @@ func (p *poll) scan() bool {
 	for i := range n {
 		s := p.slots[(first+i)%n]
 		a := p.look(s)
+		s.behind = a.code == 0 && !a.diverged && s.offset < a.end(p.req.IsolationLevel)
 		if a.code != 0 || a.diverged {
 			urgent = urgent || !a.patient
-		} else if left := p.limit - p.due; s.offset < a.end(p.req.IsolationLevel) && left > 0 {
+		} else if left := p.limit - p.due; s.behind && left > 0 {
 			a.wanted = true
 			due, first := p.estimate(s, a.end(p.req.IsolationLevel), left)
 			if p.due += due; p.first == 0 {

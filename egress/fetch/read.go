@@ -2,6 +2,9 @@ package fetch
 
 import (
 	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/pipeline"
@@ -35,30 +38,40 @@ func (a *answer) end(isolation int8) int64 {
 	return a.hw
 }
 
-// read has the wanted answers filled by the read pipeline, within the budget.
-// The segments are valid until release, which may be nil.
-func (p *poll) read(ctx context.Context) (release func()) {
-	defer p.tell()
+// read has the wanted answers filled by the read pipeline, within the budget. What an
+// object store has not brought by the time the client wants its answer is left out;
+// the client asks again, and finds it. The segments are valid until release, which
+// may be nil. With again there is nothing to answer with yet, and something came that
+// is to be looked at.
+func (p *poll) read(ctx context.Context) (release func(), again bool) {
 	f := p.fetch()
 	if len(f.Reads) == 0 {
-		return nil
+		p.tell()
+		return nil, false
 	}
 	claim, err := p.claim(ctx)
 	if err != nil {
-		return nil // the connection has ended
+		return nil, false // the connection has ended
 	}
 	f.MaxBytes = int(min(int64(p.limit), claim.Size()))
-	done := make(chan error, 1)
-	// Submit owns the parcel even when it fails; the receipt tells.
-	_ = p.deps.Reader.Submit(ctx, pipeline.Parcel[*flow.Fetch]{Body: f, Size: claim.Size(),
-		Receipt: pipeline.NewReceipt(func(err error) { done <- err })})
-	claim.Correct(p.collect(<-done))
+	err, woken := p.submit(ctx, f, claim.Size())
+	got, failed := p.collect(err), p.failed()
+	if got == 0 && !failed && woken && time.Now().Before(p.until) {
+		f.Release()
+		claim.Release()
+		return nil, true
+	}
+	claim.Correct(got)
+	if got == 0 && failed {
+		p.hold(ctx)
+	}
+	p.tell()
 	return func() {
 		for _, r := range f.Reads {
 			r.Release()
 		}
 		claim.Release()
-	}
+	}, false
 }
 
 // claim charges the answer before it is read: all that is due if there is plenty of
@@ -67,6 +80,85 @@ func (p *poll) claim(ctx context.Context) (*pipeline.Claim, error) {
 	first := int64(min(p.first, p.cfg.MaxBytes))
 	return p.budget.ClaimUpTo(ctx, p.who, max(1, first), max(1, first, int64(p.due)))
 }
+
+// leastRead is how long reads may take in any case, also for a client that wants its
+// answer at once.
+const leastRead = 100 * time.Millisecond
+
+// submit puts the reads through the read pipeline, which is to be done with them when
+// the client wants its answer, when it or the server ends, or, woken, when there is
+// something in another partition: what is new must not wait for what is old.
+func (p *poll) submit(ctx context.Context, f *flow.Fetch, size int64) (_ error, woken bool) {
+	due, cancel := context.WithTimeout(ctx, max(leastRead, time.Until(p.until)))
+	defer cancel()
+	defer context.AfterFunc(p.life, cancel)()
+	f.Due = due.Done()
+	if p.session == nil {
+		p.watch()
+		defer p.unwatch()
+	}
+	done := make(chan error, 1)
+	// Submit owns the parcel even when it fails; the receipt tells.
+	_ = p.deps.Reader.Submit(ctx, pipeline.Parcel[*flow.Fetch]{Body: f, Size: size,
+		Receipt: pipeline.NewReceipt(func(err error) { done <- err })})
+	for {
+		select {
+		case err := <-done:
+			return err, false
+		case <-p.watcher.C:
+		}
+		if p.news() {
+			cancel()
+			return <-done, true
+		}
+		select {
+		case err := <-done:
+			return err, false
+		case <-time.After(newsAgain):
+		}
+	}
+}
+
+// newsAgain is how often a poll that reads looks whether there is news, at most.
+const newsAgain = 10 * time.Millisecond
+
+// news says whether there is something to read where there was not when the poll began
+// to.
+func (p *poll) news() bool {
+	for _, s := range p.slots {
+		if s.state == nil || s.behind {
+			continue
+		}
+		if end := s.state.HighWatermark(); s.offset < end && (p.req.IsolationLevel != readCommitted || s.offset < s.state.LastStable()) {
+			return true
+		}
+	}
+	return false
+}
+
+// failed says whether a partition could not be read.
+func (p *poll) failed() bool {
+	for i := range p.answers {
+		if a := &p.answers[i]; a.wanted && a.code != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// hold keeps an answer back that has errors of reads and no records: many clients ask
+// again at once.
+func (p *poll) hold(ctx context.Context) {
+	timer := time.NewTimer(max(0, min(holdTime, time.Until(p.until))))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.closing:
+	case <-ctx.Done():
+	}
+}
+
+const holdTime = 200 * time.Millisecond
 
 // fetch makes the body of the read parcel.
 func (p *poll) fetch() *flow.Fetch {
@@ -104,7 +196,7 @@ func (p *poll) collect(failed error) (bytes int64) {
 		}
 		if err != nil {
 			a.read = nil
-			a.refuse(p.deps.Code(err))
+			a.refuse(p.readCode(err))
 			continue
 		}
 		s := a.slot.state
@@ -114,7 +206,27 @@ func (p *poll) collect(failed error) (bytes int64) {
 		}
 		bytes += int64(a.read.Bytes)
 	}
+	if bytes == 0 && p.session != nil {
+		p.session.cursor++ // so that what is slow does not take the turn of others
+	}
 	return bytes
+}
+
+// readCode returns the code of a read that failed. Consumers know only some codes in
+// the answer to a fetch; with others they stop. What has none that they know is said
+// to be the storage's, which they take for a reason to try again.
+func (p *poll) readCode(err error) int16 {
+	code := p.deps.Code(err)
+	switch code {
+	case kerr.OffsetOutOfRange.Code, kerr.UnknownTopicOrPartition.Code, kerr.NotLeaderForPartition.Code, kerr.UnknownTopicID.Code,
+		kerr.FencedLeaderEpoch.Code, kerr.UnknownLeaderEpoch.Code, kerr.KafkaStorageError.Code, kerr.InvalidRecord.Code:
+		return code
+	case kerr.UnknownServerError.Code:
+		if now, before := time.Now().Unix(), p.unknown.Load(); now != before && p.unknown.CompareAndSwap(before, now) {
+			p.deps.Log.Error("a read failed with an error that has no Kafka code; clients are told to try again", "err", err)
+		}
+	}
+	return kerr.KafkaStorageError.Code
 }
 
 // tell notes what the reader of a session is told by this answer.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -41,8 +42,11 @@ type Server struct {
 	sessions *sessions
 	metrics  metrics
 
-	closing chan struct{}
-	mu      sync.Mutex // guards closed, and polls against Add after Wait
+	closing <-chan struct{}
+	life    context.Context // ends with closing
+	end     context.CancelFunc
+	unknown atomic.Int64 // second in which an error without a code was logged last
+	mu      sync.Mutex   // guards closed, and polls against Add after Wait
 	closed  bool
 	polls   sync.WaitGroup
 }
@@ -52,7 +56,9 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, deps: deps, budget: pipeline.NewBudget(cfg.BudgetBytes), closing: make(chan struct{})}
+	s := &Server{cfg: cfg, deps: deps, budget: pipeline.NewBudget(cfg.BudgetBytes)}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.closing = s.life.Done()
 	s.sessions = newSessions(cfg, deps.Clock, func() { s.metrics.evicted.Inc() })
 	s.metrics = newMetrics(s, deps.Registry)
 	return s, nil
@@ -90,7 +96,7 @@ func (s *Server) Close() {
 	s.mu.Lock()
 	if !s.closed {
 		s.closed = true
-		close(s.closing)
+		s.end()
 	}
 	s.mu.Unlock()
 	s.polls.Wait()
@@ -105,13 +111,16 @@ func (s *Server) serve(ctx context.Context, who pipeline.Holder, req *kmsg.Fetch
 	}
 	defer p.leave()
 	p.who = who
-	p.wait(ctx)
-	if ctx.Err() != nil {
-		return nil, nil
-	}
 	span := trace.SpanFromContext(ctx)
-	span.AddEvent("due") // the long poll is over
-	release := p.read(ctx)
+	var release func()
+	for again := true; again; {
+		p.wait(ctx)
+		if ctx.Err() != nil {
+			return nil, nil
+		}
+		span.AddEvent("due") // the long poll is over
+		release, again = p.read(ctx)
+	}
 	if span.IsRecording() {
 		p.describe(span)
 	}

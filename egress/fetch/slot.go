@@ -21,6 +21,7 @@ type slot struct {
 
 	state   *partition.State // nil while it cannot be served here
 	watched bool             // state has the poll's watcher
+	behind  bool             // there was something to read when the poll looked
 
 	offset    int64
 	maxBytes  int32

@@ -113,6 +113,8 @@ func (r *Read) Release() {
 type Fetch struct {
 	Reads    []*Read
 	MaxBytes int // over all reads; soft for the first batch
+	// Due, if not nil, is closed when the reader wants its answer, whatever is in it.
+	Due <-chan struct{}
 	// Began is when the pipeline took the fetch in hand. Set by locate.
 	Began time.Time
 }

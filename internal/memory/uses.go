@@ -23,6 +23,8 @@ var (
 		"groups of the WAL that are being written, or that readers hold", "producers wait; what readers hold is at most half, beyond that it is copied"}
 	ReadCache = Use{"read_cache", "cache.read_cache_size_bytes", false,
 		"blocks and indexes of objects, also those read ahead", "those that are asked for least go; nothing is read ahead"}
+	ObjectReads = Use{"object_reads", "object_storage.read_memory_bytes", false,
+		"reads of objects that consumers wait for, and what came when they had given up", "further reads wait; what nobody waits for goes"}
 	TailIndex = Use{"tail_index", "memory.tail_index_bytes", false,
 		"where the batches in the WAL are", "uploads begin early from half of it on; then producers wait for them"}
 	Requests = Use{"requests", "memory.request_budget_bytes", false,
@@ -41,7 +43,7 @@ var (
 
 // Uses returns all of them in the order in which they are shown.
 func Uses() []Use {
-	return []Use{Requests, Answers, WriteCache, WALBuffers, TailIndex, ReadCache, FetchSessions, Groups, Compaction, Uploads}
+	return []Use{Requests, Answers, WriteCache, WALBuffers, TailIndex, ReadCache, ObjectReads, FetchSessions, Groups, Compaction, Uploads}
 }
 
 // Rest is what a process needs beside all that: the program itself, metadata and

@@ -29,6 +29,7 @@ const (
 	classRefused               // will not succeed until somebody changes something
 	classMissing               // there is no such key
 	classTaken                 // there is such a key already, or the upload is over
+	classShort                 // the object ends before what was asked for
 	classGivenUp               // the caller does not want it any more
 )
 
@@ -47,6 +48,8 @@ func byCode(code string) (class, bool) {
 		return classRefused, true
 	case "NoSuchKey", "NotFound":
 		return classMissing, true
+	case "InvalidRange":
+		return classShort, true
 	case "PreconditionFailed", "NoSuchUpload":
 		return classTaken, true
 	case "ServerBusy":
@@ -76,6 +79,8 @@ func byStatus(status int) class {
 		return classMissing
 	case status == http.StatusPreconditionFailed:
 		return classTaken
+	case status == http.StatusRequestedRangeNotSatisfiable:
+		return classShort
 	case status >= 300:
 		return classRefused
 	}
@@ -108,6 +113,8 @@ func classify(err error) verdict {
 		return verdict{}
 	case errors.Is(err, errStalled), errors.Is(err, errSpent):
 		return verdict{class: classRetry}
+	case errors.Is(err, errShort):
+		return verdict{class: classShort}
 	case errors.Is(err, context.Canceled):
 		return verdict{class: classGivenUp}
 	case errors.Is(err, fs.ErrExist):

@@ -71,6 +71,9 @@ func TestClassify(t *testing.T) {
 		{"Azure no blob", azureError(404, "BlobNotFound"), classMissing},
 		{"Azure taken", azureError(409, "BlobAlreadyExists"), classTaken},
 		{"Azure 403", azureError(403, "AuthorizationFailure"), classRefused},
+		{"S3 beyond the end", s3Error(416, "InvalidRange"), classShort},
+		{"Azure beyond the end", azureError(416, "InvalidRange"), classShort},
+		{"GCS beyond the end", gcsError(416, ""), classShort},
 		{"GCS 429", gcsError(429, ""), classThrottle},
 		{"GCS 502", gcsError(502, ""), classRetry},
 		{"GCS no bucket", gcsError(404, "The specified bucket does not exist."), classRefused},
@@ -103,7 +106,6 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		"correct them":               s3Error(403, "SignatureDoesNotMatch"),
 		"allow these credentials":    azureError(403, "AuthorizationFailure"),
 		"add its CA":                 sent(x509.UnknownAuthorityError{}),
-		"ends before":                s3Error(416, "InvalidRange"),
 		"knows conditional writes":   s3Error(501, "NotImplemented"),
 		"the region or the endpoint": s3Error(307, "TemporaryRedirect"),
 	} {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
 )
 
 var (
@@ -12,6 +14,8 @@ var (
 	ErrExists = errors.New("object exists")
 	// ErrNotFound: there is no object with this key.
 	ErrNotFound = errors.New("object not found")
+	// ErrShort: the object ends before what was asked for.
+	ErrShort = errors.New("object is cut short")
 	// ErrRefused: the store will not do this until somebody changes something; the
 	// message says what. Trying again does not help.
 	ErrRefused = errors.New("the object store refuses it")
@@ -33,6 +37,8 @@ func mapped(ctx context.Context, what, key string, err error) error {
 		return fmt.Errorf("%s object %s: %w", what, key, ErrExists)
 	case classMissing:
 		return fmt.Errorf("%s object %s: %w", what, key, ErrNotFound)
+	case classShort:
+		return fmt.Errorf("%s object %s: %w: %w", what, key, ErrShort, err)
 	case classRefused:
 		return fmt.Errorf("%s object %s: %w: %s (%w)", what, key, ErrRefused, advice(v), err)
 	case classRetry, classThrottle:
@@ -40,6 +46,29 @@ func mapped(ctx context.Context, what, key string, err error) error {
 	case classGivenUp, classUnknown:
 	}
 	return fmt.Errorf("%s object %s: %w", what, key, err)
+}
+
+// mappedRead is mapped for what only reads. A directory says little: where it is not
+// there at all, as when it was not mounted, none of its objects is missing, and
+// whatever else the system says passes or is for somebody to change.
+func (s *Store) mappedRead(ctx context.Context, what, key string, err error) error {
+	if s.dir == "" || ctx.Err() != nil {
+		return mapped(ctx, what, key, err)
+	}
+	switch class := classify(err).class; {
+	case class == classMissing && !isDirectory(s.dir):
+		return fmt.Errorf("%s object %s: %w: there is no directory %s", what, key, ErrUnavailable, s.dir)
+	case class == classUnknown && errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s object %s: %w: %w", what, key, ErrRefused, err)
+	case class == classUnknown:
+		return fmt.Errorf("%s object %s: %w: %w", what, key, ErrUnavailable, err)
+	}
+	return mapped(ctx, what, key, err)
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // advice says what to do about a refusal.
@@ -61,8 +90,6 @@ func advice(v verdict) string {
 		return "access is denied; allow these credentials to read, write and delete objects in the bucket"
 	case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		return "the bucket is elsewhere; correct the region or the endpoint in the URL"
-	case http.StatusRequestedRangeNotSatisfiable:
-		return "the object ends before that range"
 	}
 	return "the store does not take this request; see whether it knows conditional writes and today's checksums"
 }

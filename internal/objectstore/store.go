@@ -39,7 +39,7 @@ func (s *Store) Size(ctx context.Context, key string) (n int64, err error) {
 			return a.Size, nil
 		}
 		if !s.mayAppear(err, attempt) || s.backoff.wait(ctx, attempt) != nil {
-			return 0, mapped(ctx, "size of", key, err)
+			return 0, s.mappedRead(ctx, "size of", key, err)
 		}
 	}
 }
@@ -94,7 +94,7 @@ func (s *Store) observe(o op, began time.Time, err *error) {
 	case *err == nil:
 	case errors.Is(*err, ErrExists):
 		name = "exists"
-	case errors.Is(*err, ErrNotFound):
+	case errors.Is(*err, ErrNotFound), errors.Is(*err, ErrShort):
 		name = "missing"
 	case errors.Is(*err, context.Canceled), errors.Is(*err, context.DeadlineExceeded):
 		name = "cancelled"
@@ -140,7 +140,7 @@ func (s *Store) ReadInto(ctx context.Context, key string, off int64, dst ...[]by
 		}
 		again := s.mayAppear(err, attempt) || errors.Is(err, errCutOff) && attempt < s.cfg.Attempts
 		if !again || s.local || s.backoff.wait(ctx, attempt) != nil {
-			return mapped(ctx, "read", fmt.Sprintf("%s [%d, %d)", key, off, end), err)
+			return s.mappedRead(ctx, "read", fmt.Sprintf("%s [%d, %d)", key, off, end), err)
 		}
 	}
 }
@@ -168,6 +168,9 @@ func (s *scatter) fill(r io.Reader) error {
 	return nil
 }
 
+// errShort: the object has no bytes where some were asked for.
+var errShort = errors.New("the object ends too early")
+
 // errCutOff: the store began to answer and did not end. The request as such was
 // fine, so the SDKs do not send it again.
 var errCutOff = errors.New("the answer broke off")
@@ -180,9 +183,12 @@ func (o *ranges) fill(ctx context.Context, off, n int64, dst *scatter) error {
 	}
 	defer r.Close()
 	if end := off + n; r.Size() > 0 && r.Size() < end {
-		return fmt.Errorf("the object ends at %d, before %d", r.Size(), end)
+		return fmt.Errorf("%w: at %d, before %d", errShort, r.Size(), end)
 	}
 	if err := dst.fill(r); err != nil {
+		if o.store.local && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
+			return fmt.Errorf("%w: before %d", errShort, off+n)
+		}
 		return fmt.Errorf("%w after %d of %d bytes: %w", errCutOff, n-dst.size(), n, err)
 	}
 	return nil

@@ -166,7 +166,7 @@ func tell(err error, status int) (string, outcome) {
 		return "failed", neutral
 	case classTaken:
 		return "exists", succeeded
-	case classMissing:
+	case classMissing, classShort:
 		return "missing", succeeded
 	case classRefused:
 		if status == http.StatusPermanentRedirect { // GCS: go on with the upload

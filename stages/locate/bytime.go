@@ -12,8 +12,8 @@ import (
 
 // Batches reads the batch that a search by time ends in.
 type Batches interface {
-	// InWAL returns the batches of e.
-	InWAL(ctx context.Context, e partition.Entry) ([]byte, error)
+	// InWAL returns the batches of e, which p has.
+	InWAL(ctx context.Context, p topic.Partition, e partition.Entry) ([]byte, error)
 	// InObject returns the first batch in the object that has an offset from from on
 	// and whose max timestamp is at or after ms; ok is false when there is none.
 	InObject(ctx context.Context, p topic.Partition, ref meta.ObjectRef, ms, from int64) (b record.Batch, ok bool, err error)
@@ -29,8 +29,11 @@ type Found struct {
 // at or after ms (KIP-79). ok is false when there is none.
 func (l *Locator) ByTime(ctx context.Context, s *partition.State, ms int64, from Batches) (f Found, ok bool, err error) {
 	for {
-		end := s.TierEnd()
-		if f, ok, err = l.inObjects(ctx, s, ms, from); ok || err != nil {
+		end, replaced := s.TierEnd(), false
+		if f, ok, replaced, err = l.inObjects(ctx, s, ms, from); replaced {
+			continue
+		}
+		if ok || err != nil {
 			return f, ok, err
 		}
 		f, ok, err = inTail(ctx, s, ms, from)
@@ -41,10 +44,12 @@ func (l *Locator) ByTime(ctx context.Context, s *partition.State, ms int64, from
 	}
 }
 
-func (l *Locator) inObjects(ctx context.Context, s *partition.State, ms int64, from Batches) (Found, bool, error) {
+// inObjects searches the objects. With replaced, one of them could not be read and is
+// not named by the metadata any more, so that what took its place is to be searched.
+func (l *Locator) inObjects(ctx context.Context, s *partition.State, ms int64, from Batches) (f Found, ok, replaced bool, err error) {
 	m, exists := l.manifest(s.ID)
 	if !exists {
-		return Found{}, false, nil
+		return Found{}, false, false, nil
 	}
 	for _, ref := range m.Objects {
 		if ref.End <= s.LogStart() || ref.MaxTimestamp < ms {
@@ -53,18 +58,28 @@ func (l *Locator) inObjects(ctx context.Context, s *partition.State, ms int64, f
 		for start := s.LogStart(); ; {
 			b, ok, err := from.InObject(ctx, s.ID, ref, ms, start)
 			if err != nil {
-				return Found{}, false, err
+				return Found{}, false, ctx.Err() == nil && !l.holds(s.ID, ref), err
 			}
 			if !ok {
 				break
 			}
 			if f, ok, err := inBatch(b, ms, s.LogStart()); ok || err != nil {
-				return f, ok, err
+				return f, ok, false, err
 			}
 			start = b.NextOffset() // what is late enough in it was deleted
 		}
 	}
-	return Found{}, false, nil
+	return Found{}, false, false, nil
+}
+
+// holds says whether the metadata has ref.
+func (l *Locator) holds(p topic.Partition, ref meta.ObjectRef) bool {
+	m, ok := l.manifest(p)
+	if !ok {
+		return false
+	}
+	i, ok := m.ObjectAt(ref.Base)
+	return ok && m.Objects[i].ID == ref.ID && ref.End > m.LogStart
 }
 
 func inTail(ctx context.Context, s *partition.State, ms int64, from Batches) (Found, bool, error) {
@@ -73,7 +88,7 @@ func inTail(ctx context.Context, s *partition.State, ms int64, from Batches) (Fo
 		if !ok || e.Base >= s.HighWatermark() {
 			return Found{}, false, nil
 		}
-		run, err := from.InWAL(ctx, e)
+		run, err := from.InWAL(ctx, s.ID, e)
 		if err != nil {
 			return Found{}, false, err
 		}

@@ -26,11 +26,18 @@ var (
 // Manifest returns the metadata of a partition.
 type Manifest func(topic.Partition) (*meta.Partition, bool)
 
+// Missing is told of an offset that should be somewhere and is not, and returns the
+// error for its reader.
+type Missing func(p topic.Partition, offset int64, err error) error
+
 // Locator finds records. Safe for concurrent use.
-type Locator struct{ manifest Manifest }
+type Locator struct {
+	manifest Manifest
+	missing  Missing
+}
 
 // New returns a locator that asks manifest for objects.
-func New(manifest Manifest) *Locator { return &Locator{manifest} }
+func New(manifest Manifest, missing Missing) *Locator { return &Locator{manifest, missing} }
 
 // Stage locates all reads of a Fetch. Any number of workers may run it.
 func (l *Locator) Stage() pipeline.Stage[*flow.Fetch, *flow.Fetch] {
@@ -82,7 +89,8 @@ func (l *Locator) object(s *partition.State, offset int64) (*meta.ObjectRef, err
 	}
 	i, ok := m.ObjectAt(offset)
 	if !ok {
-		return nil, fmt.Errorf("%w: %s offset %d; objects end at %d", ErrMissing, s.ID, offset, m.TierEnd)
+		err := fmt.Errorf("%w: %s offset %d; objects end at %d", ErrMissing, s.ID, offset, m.TierEnd)
+		return nil, l.missing(s.ID, offset, err)
 	}
 	return &m.Objects[i], nil
 }

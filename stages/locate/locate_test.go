@@ -25,9 +25,12 @@ func house() (*partition.State, locate.Manifest) {
 	return s, func(p topic.Partition) (*meta.Partition, bool) { return m, p == s.ID }
 }
 
+// missing passes on what a locator reports.
+func missing(_ topic.Partition, _ int64, err error) error { return err }
+
 func TestLocate(t *testing.T) {
 	s, manifest := house()
-	l := locate.New(manifest)
+	l := locate.New(manifest, missing)
 	for _, c := range []struct {
 		offset  int64
 		max     int
@@ -58,7 +61,7 @@ func TestLocateNeverShowsWhatIsNotCommitted(t *testing.T) {
 	s, manifest := house()
 	s.Tail.Append(partition.Entry{Base: 26, Count: 1, Size: 100})
 	r := &flow.Read{State: s, Offset: 20, MaxBytes: 1 << 20}
-	locate.New(manifest).Locate(r, 1<<20)
+	locate.New(manifest, missing).Locate(r, 1<<20)
 	if len(r.Tail) != 2 || r.End != 26 {
 		t.Errorf("%d batches up to %d", len(r.Tail), r.End)
 	}
@@ -68,13 +71,13 @@ func TestLocateDeletedAndLost(t *testing.T) {
 	s, manifest := house()
 	empty := func(topic.Partition) (*meta.Partition, bool) { return &meta.Partition{TierEnd: 20}, true }
 	r := &flow.Read{State: s, Offset: 14, MaxBytes: 1}
-	locate.New(empty).Locate(r, 1)
+	locate.New(empty, missing).Locate(r, 1)
 	if !errors.Is(r.Err, locate.ErrMissing) {
 		t.Errorf("lost records: %v", r.Err)
 	}
 	s.Delete()
 	r = &flow.Read{State: s, Offset: 20, MaxBytes: 1}
-	locate.New(manifest).Locate(r, 1)
+	locate.New(manifest, missing).Locate(r, 1)
 	if !errors.Is(r.Err, locate.ErrDeleted) {
 		t.Errorf("deleted: %v", r.Err)
 	}
@@ -97,7 +100,7 @@ func (b batches) at(base, n int64) record.Batch {
 	return out
 }
 
-func (b batches) InWAL(_ context.Context, e partition.Entry) ([]byte, error) {
+func (b batches) InWAL(_ context.Context, _ topic.Partition, e partition.Entry) ([]byte, error) {
 	return b.at(e.Base, int64(e.Count)), nil
 }
 
@@ -121,7 +124,7 @@ func (b batches) InObject(_ context.Context, _ topic.Partition, ref meta.ObjectR
 
 func TestByTime(t *testing.T) {
 	s, manifest := house()
-	l := locate.New(manifest)
+	l := locate.New(manifest, missing)
 	for _, c := range []struct {
 		ms, want int64
 		ok       bool
@@ -139,9 +142,9 @@ type moving struct {
 	move func()
 }
 
-func (b moving) InWAL(ctx context.Context, e partition.Entry) ([]byte, error) {
+func (b moving) InWAL(ctx context.Context, p topic.Partition, e partition.Entry) ([]byte, error) {
 	b.move()
-	return b.batches.InWAL(ctx, e)
+	return b.batches.InWAL(ctx, p, e)
 }
 
 // TestByTimeDuringAnUpload: batches that go from the WAL into an object during the
@@ -165,7 +168,7 @@ func TestByTimeDuringAnUpload(t *testing.T) {
 				move()
 			}
 			return &m, ok
-		})
+		}, missing)
 		f, ok, err := l.ByTime(t.Context(), s, 221, moving{batches{t}, move})
 		if err != nil || !ok || f.Offset != 23 {
 			t.Errorf("%s: %+v, %v, %v", when, f, ok, err)

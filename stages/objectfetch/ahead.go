@@ -20,31 +20,25 @@ const maxReaders = 1024
 type follower struct {
 	*Fetcher
 	clock clock.Clock
-	// next finds the object that holds an offset.
-	next func(topic.Partition, int64) (meta.ObjectRef, bool)
 
 	mu      sync.Mutex // see DESIGN.md
 	readers map[topic.Partition][]*reader
 	count   int
 	busy    int  // requests under way
 	closed  bool // nothing is begun any more
-
-	ctx  context.Context
-	stop context.CancelFunc
-	runs sync.WaitGroup
+	runs    sync.WaitGroup
 }
 
 func newFollower(f *Fetcher, d Deps) *follower {
-	ctx, stop := context.WithCancel(context.Background())
-	return &follower{Fetcher: f, clock: d.Clock, next: d.Next, readers: make(map[topic.Partition][]*reader), ctx: ctx, stop: stop}
+	return &follower{Fetcher: f, clock: d.Clock, readers: make(map[topic.Partition][]*reader)}
 }
 
-// close stops reading ahead and waits for requests under way.
+// close begins nothing any more and waits for requests under way, which the fetcher
+// has ended.
 func (a *follower) close() {
 	a.mu.Lock()
 	a.closed = true
 	a.mu.Unlock()
-	a.stop()
 	a.runs.Wait()
 }
 
@@ -136,10 +130,10 @@ func (a *follower) begin(p topic.Partition, r *reader, id meta.ObjectID, blocks 
 		r.window = max(r.window/2, min(firstWindow, a.cfg.AheadBytes))
 		return false
 	}
-	f, pilot := a.flights.board(id, blocks)
+	f, pilot := a.flights.board(id, p, blocks, false)
 	if !pilot || len(f.blocks) < len(blocks) { // somebody was faster
 		if pilot {
-			a.flights.land(f, nil, errNotFlown)
+			a.flights.fail(f, errNotFlown)
 		}
 		a.cache.Return(n)
 		r.undo(id, blocks)
@@ -147,41 +141,44 @@ func (a *follower) begin(p topic.Partition, r *reader, id meta.ObjectID, blocks 
 	}
 	a.busy++
 	a.runs.Go(func() {
-		data, err := a.request(a.ctx, f)
-		a.arrived(p, r, f, data, err)
+		ctx, cancel := context.WithTimeoutCause(a.ctx, a.cfg.RequestTimeout, errSlow)
+		defer cancel()
+		a.request(ctx, f)
+		a.arrived(p, r, f)
 	})
 	return true
 }
 
 // arrived puts what was read ahead where its reader finds it, and goes on.
-func (a *follower) arrived(p topic.Partition, r *reader, f *flight, data [][]byte, err error) {
+func (a *follower) arrived(p topic.Partition, r *reader, f *flight) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.busy--
-	if err != nil {
-		a.cache.Return(length(f.blocks))
-		a.release(r.undo(f.id, f.blocks), a.cache.Drop)
-		r.window = 0 // the reader meets the error, or gets past it, by itself
-		a.flights.land(f, nil, err)
-		return
-	}
-	waiting := make(map[int64]*ahead, len(f.blocks))
+	good := f.good()
+	waiting := make(map[int64]*ahead, good)
 	for i := range r.queue {
 		if q := &r.queue[i]; q.id == f.id && q.state == flying {
 			waiting[q.block.Offset] = q
 		}
 	}
-	for i, b := range f.blocks {
+	for i, b := range f.blocks[:good] {
 		if q := waiting[b.Offset]; q != nil {
 			q.state = shelved
-			a.cache.PutAhead(f.id, b, data[i])
+			a.cache.PutAhead(f.id, b, f.data[i])
 			continue
 		}
 		a.cache.Return(b.Length) // passed while it was under way
-		a.cache.PutBlock(f.id, b, data[i])
+		a.cache.PutBlock(f.id, b, f.data[i])
 	}
-	a.metrics.aheadBytes.Add(float64(length(f.blocks)))
-	a.flights.land(f, data, nil)
+	a.metrics.aheadBytes.Add(float64(length(f.blocks[:good])))
+	if bad := f.blocks[good:]; len(bad) > 0 {
+		a.cache.Return(length(bad))
+		a.release(r.undo(f.id, bad), a.cache.Drop)
+		r.window = 0 // the reader meets the error, or gets past it, by itself
+		a.flights.land(f)
+		return
+	}
+	a.flights.land(f)
 	if a.follows(p, r) {
 		a.fill(p, r)
 	}

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/flow"
@@ -15,6 +14,7 @@ import (
 	"github.com/sluicemq/sluice/internal/object"
 	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/internal/unreadable"
 	"github.com/sluicemq/sluice/pipeline"
 	"github.com/sluicemq/sluice/stages/readcache"
 )
@@ -30,13 +30,25 @@ type Store interface {
 	Size(ctx context.Context, key string) (int64, error)
 }
 
+// Tracker is told what cannot be read, and what can again.
+type Tracker interface {
+	Known(unreadable.Place) error
+	Failed(p unreadable.Place, why unreadable.Reason, err error) error
+	Read(unreadable.Place)
+}
+
 // Deps is what a fetcher works on. All of it is required.
 type Deps struct {
-	Store Store
-	Cache *readcache.Cache
-	// Next finds the object that holds an offset of a partition, for reading
-	// ahead beyond the end of one. It is called with locks held and must not block.
-	Next     func(topic.Partition, int64) (meta.ObjectRef, bool)
+	Store   Store
+	Cache   *readcache.Cache
+	Tracker Tracker
+	// Next finds the object that holds an offset of a partition. It is called with
+	// locks held and must not block.
+	Next func(topic.Partition, int64) (meta.ObjectRef, bool)
+	// Named says whether the metadata still names a place.
+	Named func(unreadable.Place) bool
+	// Gone says why an offset that no object holds is not there.
+	Gone     func(*flow.Read) error
 	Clock    clock.Clock
 	Registry prometheus.Registerer
 }
@@ -46,124 +58,148 @@ type Fetcher struct {
 	cfg     Config
 	store   Store
 	cache   *readcache.Cache
+	tracker Tracker
+	next    func(topic.Partition, int64) (meta.ObjectRef, bool)
+	named   func(unreadable.Place) bool
+	gone    func(*flow.Read) error
 	flights flights
-	footers singleflight.Group
+	room    *pipeline.Budget // of what requests that readers wait for bring
 	ahead   *follower
 	metrics metrics
+
+	ctx    context.Context // of all requests
+	stop   context.CancelFunc
+	mu     sync.Mutex // see DESIGN.md
+	closed bool
+	runs   sync.WaitGroup
 }
 
 // New returns a fetcher. Close it when nobody reads any more.
 func New(cfg Config, d Deps) *Fetcher {
-	f := &Fetcher{cfg: cfg, store: d.Store, cache: d.Cache, flights: flights{by: make(map[blockKey]*flight)},
-		metrics: newMetrics(d.Registry)}
+	f := &Fetcher{cfg: cfg, store: d.Store, cache: d.Cache, tracker: d.Tracker, next: d.Next, named: d.Named, gone: d.Gone,
+		room: pipeline.NewBudget(cfg.RequestBytes - cfg.RequestBytes/4)}
+	f.flights = flights{by: make(map[blockKey]*flight), kept: kept{limit: cfg.RequestBytes / 16 * 3}, footers: kept{limit: cfg.RequestBytes / 16}}
+	f.ctx, f.stop = context.WithCancel(context.Background())
+	f.metrics = newMetrics(d.Registry)
 	f.ahead = newFollower(f, d)
 	return f
 }
 
-// Close ends reading ahead.
-func (f *Fetcher) Close() { f.ahead.close() }
+// Close ends all requests, and waits for them.
+func (f *Fetcher) Close() {
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
+	f.stop()
+	f.ahead.close()
+	f.runs.Wait()
+}
 
 // Served takes in a read that was served from cached blocks, so that what comes
 // behind them is read ahead.
 func (f *Fetcher) Served(r *flow.Read) { f.ahead.note(r) }
 
-// Stage serves what is still cold. Any number of workers may run it.
-func (f *Fetcher) Stage() pipeline.Stage[*flow.Fetch, *flow.Fetch] {
-	return pipeline.Each(func(ctx context.Context, fetch *flow.Fetch) (*flow.Fetch, error) {
-		var wg sync.WaitGroup
-		places := make(chan struct{}, readsAtOnce)
-		for _, r := range fetch.Reads {
-			if !r.Cold() || r.Object == nil {
-				continue
-			}
-			places <- struct{}{}
-			wg.Go(func() {
-				defer func() { <-places }()
-				if r.Err = f.serve(ctx, r); r.Err == nil {
-					f.ahead.note(r)
-				}
-			})
+// find reads from the object that holds the offset of r, also when that changes
+// meanwhile, as compaction and retention do. It only reads from r.
+func (f *Fetcher) find(ctx context.Context, r *flow.Read) ([][]byte, error) {
+	ref := *r.Object
+	for range movesAtMost {
+		blocks, err := f.read(ctx, r, ref)
+		if !errors.Is(err, errMoved) {
+			return blocks, err
 		}
-		wg.Wait()
-		fetch.Stamp()
-		return fetch, nil
-	})
+		var ok bool
+		if ref, ok = f.next(r.State.ID, r.Offset); !ok {
+			return nil, f.gone(r)
+		}
+	}
+	return nil, errMoved
 }
 
-// readsAtOnce bounds the requests that one fetch of several partitions makes at
-// once.
-const readsAtOnce = 4
+// movesAtMost is how often one read follows records from object to object.
+const movesAtMost = 5
 
-func (f *Fetcher) serve(ctx context.Context, r *flow.Read) error {
-	rng, err := f.rangeOf(ctx, r.State.ID, r.Object.ID)
+// read returns the blocks at the offset of r in the object of ref, at least one.
+func (f *Fetcher) read(ctx context.Context, r *flow.Read, ref meta.ObjectRef) ([][]byte, error) {
+	rng, err := f.rangeOf(ctx, r.State.ID, ref)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	i, ok := rng.Find(r.Offset)
 	if !ok {
-		return fmt.Errorf("%w: %s offset %d in object %s", ErrRange, r.State.ID, r.Offset, r.Object.ID)
+		return nil, f.lacks(ctx, r.State.ID, ref, fmt.Errorf("%w: %s offset %d in object %s", ErrRange, r.State.ID, r.Offset, ref.ID))
 	}
-	blocks, err := f.blocks(ctx, r.Object.ID, run(rng.Blocks[i:], min(f.cfg.RunBytes, int64(r.MaxBytes))))
-	if err != nil {
-		return err
-	}
-	for _, b := range blocks {
-		if r.Bytes > 0 && r.Bytes >= r.MaxBytes {
-			break
-		}
-		if full, err := readcache.Add(r, b, flow.FromObject); full || err != nil {
-			return err
-		}
-	}
-	return nil
+	return f.blocks(ctx, r.State.ID, ref.ID, run(rng.Blocks[i:], min(f.cfg.RunBytes, int64(r.MaxBytes))))
 }
 
-func (f *Fetcher) rangeOf(ctx context.Context, p topic.Partition, id meta.ObjectID) (*object.Range, error) {
-	footer, err := f.footer(ctx, id)
+func (f *Fetcher) rangeOf(ctx context.Context, p topic.Partition, ref meta.ObjectRef) (*object.Range, error) {
+	footer, err := f.footer(ctx, ref.ID)
 	if err != nil {
 		return nil, err
 	}
 	rng, ok := footer.Range(p)
 	if !ok {
-		return nil, fmt.Errorf("%w: %s in object %s", ErrRange, p, id)
+		return nil, f.lacks(ctx, p, ref, fmt.Errorf("%w: %s in object %s", ErrRange, p, ref.ID))
 	}
 	return rng, nil
 }
 
-func (f *Fetcher) footer(ctx context.Context, id meta.ObjectID) (*object.Footer, error) {
-	if footer, ok := f.cache.Footer(id); ok {
-		return footer, nil
-	}
-	v, err, _ := f.footers.Do(id.String(), func() (any, error) {
-		key := object.Key(id)
-		size, err := f.store.Size(ctx, key)
-		if err != nil {
-			return nil, err
-		}
-		f.metrics.requests.Inc()
-		footer, err := object.ReadFooter(ctx, f.store.Object(key), size)
-		if err != nil {
-			return nil, fmt.Errorf("object %s: %w", id, err)
-		}
-		f.cache.PutFooter(footer)
-		return footer, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return v.(*object.Footer), nil
+// lacks reports that an object does not have what the metadata says.
+func (f *Fetcher) lacks(ctx context.Context, p topic.Partition, ref meta.ObjectRef, err error) error {
+	return f.failed(ctx, unreadable.Place{Object: ref.ID, Partition: p, Base: ref.Base, End: ref.End}, err)
 }
 
-// errNotFlown: a request that others wait for was not made after all.
-var errNotFlown = errors.New("the request was not made")
+func (f *Fetcher) footer(ctx context.Context, id meta.ObjectID) (*object.Footer, error) {
+	for {
+		if footer, ok := f.cache.Footer(id); ok {
+			return footer, nil
+		}
+		if footer, ok := f.flights.footer(id); ok {
+			return footer, nil
+		}
+		if err := f.tracker.Known(unreadable.Place{Object: id}); err != nil {
+			return nil, err
+		}
+		fl, pilot := f.flights.boardFooter(id)
+		if pilot {
+			f.launch(fl, f.flyFooter)
+		}
+		if err := f.await(ctx, fl, pilot); err != nil {
+			return nil, err
+		}
+		if !errors.Is(fl.err, errNotFlown) {
+			return fl.footer, fl.err
+		}
+	}
+}
 
-// blocks returns the bytes of the first of neighbouring blocks, at least one: what
-// is cached, else what is under way already, else what one request brings.
-func (f *Fetcher) blocks(ctx context.Context, id meta.ObjectID, blocks []object.Block) ([][]byte, error) {
+// await waits until fl has landed, or ctx ends.
+func (f *Fetcher) await(ctx context.Context, fl *flight, pilot bool) error {
+	if !pilot {
+		f.metrics.shared.Inc()
+	}
+	select {
+	case <-fl.landed:
+		f.flights.leave(fl)
+		return nil
+	case <-ctx.Done():
+	}
+	if f.flights.leave(fl) {
+		return nil
+	}
+	return context.Cause(ctx)
+}
+
+// blocks returns the bytes of the first of neighbouring blocks of a partition, at least
+// one: what is cached, else what is under way already, else what one request brings.
+func (f *Fetcher) blocks(ctx context.Context, p topic.Partition, id meta.ObjectID, blocks []object.Block) ([][]byte, error) {
 	for {
 		var out [][]byte
 		for _, b := range blocks {
 			data, ok := f.cache.Block(id, b)
+			if !ok {
+				data, ok = f.flights.block(id, b)
+			}
 			if !ok {
 				break
 			}
@@ -172,61 +208,27 @@ func (f *Fetcher) blocks(ctx context.Context, id meta.ObjectID, blocks []object.
 		if len(out) > 0 { // the reader comes again for what follows
 			return out, nil
 		}
-		fl, pilot := f.flights.board(id, blocks)
+		if err := f.known(id, p, blocks[0]); err != nil {
+			return nil, err
+		}
+		fl, pilot := f.flights.board(id, p, blocks, true)
 		if pilot {
-			return f.fly(ctx, fl)
+			f.launch(fl, f.flyBlocks)
 		}
-		f.metrics.shared.Inc()
-		select {
-		case <-fl.landed:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if err := f.await(ctx, fl, pilot); err != nil {
+			return nil, err
 		}
-		if fl.err == nil {
-			return firstOf(fl.from(blocks[0]), len(blocks)), nil
-		}
-		if !errors.Is(fl.err, context.Canceled) && !errors.Is(fl.err, context.DeadlineExceeded) && !errors.Is(fl.err, errNotFlown) {
-			return nil, fl.err
-		} // whoever asked for them has left
-	}
-}
-
-func firstOf(data [][]byte, n int) [][]byte { return data[:min(n, len(data))] }
-
-// fly makes the request of fl and caches what it brings.
-func (f *Fetcher) fly(ctx context.Context, fl *flight) ([][]byte, error) {
-	data, err := f.request(ctx, fl)
-	for i := range data {
-		f.cache.PutBlock(fl.id, fl.blocks[i], data[i])
-	}
-	f.flights.land(fl, data, err)
-	return data, err
-}
-
-// request reads the blocks of fl, each into memory of its own, so that a cached block
-// does not keep its neighbours alive, and verifies them.
-func (f *Fetcher) request(ctx context.Context, fl *flight) ([][]byte, error) {
-	f.metrics.requests.Inc()
-	f.metrics.bytes.Add(float64(length(fl.blocks)))
-	out := make([][]byte, len(fl.blocks))
-	for i, b := range fl.blocks {
-		out[i] = uncleared(b.Length)
-	}
-	if err := f.store.ReadInto(ctx, object.Key(fl.id), fl.blocks[0].Offset, out...); err != nil {
-		return nil, err
-	}
-	for i, b := range fl.blocks {
-		if err := b.Verify(out[i]); err != nil {
-			return nil, fmt.Errorf("object %s at %d: %w", fl.id, b.Offset, err)
+		data, err := fl.from(blocks[0])
+		if !errors.Is(err, errNotFlown) {
+			return data[:min(len(data), len(blocks))], err
 		}
 	}
-	return out, nil
 }
 
 // InObject returns the first batch of p in the object of ref that has an offset from
 // from on and whose max timestamp is at or after ms; ok is false when there is none.
 func (f *Fetcher) InObject(ctx context.Context, p topic.Partition, ref meta.ObjectRef, ms, from int64) (record.Batch, bool, error) {
-	rng, err := f.rangeOf(ctx, p, ref.ID)
+	rng, err := f.rangeOf(ctx, p, ref)
 	if err != nil {
 		return nil, false, err
 	}
@@ -234,7 +236,7 @@ func (f *Fetcher) InObject(ctx context.Context, p topic.Partition, ref meta.Obje
 		if b.MaxTimestamp < ms || b.End <= from {
 			continue
 		}
-		data, err := f.blocks(ctx, ref.ID, rng.Blocks[i:i+1])
+		data, err := f.blocks(ctx, p, ref.ID, rng.Blocks[i:i+1])
 		if err != nil {
 			return nil, false, err
 		}

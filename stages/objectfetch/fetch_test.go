@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/internal/unreadable"
 	"github.com/sluicemq/sluice/pipeline/pipelinetest"
 	"github.com/sluicemq/sluice/stages/objectfetch"
 	"github.com/sluicemq/sluice/stages/readcache"
@@ -28,6 +30,7 @@ import (
 type store struct {
 	*objectstore.Store
 	reads, under atomic.Int32
+	most         atomic.Int32 // of under
 	damage       atomic.Bool
 	gate         atomic.Pointer[rendezvous] // requests wait at it, if there is one
 }
@@ -50,7 +53,7 @@ func (s *store) ReadInto(ctx context.Context, key string, off int64, dst ...[]by
 		n += int64(len(b))
 	}
 	s.reads.Add(1)
-	s.under.Add(1)
+	s.most.Store(max(s.most.Load(), s.under.Add(1)))
 	defer s.under.Add(-1)
 	if g := s.gate.Load(); g != nil {
 		g.pass(ctx, off, n)
@@ -78,6 +81,10 @@ type fixture struct {
 	// uneven makes every fourth batch small, so that some blocks begin with one.
 	uneven bool
 	clock  *clock.Manual
+	// moved is where the records are when they are not in ref any more.
+	moved   *meta.ObjectRef
+	tracker *unreadable.Tracker
+	log     bytes.Buffer
 }
 
 // build makes the fixture without reading ahead.
@@ -136,12 +143,33 @@ func buildOf(t *testing.T, cfg objectfetch.Config, cacheBytes int64, uneven bool
 	reg := prometheus.NewRegistry()
 	f.reg = reg
 	f.cache = readcache.New(cacheBytes, reg)
-	f.fetch = objectfetch.New(f.cfg, objectfetch.Deps{Store: f.store, Cache: f.cache, Clock: f.clock, Registry: reg,
+	records := func(p unreadable.Place) []unreadable.Records {
+		if p.Object != f.now().ID {
+			return nil
+		}
+		return []unreadable.Records{{Topic: "t", Partition: 3, Base: p.Base, End: p.End}}
+	}
+	f.tracker = unreadable.New(unreadable.DefaultConfig(), unreadable.Deps{Records: records, Clock: f.clock,
+		Log: slog.New(slog.NewTextHandler(&f.log, nil)), Registry: reg})
+	f.fetch = objectfetch.New(f.cfg, objectfetch.Deps{Store: f.store, Cache: f.cache, Tracker: f.tracker, Clock: f.clock, Registry: reg,
+		Named: func(p unreadable.Place) bool { return len(records(p)) > 0 },
+		Gone:  func(*flow.Read) error { return errGone },
 		Next: func(p topic.Partition, offset int64) (meta.ObjectRef, bool) {
-			return f.ref, p == f.state.ID && offset >= f.ref.Base && offset < f.ref.End
+			ref := f.now()
+			return ref, p == f.state.ID && offset >= ref.Base && offset < ref.End
 		}})
 	t.Cleanup(f.fetch.Close)
 	return f
+}
+
+var errGone = errors.New("deleted")
+
+// now is the object that the metadata names.
+func (f *fixture) now() meta.ObjectRef {
+	if f.moved != nil {
+		return *f.moved
+	}
+	return f.ref
 }
 
 // read goes through the two stages as the read pipeline has them.
@@ -249,6 +277,7 @@ func TestDamageIsNeverServed(t *testing.T) {
 		t.Fatalf("%d bytes, %v", r.Bytes, r.Err)
 	}
 	f.store.damage.Store(false)
+	f.clock.Advance(time.Minute) // it is not tried again at once
 	if r := f.read(t, 100, 1<<20); r.Err != nil {
 		t.Errorf("damage was cached: %v", r.Err)
 	}

@@ -5,43 +5,97 @@ import (
 
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
+	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// flight is one request under way, of blocks next to each other in an object.
+// flight is one request under way: of blocks next to each other in an object, or of
+// its footer, which has no blocks. It belongs to the fetcher, not to the readers that
+// wait for it: when they leave it goes on, so that they find what it brings when they
+// come again.
 type flight struct {
-	id     meta.ObjectID
-	blocks []object.Block
+	id        meta.ObjectID
+	partition topic.Partition // of the blocks
+	blocks    []object.Block
+
+	ahead   bool // read ahead, for the read cache to keep
+	waiting int  // readers; guarded by flights.mu
 
 	landed chan struct{} // closed when the fields below are set
-	data   [][]byte
-	err    error
+	data   [][]byte      // of blocks; nil where errs has why not
+	errs   []error
+	footer *object.Footer
+	err    error // of all of it
 }
 
-// from returns what came of block b and of those behind it, when f has landed.
-func (f *flight) from(b object.Block) [][]byte {
+// from returns what came of block b and of those behind it up to the first that could
+// not be read, when f has landed.
+func (f *flight) from(b object.Block) ([][]byte, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
 	for i := range f.blocks {
-		if f.blocks[i].Offset == b.Offset {
-			return f.data[i:]
+		if f.blocks[i].Offset != b.Offset {
+			continue
+		}
+		if f.errs[i] != nil {
+			return nil, f.errs[i]
+		}
+		end := i
+		for end < len(f.data) && f.errs[end] == nil {
+			end++
+		}
+		return f.data[i:end], nil
+	}
+	return nil, errNotFlown
+}
+
+// good returns how many blocks from the first on came as they were written.
+func (f *flight) good() int {
+	if f.err != nil {
+		return 0
+	}
+	for i, err := range f.errs {
+		if err != nil {
+			return i
 		}
 	}
-	return nil
+	return len(f.blocks)
 }
 
 type blockKey struct {
 	id meta.ObjectID
-	at int64 // in the object
+	at int64 // in the object; footer for the footer
 }
 
-// flights are all requests for blocks under way: no block is in two of them.
+const footer = -1
+
+// flights are all requests under way: no block is in two of them. What came when
+// nobody waited any more is kept for whoever asks next, the latest of it, up to a
+// limit.
 type flights struct {
-	mu sync.Mutex
-	by map[blockKey]*flight
+	mu   sync.Mutex
+	by   map[blockKey]*flight
+	kept kept // blocks
+
+	footers kept
+}
+
+// keep keeps what f brought. REQUIRES: mu.
+func (t *flights) keep(f *flight) {
+	if f.footer != nil {
+		t.footers.put(keptItem{key: blockKey{f.id, footer}, bytes: footerBytes, footer: f.footer})
+	}
+	for i, b := range f.blocks {
+		if f.errs[i] == nil {
+			t.kept.put(keptItem{key: blockKey{f.id, b.Offset}, bytes: b.Length, data: f.data[i]})
+		}
+	}
 }
 
 // board returns the flight that fetches the first of blocks, if there is one.
 // Else it makes one for as many of them as nobody fetches, which the caller must
-// fly and land.
-func (t *flights) board(id meta.ObjectID, blocks []object.Block) (f *flight, pilot bool) {
+// fly and land. A reader that joins waits for it, and must leave it.
+func (t *flights) board(id meta.ObjectID, p topic.Partition, blocks []object.Block, join bool) (f *flight, pilot bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i, b := range blocks {
@@ -50,16 +104,51 @@ func (t *flights) board(id meta.ObjectID, blocks []object.Block) (f *flight, pil
 			continue
 		}
 		if i == 0 {
+			other.waiting += one(join)
 			return other, false
 		}
 		blocks = blocks[:i]
 		break
 	}
-	f = &flight{id: id, blocks: blocks, landed: make(chan struct{})}
+	f = &flight{id: id, partition: p, blocks: blocks, ahead: !join, waiting: one(join), landed: make(chan struct{})}
 	for _, b := range blocks {
 		t.by[blockKey{id, b.Offset}] = f
 	}
 	return f, true
+}
+
+// boardFooter is board for the footer of an object.
+func (t *flights) boardFooter(id meta.ObjectID) (f *flight, pilot bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	k := blockKey{id, footer}
+	if f = t.by[k]; f == nil {
+		f, pilot = &flight{id: id, landed: make(chan struct{})}, true
+		t.by[k] = f
+	}
+	f.waiting++
+	return f, pilot
+}
+
+func one(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// leave ends a reader's wait for f, and says whether f has landed: then the reader
+// has what came.
+func (t *flights) leave(f *flight) (landed bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f.waiting--
+	select {
+	case <-f.landed:
+		return true
+	default:
+		return false
+	}
 }
 
 // carries says whether a block is under way.
@@ -69,13 +158,41 @@ func (t *flights) carries(id meta.ObjectID, b object.Block) bool {
 	return t.by[blockKey{id, b.Offset}] != nil
 }
 
-// land hands out what came.
-func (t *flights) land(f *flight, data [][]byte, err error) {
+// land hands out what came, and keeps it where nobody waits.
+func (t *flights) land(f *flight) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	if f.blocks == nil {
+		delete(t.by, blockKey{f.id, footer})
+	}
 	for _, b := range f.blocks {
 		delete(t.by, blockKey{f.id, b.Offset})
 	}
-	t.mu.Unlock()
-	f.data, f.err = data, err
+	if f.waiting == 0 && !f.ahead && f.err == nil {
+		t.keep(f)
+	}
 	close(f.landed)
+}
+
+// fail lands f with an error.
+func (t *flights) fail(f *flight, err error) {
+	f.err = err
+	t.land(f)
+}
+
+// block returns a block that was kept, and lets go of it.
+func (t *flights) block(id meta.ObjectID, b object.Block) ([]byte, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x, ok := t.kept.take(blockKey{id, b.Offset})
+	return x.data, ok
+}
+
+// footer returns a footer that was kept. It stays, since the blocks that it leads to may
+// come late too.
+func (t *flights) footer(id meta.ObjectID) (*object.Footer, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x, ok := t.footers.look(blockKey{id, footer})
+	return x.footer, ok
 }

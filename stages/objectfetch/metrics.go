@@ -22,3 +22,10 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		aheadWasted: counter("sluice_read_ahead_wasted_bytes_total", "Bytes of blocks read ahead that nobody came to."),
 	}
 }
+
+// Memory returns what is charged to Config.RequestBytes, and that.
+func (f *Fetcher) Memory() (used, limit int64) {
+	f.flights.mu.Lock()
+	defer f.flights.mu.Unlock()
+	return f.room.InUse() + f.flights.kept.bytes + f.flights.footers.bytes, f.cfg.RequestBytes
+}

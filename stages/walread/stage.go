@@ -5,6 +5,8 @@ import (
 
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/internal/unreadable"
 	"github.com/sluicemq/sluice/pipeline"
 )
 
@@ -14,16 +16,23 @@ type Log interface {
 	ReadAt(ctx context.Context, e partition.Entry, dst []byte) error
 }
 
+// Tracker is told what cannot be read, and what can again.
+type Tracker interface {
+	Failed(p unreadable.Place, why unreadable.Reason, err error) error
+	Read(unreadable.Place)
+}
+
 // Stage reads what the cache left. relocate finds a read's place again when its
-// batches are gone from the WAL. Any number of workers may run the stage.
-func Stage(l Log, relocate func(*flow.Read)) pipeline.Stage[*flow.Fetch, *flow.Fetch] {
+// batches are gone from the WAL; what is nowhere else is reported to t. Any number of
+// workers may run the stage.
+func Stage(l Log, relocate func(*flow.Read), t Tracker) pipeline.Stage[*flow.Fetch, *flow.Fetch] {
 	return pipeline.Each(func(ctx context.Context, f *flow.Fetch) (*flow.Fetch, error) {
 		for _, r := range f.Reads {
 			if !r.Cold() || len(r.Tail) == 0 {
 				continue
 			}
-			if err := serve(ctx, l, r); err != nil {
-				again(r, err, relocate)
+			if where, err := serve(ctx, l, r, t); err != nil {
+				again(ctx, l, r, relocate, t, where, err)
 			}
 		}
 		f.Stamp()
@@ -31,29 +40,38 @@ func Stage(l Log, relocate func(*flow.Read)) pipeline.Stage[*flow.Fetch, *flow.F
 	})
 }
 
-// again turns to the object that replaced the WAL range, or reports err.
-func again(r *flow.Read, err error, relocate func(*flow.Read)) {
+// again turns to the object that replaced the WAL range, or to where the batches are
+// in the WAL now, or reports what cannot be read.
+func again(ctx context.Context, l Log, r *flow.Read, relocate func(*flow.Read), t Tracker, where unreadable.Place, err error) {
 	r.Release()
 	r.Tail = nil
 	relocate(r)
-	if r.Err == nil && r.Object == nil {
-		r.Err = err
+	if r.Err != nil || r.Object != nil {
+		return
 	}
+	if len(r.Tail) > 0 {
+		if where, err = serve(ctx, l, r, t); err == nil {
+			return
+		}
+	}
+	r.Tail, r.Err = nil, t.Failed(where, unreadable.Damaged, err)
 }
 
-func serve(ctx context.Context, l Log, r *flow.Read) error {
+// serve reads the runs of r. With an error it says what could not be read.
+func serve(ctx context.Context, l Log, r *flow.Read, t Tracker) (where unreadable.Place, err error) {
 	for i, e := range r.Tail {
-		b, err := Batches(ctx, l, e)
+		b, err := read(ctx, l, e)
 		if err != nil && i > 0 {
-			return nil // what was read is whole; the reader comes again
+			return where, nil // what was read is whole; the reader comes again
 		}
 		if err != nil {
 			if wanted, _ := r.Clip(e, sound(b, e, r.Offset)); len(wanted) > 0 {
 				r.Add(wanted, flow.FromWAL, nil)
-				return nil
+				return where, nil
 			}
-			return err
+			return damaged(r.State.ID, b, e, r.Offset), err
 		}
+		t.Read(whole(r.State.ID, e))
 		wanted, more := r.Clip(e, b)
 		if len(wanted) > 0 {
 			r.Add(wanted, flow.FromWAL, nil)
@@ -62,12 +80,28 @@ func serve(ctx context.Context, l Log, r *flow.Read) error {
 			break
 		}
 	}
-	return nil
+	return where, nil
 }
 
-// Batches reads the batches of e and verifies that they are those that it names. With
-// an error it returns what was read, of which nothing is proven.
-func Batches(ctx context.Context, l Log, e partition.Entry) ([]byte, error) {
+// Tracked reads the batches of e for a reader that has nowhere else to look, and
+// verifies that they are those that it names.
+func Tracked(ctx context.Context, l Log, p topic.Partition, e partition.Entry, t Tracker) ([]byte, error) {
+	b, err := read(ctx, l, e)
+	if err != nil {
+		return nil, t.Failed(damaged(p, b, e, e.Base), unreadable.Damaged, err)
+	}
+	t.Read(whole(p, e))
+	return b, nil
+}
+
+// read returns the batches of e. With an error they are what was read, of which nothing
+// is proven.
+func read(ctx context.Context, l Log, e partition.Entry) ([]byte, error) {
 	dst := make([]byte, e.Size)
 	return dst, l.ReadAt(ctx, e, dst)
+}
+
+// whole is the place of all batches of e.
+func whole(p topic.Partition, e partition.Entry) unreadable.Place {
+	return unreadable.Place{Partition: p, Base: e.Base, End: e.End()}
 }

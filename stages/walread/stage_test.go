@@ -3,12 +3,18 @@ package walread_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/internal/unreadable"
 	"github.com/sluicemq/sluice/pipeline/pipelinetest"
 	"github.com/sluicemq/sluice/stages/walread"
 )
@@ -29,12 +35,22 @@ func (l log) ReadAt(_ context.Context, e partition.Entry, dst []byte) error {
 	return nil
 }
 
+func state() *partition.State {
+	return partition.NewState(topic.Partition{Topic: topic.NewID()}, 1, 0, 0)
+}
+
 func drive(t *testing.T, l log, relocate func(*flow.Read), reads ...*flow.Read) {
 	t.Helper()
-	_, verdicts, err := pipelinetest.Drive(t, walread.Stage(l, relocate), &flow.Fetch{Reads: reads})
+	_, verdicts, err := pipelinetest.Drive(t, walread.Stage(l, relocate, newTracker()), &flow.Fetch{Reads: reads})
 	if err != nil || errors.Join(verdicts...) != nil {
 		t.Fatal(err, verdicts)
 	}
+}
+
+// newTracker returns a tracker that nothing asks of the metadata.
+func newTracker() *unreadable.Tracker {
+	return unreadable.New(unreadable.DefaultConfig(), unreadable.Deps{Clock: clock.System{}, Log: slog.New(slog.DiscardHandler),
+		Registry: prometheus.NewRegistry(), Records: func(unreadable.Place) []unreadable.Records { return []unreadable.Records{{Topic: "t"}} }})
 }
 
 func tail(positions ...partition.Position) (out []partition.Entry) {
@@ -45,8 +61,8 @@ func tail(positions ...partition.Position) (out []partition.Entry) {
 }
 
 func TestServesInOrderAndLeavesOthersAlone(t *testing.T) {
-	r := &flow.Read{Tail: tail(1, 2)}
-	hot := &flow.Read{Tail: tail(1)}
+	r := &flow.Read{State: state(), Tail: tail(1, 2)}
+	hot := &flow.Read{State: state(), Tail: tail(1)}
 	hot.Add([]byte("cached"), flow.FromWriteCache, nil)
 	drive(t, log{1: 'a', 2: 'b'}, nil, r, hot, &flow.Read{})
 	if r.Bytes != 20 || r.Segments[0][0] != 'a' || r.Segments[1][9] != 'b' || r.Source != flow.FromWAL {
@@ -58,17 +74,17 @@ func TestServesInOrderAndLeavesOthersAlone(t *testing.T) {
 }
 
 func TestReclaimedReadsAreLocatedAnew(t *testing.T) {
-	moved := &flow.Read{Tail: tail(9)}
+	moved := &flow.Read{State: state(), Tail: tail(9)}
 	drive(t, log{}, func(r *flow.Read) { r.Object = &meta.ObjectRef{} }, moved)
 	if moved.Err != nil || moved.Object == nil || !moved.Cold() {
 		t.Errorf("%+v", moved)
 	}
-	lost := &flow.Read{Tail: tail(9)}
+	lost := &flow.Read{State: state(), Tail: tail(9)}
 	drive(t, log{}, func(*flow.Read) {}, lost)
 	if !errors.Is(lost.Err, errReclaimed) {
 		t.Errorf("a read that is nowhere: %v", lost.Err)
 	}
-	part := &flow.Read{Tail: tail(1, 9)}
+	part := &flow.Read{State: state(), Tail: tail(1, 9)}
 	drive(t, log{1: 'a'}, nil, part)
 	if part.Err != nil || part.Bytes != 10 {
 		t.Errorf("a read whose second batch is gone: %+v", part)
@@ -104,14 +120,15 @@ func TestDamageHidesOneBatchOfARun(t *testing.T) {
 	size := len(run) / len(bases)
 	run[2*size-1] ^= 1 // the middle one
 	for offset, want := range map[int64]int64{10: 10, 19: 10, 20: -1, 29: -1, 30: 30, 39: 30} {
-		r := &flow.Read{Offset: offset, End: 40, Limit: 1 << 20,
+		r := &flow.Read{State: state(), Offset: offset, End: 40, Limit: 1 << 20,
 			Tail: []partition.Entry{{Base: 10, Count: 30, Size: int32(len(run)), Epoch: 3, Batches: 3}}}
-		_, verdicts, err := pipelinetest.Drive(t, walread.Stage(run, func(*flow.Read) {}), &flow.Fetch{Reads: []*flow.Read{r}})
+		_, verdicts, err := pipelinetest.Drive(t, walread.Stage(run, func(*flow.Read) {}, newTracker()), &flow.Fetch{Reads: []*flow.Read{r}})
 		if err != nil || errors.Join(verdicts...) != nil {
 			t.Fatal(err, verdicts)
 		}
 		if want < 0 {
-			if !errors.Is(r.Err, errRotten) || r.Bytes != 0 {
+			var said *unreadable.Error
+			if !errors.Is(r.Err, errRotten) || r.Bytes != 0 || !errors.As(r.Err, &said) || said.Base != 20 || said.End != 30 {
 				t.Errorf("offset %d: %v, %d bytes", offset, r.Err, r.Bytes)
 			}
 			continue

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/object"
 	"github.com/sluicemq/sluice/internal/objectstore"
+	"github.com/sluicemq/sluice/internal/unreadable"
 	"github.com/sluicemq/sluice/stages/admit"
 	"github.com/sluicemq/sluice/stages/locate"
 	"github.com/sluicemq/sluice/stages/objectfetch"
@@ -20,6 +21,13 @@ var stageCodes = [...]struct {
 	err  error
 	code *kerr.Error
 }{
+	{unreadable.ErrLasting, kerr.InvalidRecord}, // consumers' applications learn of it; see docs/decisions/0027
+	{unreadable.ErrUnreadable, kerr.KafkaStorageError},
+	{objectstore.ErrUnavailable, kerr.KafkaStorageError},
+	{objectstore.ErrRefused, kerr.KafkaStorageError},
+	{objectstore.ErrShort, kerr.KafkaStorageError},
+	{wal.ErrCorrupt, kerr.KafkaStorageError},
+	{wal.ErrReclaimed, kerr.KafkaStorageError},
 	{admit.ErrTimestamp, kerr.InvalidTimestamp},
 	{admit.ErrControl, kerr.InvalidRecord},
 	{sequence.ErrDeleted, kerr.UnknownTopicOrPartition},

@@ -42,6 +42,7 @@ func (s *storage) memory() []memory.Line {
 		{Use: memory.WALBuffers, Used: func() int64 { return min(max(0, s.pool.Used()-images.Bytes()), buffers()) }, Limit: buffers},
 		memory.Of(memory.TailIndex, s.index),
 		{Use: memory.ReadCache, Used: blocks.Bytes, Limit: blocks.Limit},
+		line(memory.ObjectReads, s.fetcher.Memory),
 		line(memory.Compaction, s.compactor.Memory), line(memory.Uploads, s.uploader.Memory),
 	}
 }

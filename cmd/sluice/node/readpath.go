@@ -9,6 +9,7 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/internal/unreadable"
 	"github.com/sluicemq/sluice/pipeline"
 	"github.com/sluicemq/sluice/stages/cache"
 	"github.com/sluicemq/sluice/stages/encode"
@@ -26,6 +27,7 @@ type readStages struct {
 	cache     *cache.Cache
 	images    int64 // bytes of images outside the cache
 	readcache *readcache.Cache
+	tracker   *unreadable.Tracker
 	log       *wal.Log
 	objects   *objectfetch.Fetcher
 	encode    *encode.Stage
@@ -43,7 +45,7 @@ func (s *readStages) wire(g *pipeline.Graph, limits Limits) {
 	cached := pipeline.Via(located, "cache", cache.ReadStage(s.cache, s.images/2), limits.both("read_cache", 64, 2)...)
 	ways := pipeline.Route(cached, "tier", 2, coldWay)
 	relocate := func(r *flow.Read) { s.locator.Locate(r, r.MaxBytes) }
-	fromWAL := pipeline.Via(ways[1], "walread", walread.Stage(s.log, relocate), limits.both("walread", 16, 4)...)
+	fromWAL := pipeline.Via(ways[1], "walread", walread.Stage(s.log, relocate, s.tracker), limits.both("walread", 16, 4)...)
 	fromCache := pipeline.Via(fromWAL, "readcache", readcache.Stage(s.readcache, s.objects.Served), limits.both("readcache", 16, 2)...)
 	rest := pipeline.Route(fromCache, "store", 2, coldWay)
 	fetched := pipeline.Via(rest[1], "objectfetch", s.objects.Stage(), limits.both("objectfetch", 16, 8)...)
@@ -63,6 +65,7 @@ type timeIndex struct {
 	locator *locate.Locator
 	log     *wal.Log
 	objects *objectfetch.Fetcher
+	tracker *unreadable.Tracker
 }
 
 // ByTime finds the first record with a timestamp at or after ms.
@@ -72,8 +75,8 @@ func (t *timeIndex) ByTime(ctx context.Context, s *partition.State, ms int64) (k
 }
 
 // InWAL implements locate.Batches.
-func (t *timeIndex) InWAL(ctx context.Context, e partition.Entry) ([]byte, error) {
-	return walread.Batches(ctx, t.log, e)
+func (t *timeIndex) InWAL(ctx context.Context, p topic.Partition, e partition.Entry) ([]byte, error) {
+	return walread.Tracked(ctx, t.log, p, e, t.tracker)
 }
 
 // InObject implements locate.Batches.

@@ -18,6 +18,7 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/objectstore"
 	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/internal/unreadable"
 	"github.com/sluicemq/sluice/pipeline"
 	"github.com/sluicemq/sluice/stages/admit"
 	"github.com/sluicemq/sluice/stages/batch"
@@ -57,6 +58,7 @@ type StorageConfig struct {
 	Batch            batch.Config
 	Sequence         sequence.Config
 	Fetch            objectfetch.Config
+	Unreadable       unreadable.Config
 	// Lanes is how many goroutines sequence; each partition has one of them.
 	Lanes int
 	// WriteCacheBytes and ReadCacheBytes bound the two caches.
@@ -95,6 +97,7 @@ type storage struct {
 	uploader  *upload.Uploader
 	compactor *compact.Compactor
 	fetcher   *objectfetch.Fetcher
+	tracker   *unreadable.Tracker
 	meta      metadata
 	index     *memory.Account // of the partitions' tail indexes
 	stopping  chan struct{}
@@ -153,16 +156,17 @@ func (s *storage) open(ctx context.Context, cfg StorageConfig, broker int32, log
 		}
 	})
 	blocks := readcache.New(cfg.ReadCacheBytes, reg)
-	s.fetcher = objectfetch.New(cfg.Fetch, objectfetch.Deps{Store: s.objects, Cache: blocks, Next: s.objectAt,
-		Clock: clock.System{}, Registry: reg})
-	locator := locate.New(func(p topic.Partition) (*meta.Partition, bool) { return s.meta.View().Partition(p) })
+	s.tracker = unreadable.New(cfg.Unreadable, unreadable.Deps{Records: s.recordsAt, Clock: clock.System{}, Log: log, Registry: reg})
+	locator := locate.New(func(p topic.Partition) (*meta.Partition, bool) { return s.meta.View().Partition(p) }, s.missing)
+	s.fetcher = objectfetch.New(cfg.Fetch, objectfetch.Deps{Store: s.objects, Cache: blocks, Tracker: s.tracker, Next: s.objectAt,
+		Named: func(p unreadable.Place) bool { return len(s.recordsAt(p)) > 0 }, Gone: gone(locator), Clock: clock.System{}, Registry: reg})
 	s.ledger = upload.NewLedger(cfg.Upload, clock.System{}, reg)
 	s.uploader = upload.NewUploader(cfg.Upload, upload.Deps{Log: s.log, Images: images, Metadata: s.meta,
 		Store: s.owned, Clock: clock.System{}, Logger: log, Registry: reg})
 	s.admit = admit.New(cfg.Lanes, clock.System{}, reg)
 	s.reads = &readStages{entry: pipeline.NewEntry[*flow.Fetch](), locator: locator, cache: images, images: cfg.ImageBytes,
-		readcache: blocks, log: s.log, objects: s.fetcher, encode: encode.New(reg)}
-	s.times = &timeIndex{locator: locator, log: s.log, objects: s.fetcher}
+		readcache: blocks, tracker: s.tracker, log: s.log, objects: s.fetcher, encode: encode.New(reg)}
+	s.times = &timeIndex{locator: locator, log: s.log, objects: s.fetcher, tracker: s.tracker}
 	s.wire(cfg, images, log)
 	s.wireRetention(cfg.Retain, log, reg)
 	s.wireCompaction(cfg.Compact, log, reg)

@@ -1,0 +1,175 @@
+package objectfetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/object"
+	"github.com/sluicemq/sluice/internal/objectstore"
+	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/internal/unreadable"
+)
+
+var (
+	// errNotFlown: a request that others wait for was not made after all.
+	errNotFlown = errors.New("the request was not made")
+	// errMoved: the object was replaced or trimmed meanwhile; the records are
+	// elsewhere, or are not to be read any more.
+	errMoved = errors.New("the records are in this object no more")
+	// errSlow: the store took longer than RequestTimeout.
+	errSlow = errors.New("the object store took too long")
+)
+
+// launch makes the request of a flight that readers wait for, in the background,
+// when there is memory for what it brings.
+func (f *Fetcher) launch(fl *flight, do func(context.Context, *flight)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		f.flights.fail(fl, context.Canceled)
+		return
+	}
+	f.runs.Go(func() {
+		ctx, cancel := context.WithTimeoutCause(f.ctx, f.cfg.RequestTimeout, errSlow)
+		defer cancel()
+		n := min(fl.bytes(), f.room.Capacity())
+		if err := f.room.Acquire(ctx, n); err != nil {
+			f.flights.fail(fl, f.waited(context.Cause(ctx)))
+			return
+		}
+		defer f.room.Release(n)
+		do(ctx, fl)
+	})
+}
+
+// bytes is the memory that a flight takes.
+func (f *flight) bytes() int64 {
+	if f.blocks == nil {
+		return footerBytes
+	}
+	return length(f.blocks)
+}
+
+// flyBlocks makes a request for blocks and caches what it brings.
+func (f *Fetcher) flyBlocks(ctx context.Context, fl *flight) {
+	f.request(ctx, fl)
+	for i := range fl.blocks {
+		if fl.err == nil && fl.errs[i] == nil {
+			f.cache.PutBlock(fl.id, fl.blocks[i], fl.data[i])
+		}
+	}
+	f.flights.land(fl)
+}
+
+// request reads the blocks of fl, each into memory of its own, so that a cached block
+// does not keep its neighbours alive, and verifies them. One that is damaged keeps
+// nobody from the others.
+func (f *Fetcher) request(ctx context.Context, fl *flight) {
+	f.metrics.requests.Inc()
+	f.metrics.bytes.Add(float64(length(fl.blocks)))
+	out := make([][]byte, len(fl.blocks))
+	for i, b := range fl.blocks {
+		out[i] = uncleared(b.Length)
+	}
+	if err := f.store.ReadInto(ctx, object.Key(fl.id), fl.blocks[0].Offset, out...); err != nil {
+		place := placeOf(fl.id, fl.partition, fl.blocks[0])
+		if reason(err) == unreadable.Missing {
+			place = unreadable.Place{Object: fl.id}
+		}
+		fl.err = f.failed(ctx, place, err)
+		return
+	}
+	f.tracker.Read(unreadable.Place{Object: fl.id})
+	fl.data, fl.errs = out, make([]error, len(fl.blocks))
+	for i, b := range fl.blocks {
+		place := placeOf(fl.id, fl.partition, b)
+		if err := b.Verify(out[i]); err != nil {
+			fl.data[i], fl.errs[i] = nil, f.failed(ctx, place, fmt.Errorf("object %s at %d: %w", fl.id, b.Offset, err))
+			continue
+		}
+		f.tracker.Read(place)
+	}
+}
+
+func placeOf(id meta.ObjectID, p topic.Partition, b object.Block) unreadable.Place {
+	return unreadable.Place{Object: id, Partition: p, Base: b.Base, End: b.End}
+}
+
+// known returns the error of a block, or of its object, that was tried not long ago.
+func (f *Fetcher) known(id meta.ObjectID, p topic.Partition, b object.Block) error {
+	if err := f.tracker.Known(unreadable.Place{Object: id}); err != nil {
+		return err
+	}
+	return f.tracker.Known(placeOf(id, p, b))
+}
+
+// waited is the error of a request that was not made, since those before it took the
+// memory for too long, or the broker stops.
+func (f *Fetcher) waited(cause error) error {
+	if f.ctx.Err() != nil {
+		return context.Canceled
+	}
+	return fmt.Errorf("%w: requests before this one did not end: %w", objectstore.ErrUnavailable, cause)
+}
+
+// flyFooter reads the footer of an object and caches it.
+func (f *Fetcher) flyFooter(ctx context.Context, fl *flight) {
+	place := unreadable.Place{Object: fl.id}
+	got, err := f.readFooter(ctx, fl.id)
+	if err != nil {
+		f.flights.fail(fl, f.failed(ctx, place, err))
+		return
+	}
+	f.tracker.Read(place)
+	f.cache.PutFooter(got)
+	fl.footer = got
+	f.flights.land(fl)
+}
+
+func (f *Fetcher) readFooter(ctx context.Context, id meta.ObjectID) (*object.Footer, error) {
+	key := object.Key(id)
+	size, err := f.store.Size(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	f.metrics.requests.Inc()
+	got, err := object.ReadFooter(ctx, f.store.Object(key), size)
+	if err != nil {
+		return nil, fmt.Errorf("object %s: %w", id, err)
+	}
+	if got.ID != id {
+		return nil, fmt.Errorf("%w: under the key of object %s there is object %s", object.ErrCorrupt, id, got.ID)
+	}
+	return got, nil
+}
+
+// failed says why a place could not be read: its records may be elsewhere by now,
+// which is nobody's fault; else it is reported.
+func (f *Fetcher) failed(ctx context.Context, p unreadable.Place, err error) error {
+	switch {
+	case f.ctx.Err() != nil:
+		return context.Canceled // the broker stops
+	case !f.named(p):
+		return fmt.Errorf("%w: %w", errMoved, err)
+	case ctx.Err() != nil:
+		err = fmt.Errorf("%w: %w: %w", objectstore.ErrUnavailable, context.Cause(ctx), err)
+	}
+	return f.tracker.Failed(p, reason(err), err)
+}
+
+func reason(err error) unreadable.Reason {
+	switch {
+	case errors.Is(err, objectstore.ErrNotFound):
+		return unreadable.Missing
+	case errors.Is(err, object.ErrCorrupt), errors.Is(err, object.ErrUnsupported), errors.Is(err, record.ErrCorrupt),
+		errors.Is(err, objectstore.ErrShort), errors.Is(err, ErrRange), errors.Is(err, syscall.EIO):
+		return unreadable.Damaged
+	case errors.Is(err, objectstore.ErrRefused):
+		return unreadable.Denied
+	}
+	return unreadable.Unavailable
+}
