@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -111,6 +113,7 @@ type Tracker struct {
 	places map[Place]*incident
 	lines  lines
 	away   [reasons]outage
+	pruned time.Time
 }
 
 // incident is one place that cannot be read.
@@ -246,13 +249,8 @@ func (t *Tracker) over(p Place) {
 	}
 }
 
-// makeRoom forgets what the metadata does not name any more and, if need be, the place
-// that nobody has tried for longest. REQUIRES: mu.
+// makeRoom forgets the places that nobody has tried for longest. REQUIRES: mu.
 func (t *Tracker) makeRoom() {
-	if len(t.places) < maxPlaces {
-		return
-	}
-	t.prune()
 	for len(t.places) >= maxPlaces {
 		var oldest Place
 		var at time.Time
@@ -268,22 +266,35 @@ func (t *Tracker) makeRoom() {
 // maxPlaces bounds the places that are followed.
 const maxPlaces = 1024
 
+// pruneAgain is how often places are compared with the metadata, at most.
+const pruneAgain = 5 * time.Second
+
 // prune forgets places that the metadata does not name any more, and outages of places
-// that nobody reads. REQUIRES: mu.
+// that nobody reads. The metadata may be large, so readers do not wait for that.
 func (t *Tracker) prune() {
-	old := t.deps.Clock.Now().Add(-time.Minute)
-	for p, x := range t.places {
-		if x.confirmed == 0 && x.seen.Before(old) || len(t.deps.Records(p)) == 0 {
-			delete(t.places, p)
-		}
+	now := t.deps.Clock.Now()
+	t.mu.Lock()
+	if now.Sub(t.pruned) < pruneAgain {
+		t.mu.Unlock()
+		return
 	}
+	t.pruned = now
+	all := slices.Collect(maps.Keys(t.places))
+	t.mu.Unlock()
+	gone := slices.DeleteFunc(all, func(p Place) bool { return len(t.deps.Records(p)) > 0 })
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range gone {
+		delete(t.places, p)
+	}
+	maps.DeleteFunc(t.places, func(_ Place, x *incident) bool { return x.confirmed == 0 && now.Sub(x.seen) > time.Minute })
 }
 
 // count returns how many places are missing or damaged, by source.
 func (t *Tracker) count(source string) (n float64) {
+	t.prune()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.prune()
 	for p, x := range t.places {
 		if x.confirmed > 0 && p.source() == source {
 			n++

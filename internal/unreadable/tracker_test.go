@@ -114,7 +114,7 @@ func TestDamageThatLasts(t *testing.T) {
 func TestAStoreThatIsAwayLosesNothing(t *testing.T) {
 	for _, why := range []unreadable.Reason{unreadable.Denied, unreadable.Unavailable} {
 		r := newRig()
-		places := make([]unreadable.Place, 200)
+		places := make([]unreadable.Place, 20)
 		for i := range places {
 			places[i] = object(int64(i), int64(i)+1)
 		}
@@ -185,19 +185,19 @@ func TestARunOfTheWALIsReadWithAllThatIsInIt(t *testing.T) {
 // However much is lost, lines and places are bounded.
 func TestManyLostPlaces(t *testing.T) {
 	r := newRig()
-	for minute := range 10 {
-		for i := range 500 {
-			_ = r.attempt(object(int64(500*minute+i), int64(500*minute+i)+1), unreadable.Missing)
+	for minute := range 5 {
+		for i := range 300 {
+			_ = r.attempt(object(int64(300*minute+i), int64(300*minute+i)+1), unreadable.Missing)
 		}
 		r.clock.Advance(time.Minute)
 	}
-	if n := r.lines("level=ERROR"); n != 300 {
-		t.Errorf("%d lines in ten minutes, want 30 each", n)
+	if n := r.lines("level=ERROR"); n != 150 {
+		t.Errorf("%d lines in five minutes, want 30 each", n)
 	}
 	if n := r.places(t); n > 1024 {
 		t.Errorf("%v places are followed", n)
 	}
-	if !strings.Contains(r.log.String(), fmt.Sprintf("lines_left_out=%d", 470)) {
+	if !strings.Contains(r.log.String(), fmt.Sprintf("lines_left_out=%d", 270)) {
 		t.Error("it does not say how many lines were left out")
 	}
 }

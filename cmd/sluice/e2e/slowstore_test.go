@@ -1,0 +1,228 @@
+//go:build stores
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// faults stands between a broker and an S3 server.
+type faults struct {
+	pause  atomic.Int64 // nanoseconds before each request is passed on
+	status atomic.Int64 // not 0: the answer to each GET and HEAD
+	code   string       // of S3, with status
+}
+
+// between returns the URL of a store in front of which f stands.
+func (f *faults) between(t *testing.T, store string) string {
+	t.Helper()
+	u, err := url.Parse(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	target, err := url.Parse(q.Get("endpoint"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) {
+		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, r.In.Host // the host is signed
+	}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if d := time.Duration(f.pause.Load()); d > 0 {
+			select {
+			case <-time.After(d):
+			case <-r.Context().Done():
+				return
+			}
+		}
+		if n := int(f.status.Load()); n != 0 && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+			w.Header().Set("Content-Type", "application/xml")
+			w.WriteHeader(n)
+			_, _ = io.WriteString(w, "<Error><Code>"+f.code+"</Code><Message>a fault</Message></Error>")
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	q.Set("endpoint", server.URL)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// behind is a broker whose store is behind f.
+func (f *faults) behind(t *testing.T) *broker {
+	t.Helper()
+	_, store := startS3(t)
+	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
+	b := role(t, "broker", fmt.Sprintf(`
+[broker]
+data_directory = %q
+[network]
+quic_listen = %q
+tcp_listen = %q
+[object_storage]
+url = %q
+[compaction]
+paused = true
+[admin]
+listen = %q
+`, dir, addr, addr, f.between(t, store), admin), admin)
+	b.dir, b.addr = dir, addr
+	return b
+}
+
+// history produces n records of 1 KiB to a topic of eight partitions and has them
+// uploaded.
+func (b *broker) history(topic string, n int) {
+	b.t.Helper()
+	b.must("", "topic", "create", topic, "--partitions", "8")
+	cl := b.client(kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
+	for i := range n {
+		value := make([]byte, 1<<10)
+		copy(value, fmt.Sprintf("%d|", i))
+		cl.Produce(deadline(b.t), &kgo.Record{Topic: topic, Value: value}, func(_ *kgo.Record, err error) {
+			if err != nil {
+				b.t.Error(err)
+			}
+		})
+	}
+	if err := cl.Flush(deadline(b.t)); err != nil {
+		b.t.Fatal(err)
+	}
+	b.hurry()
+}
+
+// slowFor is how long the store takes for each request, and how many records there are.
+func slowFor(t *testing.T) (pause time.Duration, records int, within time.Duration) {
+	s := os.Getenv("SLUICE_SLOW_STORE")
+	if s == "" {
+		return time.Second, 16_000, time.Minute
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		t.Fatalf("SLUICE_SLOW_STORE: %v", err)
+	}
+	return d, 45_000, 75 * time.Second
+}
+
+// A store that takes longer for each request than a client waits for its answer: the
+// consumer gets on all the same, beside others at the tail that notice nothing.
+func TestConsumersGetOnWithASlowStoreInS3(t *testing.T) {
+	pause, records, within := slowFor(t)
+	f := &faults{}
+	b := f.behind(t)
+	b.history("t", records)
+	b.must("", "topic", "create", "tail")
+	f.pause.Store(int64(pause))
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	slowest := b.tailBeside(ctx, "tail")
+	began, got := time.Now(), 0
+	cl := b.client(kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(500*time.Millisecond))
+	for got < records && ctx.Err() == nil {
+		fs := cl.PollFetches(ctx)
+		fs.EachError(func(_ string, p int32, err error) {
+			if ctx.Err() == nil {
+				t.Errorf("partition %d: %v", p, err)
+			}
+		})
+		got += fs.NumRecords()
+	}
+	took := time.Since(began)
+	cancel()
+	t.Logf("a store of %s a request: %d of %d records in %s; produce to consume at the tail %s at most", pause, got, records, took.Round(100*time.Millisecond), <-slowest)
+	if got != records {
+		t.Errorf("%d of %d records in %s", got, records, took)
+	}
+	if kcat, err := exec.LookPath("kcat"); err == nil && os.Getenv("SLUICE_SLOW_STORE") != "" {
+		b.kcat(t, kcat, within)
+	}
+}
+
+// kcat reads the topic with the defaults of librdkafka.
+func (b *broker) kcat(t *testing.T, binary string, within time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	began := time.Now()
+	out, _ := exec.CommandContext(ctx, binary, "-b", b.addr, "-C", "-q", "-t", "t", "-o", "beginning", "-e", "-f", "%o\n").Output()
+	t.Logf("kcat: %d records in %s", strings.Count(string(out), "\n"), time.Since(began).Round(100*time.Millisecond))
+}
+
+// tailBeside produces and consumes at the tail until ctx ends, and then returns how long
+// the slowest record took.
+func (b *broker) tailBeside(ctx context.Context, topic string) <-chan time.Duration {
+	b.t.Helper()
+	slowest := make(chan time.Duration, 1)
+	cl := b.client(kgo.DefaultProduceTopic(topic), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	go func() {
+		var most time.Duration
+		for ctx.Err() == nil {
+			began := time.Now()
+			if err := cl.ProduceSync(ctx, kgo.StringRecord("x")).FirstErr(); err != nil {
+				break
+			}
+			for n := 0; n == 0 && ctx.Err() == nil; {
+				n = cl.PollFetches(ctx).NumRecords()
+			}
+			if ctx.Err() == nil {
+				most = max(most, time.Since(began))
+			}
+		}
+		slowest <- most
+	}()
+	return slowest
+}
+
+// The store answers reads with 403 or 503: nothing is lost, so clients are told to try
+// again, whatever they ask and however long it lasts, and go on when the store does.
+func TestAStoreThatRefusesReadsInS3(t *testing.T) {
+	for status, code := range map[int64]string{403: "AccessDenied", 503: "SlowDown", 500: "InternalError"} {
+		t.Run(code, func(t *testing.T) {
+			f := &faults{code: code}
+			b := f.behind(t)
+			b.t = t
+			b.history("t", 1000)
+			f.status.Store(status)
+			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+			cl := b.client(kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.KeepRetryableFetchErrors(),
+				kgo.FetchMaxWait(500*time.Millisecond))
+			for ctx.Err() == nil {
+				cl.PollFetches(ctx).EachError(func(_ string, _ int32, err error) {
+					if !errors.Is(err, kerr.KafkaStorageError) && !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("a consumer was told %v", err)
+					}
+				})
+			}
+			cancel()
+			if err := b.offsetAt("t", 1); !errors.Is(err, kerr.KafkaStorageError) && !errors.Is(err, kerr.RequestTimedOut) {
+				t.Errorf("a search by time was told %v", err)
+			}
+			f.status.Store(0)
+			consume(t, b.client(kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())), 1000)
+			if n := b.metric("sluice_unreadable_places"); n != 0 {
+				t.Errorf("%v places are said to be lost", n)
+			}
+			if n := strings.Count(b.log.String(), "reads; clients are told to try again"); n > 1 {
+				t.Errorf("%d lines in the log", n)
+			}
+		})
+	}
+}
