@@ -161,6 +161,9 @@ func (f *Fetcher) footer(ctx context.Context, id meta.ObjectID) (*object.Footer,
 			return nil, err
 		}
 		fl, pilot := f.flights.boardFooter(id)
+		if fl == nil {
+			continue
+		}
 		if pilot {
 			f.launch(fl, f.flyFooter)
 		}
@@ -212,6 +215,9 @@ func (f *Fetcher) blocks(ctx context.Context, p topic.Partition, id meta.ObjectI
 			return nil, err
 		}
 		fl, pilot := f.flights.board(id, p, blocks, true)
+		if fl == nil {
+			continue
+		}
 		if pilot {
 			f.launch(fl, f.flyBlocks)
 		}

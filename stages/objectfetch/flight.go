@@ -94,7 +94,8 @@ func (t *flights) keep(f *flight) {
 
 // board returns the flight that fetches the first of blocks, if there is one.
 // Else it makes one for as many of them as nobody fetches, which the caller must
-// fly and land. A reader that joins waits for it, and must leave it.
+// fly and land. A reader that joins waits for it, and must leave it. There is none to
+// wait for, nil, when the first block came in the meantime and is kept.
 func (t *flights) board(id meta.ObjectID, p topic.Partition, blocks []object.Block, join bool) (f *flight, pilot bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -110,6 +111,9 @@ func (t *flights) board(id meta.ObjectID, p topic.Partition, blocks []object.Blo
 		blocks = blocks[:i]
 		break
 	}
+	if _, ok := t.kept.by[blockKey{id, blocks[0].Offset}]; ok && join {
+		return nil, false
+	}
 	f = &flight{id: id, partition: p, blocks: blocks, ahead: !join, waiting: one(join), landed: make(chan struct{})}
 	for _, b := range blocks {
 		t.by[blockKey{id, b.Offset}] = f
@@ -122,6 +126,9 @@ func (t *flights) boardFooter(id meta.ObjectID) (f *flight, pilot bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	k := blockKey{id, footer}
+	if _, ok := t.footers.by[k]; ok {
+		return nil, false
+	}
 	if f = t.by[k]; f == nil {
 		f, pilot = &flight{id: id, landed: make(chan struct{})}, true
 		t.by[k] = f

@@ -72,7 +72,7 @@ func TestWhatComesLateIsThereForTheNextPoll(t *testing.T) {
 	if got := offsets(t, r); got[0] != 100 || f.store.reads.Load() != 2 {
 		t.Errorf("offsets %v with %d requests", got, f.store.reads.Load())
 	}
-	eventually(t, "everything but the footer is given back", func() bool { used, _ := f.fetch.Memory(); return used <= 64<<10 })
+	eventually(t, "no more than one block and the footer are held", func() bool { used, _ := f.fetch.Memory(); return used < 400<<10 })
 }
 
 // Requests under way and what is kept stay within their memory; who finds no room waits,
