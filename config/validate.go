@@ -256,7 +256,7 @@ func (c *checks) groups(g Groups) {
 	c.atLeast("groups.max_groups", int64(g.MaxGroups), 1)
 	c.atLeast("groups.max_members", int64(g.MaxMembers), 1)
 	c.within("groups.max_group_bytes", int64(g.MaxGroupBytes), 4*kib, gib)
-	c.atLeast("groups.max_metadata_bytes", g.MaxMetadataBytes, int64(g.MaxGroupBytes))
+	c.atLeast("groups.max_metadata_bytes", g.MaxMetadataBytes, max(64*kib, int64(g.MaxGroupBytes)))
 	c.atLeast("groups.max_offset_metadata_bytes", int64(g.MaxOffsetMetadataBytes), 0)
 	c.atLeast("groups.max_offsets", int64(g.MaxOffsets), 1)
 	c.atLeast("groups.offsets_check_interval_ms", g.OffsetsCheckIntervalMs, 1)

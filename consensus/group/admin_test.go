@@ -119,7 +119,7 @@ func TestEveryVersionOfDeleteGroups(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Errorf("v%d: %v, want %v", v, got, want)
 			}
-			if _, there := s.Group("simple"); there || h.offset("simple", "orders", 0) != -1 || h.c.groups.Load() != 1 {
+			if _, there := s.Group("simple"); there || h.offset("simple", "orders", 0) != -1 || h.used().groups != 1 {
 				t.Errorf("v%d: the group is still there", v)
 			}
 		}

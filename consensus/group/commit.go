@@ -30,24 +30,29 @@ func (c *Coordinator) commit(req *kmsg.OffsetCommitRequest, reply func(kmsg.Resp
 		finish(kerr.InvalidGroupID.Code)
 		return
 	}
-	c.on(req.Group, finish, func(l *lane) {
-		e, ok := l.groups[req.Group]
+	var serve task
+	serve = func(l *lane) {
+		e := l.groups[req.Group]
 		switch {
-		case !ok && req.Generation >= 0:
+		case e != nil:
+		case req.Generation >= 0:
 			finish(kerr.IllegalGeneration.Code)
 			return
-		case !ok && (req.MemberID != "" || req.InstanceID != nil):
+		case req.MemberID != "" || req.InstanceID != nil:
 			finish(kerr.UnknownMemberID.Code)
 			return
-		case !ok:
-			if e = l.ensure(req.Group); e == nil {
-				finish(kerr.CoordinatorNotAvailable.Code)
-				return
-			}
+		case len(set) == 0: // no group is made for it, and none gives way
+			finish(0)
+			return
+		case !l.fits(nil, set, finish) || !l.admit(nil, needs(nil, req.Group, e.growth(set)), finish, serve):
+			return
+		default:
+			e = l.insert(req.Group, l.machine(nil, req.Group))
 		}
-		on := func(eff rebalance.Effect) { l.commit(e, set, eff.(rebalance.Answer).Code, finish) }
+		on := func(eff rebalance.Effect) { l.commit(e, set, eff.(rebalance.Answer).Code, finish, serve) }
 		l.step(e, rebalance.Commit{To: l.expect(waiter{on, finish}), MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation})
-	})
+	}
+	c.on(req.Group, finish, serve)
 }
 
 // readCommit finds out which offsets can be committed. The response has the
@@ -82,18 +87,26 @@ func (c *Coordinator) readCommit(req *kmsg.OffsetCommitRequest) (*kmsg.OffsetCom
 }
 
 // commit has offsets written, with whatever else is waiting for the group's next
-// write, if the machine allows it.
-func (l *lane) commit(e *entry, set offsets, code int16, finish func(code int16)) {
-	switch {
-	case code != 0 || len(set) == 0:
+// write, if the machine allows it. What waits for room is not passed by what comes later,
+// for offsets must not go back.
+func (l *lane) commit(e *entry, set offsets, code int16, finish func(code int16), again task) {
+	if code != 0 || len(set) == 0 {
 		finish(code)
 		return
-	case !l.fits(e, set):
-		l.c.metrics.refused.Inc()
-		finish(kerr.InvalidCommitOffsetSize.Code)
+	}
+	if !l.fits(e, set, finish) {
+		return
+	}
+	grows := e.growth(set)
+	if e.claims > 0 && !l.resumed {
+		l.park(&claim{need: amount{bytes: grows}, lane: l, entry: e, run: again, refuse: finish})
+		return
+	}
+	if !l.admit(e, amount{bytes: grows}, finish, again) {
 		return
 	}
 	e.next.set(set)
+	e.next.grows += grows
 	e.next.done = append(e.next.done, func(err error) {
 		if err == nil {
 			l.c.metrics.commits.Inc()
@@ -103,30 +116,41 @@ func (l *lane) commit(e *entry, set offsets, code int16, finish func(code int16)
 	l.flush(e)
 }
 
-// fits reports whether the group may have these offsets too. What is being
-// written just now is not counted.
-func (l *lane) fits(e *entry, set offsets) bool {
-	var kept offsets
-	if g, ok := l.c.store.Group(e.name); ok {
-		kept = g.Offsets
-	}
-	n := len(kept) + len(e.next.Set) + len(set)
-	if n <= l.c.cfg.OffsetsPerGroup {
+// fits reports whether the group, if it is there, may have these offsets too, in number
+// and in bytes; else the commit is refused. What is being written just now is not counted.
+func (l *lane) fits(e *entry, set offsets, finish func(code int16)) bool {
+	grows := e.growth(set)
+	if e.count(set, l.c.cfg.OffsetsPerGroup) <= l.c.cfg.OffsetsPerGroup && (grows == 0 || e.bytes()+grows <= l.c.cfg.share()) {
 		return true
+	}
+	l.c.metrics.refused.Inc()
+	finish(kerr.InvalidCommitOffsetSize.Code)
+	return false
+}
+
+// count is how many offsets the group has with set, or more if that is not above most.
+func (e *entry) count(set offsets, most int) int {
+	kept, waits := e.committed(), offsets(nil)
+	if e != nil {
+		waits = e.next.Set
+	}
+	n := len(kept) + len(waits) + len(set)
+	if n <= most {
+		return n
 	}
 	for p := range set {
 		_, before := kept[p]
-		_, waits := e.next.Set[p]
-		if before || waits {
+		_, next := waits[p]
+		if before || next {
 			n--
 		}
 	}
-	for p := range e.next.Set {
+	for p := range waits {
 		if _, before := kept[p]; before {
 			n--
 		}
 	}
-	return n <= l.c.cfg.OffsetsPerGroup
+	return n
 }
 
 // codeOf tells clients of a failed write: it may be tried again, whatever became

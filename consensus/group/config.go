@@ -17,13 +17,15 @@ type Config struct {
 	// MinSessionTimeout and MaxSessionTimeout bound what members may ask for
 	// (group.min.session.timeout.ms, group.max.session.timeout.ms).
 	MinSessionTimeout, MaxSessionTimeout time.Duration
-	// Groups bounds the groups, also those that only have offsets. A further one
-	// is refused.
+	// Groups bounds the groups, also those that only have offsets. For a further one
+	// the group without members that was unused the longest is removed; where all have
+	// members it is refused.
 	Groups int
 	// Members bounds the members of one group (group.max.size).
 	Members int
 	// GroupBytes bounds the metadata and assignments of one group's members, which
-	// are written as one command; MetadataBytes those of all groups in memory.
+	// are written as one command. MetadataBytes bounds what all groups take in memory,
+	// offsets too, as Groups bounds their number; one group takes half of it at most.
 	GroupBytes    int
 	MetadataBytes int64
 	// OffsetMetadataBytes bounds the text kept with one offset
@@ -39,7 +41,8 @@ type Config struct {
 	// (offsets.retention.check.interval.ms).
 	SweepInterval time.Duration
 	// Lanes is over how many goroutines groups are spread; Queue is how many
-	// requests may wait for one of them before connections are not read any more.
+	// requests may wait for one of them before connections are not read any more, and
+	// how many may wait for room before further ones are refused.
 	Lanes, Queue int
 	// Writes bounds the groups whose state is being written at once. More wait,
 	// and gather more into one write.
@@ -68,8 +71,8 @@ func (c Config) Validate() error {
 		return errors.New("group: the longest session timeout must be at most 24 days")
 	case c.Groups < 1 || c.Members < 1 || c.OffsetsPerGroup < 1:
 		return errors.New("group: groups, members and offsets per group must be at least 1")
-	case c.GroupBytes < 4<<10 || c.MetadataBytes < int64(c.GroupBytes):
-		return errors.New("group: a group needs at least 4 KiB of metadata, all groups together room for one such")
+	case c.GroupBytes < 4<<10 || c.MetadataBytes < int64(c.GroupBytes) || c.MetadataBytes < 64<<10:
+		return errors.New("group: a group needs at least 4 KiB of metadata, all groups together room for one such and at least 64 KiB")
 	case c.OffsetMetadataBytes < 0:
 		return errors.New("group: offset metadata bytes must not be negative; 0 allows none")
 	case c.OffsetsRetention <= 0 || c.SweepInterval <= 0 || c.WriteTimeout <= 0:
@@ -82,5 +85,5 @@ func (c Config) Validate() error {
 
 func (c Config) limits() rebalance.Limits {
 	return rebalance.Limits{InitialDelay: c.InitialRebalanceDelay, MinSession: c.MinSessionTimeout, MaxSession: c.MaxSessionTimeout,
-		Members: c.Members, Bytes: c.GroupBytes}
+		Members: c.Members, Bytes: int(min(int64(c.GroupBytes), c.share()/copies))}
 }

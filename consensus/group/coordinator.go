@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/time/rate"
 
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/meta"
@@ -42,8 +44,12 @@ type Coordinator struct {
 	lanes []*lane
 	seed  maphash.Seed
 	slots chan struct{} // one for each write that may be under way
-	// groups and bytes are what all lanes have together.
-	groups, bytes atomic.Int64
+	room  *room
+
+	// fullLog and evictLog bound what is logged of refusals and evictions; unsaid are
+	// those that were not.
+	fullLog, evictLog *rate.Limiter
+	unsaid            atomic.Int64
 
 	mu      sync.RWMutex // held for reading while a task is handed to a lane
 	closed  bool
@@ -57,7 +63,9 @@ func New(cfg Config, store Store, clk clock.Clock, log *slog.Logger, reg prometh
 		return nil, err
 	}
 	c := &Coordinator{cfg: cfg, store: store, clock: clk, log: log, seed: maphash.MakeSeed(),
-		slots: make(chan struct{}, cfg.Writes), closing: make(chan struct{})}
+		slots: make(chan struct{}, cfg.Writes), closing: make(chan struct{}),
+		room:    newRoom(amount{cfg.Groups, cfg.MetadataBytes}, cfg.Queue),
+		fullLog: rate.NewLimiter(rate.Every(time.Minute), 1), evictLog: rate.NewLimiter(1, 10)}
 	c.metrics = newMetrics(c, reg)
 	for range cfg.Lanes {
 		c.lanes = append(c.lanes, newLane(c))
@@ -70,6 +78,8 @@ func New(cfg Config, store Store, clk clock.Clock, log *slog.Logger, reg prometh
 		c.tasks.Go(l.run)
 	}
 	c.tasks.Go(c.sweep)
+	c.tasks.Go(c.makeRoom)
+	c.room.poke() // for what may be more than there may be
 	log.Info("consumer groups loaded", "groups", len(groups))
 	return c, nil
 }

@@ -16,6 +16,12 @@
 // is half there. Members of a loaded group go on with their ids and generation;
 // their sessions begin anew.
 //
+// What groups take, in number and in bytes, has one owner, room. A request that needs
+// more than there is waits there, apart from the lanes, and a goroutine of its own finds
+// the groups without members that were unused the longest, over all lanes, and has them
+// deleted. That goroutine waits for lanes; a lane never waits for it, nor for another
+// lane. A claim holds its room before its group changes (DESIGN.md).
+//
 // Request bodies point into their frame; what is kept beyond the reply is copied.
 // A connection that ends takes no member with it: only its session timeout does,
 // as in Kafka. Replies are called exactly once, also at Close.

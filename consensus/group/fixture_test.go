@@ -154,6 +154,7 @@ type harness struct {
 	t     *testing.T
 	store *store
 	cfg   Config
+	log   slog.Handler // nil: nowhere
 	reg   *prometheus.Registry
 	c     *Coordinator
 }
@@ -169,7 +170,10 @@ func start(t *testing.T, s *store, cfg Config) *harness {
 func (h *harness) open() {
 	h.t.Helper()
 	h.reg = prometheus.NewPedanticRegistry()
-	c, err := New(h.cfg, h.store, clock.System{}, slog.New(slog.DiscardHandler), h.reg)
+	if h.log == nil {
+		h.log = slog.DiscardHandler
+	}
+	c, err := New(h.cfg, h.store, clock.System{}, slog.New(h.log), h.reg)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -187,6 +191,7 @@ func (h *harness) restart() {
 type call struct {
 	t     *testing.T
 	what  kmsg.Request
+	at    time.Time
 	mu    sync.Mutex
 	resps []kmsg.Response
 }
@@ -200,7 +205,7 @@ func (h *harness) send(version int16, req kmsg.Request) *call {
 	if err := body.ReadFrom(req.AppendTo(nil)); err != nil {
 		h.t.Fatal(err)
 	}
-	c := &call{t: h.t, what: req}
+	c := &call{t: h.t, what: req, at: time.Now()}
 	h.c.Serve(context.Background(), "client", "/127.0.0.1", version, body, func(resp kmsg.Response) {
 		resp.SetVersion(version)
 		raw := resp.AppendTo(nil)
@@ -244,4 +249,11 @@ func devConfig() Config {
 	cfg := DefaultConfig()
 	cfg.InitialRebalanceDelay = 0
 	return cfg
+}
+
+// used is what all groups are charged.
+func (h *harness) used() amount {
+	synctest.Wait()
+	now, _ := h.c.room.now()
+	return now
 }

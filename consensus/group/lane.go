@@ -21,18 +21,25 @@ type waiter struct {
 
 // entry is one group of a lane.
 type entry struct {
-	name    string
-	g       *rebalance.Group
-	wake    time.Time // when the lane will tick it, if it is among the wakes
-	place   int       // in the wakes; -1: it is not there
-	next    change    // gathers while writing
-	remove  func(error)
-	writing bool
-	gone    bool
+	name   string
+	g      *rebalance.Group
+	wake   time.Time // when the lane will tick it, if it is among the wakes
+	place  int       // in the wakes; -1: it is not there
+	next   change    // gathers while under is written
+	under  *change   // being written
+	remove func(error)
+	// evicting is called when the group has been deleted to make room.
+	evicting func()
+	gone     bool
+	claims   int   // requests that wait for room
+	bornMs   int64 // when it was asked to be joined, as long as the store has nothing of it
+	kept     kept
 
-	// What the coordinator's totals have of it.
-	state rebalance.State
-	bytes int
+	// What the totals have of it.
+	state   rebalance.State
+	charged amount
+	rank    int // among the unused; -1: it is not there
+	victim  victim
 }
 
 // lane owns some of the groups.
@@ -44,7 +51,10 @@ type lane struct {
 	ticket  rebalance.Ticket
 	writing int // groups that are being written
 	wakes   wakes
+	unused  ranking
 	timer   *time.Timer
+	held    amount // for the task that it is at
+	resumed bool   // the task has waited for room
 }
 
 func newLane(c *Coordinator) *lane {
@@ -61,18 +71,23 @@ func (l *lane) run() {
 	for {
 		select {
 		case t := <-l.tasks:
-			t(l)
+			l.do(t)
 		case <-l.timer.C:
 			l.tick()
 		case <-l.c.closing:
 			l.refuseAll()
 			for l.writing > 0 || len(l.tasks) > 0 {
-				(<-l.tasks)(l)
+				l.do(<-l.tasks)
 			}
 			l.refuseAll()
 			return
 		}
 	}
+}
+
+func (l *lane) do(t task) {
+	t(l)
+	l.put()
 }
 
 func (l *lane) refuseAll() {
@@ -84,30 +99,16 @@ func (l *lane) refuseAll() {
 
 // load takes in a group of the store, before the lane runs.
 func (l *lane) load(g *meta.Group) {
-	e := l.insert(g.Name, rebalance.Load(g, l.c.cfg.limits(), l.c.clock.Now()))
-	l.c.groups.Add(1)
-	l.settle(e)
+	l.settle(l.insert(g.Name, rebalance.Load(g, l.c.cfg.limits(), l.c.clock.Now())))
 }
 
+// insert takes in a group that was not there; settle is to follow.
 func (l *lane) insert(name string, g *rebalance.Group) *entry {
-	e := &entry{name: name, g: g, place: -1}
+	e := &entry{name: name, g: g, place: -1, rank: -1, bornMs: l.c.clock.Now().UnixMilli()}
 	l.groups[name] = e
 	l.c.metrics.state(e.state, 1)
+	l.look(e, nil)
 	return e
-}
-
-// ensure returns the group, which need not have existed; nil when there are too
-// many.
-func (l *lane) ensure(name string) *entry {
-	if e, ok := l.groups[name]; ok {
-		return e
-	}
-	if l.c.groups.Add(1) > int64(l.c.cfg.Groups) {
-		l.c.groups.Add(-1)
-		l.c.metrics.refused.Inc()
-		return nil
-	}
-	return l.insert(name, rebalance.New(name, l.c.cfg.limits()))
 }
 
 // forget drops a group that is nowhere any more.
@@ -117,8 +118,8 @@ func (l *lane) forget(e *entry) {
 	if e.place >= 0 {
 		heap.Remove(&l.wakes, e.place)
 	}
-	l.c.groups.Add(-1)
-	l.c.bytes.Add(-int64(e.bytes))
+	l.rank(e)
+	l.charge(e, amount{})
 	l.c.metrics.state(e.state, -1)
 }
 
@@ -156,6 +157,9 @@ func (l *lane) apply(e *entry, eff rebalance.Effect) {
 		l.c.metrics.members.Inc()
 		l.c.log.Info("group member removed", "group", e.name, "member", eff.MemberID, "why", eff.Why)
 	case rebalance.Deleted:
+		if e.evicting != nil { // also where nobody waits for it any more
+			e.evicting()
+		}
 		l.forget(e)
 	}
 }
@@ -177,14 +181,12 @@ func (l *lane) settle(e *entry) {
 		l.c.metrics.state(s, 1)
 		e.state = s
 	}
-	l.c.bytes.Add(int64(e.g.Bytes() - e.bytes))
-	e.bytes = e.g.Bytes()
-	if e.g.Blank() && !e.writing && e.next.empty() && e.remove == nil {
-		if _, kept := l.c.store.Group(e.name); !kept {
-			l.forget(e)
-			return
-		}
+	if e.g.Blank() && e.idle() && e.kept.from == nil {
+		l.forget(e)
+		return
 	}
+	l.charge(e, e.size())
+	l.rank(e)
 	l.arm(e)
 }
 

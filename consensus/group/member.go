@@ -29,25 +29,43 @@ func (c *Coordinator) join(clientID, host string, version int16, req *kmsg.JoinG
 		return
 	}
 	j := newJoin(clientID, host, version, req)
-	c.on(req.Group, refuse, func(l *lane) {
-		e, ok := l.groups[req.Group]
-		switch {
-		case !ok && j.MemberID != "":
+	on := func(eff rebalance.Effect) { reply(joinResponse(eff.(rebalance.Joined))) }
+	var serve task
+	serve = func(l *lane) {
+		e := l.groups[req.Group]
+		if e == nil && j.MemberID != "" {
 			refuse(kerr.UnknownMemberID.Code)
 			return
-		case c.bytes.Load()+int64(joinSize(req)+len(clientID)) > c.cfg.MetadataBytes:
+		}
+		g := l.machine(e, req.Group)
+		need := needs(e, req.Group, copies*int64(g.JoinGrowth(&j)))
+		switch {
+		case e == nil && g.JoinGrowth(&j) == 0: // none is made for it, and no other gives way
+			j.To = 0
+			on(g.Step(c.clock.Now(), j)[0])
+			return
+		case need.bytes > 0 && e.bytes()+need.bytes > c.cfg.share():
 			c.metrics.refused.Inc()
 			refuse(kerr.GroupMaxSizeReached.Code)
 			return
-		case !ok:
-			if e = l.ensure(req.Group); e == nil {
-				refuse(kerr.GroupMaxSizeReached.Code)
-				return
-			}
+		case !l.admit(e, need, refuse, serve):
+			return
+		case e == nil:
+			e = l.insert(req.Group, g)
 		}
-		j.To = l.expect(waiter{func(eff rebalance.Effect) { reply(joinResponse(eff.(rebalance.Joined))) }, refuse})
+		e.bornMs = c.clock.Now().UnixMilli()
+		j.To = l.expect(waiter{on, refuse})
 		l.step(e, j)
-	})
+	}
+	c.on(req.Group, refuse, serve)
+}
+
+// machine returns that of e, and for a group that is not there one that nobody has yet.
+func (l *lane) machine(e *entry, name string) *rebalance.Group {
+	if e == nil {
+		return rebalance.New(name, l.c.cfg.limits())
+	}
+	return e.g
 }
 
 // newJoin copies what a machine keeps of the request.
@@ -102,10 +120,15 @@ func (c *Coordinator) sync(req *kmsg.SyncGroupRequest, reply func(kmsg.Response)
 	for _, a := range req.GroupAssignment {
 		s.Assignments = append(s.Assignments, rebalance.Assignment{MemberID: a.MemberID, Bytes: bytes.Clone(a.MemberAssignment)})
 	}
-	c.onKnown(req.Group, refuse, func(l *lane, e *entry) {
+	var serve task
+	serve = known(req.Group, refuse, func(l *lane, e *entry) {
+		if !l.admit(e, amount{bytes: copies * int64(e.g.SyncGrowth(&s))}, refuse, serve) {
+			return
+		}
 		s.To = l.expect(waiter{func(eff rebalance.Effect) { reply(syncResponse(eff.(rebalance.Synced))) }, refuse})
 		l.step(e, s)
 	})
+	c.on(req.Group, refuse, serve)
 }
 
 func syncResponse(s rebalance.Synced) *kmsg.SyncGroupResponse {
@@ -128,10 +151,10 @@ func (c *Coordinator) heartbeat(req *kmsg.HeartbeatRequest, reply func(kmsg.Resp
 		refuse(kerr.InvalidGroupID.Code)
 		return
 	}
-	c.onKnown(req.Group, refuse, func(l *lane, e *entry) {
+	c.on(req.Group, refuse, known(req.Group, refuse, func(l *lane, e *entry) {
 		to := l.expect(waiter{func(eff rebalance.Effect) { refuse(eff.(rebalance.Answer).Code) }, refuse})
 		l.step(e, rebalance.Heartbeat{To: to, MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation})
-	})
+	}))
 }
 
 // leave serves LeaveGroup 0-5, up to 2 with one member.
@@ -174,17 +197,17 @@ func leaveResponse(version int16, members []kmsg.LeaveGroupRequestMember, left r
 	return resp
 }
 
-// onKnown runs f on the lane with the group, or refuses when there is none: then
-// nobody can be its member.
-func (c *Coordinator) onKnown(group string, refuse func(int16), f func(*lane, *entry)) {
-	c.on(group, refuse, func(l *lane) {
+// known is f with the group, or refuses when there is none: then nobody can be its
+// member.
+func known(group string, refuse func(int16), f func(*lane, *entry)) task {
+	return func(l *lane) {
 		e, ok := l.groups[group]
 		if !ok {
 			refuse(kerr.UnknownMemberID.Code)
 			return
 		}
 		f(l, e)
-	})
+	}
 }
 
 func allOf(code int16, n int) []int16 {
@@ -196,11 +219,3 @@ func allOf(code int16, n int) []int16 {
 }
 
 func millis(ms int32) time.Duration { return time.Duration(ms) * time.Millisecond }
-
-func joinSize(req *kmsg.JoinGroupRequest) int {
-	n := 0
-	for _, p := range req.Protocols {
-		n += len(p.Name) + len(p.Metadata)
-	}
-	return n
-}

@@ -91,7 +91,7 @@ func TestRefusedMembership(t *testing.T) {
 		if got := answer[*kmsg.JoinGroupResponse](t, h.send(9, req)); got.ErrorCode != kerr.InvalidSessionTimeout.Code {
 			t.Errorf("join: %+v", got)
 		}
-		if n := h.c.groups.Load(); n != 0 {
+		if n := h.used().groups; n != 0 {
 			t.Errorf("%d groups were made by what was refused", n)
 		}
 	})
@@ -235,35 +235,4 @@ func errorCode(r kmsg.Response) int16 {
 		return r.ErrorCode
 	}
 	return -1
-}
-
-func TestBoundsOfAllGroups(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cfg := devConfig()
-		cfg.Groups = 2
-		cfg.GroupBytes, cfg.MetadataBytes = 4<<10, 4<<10
-		h := start(t, newStore(newTopic("orders", 2)), cfg)
-		m := &consumer{h: h, group: "a", version: 3}
-		m.joined(m.join("orders"))
-		if got := codes(t, h.send(9, commitRequest("b", "", -1, at{"orders", 0, 1, ""}))); got[0] != 0 {
-			t.Errorf("commit of a second group: %v", got)
-		}
-		if got := codes(t, h.send(9, commitRequest("c", "", -1, at{"orders", 0, 1, ""}))); got[0] != kerr.CoordinatorNotAvailable.Code {
-			t.Errorf("commit of a third group: %v", got)
-		}
-		third := &consumer{h: h, group: "c", version: 3}
-		if got := answer[*kmsg.JoinGroupResponse](t, third.join("orders")); got.ErrorCode != kerr.GroupMaxSizeReached.Code {
-			t.Errorf("join of a third group: %+v", got)
-		}
-		big := &consumer{h: h, group: "b", version: 3}
-		if got := answer[*kmsg.JoinGroupResponse](t, big.join(strings.Repeat("x", 4000))); got.ErrorCode != kerr.GroupMaxSizeReached.Code {
-			t.Errorf("join with more metadata than there may be: %+v", got)
-		}
-		used := h.c.bytes.Load()
-		time.Sleep(time.Minute) // the member is gone
-		synctest.Wait()
-		if used == 0 || h.c.bytes.Load() != 0 {
-			t.Errorf("%d bytes were counted, %d without members", used, h.c.bytes.Load())
-		}
-	})
 }

@@ -1,4 +1,7 @@
 package group
 
-// Memory returns the bytes of members of groups, and how many there may be.
-func (c *Coordinator) Memory() (used, limit int64) { return c.bytes.Load(), c.cfg.MetadataBytes }
+// Memory returns the bytes of groups, their members and offsets, and how many there may be.
+func (c *Coordinator) Memory() (used, limit int64) {
+	now, _ := c.room.now()
+	return now.bytes, c.cfg.MetadataBytes
+}

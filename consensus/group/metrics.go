@@ -13,6 +13,7 @@ type metrics struct {
 	commits    prometheus.Counter
 	committed  prometheus.Counter
 	expired    prometheus.Counter
+	evicted    prometheus.Counter
 	refused    prometheus.Counter
 	writes     prometheus.Counter
 	failures   prometheus.Counter
@@ -26,15 +27,16 @@ func newMetrics(c *Coordinator, reg prometheus.Registerer) *metrics {
 	}
 	groups := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_groups", Help: "Consumer groups, by state."}, []string{"state"})
 	reg.MustRegister(groups, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_group_metadata_bytes",
-		Help: "Bytes that the metadata and assignments of all group members take."},
-		func() float64 { return float64(c.bytes.Load()) }))
+		Help: "Bytes that groups, their members and their offsets take."},
+		func() float64 { used, _ := c.Memory(); return float64(used) }))
 	m := &metrics{
 		rebalances: counter("sluice_group_rebalances_total", "Generations that began."),
 		members:    counter("sluice_group_members_removed_total", "Group members removed because they were not heard of in time."),
 		commits:    counter("sluice_group_commits_total", "Offset commits acknowledged."),
 		committed:  counter("sluice_group_committed_offsets_total", "Offsets written."),
 		expired:    counter("sluice_group_expired_offsets_total", "Offsets removed because their retention had passed."),
-		refused:    counter("sluice_group_refused_total", "Requests refused because a limit on groups or their metadata is reached."),
+		evicted:    counter("sluice_group_evicted_total", "Groups without members removed with their offsets, the longest unused first, to make room for others."),
+		refused:    counter("sluice_group_refused_total", "Requests refused because a limit on groups or their memory is reached."),
 		writes:     counter("sluice_group_writes_total", "Writes of group state and offsets; one may carry many commits."),
 		failures:   counter("sluice_group_write_failures_total", "Writes of group state and offsets that failed."),
 	}

@@ -43,6 +43,7 @@ func (c *Coordinator) deleteOffsets(req *kmsg.OffsetDeleteRequest, reply func(km
 		e.next.clear(gone)
 		e.next.done = append(e.next.done, func(err error) { finish(codeOf(err)) })
 		l.flush(e)
+		l.settle(e)
 	})
 }
 

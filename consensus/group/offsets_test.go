@@ -113,7 +113,7 @@ func TestCommitThatCannotBeWritten(t *testing.T) {
 		if got := codes(t, h.send(9, commitRequest("g", "", -1, at{"orders", 0, 1, ""}))); got[0] != unavailable {
 			t.Fatalf("codes %v", got)
 		}
-		if n := h.c.groups.Load(); n != 0 {
+		if n := h.used().groups; n != 0 {
 			t.Errorf("%d groups are kept of which nothing was written", n)
 		}
 		s.setFailure(nil)
@@ -161,11 +161,11 @@ func TestCommitChecksEachOffset(t *testing.T) {
 			t.Errorf("codes %v of a stranger", got)
 		}
 		got = codes(t, h.send(9, commitRequest("other", "someone", 3, at{"orders", 0, 1, ""})))
-		if got[0] != kerr.IllegalGeneration.Code || h.c.groups.Load() != 1 {
+		if got[0] != kerr.IllegalGeneration.Code || h.used().groups != 1 {
 			t.Errorf("codes %v of a member of no group", got)
 		}
 		got = codes(t, h.send(9, commitRequest("other", "someone", -1, at{"orders", 0, 1, ""})))
-		if got[0] != kerr.UnknownMemberID.Code || h.c.groups.Load() != 1 {
+		if got[0] != kerr.UnknownMemberID.Code || h.used().groups != 1 {
 			t.Errorf("codes %v of a member of no group", got)
 		}
 		got = codes(t, h.send(9, commitRequest(strings.Repeat("g", maxName+1), "", -1, at{"orders", 0, 1, ""})))
@@ -408,8 +408,8 @@ func TestOfflineGroup(t *testing.T) {
 		if resp := answer[*kmsg.JoinGroupResponse](t, h.send(5, join)); resp.ErrorCode != unavailable {
 			t.Errorf("join: %d", resp.ErrorCode)
 		}
-		if len(s.changes) != 0 || h.c.groups.Load() != 0 {
-			t.Errorf("%d changes, %d groups", len(s.changes), h.c.groups.Load())
+		if len(s.changes) != 0 || h.used().groups != 0 {
+			t.Errorf("%d changes, %d groups", len(s.changes), h.used().groups)
 		}
 	})
 }

@@ -22,11 +22,29 @@ func (c *Coordinator) sweep() {
 			for _, name := range c.names(l) {
 				c.post(l, func(l *lane) {
 					if e, ok := l.groups[name]; ok {
+						l.look(e, nil) // a topic may have been deleted
 						l.expire(e)
+						l.settle(e)
 					}
 				})
 			}
 		}
+		c.adopt()
+	}
+}
+
+// adopt takes in groups that the store has and no lane: what a write made that was given
+// up for lost.
+func (c *Coordinator) adopt() {
+	for _, g := range c.store.Groups() {
+		c.post(c.lane(g.Name), func(l *lane) {
+			if _, ok := l.groups[g.Name]; ok {
+				return
+			}
+			if now, ok := c.store.Group(g.Name); ok {
+				l.load(now)
+			}
+		})
 	}
 }
 
@@ -50,17 +68,14 @@ func (c *Coordinator) names(l *lane) []string {
 // when it is empty and has none left. A group with writes under way has just been
 // used; it is looked at next time.
 func (l *lane) expire(e *entry) {
-	if e.writing || e.g.State() == rebalance.Dead {
+	if e.under != nil || e.g.State() == rebalance.Dead {
 		return
 	}
-	var kept offsets
-	if g, ok := l.c.store.Group(e.name); ok {
-		kept = g.Offsets
-	}
+	kept := e.committed()
 	gone := l.expired(e.g, kept)
 	count := func() { l.c.metrics.expired.Add(float64(len(gone))) }
 	switch {
-	case len(gone) == len(kept) && e.g.State() == rebalance.Empty && e.g.Wake().IsZero(): // nobody about to join
+	case len(gone) == len(kept) && e.quiet():
 		on := func(eff rebalance.Effect) {
 			if eff.(rebalance.Answer).Code == 0 {
 				count()

@@ -38,7 +38,7 @@ func TestOffsetsOfSimpleConsumersExpireAfterTheirCommit(t *testing.T) {
 			t.Error("the first offset is to be gone, the second not")
 		}
 		time.Sleep(4 * day)
-		if _, there := h.store.Group("g"); there || h.c.groups.Load() != 0 {
+		if _, there := h.store.Group("g"); there || h.used().groups != 0 {
 			t.Error("a group without members and offsets is still there")
 		}
 		if n := testutil.ToFloat64(h.c.metrics.expired); n != 2 {
@@ -75,7 +75,7 @@ func TestOffsetsExpireAfterTheGroupBecameEmpty(t *testing.T) {
 			t.Error("expired before the group was empty for long enough")
 		}
 		time.Sleep(2 * hour)
-		if h.offset("g", "orders", 0) != -1 || h.c.groups.Load() != 0 {
+		if h.offset("g", "orders", 0) != -1 || h.used().groups != 0 {
 			t.Error("not expired")
 		}
 	})

@@ -13,7 +13,8 @@ import (
 // change gathers what is written in one step of a group, and whom to tell.
 type change struct {
 	meta.GroupChange
-	done []func(error) // on the lane
+	grows int64         // by so many bytes of offsets at most
+	done  []func(error) // on the lane
 }
 
 func (c *change) empty() bool { return c.State == nil && len(c.Set) == 0 && len(c.Clear) == 0 }
@@ -57,7 +58,7 @@ func (l *lane) write(e *entry, w rebalance.Write) {
 func (l *lane) flush(e *entry) {
 	next := e.next
 	switch {
-	case e.writing:
+	case e.under != nil:
 		return
 	case !next.empty():
 		e.next = change{}
@@ -67,7 +68,7 @@ func (l *lane) flush(e *entry) {
 	default:
 		return
 	}
-	e.writing = true
+	e.under = &next
 	l.writing++
 	l.c.tasks.Go(func() {
 		err := l.c.change(e.name, next.GroupChange)
@@ -76,8 +77,13 @@ func (l *lane) flush(e *entry) {
 }
 
 func (l *lane) wrote(e *entry, c *change, err error) {
-	e.writing = false
+	e.under = nil
 	l.writing--
+	if err == nil {
+		l.look(e, c)
+	} else {
+		l.look(e, nil) // it may have been made all the same
+	}
 	l.c.metrics.wrote(c, err)
 	for _, done := range c.done {
 		done(err)

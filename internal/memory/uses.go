@@ -34,7 +34,8 @@ var (
 	FetchSessions = Use{"fetch_sessions", "fetch.max_session_bytes", false,
 		"partitions that consumers named once, in fetch sessions", "idle sessions go; new ones are refused, and their consumers name everything each time"}
 	Groups = Use{"groups", "groups.max_metadata_bytes", false,
-		"members of consumer groups, with their metadata and assignments", "new members are refused"}
+		"consumer groups, their members with metadata and assignments, and committed offsets with their metadata",
+		"groups without members go, the one that was unused the longest first; where all have members, new ones are told to try again"}
 	Compaction = Use{"compaction", "compaction.memory_bytes", false,
 		"the index of keys of a compaction, what it reads, and the batch it works on", "it takes more passes"}
 	Uploads = Use{"uploads", "", false,

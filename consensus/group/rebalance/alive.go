@@ -92,8 +92,8 @@ func (d Delete) step(g *Group, now time.Time) {
 			g.answer(d.To, kerr.CoordinatorNotAvailable.Code)
 			return
 		}
-		g.answer(d.To, 0)
 		g.emit(Deleted{})
+		g.answer(d.To, 0)
 	})
 }
 

@@ -163,7 +163,8 @@ type Expired struct {
 	Why      string
 }
 
-// Deleted says that the group is no more; the driver forgets it.
+// Deleted says that the group is no more; the driver forgets it, before it tells who
+// asked for it.
 type Deleted struct{}
 
 func (Answer) effect()     {}

@@ -61,8 +61,9 @@ type Group struct {
 	supports map[string]int       // protocol -> members that offer it
 	awaiting int                  // members with a join to be answered
 	bytes    int
-	// assignment is the leader's while it is being written.
-	assignment map[string][]byte
+	// assignment is the leader's while it is being written, assignmentBytes its size.
+	assignment      map[string][]byte
+	assignmentBytes int
 
 	joinBy time.Time // PreparingRebalance ends then
 	syncBy time.Time // members that have not synced are removed then

@@ -15,21 +15,66 @@ const newMemberTimeout = 5 * time.Minute
 const minRebalance = time.Second
 
 func (j Join) step(g *Group, now time.Time) {
-	switch {
-	case g.state == Dead:
-		j.refuse(g, kerr.CoordinatorNotAvailable.Code)
-	case j.Session < g.limits.MinSession || j.Session > g.limits.MaxSession:
-		j.refuse(g, kerr.InvalidSessionTimeout.Code)
-	case !g.accord(j.ProtocolType, j.Protocols):
-		j.refuse(g, kerr.InconsistentGroupProtocol.Code)
-	case !g.hasRoom(&j):
+	switch code := g.verdict(&j); {
+	case code == kerr.GroupMaxSizeReached.Code:
 		j.crowd(g, now)
+	case code != 0:
+		j.refuse(g, code)
 	case j.MemberID == "":
 		g.joinNew(now, &j)
 	default:
 		g.joinAgain(now, &j)
 	}
 	g.tryComplete(now)
+}
+
+// verdict tells whether j can be taken, whoever it comes from.
+func (g *Group) verdict(j *Join) int16 {
+	switch {
+	case g.state == Dead:
+		return kerr.CoordinatorNotAvailable.Code
+	case j.Session < g.limits.MinSession || j.Session > g.limits.MaxSession:
+		return kerr.InvalidSessionTimeout.Code
+	case !g.accord(j.ProtocolType, j.Protocols):
+		return kerr.InconsistentGroupProtocol.Code
+	case !g.hasRoom(j):
+		return kerr.GroupMaxSizeReached.Code
+	}
+	return 0
+}
+
+// JoinGrowth returns by how much Bytes may grow when the group takes j; 0 where it is
+// refused.
+func (g *Group) JoinGrowth(j *Join) int {
+	if g.verdict(j) != 0 {
+		return 0
+	}
+	says := len(j.ClientID) + len(j.ClientHost) + sizeOf(j.Protocols)
+	if m, known := g.sender(j); known {
+		return max(0, says+len(j.NewID)-len(m.clientID)-len(m.clientHost)-sizeOf(m.protocols))
+	}
+	switch _, promised := g.pending[j.MemberID]; {
+	case promised:
+		return says
+	case j.MemberID != "":
+		return 0 // nobody's id
+	case j.InstanceID != nil:
+		return perMember + len(j.NewID) + len(*j.InstanceID) + says
+	case j.RequireID:
+		return perMember + len(j.NewID)
+	default:
+		return perMember + len(j.NewID) + says
+	}
+}
+
+// sender returns the member that j says it comes from.
+func (g *Group) sender(j *Join) (m *member, known bool) {
+	if j.InstanceID != nil && j.MemberID == "" {
+		m, known = g.static[*j.InstanceID]
+	} else {
+		m, known = g.byID[j.MemberID]
+	}
+	return m, known
 }
 
 func (j *Join) refuse(g *Group, code int16) {
@@ -48,10 +93,7 @@ func (j *Join) crowd(g *Group, now time.Time) {
 // hasRoom reports whether the member may be in the next generation. While members
 // join again, those that came first are in: a group above its limit shrinks.
 func (g *Group) hasRoom(j *Join) bool {
-	m, known := g.byID[j.MemberID]
-	if j.InstanceID != nil && j.MemberID == "" {
-		m, known = g.static[*j.InstanceID]
-	}
+	m, known := g.sender(j)
 	old := 0
 	if known {
 		old = sizeOf(m.protocols)

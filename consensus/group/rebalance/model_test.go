@@ -201,7 +201,17 @@ func (m *model) drain() {
 }
 
 func (m *model) step(ev Event) {
+	before, most := m.g.bytes, -1
+	switch ev := ev.(type) {
+	case Join:
+		most = m.g.JoinGrowth(&ev)
+	case Sync:
+		most = m.g.SyncGrowth(&ev)
+	}
 	effects := m.g.Step(m.now, ev)
+	if most >= 0 && m.g.bytes > before+most {
+		m.t.Fatalf("%+v was to add %d bytes at most, it added %d", ev, most, m.g.bytes-before)
+	}
 	if twin := m.twin.Step(m.now, ev); !reflect.DeepEqual(effects, twin) {
 		m.t.Fatalf("%+v gives %+v, and then %+v", ev, effects, twin)
 	}
@@ -253,7 +263,7 @@ func (m *model) check() {
 		m.t.Fatalf("generation fell from %d to %d", m.generation, g.generation)
 	}
 	m.generation = g.generation
-	bytes, awaiting, supports := 0, 0, make(map[string]int)
+	bytes, awaiting, supports := g.assignmentBytes, 0, make(map[string]int)
 	for id := range g.pending {
 		bytes += perMember + len(id)
 	}

@@ -51,21 +51,41 @@ func (g *Group) synced(m *member, to Ticket) Synced {
 // assigning reports whether the leader's assignment is being written.
 func (g *Group) assigning() bool { return g.assignment != nil }
 
-// assign writes the leader's assignment; members get it once it is durable.
-func (g *Group) assign(now time.Time, as []Assignment) {
-	assigned, size := make(map[string][]byte, len(as)), g.bytes
+// SyncGrowth returns by how much Bytes may grow when the group takes s.
+func (g *Group) SyncGrowth(s *Sync) int {
+	m, code := g.check(s.MemberID, s.InstanceID, s.Generation)
+	if code != 0 || g.state != CompletingRebalance || m.id != g.leader || g.assigning() {
+		return 0
+	}
+	_, size := g.ofMembers(s.Assignments)
+	if g.bytes+size > g.limits.Bytes {
+		return 0 // it is refused
+	}
+	return size
+}
+
+// ofMembers returns what is assigned to members, and its size.
+func (g *Group) ofMembers(as []Assignment) (assigned map[string][]byte, size int) {
+	assigned = make(map[string][]byte, len(as))
 	for _, a := range as {
 		if _, ok := g.byID[a.MemberID]; ok {
 			size += len(a.Bytes) - len(assigned[a.MemberID])
 			assigned[a.MemberID] = a.Bytes
 		}
 	}
-	if size > g.limits.Bytes {
+	return assigned, size
+}
+
+// assign writes the leader's assignment; members get it once it is durable.
+func (g *Group) assign(now time.Time, as []Assignment) {
+	assigned, size := g.ofMembers(as)
+	if g.bytes+size > g.limits.Bytes {
 		g.dropAssignments(now, kerr.UnknownServerError.Code) // Kafka's for an assignment it cannot store
 		g.prepare(now)
 		return
 	}
-	g.assignment = assigned
+	g.assignment, g.assignmentBytes = assigned, size
+	g.bytes += size
 	generation := g.generation
 	g.write(Write{State: g.durable(now, assigned)}, func(now time.Time, ok bool) {
 		switch {
@@ -83,8 +103,9 @@ func (g *Group) assign(now time.Time, as []Assignment) {
 // propagate gives everybody what was assigned and written.
 func (g *Group) propagate(now time.Time) {
 	g.state = Stable
+	assigned := g.forgetAssignment()
 	for _, m := range g.members {
-		m.assignment = g.assignment[m.id]
+		m.assignment = assigned[m.id]
 		g.recount(m)
 		if m.sync != 0 {
 			g.touch(m, now)
@@ -92,12 +113,19 @@ func (g *Group) propagate(now time.Time) {
 			m.sync = 0
 		}
 	}
-	g.assignment = nil
+}
+
+// forgetAssignment ends the writing of the leader's assignment, and returns it.
+func (g *Group) forgetAssignment() map[string][]byte {
+	assigned := g.assignment
+	g.bytes -= g.assignmentBytes
+	g.assignment, g.assignmentBytes = nil, 0
+	return assigned
 }
 
 // dropAssignments answers all who wait for theirs with code.
 func (g *Group) dropAssignments(now time.Time, code int16) {
-	g.assignment = nil
+	g.forgetAssignment()
 	for _, m := range g.members {
 		if m.sync != 0 {
 			g.touch(m, now)

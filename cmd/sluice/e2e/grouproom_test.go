@@ -1,0 +1,215 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluicemq/sluice/internal/memory"
+)
+
+// grouped is a broker with bounds on groups, on a directory that survives it.
+type grouped struct {
+	*broker
+	t     *testing.T
+	text  string
+	admin *kadm.Client
+}
+
+func newGrouped(t *testing.T, settings string) *grouped {
+	t.Helper()
+	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
+	g := &grouped{t: t, text: fmt.Sprintf(`
+[broker]
+data_directory = %q
+[network]
+quic_listen = ""
+tcp_listen = %q
+[admin]
+listen = %q
+[groups]
+initial_rebalance_delay_ms = 0
+%s`, dir, addr, admin, settings)}
+	g.broker = &broker{dir: dir, addr: addr, admin: admin}
+	g.begin()
+	g.must("", "topic", "create", "orders", "--partitions", "10", "--transport", "tcp")
+	g.must("one\n", "produce", "orders", "--partition", "0", "--transport", "tcp")
+	return g
+}
+
+func (g *grouped) begin() {
+	g.t.Helper()
+	b := role(g.t, "broker", g.text, g.broker.admin)
+	b.dir, b.addr = g.broker.dir, g.broker.addr
+	g.broker = b
+	g.admin = kadm.NewClient(b.client(kgo.RequestRetries(0)))
+}
+
+// commit commits offsets of the first n partitions with a text each, as a client that is
+// no member does.
+func (g *grouped) commit(group string, offset int64, n, text int) error {
+	g.t.Helper()
+	var all kadm.Offsets
+	for p := range n {
+		all.Add(kadm.Offset{Topic: "orders", Partition: int32(p), At: offset, LeaderEpoch: -1, Metadata: strings.Repeat("x", text)})
+	}
+	got, err := g.admin.CommitOffsets(deadline(g.t), group, all)
+	return errors.Join(err, got.Error())
+}
+
+// groups are the names of all, in order.
+func (g *grouped) groups() []string {
+	g.t.Helper()
+	got, err := g.admin.ListGroups(deadline(g.t))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return got.Groups()
+}
+
+// consume has a member of a group poll until it is told to stop; what it reads is sent.
+func (g *grouped) consume(group string) (read chan string, leave func()) {
+	g.t.Helper()
+	cl := g.client(kgo.ConsumerGroup(group), kgo.ConsumeTopics("orders"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond }))
+	read = make(chan string, 100)
+	ctx, cancel := context.WithCancel(g.t.Context())
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for ctx.Err() == nil {
+			cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) { read <- string(r.Value) })
+		}
+	}()
+	leave = func() { cancel(); <-over; cl.Close() }
+	g.t.Cleanup(leave)
+	return read, leave
+}
+
+func receive(t *testing.T, read chan string) {
+	t.Helper()
+	select {
+	case <-read:
+	case <-time.After(60 * time.Second):
+		t.Fatal("nothing was read")
+	}
+}
+
+// As many empty groups as there may be do not lock a new one out: it is in at once, and
+// the one that was unused the longest is gone, also after a kill.
+func TestEmptyGroupsMakeRoom(t *testing.T) {
+	g := newGrouped(t, "max_groups = 30\n")
+	read, _ := g.consume("working")
+	receive(t, read)
+	var names []string
+	for i := range 29 {
+		names = append(names, fmt.Sprintf("group-%02d", i))
+		if err := g.commit(names[i], int64(i), 1, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := g.commit(names[0], 100, 1, 0); err != nil { // used again
+		t.Fatal(err)
+	}
+	began := time.Now()
+	fresh, leave := g.consume("fresh")
+	receive(t, fresh)
+	t.Logf("a consumer of a new group has its first record after %v", time.Since(began))
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	want := slices.Concat([]string{"fresh", names[0]}, names[2:], []string{"working"})
+	if got := g.groups(); !slices.Equal(got, want) {
+		t.Errorf("groups %v, want %v", got, want)
+	}
+	if n := g.metric("sluice_group_evicted_total"); n != 1 || g.metric("sluice_group_refused_total") != 0 {
+		t.Errorf("%v groups were removed, %v requests refused", n, g.metric("sluice_group_refused_total"))
+	}
+	if log := g.log.String(); !strings.Contains(log, "unused the longest") || !strings.Contains(log, "group="+names[1]) {
+		t.Errorf("the log does not say which group was removed")
+	}
+	leave()
+	g.kill()
+	g.begin()
+	if got := g.groups(); !slices.Equal(got, want) {
+		t.Errorf("after a kill: groups %v, want %v", got, want)
+	}
+	offsets, err := g.admin.FetchOffsets(deadline(t), names[1])
+	if err != nil || len(offsets) != 0 {
+		t.Errorf("the group that was removed has %v, %v", offsets, err)
+	}
+	for i, next := range []string{"new-0", "new-1", "new-2"} { // the order is durable
+		if err := g.commit(next, 1, 1, 0); err != nil {
+			t.Fatal(err)
+		}
+		if got := g.groups(); slices.Contains(got, names[2+i]) || !slices.Contains(got, names[3+i]) || !slices.Contains(got, next) {
+			t.Errorf("after %s: groups %v", next, got)
+		}
+	}
+	if got := g.groups(); !slices.Contains(got, names[0]) || len(got) != 30 {
+		t.Errorf("groups %v", got)
+	}
+}
+
+// Where all groups have members a new one is told to try again, which clients do by
+// themselves: it is in as soon as another has gone.
+func TestGroupsWithMembersMakeNoRoom(t *testing.T) {
+	g := newGrouped(t, "max_groups = 2\n")
+	first, leave := g.consume("first")
+	receive(t, first)
+	second, _ := g.consume("second")
+	receive(t, second)
+	if err := g.commit("simple", 1, 1, 0); !errors.Is(err, kerr.CoordinatorNotAvailable) {
+		t.Errorf("commit: %v", err)
+	}
+	third, _ := g.consume("third")
+	until(t, g.broker, "the third is refused", 30*time.Second, func() bool { return g.metric("sluice_group_refused_total") >= 2 })
+	if got := g.groups(); !slices.Equal(got, []string{"first", "second"}) {
+		t.Errorf("groups %v", got)
+	}
+	if n := strings.Count(g.log.String(), "there is no room for what consumer groups ask for"); n != 1 {
+		t.Errorf("that there is no room was logged %d times", n)
+	}
+	leave()
+	receive(t, third)
+	if got := g.groups(); !slices.Equal(got, []string{"second", "third"}) {
+		t.Errorf("groups %v", got)
+	}
+}
+
+// Offsets and their texts are in the map too, and one group cannot take it all.
+func TestOffsetsOfGroupsAreInTheMemoryMap(t *testing.T) {
+	g := newGrouped(t, "max_metadata_bytes = 1048576\nmax_group_bytes = 131072\n")
+	m := watchMemory(t, g.broker)
+	for i := range 100 { // some 45 kB each
+		if err := g.commit(fmt.Sprintf("group-%02d", i), 1, 10, 4096); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := g.groups()
+	if len(got) < 20 || len(got) > 24 || got[len(got)-1] != "group-99" || got[0] != fmt.Sprintf("group-%02d", 100-len(got)) {
+		t.Errorf("groups %v", got)
+	}
+	if err := g.commit("group-99", 1, 1, 4097); !errors.Is(err, kerr.OffsetMetadataTooLarge) {
+		t.Errorf("a longer text: %v", err)
+	}
+	until(t, g.broker, "the line is filled", 10*time.Second, func() bool { return m.of(memory.Groups) >= 900<<10 })
+	g.kill()
+	g.begin()
+	if n := g.metric("sluice_memory_bytes", `use="groups"`); n < 900<<10 || n > 1<<20 {
+		t.Errorf("%v bytes after a kill", n)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.over) > 0 {
+		t.Errorf("a line was above its limit: %v", m.over[0])
+	}
+}

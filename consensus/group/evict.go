@@ -1,0 +1,274 @@
+package group
+
+import (
+	"container/heap"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluicemq/sluice/consensus/group/rebalance"
+)
+
+// victim is a group that may make room for others.
+type victim struct {
+	unused
+	name  string
+	lane  *lane
+	bytes int64
+}
+
+// before orders victims: first those of which the store has nothing, for nothing is lost
+// with them; then those that were unused the longest.
+func (a victim) before(b victim) int {
+	switch {
+	case a.blank != b.blank:
+		if a.blank {
+			return -1
+		}
+		return 1
+	case a.sinceMs != b.sinceMs:
+		if a.sinceMs < b.sinceMs {
+			return -1
+		}
+		return 1
+	default:
+		return strings.Compare(a.name, b.name)
+	}
+}
+
+const (
+	// atOnce is how many groups are removed at once at most.
+	atOnce = 64
+	// attempts is how often in a row victims may turn out to be used again, before those
+	// who wait are refused.
+	attempts = 3
+)
+
+// makeRoom serves the claims, and removes groups for them, until the coordinator is
+// closed. It waits for lanes, so no lane may do that: a lane that waited for another
+// could wait for ever.
+func (c *Coordinator) makeRoom() {
+	defer func() {
+		for _, cl := range c.room.close() {
+			cl.refuse(kerr.CoordinatorNotAvailable.Code)
+		}
+	}()
+	for {
+		select {
+		case <-c.room.wake:
+			c.serve()
+		case <-c.closing:
+			return
+		}
+	}
+}
+
+// serve grants what fits and evicts for the rest, until nothing waits.
+func (c *Coordinator) serve() {
+	for failed := 0; ; {
+		c.resume(c.room.grant(), true)
+		need := c.room.lacks()
+		if need.none() {
+			return
+		}
+		if n := c.evict(need); n[removed] > 0 {
+			failed = 0
+		} else if failed++; n[used] == 0 || failed == attempts {
+			granted, refused := c.room.giveUp()
+			c.resume(granted, true)
+			c.resume(refused, false)
+			return
+		}
+	}
+}
+
+// resume has the lanes go on with claims.
+func (c *Coordinator) resume(claims []*claim, granted bool) {
+	for _, cl := range claims {
+		if !c.post(cl.lane, func(l *lane) { l.resume(cl, granted) }) {
+			cl.refuse(kerr.CoordinatorNotAvailable.Code) // closed
+		}
+	}
+}
+
+func (l *lane) resume(c *claim, granted bool) {
+	if c.entry != nil {
+		c.entry.claims--
+	}
+	if granted {
+		l.held, l.resumed = c.need, true
+		c.run(l)
+		l.resumed = false
+	} else {
+		l.c.refuse(c)
+	}
+	if c.entry != nil {
+		l.settle(c.entry)
+	}
+}
+
+// refuse turns a claim away, for clients to try again.
+func (c *Coordinator) refuse(cl *claim) {
+	select {
+	case <-c.closing:
+		cl.refuse(kerr.CoordinatorNotAvailable.Code)
+		return
+	default:
+	}
+	c.metrics.refused.Inc()
+	if c.fullLog.AllowN(c.clock.Now(), 1) {
+		now, waiting := c.room.now()
+		c.log.Warn("there is no room for what consumer groups ask for: no group without members is unused, or too many requests wait for room already. Clients are told to try again; raise groups.max_groups or groups.max_metadata_bytes",
+			"groups", now.groups, "max_groups", c.cfg.Groups, "bytes", now.bytes, "max_metadata_bytes", c.cfg.MetadataBytes,
+			"asked_groups", cl.need.groups, "asked_bytes", cl.need.bytes, "waiting", waiting)
+	}
+	cl.refuse(kerr.CoordinatorNotAvailable.Code)
+}
+
+// outcome is what became of a victim.
+type outcome int
+
+const (
+	removed   outcome = iota // by us or by others
+	used                     // since it was found
+	unwritten                // the store could not delete it
+	outcomes
+)
+
+// evict removes the groups that were unused the longest, as many as are needed, at most
+// atOnce. It returns how many came to which end.
+func (c *Coordinator) evict(need amount) (n [outcomes]int) {
+	victims := c.victims(need)
+	done := make(chan outcome, len(victims))
+	for _, v := range victims {
+		if !c.post(v.lane, func(l *lane) { l.evict(v, func(o outcome) { done <- o }) }) {
+			done <- unwritten
+		}
+	}
+	for range victims {
+		n[<-done]++
+	}
+	return n
+}
+
+// victims looks over all lanes.
+func (c *Coordinator) victims(need amount) []victim {
+	most := need.groups
+	if need.bytes > 0 {
+		most = max(most, int(min(atOnce, need.bytes/perGroup+1))) // each frees as much at least
+	}
+	most = min(most, atOnce)
+	found := make(chan []victim, len(c.lanes))
+	for _, l := range c.lanes {
+		if !c.post(l, func(l *lane) { found <- l.oldest(most) }) {
+			found <- nil
+		}
+	}
+	var all []victim
+	for range c.lanes {
+		all = append(all, <-found...)
+	}
+	slices.SortFunc(all, victim.before)
+	n := 0
+	for freed := (amount{}); n < min(most, len(all)) && !need.minus(freed).positive().none(); n++ {
+		freed = freed.plus(amount{1, all[n].bytes})
+	}
+	return all[:n]
+}
+
+// oldest returns the first n groups of the lane that may make room.
+func (l *lane) oldest(n int) []victim {
+	var first []victim
+	for range min(n, len(l.unused)) {
+		first = append(first, heap.Pop(&l.unused).(*entry).victim)
+	}
+	for _, v := range first {
+		heap.Push(&l.unused, l.groups[v.name])
+	}
+	return first
+}
+
+// evict removes a group, unless it was used since it was found.
+func (l *lane) evict(v victim, done func(outcome)) {
+	e, ok := l.groups[v.name]
+	if !ok {
+		done(removed) // by somebody else
+		return
+	}
+	if since, ok := e.unused(); !ok || since != v.unused {
+		done(used)
+		return
+	}
+	offsets := e.kept.offsets
+	e.evicting = func() { l.c.evicted(v, offsets) }
+	on := func(eff rebalance.Effect) {
+		e.evicting = nil
+		if eff.(rebalance.Answer).Code == 0 {
+			done(removed)
+		} else {
+			done(unwritten)
+		}
+	}
+	l.step(e, rebalance.Delete{To: l.expect(waiter{on, func(int16) { done(unwritten) }})})
+}
+
+// evicted counts and logs a group that was removed.
+func (c *Coordinator) evicted(v victim, offsets int) {
+	c.metrics.evicted.Inc()
+	if v.blank { // it never was a group for anybody but its client, who may ask again
+		c.log.Debug("a group that nobody has joined yet was forgotten, to make room", "group", v.name)
+		return
+	}
+	if !c.evictLog.AllowN(c.clock.Now(), 1) {
+		c.unsaid.Add(1)
+		return
+	}
+	c.log.Warn("a consumer group that was unused the longest was removed with its offsets, to make room",
+		"group", v.name, "unused_since", time.UnixMilli(v.sinceMs).UTC(), "offsets", offsets, "not_logged_before", c.unsaid.Swap(0))
+}
+
+// rank keeps the group's place among those that may make room.
+func (l *lane) rank(e *entry) {
+	since, ok := e.unused()
+	v := victim{since, e.name, l, e.charged.bytes}
+	switch {
+	case !ok && e.rank < 0:
+	case !ok:
+		heap.Remove(&l.unused, e.rank)
+	case e.rank < 0:
+		e.victim = v
+		heap.Push(&l.unused, e)
+	case e.victim != v:
+		e.victim = v
+		heap.Fix(&l.unused, e.rank)
+	}
+}
+
+// ranking is a heap of the groups that may make room, the first victim first.
+type ranking []*entry
+
+func (r ranking) Len() int           { return len(r) }
+func (r ranking) Less(i, j int) bool { return r[i].victim.before(r[j].victim) < 0 }
+func (r ranking) Swap(i, j int) {
+	r[i], r[j] = r[j], r[i]
+	r[i].rank, r[j].rank = i, j
+}
+
+// Push adds an *entry.
+func (r *ranking) Push(x any) {
+	e := x.(*entry)
+	e.rank = len(*r)
+	*r = append(*r, e)
+}
+
+// Pop removes the last one.
+func (r *ranking) Pop() any {
+	last := len(*r) - 1
+	e := (*r)[last]
+	(*r)[last] = nil
+	*r = (*r)[:last]
+	e.rank = -1
+	return e
+}
