@@ -167,7 +167,7 @@ func TestReadersAtTheEndOfADamagedPartition(t *testing.T) {
 	orders := b.topic("orders", 2)
 	b.append(orders, 0, 10)
 	s := b.state(orders, 0)
-	s.Refuse(errTorn)
+	s.Lose(errTorn)
 	for _, offset := range []int64{1, 2} { // the first that is missing, and another
 		began := time.Now()
 		p := only(t, b.fetch(request(newest, 0, -1, at{t: orders, offset: offset, with: func(p *kmsg.FetchRequestTopicPartition) { p.LastFetchedEpoch = 1 }})))
@@ -186,7 +186,8 @@ func TestReadersAtTheEndOfADamagedPartition(t *testing.T) {
 	if p := both.Topics[0].Partitions; p[0].ErrorCode != kerr.KafkaStorageError.Code || len(p[1].RecordBatches) != 10 {
 		t.Errorf("beside another partition: %+v", p)
 	}
-	s.Refuse(nil)
+	s.Lose(nil)
+	s.Refuse(errTorn) // which is about appends
 	if p := only(t, b.fetch(request(newest, 0, -1, at{t: orders, offset: 1}))); p.ErrorCode != 0 {
 		t.Errorf("given up: %+v", p)
 	}

@@ -237,7 +237,7 @@ func (p *poll) look(s *slot) answer {
 		a.refuse(kerr.OffsetOutOfRange.Code)
 		return a
 	}
-	if err := s.state.Refused(); err != nil && s.offset >= a.hw {
+	if err := s.state.Lost(); err != nil && s.offset >= a.hw {
 		a.refuse(p.deps.Code(err))
 		a.patient = true
 		return a

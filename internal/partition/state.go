@@ -20,6 +20,7 @@ type State struct {
 	logStart atomic.Int64
 	tierEnd  atomic.Int64
 	refused  atomic.Pointer[error]
+	lost     atomic.Pointer[error]
 	deleted  atomic.Bool
 
 	Tail Tail // records in the WAL, [Tail.Start, HighWatermark)
@@ -96,20 +97,35 @@ func (s *State) Publish(hw int64) {
 	s.wake()
 }
 
-// Refuse has every append to the partition refused with err from now on, and every read at its
-// end or behind it, until nil is given: what was there is missing or damaged.
-func (s *State) Refuse(err error) {
-	if err == nil {
-		s.refused.Store(nil)
-		return
+// Refuse has every append to the partition refused with err from now on, until nil is given.
+func (s *State) Refuse(err error) { set(&s.refused, err) }
+
+// Lose says that what followed the end of the partition is missing or damaged: every append, and
+// every read at the end or behind it, is refused with err from now on, until nil is given.
+func (s *State) Lose(err error) { set(&s.lost, err) }
+
+// Refused returns why appends are refused, nil if they are not.
+func (s *State) Refused() error {
+	if err := get(&s.refused); err != nil {
+		return err
 	}
-	s.refused.Store(&err)
+	return s.Lost()
 }
 
-// Refused returns why appends, and reads at the end, are refused, nil if they are not.
-func (s *State) Refused() error {
-	if p := s.refused.Load(); p != nil {
-		return *p
+// Lost returns why reads at the end are refused, nil if they are not.
+func (s *State) Lost() error { return get(&s.lost) }
+
+func set(p *atomic.Pointer[error], err error) {
+	if err == nil {
+		p.Store(nil)
+		return
+	}
+	p.Store(&err)
+}
+
+func get(p *atomic.Pointer[error]) error {
+	if e := p.Load(); e != nil {
+		return *e
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func (s *storage) giveUp(ctx context.Context) {
 		}
 		s.parts.table.All(func(state *partition.State) bool {
 			if state.ID == p {
-				state.Refuse(nil)
+				state.Lose(nil)
 			}
 			return state.ID != p
 		})

@@ -150,5 +150,5 @@ func (r *recovery) damage(s *partition.State, next int64, b wal.Recovered) {
 	}
 	r.damaged[b.Partition] = d
 	r.behind++
-	s.Refuse(ErrHole)
+	s.Lose(ErrHole)
 }
