@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluicemq/sluice/consensus/machine"
 	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
 )
 
 // Groups returns all consumer groups, in no order.
@@ -22,6 +23,10 @@ func (c *Cluster) GroupOffline(name string) error {
 	}
 	return c.offline(machine.ShardOfGroup(name, c.cfg.Shards) + 1)
 }
+
+// PartitionOffline returns an error if the record of a partition cannot be read, since its
+// shard is offline.
+func (c *Cluster) PartitionOffline(p topic.Partition) error { return c.offline(c.ShardOf(p)) }
 
 // ChangeGroup changes a group, and makes it if it sets anything. Changes of one
 // group are applied in the order in which calls return.

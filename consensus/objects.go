@@ -23,7 +23,7 @@ func (c *Cluster) PrepareObject(ctx context.Context, id meta.ObjectID, parts []t
 	}
 	cmd := &machine.PrepareObject{ID: id, ExpiryMs: c.nowMs() + ttl.Milliseconds()}
 	for _, p := range parts {
-		cmd.Shards |= bit(c.shardOf(p))
+		cmd.Shards |= bit(c.ShardOf(p))
 	}
 	var g errgroup.Group
 	for shard := 1; shard <= c.cfg.Shards; shard++ {
@@ -48,7 +48,7 @@ func (c *Cluster) CommitObject(ctx context.Context, id meta.ObjectID, parts []me
 	cmds := make(map[int]*machine.CommitParts)
 	places := make(map[int][]int) // of a command's parts in parts
 	for i, p := range parts {
-		shard := c.shardOf(p.Partition)
+		shard := c.ShardOf(p.Partition)
 		if cmds[shard] == nil {
 			cmds[shard] = &machine.CommitParts{ID: id, NowMs: c.nowMs()}
 		}
@@ -84,7 +84,7 @@ func (c *Cluster) CommitObject(ctx context.Context, id meta.ObjectID, parts []me
 // of the partition that r names. ErrConflict: they are no longer as r says, and
 // nothing has changed. It may be repeated after another error.
 func (c *Cluster) ReplaceObjects(ctx context.Context, p topic.Partition, r meta.Replacement) error {
-	_, err := c.propose(ctx, c.shardOf(p), &machine.ReplaceObjects{Partition: p, Epoch: r.Epoch, Old: r.Old, New: r.New,
+	_, err := c.propose(ctx, c.ShardOf(p), &machine.ReplaceObjects{Partition: p, Epoch: r.Epoch, Old: r.Old, New: r.New,
 		CleanEnd: r.CleanEnd, NowMs: c.nowMs()})
 	if err != nil {
 		return fmt.Errorf("partition %s: %w", p, err)

@@ -56,7 +56,7 @@ func TestRepair(t *testing.T) {
 	begin := &machine.BeginTopic{Spec: meta.TopicSpec{Name: "orders", ID: id, Partitions: 6, Replication: 1}}
 	first := topic.Partition{Topic: id}
 	some := func(c *Cluster, p topic.Partition) (int, machine.Command) {
-		return c.shardOf(p), &machine.EnsurePartitions{Topic: id, Parts: []machine.NewPartition{{Index: p.Index, Replicas: []int32{1}}}}
+		return c.ShardOf(p), &machine.EnsurePartitions{Topic: id, Parts: []machine.NewPartition{{Index: p.Index, Replicas: []int32{1}}}}
 	}
 	for _, x := range []struct {
 		name       string
@@ -82,7 +82,7 @@ func TestRepair(t *testing.T) {
 		{"partly dropped", func(t *testing.T, c *Cluster) {
 			created(t, c, begin.Spec)
 			propose(t, c, 0, &machine.DeleteTopic{ID: id})
-			propose(t, c, c.shardOf(first), &machine.DropTopic{Topic: id, NowMs: 1})
+			propose(t, c, c.ShardOf(first), &machine.DropTopic{Topic: id, NowMs: 1})
 		}, 0, 0},
 		{"created after it was forgotten", func(t *testing.T, c *Cluster) {
 			shard, cmd := some(c, first)

@@ -64,7 +64,7 @@ func (c *Cluster) tellLost() {
 	for _, t := range c.View().Topics() {
 		before := lost
 		for i, p := range t.Partitions {
-			if p.Offline && c.offline(c.shardOf(topic.Partition{Topic: t.ID, Index: int32(i)})) == nil {
+			if p.Offline && c.offline(c.ShardOf(topic.Partition{Topic: t.ID, Index: int32(i)})) == nil {
 				lost++
 			}
 		}
@@ -88,7 +88,7 @@ func (c *Cluster) placeable(id topic.ID, first, end int32) error {
 		end = first + int32(c.cfg.Shards) // they are in all shards
 	}
 	for i := first; i < end; i++ {
-		if err := c.offline(c.shardOf(topic.Partition{Topic: id, Index: i})); err != nil {
+		if err := c.offline(c.ShardOf(topic.Partition{Topic: id, Index: i})); err != nil {
 			return err
 		}
 	}
@@ -121,7 +121,7 @@ func (c *Cluster) DeleteTopic(ctx context.Context, id topic.ID) error {
 // SetLogStart raises a partition's log start; a lower one changes nothing.
 // Objects that are wholly below it become garbage.
 func (c *Cluster) SetLogStart(ctx context.Context, p topic.Partition, offset int64) error {
-	_, err := c.propose(ctx, c.shardOf(p), &machine.SetLogStart{Partition: p, Offset: offset, NowMs: c.nowMs()})
+	_, err := c.propose(ctx, c.ShardOf(p), &machine.SetLogStart{Partition: p, Offset: offset, NowMs: c.nowMs()})
 	if err != nil {
 		return fmt.Errorf("partition %s: %w", p, err)
 	}
@@ -133,7 +133,7 @@ func (c *Cluster) SetLogStart(ctx context.Context, p topic.Partition, offset int
 // object or above the tier end. ErrConflict: epoch is not the leader epoch, or offset
 // is no such boundary.
 func (c *Cluster) TrimLog(ctx context.Context, p topic.Partition, epoch int32, offset int64) error {
-	_, err := c.propose(ctx, c.shardOf(p), &machine.TrimLog{Partition: p, Epoch: epoch, Offset: offset, NowMs: c.nowMs()})
+	_, err := c.propose(ctx, c.ShardOf(p), &machine.TrimLog{Partition: p, Epoch: epoch, Offset: offset, NowMs: c.nowMs()})
 	if err != nil {
 		return fmt.Errorf("partition %s: %w", p, err)
 	}
@@ -143,8 +143,8 @@ func (c *Cluster) TrimLog(ctx context.Context, p topic.Partition, epoch int32, o
 
 func (c *Cluster) nowMs() int64 { return c.cfg.Clock.Now().UnixMilli() }
 
-// shardOf returns the shard, from 1, of a partition.
-func (c *Cluster) shardOf(p topic.Partition) int { return machine.ShardOf(p, c.cfg.Shards) + 1 }
+// ShardOf returns the shard, from 1, of a partition.
+func (c *Cluster) ShardOf(p topic.Partition) int { return machine.ShardOf(p, c.cfg.Shards) + 1 }
 
 // complete puts those partitions into their shards that a topic's record has
 // ahead, and makes them visible.
@@ -155,7 +155,7 @@ func (c *Cluster) complete(ctx context.Context, id topic.ID) error {
 	}
 	missing := make(map[int]*machine.EnsurePartitions)
 	for i := t.Count; i < t.Target; i++ {
-		shard := c.shardOf(topic.Partition{Topic: id, Index: i})
+		shard := c.ShardOf(topic.Partition{Topic: id, Index: i})
 		if missing[shard] == nil {
 			missing[shard] = &machine.EnsurePartitions{Topic: id}
 		}

@@ -21,6 +21,9 @@ type clusterStatus struct {
 	Partitions      int          `json:"partitions"`
 	Leaderless      int          `json:"leaderless_partitions"`
 	UnderReplicated int          `json:"under_replicated_partitions"`
+	// Damage is what the broker of --admin says, missing if it does not answer.
+	Damage  *damageReport `json:"damage,omitempty"`
+	unknown error         // why Damage is missing
 }
 
 type brokerInfo struct {
@@ -33,16 +36,22 @@ type brokerInfo struct {
 }
 
 func newClusterStatus(c *cli) *cobra.Command {
-	return &cobra.Command{
-		Use: "status", Short: "Show brokers, and how many partitions are well", Args: cobra.NoArgs,
-		Long: `Shows the brokers of the cluster and whether each answers, and how many partitions
-have no leader or too few replicas in sync. The exit code is 1 if something is not
-as it should be.`,
+	var admin string
+	cmd := &cobra.Command{
+		Use: "status", Short: "Show brokers, and which partitions are not well", Args: cobra.NoArgs,
+		Long: `Shows the brokers of the cluster and whether each answers, how many partitions have
+no leader or too few replicas in sync, and, as the admin server of a broker says,
+which metadata shards and partitions are damaged or offline, and why. The exit code is
+1 if something is not as it should be.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.admin(cmd.Context(), func(ctx context.Context, a *kadm.Client) error {
 				s, err := status(ctx, a)
 				if err != nil {
 					return err
+				}
+				s.Damage, s.unknown = c.damage(ctx, admin, s.Cluster)
+				if s.unknown != nil && cmd.Flags().Changed("admin") {
+					return s.unknown
 				}
 				if err := c.printStatus(s); err != nil {
 					return err
@@ -51,6 +60,13 @@ as it should be.`,
 			})
 		},
 	}
+	adminFlag(cmd, &admin)
+	return cmd
+}
+
+// adminFlag gives a command the flag that says where a broker has its admin server.
+func adminFlag(cmd *cobra.Command, admin *string) {
+	cmd.Flags().StringVar(admin, "admin", "127.0.0.1:9642", "`HOST:PORT` of the broker's admin server")
 }
 
 func status(ctx context.Context, a *kadm.Client) (*clusterStatus, error) {
@@ -93,8 +109,12 @@ func (s *clusterStatus) trouble() error {
 		}
 	}
 	if s.Leaderless+s.UnderReplicated > 0 {
-		return fmt.Errorf("%d partitions have no leader and %d too few replicas in sync; start the brokers that have them, and look for metadata shards that are offline in their logs and /readyz",
+		return fmt.Errorf("%d partitions have no leader and %d too few replicas in sync; start the brokers that have them, and look for metadata shards that are offline, here with --admin or in their logs",
 			s.Leaderless, s.UnderReplicated)
+	}
+	if d := s.Damage; d != nil && d.partitions()+len(d.Shards) > 0 {
+		return fmt.Errorf("%s and %s are damaged or offline; the log of the broker's start says more, and docs/operations.md what can be done",
+			plural(d.partitions(), "partition"), plural(len(d.Shards), "metadata shard"))
 	}
 	return nil
 }
@@ -109,5 +129,8 @@ func (c *cli) printStatus(s *clusterStatus) error {
 	for _, b := range s.Brokers {
 		t.row(b.ID, fmt.Sprintf("%s:%d", b.Host, b.Port), or(b.Rack, "-"), b.Leads, b.Answers)
 	}
-	return t.flush()
+	if err := t.flush(); err != nil {
+		return err
+	}
+	return c.printDamage(s)
 }

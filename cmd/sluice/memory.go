@@ -37,7 +37,7 @@ limit, and what it holds. Their sum does not have what the process itself needs.
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&admin, "admin", "127.0.0.1:9642", "`HOST:PORT` of the broker's admin server")
+	adminFlag(cmd, &admin)
 	return cmd
 }
 

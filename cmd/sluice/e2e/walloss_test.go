@@ -213,6 +213,7 @@ func TestOneDamagedPartitionIsOfflineAlone(t *testing.T) {
 			t.Errorf("the log does not say %q:\n%s", words, tail(n.log.String(), 3000))
 		}
 	}
+	n.statusNames("TOPIC", "t      0          it ends at offset 30: the batch at offset 30 is damaged in the WAL")
 	checkHalf := func() {
 		t.Helper()
 		got := readAll(t, n.broker, "t")
@@ -241,9 +242,24 @@ func TestOneDamagedPartitionIsOfflineAlone(t *testing.T) {
 	}
 	n.sent[0] = append(n.sent[0][:30:30], "more")
 	n.check()
+	n.must("", "cluster", "status", "--admin", n.admin)
 	n.kill()
 	n.mustServe()
 	n.check()
+}
+
+// statusNames: cluster status ends with 1 and prints some words.
+func (n *metaNode) statusNames(words ...string) {
+	n.t.Helper()
+	out, errs, code := n.sluice("", "cluster", "status", "--admin", n.admin)
+	if code != 1 {
+		n.t.Errorf("cluster status ends with %d\n%s%s", code, out, errs)
+	}
+	for _, w := range words {
+		if !strings.Contains(out, w) {
+			n.t.Errorf("cluster status does not say %q:\n%s%s", w, out, errs)
+		}
+	}
 }
 
 // harm flips a bit of the only place in the WAL that has some text, also under a broker

@@ -26,6 +26,7 @@ type admin struct {
 	memoryLimit int64
 	ready       func() error // nil once the broker serves
 	offline     func() []int // metadata shards
+	damage      func() damageReport
 }
 
 // server answers on a listener:
@@ -34,6 +35,7 @@ type admin struct {
 //	GET  /healthz    200 while the process works
 //	GET  /readyz     200 once it serves and until it drains, else 503 and why
 //	GET  /topology   the pipelines, as JSON
+//	GET  /damage     metadata shards and partitions that are damaged or offline, as JSON
 //	GET  /memory     what memory is charged to, as JSON
 //	POST /limits     changes a limit of a running stage
 //	GET  /debug/pprof/...   profiles for `go tool pprof`
@@ -43,6 +45,7 @@ func (a *admin) server() *http.Server {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.readyz)
 	mux.HandleFunc("GET /topology", a.topology)
+	mux.HandleFunc("GET /damage", a.damageReport)
 	mux.HandleFunc("GET /memory", a.memoryMap)
 	mux.HandleFunc("POST /limits", a.limits)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)

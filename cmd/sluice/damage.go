@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+)
+
+// damageReport is what a broker says of what is damaged or offline.
+type damageReport struct {
+	Cluster    string              `json:"cluster_id"`
+	Shards     []offlineShard      `json:"shards"`
+	Partitions []troubledPartition `json:"partitions"`
+	More       int                 `json:"more"`
+}
+
+type offlineShard struct {
+	Shard int    `json:"shard"`
+	Why   string `json:"why"`
+}
+
+type troubledPartition struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Why       string `json:"why"`
+}
+
+func (r *damageReport) partitions() int { return len(r.Partitions) + r.More }
+
+// damage asks the admin server of a broker of this cluster. It returns an error if none answers.
+func (c *cli) damage(ctx context.Context, admin, cluster string) (*damageReport, error) {
+	var r damageReport
+	if err := c.ask(ctx, http.MethodGet, admin, "/damage", nil, &r); err != nil {
+		return nil, err
+	}
+	if r.Cluster != cluster {
+		return nil, fmt.Errorf("the admin server at %s is of the cluster %s, not of %s; set --admin to where the broker has it", admin, r.Cluster, cluster)
+	}
+	return &r, nil
+}
+
+// printDamage prints what is damaged, or that it is not known.
+func (c *cli) printDamage(s *clusterStatus) error {
+	if s.Damage == nil {
+		fmt.Fprintf(c.stdout, "damage: not known, %s\n", s.unknown)
+		return nil
+	}
+	if len(s.Damage.Shards) > 0 {
+		t := c.table("OFFLINE SHARD", "WHY")
+		for _, x := range s.Damage.Shards {
+			t.row(x.Shard, x.Why)
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
+	}
+	if len(s.Damage.Partitions) == 0 {
+		return nil
+	}
+	t := c.table("TOPIC", "PARTITION", "WHY")
+	for _, x := range s.Damage.Partitions {
+		t.row(x.Topic, x.Partition, x.Why)
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if s.Damage.More > 0 {
+		fmt.Fprintf(c.stdout, "and %s more\n", plural(s.Damage.More, "partition"))
+	}
+	return nil
+}

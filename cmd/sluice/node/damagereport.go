@@ -1,0 +1,78 @@
+package node
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// damageReport is the answer to GET /damage.
+type damageReport struct {
+	Cluster    string              `json:"cluster_id"`
+	Shards     []offlineShard      `json:"shards"`     // of the metadata, by number
+	Partitions []troubledPartition `json:"partitions"` // by topic and number; maxTroubled at most
+	More       int                 `json:"more"`       // partitions that are not named
+}
+
+type offlineShard struct {
+	Shard int    `json:"shard"`
+	Why   string `json:"why"`
+}
+
+// troubledPartition takes no records, or has no leader.
+type troubledPartition struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Why       string `json:"why"`
+}
+
+// maxTroubled bounds the answer.
+const maxTroubled = 1000
+
+func (a *admin) damageReport(w http.ResponseWriter, _ *http.Request) { reply(w, a.damage()) }
+
+// damageReport says what is damaged or offline now.
+func (n *node) damageReport() damageReport {
+	view, offline := n.cluster.View(), n.cluster.Offline()
+	r := damageReport{Cluster: view.ClusterID, Shards: []offlineShard{}, Partitions: []troubledPartition{}}
+	for _, shard := range n.offlineShards() {
+		r.Shards = append(r.Shards, offlineShard{shard, offline[shard].Error()})
+	}
+	for _, t := range view.Topics() {
+		for i, p := range t.Partitions {
+			if !p.Offline {
+				continue
+			}
+			why := "it was lost with its metadata shard; delete the topic and make it again when nothing of the others is needed"
+			if n.cluster.PartitionOffline(topic.Partition{Topic: t.ID, Index: int32(i)}) != nil {
+				why = fmt.Sprintf("its metadata shard %d is offline", n.cluster.ShardOf(topic.Partition{Topic: t.ID, Index: int32(i)}))
+			}
+			r.Partitions = append(r.Partitions, troubledPartition{t.Name, int32(i), why})
+		}
+	}
+	n.storage.parts.table.All(func(s *partition.State) bool {
+		if err := s.Refused(); err != nil && !s.Deleted() {
+			r.Partitions = append(r.Partitions, troubledPartition{nameOf(view, s.ID.Topic), s.ID.Index, n.storage.why(s, err)})
+		}
+		return true
+	})
+	slices.SortFunc(r.Partitions, func(a, b troubledPartition) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
+	if over := len(r.Partitions) - maxTroubled; over > 0 {
+		r.Partitions, r.More = r.Partitions[:maxTroubled], over
+	}
+	return r
+}
+
+// why says why a partition takes no records.
+func (s *storage) why(p *partition.State, err error) string {
+	if d, ok := s.damaged[p.ID]; ok && p.Lost() != nil {
+		return fmt.Sprintf("it ends at offset %d: %s", d.at, d.what)
+	}
+	return err.Error()
+}
