@@ -62,6 +62,34 @@ func TestOffsetsAndTheirTextsAreWithinTheMemoryOfGroups(t *testing.T) {
 	})
 }
 
+// Nothing goes for a request that would not fit even then, nor for those behind it more
+// than they need.
+func TestNothingIsRemovedInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := devConfig()
+		cfg.GroupBytes, cfg.MetadataBytes = 12<<10, 64<<10
+		h := start(t, newStore(newTopic("orders", 100)), cfg)
+		for i := range 2 {
+			m := &consumer{h: h, group: fmt.Sprint("g", i), version: 3}
+			m.joined(m.join(strings.Repeat("x", 10_000)))
+		}
+		for i := range 3 { // some 19 kB are left
+			h.commitTo(fmt.Sprint("old", i), 1)
+			time.Sleep(time.Second)
+		}
+		large := &consumer{h: h, group: "large", version: 3}
+		joins := large.join(strings.Repeat("x", 10_000))
+		small := h.send(9, commitRequest("small", "", -1, texts(2, 4000)...))
+		if got := answer[*kmsg.JoinGroupResponse](t, joins); got.ErrorCode != kerr.CoordinatorNotAvailable.Code {
+			t.Errorf("join: %v", kerr.ErrorForCode(got.ErrorCode))
+		}
+		if got := codes(t, small); got[0] != 0 || h.names() != "g0 g1 old0 old1 old2 small" {
+			t.Errorf("codes %v, groups %s", got, h.names())
+		}
+		h.audit()
+	})
+}
+
 // A group that comes back when there is no room does not make it itself.
 func TestAGroupThatReturnsKeepsItsOffsets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -89,7 +117,7 @@ func TestAssignmentsAreWithinTheMemoryOfGroups(t *testing.T) {
 		cfg := devConfig()
 		cfg.GroupBytes, cfg.MetadataBytes = 12<<10, 64<<10
 		h := start(t, newStore(newTopic("orders", 100)), cfg)
-		h.send(9, commitRequest("old", "", -1, texts(2, 4000)...)).answers()
+		h.send(9, commitRequest("old", "", -1, texts(5, 4000)...)).answers()
 		time.Sleep(time.Second)
 		var ms []*consumer
 		sync := func(m *consumer) *kmsg.SyncGroupResponse {

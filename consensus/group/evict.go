@@ -73,13 +73,19 @@ func (c *Coordinator) serve() {
 		if need.none() {
 			return
 		}
-		if n := c.evict(need); n[removed] > 0 {
+		victims, can := c.victims(need)
+		need, hopeless := c.room.plan(can)
+		c.resume(hopeless, false)
+		switch n := c.evict(first(victims, need)); {
+		case n[removed] > 0 || len(hopeless) > 0:
 			failed = 0
-		} else if failed++; n[used] == 0 || failed == attempts {
+		case n[used] == 0 || failed == attempts:
 			granted, refused := c.room.giveUp()
 			c.resume(granted, true)
 			c.resume(refused, false)
 			return
+		default:
+			failed++
 		}
 	}
 }
@@ -137,10 +143,8 @@ const (
 	outcomes
 )
 
-// evict removes the groups that were unused the longest, as many as are needed, at most
-// atOnce. It returns how many came to which end.
-func (c *Coordinator) evict(need amount) (n [outcomes]int) {
-	victims := c.victims(need)
+// evict removes victims. It returns how many came to which end.
+func (c *Coordinator) evict(victims []victim) (n [outcomes]int) {
 	done := make(chan outcome, len(victims))
 	for _, v := range victims {
 		if !c.post(v.lane, func(l *lane) { l.evict(v, func(o outcome) { done <- o }) }) {
@@ -153,29 +157,39 @@ func (c *Coordinator) evict(need amount) (n [outcomes]int) {
 	return n
 }
 
-// victims looks over all lanes.
-func (c *Coordinator) victims(need amount) []victim {
+// victims looks over all lanes for the groups that were unused the longest, as many as
+// may be needed, and returns what all together could give, these and the others.
+func (c *Coordinator) victims(need amount) (first []victim, can amount) {
 	most := need.groups
 	if need.bytes > 0 {
 		most = max(most, int(min(atOnce, need.bytes/perGroup+1))) // each frees as much at least
 	}
 	most = min(most, atOnce)
-	found := make(chan []victim, len(c.lanes))
+	type answer struct {
+		first []victim
+		can   amount
+	}
+	found := make(chan answer, len(c.lanes))
 	for _, l := range c.lanes {
-		if !c.post(l, func(l *lane) { found <- l.oldest(most) }) {
-			found <- nil
+		if !c.post(l, func(l *lane) { found <- answer{l.oldest(most), l.spare} }) {
+			found <- answer{}
 		}
 	}
-	var all []victim
 	for range c.lanes {
-		all = append(all, <-found...)
+		a := <-found
+		first, can = append(first, a.first...), can.plus(a.can)
 	}
-	slices.SortFunc(all, victim.before)
+	slices.SortFunc(first, victim.before)
+	return first[:min(most, len(first))], can
+}
+
+// first returns as many of the victims as are needed.
+func first(victims []victim, need amount) []victim {
 	n := 0
-	for freed := (amount{}); n < min(most, len(all)) && !need.minus(freed).positive().none(); n++ {
-		freed = freed.plus(amount{1, all[n].bytes})
+	for freed := (amount{}); n < len(victims) && !need.minus(freed).positive().none(); n++ {
+		freed = freed.plus(amount{1, victims[n].bytes})
 	}
-	return all[:n]
+	return victims[:n]
 }
 
 // oldest returns the first n groups of the lane that may make room.
@@ -229,10 +243,16 @@ func (c *Coordinator) evicted(v victim, offsets int) {
 		"group", v.name, "unused_since", time.UnixMilli(v.sinceMs).UTC(), "offsets", offsets, "not_logged_before", c.unsaid.Swap(0))
 }
 
-// rank keeps the group's place among those that may make room.
+// rank keeps the group's place among those that may make room, and what these take.
 func (l *lane) rank(e *entry) {
 	since, ok := e.unused()
 	v := victim{since, e.name, l, e.charged.bytes}
+	if e.rank >= 0 {
+		l.spare = l.spare.minus(amount{1, e.victim.bytes})
+	}
+	if ok {
+		l.spare = l.spare.plus(amount{1, v.bytes})
+	}
 	switch {
 	case !ok && e.rank < 0:
 	case !ok:

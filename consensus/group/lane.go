@@ -52,6 +52,7 @@ type lane struct {
 	writing int // groups that are being written
 	wakes   wakes
 	unused  ranking
+	spare   amount // what the unused take
 	timer   *time.Timer
 	held    amount // for the task that it is at
 	resumed bool   // the task has waited for room

@@ -145,16 +145,36 @@ func (r *room) close() []*claim {
 	return left
 }
 
-// lacks returns what has to go so that all that wait fit, or that there is no more than
+// lacks returns what has to go so that all that wait fit, and that there is no more than
 // may be.
 func (r *room) lacks() amount {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	need := amount{}
+	all := r.used
 	for _, c := range r.waiting {
-		need = need.plus(c.need)
+		all = all.plus(c.need)
 	}
-	return r.used.plus(need).minus(r.limit).positive()
+	return all.minus(r.limit).positive()
+}
+
+// plan returns what has to go of what can, and the claims that would not fit even if all
+// of it went: nothing is to go for these.
+func (r *room) plan(can amount) (need amount, hopeless []*claim) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.used
+	var left []*claim
+	for _, c := range r.waiting {
+		over := all.plus(c.need).minus(r.limit)
+		if c.need.groups > 0 && over.groups > can.groups || c.need.bytes > 0 && over.bytes > can.bytes {
+			hopeless = append(hopeless, c)
+			continue
+		}
+		all = all.plus(c.need)
+		left = append(left, c)
+	}
+	r.waiting = left
+	return all.minus(r.limit).positive(), hopeless
 }
 
 // now returns what is used and how many claims wait.

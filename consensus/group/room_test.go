@@ -44,7 +44,7 @@ func (h *harness) audit() {
 	sum := make(chan amount, len(h.c.lanes))
 	for _, l := range h.c.lanes {
 		h.c.post(l, func(l *lane) {
-			n := l.held
+			n, spare := l.held, amount{}
 			for _, e := range l.groups {
 				g, _ := h.store.Group(e.name)
 				want := amount{1, perGroup + int64(len(e.name)) + copies*int64(e.g.Bytes()) + keptOf(g).bytes}
@@ -56,6 +56,12 @@ func (h *harness) audit() {
 				if can != (e.rank >= 0) {
 					h.t.Errorf("group %s may make room: %v, has rank %d", e.name, can, e.rank)
 				}
+				if can {
+					spare = spare.plus(want)
+				}
+			}
+			if l.spare != spare {
+				h.t.Errorf("%+v may be spared, counted as %+v", spare, l.spare)
 			}
 			sum <- n
 		})
@@ -449,7 +455,7 @@ func TestAVictimThatIsUsedStays(t *testing.T) {
 		h := start(t, newStore(newTopic("orders", 2)), devConfig())
 		h.commitTo("a", 1)
 		time.Sleep(time.Second)
-		found := h.c.victims(amount{groups: 1})
+		found, _ := h.c.victims(amount{groups: 1})
 		if len(found) != 1 || found[0].name != "a" {
 			t.Fatalf("found %+v", found)
 		}
