@@ -28,7 +28,9 @@ func newMetrics(c *Coordinator, reg prometheus.Registerer) *metrics {
 	groups := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_groups", Help: "Consumer groups, by state."}, []string{"state"})
 	reg.MustRegister(groups, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_group_metadata_bytes",
 		Help: "Bytes that groups, their members and their offsets take."},
-		func() float64 { used, _ := c.Memory(); return float64(used) }))
+		func() float64 { used, _ := c.Memory(); return float64(used) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_group_requests_waiting", Help: "Requests that wait for room which other groups make."},
+			func() float64 { _, waiting := c.room.now(); return float64(waiting) }))
 	m := &metrics{
 		rebalances: counter("sluice_group_rebalances_total", "Generations that began."),
 		members:    counter("sluice_group_members_removed_total", "Group members removed because they were not heard of in time."),
