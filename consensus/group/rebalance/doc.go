@@ -21,7 +21,8 @@
 // of a static leader (KIP-814), and members removed that were told of a
 // generation and do not sync within the rebalance timeout.
 //
-// Two things differ. A request that waits when its member sends another gets
+// Three things differ. Ids that were given and not come back with are bounded, in number
+// and with the members in bytes; those that would end first give way. A request that waits when its member sends another gets
 // REBALANCE_IN_PROGRESS; Kafka leaves it without an answer. And a static member
 // that does not come to a rebalance stays until its session ends, as KIP-345 says;
 // Kafka removes it when the generation's time to sync is over.

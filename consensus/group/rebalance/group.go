@@ -61,6 +61,8 @@ type Group struct {
 	supports map[string]int       // protocol -> members that offer it
 	awaiting int                  // members with a join to be answered
 	bytes    int
+	// pendingBytes are those of pending, which give way to members.
+	pendingBytes int
 	// assignment is the leader's while it is being written, assignmentBytes its size.
 	assignment      map[string][]byte
 	assignmentBytes int

@@ -25,7 +25,13 @@ func (j Join) step(g *Group, now time.Time) {
 	default:
 		g.joinAgain(now, &j)
 	}
+	g.shed()
 	g.tryComplete(now)
+}
+
+// size is what the member is counted, its id apart.
+func (j *Join) size() int {
+	return perMember + sizeOf(j.Protocols) + len(j.ClientID) + len(j.ClientHost)
 }
 
 // verdict tells whether j can be taken, whoever it comes from.
@@ -99,9 +105,7 @@ func (g *Group) hasRoom(j *Join) bool {
 		old = sizeOf(m.protocols)
 	}
 	switch {
-	case j.MemberID == "" && j.InstanceID == nil && j.RequireID && len(g.pending) >= g.limits.Members:
-		return false
-	case g.bytes-old+perMember+sizeOf(j.Protocols)+len(j.ClientID)+len(j.ClientHost) > g.limits.Bytes:
+	case g.bytes-g.pendingBytes-old+j.size() > g.limits.Bytes:
 		return false
 	case known && m.join != 0:
 		return true

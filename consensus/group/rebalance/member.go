@@ -195,9 +195,32 @@ func (g *Group) longestRebalance() time.Duration {
 // promise keeps an id for a member that is to come back with it.
 func (g *Group) promise(id string, until time.Time) {
 	g.forgetPromise(id)
+	for len(g.pending) >= g.limits.Members {
+		g.forgetOldest()
+	}
 	g.pending[id] = until
 	g.bytes += perMember + len(id)
+	g.pendingBytes += perMember + len(id)
 	g.wakeAt(until)
+}
+
+// shed keeps the bound on bytes at the cost of ids that nobody has come back with.
+// Whoever does is told that it is not known, and asks for another.
+func (g *Group) shed() {
+	for len(g.pending) > 0 && g.bytes > g.limits.Bytes {
+		g.forgetOldest()
+	}
+}
+
+// forgetOldest takes back the promise that would end first.
+func (g *Group) forgetOldest() {
+	oldest := ""
+	for id, until := range g.pending {
+		if was := g.pending[oldest]; oldest == "" || until.Before(was) || until.Equal(was) && id < oldest {
+			oldest = id
+		}
+	}
+	g.forgetPromise(oldest)
 }
 
 // forgetPromise takes it back, and reports whether there was one.
@@ -206,6 +229,7 @@ func (g *Group) forgetPromise(id string) bool {
 	if ok {
 		delete(g.pending, id)
 		g.bytes -= perMember + len(id)
+		g.pendingBytes -= perMember + len(id)
 	}
 	return ok
 }

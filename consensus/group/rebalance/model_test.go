@@ -267,6 +267,9 @@ func (m *model) check() {
 	for id := range g.pending {
 		bytes += perMember + len(id)
 	}
+	if want := bytes - g.assignmentBytes; g.pendingBytes != want {
+		m.t.Fatalf("counted %d bytes of promises, kept %d", want, g.pendingBytes)
+	}
 	for _, mem := range g.members {
 		bytes += mem.size()
 		if mem.join != 0 {

@@ -58,7 +58,7 @@ func (g *Group) SyncGrowth(s *Sync) int {
 		return 0
 	}
 	_, size := g.ofMembers(s.Assignments)
-	if g.bytes+size > g.limits.Bytes {
+	if g.bytes-g.pendingBytes+size > g.limits.Bytes {
 		return 0 // it is refused
 	}
 	return size
@@ -79,13 +79,14 @@ func (g *Group) ofMembers(as []Assignment) (assigned map[string][]byte, size int
 // assign writes the leader's assignment; members get it once it is durable.
 func (g *Group) assign(now time.Time, as []Assignment) {
 	assigned, size := g.ofMembers(as)
-	if g.bytes+size > g.limits.Bytes {
+	if g.bytes-g.pendingBytes+size > g.limits.Bytes {
 		g.dropAssignments(now, kerr.UnknownServerError.Code) // Kafka's for an assignment it cannot store
 		g.prepare(now)
 		return
 	}
 	g.assignment, g.assignmentBytes = assigned, size
 	g.bytes += size
+	g.shed()
 	generation := g.generation
 	g.write(Write{State: g.durable(now, assigned)}, func(now time.Time, ok bool) {
 		switch {
