@@ -41,8 +41,9 @@ func newClusterStatus(c *cli) *cobra.Command {
 		Use: "status", Short: "Show brokers, and which partitions are not well", Args: cobra.NoArgs,
 		Long: `Shows the brokers of the cluster and whether each answers, how many partitions have
 no leader or too few replicas in sync, and, as the admin server of a broker says,
-which metadata shards and partitions are damaged or offline, and why. The exit code is
-1 if something is not as it should be.`,
+which metadata shards and partitions are damaged or offline, and why. Of objects it has
+what readers found; "sluice object verify" reads them all. The exit code is 1 if
+something is not as it should be.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.admin(cmd.Context(), func(ctx context.Context, a *kadm.Client) error {
 				s, err := status(ctx, a)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 // damageReport is what a broker says of what is damaged or offline.
@@ -25,7 +26,12 @@ type troubledPartition struct {
 	Why       string `json:"why"`
 }
 
-func (r *damageReport) partitions() int { return len(r.Partitions) + r.More }
+// partitions counts those that are named.
+func (r *damageReport) partitions() int {
+	return len(slices.CompactFunc(slices.Clone(r.Partitions), func(a, b troubledPartition) bool {
+		return a.Topic == b.Topic && a.Partition == b.Partition
+	}))
+}
 
 // damage asks the admin server of a broker of this cluster. It returns an error if none answers.
 func (c *cli) damage(ctx context.Context, admin, cluster string) (*damageReport, error) {
@@ -65,7 +71,7 @@ func (c *cli) printDamage(s *clusterStatus) error {
 		return err
 	}
 	if s.Damage.More > 0 {
-		fmt.Fprintf(c.stdout, "and %s more\n", plural(s.Damage.More, "partition"))
+		fmt.Fprintf(c.stdout, "and %s more\n", plural(s.Damage.More, "line"))
 	}
 	return nil
 }

@@ -290,6 +290,31 @@ func (t *Tracker) prune() {
 	maps.DeleteFunc(t.places, func(_ Place, x *incident) bool { return x.confirmed == 0 && now.Sub(x.seen) > time.Minute })
 }
 
+// Found is what readers found missing or damaged at a place.
+type Found struct {
+	Records []Records // that are there, as the metadata has it
+	Reason  Reason
+	Err     error
+}
+
+// Found returns all places that are missing or damaged now, in no order.
+func (t *Tracker) Found() (all []Found) {
+	t.mu.Lock()
+	var errs []*Error
+	for _, x := range t.places {
+		if x.confirmed > 0 {
+			errs = append(errs, x.err)
+		}
+	}
+	t.mu.Unlock()
+	for _, e := range errs { // the metadata may be large, so readers do not wait for that
+		if here := t.deps.Records(e.Place); len(here) > 0 {
+			all = append(all, Found{here, e.Reason, e.Err})
+		}
+	}
+	return all
+}
+
 // count returns how many places are missing or damaged, by source.
 func (t *Tracker) count(source string) (n float64) {
 	t.prune()

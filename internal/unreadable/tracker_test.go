@@ -103,8 +103,11 @@ func TestDamageThatLasts(t *testing.T) {
 		if r.places(t) != 1 {
 			t.Errorf("%v places", r.places(t))
 		}
+		if f := r.Found(); len(f) != 1 || f[0].Reason != why || f[0].Records[0].Base != 10 || !errors.Is(f[0].Err, errBad) {
+			t.Errorf("found %+v", f)
+		}
 		r.Read(p)
-		if r.places(t) != 0 || r.lines("can be read again") != 1 || r.Known(p) != nil {
+		if r.places(t) != 0 || len(r.Found()) != 0 || r.lines("can be read again") != 1 || r.Known(p) != nil {
 			t.Errorf("after it was read there are %v places\n%s", r.places(t), r.log.String())
 		}
 	}

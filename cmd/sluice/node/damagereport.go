@@ -15,7 +15,7 @@ type damageReport struct {
 	Cluster    string              `json:"cluster_id"`
 	Shards     []offlineShard      `json:"shards"`     // of the metadata, by number
 	Partitions []troubledPartition `json:"partitions"` // by topic and number; maxTroubled at most
-	More       int                 `json:"more"`       // partitions that are not named
+	More       int                 `json:"more"`       // lines that were left out
 }
 
 type offlineShard struct {
@@ -23,7 +23,8 @@ type offlineShard struct {
 	Why   string `json:"why"`
 }
 
-// troubledPartition takes no records, or has no leader.
+// troubledPartition takes no records, has no leader, or has records that readers found missing or damaged. It
+// has a line for each.
 type troubledPartition struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
@@ -60,7 +61,12 @@ func (n *node) damageReport() damageReport {
 		}
 		return true
 	})
-	slices.SortFunc(r.Partitions, func(a, b troubledPartition) int {
+	for _, f := range n.storage.tracker.Found() {
+		for _, x := range f.Records {
+			r.Partitions = append(r.Partitions, troubledPartition{x.Topic, x.Partition, fmt.Sprintf("offsets %d to %d cannot be read, %s: %v", x.Base, x.End-1, f.Reason, f.Err)})
+		}
+	}
+	slices.SortStableFunc(r.Partitions, func(a, b troubledPartition) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
 	})
 	if over := len(r.Partitions) - maxTroubled; over > 0 {
