@@ -102,6 +102,9 @@ func (b *Budget) grow(ctx context.Context, c *Claim, to int64) error {
 	}
 	if !b.barred(c) && b.fits(c, to) {
 		b.take(c, to)
+		if b.waiters.Len() > 0 {
+			b.grant()
+		}
 		b.mu.Unlock()
 		return nil
 	}
@@ -128,8 +131,17 @@ func (b *Budget) grow(ctx context.Context, c *Claim, to int64) error {
 	return context.Cause(ctx)
 }
 
-// grant tells waiters that can go on now. Holds b.mu.
+// grant tells waiters that can go on now. What one takes may be what lets another go on
+// that came before it: with less that it still needs there may be an order again. Holds
+// b.mu.
 func (b *Budget) grant() {
+	for b.grantSome() {
+	}
+	b.unlock()
+}
+
+// grantSome goes through the waiters once, and reports whether any went on. Holds b.mu.
+func (b *Budget) grantSome() (some bool) {
 	var next *list.Element
 	for e := b.waiters.Front(); e != nil; e = next {
 		next = e.Next()
@@ -140,17 +152,18 @@ func (b *Budget) grant() {
 		case b.fits(w.c, w.to) && !b.barredBefore(w.c, e):
 			b.take(w.c, w.to)
 			w.verdict <- nil
+			some = true
 		default:
 			continue
 		}
 		b.waiters.Remove(e)
 	}
-	b.unlock()
+	return some
 }
 
-// unlock lets one go on where all that hold bytes wait: orders of completion are looked
-// for in each tier by itself and with sizes rounded up, so that there may be one though none is
-// found. It is the one that needs least, whatever its ceiling. Holds b.mu.
+// unlock lets one go on where all that hold bytes wait. Orders of completion are looked
+// for before each grant, but Correct and Resize can leave none. It is the one that needs
+// least, whatever its ceiling. Holds b.mu.
 func (b *Budget) unlock() {
 	var least *list.Element
 	waiting := 0

@@ -142,6 +142,9 @@ func TestClaimsNeverWaitForEachOther(t *testing.T) {
 							return
 						}
 						time.Sleep(pause)
+						if n := forgotten(b); n > 0 {
+							t.Errorf("seed %d: %d wait that could go on", seed, n)
+						}
 						if to >= size {
 							return
 						}
@@ -154,6 +157,18 @@ func TestClaimsNeverWaitForEachOther(t *testing.T) {
 			}
 		})
 	}
+}
+
+// forgotten is how many wait though they fit.
+func forgotten(b *Budget) (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for e := b.waiters.Front(); e != nil; e = e.Next() {
+		if w := e.Value.(*waiter); b.fits(w.c, w.to) && !b.barredBefore(w.c, e) {
+			n++
+		}
+	}
+	return n
 }
 
 func TestLargestClaimCompletesBesideOthers(t *testing.T) {
