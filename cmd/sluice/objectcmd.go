@@ -16,7 +16,7 @@ import (
 )
 
 func newObject(c *cli) *cobra.Command {
-	return family("object", "Look into stored objects", newObjectDump(c), newObjectVerify(c))
+	return family("object", "Look into stored objects", newObjectDump(c), newObjectVerify(c), newObjectGiveUp(c))
 }
 
 // objectUsage says what both commands take.
@@ -55,11 +55,22 @@ func inIndex(v any) bool {
 }
 
 func newObjectVerify(c *cli) *cobra.Command {
-	var store string
+	var store, admin string
+	var metadata bool
 	cmd := &cobra.Command{
 		Use: "verify [OBJECT...]", Short: "Say whether objects are what was written",
-		Long: "Reads objects from end to end and checks every checksum and the index. The exit\ncode is 1 if anything is not what was written.\n\n" + objectUsage,
+		Long: "Reads objects from end to end and checks every checksum and the index. The exit\ncode is 1 if anything is not what was written.\n\n" + objectUsage + `
+
+With --metadata it asks a running broker which objects there should be, reads all of them,
+and says which topics, partitions and offsets are missing or damaged, and which objects
+nothing refers to. Those are no error: they are being written, or wait to be deleted.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if metadata {
+				if len(args) > 0 {
+					return usagef("--metadata names the objects; leave them out")
+				}
+				return c.verifyMetadata(cmd.Context(), admin, store)
+			}
 			p := c.progress()
 			defer p.done()
 			checked := 0
@@ -74,6 +85,8 @@ func newObjectVerify(c *cli) *cobra.Command {
 		},
 	}
 	addStore(cmd, &store)
+	cmd.Flags().BoolVar(&metadata, "metadata", false, "verify all objects that the metadata of a running broker names")
+	cmd.Flags().StringVar(&admin, "admin", "127.0.0.1:9642", "`HOST:PORT` of the broker's admin server, with --metadata")
 	return cmd
 }
 

@@ -88,11 +88,11 @@ listen = %q
 	return b
 }
 
-// history produces n records of 1 KiB to a topic of eight partitions and has them
+// history produces n records of 1 KiB to a topic of so many partitions and has them
 // uploaded.
-func (b *broker) history(topic string, n int) {
+func (b *broker) history(topic string, partitions, n int) {
 	b.t.Helper()
-	b.must("", "topic", "create", topic, "--partitions", "8")
+	b.must("", "topic", "create", topic, "--partitions", fmt.Sprint(partitions))
 	cl := b.client(kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
 	for i := range n {
 		value := make([]byte, 1<<10)
@@ -109,26 +109,27 @@ func (b *broker) history(topic string, n int) {
 	b.hurry()
 }
 
-// slowFor is how long the store takes for each request, and how many records there are.
-func slowFor(t *testing.T) (pause time.Duration, records int, within time.Duration) {
+// slowFor is how long the store takes for each request, of how many partitions and
+// records.
+func slowFor(t *testing.T) (pause time.Duration, partitions, records int, within time.Duration) {
 	s := os.Getenv("SLUICE_SLOW_STORE")
 	if s == "" {
-		return time.Second, 16_000, time.Minute
+		return time.Second, 24, 16_000, time.Minute
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
 		t.Fatalf("SLUICE_SLOW_STORE: %v", err)
 	}
-	return d, 45_000, 75 * time.Second
+	return d, 100, 45_000, 75 * time.Second
 }
 
 // A store that takes longer for each request than a client waits for its answer: the
 // consumer gets on all the same, beside others at the tail that notice nothing.
 func TestConsumersGetOnWithASlowStoreInS3(t *testing.T) {
-	pause, records, within := slowFor(t)
+	pause, partitions, records, within := slowFor(t)
 	f := &faults{}
 	b := f.behind(t)
-	b.history("t", records)
+	b.history("t", partitions, records)
 	b.must("", "topic", "create", "tail")
 	f.pause.Store(int64(pause))
 	ctx, cancel := context.WithTimeout(t.Context(), within)
@@ -199,7 +200,7 @@ func TestAStoreThatRefusesReadsInS3(t *testing.T) {
 			f := &faults{code: code}
 			b := f.behind(t)
 			b.t = t
-			b.history("t", 1000)
+			b.history("t", 8, 1000)
 			f.status.Store(status)
 			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 			cl := b.client(kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.KeepRetryableFetchErrors(),

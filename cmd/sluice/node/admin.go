@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/sluicemq/sluice/internal/memory"
+	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/pipeline"
 )
 
@@ -27,6 +29,9 @@ type admin struct {
 	ready       func() error // nil once the broker serves
 	offline     func() []int // metadata shards
 	damage      func() damageReport
+	view        func() *meta.View
+	// lose gives a range of a partition up.
+	lose func(ctx context.Context, topic string, partition int32, given span) ([]span, error)
 }
 
 // server answers on a listener:
@@ -38,6 +43,8 @@ type admin struct {
 //	GET  /damage     metadata shards and partitions that are damaged or offline, as JSON
 //	GET  /memory     what memory is charged to, as JSON
 //	POST /limits     changes a limit of a running stage
+//	GET  /objects    what the metadata has in objects, as JSON
+//	POST /objects/give-up   has readers go on behind records that are lost
 //	GET  /debug/pprof/...   profiles for `go tool pprof`
 func (a *admin) server() *http.Server {
 	mux := http.NewServeMux()
@@ -48,6 +55,8 @@ func (a *admin) server() *http.Server {
 	mux.HandleFunc("GET /damage", a.damageReport)
 	mux.HandleFunc("GET /memory", a.memoryMap)
 	mux.HandleFunc("POST /limits", a.limits)
+	mux.HandleFunc("GET /objects", a.objects)
+	mux.HandleFunc("POST /objects/give-up", a.giveUp)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)

@@ -102,6 +102,8 @@ type storage struct {
 	index     *memory.Account // of the partitions' tail indexes
 	stopping  chan struct{}
 	newWAL    bool // there was no WAL when storage was opened
+	// prepareTTL is how long the writing of an object may take.
+	prepareTTL time.Duration
 
 	logger      *slog.Logger
 	damagedLeft *atomic.Int64              // of damaged
@@ -117,7 +119,7 @@ type storage struct {
 
 // openStorage opens directories and recovers; nothing runs yet.
 func openStorage(ctx context.Context, cfg StorageConfig, broker int32, m metadata, log *slog.Logger, reg prometheus.Registerer) (*storage, error) {
-	s := &storage{meta: m, logger: log, stopping: make(chan struct{}), index: memory.NewAccount(cfg.TailIndexBytes)}
+	s := &storage{meta: m, logger: log, prepareTTL: cfg.Upload.PrepareTTL, stopping: make(chan struct{}), index: memory.NewAccount(cfg.TailIndexBytes)}
 	s.parts = newPartitions(broker, m, s.index)
 	if err := s.open(ctx, cfg, broker, log, reg); err != nil {
 		return nil, errors.Join(err, s.close())

@@ -1,0 +1,72 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/object"
+)
+
+// objectPart is what the metadata says of one partition in one object, for GET /objects.
+type objectPart struct {
+	Object    string `json:"object"`
+	Key       string `json:"key"`
+	Topic     string `json:"topic"`
+	TopicID   string `json:"topic_id"`
+	Partition int    `json:"partition"`
+	span
+}
+
+// objectParts returns what of objects can still be read, by partition and offset.
+func objectParts(v *meta.View) []objectPart {
+	all := []objectPart{}
+	for _, t := range v.Topics() {
+		for i, m := range t.Partitions {
+			for _, o := range m.Objects {
+				if o.End > m.LogStart {
+					all = append(all, objectPart{Object: o.ID.String(), Key: object.Key(o.ID), Topic: t.Name, TopicID: t.ID.String(), Partition: i,
+						span: span{max(o.Base, m.LogStart), o.End}})
+				}
+			}
+		}
+	}
+	return all
+}
+
+func (a *admin) objects(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(objectParts(a.view())) // the client went away
+}
+
+// loss is the body of POST /objects/give-up.
+type loss struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	span
+}
+
+// giveUpTime bounds how long a range may take to be given up: its objects are read and
+// written.
+const giveUpTime = 30 * time.Minute
+
+func (a *admin) giveUp(w http.ResponseWriter, r *http.Request) {
+	var l loss
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&l); err != nil {
+		http.Error(w, "body must be like {\"topic\":\"orders\",\"partition\":0,\"base_offset\":10,\"end_offset\":20}: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), giveUpTime)
+	defer cancel()
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(giveUpTime)) // it is one of net/http
+	gaps, err := a.lose(ctx, l.Topic, l.Partition, l.span)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+		return
+	}
+	reply(w, gaps)
+}

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicemq/sluice/internal/object"
+	"github.com/sluicemq/sluice/internal/objectstore"
+)
+
+// objectPart is what the metadata says of one partition in one object.
+type objectPart struct {
+	Object    string `json:"object"`
+	Key       string `json:"key"`
+	Topic     string `json:"topic"`
+	TopicID   string `json:"topic_id"`
+	Partition int32  `json:"partition"`
+	Base      int64  `json:"base_offset"`
+	End       int64  `json:"end_offset"`
+}
+
+// objectFinding is a line of verify --metadata.
+type objectFinding struct {
+	objectPart
+	State string `json:"state"` // missing or damaged
+	Error string `json:"error,omitempty"`
+}
+
+// verifyMetadata reads all objects that the metadata of a running broker names.
+func (c *cli) verifyMetadata(ctx context.Context, admin, store string) error {
+	s, err := c.openStore(ctx, store)
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.compare(ctx, s, admin), s.Close())
+}
+
+// openStore opens a store to read from, by default that of a development broker.
+func (c *cli) openStore(ctx context.Context, store string) (*objectstore.Store, error) {
+	if store == "" {
+		dir, err := c.inDataDirectory("objects")
+		if err != nil {
+			return nil, err
+		}
+		if dir, err = filepath.Abs(dir); err != nil {
+			return nil, err
+		}
+		store = (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String()
+	}
+	if u, err := url.Parse(store); err == nil && u.Scheme == "file" {
+		if _, err := os.Stat(filepath.FromSlash(u.Path)); err != nil { // opening makes it
+			return nil, fmt.Errorf("there is no object store: %w; name one with --store", err)
+		}
+	}
+	return objectstore.Open(ctx, store)
+}
+
+func (c *cli) compare(ctx context.Context, s *objectstore.Store, admin string) error {
+	named, err := c.objectParts(ctx, admin)
+	if err != nil {
+		return err
+	}
+	p := c.progress()
+	found := map[string][]objectFinding{}
+	checked := 0
+	for key, parts := range named {
+		bad, err := check(ctx, s, key, parts)
+		if err != nil {
+			p.done()
+			return fmt.Errorf("object %s: the store does not say whether it is right: %w", key, err)
+		}
+		if len(bad) > 0 {
+			found[key] = bad
+		}
+		checked++
+		p.show("%d of %s verified", checked, plural(len(named), "object"))
+	}
+	p.done()
+	return c.tellFindings(ctx, s, admin, found, named)
+}
+
+// objectParts asks a broker for what its metadata names, by key.
+func (c *cli) objectParts(ctx context.Context, admin string) (map[string][]objectPart, error) {
+	var all []objectPart
+	if err := c.ask(ctx, http.MethodGet, admin, "/objects", nil, &all); err != nil {
+		return nil, err
+	}
+	named := map[string][]objectPart{}
+	for _, part := range all {
+		named[part.Key] = append(named[part.Key], part)
+	}
+	return named, nil
+}
+
+// check reads one object and returns what is missing or damaged of its parts.
+func check(ctx context.Context, s *objectstore.Store, key string, parts []objectPart) ([]objectFinding, error) {
+	all := func(state string, err error) (out []objectFinding) {
+		for _, part := range parts {
+			out = append(out, objectFinding{part, state, err.Error()})
+		}
+		return out
+	}
+	size, err := s.Size(ctx, key)
+	if errors.Is(err, objectstore.ErrNotFound) {
+		return all("missing", err), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	src := s.Object(key)
+	if footer, err := object.ReadFooter(ctx, src, size); err != nil {
+		if !isDamage(err) {
+			return nil, err
+		}
+		return all("damaged", err), nil
+	} else if object.Key(footer.ID) != key {
+		return all("damaged", fmt.Errorf("object %s is under its key", footer.ID)), nil
+	}
+	v := visitor{parts: parts, at: -1, covered: make([]bool, len(parts))}
+	if err := object.Describe(ctx, src, size, v.visit); err != nil && !isDamage(err) {
+		return nil, err
+	}
+	for i, part := range parts {
+		if !v.covered[i] {
+			v.bad = append(v.bad, objectFinding{part, "missing", "its index does not have these offsets"})
+		}
+	}
+	return v.bad, nil
+}
+
+// isDamage says whether err is of the object, not of the store.
+func isDamage(err error) bool {
+	return errors.Is(err, object.ErrCorrupt) || errors.Is(err, object.ErrUnsupported) || errors.Is(err, objectstore.ErrShort) || errors.Is(err, syscall.EIO)
+}
+
+// visitor goes through an object and notes which parts are damaged, and where.
+type visitor struct {
+	parts   []objectPart
+	covered []bool
+	at      int // in parts; -1 for what is not named
+	bad     []objectFinding
+}
+
+func (v *visitor) visit(x any) error {
+	switch x := x.(type) {
+	case object.RangeInfo:
+		v.at = slices.IndexFunc(v.parts, func(p objectPart) bool { return p.TopicID == x.Topic && p.Partition == x.Partition })
+		if v.at >= 0 {
+			v.covered[v.at] = x.End >= v.parts[v.at].End
+		}
+	case object.BlockInfo:
+		if v.at < 0 || x.Error == "" || x.End <= v.parts[v.at].Base {
+			return nil
+		}
+		part := v.parts[v.at]
+		part.Base, part.End = max(part.Base, x.Base), min(part.End, x.End)
+		if n := len(v.bad); n > 0 && v.bad[n-1].Topic == part.Topic && v.bad[n-1].Partition == part.Partition && v.bad[n-1].End == part.Base {
+			v.bad[n-1].End = part.End
+			return nil
+		}
+		v.bad = append(v.bad, objectFinding{part, "damaged", x.Error})
+	}
+	return nil
+}
+
+// tellFindings prints what is wrong and is still named, and what nothing refers to.
+func (c *cli) tellFindings(ctx context.Context, s *objectstore.Store, admin string, found map[string][]objectFinding, before map[string][]objectPart) error {
+	now, err := c.objectParts(ctx, admin) // compaction and retention go on meanwhile
+	if err != nil {
+		return err
+	}
+	count := map[string]int{}
+	for _, key := range sortedKeys(found) {
+		for _, f := range found[key] {
+			if !slices.ContainsFunc(now[key], func(p objectPart) bool { return p.TopicID == f.TopicID && p.Partition == f.Partition }) {
+				continue
+			}
+			count[f.State]++
+			if err := c.result(f, "%s: %s/%d offsets %d to %d in object %s: %s", f.State, f.Topic, f.Partition, f.Base, f.End-1, f.Object, f.Error); err != nil {
+				return err
+			}
+		}
+	}
+	unnamed := 0
+	err = s.List(ctx, func(key string, size int64) error {
+		if strings.HasPrefix(key, "owner/") || before[key] != nil || now[key] != nil {
+			return nil
+		}
+		unnamed++
+		return c.result(map[string]any{"state": "unreferenced", "key": key, "bytes": size}, "unreferenced: %s, %d bytes", key, size)
+	})
+	if err != nil {
+		return fmt.Errorf("which objects nothing refers to cannot be said: %w", err)
+	}
+	if count["missing"]+count["damaged"] > 0 {
+		return fmt.Errorf("%s missing, %s damaged; restore the objects under their keys, or see `sluice object give-up`",
+			plural(count["missing"], "range"), plural(count["damaged"], "range"))
+	}
+	return c.result(map[string]any{"state": "right", "objects": len(before), "unreferenced": unnamed},
+		"%s that the metadata names are right; nothing refers to %d others, which are on their way or are deleted in time", plural(len(before), "object"), unnamed)
+}
+
+func sortedKeys(m map[string][]objectFinding) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// giveUpTimeout is how long the broker may take: it reads and writes objects.
+const giveUpTimeout = 30 * time.Minute
+
+// newObjectGiveUp has consumers go on behind records that are lost.
+func newObjectGiveUp(c *cli) *cobra.Command {
+	var admin string
+	var partition int32
+	from, to := int64(-1), int64(-1)
+	cmd := &cobra.Command{
+		Use: "give-up TOPIC --partition N --from OFFSET --to OFFSET", Short: "Have consumers go on behind records that are lost", Args: cobra.ExactArgs(1),
+		Long: `Has the consumers of a partition go on behind records whose object is missing or damaged
+and cannot be restored. The object is replaced by one that has what can be read, and no
+records for the rest. Nothing that can be read is given up, and nothing that is not
+named: what cannot be read outside of --from to --to, both included, is an error. The
+broker that leads the partition must run, and its object store must answer.
+
+There is no way back. First try to restore the object under its key.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if from < 0 || to < from || partition < 0 {
+				return usagef("--partition, --from and --to must be given, the last offset not before the first")
+			}
+			type gap struct {
+				Base int64 `json:"base_offset"`
+				End  int64 `json:"end_offset"`
+			}
+			var gaps []gap
+			body := map[string]any{"topic": args[0], "partition": partition, "base_offset": from, "end_offset": to + 1}
+			c.timeout = max(c.timeout, giveUpTimeout)
+			if err := c.ask(cmd.Context(), http.MethodPost, admin, "/objects/give-up", body, &gaps); err != nil {
+				return err
+			}
+			for _, g := range gaps {
+				if err := c.result(g, "%s/%d: offsets %d to %d are given up", args[0], partition, g.Base, g.End-1); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&admin, "admin", "127.0.0.1:9642", "`HOST:PORT` of the broker's admin server")
+	f.Int32Var(&partition, "partition", -1, "the partition")
+	f.Int64Var(&from, "from", -1, "the first `OFFSET` that is given up")
+	f.Int64Var(&to, "to", -1, "the last `OFFSET` that is given up")
+	return cmd
+}
