@@ -56,19 +56,23 @@ func newWALVerify(c *cli) *cobra.Command {
 	}
 }
 
+// openWAL opens the directory that the arguments name, or that of a development broker, to be read.
+func (c *cli) openWAL(args []string) (dir *blockfs.Dir, path string, err error) {
+	if len(args) > 0 {
+		path = args[0]
+	} else if path, err = c.inDataDirectory("wal"); err != nil {
+		return nil, "", err
+	}
+	dir, err = blockfs.OpenDir(path, blockfs.Options{ReadOnly: true}, slog.New(slog.DiscardHandler))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, "", fmt.Errorf("there is no WAL in %s; name its directory, or the broker's with --data-dir", path)
+	}
+	return dir, path, err
+}
+
 // inspectWAL emits what is in a log and prints the report.
 func (c *cli) inspectWAL(ctx context.Context, args []string, emit func(any) error) error {
-	path, err := c.inDataDirectory("wal")
-	if len(args) > 0 {
-		path, err = args[0], nil
-	}
-	if err != nil {
-		return err
-	}
-	dir, err := blockfs.OpenDir(path, blockfs.Options{ReadOnly: true}, slog.New(slog.DiscardHandler))
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no WAL in %s; name its directory, or the broker's with --data-dir", path)
-	}
+	dir, path, err := c.openWAL(args)
 	if err != nil {
 		return err
 	}

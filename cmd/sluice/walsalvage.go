@@ -5,14 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/stages/wal"
 )
@@ -40,17 +37,7 @@ log any more. To write the records of one partition to another topic:
 }
 
 func (c *cli) salvage(ctx context.Context, args []string, only string) error {
-	path, err := c.inDataDirectory("wal")
-	if len(args) > 0 {
-		path, err = args[0], nil
-	}
-	if err != nil {
-		return err
-	}
-	dir, err := blockfs.OpenDir(path, blockfs.Options{ReadOnly: true}, slog.New(slog.DiscardHandler))
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no WAL in %s; name its directory, or the broker's with --data-dir", path)
-	}
+	dir, path, err := c.openWAL(args)
 	if err != nil {
 		return err
 	}
