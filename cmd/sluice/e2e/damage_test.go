@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -414,9 +415,34 @@ func (n *restNode) unsaid(d restDamage, lost []loss) (wrong []string) {
 	if n.metric("sluice_partitions_damaged")+n.metric("sluice_metadata_shards_offline")+n.metric("sluice_unreadable_places") == 0 {
 		wrong = append(wrong, "no metric shows it")
 	}
-	out, errs, code := n.sluice("", "cluster", "status", "--admin", n.admin)
-	if code != 1 {
-		wrong = append(wrong, fmt.Sprintf("cluster status thinks that all is well: %s%s", out, errs))
+	return append(wrong, n.unsaidByStatus(lost)...)
+}
+
+// unsaidByStatus returns what is lost and not named by cluster status: a partition by itself, a group by
+// a metadata shard.
+func (n *restNode) unsaidByStatus(lost []loss) (wrong []string) {
+	n.t.Helper()
+	out, errs, code := n.sluice("", "cluster", "status", "--admin", n.admin, "--json")
+	var s struct {
+		Damage struct {
+			Shards     []struct{ Shard int }
+			Partitions []struct {
+				Topic     string
+				Partition int32
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &s); err != nil || code != 1 {
+		return []string{fmt.Sprintf("cluster status thinks that all is well: exit code %d, %v\n%s%s", code, err, out, errs)}
+	}
+	for _, l := range lost {
+		named := l.group != "" && len(s.Damage.Shards) > 0
+		for _, p := range s.Damage.Partitions {
+			named = named || l.group == "" && l.place == restPartition{p.Topic, p.Partition}
+		}
+		if !named {
+			wrong = append(wrong, "cluster status does not name "+l.what)
+		}
 	}
 	return wrong
 }
