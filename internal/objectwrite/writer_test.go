@@ -140,7 +140,7 @@ func TestNothingBehindAFailedStep(t *testing.T) {
 			t.Errorf("size %d: after contents that failed: %v, %q", size, err, s.keys(t))
 		}
 	}
-	s, w = newSteps(t)
+	_, w = newSteps(t)
 	if err := w.Write(t.Context(), &objectwrite.Object{Partitions: parts, Fill: fill(t, nil), Commit: func(context.Context, meta.ObjectID) error { return boom }}); !errors.Is(err, boom) {
 		t.Errorf("a failed commit: %v", err)
 	}

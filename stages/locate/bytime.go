@@ -29,8 +29,10 @@ type Found struct {
 // at or after ms (KIP-79). ok is false when there is none.
 func (l *Locator) ByTime(ctx context.Context, s *partition.State, ms int64, from Batches) (f Found, ok bool, err error) {
 	for {
-		end, replaced := s.TierEnd(), false
-		if f, ok, replaced, err = l.inObjects(ctx, s, ms, from); replaced {
+		end := s.TierEnd()
+		var replaced bool
+		f, ok, replaced, err = l.inObjects(ctx, s, ms, from)
+		if replaced {
 			continue
 		}
 		if ok || err != nil {
