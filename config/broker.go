@@ -248,6 +248,7 @@ type Metadata struct {
 	Shards          int    `toml:"shards"`
 	TickMs          int64  `toml:"tick_ms"`
 	SnapshotEntries int    `toml:"snapshot_entries"`
+	SnapshotBytes   int64  `toml:"snapshot_bytes"`
 	ChangeTimeoutMs int64  `toml:"change_timeout_ms"`
 	GarbageGraceMs  int64  `toml:"garbage_grace_ms"`
 	LatePutGraceMs  int64  `toml:"late_put_grace_ms"`

@@ -77,7 +77,7 @@ func defaultStages() Stages {
 }
 
 func defaultMetadata() Metadata {
-	return Metadata{Directory: "meta", ReserveBytes: 8 * mib, Shards: 16, TickMs: 50, SnapshotEntries: 8192,
+	return Metadata{Directory: "meta", ReserveBytes: 8 * mib, Shards: 16, TickMs: 50, SnapshotEntries: 8192, SnapshotBytes: 8 * mib,
 		ChangeTimeoutMs: 10 * second, GarbageGraceMs: minute, LatePutGraceMs: 24 * hour}
 }
 

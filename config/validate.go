@@ -302,6 +302,7 @@ func (c *checks) common(m Metadata, a Admin, l Log) {
 	c.address("metadata.raft_address", m.RaftAddress)
 	c.within("metadata.shards", int64(m.Shards), 1, 64)
 	c.within("metadata.tick_ms", m.TickMs, 1, second)
+	c.within("metadata.snapshot_bytes", m.SnapshotBytes, 64*kib, 1<<40)
 	c.within("metadata.snapshot_entries", int64(m.SnapshotEntries), 16, 1<<24)
 	c.atLeast("metadata.change_timeout_ms", m.ChangeTimeoutMs, 10*m.TickMs)
 	c.atLeast("metadata.garbage_grace_ms", m.GarbageGraceMs, 0)

@@ -31,6 +31,8 @@ type Cluster struct {
 	host    *host
 	out     *projection
 	metrics metrics
+	logs    []*logSize // by shard
+	trim    chan int   // shards whose logs are large
 
 	life  context.Context // ends with Close
 	stop  context.CancelFunc
@@ -56,6 +58,10 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 	}
 	c := &Cluster{cfg: cfg, log: log, host: host, out: newProjection(cfg.Shards, host.offline), busy: make(map[topic.ID]int),
 		keepOrphans: keepsOrphans(cfg.Directory)}
+	c.trim = make(chan int, cfg.Shards+1)
+	for shard := range cfg.Shards + 1 {
+		c.logs = append(c.logs, &logSize{shard: shard, limit: cfg.SnapshotBytes, trim: c.trim})
+	}
 	c.metrics = newMetrics(c, reg)
 	c.life, c.stop = context.WithCancel(context.Background())
 	c.tasks.Go(c.watchDisk)
@@ -67,6 +73,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 	c.tellLost()
 	c.tasks.Go(func() { c.follow(c.life) })
 	c.tasks.Go(func() { c.repairs(c.life) })
+	c.tasks.Go(func() { c.trims(c.life) })
 	return c, nil
 }
 
@@ -209,9 +216,9 @@ func (c *Cluster) startShard(shard int) error {
 	members := map[uint64]dragonboat.Target{replicaID: address(c.cfg)}
 	create := func(uint64, uint64) statemachine.IStateMachine {
 		if shard == 0 {
-			return &rootReplica{state: machine.NewRoot(), out: c.out}
+			return &rootReplica{state: machine.NewRoot(), out: c.out, log: c.logs[0]}
 		}
-		return &shardReplica{shard: shard, state: machine.NewShard(), out: c.out}
+		return &shardReplica{shard: shard, state: machine.NewShard(), out: c.out, log: c.logs[shard]}
 	}
 	err := unpanicked(func() error { return c.host.StartReplica(members, false, create, shardConfig(c.cfg, shard)) })
 	if err != nil {

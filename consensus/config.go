@@ -38,6 +38,10 @@ type Config struct {
 	// SnapshotEntries is how many commands a shard takes between two snapshots,
 	// after which the log before is dropped. So many are replayed at a start.
 	SnapshotEntries int
+	// SnapshotBytes is how many bytes of commands a shard takes at most between two
+	// snapshots, or as many as the last one had if that is more. It bounds the logs on
+	// disk and what is replayed at a start where commands are large.
+	SnapshotBytes int64
 	// Timeout is how long a change may take before it fails with
 	// meta.ErrUnavailable.
 	Timeout time.Duration
@@ -71,7 +75,7 @@ func (c Config) guardPath() string {
 
 // DefaultConfig returns the settings of a node alone.
 func DefaultConfig(directory string) Config {
-	return Config{Directory: directory, ReserveBytes: 8 << 20, Shards: 16, Tick: 50 * time.Millisecond, SnapshotEntries: 8192,
+	return Config{Directory: directory, ReserveBytes: 8 << 20, Shards: 16, Tick: 50 * time.Millisecond, SnapshotEntries: 8192, SnapshotBytes: 8 << 20,
 		Timeout: 10 * time.Second, Grace: time.Minute, LatePutGrace: 24 * time.Hour, Clock: clock.System{}}
 }
 
@@ -86,6 +90,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("metadata: a tick of %s; from 1ms to 1s are possible", c.Tick)
 	case c.SnapshotEntries < 16:
 		return fmt.Errorf("metadata: a snapshot every %d entries; at least 16 are needed", c.SnapshotEntries)
+	case c.SnapshotBytes < 64<<10:
+		return fmt.Errorf("metadata: a snapshot every %d bytes; at least 64 KiB are needed", c.SnapshotBytes)
 	case c.Timeout < 10*c.Tick:
 		return fmt.Errorf("metadata: a timeout of %s is below 10 ticks of %s", c.Timeout, c.Tick)
 	case c.Grace < 0:

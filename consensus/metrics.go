@@ -8,6 +8,7 @@ import (
 
 type metrics struct {
 	proposals *prometheus.CounterVec
+	bytes     prometheus.Counter
 	seconds   prometheus.Histogram
 	views     prometheus.Counter
 	repairs   prometheus.Counter
@@ -18,6 +19,8 @@ func newMetrics(c *Cluster, reg prometheus.Registerer) metrics {
 	m := metrics{
 		proposals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_metadata_proposals_total",
 			Help: "Changes proposed to the metadata shards, by whether they were applied in time."}, []string{"outcome"}),
+		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_metadata_proposed_bytes_total",
+			Help: "Bytes of the changes proposed to the metadata shards, which their Raft logs take in."}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_metadata_proposal_seconds",
 			Help: "Time until a change was durable and applied, or given up.", Buckets: prometheus.ExponentialBuckets(250e-6, 2, 16)}),
 		views: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_metadata_views_total",
@@ -41,7 +44,15 @@ func newMetrics(c *Cluster, reg prometheus.Registerer) metrics {
 			}
 			return 0
 		})
-	reg.MustRegister(offline, reserve, full)
+	logs := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_log_bytes",
+		Help: "Bytes of changes that came after the shards' last snapshots, which a start replays."}, func() float64 {
+		n := int64(0)
+		for _, l := range c.logs {
+			n += l.bytes.Load()
+		}
+		return float64(n)
+	})
+	reg.MustRegister(offline, reserve, full, logs, m.bytes)
 	reg.MustRegister(m.proposals, m.seconds, m.views, m.repairs, topics)
 	return m
 }

@@ -19,6 +19,7 @@ import (
 func (c *Cluster) propose(ctx context.Context, shard int, cmd machine.Command) (machine.Result, error) {
 	began := c.cfg.Clock.Now()
 	encoded := machine.Encode(cmd)
+	c.metrics.bytes.Add(float64(len(encoded)))
 	session := c.host.GetNoOPSession(raftShard(shard))
 	var r machine.Result
 	err := c.retry(ctx, shard, func(ctx context.Context) error {

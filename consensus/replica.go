@@ -13,6 +13,7 @@ import (
 type rootReplica struct {
 	state *machine.Root
 	out   *projection
+	log   *logSize
 }
 
 func (r *rootReplica) Update(e statemachine.Entry) (statemachine.Result, error) {
@@ -25,6 +26,7 @@ func (r *rootReplica) Update(e statemachine.Entry) (statemachine.Result, error) 
 		return statemachine.Result{}, fmt.Errorf("entry %d of shard 0: %w", e.Index, err)
 	}
 	r.out.root(changes)
+	r.log.applied(len(e.Cmd))
 	return statemachine.Result{Data: result.Encode()}, nil
 }
 
@@ -34,8 +36,7 @@ func (r *rootReplica) Lookup(query any) (any, error) {
 }
 
 func (r *rootReplica) SaveSnapshot(w io.Writer, _ statemachine.ISnapshotFileCollection, _ <-chan struct{}) error {
-	_, err := w.Write(r.state.Snapshot())
-	return err
+	return r.log.save(w, r.state.Snapshot())
 }
 
 func (r *rootReplica) RecoverFromSnapshot(in io.Reader, _ []statemachine.SnapshotFile, _ <-chan struct{}) error {
@@ -48,6 +49,7 @@ func (r *rootReplica) RecoverFromSnapshot(in io.Reader, _ []statemachine.Snapsho
 		return fmt.Errorf("snapshot of shard 0: %w", err)
 	}
 	r.state = state
+	r.log.saved(len(b))
 	r.out.resetRoot(state.All())
 	return nil
 }
@@ -59,6 +61,7 @@ type shardReplica struct {
 	shard int // from 1
 	state *machine.Shard
 	out   *projection
+	log   *logSize
 }
 
 func (r *shardReplica) Update(e statemachine.Entry) (statemachine.Result, error) {
@@ -71,6 +74,7 @@ func (r *shardReplica) Update(e statemachine.Entry) (statemachine.Result, error)
 		return statemachine.Result{}, fmt.Errorf("entry %d of shard %d: %w", e.Index, r.shard, err)
 	}
 	r.out.shard(changes)
+	r.log.applied(len(e.Cmd))
 	return statemachine.Result{Data: result.Encode()}, nil
 }
 
@@ -80,8 +84,7 @@ func (r *shardReplica) Lookup(query any) (any, error) {
 }
 
 func (r *shardReplica) SaveSnapshot(w io.Writer, _ statemachine.ISnapshotFileCollection, _ <-chan struct{}) error {
-	_, err := w.Write(r.state.Snapshot())
-	return err
+	return r.log.save(w, r.state.Snapshot())
 }
 
 func (r *shardReplica) RecoverFromSnapshot(in io.Reader, _ []statemachine.SnapshotFile, _ <-chan struct{}) error {
@@ -94,6 +97,7 @@ func (r *shardReplica) RecoverFromSnapshot(in io.Reader, _ []statemachine.Snapsh
 		return fmt.Errorf("snapshot of shard %d: %w", r.shard, err)
 	}
 	r.state = state
+	r.log.saved(len(b))
 	r.out.resetShard(r.shard, state.All())
 	return nil
 }

@@ -65,7 +65,7 @@ func under(dir, path string) string {
 func clusterConfig(m config.Metadata, dir string) consensus.Config {
 	c := consensus.DefaultConfig(under(dir, m.Directory))
 	c.Guard, c.ReserveBytes = under(dir, m.Guard), m.ReserveBytes
-	c.RaftAddress, c.Shards, c.SnapshotEntries = m.RaftAddress, m.Shards, m.SnapshotEntries
+	c.RaftAddress, c.Shards, c.SnapshotEntries, c.SnapshotBytes = m.RaftAddress, m.Shards, m.SnapshotEntries, m.SnapshotBytes
 	c.Tick, c.Timeout, c.Grace, c.LatePutGrace = ms(m.TickMs), ms(m.ChangeTimeoutMs), ms(m.GarbageGraceMs), ms(m.LatePutGraceMs)
 	return c
 }
