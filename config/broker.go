@@ -170,9 +170,10 @@ type Fetch struct {
 	SessionIdleMs        int64 `toml:"session_idle_ms"`
 }
 
-// Producers says how long idempotent producers are remembered.
+// Producers says how long idempotent producers are remembered, and how many.
 type Producers struct {
 	ExpirationMs int64 `toml:"expiration_ms"`
+	MemoryBytes  int64 `toml:"memory_bytes"`
 	IDBlockSize  int   `toml:"id_block_size"`
 }
 

@@ -246,6 +246,7 @@ func (c *checks) topics(b Broker) {
 	c.atLeast("fetch.max_session_bytes", b.Fetch.MaxSessionBytes, 0)
 	c.atLeast("fetch.session_idle_ms", b.Fetch.SessionIdleMs, 0)
 	c.atLeast("producers.expiration_ms", b.Producers.ExpirationMs, minute)
+	c.within("producers.memory_bytes", b.Producers.MemoryBytes, 8*mib, 1<<40)
 	c.within("producers.id_block_size", int64(b.Producers.IDBlockSize), 1, 1<<20)
 }
 

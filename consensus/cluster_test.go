@@ -102,8 +102,9 @@ func fill(t *testing.T, c *consensus.Cluster) {
 		p := topic.Partition{Topic: orders.ID, Index: i}
 		ids = append(ids, p)
 		parts = append(parts, meta.CommitPart{Partition: p, Ref: meta.ObjectRef{ID: id, End: 10, Bytes: 100, MaxTimestamp: 5},
-			Epochs:    []meta.EpochStart{{Epoch: 0, Start: 0}},
-			Producers: []meta.ProducerState{{ID: 7, Epoch: 1, Batches: []meta.ProducerBatch{{LastSequence: 9, BaseOffset: 0, Timestamp: 5}}}}})
+			Epochs: []meta.EpochStart{{Epoch: 0, Start: 0}},
+			Producers: meta.Producers{Recent: []byte{1, 2, 3}, Sections: []meta.ProducerSection{
+				{Object: id, Offset: 40 + int64(i), Length: 7, CRC: 5, End: 10, NewestMs: 5, IDs: 1}}}})
 	}
 	must(t, c.PrepareObject(ctx, id, ids, time.Hour))
 	results, err := c.CommitObject(ctx, id, parts)

@@ -48,6 +48,9 @@ type Config struct {
 	// Grace is how long an object that nothing refers to any more is kept for
 	// readers that still have its name.
 	Grace time.Duration
+	// ProducerExpiration is after how long snapshots of idempotent producers are
+	// dropped in which nobody has written since; 0 keeps them.
+	ProducerExpiration time.Duration
 	// LatePutGrace is how long after the time of its prepare a PUT that was given up
 	// may still get to the store. So long is a deleted object known, to be deleted once
 	// more. It makes up for clocks that differ, too.

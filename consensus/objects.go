@@ -159,8 +159,24 @@ func (c *Cluster) dead(ctx context.Context, shard int, now int64) ([]machine.Dea
 			return nil, err
 		}
 	}
+	if idle := now - c.cfg.ProducerExpiration.Milliseconds(); c.cfg.ProducerExpiration > 0 {
+		if err := c.expireProducers(ctx, shard, idle, now); err != nil {
+			return nil, err
+		}
+	}
 	before := now - c.cfg.Grace.Milliseconds()
 	return read(ctx, c, shard, func(s *machine.Shard) []machine.DeadObject { return s.Dead(before) })
+}
+
+// expireProducers has a shard drop snapshots in which nobody has written since idle.
+func (c *Cluster) expireProducers(ctx context.Context, shard int, idle, now int64) error {
+	due, err := read(ctx, c, shard, func(s *machine.Shard) bool { return s.HasExpiredProducers(idle) })
+	if err != nil || !due {
+		return err
+	}
+	_, err = c.propose(ctx, shard, &machine.ExpireProducers{BeforeMs: idle, NowMs: now})
+	c.publish()
+	return err
 }
 
 // keepUnnamed leaves those objects of which the shards that they wait for know nothing.

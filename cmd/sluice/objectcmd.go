@@ -195,6 +195,8 @@ func (c *cli) dumpObject(v any) (err error) {
 		_, err = fmt.Fprintf(c.stdout, "object %s: %d bytes, %s, %s%s\n", v.ID, v.Bytes, plural(v.Partitions, "partition"), plural(v.Blocks, "block"), damage(v.Error))
 	case object.RangeInfo:
 		_, err = fmt.Fprintf(c.stdout, "  %s/%d offsets %d to %d: %d bytes in %s\n", v.Topic, v.Partition, v.Base, v.End-1, v.Bytes, plural(v.Blocks, "block"))
+	case object.SectionInfo:
+		_, err = fmt.Fprintf(c.stdout, "  %s/%d up to offset %d: %s in %d bytes at %d%s\n", v.Topic, v.Partition, v.End-1, plural(v.Producers, "producer"), v.Bytes, v.At, damage(v.Error))
 	case object.BlockInfo:
 		_, err = fmt.Fprintf(c.stdout, "    block at %d: offsets %d to %d, %d bytes%s\n", v.At, v.Base, v.End-1, v.Bytes, damage(v.Error))
 	case object.BatchInfo:

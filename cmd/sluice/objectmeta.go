@@ -19,15 +19,31 @@ import (
 	"github.com/sluicemq/sluice/internal/objectstore"
 )
 
-// objectPart is what the metadata says of one partition in one object.
+// objectPart is what the metadata says of one partition in one object: records, or a
+// snapshot of its idempotent producers.
 type objectPart struct {
 	Object    string `json:"object"`
 	Key       string `json:"key"`
 	Topic     string `json:"topic"`
 	TopicID   string `json:"topic_id"`
 	Partition int32  `json:"partition"`
+	Producers bool   `json:"producers,omitempty"`
+	At        int64  `json:"at,omitempty"` // of the snapshot, bytes from the start of the object
 	Base      int64  `json:"base_offset"`
 	End       int64  `json:"end_offset"`
+}
+
+// same says whether both are the same part of one object, at another time.
+func (p objectPart) same(o objectPart) bool {
+	return p.TopicID == o.TopicID && p.Partition == o.Partition && p.Producers == o.Producers && p.At == o.At
+}
+
+// String says what the part has.
+func (p objectPart) String() string {
+	if p.Producers {
+		return fmt.Sprintf("producers of %s/%d", p.Topic, p.Partition)
+	}
+	return fmt.Sprintf("%s/%d offsets %d to %d", p.Topic, p.Partition, p.Base, p.End-1)
 }
 
 // objectFinding is a line of verify --metadata.
@@ -133,7 +149,7 @@ func check(ctx context.Context, s *objectstore.Store, key string, parts []object
 	}
 	for i, part := range parts {
 		if !v.covered[i] {
-			v.bad = append(v.bad, objectFinding{part, "missing", "its index does not have these offsets"})
+			v.bad = append(v.bad, objectFinding{part, "missing", "its index does not have that"})
 		}
 	}
 	return v.bad, nil
@@ -155,9 +171,20 @@ type visitor struct {
 func (v *visitor) visit(x any) error {
 	switch x := x.(type) {
 	case object.RangeInfo:
-		v.at = slices.IndexFunc(v.parts, func(p objectPart) bool { return p.TopicID == x.Topic && p.Partition == x.Partition })
+		v.at = slices.IndexFunc(v.parts, func(p objectPart) bool { return !p.Producers && p.TopicID == x.Topic && p.Partition == x.Partition })
 		if v.at >= 0 {
 			v.covered[v.at] = x.End >= v.parts[v.at].End
+		}
+	case object.SectionInfo:
+		at := slices.IndexFunc(v.parts, func(p objectPart) bool {
+			return p.Producers && p.TopicID == x.Topic && p.Partition == x.Partition && p.At == x.At
+		})
+		if at < 0 {
+			return nil
+		}
+		v.covered[at] = true
+		if x.Error != "" {
+			v.bad = append(v.bad, objectFinding{v.parts[at], "damaged", x.Error})
 		}
 	case object.BlockInfo:
 		if v.at < 0 || x.Error == "" || x.End <= v.parts[v.at].Base {
@@ -183,11 +210,11 @@ func (c *cli) tellFindings(ctx context.Context, s *objectstore.Store, admin stri
 	count := map[string]int{}
 	for _, key := range sortedKeys(found) {
 		for _, f := range found[key] {
-			if !slices.ContainsFunc(now[key], func(p objectPart) bool { return p.TopicID == f.TopicID && p.Partition == f.Partition }) {
+			if !slices.ContainsFunc(now[key], f.same) {
 				continue
 			}
 			count[f.State]++
-			if err := c.result(f, "%s: %s/%d offsets %d to %d in object %s: %s", f.State, f.Topic, f.Partition, f.Base, f.End-1, f.Object, f.Error); err != nil {
+			if err := c.result(f, "%s: %s in object %s: %s", f.State, f.objectPart, f.Object, f.Error); err != nil {
 				return err
 			}
 		}

@@ -22,7 +22,6 @@ import (
 	"github.com/sluicemq/sluice/stages/compact"
 	"github.com/sluicemq/sluice/stages/objectfetch"
 	"github.com/sluicemq/sluice/stages/retain"
-	"github.com/sluicemq/sluice/stages/sequence"
 	"github.com/sluicemq/sluice/stages/upload"
 	"github.com/sluicemq/sluice/stages/wal"
 )
@@ -49,6 +48,7 @@ func nodeConfig(c config.Broker) (node.Config, error) {
 		MemoryLimitBytes:   c.Memory.LimitBytes,
 		Grace:              ms(c.Broker.ShutdownGraceMs),
 	}
+	n.Cluster.ProducerExpiration = ms(c.Producers.ExpirationMs)
 	return n, n.Validate()
 }
 
@@ -87,7 +87,7 @@ func storageConfig(c config.Broker, dir string) node.StorageConfig {
 		Compact:      compactConfig(c),
 		Batch: batch.Config{TargetBytes: c.Stages.Batch.TargetBytes, MaxBytes: c.Stages.Batch.MaxBytes, Linger: time.Duration(c.Stages.Batch.LingerUs) * time.Microsecond,
 			EagerGroups: c.Stages.Batch.EagerGroups},
-		Sequence:        sequence.Config{ProducerExpiration: ms(c.Producers.ExpirationMs)},
+		Producers:       node.ProducersConfig{Expiration: ms(c.Producers.ExpirationMs), MemoryBytes: c.Producers.MemoryBytes},
 		Fetch:           readConfig(c.ObjectStorage),
 		Unreadable:      unreadable.Config{LastingAfter: ms(c.ObjectStorage.UnreadableAfterMs)},
 		Lanes:           c.Stages.Sequence.Workers,
@@ -116,7 +116,7 @@ func walConfig(c config.WAL) wal.Config {
 func uploadConfig(c config.Broker) upload.Config {
 	return upload.Config{SizeBytes: c.WAL.UploadSizeBytes, Interval: ms(c.WAL.UploadIntervalMs),
 		OwnObjectBytes: c.ObjectStorage.OwnObjectSizeBytes, Concurrency: c.ObjectStorage.UploadConcurrency, ObjectMemory: c.UploadMemory(),
-		PrepareTTL: ms(c.ObjectStorage.PrepareTimeoutMs), SweepInterval: ms(c.ObjectStorage.GarbageCheckMs), ProducerExpiration: ms(c.Producers.ExpirationMs)}
+		PrepareTTL: ms(c.ObjectStorage.PrepareTimeoutMs), SweepInterval: ms(c.ObjectStorage.GarbageCheckMs), ProducerExpiration: ms(c.Producers.ExpirationMs), SectionBytes: node.SectionBytes(c.Producers.MemoryBytes)}
 }
 
 func compactConfig(c config.Broker) compact.Config {

@@ -6,28 +6,30 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// Version is the first byte of commands and results.
-const Version = 1
+// Version is the first byte of commands and results. Version 1 had all of a partition's
+// producers in CommitParts; it is not read any more.
+const Version = 2
 
 // rootVersion is the first byte of snapshots of Root. Version 2 added the brokers'
 // WALs and the topics that are gone, version 3 their claims of the object store, version 4
 // which processes took the WALs over; those before are still read.
 const rootVersion = 4
 
-// shardVersion is the first byte of snapshots of a Shard. Version 2 added
-// meta.Partition.CleanEnd, version 3 object.swept; those before are still read.
-const shardVersion = 3
+// shardVersion is the first byte of snapshots of a Shard. Those before had all of a
+// partition's producers; they are not read any more.
+const shardVersion = 4
 
 var (
 	// ErrMalformed: the bytes are not what this version writes.
 	ErrMalformed = errors.New("malformed metadata")
-	// ErrVersion: the bytes were written by a newer version.
-	ErrVersion = errors.New("metadata of an unknown version; run the version of Sluice that wrote it, or a newer one")
+	// ErrVersion: the bytes were written by a newer version, or one that is too old.
+	ErrVersion = errors.New("metadata of a version that this build does not read; run the version of Sluice that wrote it")
 )
 
 // coder writes or reads a layout. One function per type describes its fields for
@@ -86,6 +88,18 @@ func (c *coder) uint64(v *uint64) {
 		return
 	}
 	*v, c.buf = n, c.buf[size:]
+}
+
+func (c *coder) uint32(v *uint32) {
+	n := uint64(*v)
+	if c.uint64(&n); !c.reading {
+		return
+	}
+	if n > math.MaxUint32 {
+		c.fail("a number is too large")
+		return
+	}
+	*v = uint32(n)
 }
 
 func (c *coder) int64(v *int64) { signed(c, v) }
@@ -223,10 +237,10 @@ func comparePartitions(a, b topic.Partition) int {
 // begin writes the version.
 func begin(version byte) *coder { return &coder{buf: []byte{version}, version: version} }
 
-// open reads the version, which may be an older one than newest.
-func open(b []byte, newest byte) *coder {
+// open reads the version, from oldest to newest.
+func open(b []byte, oldest, newest byte) *coder {
 	c := &coder{buf: b, reading: true}
-	if c.byte(&c.version); c.err == nil && (c.version == 0 || c.version > newest) {
+	if c.byte(&c.version); c.err == nil && (c.version < oldest || c.version > newest) {
 		c.buf, c.err = nil, fmt.Errorf("%w: %d", ErrVersion, c.version)
 	}
 	return c

@@ -23,7 +23,7 @@ func Encode(cmd Command) []byte {
 
 // Decode reads a command. It keeps nothing of b.
 func Decode(b []byte) (Command, error) {
-	c := open(b, Version)
+	c := open(b, Version, Version)
 	var kind byte
 	c.byte(&kind)
 	if c.err != nil {
@@ -41,7 +41,7 @@ func Decode(b []byte) (Command, error) {
 func blank(kind byte) Command {
 	for _, cmd := range [...]Command{&InitCluster{}, &RegisterBroker{}, &BeginTopic{}, &GrowTopic{}, &FinishTopic{},
 		&AlterTopic{}, &DeleteTopic{}, &ForgetTopic{}, &AllocateIDs{}, &EnsurePartitions{}, &StartBroker{}, &SetLogStart{},
-		&PrepareObject{}, &CommitParts{}, &ExpireObjects{}, &CollectObjects{}, &DropTopic{}, &ChangeGroup{}, &TrimLog{}, &ReplaceObjects{}, &SweepObjects{}, &RecordWAL{}, &RecordClaim{}, &RecordWALStart{}} {
+		&PrepareObject{}, &CommitParts{}, &ExpireObjects{}, &CollectObjects{}, &DropTopic{}, &ChangeGroup{}, &TrimLog{}, &ReplaceObjects{}, &SweepObjects{}, &ExpireProducers{}, &RecordWAL{}, &RecordClaim{}, &RecordWALStart{}} {
 		if cmd.kind() == kind {
 			return cmd
 		}
@@ -126,6 +126,8 @@ type (
 	}
 	// ExpireObjects gives up objects that were prepared and not committed in time.
 	ExpireObjects struct{ NowMs int64 }
+	// ExpireProducers drops sections of producers that were all idle since before BeforeMs.
+	ExpireProducers struct{ BeforeMs, NowMs int64 }
 	// CollectObjects forgets objects that nothing refers to, after they were deleted.
 	CollectObjects struct{ IDs []meta.ObjectID }
 	// SweepObjects says that objects that nothing refers to were deleted, and may come
@@ -191,3 +193,4 @@ func (*ChangeGroup) kind() byte      { return 40 }
 func (*TrimLog) kind() byte          { return 41 }
 func (*ReplaceObjects) kind() byte   { return 42 }
 func (*SweepObjects) kind() byte     { return 43 }
+func (*ExpireProducers) kind() byte  { return 44 }

@@ -80,11 +80,16 @@ func (x *CommitParts) layout(c *coder) {
 		c.int32(&p.Epoch)
 		layoutRef(c, &p.Ref)
 		list(c, &p.Epochs, 2, layoutEpoch)
-		list(c, &p.Producers, 3, layoutProducer)
+		layoutProducers(c, &p.Producers)
 	})
 }
 
 func (x *ExpireObjects) layout(c *coder) { c.int64(&x.NowMs) }
+
+func (x *ExpireProducers) layout(c *coder) {
+	c.int64(&x.BeforeMs)
+	c.int64(&x.NowMs)
+}
 
 func (x *CollectObjects) layout(c *coder) {
 	list(c, &x.IDs, 16, func(c *coder, id *meta.ObjectID) { c.id((*[16]byte)(id)) })
@@ -168,15 +173,19 @@ func layoutEpoch(c *coder, e *meta.EpochStart) {
 	c.int64(&e.Start)
 }
 
-func layoutProducer(c *coder, p *meta.ProducerState) {
-	c.int64(&p.ID)
-	c.int16(&p.Epoch)
-	list(c, &p.Batches, 4, func(c *coder, b *meta.ProducerBatch) {
-		c.int32(&b.FirstSequence)
-		c.int32(&b.LastSequence)
-		c.int64(&b.BaseOffset)
-		c.int64(&b.Timestamp)
+func layoutProducers(c *coder, p *meta.Producers) {
+	list(c, &p.Sections, 24, func(c *coder, s *meta.ProducerSection) {
+		c.id((*[16]byte)(&s.Object))
+		c.int64(&s.Offset)
+		c.int64(&s.Length)
+		c.uint32(&s.CRC)
+		c.int64(&s.End)
+		c.int64(&s.NewestMs)
+		c.int32(&s.IDs)
+		c.int64(&s.FirstID)
+		c.int64(&s.LastID)
 	})
+	c.bytes(&p.Recent)
 }
 
 func layoutPartition(c *coder, p *meta.Partition) {
@@ -188,10 +197,8 @@ func layoutPartition(c *coder, p *meta.Partition) {
 	c.int64(&p.TierEnd)
 	list(c, &p.Objects, 20, layoutRef)
 	list(c, &p.Epochs, 2, layoutEpoch)
-	list(c, &p.Producers, 3, layoutProducer)
-	if c.version >= 2 {
-		c.int64(&p.CleanEnd)
-	}
+	layoutProducers(c, &p.Producers)
+	c.int64(&p.CleanEnd)
 }
 
 // layoutGroupState is a group without its name and its offsets.

@@ -26,6 +26,7 @@ func TestManifest(t *testing.T) {
 			"commit2":  m.commit,
 			"commit3":  m.commit,
 			"expire":   func(t *rapid.T) { m.apply(t, &ExpireObjects{NowMs: m.tick(t)}) },
+			"idle":     m.expireProducers,
 			"collect":  m.collect,
 			"sweep":    m.sweep,
 			"logstart": m.logStart,
@@ -110,6 +111,7 @@ func (m *manifestModel) commit(t *rapid.T) {
 		part := meta.CommitPart{Partition: at, Ref: meta.ObjectRef{ID: cmd.ID, Base: base, End: base + 2 + 2*off(t, "records")}}
 		if p := m.shard.topics[at.Topic][at.Index]; p != nil {
 			part.Epoch = p.Epoch + int32(off(t, "epoch"))
+			part.Producers.Sections = sections(t, p.Producers.Sections, m.now)
 		}
 		part.Epochs = slices.Clone(m.epochs[at]) // an uploader that has not heard of what was trimmed
 		if n := len(part.Epochs); n == 0 || part.Epochs[n-1].Epoch < part.Epoch {
@@ -120,6 +122,38 @@ func (m *manifestModel) commit(t *rapid.T) {
 	r := m.apply(t, cmd)
 	for i, code := range r.Parts {
 		m.judge(t, cmd.Parts[i], code, live)
+	}
+}
+
+// sections are some of those that a partition has, and maybe a new one.
+func sections(t *rapid.T, old []meta.ProducerSection, now int64) (out []meta.ProducerSection) {
+	for _, x := range old {
+		if rapid.Bool().Draw(t, "kept") {
+			out = append(out, x)
+		}
+	}
+	if rapid.IntRange(0, 2).Draw(t, "new section") == 0 {
+		out = append(out, meta.ProducerSection{Object: object5(t), Offset: rapid.Int64Range(40, 42).Draw(t, "at"), Length: 1, NewestMs: now, IDs: 1})
+	}
+	return out
+}
+
+func (m *manifestModel) expireProducers(t *rapid.T) {
+	before := m.tick(t) - rapid.Int64Range(0, 40).Draw(t, "age")
+	due := m.shard.HasExpiredProducers(before)
+	was := m.shard.Snapshot()
+	m.apply(t, &ExpireProducers{BeforeMs: before, NowMs: m.now})
+	if due == slices.Equal(was, m.shard.Snapshot()) || m.shard.HasExpiredProducers(before) {
+		t.Fatalf("sections are due: %v, and that is what became of them", due)
+	}
+	for _, parts := range m.shard.topics {
+		for _, p := range parts {
+			for _, x := range p.Producers.Sections {
+				if x.NewestMs < before {
+					t.Fatalf("%+v is there after all", x)
+				}
+			}
+		}
 	}
 }
 
@@ -141,7 +175,7 @@ func (m *manifestModel) judge(t *rapid.T, part meta.CommitPart, code Code, live 
 		if !slices.Contains(p.Objects, part.Ref) {
 			t.Fatalf("said yes to %+v, which is not in %+v", part, p.Objects)
 		}
-	case code == Conflict && live && part.Epoch == p.Epoch && goesOn && part.Ref.End > part.Ref.Base:
+	case code == Conflict && len(part.Producers.Sections) == 0 && live && part.Epoch == p.Epoch && goesOn && part.Ref.End > part.Ref.Base:
 		t.Fatalf("refused %+v, which is as it should be", part)
 	}
 }
@@ -270,6 +304,9 @@ func (m *manifestModel) check(t *rapid.T) {
 				t.Fatalf("%v: tier end %d, committed up to %d", at, p.TierEnd, m.taken[at])
 			}
 			m.checkEpochs(t, at, p)
+			for _, x := range p.Producers.Sections {
+				refs[x.Object]++
+			}
 			next := p.TierEnd
 			for _, o := range slices.Backward(p.Objects) {
 				if o.End != next || o.Base >= o.End || o.End <= p.LogStart {

@@ -10,7 +10,7 @@ import (
 // object is what a shard knows of an object with partitions of the shard:
 //
 //	prepared   deadMs = 0, refs = 0; commits are taken before expiryMs
-//	live       deadMs = 0, refs > 0 manifests name it
+//	live       deadMs = 0, refs > 0 manifests name it, or sections of producers lie in it
 //	dead       deadMs > 0; nothing names it and nothing will, since when
 //
 // A dead object stays known until CollectObjects, so that a late commit is
@@ -32,9 +32,7 @@ func layoutObject(c *coder, o *object) {
 	c.int64(&o.expiryMs)
 	c.int32(&o.refs)
 	c.int64(&o.deadMs)
-	if c.version >= 3 {
-		c.bool(&o.swept)
-	}
+	c.bool(&o.swept)
 }
 
 func (s *Shard) prepare(x *PrepareObject) Code {
@@ -49,8 +47,8 @@ func (s *Shard) prepare(x *PrepareObject) Code {
 }
 
 // commit adds parts to manifests. A part is taken if the object may still be
-// committed, the leader epoch is current and the range continues the manifest at
-// the tier end (see continues); one that the manifest has already counts as taken.
+// committed, the leader epoch is current, the range continues the manifest at the
+// tier end (see continues), and new sections of producers may be committed, too; one that the manifest has already counts as taken.
 func (s *Shard) commit(x *CommitParts, ch *Changes) []Code {
 	open := s.open(x.ID, x.NowMs)
 	codes := make([]Code, len(x.Parts))
@@ -73,9 +71,11 @@ func (s *Shard) commitPart(id meta.ObjectID, open bool, part *meta.CommitPart, n
 		return UnknownTopic
 	case part.Ref.ID == id && slices.Contains(p.Objects, part.Ref):
 		return OK // asked again
-	case !open, part.Ref.ID != id, part.Epoch != p.Epoch, !continues(p, part.Ref.Base), part.Ref.End <= part.Ref.Base:
+	case !open, part.Ref.ID != id, part.Epoch != p.Epoch, !continues(p, part.Ref.Base), part.Ref.End <= part.Ref.Base,
+		!s.sectionsOpen(p.Producers.Sections, part.Producers.Sections, nowMs):
 		return Conflict
 	}
+	s.exchange(p.Producers.Sections, part.Producers.Sections, nowMs)
 	o := s.objects[id]
 	o.refs++
 	o.deadMs = 0 // where the part before was below its log start and trimmed at once

@@ -63,7 +63,7 @@ func (r Result) Encode() []byte {
 
 // DecodeResult reads what Encode wrote.
 func DecodeResult(b []byte) (r Result, err error) {
-	c := open(b, Version)
+	c := open(b, Version, Version)
 	r.layout(c)
 	return r, c.end()
 }

@@ -61,6 +61,8 @@ func (s *Shard) Apply(cmd Command) (r Result, ch Changes, err error) {
 		r.Parts = s.commit(x, &ch)
 	case *ExpireObjects:
 		s.expire(x)
+	case *ExpireProducers:
+		s.expireProducers(x, &ch)
 	case *SweepObjects:
 		s.sweep(x)
 	case *CollectObjects:
@@ -167,6 +169,7 @@ func (s *Shard) drop(x *DropTopic, ch *Changes) {
 		for _, ref := range parts[index].Objects {
 			s.release(ref.ID, x.NowMs)
 		}
+		s.exchange(parts[index].Producers.Sections, nil, x.NowMs)
 		ch.Partitions = append(ch.Partitions, PartitionChange{topic.Partition{Topic: x.Topic, Index: index}, nil})
 	}
 	delete(s.topics, x.Topic)

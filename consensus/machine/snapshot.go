@@ -23,7 +23,7 @@ func (r *Root) Snapshot() []byte {
 
 // RestoreRoot reads what Snapshot wrote. It keeps nothing of b.
 func RestoreRoot(b []byte) (*Root, error) {
-	c, r := open(b, rootVersion), NewRoot()
+	c, r := open(b, 1, rootVersion), NewRoot()
 	mark(c, snapshotRoot)
 	r.layout(c)
 	return r, c.end()
@@ -39,7 +39,7 @@ func (s *Shard) Snapshot() []byte {
 
 // RestoreShard reads what Snapshot wrote. It keeps nothing of b.
 func RestoreShard(b []byte) (*Shard, error) {
-	c, s := open(b, shardVersion), NewShard()
+	c, s := open(b, shardVersion, shardVersion), NewShard()
 	mark(c, snapshotShard)
 	s.layout(c)
 	return s, c.end()

@@ -3,9 +3,7 @@ package idempotence
 import (
 	"errors"
 	"math"
-	"sort"
 
-	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/record"
 )
 
@@ -21,6 +19,9 @@ var (
 	ErrOutOfOrder = errors.New("out of order sequence number")
 	// ErrFenced: a newer epoch of the producer id has written already.
 	ErrFenced = errors.New("producer epoch is fenced")
+	// ErrLoading: whether the batch is new cannot be told before the partition's
+	// snapshots are read. It may be sent again.
+	ErrLoading = errors.New("the idempotent producers of the partition are not loaded yet")
 )
 
 // Batch is what the decision needs to know of a record batch.
@@ -39,39 +40,89 @@ func Header(b record.Batch, appendedMs int64) Batch {
 		FirstSequence: b.BaseSequence(), LastSequence: b.LastSequence(), AppendedMs: appendedMs}
 }
 
-// Producers is the state of one partition. The zero value knows no producer.
-type Producers struct{ m map[int64]*producer }
-
-type producer struct {
-	epoch   int16
-	n       int
-	batches [Remembered]meta.ProducerBatch // oldest first, n in use
+// Producers is the state of one partition. Its table's lock guards it; that between
+// Check and Append nothing else is appended is for the caller to see to.
+type Producers struct {
+	table       *Table
+	m           map[int64]*producer
+	loading     bool // snapshots are not read yet, of ids from first to last
+	first, last int64
+	refused     bool  // batches, for that reason
+	strictMs    int64 // until then batches that were refused may come again, in any order
 }
 
-func (p *producer) last() *meta.ProducerBatch { return &p.batches[p.n-1] }
+// Len returns how many producer ids are known.
+func (ps *Producers) Len() int {
+	ps.table.lock.Lock()
+	defer ps.table.lock.Unlock()
+	return len(ps.m)
+}
 
-// Restore returns the state that a snapshot describes.
-func Restore(snapshot []meta.ProducerState) Producers {
-	var ps Producers
-	for _, s := range snapshot {
-		for _, b := range s.Batches {
-			ps.Append(Batch{s.ID, s.Epoch, b.FirstSequence, b.LastSequence, b.Timestamp}, b.BaseOffset)
+// Close forgets all of them.
+func (ps *Producers) Close() {
+	for left := 1; left > 0; {
+		ps.table.lock.Lock()
+		n := 0
+		for _, p := range ps.m {
+			if ps.table.remove(p); n == chunk {
+				break
+			}
+			n++
 		}
+		left = len(ps.m)
+		ps.table.lock.Unlock()
 	}
-	return ps
+}
+
+// Last returns where the last batch of a producer begins that is known.
+func (ps *Producers) Last(id int64) (base int64, ok bool) {
+	ps.table.lock.Lock()
+	defer ps.table.lock.Unlock()
+	if p := ps.m[id]; p != nil {
+		return p.last.base, true
+	}
+	return 0, false
+}
+
+// settleMs is for how long after a load batches that it refused may come again. Of one
+// producer a later one may come before an earlier one, and must not be taken for the
+// beginning of a producer that is not known.
+const settleMs = 10_000
+
+// Loaded says that all snapshots were restored.
+func (ps *Producers) Loaded(nowMs int64) {
+	ps.table.lock.Lock()
+	defer ps.table.lock.Unlock()
+	if ps.loading = false; ps.refused {
+		ps.strictMs = nowMs + settleMs
+	}
 }
 
 // Check says what b is: new (dup false, nil), a retry of a batch whose base
-// offset it returns (dup true), or refused with ErrOutOfOrder or ErrFenced.
+// offset it returns (dup true), or refused with ErrOutOfOrder, ErrFenced or ErrLoading.
 // A producer id that is not known may begin at any sequence, since its state
 // may have been lost with the records it wrote (KIP-360).
 func (ps *Producers) Check(b Batch) (base int64, dup bool, err error) {
 	if b.ProducerID == NoProducer {
 		return 0, false, nil
 	}
-	p, ok := ps.m[b.ProducerID]
+	ps.table.lock.Lock()
+	defer ps.table.lock.Unlock()
+	p := ps.m[b.ProducerID]
+	base, dup, err = p.check(b)
 	switch {
-	case !ok:
+	case ps.loading && b.ProducerID >= ps.first && b.ProducerID <= ps.last && (p == nil || errors.Is(err, ErrOutOfOrder)):
+		ps.refused = true
+		return 0, false, ErrLoading
+	case b.AppendedMs < ps.strictMs && (p == nil && b.FirstSequence != 0 || errors.Is(err, ErrOutOfOrder)):
+		return 0, false, ErrLoading
+	}
+	return base, dup, err
+}
+
+func (p *producer) check(b Batch) (base int64, dup bool, err error) {
+	switch {
+	case p == nil:
 		return 0, false, nil
 	case b.Epoch < p.epoch:
 		return 0, false, ErrFenced
@@ -81,12 +132,12 @@ func (ps *Producers) Check(b Batch) (base int64, dup bool, err error) {
 		}
 		return 0, false, nil
 	}
-	for _, r := range p.batches[:p.n] {
-		if r.FirstSequence == b.FirstSequence && r.LastSequence == b.LastSequence {
-			return r.BaseOffset, true, nil
+	for i := range int(p.n) {
+		if r := p.batch(i); r.first == b.FirstSequence && r.last == b.LastSequence {
+			return r.base, true, nil
 		}
 	}
-	if next(p.last().LastSequence) != b.FirstSequence {
+	if next(p.last.last) != b.FirstSequence {
 		return 0, false, ErrOutOfOrder
 	}
 	return 0, false, nil
@@ -100,48 +151,73 @@ func next(s int32) int32 {
 	return s + 1
 }
 
-// Append records that b was appended at base. REQUIRES: Check accepted b, or b
-// was read from the log.
+// batch returns the i-th batch that is remembered, the oldest first.
+func (p *producer) batch(i int) batch {
+	if i == int(p.n)-1 {
+		return p.last
+	}
+	return p.earlier[i]
+}
+
+// Append records that b was appended at base. A batch that was taken in before
+// changes nothing. REQUIRES: Check accepted b, or b was read from the log.
 func (ps *Producers) Append(b Batch, base int64) {
 	if b.ProducerID == NoProducer {
 		return
 	}
-	if ps.m == nil {
-		ps.m = make(map[int64]*producer)
+	ps.table.lock.Lock()
+	defer ps.table.lock.Unlock()
+	t, p := ps.table, ps.m[b.ProducerID]
+	switch {
+	case p == nil:
+		if p = ps.open(b.ProducerID, b.AppendedMs); p == nil {
+			return
+		}
+	case base <= p.last.base:
+		return
+	default:
+		t.wrote(p, b.AppendedMs)
 	}
-	p, ok := ps.m[b.ProducerID]
-	if !ok || p.epoch != b.Epoch {
-		p = &producer{epoch: b.Epoch}
-		ps.m[b.ProducerID] = p
+	if p.epoch != b.Epoch {
+		p.epoch, p.n = b.Epoch, 0
 	}
-	if p.n == Remembered {
-		copy(p.batches[:], p.batches[1:])
-		p.n--
-	}
-	p.batches[p.n] = meta.ProducerBatch{FirstSequence: b.FirstSequence, LastSequence: b.LastSequence,
-		BaseOffset: base, Timestamp: b.AppendedMs}
-	p.n++
+	p.add(batch{base, b.FirstSequence, b.LastSequence})
 }
 
-// Expire forgets producers whose last batch was appended before then (ms).
-func (ps *Producers) Expire(before int64) {
-	for id, p := range ps.m {
-		if p.last().Timestamp < before {
-			delete(ps.m, id)
+// open makes a record for an id; nil where there is room for none that is idle for
+// so long.
+func (ps *Producers) open(id, appendedMs int64) *producer {
+	t := ps.table
+	if !t.room(producerBytes+bucketBytes, appendedMs, nil) {
+		t.evicted++
+		return nil
+	}
+	p := &producer{id: id, of: ps, appendedMs: appendedMs}
+	ps.m[id] = p
+	t.used += producerBytes
+	t.ids++
+	t.put(p)
+	return p
+}
+
+// add puts b after the last batch. Without room for those before it, only b is kept.
+func (p *producer) add(b batch) {
+	t := p.of.table
+	if p.n > 0 && p.earlier == nil {
+		if !t.room(earlierBytes, p.appendedMs, p) {
+			p.n = 0
+		} else {
+			p.earlier = new([Remembered - 1]batch)
+			t.used += earlierBytes
 		}
 	}
-}
-
-// Len returns how many producer ids are known.
-func (ps *Producers) Len() int { return len(ps.m) }
-
-// Snapshot returns the state sorted by producer id; Restore reads it back.
-func (ps *Producers) Snapshot() []meta.ProducerState {
-	out := make([]meta.ProducerState, 0, len(ps.m))
-	for id, p := range ps.m {
-		out = append(out, meta.ProducerState{ID: id, Epoch: p.epoch,
-			Batches: append([]meta.ProducerBatch(nil), p.batches[:p.n]...)})
+	if p.n == Remembered {
+		copy(p.earlier[:], p.earlier[1:])
+		p.n--
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].ID < out[j].ID })
-	return out
+	if p.n > 0 {
+		p.earlier[p.n-1] = p.last
+	}
+	p.last = b
+	p.n++
 }

@@ -27,6 +27,8 @@ var (
 		"reads of objects that consumers wait for, and what came when they had given up", "further reads wait; what nobody waits for goes"}
 	TailIndex = Use{"tail_index", "memory.tail_index_bytes", false,
 		"where the batches in the WAL are", "uploads begin early from half of it on; then producers wait for them"}
+	Producers = Use{"producers", "producers.memory_bytes", false,
+		"idempotent producers with their last batches, and snapshots of them on their way", "the longest idle are forgotten"}
 	Requests = Use{"requests", "memory.request_budget_bytes", false,
 		"requests from their arrival until they are answered", "sockets are not read"}
 	Answers = Use{"answers", "memory.response_budget_bytes", false,
@@ -44,7 +46,7 @@ var (
 
 // Uses returns all of them in the order in which they are shown.
 func Uses() []Use {
-	return []Use{Requests, Answers, WriteCache, WALBuffers, TailIndex, ReadCache, ObjectReads, FetchSessions, Groups, Compaction, Uploads}
+	return []Use{Requests, Answers, WriteCache, WALBuffers, TailIndex, Producers, ReadCache, ObjectReads, FetchSessions, Groups, Compaction, Uploads}
 }
 
 // Rest is what a process needs beside all that: the program itself, metadata and

@@ -37,9 +37,10 @@ type CommitPart struct {
 	Epoch int32
 	// Ref.Base must be the partition's TierEnd; else the part is refused.
 	Ref ObjectRef
-	// Epochs and Producers describe the log up to Ref.End.
+	// Epochs and Producers describe the log up to Ref.End. The objects of sections that
+	// the partition has not yet must be prepared.
 	Epochs    []EpochStart
-	Producers []ProducerState
+	Producers Producers
 }
 
 // Replacement puts one range of an object in the place of others that hold the same

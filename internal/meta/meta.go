@@ -77,19 +77,27 @@ func EpochsFrom(epochs []EpochStart, start int64) []EpochStart {
 	return epochs
 }
 
-// ProducerBatch is one remembered batch of an idempotent producer.
-type ProducerBatch struct {
-	FirstSequence, LastSequence int32
-	BaseOffset                  int64
-	Timestamp                   int64 // ms, when it was appended
+// Producers is what a partition remembers of idempotent producers, as snapshots of
+// package idempotence. Told one after the other, the sections and then Recent, they are
+// the state of the log up to the partition's TierEnd.
+type Producers struct {
+	Sections []ProducerSection // the oldest first
+	Recent   []byte            // at most MaxRecent
 }
 
-// ProducerState is what a partition remembers of one producer id: its epoch and
-// the last five batches, oldest first (KIP-98).
-type ProducerState struct {
-	ID      int64
-	Epoch   int16
-	Batches []ProducerBatch
+// MaxRecent is how many bytes of a snapshot are kept with the partition's record.
+const MaxRecent = 2 << 10
+
+// ProducerSection says where a snapshot lies in an object.
+type ProducerSection struct {
+	Object         ObjectID
+	Offset, Length int64 // bytes
+	CRC            uint32
+	End            int64 // the offset up to which it tells of the log
+	NewestMs       int64 // when the last batch of all was appended
+	IDs            int32 // how many producers it has
+	// FirstID and LastID are the least and the greatest id of a producer in it.
+	FirstID, LastID int64
 }
 
 // Partition is the metadata of one partition.
@@ -98,11 +106,11 @@ type Partition struct {
 	Epoch     int32 // leader epoch
 	Replicas  []int32
 	ISR       []int32
-	LogStart  int64           // first offset that may be read
-	TierEnd   int64           // everything below is in objects
-	Objects   []ObjectRef     // sorted by Base, contiguous from the first to TierEnd
-	Epochs    []EpochStart    // of offsets from LogStart to below TierEnd
-	Producers []ProducerState // as of TierEnd
+	LogStart  int64        // first offset that may be read
+	TierEnd   int64        // everything below is in objects
+	Objects   []ObjectRef  // sorted by Base, contiguous from the first to TierEnd
+	Epochs    []EpochStart // of offsets from LogStart to below TierEnd
+	Producers Producers    // as of TierEnd
 	// CleanEnd is where compaction by key has got to: no two records below it have
 	// the same key, apart from those that it had to leave.
 	CleanEnd int64

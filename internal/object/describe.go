@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/sluicemq/sluice/internal/idempotence"
 	"github.com/sluicemq/sluice/internal/record"
 )
 
@@ -18,7 +19,22 @@ type Info struct {
 	Footer     int    `json:"footer_bytes"`
 	Partitions int    `json:"partitions"`
 	Blocks     int    `json:"blocks"`
+	Sections   int    `json:"sections,omitempty"`
 	Error      string `json:"error,omitempty"` // of the header
+}
+
+// SectionInfo describes one snapshot of a partition's idempotent producers.
+type SectionInfo struct {
+	Kind      string `json:"kind"` // "producers"
+	Topic     string `json:"topic_id"`
+	Partition int32  `json:"partition"`
+	End       int64  `json:"end_offset"` // the offset up to which it tells of the log
+	At        int64  `json:"at"`         // bytes from the start of the object
+	Bytes     int64  `json:"bytes"`
+	CRC       string `json:"crc32c"`
+	Producers int    `json:"producers"`
+	NewestMs  int64  `json:"newest_ms"` // when the last batch of all was appended
+	Error     string `json:"error,omitempty"`
 }
 
 // RangeInfo describes one partition; its blocks follow.
@@ -55,9 +71,10 @@ type BatchInfo struct {
 
 // Describe reads an object of so many bytes from end to end and emits an Info, then
 // for each partition a RangeInfo, for each of its blocks a BlockInfo, and for each
-// batch a BatchInfo, with about 4 MiB in memory at a time. It goes on behind damage: what
-// is wrong stands in the Error fields and, joined, in the error returned. It stops
-// at an error of emit or src, and when there is no footer to go by.
+// batch a BatchInfo, at the end for each section a SectionInfo. About 4 MiB, or one
+// section, are in memory at a time. It goes on behind damage: what is wrong stands in
+// the Error fields and, joined, in the error returned. It stops at an error of emit or
+// src, and when there is no footer to go by.
 func Describe(ctx context.Context, src RangeReader, size int64, emit func(any) error) error {
 	f, err := ReadFooter(ctx, src, size)
 	if err != nil {
@@ -69,6 +86,11 @@ func Describe(ctx context.Context, src RangeReader, size int64, emit func(any) e
 	}
 	for i := range f.Partitions {
 		if err := d.partition(&f.Partitions[i]); err != nil {
+			return err
+		}
+	}
+	for _, s := range f.Sections {
+		if err := d.section(s); err != nil {
 			return err
 		}
 	}
@@ -129,7 +151,27 @@ func (d *describer) object(f *Footer, size int64) error {
 		blocks += len(f.Partitions[i].Blocks)
 	}
 	return d.emit(Info{Kind: "object", ID: f.ID.String(), Key: Key(f.ID), CreatedMs: f.CreatedMs, Bytes: size,
-		Footer: f.size(), Partitions: len(f.Partitions), Blocks: blocks, Error: d.note(err)})
+		Footer: f.size(), Partitions: len(f.Partitions), Blocks: blocks, Sections: len(f.Sections), Error: d.note(err)})
+}
+
+func (d *describer) section(s Section) error {
+	data, err := read(d.ctx, d.src, s.Offset, s.Length)
+	if err != nil {
+		return fmt.Errorf("read section: %w", err)
+	}
+	info := SectionInfo{Kind: "producers", Topic: s.Partition.Topic.String(), Partition: s.Partition.Index, End: s.End,
+		At: s.Offset, Bytes: s.Length, CRC: fmt.Sprintf("%08x", s.CRC)}
+	damage := s.Verify(data)
+	if damage == nil {
+		var what idempotence.Summary
+		what, err = idempotence.Describe(data)
+		info.Producers, info.NewestMs = what.Producers, what.NewestMs
+		if err != nil {
+			damage = fmt.Errorf("%w: the section at %d: %w", ErrCorrupt, s.Offset, err)
+		}
+	}
+	info.Error = d.note(damage)
+	return d.emit(info)
 }
 
 func (d *describer) partition(r *Range) error {

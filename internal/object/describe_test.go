@@ -155,7 +155,7 @@ func TestFooterRules(t *testing.T) {
 
 func TestLaterVersionIsUnsupported(t *testing.T) {
 	data, _ := write(t, run{partition(1, 0), []record.Batch{batch(t, 10, 5, 10)}})
-	data[len(data)-trailerSize+5] = 2
+	data[len(data)-trailerSize+5] = 3
 	if _, err := ReadFooter(context.Background(), &memory{b: data}, int64(len(data))); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("%v", err)
 	}

@@ -17,6 +17,27 @@ type Footer struct {
 	ID         meta.ObjectID
 	CreatedMs  int64   // ms since epoch
 	Partitions []Range // sorted by topic id and index
+	Sections   []Section
+}
+
+// Section is a snapshot of the idempotent producers of one partition
+// (internal/idempotence says what is in it).
+type Section struct {
+	Partition      topic.Partition
+	Offset, Length int64 // bytes in the object
+	CRC            uint32
+	End            int64 // the offset up to which it tells of the partition's log
+}
+
+// Verify checks that b is the section.
+func (s Section) Verify(data []byte) error {
+	if int64(len(data)) != s.Length {
+		return corrupt("the section at %d has %d bytes, not %d", s.Offset, s.Length, len(data))
+	}
+	if got := crc32.Checksum(data, castagnoli); got != s.CRC {
+		return corrupt("the section at %d has CRC %08x, %08x is expected", s.Offset, got, s.CRC)
+	}
+	return nil
 }
 
 // Range is what an object holds of one partition.
@@ -84,6 +105,9 @@ func (r *Range) add(b Block) {
 // size returns the length of the encoded footer.
 func (f *Footer) size() int {
 	n := footerFixedSize + rangeSize*len(f.Partitions)
+	if len(f.Sections) > 0 {
+		n += 4 + sectionSize*len(f.Sections)
+	}
 	for i := range f.Partitions {
 		n += blockSize * len(f.Partitions[i].Blocks)
 	}
@@ -97,6 +121,11 @@ func (f *Footer) appendTo(dst []byte) []byte {
 	dst = append(dst, f.ID[:]...)
 	dst = be.AppendUint64(dst, uint64(f.CreatedMs))
 	dst = be.AppendUint32(dst, uint32(len(f.Partitions)))
+	v := uint16(version)
+	if len(f.Sections) > 0 {
+		v = withSections
+		dst = be.AppendUint32(dst, uint32(len(f.Sections)))
+	}
 	for i := range f.Partitions {
 		r := &f.Partitions[i]
 		dst = append(dst, r.Partition.Topic[:]...)
@@ -111,16 +140,23 @@ func (f *Footer) appendTo(dst []byte) []byte {
 			dst = be.AppendUint64(dst, uint64(b.MaxTimestamp))
 		}
 	}
+	for _, s := range f.Sections {
+		dst = append(dst, s.Partition.Topic[:]...)
+		dst = be.AppendUint32(dst, uint32(s.Partition.Index))
+		dst = be.AppendUint32(dst, uint32(s.Length))
+		dst = be.AppendUint32(dst, s.CRC)
+		dst = be.AppendUint64(dst, uint64(s.End))
+	}
 	dst = be.AppendUint32(dst, uint32(len(dst)-start))
-	dst = be.AppendUint16(dst, version)
+	dst = be.AppendUint16(dst, v)
 	dst = be.AppendUint16(dst, 0)
 	dst = be.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
 	return append(dst, trailerMagic...)
 }
 
-// decodeFooter decodes b, whose CRC was checked, of an object whose blocks end at
-// end. The memory it takes is in proportion to b, whatever b says.
-func decodeFooter(b []byte, end int64) (*Footer, error) {
+// decodeFooter decodes b, whose CRC was checked, of an object whose blocks and
+// sections end at end. The memory it takes is in proportion to b, whatever b says.
+func decodeFooter(b []byte, v uint16, end int64) (*Footer, error) {
 	if len(b) < footerFixedSize {
 		return nil, corrupt("a footer of %d bytes", len(b))
 	}
@@ -128,6 +164,12 @@ func decodeFooter(b []byte, end int64) (*Footer, error) {
 	f := &Footer{ID: meta.ObjectID(b[:16]), CreatedMs: int64(be.Uint64(b[16:]))}
 	n := be.Uint32(b[24:])
 	b = b[footerFixedSize:]
+	if v == withSections {
+		var err error
+		if b, end, err = f.decodeSections(b, end); err != nil {
+			return nil, err
+		}
+	}
 	if int64(n) > int64(len(b))/(rangeSize+blockSize) {
 		return nil, corrupt("%d partitions in %d bytes of footer", n, len(b))
 	}
@@ -146,6 +188,33 @@ func decodeFooter(b []byte, end int64) (*Footer, error) {
 		return nil, corrupt("%d bytes follow the footer's %d partitions", len(b), n)
 	}
 	return f, f.checkTiling(end)
+}
+
+// decodeSections takes the sections off the end of b, which begins with their number,
+// and returns what is between, and where the blocks end.
+func (f *Footer) decodeSections(b []byte, end int64) (rest []byte, blocks int64, err error) {
+	if len(b) < 4 {
+		return nil, 0, corrupt("the footer ends before its sections")
+	}
+	be := binary.BigEndian
+	n := be.Uint32(b)
+	b = b[4:]
+	if n == 0 || int64(n) > int64(len(b))/sectionSize {
+		return nil, 0, corrupt("%d sections in %d bytes of footer", n, len(b))
+	}
+	at := len(b) - int(n)*sectionSize
+	f.Sections = make([]Section, n)
+	for i := len(f.Sections) - 1; i >= 0; i-- {
+		e := b[at+i*sectionSize:]
+		s := Section{Partition: topic.Partition{Topic: topic.ID(e[:16]), Index: int32(be.Uint32(e[16:]))},
+			Length: int64(be.Uint32(e[20:])), CRC: be.Uint32(e[24:]), End: int64(be.Uint64(e[28:]))}
+		if end -= s.Length; s.Length == 0 || end < headerSize || s.End < 0 {
+			return nil, 0, corrupt("a section of %d bytes up to offset %d of %s begins at %d", s.Length, s.End, s.Partition, end)
+		}
+		s.Offset = end
+		f.Sections[i] = s
+	}
+	return b[:at], end, nil
 }
 
 // decode reads one partition and returns what follows it.

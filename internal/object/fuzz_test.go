@@ -19,11 +19,18 @@ func FuzzFooter(f *testing.F) {
 	} {
 		data, footer := write(f, runs...)
 		end := len(data) - footer.size() - trailerSize
-		f.Add(data[end:len(data)-trailerSize], uint32(end))
+		f.Add(data[end:len(data)-trailerSize], uint32(end), false)
 	}
-	f.Add([]byte{}, uint32(0))
-	f.Fuzz(func(t *testing.T, footer []byte, end uint32) {
-		got, err := decodeFooter(footer, int64(end))
+	sections, footer := writeSections(f)
+	end := len(sections) - footer.size() - trailerSize
+	f.Add(sections[end:len(sections)-trailerSize], uint32(end), true)
+	f.Add([]byte{}, uint32(0), false)
+	f.Fuzz(func(t *testing.T, footer []byte, end uint32, sections bool) {
+		v := uint16(version)
+		if sections {
+			v = withSections
+		}
+		got, err := decodeFooter(footer, v, int64(end))
 		if err != nil {
 			if !errors.Is(err, ErrCorrupt) {
 				t.Fatalf("an error of no kind: %v", err)

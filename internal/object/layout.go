@@ -8,8 +8,8 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// An object is a header, blocks without gaps, a footer and a trailer. All integers
-// are big-endian; CRC is CRC32C (Castagnoli); times are ms since epoch.
+// An object is a header, blocks and sections without gaps, a footer and a trailer. All
+// integers are big-endian; CRC is CRC32C (Castagnoli); times are ms since epoch.
 //
 //	header, 40 bytes
 //	   0  8  magic "SLUICOBJ"
@@ -22,10 +22,14 @@ import (
 //	blocks: whole record batches (docs/formats/record-batch.md) of one partition,
 //	in offset order. All blocks of a partition lie together.
 //
+//	sections, without gaps: snapshots of partitions' idempotent producers
+//
 //	footer
 //	   0 16  object id
 //	  16  8  created
-//	  24  4  number of partitions, then for each, sorted by topic id and index:
+//	  24  4  number of partitions
+//	         version 2: 4 number of sections, at least 1
+//	  then for each partition, sorted by topic id and index:
 //	         0 16  topic id
 //	        16  4  partition index
 //	        20  4  number of blocks, at least 1
@@ -35,10 +39,16 @@ import (
 //	                8  8  base: first offset
 //	               16  8  end: offset after the last
 //	               24  8  max timestamp over its batches, or -1
+//	  version 2: then for each section, in the order in which they lie:
+//	         0 16  topic id
+//	        16  4  partition index
+//	        20  4  length
+//	        24  4  CRC of the section
+//	        28  8  end: the offset up to which it tells of the partition's log
 //
 //	trailer, 20 bytes, so that one read of the object's end finds the footer
 //	   0  4  length of the footer
-//	   4  2  version 1
+//	   4  2  version: 1, or 2 if there are sections
 //	   6  2  reserved, zero
 //	   8  4  CRC of the footer and bytes 0 to 7 of the trailer
 //	  12  8  magic "SLUICEND"
@@ -46,11 +56,13 @@ const (
 	headerMagic  = "SLUICOBJ"
 	trailerMagic = "SLUICEND"
 	version      = 1
+	withSections = 2 // the version of footers that have sections
 
 	headerSize      = 40
 	footerFixedSize = 28
 	rangeSize       = 32
 	blockSize       = 32
+	sectionSize     = 36
 	trailerSize     = 20
 )
 
@@ -89,9 +101,9 @@ func corrupt(format string, args ...any) error {
 }
 
 // checkVersion reports a version or a reserved field that this build cannot read.
-func checkVersion(v, reserved uint16) error {
-	if v != version || reserved != 0 {
-		return fmt.Errorf("%w %d.%d; this build reads version %d, upgrade it", ErrUnsupported, v, reserved, version)
+func checkVersion(v, reserved, newest uint16) error {
+	if v == 0 || v > newest || reserved != 0 {
+		return fmt.Errorf("%w %d.%d; this build reads up to version %d, upgrade it", ErrUnsupported, v, reserved, newest)
 	}
 	return nil
 }

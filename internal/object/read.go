@@ -41,12 +41,22 @@ func ReadFooter(ctx context.Context, src RangeReader, size int64) (*Footer, erro
 	if got := crc32.Checksum(tail[:t.length+8], castagnoli); got != t.crc {
 		return nil, corrupt("the footer's CRC is %08x, the trailer says %08x", got, t.crc)
 	}
-	return decodeFooter(tail[:t.length], size-trailerSize-t.length)
+	return decodeFooter(tail[:t.length], t.version, size-trailerSize-t.length)
+}
+
+// ReadSection reads a section that is known from elsewhere, in one request.
+func ReadSection(ctx context.Context, src RangeReader, s Section) ([]byte, error) {
+	b, err := read(ctx, src, s.Offset, s.Length)
+	if err != nil {
+		return nil, fmt.Errorf("read section: %w", err)
+	}
+	return b, s.Verify(b)
 }
 
 type trailer struct {
-	length int64 // of the footer
-	crc    uint32
+	length  int64 // of the footer
+	crc     uint32
+	version uint16
 }
 
 func decodeTrailer(b []byte, size int64) (trailer, error) {
@@ -54,10 +64,10 @@ func decodeTrailer(b []byte, size int64) (trailer, error) {
 		return trailer{}, corrupt("it does not end in %q; it is cut short or no Sluice object", trailerMagic)
 	}
 	be := binary.BigEndian
-	if err := checkVersion(be.Uint16(b[4:]), be.Uint16(b[6:])); err != nil {
+	if err := checkVersion(be.Uint16(b[4:]), be.Uint16(b[6:]), withSections); err != nil {
 		return trailer{}, err
 	}
-	t := trailer{length: int64(be.Uint32(b)), crc: be.Uint32(b[8:])}
+	t := trailer{length: int64(be.Uint32(b)), crc: be.Uint32(b[8:]), version: be.Uint16(b[4:])}
 	if t.length > MaxFooterBytes || t.length > size-trailerSize-headerSize {
 		return t, corrupt("a footer of %d bytes in an object of %d", t.length, size)
 	}
@@ -85,7 +95,7 @@ func decodeHeader(b []byte) (header, error) {
 	if len(b) < headerSize || string(b[:8]) != headerMagic {
 		return header{}, corrupt("it does not begin with %q", headerMagic)
 	}
-	if err := checkVersion(be.Uint16(b[8:]), be.Uint16(b[10:])); err != nil {
+	if err := checkVersion(be.Uint16(b[8:]), be.Uint16(b[10:]), version); err != nil {
 		return header{}, err
 	}
 	if got, want := crc32.Checksum(b[:36], castagnoli), be.Uint32(b[36:]); got != want {

@@ -11,6 +11,8 @@ type Sizer struct {
 	open  int64 // length of the open block
 	last  topic.Partition
 	begun bool
+
+	sections int64
 }
 
 // Append takes in what the next Append of the Writer is given, of n bytes.
@@ -29,9 +31,19 @@ func (s *Sizer) Append(p topic.Partition, n int64) {
 	s.data += n
 }
 
+// AppendSection takes in a section of n bytes.
+func (s *Sizer) AppendSection(n int64) {
+	s.data += n
+	s.sections++
+}
+
 // Size returns how many bytes the object has with what was appended.
 func (s *Sizer) Size() int64 {
-	return headerSize + s.data + footerFixedSize + s.index + trailerSize
+	index := s.index
+	if s.sections > 0 {
+		index += 4 + s.sections*sectionSize
+	}
+	return headerSize + s.data + footerFixedSize + index + trailerSize
 }
 
 // fits says whether batches of n bytes go into a block that has open bytes.

@@ -15,7 +15,7 @@ import (
 
 var (
 	errShort  = errors.New("short read")
-	errEmpty  = errors.New("object without batches; append one before Close")
+	errEmpty  = errors.New("object without batches and sections; append one before Close")
 	errClosed = errors.New("object is closed")
 )
 
@@ -51,6 +51,9 @@ func (o *Writer) Append(p topic.Partition, batches []byte) error {
 }
 
 func (o *Writer) append(p topic.Partition, batches []byte) error {
+	if len(o.footer.Sections) > 0 {
+		return fmt.Errorf("%w: a batch of %s behind the sections", ErrOrder, p)
+	}
 	r, err := inspect(batches)
 	if err != nil {
 		return fmt.Errorf("%s: %w", p, err)
@@ -140,20 +143,33 @@ func (o *Writer) last() *Range {
 	return nil
 }
 
+// AppendSection adds a snapshot of the producers of p as of offset end. Sections come
+// behind all batches.
+func (o *Writer) AppendSection(p topic.Partition, end int64, snapshot []byte) (Section, error) {
+	o.cut()
+	s := Section{Partition: p, Offset: o.at, Length: int64(len(snapshot)), CRC: crc32.Checksum(snapshot, castagnoli), End: end}
+	if o.err == nil && (len(snapshot) == 0 || int64(len(snapshot)) > math.MaxUint32) {
+		o.err = fmt.Errorf("a section of %d bytes of %s; it needs at least one and at most %d", len(snapshot), p, math.MaxUint32)
+	}
+	o.footer.Sections = append(o.footer.Sections, s)
+	o.write(snapshot)
+	return s, o.err
+}
+
 // Close writes the index and returns it. It does not close the io.Writer. An
-// object without batches is refused.
+// object with neither batches nor sections is refused.
 func (o *Writer) Close() (*Footer, error) {
 	switch {
 	case o.err != nil:
 		return nil, o.err
-	case len(o.footer.Partitions) == 0:
+	case len(o.footer.Partitions) == 0 && len(o.footer.Sections) == 0:
 		o.err = errEmpty
 		return nil, o.err
 	}
 	o.cut()
 	f := o.footer
 	slices.SortFunc(f.Partitions, func(a, b Range) int { return order(a.Partition, b.Partition) })
-	o.write(f.appendTo(make([]byte, 0, o.size+trailerSize)))
+	o.write(f.appendTo(make([]byte, 0, f.size()+trailerSize)))
 	if o.err != nil {
 		return nil, o.err
 	}

@@ -40,7 +40,7 @@ import (
 func (c *Compactor) clean(ctx context.Context, job *Clean) error {
 	defer c.index(0)
 	for objects, from := job.Objects, job.From; from < job.Limit; {
-		p := &pass{Clean: job, unpacked: c.unpackedBytes(), from: from, end: job.Limit, keys: newIndex(c.indexBytes()), nowMs: c.Clock.Now().UnixMilli()}
+		p := &pass{Clean: job, unpacked: c.unpackedBytes(), from: from, end: job.Limit, keys: newIndex(c.indexBytes()), nowMs: c.Clock.Now().UnixMilli(), last: c.LastBatch}
 		if err := c.survey(ctx, p, objects); err != nil {
 			return err
 		}
@@ -62,6 +62,7 @@ type pass struct {
 	keys      *index
 	unpacked  int // bytes that the records of one batch may unpack to
 	nowMs     int64
+	last      func(topic.Partition, int64) (int64, bool)
 }
 
 // survey fills the index and moves the end of the pass to where it got.
@@ -180,7 +181,7 @@ func (c *Compactor) filterGroup(ctx context.Context, out *output, p *pass, group
 
 // remembered reports whether b is the last batch of an idempotent producer.
 func (p *pass) remembered(b record.Batch) bool {
-	base, ok := p.Last[b.ProducerID()]
+	base, ok := p.last(p.Partition, b.ProducerID())
 	return ok && base == b.BaseOffset()
 }
 

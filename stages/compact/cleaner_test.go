@@ -97,7 +97,7 @@ func TestWhatCompactionLeavesAlone(t *testing.T) {
 	}
 	r := newRig(t, DefaultConfig())
 	r.topic(1, compacted)
-	r.meta.topic.Partitions[0].Producers = []meta.ProducerState{{ID: 8, Batches: []meta.ProducerBatch{{BaseOffset: 0}, {BaseOffset: 1}}}}
+	r.last = map[int64]int64{8: 1}
 	keyless := record.NewBuilder()
 	keyless.BaseOffset = 5
 	keyless.Add(1, nil, []byte("no key"))

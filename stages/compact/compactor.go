@@ -36,9 +36,11 @@ type Store interface {
 type Deps struct {
 	Metadata Metadata
 	Store    Store
-	Clock    clock.Clock
-	Logger   *slog.Logger
-	Registry prometheus.Registerer
+	// LastBatch returns where the last batch of a producer begins, if it is known.
+	LastBatch func(p topic.Partition, producer int64) (base int64, ok bool)
+	Clock     clock.Clock
+	Logger    *slog.Logger
+	Registry  prometheus.Registerer
 }
 
 // Compactor is the sink of the compaction pipeline. Run it with one worker.

@@ -35,9 +35,6 @@ type Clean struct {
 	Objects   []meta.ObjectRef // from the front of the manifest up to Limit
 	From      int64            // below it, it was done before
 	Limit     int64
-	// Last has the base offset of the last batch of each idempotent producer that the
-	// partition remembers.
-	Last map[int64]int64
 	// TombstoneMs is how long tombstones stay (delete.retention.ms).
 	TombstoneMs int64
 }

@@ -65,11 +65,5 @@ func (r rules) cleanable(id topic.Partition, m *meta.Partition, nowMs int64) *Cl
 	if dirty == 0 || !overdue && float64(dirty) <= r.ratio*float64(all) {
 		return nil
 	}
-	c.Last = make(map[int64]int64, len(m.Producers))
-	for _, p := range m.Producers {
-		if n := len(p.Batches); n > 0 {
-			c.Last[p.ID] = p.Batches[n-1].BaseOffset
-		}
-	}
 	return c
 }

@@ -33,13 +33,19 @@ type rig struct {
 	store *bucket
 	meta  *manifests
 	c     *Compactor
+	last  map[int64]int64 // where the last batch of a producer begins
+}
+
+func (r *rig) lastBatch(_ topic.Partition, producer int64) (int64, bool) {
+	base, ok := r.last[producer]
+	return base, ok
 }
 
 func newRig(t fatalist, cfg Config) *rig {
 	r := &rig{t: t, clock: clock.NewManual(time.UnixMilli(1_000_000)), store: &bucket{objects: map[string][]byte{}},
 		meta: &manifests{prepared: map[meta.ObjectID]bool{}}}
 	cfg.BytesPerSecond = 1 << 40
-	r.c = NewCompactor(cfg, Deps{Metadata: r.meta, Store: r.store, Clock: r.clock, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+	r.c = NewCompactor(cfg, Deps{Metadata: r.meta, Store: r.store, LastBatch: r.lastBatch, Clock: r.clock, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	return r
 }
 

@@ -6,6 +6,7 @@
 // message.timestamp.type=LogAppendTime also timestamps, attributes and CRC).
 // The stage never fails; a batch that may not be appended carries its Err.
 //
-// A lane is one goroutine that owns all state of its partitions: the next
-// offset and the idempotence state. Nobody else reads or writes it.
+// A lane is one goroutine that owns the next offset of its partitions and alone
+// appends to what they know of idempotent producers, which is in a table of all lanes
+// that forgets the longest idle.
 package sequence

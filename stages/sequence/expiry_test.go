@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/idempotence"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/internal/topic"
@@ -21,7 +22,8 @@ func TestProducersOfOldRecordsAreRemembered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(DefaultConfig(), clock.NewManual(now), func(*partition.State) Opening { return Opening{} })
+	table := idempotence.NewTable(1 << 20)
+	s := New(clock.NewManual(now), func(*partition.State) Opening { return Opening{Producers: table.Open()} })
 	state := partition.NewState(topic.Partition{Topic: topic.NewID()}, 0, 0, 0)
 	logs := map[topic.Partition]*log{}
 	send := func() *flow.Append {
@@ -30,11 +32,11 @@ func TestProducersOfOldRecordsAreRemembered(t *testing.T) {
 		return a
 	}
 	send()
-	s.sweep(logs, now.Add(23*time.Hour))
+	table.Expire(now.Add(-time.Hour).UnixMilli())
 	if a := send(); !a.Duplicate || a.BaseOffset != 0 {
 		t.Errorf("a retry is appended again: %+v", a)
 	}
-	s.sweep(logs, now.Add(25*time.Hour))
+	table.Expire(now.Add(time.Hour).UnixMilli())
 	if a := send(); a.Duplicate {
 		t.Error("the producer is never forgotten")
 	}

@@ -15,7 +15,7 @@ var ErrDeleted = errors.New("partition was deleted")
 // and what its log says of idempotent producers.
 type Opening struct {
 	Next      int64
-	Producers idempotence.Producers
+	Producers *idempotence.Producers
 }
 
 // log is one partition as its lane knows it.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/flow"
@@ -13,40 +12,21 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// Config has the limits of the stage.
-type Config struct {
-	// ProducerExpiration is how long an idle idempotent producer is remembered
-	// (Kafka's producer.id.expiration.ms). Shorter forgets retries sooner.
-	ProducerExpiration time.Duration
-}
-
-// DefaultConfig returns Kafka's default, 24 h.
-func DefaultConfig() Config { return Config{ProducerExpiration: 24 * time.Hour} }
-
-// Validate reports a setting that cannot work.
-func (c Config) Validate() error {
-	if c.ProducerExpiration < time.Minute {
-		return errors.New("sequence: producer expiration must be at least one minute")
-	}
-	return nil
-}
-
 // Stage is the sequence stage. Run it on any number of lanes; each Run owns the
 // partitions that its lane receives.
 type Stage struct {
-	cfg   Config
 	clock clock.Clock
 	open  func(*partition.State) Opening
 }
 
 // New returns the stage. open is called once per partition and lane, by the
 // lane, before the partition's first batch.
-func New(cfg Config, c clock.Clock, open func(*partition.State) Opening) *Stage {
-	return &Stage{cfg: cfg, clock: c, open: open}
+func New(c clock.Clock, open func(*partition.State) Opening) *Stage {
+	return &Stage{clock: c, open: open}
 }
 
 // sweepEvery is how many Writes a lane handles between two looks for deleted
-// partitions and expired producers. A look walks all partitions of the lane.
+// partitions. A look walks all partitions of the lane.
 const sweepEvery = 1 << 16
 
 // Run sequences until in is closed.
@@ -72,7 +52,7 @@ func (s *Stage) Run(ctx context.Context, in *pipeline.In[*flow.Write], out pipel
 		}
 		if handled += n; handled >= sweepEvery {
 			handled = 0
-			s.sweep(logs, now)
+			sweep(logs)
 		}
 	}
 }
@@ -99,13 +79,10 @@ func (s *Stage) sequence(logs map[topic.Partition]*log, w *flow.Write, now int64
 	}
 }
 
-func (s *Stage) sweep(logs map[topic.Partition]*log, now time.Time) {
-	expired := now.Add(-s.cfg.ProducerExpiration).UnixMilli()
+func sweep(logs map[topic.Partition]*log) {
 	for id, l := range logs {
 		if l.state.Deleted() {
 			delete(logs, id)
-			continue
 		}
-		l.Producers.Expire(expired)
 	}
 }

@@ -47,12 +47,14 @@ func appends(s *partition.State, batches ...record.Batch) []*flow.Append {
 	return out
 }
 
+func knowsNobody() *idempotence.Producers { return idempotence.NewTable(1 << 20).Open() }
+
 func run(t *testing.T, open func(*partition.State) sequence.Opening, writes ...*flow.Write) {
 	t.Helper()
 	if open == nil {
-		open = func(*partition.State) sequence.Opening { return sequence.Opening{} }
+		open = func(*partition.State) sequence.Opening { return sequence.Opening{Producers: knowsNobody()} }
 	}
-	_, verdicts, err := pipelinetest.Drive(t, sequence.New(sequence.DefaultConfig(), clock.NewManual(noon), open), writes...)
+	_, verdicts, err := pipelinetest.Drive(t, sequence.New(clock.NewManual(noon), open), writes...)
 	if err != nil || errors.Join(verdicts...) != nil {
 		t.Fatal(err, verdicts)
 	}
@@ -62,7 +64,10 @@ func TestOffsetsAreDenseFromTheOpening(t *testing.T) {
 	s := state(7)
 	opened := 0
 	as := appends(s, plain(t, 3), plain(t, 1), plain(t, 2))
-	run(t, func(*partition.State) sequence.Opening { opened++; return sequence.Opening{Next: 100} },
+	run(t, func(*partition.State) sequence.Opening {
+		opened++
+		return sequence.Opening{Next: 100, Producers: knowsNobody()}
+	},
 		&flow.Write{Appends: as[:1]}, &flow.Write{Appends: as[1:]})
 	for i, want := range []int64{100, 103, 104} {
 		a := as[i]

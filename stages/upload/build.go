@@ -11,27 +11,37 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// build appends the parts of s to an object and returns what it then holds.
-func (u *Uploader) build(ctx context.Context, out *object.Writer, id meta.ObjectID, s *segment) ([]meta.CommitPart, error) {
-	parts := make([]meta.CommitPart, len(s.parts))
-	for i := range s.parts {
-		var err error
-		if parts[i], err = u.buildPart(ctx, out, id, &s.parts[i]); err != nil {
-			return nil, err
-		}
-	}
-	return parts, nil
+// built is what an object holds.
+type built struct {
+	parts     []meta.CommitPart // without Producers
+	producers [][][]byte        // of each part: snapshots of what it says of producers, the oldest first
+	charged   int64             // for them
 }
 
-func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.ObjectID, p *part) (meta.CommitPart, error) {
+// release gives the memory of the snapshots back.
+func (u *Uploader) release(b *built) {
+	u.Snapshots.Refund(b.charged)
+	*b = built{}
+}
+
+// build appends the parts of s to an object and returns what it then holds. What is in
+// what is of an attempt before.
+func (u *Uploader) build(ctx context.Context, out *object.Writer, id meta.ObjectID, s *segment, what *built) error {
+	u.release(what)
+	for i := range s.parts {
+		if err := u.buildPart(ctx, out, id, &s.parts[i], what); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.ObjectID, p *part, what *built) error {
 	s := p.state
 	c := meta.CommitPart{Partition: s.ID, Epoch: s.Epoch(),
 		Ref: meta.ObjectRef{ID: id, Base: p.first.Base, End: p.last.End(), Bytes: p.bytes, MaxTimestamp: -1}}
 	now := u.Clock.Now()
-	var producers idempotence.Producers
-	if m, ok := u.Metadata.View().Partition(s.ID); ok {
-		producers = idempotence.Restore(m.Producers)
-	}
+	producers := idempotence.NewCollector(u.Snapshots)
 	var scratch []byte
 	err := p.runs(func(e partition.Entry) error {
 		run, release, err := u.run(ctx, e, p.fromLog, &scratch)
@@ -55,13 +65,12 @@ func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.Ob
 		}
 		return nil
 	})
-	if err != nil {
-		return c, err
-	}
-	producers.Expire(now.Add(-u.cfg.ProducerExpiration).UnixMilli())
-	c.Producers = producers.Snapshot()
+	snapshots, charged, lost := producers.End()
+	what.charged += charged
+	u.forgot(s.ID, lost)
 	c.Epochs = epochsBelow(s.Epochs(), c.Ref.End)
-	return c, nil
+	what.parts, what.producers = append(what.parts, c), append(what.producers, snapshots)
+	return err
 }
 
 // run finds the batches of e in memory, unless fromLog is set, or in the WAL. They are

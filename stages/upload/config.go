@@ -27,12 +27,15 @@ type Config struct {
 	// ProducerExpiration is how long an idle idempotent producer is kept in the
 	// snapshots.
 	ProducerExpiration time.Duration
+	// SectionBytes is how large a snapshot of a partition's idempotent producers may
+	// be. Merging two takes four times as much of memory.
+	SectionBytes int64
 }
 
 // DefaultConfig returns 128 MiB or ten minutes.
 func DefaultConfig() Config {
 	return Config{SizeBytes: 128 << 20, Interval: 10 * time.Minute, OwnObjectBytes: 16 << 20, Concurrency: 4, ObjectMemory: 1 << 20,
-		PrepareTTL: time.Hour, SweepInterval: time.Minute, ProducerExpiration: 24 * time.Hour}
+		PrepareTTL: time.Hour, SweepInterval: time.Minute, ProducerExpiration: 24 * time.Hour, SectionBytes: 5 << 19}
 }
 
 // Validate reports a setting that cannot work.
@@ -48,6 +51,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("upload: concurrency %d is below 1", c.Concurrency)
 	case c.PrepareTTL < time.Minute:
 		return fmt.Errorf("upload: prepare time %s is below 1m", c.PrepareTTL)
+	case c.SectionBytes < 4<<10:
+		return fmt.Errorf("upload: sections of producers of %d bytes are below 4 KiB", c.SectionBytes)
 	case c.SweepInterval < leastSweepInterval:
 		return fmt.Errorf("upload: interval %s of looks for garbage is below %s", c.SweepInterval, leastSweepInterval)
 	}

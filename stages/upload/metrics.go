@@ -9,6 +9,8 @@ import (
 type metrics struct {
 	objects, bytes prometheus.Counter
 	swept          prometheus.Counter
+	sections       prometheus.Counter
+	forgotten      prometheus.Counter
 	seconds        prometheus.Histogram
 	failures, cuts *prometheus.CounterVec
 }
@@ -21,6 +23,10 @@ func newMetrics(reg prometheus.Registerer, quarantined *atomic.Int64) metrics {
 			Help: "Bytes of record batches written to the object store."}),
 		swept: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_upload_swept_objects_total",
 			Help: "Deletions of objects that nothing refers to any more. One that a late PUT may bring back is deleted twice."}),
+		sections: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_upload_producer_bytes_total",
+			Help: "Bytes of objects with snapshots of idempotent producers written to the object store."}),
+		forgotten: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_upload_forgotten_producers_total",
+			Help: "Idempotent producers left out of the snapshots, since there are too many: after a restart a retry of theirs is not recognised."}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_upload_object_seconds",
 			Help: "Time to write one object.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 16)}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_upload_failures_total",
@@ -31,6 +37,6 @@ func newMetrics(reg prometheus.Registerer, quarantined *atomic.Int64) metrics {
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_upload_partitions_quarantined",
 		Help: "Partitions that take no records since what they have in the WAL cannot be uploaded."},
 		func() float64 { return float64(quarantined.Load()) }))
-	reg.MustRegister(m.objects, m.bytes, m.swept, m.seconds, m.failures, m.cuts)
+	reg.MustRegister(m.objects, m.bytes, m.swept, m.sections, m.forgotten, m.seconds, m.failures, m.cuts)
 	return m
 }

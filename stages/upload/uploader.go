@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/memory"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
 	"github.com/sluicemq/sluice/internal/objectwrite"
@@ -44,15 +45,23 @@ type Metadata interface {
 	CommitObject(ctx context.Context, id meta.ObjectID, parts []meta.CommitPart) ([]meta.PartResult, error)
 }
 
+// Store takes objects and gives them back.
+type Store interface {
+	objectwrite.Store
+	Object(key string) object.RangeReader
+}
+
 // Deps are what an Uploader works with.
 type Deps struct {
 	Log      Log
 	Images   Images
 	Metadata Metadata
-	Store    objectwrite.Store
-	Clock    clock.Clock
-	Logger   *slog.Logger
-	Registry prometheus.Registerer
+	Store    Store
+	// Snapshots is charged for snapshots of producers.
+	Snapshots *memory.Account
+	Clock     clock.Clock
+	Logger    *slog.Logger
+	Registry  prometheus.Registerer
 }
 
 // Uploader is the sink of the upload pipeline. Run it with one worker.
@@ -67,6 +76,7 @@ type Uploader struct {
 	active      atomic.Int64  // objects on their way
 	interval    atomic.Int64  // of the sweep
 	tuned       chan struct{} // it was changed; capacity 1
+	folding     sync.Mutex    // one fold at a time, for the memory that it takes
 }
 
 // NewUploader returns the sink with its metrics registered.
@@ -179,16 +189,19 @@ func (u *Uploader) segment(ctx context.Context, s *segment) error {
 		return err
 	}
 	began := u.Clock.Now()
-	var built []meta.CommitPart
+	var what built
+	defer func() { u.release(&what) }()
 	w := objectwrite.Writer{Metadata: u.Metadata, Store: u.Store, Clock: u.Clock, TTL: u.cfg.PrepareTTL}
 	return w.Write(ctx, &objectwrite.Object{Partitions: s.partitions(), Size: size, Pace: s.pace.reader,
-		Fill: func(ctx context.Context, id meta.ObjectID, out *object.Writer) (err error) {
-			built, err = u.build(ctx, out, id, s)
-			return err
+		Fill: func(ctx context.Context, id meta.ObjectID, out *object.Writer) error {
+			return u.build(ctx, out, id, s, &what)
 		},
 		Commit: func(ctx context.Context, id meta.ObjectID) error {
 			u.wrote(s, began)
-			return u.again(ctx, "commit", func() error { return u.commit(ctx, id, s, built) })
+			if err := u.again(ctx, "producers", func() error { return u.remember(ctx, &what) }); err != nil {
+				return err
+			}
+			return u.again(ctx, "commit", func() error { return u.commit(ctx, id, s, what.parts) })
 		}})
 }
 

@@ -92,11 +92,16 @@ func (m *memory) write(t *testing.T, s *partition.State, n int, id int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Tail.Append(partition.Entry{Base: b.BaseOffset, Position: partition.Position(len(m.bytes)), Size: int32(len(batch)),
-		Count: int32(n), MaxTimestamp: batch.MaxTimestamp(), Epoch: s.Epoch()})
+	m.take(s, batch)
+}
+
+// take appends a batch to s and makes it visible.
+func (m *memory) take(s *partition.State, batch record.Batch) {
+	s.Tail.Append(partition.Entry{Base: batch.BaseOffset(), Position: partition.Position(len(m.bytes)), Size: int32(len(batch)),
+		Count: batch.LastOffsetDelta() + 1, MaxTimestamp: batch.MaxTimestamp(), Epoch: s.Epoch()})
 	m.batches = append(m.batches, inMemory{s, batch.NextOffset(), m.end()})
 	m.bytes = append(m.bytes, batch...)
-	s.NoteEpoch(s.Epoch(), b.BaseOffset)
+	s.NoteEpoch(s.Epoch(), batch.BaseOffset())
 	s.Publish(batch.NextOffset())
 }
 
@@ -317,8 +322,8 @@ func TestUploadsEverythingAndReclaims(t *testing.T) {
 	if x, y := c.parts[a.ID].Objects, c.parts[b.ID].Objects; len(x) != 2 || x[0].ID != y[0].ID || x[1].ID != y[1].ID {
 		t.Errorf("objects are not shared: %v, %v", x, y)
 	}
-	if p := c.parts[a.ID].Producers; len(p) != 1 || p[0].ID != 77 || len(p[0].Batches) != 5 || p[0].Batches[4].BaseOffset != 27 {
-		t.Errorf("producers %+v", p)
+	if base, ok := remembered(t, c, s, a).Last(77); !ok || base != 27 || c.parts[a.ID].Producers.Sections != nil {
+		t.Errorf("the last batch of the producer is remembered at %d, %v", base, ok)
 	}
 	if e := c.parts[a.ID].Epochs; !slices.Equal(e, []meta.EpochStart{{Epoch: 4, Start: 0}}) {
 		t.Errorf("epochs %v", e)
@@ -427,7 +432,7 @@ func TestUploadFromTheMiddleOfARun(t *testing.T) {
 	if o := c.parts[st.ID].Objects; len(o) != 2 || o[1].Base != 6 {
 		t.Errorf("objects %+v", o)
 	}
-	if p := c.parts[st.ID].Producers; len(p) != 1 || p[0].Batches[len(p[0].Batches)-1].BaseOffset != 10 {
-		t.Errorf("producers %+v", p)
+	if base, ok := remembered(t, c, s, st).Last(77); !ok || base != 10 {
+		t.Errorf("the last batch of the producer is remembered at %d, %v", base, ok)
 	}
 }

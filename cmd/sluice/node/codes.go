@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/sluicemq/sluice/internal/idempotence"
 	"github.com/sluicemq/sluice/internal/object"
 	"github.com/sluicemq/sluice/internal/objectstore"
 	"github.com/sluicemq/sluice/internal/unreadable"
@@ -30,6 +31,7 @@ var stageCodes = [...]struct {
 	{wal.ErrReclaimed, kerr.KafkaStorageError},
 	{admit.ErrTimestamp, kerr.InvalidTimestamp},
 	{admit.ErrControl, kerr.InvalidRecord},
+	{idempotence.ErrLoading, kerr.LeaderNotAvailable}, // which all clients try again
 	{sequence.ErrDeleted, kerr.UnknownTopicOrPartition},
 	{locate.ErrDeleted, kerr.UnknownTopicOrPartition},
 	{locate.ErrOutOfRange, kerr.OffsetOutOfRange},

@@ -27,6 +27,6 @@ func (s *storage) wireRetention(cfg retain.Config, log *slog.Logger, reg prometh
 func (s *storage) wireCompaction(cfg compact.Config, log *slog.Logger, reg prometheus.Registerer) {
 	s.compact = pipeline.New("compact", pipeline.WithLogger(log))
 	jobs := pipeline.From(s.compact, "plan", compact.NewPlanner(cfg, s.parts.broker, s.meta.View, clock.System{}))
-	s.compactor = compact.NewCompactor(cfg, compact.Deps{Metadata: s.meta, Store: s.owned, Clock: clock.System{}, Logger: log, Registry: reg})
+	s.compactor = compact.NewCompactor(cfg, compact.Deps{Metadata: s.meta, Store: s.owned, LastBatch: s.producers.lastBatch, Clock: clock.System{}, Logger: log, Registry: reg})
 	pipeline.Into(jobs, "compact", s.compactor, pipeline.Depth(1))
 }

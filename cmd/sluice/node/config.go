@@ -83,5 +83,5 @@ func (c StorageConfig) Validate() error {
 	if c.WriteCacheBytes < 1<<20 || c.ReadCacheBytes < 1<<20 || c.ImageBytes < 4<<20 {
 		errs = append(errs, errors.New("the caches need at least 1 MiB each, WAL images 4 MiB"))
 	}
-	return errors.Join(append(errs, c.Objects.Validate(), c.WAL.Validate(), c.Upload.Validate(), c.Retain.Validate(), c.Compact.Validate(), c.Batch.Validate(), c.Fetch.Validate(), c.Unreadable.Validate())...)
+	return errors.Join(append(errs, c.Objects.Validate(), c.Producers.Validate(), c.WAL.Validate(), c.Upload.Validate(), c.Retain.Validate(), c.Compact.Validate(), c.Batch.Validate(), c.Fetch.Validate(), c.Unreadable.Validate())...)
 }

@@ -40,7 +40,7 @@ func (s *storage) memory() []memory.Line {
 	return []memory.Line{
 		{Use: memory.WriteCache, Used: func() int64 { return max(images.Bytes(), s.pool.Used()-buffers()) }, Limit: images.Limit},
 		{Use: memory.WALBuffers, Used: func() int64 { return min(max(0, s.pool.Used()-images.Bytes()), buffers()) }, Limit: buffers},
-		memory.Of(memory.TailIndex, s.index),
+		memory.Of(memory.TailIndex, s.index), line(memory.Producers, s.producers.Memory),
 		{Use: memory.ReadCache, Used: blocks.Bytes, Limit: blocks.Limit},
 		line(memory.ObjectReads, s.fetcher.Memory),
 		line(memory.Compaction, s.compactor.Memory), line(memory.Uploads, s.uploader.Memory),

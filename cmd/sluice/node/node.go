@@ -63,7 +63,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Addresses
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	limitHeap(cfg.RequestBudgetBytes + cfg.Fetch.BudgetBytes + cfg.Storage.ReadCacheBytes + cfg.Storage.TailIndexBytes) // until all is open
+	limitHeap(cfg.RequestBudgetBytes + cfg.Fetch.BudgetBytes + cfg.Storage.ReadCacheBytes + cfg.Storage.TailIndexBytes + cfg.Storage.Producers.MemoryBytes) // until all is open
 	n := &node{cfg: cfg, log: log, reg: prometheus.NewRegistry()}
 	n.serving.Store(&errStarting)
 	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &n.memory)

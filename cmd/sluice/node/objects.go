@@ -10,13 +10,16 @@ import (
 	"github.com/sluicemq/sluice/internal/object"
 )
 
-// objectPart is what the metadata says of one partition in one object, for GET /objects.
+// objectPart is what the metadata says of one partition in one object, for GET /objects:
+// records, or a snapshot of its idempotent producers.
 type objectPart struct {
 	Object    string `json:"object"`
 	Key       string `json:"key"`
 	Topic     string `json:"topic"`
 	TopicID   string `json:"topic_id"`
 	Partition int    `json:"partition"`
+	Producers bool   `json:"producers,omitempty"`
+	At        int64  `json:"at,omitempty"` // of the snapshot, bytes from the start of the object
 	span
 }
 
@@ -30,6 +33,10 @@ func objectParts(v *meta.View) []objectPart {
 					all = append(all, objectPart{Object: o.ID.String(), Key: object.Key(o.ID), Topic: t.Name, TopicID: t.ID.String(), Partition: i,
 						span: span{max(o.Base, m.LogStart), o.End}})
 				}
+			}
+			for _, x := range m.Producers.Sections {
+				all = append(all, objectPart{Object: x.Object.String(), Key: object.Key(x.Object), Topic: t.Name, TopicID: t.ID.String(), Partition: i,
+					Producers: true, At: x.Offset, span: span{0, x.End}})
 			}
 		}
 	}

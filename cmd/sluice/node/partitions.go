@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 
-	"github.com/sluicemq/sluice/internal/idempotence"
 	"github.com/sluicemq/sluice/internal/memory"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
@@ -24,6 +23,7 @@ type partitions struct {
 	broker int32
 	meta   views
 	index  *memory.Account // of all tail indexes
+	idem   *producers
 
 	recovering bool // the WAL is not read yet
 
@@ -31,8 +31,8 @@ type partitions struct {
 	recovered map[topic.Partition]*sequence.Opening // taken by open
 }
 
-func newPartitions(broker int32, m views, index *memory.Account) *partitions {
-	p := &partitions{broker: broker, meta: m, index: index, recovering: true, recovered: make(map[topic.Partition]*sequence.Opening)}
+func newPartitions(broker int32, m views, index *memory.Account, idem *producers) *partitions {
+	p := &partitions{broker: broker, meta: m, index: index, idem: idem, recovering: true, recovered: make(map[topic.Partition]*sequence.Opening)}
 	p.table.Open = p.state
 	return p
 }
@@ -71,9 +71,9 @@ func (p *partitions) opening(s *partition.State) sequence.Opening {
 func (p *partitions) fromObjects(id topic.Partition) sequence.Opening {
 	m, ok := p.meta.View().Partition(id)
 	if !ok {
-		return sequence.Opening{}
+		return sequence.Opening{Producers: p.idem.of(id)}
 	}
-	return sequence.Opening{Next: p.first(m), Producers: idempotence.Restore(m.Producers)}
+	return sequence.Opening{Next: p.first(m), Producers: p.idem.of(id)}
 }
 
 // first is where a partition begins in the WAL: at the tier end. But where the WAL
@@ -130,6 +130,7 @@ func (p *partitions) apply(view *meta.View) {
 		m, ok := view.Partition(s.ID)
 		if !ok || m.Leader != p.broker {
 			p.table.Remove(s.ID)
+			p.idem.close(s.ID)
 			return true
 		}
 		s.SetEpoch(m.Epoch)

@@ -56,7 +56,7 @@ type StorageConfig struct {
 	Retain           retain.Config
 	Compact          compact.Config
 	Batch            batch.Config
-	Sequence         sequence.Config
+	Producers        ProducersConfig
 	Fetch            objectfetch.Config
 	Unreadable       unreadable.Config
 	// Lanes is how many goroutines sequence; each partition has one of them.
@@ -100,6 +100,7 @@ type storage struct {
 	tracker   *unreadable.Tracker
 	meta      metadata
 	index     *memory.Account // of the partitions' tail indexes
+	producers *producers
 	stopping  chan struct{}
 	newWAL    bool // there was no WAL when storage was opened
 	// prepareTTL is how long the writing of an object may take.
@@ -120,7 +121,8 @@ type storage struct {
 // openStorage opens directories and recovers; nothing runs yet.
 func openStorage(ctx context.Context, cfg StorageConfig, broker int32, m metadata, log *slog.Logger, reg prometheus.Registerer) (*storage, error) {
 	s := &storage{meta: m, logger: log, prepareTTL: cfg.Upload.PrepareTTL, stopping: make(chan struct{}), index: memory.NewAccount(cfg.TailIndexBytes)}
-	s.parts = newPartitions(broker, m, s.index)
+	s.producers = newProducers(cfg.Producers, m.View, log, reg)
+	s.parts = newPartitions(broker, m, s.index, s.producers)
 	if err := s.open(ctx, cfg, broker, log, reg); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -130,6 +132,7 @@ func openStorage(ctx context.Context, cfg StorageConfig, broker int32, m metadat
 		return nil, errors.Join(walWords(err, cfg.WALDirectory), s.close())
 	}
 	r.tell(log, report)
+	s.producers.openAll(broker)
 	s.damaged, s.acceptLost = r.damaged, cfg.AcceptLostWAL
 	damagedPartitions(s, reg)
 	s.owned.owner = newOwner(s.objects, m, broker, s.log.ID(), cfg.AcceptOtherStore, log)
@@ -147,6 +150,7 @@ func (s *storage) open(ctx context.Context, cfg StorageConfig, broker int32, log
 		return err
 	}
 	s.owned = &ownedStore{Store: s.objects}
+	s.producers.object = s.objects.Object
 	s.pool = blockfs.NewPool(cfg.WriteCacheBytes + cfg.ImageBytes)
 	if err := s.openWAL(ctx, cfg, broker, log, reg); err != nil {
 		return err
@@ -164,7 +168,7 @@ func (s *storage) open(ctx context.Context, cfg StorageConfig, broker int32, log
 		Named: func(p unreadable.Place) bool { return len(s.recordsAt(p)) > 0 }, Gone: gone(locator), Clock: clock.System{}, Registry: reg})
 	s.ledger = upload.NewLedger(cfg.Upload, clock.System{}, reg)
 	s.uploader = upload.NewUploader(cfg.Upload, upload.Deps{Log: s.log, Images: images, Metadata: s.meta,
-		Store: s.owned, Clock: clock.System{}, Logger: log, Registry: reg})
+		Store: s.owned, Snapshots: s.producers.snapshots, Clock: clock.System{}, Logger: log, Registry: reg})
 	s.admit = admit.New(cfg.Lanes, clock.System{}, reg)
 	s.reads = &readStages{entry: pipeline.NewEntry[*flow.Fetch](), locator: locator, cache: images, images: cfg.ImageBytes,
 		readcache: blocks, tracker: s.tracker, log: s.log, objects: s.fetcher, encode: encode.New(reg)}
@@ -197,7 +201,7 @@ func bounded(c batch.Config, images int64) batch.Config {
 
 func (s *storage) wire(cfg StorageConfig, images *cache.Cache, log *slog.Logger) {
 	s.write = pipeline.New("write", pipeline.WithLogger(log))
-	w := &writeStages{admit: s.admit, sequence: sequence.New(cfg.Sequence, clock.System{}, s.parts.opening),
+	w := &writeStages{admit: s.admit, sequence: sequence.New(clock.System{}, s.parts.opening),
 		batch: batch.New(bounded(cfg.Batch, cfg.ImageBytes), s.log.Image), wal: s.log, replicate: replicate.New(), cache: images, ledger: s.ledger, lanes: cfg.Lanes,
 		index: &tailIndex{account: s.index, hurry: s.ledger.Hurry, stopping: s.stopping}}
 	w.wire(s.write, cfg.Limits)
@@ -221,6 +225,7 @@ func (s *storage) run(ctx context.Context, grace time.Duration) error {
 	tasks.Go(func() { s.parts.follow(background, s.log.Reclaim) })
 	tasks.Go(func() { s.uploader.Sweep(background, s.meta, s.owned) })
 	tasks.Go(func() { s.relieve(background) })
+	tasks.Go(func() { s.producers.run(background) })
 	tasks.Go(func() { s.giveUp(background) })
 	tasks.Go(func() { s.owned.owner.watch(background) })
 	var errs []error

@@ -1,0 +1,305 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/sluicemq/sluice/internal/idempotence"
+	"github.com/sluicemq/sluice/internal/memory"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/object"
+	"github.com/sluicemq/sluice/internal/objectstore"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// ProducersConfig has the limits of what is remembered of idempotent producers.
+type ProducersConfig struct {
+	// Expiration is how long an idle one is remembered (Kafka's
+	// producer.id.expiration.ms). Shorter forgets retries sooner.
+	Expiration time.Duration
+	// MemoryBytes is for all of them: five eighths for the producers, the rest for
+	// snapshots on their way.
+	MemoryBytes int64
+}
+
+// Validate reports a setting that cannot work.
+func (c ProducersConfig) Validate() error {
+	if c.Expiration < time.Minute {
+		return errors.New("the expiration of idempotent producers must be at least one minute")
+	}
+	if c.MemoryBytes < 8<<20 {
+		return errors.New("idempotent producers need at least 8 MiB of memory")
+	}
+	return nil
+}
+
+func (c ProducersConfig) snapshotBytes() int64 { return c.MemoryBytes / 8 * 3 }
+
+// SectionBytes is how large one snapshot may be where all producers have memory bytes:
+// to merge two takes an eighth of it, and so much is read at once at a start.
+func SectionBytes(memory int64) int64 { return memory / 32 }
+
+// producers is what this broker's partitions remember of idempotent producers. It
+// reads their snapshots from the object store, in the background; until it has, their
+// partitions take only what can be decided without.
+type producers struct {
+	cfg       ProducersConfig
+	table     *idempotence.Table
+	snapshots *memory.Account
+	log       *slog.Logger
+	view      func() *meta.View
+	object    func(key string) object.RangeReader
+	metrics   producerMetrics
+
+	mu      sync.Mutex
+	known   map[topic.Partition]*idempotence.Producers
+	waiting []topic.Partition // to be loaded
+	loading int               // that are waiting or being loaded
+	more    chan struct{}     // capacity 1
+}
+
+type producerMetrics struct {
+	failures, lost prometheus.Counter
+}
+
+func newProducers(cfg ProducersConfig, view func() *meta.View, log *slog.Logger, reg prometheus.Registerer) *producers {
+	p := &producers{cfg: cfg, table: idempotence.NewTable(cfg.MemoryBytes - cfg.snapshotBytes()), snapshots: memory.NewAccount(cfg.snapshotBytes()),
+		log: log, view: view, known: make(map[topic.Partition]*idempotence.Producers), more: make(chan struct{}, 1)}
+	p.metrics = producerMetrics{
+		failures: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_producers_load_failures_total",
+			Help: "Attempts to read a snapshot of idempotent producers that failed."}),
+		lost: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_producers_lost_snapshots_total",
+			Help: "Snapshots of idempotent producers given up, since the object store says for long that they are not there or damaged."}),
+	}
+	stat := func(f func(idempotence.Stats) int64) func() float64 {
+		return func() float64 { return float64(f(p.table.Stats())) }
+	}
+	reg.MustRegister(p.metrics.failures, p.metrics.lost,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_producers_ids",
+			Help: "Idempotent producers that are known; one that writes to two partitions counts twice."}, stat(func(s idempotence.Stats) int64 { return s.IDs })),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "sluice_producers_evicted_total",
+			Help: "Idempotent producers that were forgotten before their time, since producers.memory_bytes was used up."}, stat(func(s idempotence.Stats) int64 { return s.Evicted })),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "sluice_producers_expired_total",
+			Help: "Idempotent producers that were forgotten, since they were idle for producers.expiration_ms."}, stat(func(s idempotence.Stats) int64 { return s.Expired })),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_producers_loading_partitions",
+			Help: "Partitions whose snapshots of idempotent producers are not read yet; such producers are told to try again."}, func() float64 { return float64(p.unread()) }))
+	return p
+}
+
+// Memory returns the bytes that are taken, and may be.
+func (p *producers) Memory() (used, limit int64) {
+	return p.table.Stats().Bytes + p.snapshots.Used(), p.cfg.MemoryBytes
+}
+
+func (p *producers) unread() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.loading
+}
+
+// of returns what a partition remembers.
+func (p *producers) of(id topic.Partition) *idempotence.Producers {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ps, ok := p.known[id]; ok {
+		return ps
+	}
+	m, ok := p.view().Partition(id)
+	if !ok {
+		return p.table.Open() // its topic is deleted
+	}
+	ps := p.table.Open()
+	if len(m.Producers.Sections) > 0 {
+		first, last, about := m.Producers.Sections[0].FirstID, m.Producers.Sections[0].LastID, 0
+		for _, s := range m.Producers.Sections {
+			first, last, about = min(first, s.FirstID), max(last, s.LastID), about+int(s.IDs)
+		}
+		ps = p.table.OpenLoading(first, last, about)
+		p.waiting = append(p.waiting, id)
+		p.loading++
+		p.wake()
+	}
+	if err := ps.Restore(m.Producers.Recent, p.before()); err != nil {
+		p.log.Error("recent idempotent producers of a partition cannot be read; retries of theirs are not recognised", "topic", nameOf(p.view(), id.Topic), "partition", id.Index, "err", err)
+	}
+	p.known[id] = ps
+	return ps
+}
+
+func (p *producers) wake() {
+	select {
+	case p.more <- struct{}{}:
+	default:
+	}
+}
+
+// before is when who was idle since is forgotten (ms).
+func (p *producers) before() int64 { return time.Now().Add(-p.cfg.Expiration).UnixMilli() }
+
+// lastBatch returns where the last batch of a producer begins that is known.
+func (p *producers) lastBatch(id topic.Partition, producer int64) (base int64, ok bool) {
+	p.mu.Lock()
+	ps := p.known[id]
+	p.mu.Unlock()
+	if ps == nil {
+		return 0, false
+	}
+	return ps.Last(producer)
+}
+
+// close forgets a partition that is no more.
+func (p *producers) close(id topic.Partition) {
+	p.mu.Lock()
+	ps := p.known[id]
+	delete(p.known, id)
+	p.mu.Unlock()
+	if ps != nil {
+		ps.Close()
+	}
+}
+
+// openAll opens the partitions of a broker that remember something.
+func (p *producers) openAll(broker int32) {
+	for _, t := range p.view().Topics() {
+		for i, m := range t.Partitions {
+			if m.Leader == broker && (len(m.Producers.Sections) > 0 || len(m.Producers.Recent) > 0) {
+				p.of(topic.Partition{Topic: t.ID, Index: int32(i)})
+			}
+		}
+	}
+}
+
+// run loads partitions and forgets who has expired until ctx is done.
+func (p *producers) run(ctx context.Context) {
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	room := semaphore.NewWeighted(max(1, p.cfg.snapshotBytes()/3))
+	slots := semaphore.NewWeighted(loads)
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		for id, ok := p.next(); ok; id, ok = p.next() {
+			if slots.Acquire(ctx, 1) != nil {
+				return
+			}
+			tasks.Go(func() {
+				defer slots.Release(1)
+				p.load(ctx, id, room)
+			})
+		}
+		select {
+		case <-p.more:
+		case <-tick.C:
+			p.table.Expire(p.before())
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// loads is how many partitions are loaded at once.
+const loads = 16
+
+func (p *producers) next() (id topic.Partition, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.waiting) == 0 {
+		return id, false
+	}
+	id, p.waiting = p.waiting[0], p.waiting[1:]
+	return id, true
+}
+
+// load reads the sections of a partition. Uploads may merge them meanwhile; those that
+// the metadata names when a reading has failed are read then.
+func (p *producers) load(ctx context.Context, id topic.Partition, room *semaphore.Weighted) {
+	p.mu.Lock()
+	ps := p.known[id]
+	p.mu.Unlock()
+	began, done := time.Now(), make(map[meta.ProducerSection]bool)
+	for pause := firstLoadPause; ; pause = min(2*pause, lastLoadPause) {
+		m, ok := p.view().Partition(id)
+		if !ok || ps == nil {
+			break // its topic is deleted
+		}
+		err := p.loadSections(ctx, id, ps, m.Producers.Sections, done, room, time.Since(began) > giveUpLoad)
+		if err == nil {
+			break
+		}
+		p.metrics.failures.Inc()
+		if pause == firstLoadPause || pause == lastLoadPause {
+			p.log.Error("idempotent producers of a partition cannot be loaded; it is tried again, and until then those that are not known are told to try again, too",
+				"topic", nameOf(p.view(), id.Topic), "partition", id.Index, "err", err)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+	if ps != nil {
+		ps.Loaded(time.Now().UnixMilli())
+	}
+	p.mu.Lock()
+	p.loading--
+	p.mu.Unlock()
+}
+
+const (
+	firstLoadPause = 200 * time.Millisecond
+	lastLoadPause  = 10 * time.Second
+	// giveUpLoad is for how long a section may be missing or damaged until its
+	// partition goes on without it. Clients give a record up after two minutes.
+	giveUpLoad = time.Minute
+)
+
+// loadSections restores those sections that are not done. gone: one that is missing or
+// damaged is given up.
+func (p *producers) loadSections(ctx context.Context, id topic.Partition, ps *idempotence.Producers, sections []meta.ProducerSection,
+	done map[meta.ProducerSection]bool, room *semaphore.Weighted, gone bool,
+) error {
+	for _, s := range sections {
+		if done[s] {
+			continue
+		}
+		err := p.loadSection(ctx, ps, s, room)
+		if err != nil && gone && lost(err) {
+			p.metrics.lost.Inc()
+			p.log.Error("a snapshot of idempotent producers is given up: retries of theirs are not recognised, and are appended a second time",
+				"topic", nameOf(p.view(), id.Topic), "partition", id.Index, "object", object.Key(s.Object), "producers", s.IDs, "up_to_offset", s.End, "err", err)
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+		done[s] = true
+	}
+	return nil
+}
+
+// lost reports whether trying again is of no use unless somebody mends the store.
+func lost(err error) bool {
+	return errors.Is(err, objectstore.ErrNotFound) || errors.Is(err, object.ErrCorrupt) || errors.Is(err, object.ErrUnsupported) ||
+		errors.Is(err, idempotence.ErrCorrupt) || errors.Is(err, idempotence.ErrUnsupported)
+}
+
+func (p *producers) loadSection(ctx context.Context, ps *idempotence.Producers, s meta.ProducerSection, room *semaphore.Weighted) error {
+	n := min(s.Length, max(1, p.cfg.snapshotBytes()/3))
+	if err := room.Acquire(ctx, n); err != nil {
+		return err
+	}
+	defer room.Release(n)
+	p.snapshots.Charge(s.Length)
+	defer p.snapshots.Refund(s.Length)
+	b, err := object.ReadSection(ctx, p.object(object.Key(s.Object)), object.Section{Offset: s.Offset, Length: s.Length, CRC: s.CRC})
+	if err != nil {
+		return err
+	}
+	return ps.Restore(b, p.before())
+}
