@@ -40,7 +40,7 @@ func remembered(t *testing.T, c *catalog, s *shaky, st *partition.State) *idempo
 		}
 		what, err := idempotence.Describe(b)
 		if err != nil || what != (idempotence.Summary{Producers: int(x.IDs), FirstID: x.FirstID, LastID: x.LastID, NewestMs: x.NewestMs}) {
-			t.Fatal(fmt.Sprintf("%+v is of %+v: %v", x, what, err))
+			t.Fatalf("%+v is of %+v: %v", x, what, err)
 		}
 		if err := ps.Restore(b, 0); err != nil {
 			t.Fatal(err)
