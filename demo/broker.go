@@ -3,15 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/sluicemq/sluice/internal/freeport"
 )
 
 const (
@@ -31,32 +31,15 @@ type broker struct {
 }
 
 func newBroker(binary, dir string) (*broker, error) {
-	addr, err := freePort()
+	addr, err := freeport.Address()
 	if err != nil {
 		return nil, err
 	}
-	admin, err := freePort()
+	admin, err := freeport.Address()
 	if err != nil {
 		return nil, err
 	}
 	return &broker{binary: binary, dir: dir, addr: addr, admin: admin, log: &output{}}, nil
-}
-
-// freePort returns an address of loopback whose port is free for UDP and TCP.
-func freePort() (string, error) {
-	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return "", err
-		}
-		addr := l.Addr().String()
-		p, err := net.ListenPacket("udp", addr)
-		_ = l.Close() // it was open
-		if err == nil {
-			return addr, p.Close()
-		}
-	}
-	return "", errors.New("no port of 127.0.0.1 is free for both UDP and TCP")
 }
 
 // start starts the process and waits until it serves.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -135,21 +134,4 @@ func (p *Process) Stop() error {
 		<-p.over
 		return fmt.Errorf("%s did not stop within %s", p.name, stopLimit)
 	}
-}
-
-// freePort returns an address on loopback that is free for UDP and TCP.
-func freePort() (string, error) {
-	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return "", err
-		}
-		addr := l.Addr().String()
-		u, err := net.ListenPacket("udp", addr)
-		_ = l.Close()
-		if err == nil {
-			return addr, u.Close()
-		}
-	}
-	return "", errors.New("no port is free for both UDP and TCP")
 }

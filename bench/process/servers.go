@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/sluicemq/sluice/internal/freeport"
 )
 
 // Sluice is a development node.
@@ -18,8 +20,8 @@ type Sluice struct {
 
 // StartSluice starts `sluice dev` from a binary, on a directory that exists.
 func StartSluice(ctx context.Context, binary, dir string, args ...string) (*Sluice, error) {
-	addr, err := freePort()
-	admin, err2 := freePort()
+	addr, err := freeport.Address()
+	admin, err2 := freeport.Address()
 	if err := errors.Join(err, err2); err != nil {
 		return nil, err
 	}
@@ -53,8 +55,8 @@ jetstream {
 // StartJetStream starts a nats-server binary. With sync, it syncs each write
 // before the acknowledgement; its default is every two minutes.
 func StartJetStream(ctx context.Context, binary, dir string, sync bool) (*JetStream, error) {
-	addr, err := freePort()
-	monitor, err2 := freePort()
+	addr, err := freeport.Address()
+	monitor, err2 := freeport.Address()
 	if err := errors.Join(err, err2); err != nil {
 		return nil, err
 	}
@@ -93,8 +95,8 @@ type Echo struct {
 
 // StartEcho starts a binary that has the command `echo-server`, which is slbench.
 func StartEcho(ctx context.Context, binary, dir string) (*Echo, error) {
-	addr, err := freePort()
-	health, err2 := freePort()
+	addr, err := freeport.Address()
+	health, err2 := freeport.Address()
 	if err := errors.Join(err, err2); err != nil {
 		return nil, err
 	}

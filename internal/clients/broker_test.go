@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sluicemq/sluice/internal/freeport"
 )
 
 // binary is the sluice executable under test.
@@ -71,23 +72,14 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
+// freePort returns an address on loopback for a broker; see [freeport.Address].
 func freePort(t testing.TB) string {
 	t.Helper()
-	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr := l.Addr().String()
-		p, err := net.ListenPacket("udp", addr)
-		_ = l.Close() // it was open
-		if err == nil {
-			_ = p.Close()
-			return addr
-		}
+	addr, err := freeport.Address()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free for both UDP and TCP")
-	return ""
+	return addr
 }
 
 // newBroker starts a broker as `sluice dev` does.

@@ -23,7 +23,7 @@ var rules = map[string][]string{
 	"consensus":        {"internal", "consensus"},
 	"config":           {"internal", "config"},
 	"sdk/go":           {"internal/quicnet", "internal/certs", "sdk/go"},
-	"demo":             {"sdk/go", "internal/certs", "demo"},
+	"demo":             {"sdk/go", "internal/certs", "internal/freeport", "demo"},
 	"cmd":              {""},
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sluicemq/sluice/internal/freeport"
 )
 
 // binary is the sluice executable under test: that of SLUICE_BINARY, to compare builds,
@@ -73,24 +74,14 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// freePort returns a port that is free for UDP and TCP on loopback.
+// freePort returns an address on loopback for a broker; see [freeport.Address].
 func freePort(t testing.TB) string {
 	t.Helper()
-	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr := l.Addr().String()
-		p, err := net.ListenPacket("udp", addr)
-		l.Close()
-		if err == nil {
-			p.Close()
-			return addr
-		}
+	addr, err := freeport.Address()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free for both UDP and TCP")
-	return ""
+	return addr
 }
 
 // newBroker starts a broker on a new data directory; it is stopped with the test.
