@@ -130,7 +130,7 @@ func (u *Uploader) retry(ctx context.Context) {
 		err := u.alone(ctx, s, a)
 		var part *partError
 		switch {
-		case err == nil:
+		case err == nil || s.Deleted():
 			u.rehabilitate(s, a)
 			u.Log.Reclaim()
 		case ctx.Err() != nil:

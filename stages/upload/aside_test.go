@@ -231,6 +231,40 @@ func TestADeletedPartitionIsSetAsideNoMore(t *testing.T) {
 	})
 }
 
+// A topic may be deleted while what it has is read for an object: the WAL gives the
+// records back then, which is no failure of the partition.
+func TestATopicThatIsDeletedDuringItsUploadIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone, good := newState(), newState()
+		m, c, s := &memory{}, newCatalog(gone, good), bucket(t)
+		r := run(t, m, m, c, s, 1<<40)
+		m.write(t, gone, 2, 77)
+		m.write(t, good, 2, -1)
+		unreadable(m, gone, 0)
+		damage := m.bad
+		m.bad = func(e partition.Entry) error {
+			err := damage(e)
+			if err != nil {
+				gone.Delete()
+				c.mu.Lock()
+				delete(c.parts, gone.ID)
+				c.mu.Unlock()
+			}
+			return err
+		}
+		r.cut(gone, good)
+		verify(t, c, s, good)
+		if log := r.log.String(); !gone.Deleted() || strings.Contains(log, "level=WARN") || strings.Contains(log, "level=ERROR") {
+			t.Errorf("a deleted topic is reported as one that cannot be uploaded:\n%s", log)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if m.reclaimed != m.end() {
+			t.Errorf("reclaimed up to %d of %d", m.reclaimed, m.end())
+		}
+	})
+}
+
 // Records that are nowhere are an error of their partition, never skipped.
 func TestAHoleInTheLogIsNeverSkipped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

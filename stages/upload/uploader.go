@@ -128,6 +128,9 @@ func (u *Uploader) cut(ctx context.Context, c *Cut) error {
 		}
 		var late error
 		for _, e := range append(failed, inObjects...) {
+			if e.state.Deleted() {
+				continue // the WAL may have given back what was being read
+			}
 			if e.refused && u.refused(e.state) < strikes {
 				late = e
 				continue
