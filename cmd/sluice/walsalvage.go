@@ -27,7 +27,7 @@ does, with the topic's id in the place of its name. What cannot be read is named
 stderr, and the exit code is 1 then. What was uploaded and given back is not in the
 log any more. To write the records of one partition to another topic:
 
-  sluice wal salvage DIR --partition 7b1e...-.../0 | jq -r .value | sluice produce TOPIC
+  sluice wal salvage DIR --partition 7b1e.../0 | jq -r .value | sluice produce TOPIC
 
 ` + walUsage,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.salvage(cmd.Context(), args, only) },

@@ -246,6 +246,10 @@ func TestOneDamagedPartitionIsOfflineAlone(t *testing.T) {
 	n.kill()
 	n.mustServe()
 	n.check()
+	// The damaged place is still in its segment, and concerns nobody.
+	if found, damaged := n.metric("sluice_wal_corruptions_total"), n.metric("sluice_partitions_damaged"); found != 1 || damaged != 0 {
+		t.Errorf("%v corruptions and %v damaged partitions, want 1 and 0", found, damaged)
+	}
 }
 
 // statusNames: cluster status ends with 1 and prints some words.
