@@ -346,3 +346,34 @@ func TestGoldenGuard(t *testing.T) {
 	}
 	again.close()
 }
+
+// TestDamageInTheMiddleIsNoTornTail: what is behind it shows that, and the end has been finished.
+func TestDamageInTheMiddleIsNoTornTail(t *testing.T) {
+	for name, harm := range map[string]func(*crashfs.FS, string){
+		"nothing": func(*crashfs.FS, string) {},
+		"a body": func(d *crashfs.FS, segment string) {
+			d.Damage(segment, 2*blockfs.BlockSize, 64, func(b []byte) { b[20]++ })
+		},
+		"a head": func(d *crashfs.FS, segment string) {
+			d.Damage(segment, blockfs.BlockSize, 64, func(b []byte) { b[20]++ })
+		},
+	} {
+		disk, _ := guarded(t, true)
+		harm(disk, segmentsOf(t, disk)[0])
+		cfg := small()
+		cfg.CapacityBytes = 1 << 20
+		d := deps(disk, nothing)
+		d.AcceptLost = true
+		l, err := Open(disk, cfg, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, report, err := recovered(l)
+		if err := errors.Join(err, l.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if damaged := name != "nothing"; report.Torn || damaged != (len(report.Corruptions) == 1) {
+			t.Errorf("%s: torn %t, %v", name, report.Torn, report.Corruptions)
+		}
+	}
+}

@@ -147,6 +147,19 @@ func (w *walker) scan(ctx context.Context) error {
 	})
 }
 
+// goesOn reports whether a head of this run or later lies behind the end. The scan knows if it
+// began here, and not at a hole before.
+func (w *walker) goesOn(ctx context.Context) (later bool, err error) {
+	if w.from == w.mark() {
+		return w.later, nil
+	}
+	err = w.behind(ctx, func(c candidate) bool {
+		later = c.run >= w.run && c.next.sequence >= w.next.sequence
+		return !later
+	})
+	return later, err
+}
+
 // resume goes to the first place behind a hole where the chain goes on, and
 // reports whether there is one. All before it was durable, so nothing in between
 // was trimmed.

@@ -224,8 +224,10 @@ func (w *walker) hole(ctx context.Context, g found, why error) (more bool, err e
 		why = g.damage
 	}
 	if w.next.sequence > w.durable && !errors.Is(why, errUnreadable) && !w.cut(why) {
-		w.report.Torn = w.later || why != nil && !errors.Is(why, errNotWritten) && !errors.Is(why, io.ErrUnexpectedEOF)
-		return false, nil
+		unfinished := why != nil && !errors.Is(why, errNotWritten) && !errors.Is(why, io.ErrUnexpectedEOF)
+		later, err := w.goesOn(ctx)
+		w.report.Torn = unfinished || later
+		return false, err
 	}
 	if why == nil || errors.Is(why, errNotWritten) || errors.Is(why, io.ErrUnexpectedEOF) {
 		why = fmt.Errorf("%w: the group is missing", ErrCorrupt)

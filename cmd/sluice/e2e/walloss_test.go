@@ -213,6 +213,11 @@ func TestOneDamagedPartitionIsOfflineAlone(t *testing.T) {
 			t.Errorf("the log does not say %q:\n%s", words, tail(n.log.String(), 3000))
 		}
 	}
+	for words, times := range map[string]int{"corrupt\" segment=": 1, "torn_tail=true": 0, "torn=true": 0} {
+		if got := strings.Count(n.log.String(), words); got != times {
+			t.Errorf("the log says %q %d times, want %d:\n%s", words, got, times, tail(n.log.String(), 3000))
+		}
+	}
 	n.statusNames("TOPIC", "t      0          it ends at offset 30: the batch at offset 30 is damaged in the WAL")
 	checkHalf := func() {
 		t.Helper()

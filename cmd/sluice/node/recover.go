@@ -54,11 +54,8 @@ func (r *recovery) run(ctx context.Context, log *wal.Log) (wal.Report, error) {
 	return report, nil
 }
 
-// tell logs what was found.
+// tell logs what was found; the WAL itself has logged where it is damaged.
 func (r *recovery) tell(log *slog.Logger, report wal.Report) {
-	for _, c := range report.Corruptions {
-		log.Error("the WAL is corrupt", "segment", c.Segment, "position", c.Position, "sequence", c.Sequence, "reason", c.Reason)
-	}
 	view := r.parts.meta.View()
 	for p, d := range r.damaged {
 		log.Error("a partition takes no records: "+d.what+"; start once with --accept-lost-wal to have it go on there, without what follows in the WAL, which `sluice wal salvage` exports before",
