@@ -103,3 +103,22 @@ func refusal(what, name string, err error, message string) error {
 	}
 	return fmt.Errorf("%s %s: %s (%s)", what, name, strings.TrimSuffix(message, "."), known.Message)
 }
+
+// ofPartition is refusal for a partition of a topic, from an offset on if that is not negative.
+func ofPartition(topic string, p int32, at int64, err error) error {
+	place := fmt.Sprintf("topic %s: partition %d", topic, p)
+	if at >= 0 {
+		place += fmt.Sprintf(", at offset %d", at)
+	}
+	var known *kerr.Error
+	switch {
+	case !errors.As(err, &known):
+		return fmt.Errorf("%s: %w", place, err)
+	case known == kerr.UnknownTopicOrPartition || known == kerr.UnknownTopicID:
+		return refusal("topic", topic, err, "")
+	case known == kerr.KafkaStorageError:
+		return fmt.Errorf("%s: the broker cannot read or write its records (%s); `sluice cluster status` says what is damaged, and the broker's log what is wrong with the disk or the object store",
+			place, known.Message)
+	}
+	return fmt.Errorf("%s: %s (%s)", place, strings.TrimSuffix(known.Description, "."), known.Message)
+}

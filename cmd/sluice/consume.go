@@ -3,9 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -32,6 +30,10 @@ func newConsume(c *cli) *cobra.Command {
 		Long: `Prints records, by default the values of all there are when it starts, one a line.
 With --group the group's committed offsets say where to begin, --from only where it
 has none, and what was printed is committed.
+
+The exit code is 1 if a partition cannot be read: when that has lasted for --timeout, and
+at once where records were lost behind what could be read. With --follow it is said on
+standard error, and the other partitions go on.
 
 --format takes %t topic, %p partition, %o offset, %k key, %v value, %d timestamp,
 %H number of headers and more, with \n and \t; see NewRecordFormatter of franz-go.`,
@@ -72,7 +74,8 @@ func (c *cli) consume(ctx context.Context, o *consumption) error {
 	if err != nil {
 		return err
 	}
-	r := &reader{consumption: o, show: show, out: bufio.NewWriterSize(c.stdout, 64<<10), left: make(map[int32]span)}
+	r := &reader{consumption: o, show: show, out: bufio.NewWriterSize(c.stdout, 64<<10), left: make(map[int32]span),
+		patience: c.timeout, say: c.say, failing: make(map[int32]*failing)}
 	for _, s := range spans {
 		r.left[s.partition] = s
 	}
@@ -85,10 +88,8 @@ func (c *cli) consume(ctx context.Context, o *consumption) error {
 			at[s.partition] = kgo.NewOffset().At(s.from)
 		}
 	}
-	if len(at) == 0 {
-		return nil // nothing to read
-	}
-	cl, err := c.connect(ctx, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{o.topic: at}), kgo.FetchMaxWait(time.Second))
+	cl, err := c.connect(ctx, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{o.topic: at}), kgo.FetchMaxWait(time.Second),
+		kgo.KeepRetryableFetchErrors())
 	if err != nil {
 		return err
 	}
@@ -122,125 +123,14 @@ func (c *cli) spans(ctx context.Context, o *consumption, from place) (spans []sp
 		}
 		for i := range spans {
 			s := &spans[i]
-			if was, ok := had.Lookup(s.topic, s.partition); ok && was.Err == nil && was.At >= 0 {
+			switch was, ok := had.Lookup(s.topic, s.partition); {
+			case ok && was.Err != nil:
+				return ofPartition(s.topic, s.partition, -1, fmt.Errorf("offset of group %s: %w", o.group, was.Err))
+			case ok && was.At >= 0:
 				s.from = max(was.At, s.start)
 			}
 		}
 		return nil
 	})
 	return spans, err
-}
-
-// reader prints records until it has what was asked for.
-type reader struct {
-	*consumption
-	show    func(io.Writer, *kgo.Record) error
-	out     *bufio.Writer
-	left    map[int32]span // what is still to be read, by partition
-	printed int64
-	member  *membership // nil: without a group
-}
-
-// run prints until all is read, ctx is done or something fails. An interrupt is
-// the usual end of following.
-func (r *reader) run(ctx context.Context, cl *kgo.Client) error {
-	for !r.finished() {
-		fs := r.poll(ctx, cl)
-		if ctx.Err() != nil {
-			return nil
-		}
-		for it := fs.RecordIter(); !it.Done() && !r.full(); {
-			if err := r.take(it.Next()); err != nil {
-				return err
-			}
-		}
-		if err := r.out.Flush(); err != nil {
-			return fmt.Errorf("standard output: %w", err)
-		}
-		if err := r.failure(fs); err != nil && !r.full() {
-			return err
-		}
-		if r.member != nil {
-			if err := r.member.commit(ctx); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// failure returns the first failure of a poll whose records were taken, so that it says
-// where it is.
-func (r *reader) failure(fs kgo.Fetches) (failed error) {
-	fs.EachError(func(topic string, p int32, err error) {
-		if failed != nil || errors.Is(err, context.DeadlineExceeded) {
-			return
-		}
-		at := r.left[p].from
-		var tooLarge *kgo.ErrDecompressTooLarge
-		if errors.As(err, &tooLarge) {
-			at = tooLarge.Offset
-		}
-		if topic != "" { // else it is of all of them
-			err = fmt.Errorf("partition %d, at offset %d: %w", p, at, err)
-		}
-		failed = refusal("topic", topic, err, "")
-	})
-	return failed
-}
-
-// poll waits for records; with a group not for long, so that an assignment
-// without records is seen.
-func (r *reader) poll(ctx context.Context, cl *kgo.Client) kgo.Fetches {
-	if r.member != nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, 200*time.Millisecond)
-		defer cancel()
-	}
-	return cl.PollRecords(ctx, r.most())
-}
-
-// most is how many records a poll may return.
-func (r *reader) most() int {
-	if r.count > 0 {
-		return int(min(r.count-r.printed, 10_000))
-	}
-	return 10_000
-}
-
-func (r *reader) full() bool { return r.count > 0 && r.printed >= r.count }
-
-func (r *reader) take(rec *kgo.Record) error {
-	s, ok := r.left[rec.Partition]
-	if !r.follow && ok && rec.Offset >= s.end {
-		return nil // came after the start
-	}
-	s.from = rec.Offset + 1
-	r.left[rec.Partition] = s
-	r.printed++
-	if err := r.show(r.out, rec); err != nil {
-		return fmt.Errorf("standard output: %w", err)
-	}
-	if r.member != nil {
-		r.member.printed(rec)
-	}
-	return nil
-}
-
-// finished says whether there is nothing left to wait for.
-func (r *reader) finished() bool {
-	switch {
-	case r.full():
-		return true
-	case r.follow:
-		return false
-	case r.member != nil:
-		return r.member.through(r.left)
-	}
-	for _, s := range r.left {
-		if s.from < s.end {
-			return false
-		}
-	}
-	return true
 }

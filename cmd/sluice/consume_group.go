@@ -29,7 +29,7 @@ func (c *cli) consumeGroup(ctx context.Context, r *reader) error {
 	}
 	m := &membership{group: r.group, topic: r.topic, last: make(map[int32]*kgo.Record)}
 	m.cl, err = c.connect(ctx, kgo.ConsumerGroup(r.group), kgo.ConsumeTopics(r.topic), kgo.DisableAutoCommit(),
-		kgo.ConsumeResetOffset(begin.kgo()), kgo.FetchMaxWait(time.Second), kgo.BlockRebalanceOnPoll(),
+		kgo.ConsumeResetOffset(begin.kgo()), kgo.FetchMaxWait(time.Second), kgo.KeepRetryableFetchErrors(), kgo.BlockRebalanceOnPoll(),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { m.gain(p[r.topic]) }),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { m.lose(p[r.topic]) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { m.lose(p[r.topic]) }))
@@ -84,13 +84,24 @@ const commitTimeout = 10 * time.Second
 func (m *membership) through(left map[int32]span) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	done := m.cl.CommittedOffsets()[m.topic]
 	for _, p := range m.assigned {
-		if s := left[p]; max(s.from, done[p].Offset) < s.end {
+		if s := left[p]; m.at(s) < s.end {
 			return false
 		}
 	}
 	return len(m.assigned) > 0
+}
+
+// has says whether the group gives this member a partition.
+func (m *membership) has(p int32) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Contains(m.assigned, p)
+}
+
+// at is where the group goes on in a partition.
+func (m *membership) at(s span) int64 {
+	return max(s.from, m.cl.CommittedOffsets()[m.topic][s.partition].Offset)
 }
 
 // kgo is where a group begins in partitions for which it has committed nothing.

@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -77,6 +79,59 @@ func TestConsumeSaysWhereItCannotRead(t *testing.T) {
 			}
 			if out != "one\ntwo\n" {
 				t.Errorf("in front of it are %q", out)
+			}
+		})
+	}
+}
+
+// An error that passes is waited for, one that lasts ends `sluice consume`.
+func TestConsumeIsPatient(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		errors int32 // answers
+		fails  bool
+	}{{"passes", 15, false}, {"lasts", 1 << 30, true}} {
+		t.Run(test.name, func(t *testing.T) {
+			fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "t"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer fake.Close()
+			addr := fake.ListenAddrs()[0]
+			for _, v := range []string{"one", "two"} {
+				m := record.NewBuilder()
+				m.Add(1_700_000_000_000, nil, []byte(v))
+				b, err := m.Build()
+				if err != nil {
+					t.Fatal(err)
+				}
+				store(t, addr, "t", b)
+			}
+			var left atomic.Int32
+			left.Store(test.errors)
+			fake.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				fake.KeepControl()
+				req := r.(*kmsg.FetchRequest)
+				if len(req.Topics) == 0 || req.Topics[0].Partitions[0].FetchOffset > 1 || left.Add(-1) < 0 {
+					return nil, nil, false
+				}
+				time.Sleep(100 * time.Millisecond) // as a broker does
+				resp := req.ResponseKind().(*kmsg.FetchResponse)
+				part := kmsg.NewFetchResponseTopicPartition()
+				part.ErrorCode, part.HighWatermark = kerr.KafkaStorageError.Code, -1
+				topic := kmsg.NewFetchResponseTopic()
+				topic.Topic, topic.TopicID, topic.Partitions = req.Topics[0].Topic, req.Topics[0].TopicID, append(topic.Partitions, part)
+				resp.Topics = append(resp.Topics, topic)
+				return resp, nil, true
+			})
+			timeout := map[bool]string{false: "30s", true: "2s"}[test.fails]
+			out, errs, code := runCLI(map[string]string{"SLUICE_DATA_DIR": t.TempDir()}, "consume", "t", "--broker", addr, "--transport", "tcp", "--timeout", timeout)
+			want := map[bool]string{false: "one\ntwo\n"}[test.fails]
+			if (code != 0) != test.fails || out != want {
+				t.Errorf("exit code %d, %q: %s", code, out, errs)
+			}
+			if !strings.Contains(errs, "topic t: partition 0, at offset 0: the broker cannot read or write its records (KAFKA_STORAGE_ERROR)") {
+				t.Errorf("it does not say what it waits for: %s", errs)
 			}
 		})
 	}

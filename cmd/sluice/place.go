@@ -102,7 +102,7 @@ func offsets(all kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
 	}
 	all.Each(func(o kadm.ListedOffset) {
 		if o.Err != nil && err == nil {
-			err = refusal("topic", o.Topic, o.Err, "")
+			err = ofPartition(o.Topic, o.Partition, -1, o.Err)
 		}
 	})
 	return all, err

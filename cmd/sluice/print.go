@@ -20,6 +20,9 @@ func (c *cli) emit(v any) error {
 	return err
 }
 
+// say prints a line on standard error, for what is no result and no failure.
+func (c *cli) say(format string, args ...any) { fmt.Fprintf(c.stderr, "sluice: "+format+"\n", args...) }
+
 // result prints v with --json, else what text says.
 func (c *cli) result(v any, format string, args ...any) error {
 	if c.json {

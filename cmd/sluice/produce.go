@@ -32,7 +32,8 @@ func newProduce(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "produce TOPIC", Short: "Produce records from lines of a file or standard input", Args: cobra.ExactArgs(1),
 		Long: `Produces one record for each line, and reports how many were acknowledged and how
-fast. It ends with exit code 1 at the first record that is refused.`,
+fast. It ends with exit code 1 at the first record that is refused, also when that
+may pass and has not within --timeout.`,
 		Example: `  echo "42:1 apple" | sluice produce orders --key-separator :
   sluice produce orders --file orders.txt --compression zstd --header source=import`,
 		ValidArgsFunction: c.completeTopics,
@@ -107,7 +108,7 @@ func (c *cli) produce(ctx context.Context, p *production) error {
 		defer f.Close()
 		in, name = f, p.file
 	}
-	cl, err := c.connect(ctx, opts...)
+	cl, err := c.connect(ctx, append(opts, kgo.RecordRetries(max(1, int(c.timeout/retryPause))))...)
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func (c *cli) produce(ctx context.Context, p *production) error {
 	began := time.Now()
 	err = s.sendAll(ctx, in, name)
 	// What was read is sent, also when it is an interrupt that ends this.
-	flushCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(c.timeout, 10*time.Second))
+	flushCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout+10*time.Second)
 	defer cancel()
 	flushErr := cl.Flush(flushCtx)
 	s.progress.done()
@@ -127,6 +128,10 @@ func (c *cli) produce(ctx context.Context, p *production) error {
 	}
 	return errors.Join(c.reportProduction(p, s, time.Since(began)), err)
 }
+
+// retryPause is about how long an attempt that is refused takes, with the pause behind it. Attempts are
+// counted, so that a record fails with what it is refused for, not with a deadline that says nothing of it.
+const retryPause = 150 * time.Millisecond
 
 func (c *cli) reportProduction(p *production, s *sender, took time.Duration) error {
 	n, bytes := s.acknowledged()

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -135,9 +136,18 @@ func (s *sender) done(r *kgo.Record, err error) {
 		return
 	}
 	if s.err == nil {
-		s.err = refusal("topic", r.Topic, err, "")
+		s.err = notProduced(r, err)
 		close(s.failed)
 	}
+}
+
+// notProduced says of which partition an error is, where it is of one.
+func notProduced(r *kgo.Record, err error) error {
+	var known *kerr.Error
+	if !errors.As(err, &known) || known == kerr.InvalidTopicException || known == kerr.TopicAuthorizationFailed {
+		return refusal("topic", r.Topic, err, "")
+	}
+	return ofPartition(r.Topic, r.Partition, -1, err)
 }
 
 func (s *sender) acknowledged() (count, bytes int64) {
