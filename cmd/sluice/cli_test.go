@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 // runCLI runs a command without a process.
@@ -74,6 +76,32 @@ func TestHelpAndVersionAreFine(t *testing.T) {
 		"completion zsh", "completion fish", "config print", "config print controller", "config print broker --json"} {
 		if out, errs, code := runCLI(nil, strings.Fields(line)...); code != 0 || out == "" || errs != "" {
 			t.Errorf("%s: exit %d, %d bytes, %s", line, code, len(out), errs)
+		}
+	}
+}
+
+// Every command takes help for what it says, with or without flags, and not for a topic or a file.
+func TestHelpIsNoArgument(t *testing.T) {
+	var ask func(cmd *cobra.Command, path ...string)
+	ask = func(cmd *cobra.Command, path ...string) {
+		for _, child := range cmd.Commands() {
+			ask(child, append(slices.Clone(path), child.Name())...)
+		}
+		if len(path) == 0 || path[0] == "help" {
+			return
+		}
+		for _, flags := range [][]string{nil, {"--json"}, {"--timeout", "1s"}} {
+			line := append(append(slices.Clone(path), "help"), flags...)
+			env := map[string]string{"SLUICE_DATA_DIR": t.TempDir()}
+			if out, errs, code := runCLI(env, line...); code != 0 || errs != "" || !strings.Contains(out, "Usage:") || !strings.Contains(out, strings.Join(path, " ")) {
+				t.Errorf("%s: exit %d, %q, %s", line, code, out, errs)
+			}
+		}
+	}
+	ask(newRoot(&cli{getenv: func(string) string { return "" }}))
+	for _, line := range []string{"produce -- help", "topic create -- help"} {
+		if out, errs, code := runCLI(map[string]string{"SLUICE_DATA_DIR": t.TempDir()}, append([]string{"--broker", "127.0.0.1:1", "--transport", "tcp", "--timeout", "1s"}, strings.Fields(line)...)...); code != 1 {
+			t.Errorf("%s is taken for a question: exit %d, %s, %s", line, code, out, errs)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // cli is what all commands share: where they read and write, and the global
@@ -61,8 +62,41 @@ Start a node with no settings at all, then use it from another terminal:
 	root.AddCommand(newDev(c), newBroker(c), newController(c), newTopic(c), newProduce(c), newConsume(c), newGroup(c),
 		newCluster(c), newConfig(c), newWAL(c), newObject(c), newVersion(c))
 	_ = root.RegisterFlagCompletionFunc("transport", cobra.FixedCompletions([]string{"quic", "tcp", "tls"}, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+	root.Long += "\n\nEach command says what it does when help is its only argument; a topic, group or\nfile of that name is written behind --, as in sluice consume -- help."
+	helpfully(root)
 	c.noteBeginning(root)
 	return root
+}
+
+// helpfully has all commands below cmd take a single argument help for what it says.
+func helpfully(cmd *cobra.Command) {
+	for _, child := range cmd.Commands() {
+		helpfully(child)
+		do, check := child.RunE, child.Args
+		if do == nil {
+			continue
+		}
+		child.Args = func(cmd *cobra.Command, args []string) error {
+			if wantsHelp(cmd, args) {
+				cmd.Flags().VisitAll(func(f *pflag.Flag) { delete(f.Annotations, cobra.BashCompOneRequiredFlag) })
+				return nil
+			}
+			if check == nil {
+				return nil
+			}
+			return check(cmd, args)
+		}
+		child.RunE = func(cmd *cobra.Command, args []string) error {
+			if wantsHelp(cmd, args) {
+				return cmd.Help()
+			}
+			return do(cmd, args)
+		}
+	}
+}
+
+func wantsHelp(cmd *cobra.Command, args []string) bool {
+	return len(args) == 1 && args[0] == "help" && cmd.ArgsLenAtDash() < 0
 }
 
 // noteBeginning has all commands below cmd note that their command line was right
