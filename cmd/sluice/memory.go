@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sluicemq/sluice/internal/memory"
 )
 
 // memoryUse is a line of cluster memory.
@@ -23,18 +25,23 @@ func newClusterMemory(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "memory", Short: "Show what the memory of a broker is charged to", Args: cobra.NoArgs,
 		Long: `Shows each use of memory of one broker: bytes in use, its limit, the setting of the
-limit, and what it holds. Their sum does not have what the process itself needs.`,
+limit, and what it holds; then the sum, which does not have what the process itself needs.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var lines []memoryUse
 			if err := c.ask(cmd.Context(), http.MethodGet, admin, "/memory", nil, &lines); err != nil {
 				return err
 			}
+			sum := memoryUse{Use: "together"}
 			for _, l := range lines {
+				sum.Bytes, sum.Limit = sum.Bytes+l.Bytes, sum.Limit+l.Limit
 				if err := c.result(l, "%-14s %8s of %8s  %s", l.Use, mebibytes(l.Bytes), mebibytes(l.Limit), l.Holds+setBy(l.Setting)); err != nil {
 					return err
 				}
 			}
-			return nil
+			if c.json {
+				return nil // a document is a use
+			}
+			return c.result(sum, "%-14s %8s of %8s  and %s for the process itself", sum.Use, mebibytes(sum.Bytes), mebibytes(sum.Limit), mebibytes(memory.Rest))
 		},
 	}
 	adminFlag(cmd, &admin)

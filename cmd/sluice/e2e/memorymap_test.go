@@ -30,6 +30,11 @@ listen = %q
 `, dir, addr, admin), admin)
 	b.dir, b.addr = dir, addr
 	lines := map[string]float64{}
+	text := strings.Split(strings.TrimSpace(b.must("", "cluster", "memory", "--admin", admin)), "\n")
+	sum := fmt.Sprintf("of %7.1fM  and 128.0M for the process itself", b.metric("sluice_memory_limit_bytes")/(1<<20))
+	if last := text[len(text)-1]; !strings.HasPrefix(last, "together ") || !strings.HasSuffix(last, sum) {
+		t.Errorf("the sum is not %q: %q", sum, last)
+	}
 	for _, text := range strings.Split(strings.TrimSpace(b.must("", "cluster", "memory", "--admin", admin, "--json")), "\n") {
 		var l struct {
 			Use   string  `json:"use"`
