@@ -21,9 +21,10 @@ type clusterStatus struct {
 	Partitions      int          `json:"partitions"`
 	Leaderless      int          `json:"leaderless_partitions"`
 	UnderReplicated int          `json:"under_replicated_partitions"`
-	// Damage is what the broker of --admin says, missing if it does not answer.
+	// Damage is what the broker of --admin says, missing if it does not answer; then
+	// Unknown says why.
 	Damage  *damageReport `json:"damage,omitempty"`
-	unknown error         // why Damage is missing
+	Unknown string        `json:"damage_unknown,omitempty"`
 }
 
 type brokerInfo struct {
@@ -43,16 +44,15 @@ func newClusterStatus(c *cli) *cobra.Command {
 no leader or too few replicas in sync, and, as the admin server of a broker says,
 which metadata shards and partitions are damaged or offline, and why. Of objects it has
 what readers found; "sluice object verify" reads them all. The exit code is 1 if
-something is not as it should be.`,
+something is not as it should be, or if that is not known since no admin server answers.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.admin(cmd.Context(), func(ctx context.Context, a *kadm.Client) error {
 				s, err := status(ctx, a)
 				if err != nil {
 					return err
 				}
-				s.Damage, s.unknown = c.damage(ctx, admin, s.Cluster)
-				if s.unknown != nil && cmd.Flags().Changed("admin") {
-					return s.unknown
+				if s.Damage, err = c.damage(ctx, admin, s.Cluster); err != nil {
+					s.Unknown = err.Error()
 				}
 				if err := c.printStatus(s); err != nil {
 					return err
@@ -114,8 +114,11 @@ func (s *clusterStatus) trouble() error {
 			s.Leaderless, s.UnderReplicated)
 	}
 	if d := s.Damage; d != nil && d.partitions()+len(d.Shards) > 0 {
-		return fmt.Errorf("%s and %s are damaged or offline; the log of the broker's start says more, and docs/operations.md what can be done",
-			plural(d.partitions(), "partition"), plural(len(d.Shards), "metadata shard"))
+		return fmt.Errorf("%s and %s are damaged or offline; %s",
+			plural(d.partitions(), "partition"), plural(len(d.Shards), "metadata shard"), d.sources())
+	}
+	if s.Damage == nil {
+		return fmt.Errorf("whether something is damaged is not known: %s", s.Unknown)
 	}
 	return nil
 }

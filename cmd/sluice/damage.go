@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // damageReport is what a broker says of what is damaged or offline.
@@ -24,6 +25,26 @@ type troubledPartition struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
 	Why       string `json:"why"`
+	FoundBy   string `json:"found_by"` // start, upload or reader
+}
+
+// sources says for what there is where more can be found.
+func (r *damageReport) sources() string {
+	found := make(map[string]bool)
+	for _, x := range r.Partitions {
+		found[x.FoundBy] = true
+	}
+	var all []string
+	if found["start"] || len(r.Shards) > 0 {
+		all = append(all, "the log of the broker's start says more")
+	}
+	if found["upload"] {
+		all = append(all, "an ERROR in the broker's log says since when and why nothing can be uploaded")
+	}
+	if found["reader"] {
+		all = append(all, "of what readers came to, an ERROR in the broker's log of that time names objects and offsets, and `sluice object verify --metadata` reads all objects")
+	}
+	return strings.Join(append(all, `"When something fails" in docs/operations.md says what can be done`), "; ")
 }
 
 // partitions counts those that are named.
@@ -48,7 +69,7 @@ func (c *cli) damage(ctx context.Context, admin, cluster string) (*damageReport,
 // printDamage prints what is damaged, or that it is not known.
 func (c *cli) printDamage(s *clusterStatus) error {
 	if s.Damage == nil {
-		fmt.Fprintf(c.stdout, "damage: not known, %s\n", s.unknown)
+		fmt.Fprintf(c.stdout, "damage: not known, %s\n", s.Unknown)
 		return nil
 	}
 	if len(s.Damage.Shards) > 0 {

@@ -42,7 +42,7 @@ func newWALDump(c *cli) *cobra.Command {
 func newWALVerify(c *cli) *cobra.Command {
 	return &cobra.Command{
 		Use: "verify [DIR]", Short: "Say whether a write-ahead log is what was written", Args: cobra.MaximumNArgs(1),
-		Long: "Reads a write-ahead log as a broker does when it starts. The exit code is 1 if\nanything that was acknowledged may be missing; a torn tail was not.\n\n" + walUsage,
+		Long: "Reads a write-ahead log as a broker does when it starts. The exit code is 1 if\nanything that was acknowledged may be missing, or there is no log; a torn tail was not\nacknowledged.\n\n" + walUsage,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := c.progress()
 			defer p.done()
@@ -81,14 +81,22 @@ func (c *cli) inspectWAL(ctx context.Context, args []string, emit func(any) erro
 	if err != nil {
 		return err
 	}
+	if report.Segments == 0 {
+		return noLog(path)
+	}
 	if err := c.printReport(path, report); err != nil {
 		return err
 	}
 	if n := len(report.Corruptions); n > 0 {
-		return fmt.Errorf("the WAL in %s is corrupt in %s; what was acknowledged may be missing, so recover it from objects or a replica",
+		return fmt.Errorf("the WAL in %s is corrupt in %s; what was acknowledged may be missing: put its files back, or export what can be read with `sluice wal salvage`",
 			path, plural(n, "place"))
 	}
 	return nil
+}
+
+// noLog is what is said of a directory that has no segments, whoever made it.
+func noLog(path string) error {
+	return fmt.Errorf("there is no WAL in %s: it has no segments, as after a start that was refused or before the first", path)
 }
 
 func (c *cli) printReport(path string, r wal.Report) error {

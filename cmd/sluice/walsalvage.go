@@ -46,6 +46,9 @@ func (c *cli) salvage(ctx context.Context, args []string, only string) error {
 	if err := errors.Join(err, dir.Close()); err != nil {
 		return err
 	}
+	if report.Segments == 0 {
+		return noLog(path)
+	}
 	for _, k := range report.Corruptions {
 		s.say("not readable: %s from position %d on, group %d: %s", k.Segment, k.Position, k.Sequence, k.Reason)
 	}

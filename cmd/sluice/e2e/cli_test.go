@@ -316,7 +316,7 @@ func TestGroupInUse(t *testing.T) {
 func TestClusterStatus(t *testing.T) {
 	b := newBroker(t)
 	b.must("", "topic", "create", "t", "--partitions", "3")
-	d := document(t, b.must("", "cluster", "status", "--json"))
+	d := document(t, b.must("", "cluster", "status", "--json", "--admin", b.admin))
 	brokers := d["brokers"].([]any)
 	if d["topics"] != 1.0 || d["partitions"] != 3.0 || d["leaderless_partitions"] != 0.0 || len(brokers) != 1 {
 		t.Errorf("status %v", d)
@@ -325,8 +325,17 @@ func TestClusterStatus(t *testing.T) {
 	if fmt.Sprintf("%v:%v", one["host"], strconv.FormatFloat(one["port"].(float64), 'f', 0, 64)) != b.addr || one["leads"] != 3.0 || one["answers"] != true {
 		t.Errorf("broker %v", one)
 	}
-	if out := b.must("", "cluster", "status"); !strings.Contains(out, "1 topic, 3 partitions") {
+	if out := b.must("", "cluster", "status", "--admin", b.admin); !strings.Contains(out, "1 topic, 3 partitions") {
 		t.Errorf("status:\n%s", out)
+	}
+	// Without an answer of its admin server nobody knows whether something is damaged.
+	out, errs, code := b.sluice("", "cluster", "status", "--admin", b.addr)
+	if code != 1 || !strings.Contains(out, "1 topic, 3 partitions") || !strings.Contains(errs, "whether something is damaged is not known: ") {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+	out, _, code = b.sluice("", "cluster", "status", "--admin", b.addr, "--json")
+	if d := document(t, out); code != 1 || d["damage_unknown"] == "" || d["damage"] != nil {
+		t.Errorf("exit %d, %v", code, d)
 	}
 }
 

@@ -185,7 +185,7 @@ level = "info"
 	}
 	b.must("x\n", "produce", "t", "--transport", "tls")
 	b.fails(1, "no broker answers", "topic", "list", "--transport", "tcp", "--timeout", "2s") // it is not plaintext
-	if d := document(t, b.must("", "cluster", "status", "--json")); d["brokers"].([]any)[0].(map[string]any)["id"] != 5.0 {
+	if d := document(t, b.must("", "cluster", "status", "--json", "--admin", b.admin)); d["brokers"].([]any)[0].(map[string]any)["id"] != 5.0 {
 		t.Errorf("status %v", d)
 	}
 	if l := document(t, b.must("", "config", "get", "limits", "write/batch", "--admin", admin, "--json")); l["limits"].(map[string]any)["linger_us"] != 7.0 {

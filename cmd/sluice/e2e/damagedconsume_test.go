@@ -37,6 +37,9 @@ func TestCommandsNameADamagedPartition(t *testing.T) {
 			t.Errorf("%s: exit %d: %s", test.args, code, errs)
 		}
 	}
+	if _, errs, code := n.sluice("", "cluster", "status", "--admin", n.admin); code != 1 || !strings.Contains(errs, "the log of the broker's start says more") {
+		t.Errorf("status: exit %d: %s", code, errs)
+	}
 	_, errs, code := n.sluice("more\n", "produce", "t", "--partition", "0", "--timeout", "3s")
 	if code != 1 || !strings.Contains(errs, "topic t: partition 0: the broker cannot read or write its records (KAFKA_STORAGE_ERROR)") {
 		t.Errorf("produce: exit %d: %s", code, errs)
@@ -75,6 +78,10 @@ func TestConsumeEndsBehindWhatWasGivenUp(t *testing.T) {
 	out, errs, code := b.sluice("", "consume", "t", "--timeout", "3s", "--format", `%o\n`)
 	if code != 1 || strings.Count(out, "\n") != perObject || !strings.Contains(errs, "topic t: partition 0, at offset 10: ") {
 		t.Errorf("lost: exit %d, %q, %s", code, out, errs)
+	}
+	_, errs, code = b.sluice("", "cluster", "status", "--admin", b.admin)
+	if code != 1 || !strings.Contains(errs, "`sluice object verify --metadata` reads all objects") || strings.Contains(errs, "broker's start") {
+		t.Errorf("status: exit %d: %s", code, errs)
 	}
 	b.must("", "object", "give-up", "t", "--partition", "0", "--from", "10", "--to", "19", "--admin", b.admin)
 	for _, test := range []struct {

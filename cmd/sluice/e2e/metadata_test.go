@@ -407,7 +407,7 @@ func TestDamagedShardIsOfflineAlone(t *testing.T) {
 	if got := len(documents(t, n.must("", "consume", "wide", "--json"))); got != 16+2*15 {
 		t.Errorf("%d records can be read, want %d", got, 16+2*15)
 	}
-	n.must("", "cluster", "status")
+	n.must("", "cluster", "status", "--admin", n.admin)
 	n.kill()
 	if err := os.Remove(current); err != nil {
 		t.Fatal(err)
@@ -429,7 +429,7 @@ func TestDamagedShardIsOfflineAlone(t *testing.T) {
 	}
 	n.must("", "topic", "delete", "wide")
 	n.must("", "topic", "create", "wide", "--partitions", "16")
-	n.must("", "cluster", "status")
+	n.must("", "cluster", "status", "--admin", n.admin)
 	n.kill()
 	n.mustServe()
 	if log := n.log.String(); strings.Contains(log, "level=ERROR") {
@@ -467,7 +467,7 @@ func (n *metaNode) checkOffline(shard int) {
 	if !strings.Contains(body.String(), fmt.Sprintf("shard %d", shard)) {
 		n.t.Errorf("readyz says %q", &body)
 	}
-	if out, errs, code := n.sluice("", "cluster", "status"); code != 1 || !strings.Contains(out+errs, "without leader") {
+	if out, errs, code := n.sluice("", "cluster", "status", "--admin", n.admin); code != 1 || !strings.Contains(out+errs, "without leader") {
 		n.t.Errorf("cluster status: %d\n%s%s", code, out, errs)
 	}
 	n.statusNames(fmt.Sprintf("\n%d ", shard), "has lost changes that were acknowledged", fmt.Sprintf("its metadata shard %d is offline", shard), "wide")

@@ -126,6 +126,9 @@ func TestAStartWithoutADirectoryCostsNothing(t *testing.T) {
 	n.kill()
 	log := n.away("wal")
 	n.refused("on record, and there is none")
+	for _, command := range []string{"verify", "dump", "salvage"} { // of what that start has made
+		n.fails(1, "there is no WAL in "+n.path("wal")+": it has no segments", "wal", command, n.path("wal"))
+	}
 	log()
 	n.mustServe()
 	n.check()

@@ -2,12 +2,14 @@ package node
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/topic"
+	"github.com/sluicemq/sluice/stages/upload"
 )
 
 // damageReport is the answer to GET /damage.
@@ -26,10 +28,20 @@ type offlineShard struct {
 // troubledPartition takes no records, has no leader, or has records that readers found missing or damaged. It
 // has a line for each.
 type troubledPartition struct {
-	Topic     string `json:"topic"`
-	Partition int32  `json:"partition"`
-	Why       string `json:"why"`
+	Topic     string  `json:"topic"`
+	Partition int32   `json:"partition"`
+	Why       string  `json:"why"`
+	FoundBy   foundBy `json:"found_by"`
 }
+
+// foundBy says who found it, and so where in the log more is to be found.
+type foundBy string
+
+const (
+	byStart  foundBy = "start"
+	byUpload foundBy = "upload"
+	byReader foundBy = "reader"
+)
 
 // maxTroubled bounds the answer.
 const maxTroubled = 1000
@@ -52,18 +64,22 @@ func (n *node) damageReport() damageReport {
 			if n.cluster.PartitionOffline(topic.Partition{Topic: t.ID, Index: int32(i)}) != nil {
 				why = fmt.Sprintf("its metadata shard %d is offline", n.cluster.ShardOf(topic.Partition{Topic: t.ID, Index: int32(i)}))
 			}
-			r.Partitions = append(r.Partitions, troubledPartition{t.Name, int32(i), why})
+			r.Partitions = append(r.Partitions, troubledPartition{t.Name, int32(i), why, byStart})
 		}
 	}
 	n.storage.parts.table.All(func(s *partition.State) bool {
 		if err := s.Refused(); err != nil && !s.Deleted() {
-			r.Partitions = append(r.Partitions, troubledPartition{nameOf(view, s.ID.Topic), s.ID.Index, n.storage.why(s, err)})
+			found := byStart
+			if errors.Is(err, upload.ErrQuarantined) {
+				found = byUpload
+			}
+			r.Partitions = append(r.Partitions, troubledPartition{nameOf(view, s.ID.Topic), s.ID.Index, n.storage.why(s, err), found})
 		}
 		return true
 	})
 	for _, f := range n.storage.tracker.Found() {
 		for _, x := range f.Records {
-			r.Partitions = append(r.Partitions, troubledPartition{x.Topic, x.Partition, fmt.Sprintf("offsets %d to %d cannot be read, %s: %v", x.Base, x.End-1, f.Reason, f.Err)})
+			r.Partitions = append(r.Partitions, troubledPartition{x.Topic, x.Partition, fmt.Sprintf("offsets %d to %d cannot be read, %s: %v", x.Base, x.End-1, f.Reason, f.Err), byReader})
 		}
 	}
 	slices.SortStableFunc(r.Partitions, func(a, b troubledPartition) int {
