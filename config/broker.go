@@ -132,6 +132,7 @@ type Cache struct {
 // Memory has the budgets of what is on its way.
 type Memory struct {
 	LimitBytes          int64 `toml:"limit_bytes"`
+	ConnectionBytes     int64 `toml:"connection_bytes"`
 	RequestBudgetBytes  int64 `toml:"request_budget_bytes"`
 	ResponseBudgetBytes int64 `toml:"response_budget_bytes"`
 	WALBufferBytes      int64 `toml:"wal_buffer_bytes"`

@@ -203,6 +203,7 @@ func (c *checks) memory(b Broker) {
 	c.atLeast("cache.write_cache_size_bytes", b.Cache.WriteCacheSizeBytes, mib)
 	c.atLeast("cache.read_cache_size_bytes", b.Cache.ReadCacheSizeBytes, mib)
 	m := b.Memory
+	c.atLeast("memory.connection_bytes", m.ConnectionBytes, mib)
 	c.atLeast("memory.wal_buffer_bytes", m.WALBufferBytes, 4*mib)
 	c.require(m.LimitBytes >= 0, "memory.limit_bytes must be 0 for no limit, or what the process may take, not %d", m.LimitBytes)
 	c.atLeast("memory.tail_index_bytes", m.TailIndexBytes, 4*mib)

@@ -25,7 +25,7 @@ func memoryTable() string {
 		fmt.Fprintf(&b, "| `%s` | %s | %d MiB | %s | %s |\n", u.Name, setting, n>>20, u.Holds, u.Full)
 	}
 	fmt.Fprintf(&b, "| together | | %d MiB | | |\n", sum>>20)
-	fmt.Fprintf(&b, "| the process itself | | %d MiB | the program, metadata and partitions, connections, garbage | |\n", memory.Rest>>20)
+	fmt.Fprintf(&b, "| the process itself | | %d MiB | the program, metadata and partitions, garbage | |\n", memory.Rest>>20)
 	return b.String()
 }
 

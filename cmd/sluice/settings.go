@@ -163,7 +163,7 @@ func doorsConfig(c config.Broker) node.DoorsConfig {
 	q.StreamWindowBytes, q.ConnectionWindowBytes = n.QUICStreamWindowBytes, n.QUICConnectionWindowBytes
 	return node.DoorsConfig{QUICListen: n.QUICListen, TCPListen: n.TCPListen, AdvertisedHost: n.AdvertisedHost,
 		AdvertisedPort: int32(n.AdvertisedPort), Rack: c.Broker.Rack, PlaintextTCP: plaintext(n), QUIC: q,
-		Connections: n.MaxConnections, ConnectionsPerIP: n.MaxConnectionsPerIP, Streams: n.MaxStreamsPerConnection}
+		Connections: n.MaxConnections, ConnectionsPerIP: n.MaxConnectionsPerIP, Streams: n.MaxStreamsPerConnection, MemoryBytes: c.Memory.ConnectionBytes}
 }
 
 // plaintext says whether the TCP door goes without TLS.

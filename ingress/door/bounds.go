@@ -16,20 +16,24 @@ var (
 // Bounds limit the connections of a door. It is safe for concurrent use.
 type Bounds struct {
 	total, perIP int
+	memory       *Memory
 
 	mu    sync.Mutex
 	count int
 	byIP  map[netip.Addr]int
 }
 
-// NewBounds returns bounds on all connections and on those of one IP address.
-// Either is unlimited at 0.
-func NewBounds(total, perIP int) *Bounds {
-	return &Bounds{total: total, perIP: perIP, byIP: make(map[netip.Addr]int)}
+// NewBounds returns bounds on all connections and on those of one IP address, which
+// are charged to memory. Either number is unlimited at 0. An address without a bound
+// of its own that has more than a quarter of all gets no more once three quarters are
+// in use.
+func NewBounds(total, perIP int, memory *Memory) *Bounds {
+	return &Bounds{total: total, perIP: perIP, memory: memory, byIP: make(map[netip.Addr]int)}
 }
 
-// Enter counts a connection until leave is called, or says why there is no room.
-func (b *Bounds) Enter(remote net.Addr) (leave func(), err error) {
+// Enter counts a connection that takes so many bytes until leave is called, or says
+// why there is no room.
+func (b *Bounds) Enter(remote net.Addr, bytes int64) (leave func(), err error) {
 	ip := Address(remote)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -38,13 +42,19 @@ func (b *Bounds) Enter(remote net.Addr) (leave func(), err error) {
 		return nil, ErrFull
 	case b.perIP > 0 && b.byIP[ip] >= b.perIP:
 		return nil, ErrFullForIP
+	case b.perIP == 0 && b.total > 0 && crowds(int64(b.count)+1, int64(b.byIP[ip])+1, int64(b.total)):
+		return nil, ErrFullForIP
+	}
+	if err := b.memory.take(ip, bytes); err != nil {
+		return nil, err
 	}
 	b.count++
 	b.byIP[ip]++
-	return sync.OnceFunc(func() { b.leave(ip) }), nil
+	return sync.OnceFunc(func() { b.leave(ip, bytes) }), nil
 }
 
-func (b *Bounds) leave(ip netip.Addr) {
+func (b *Bounds) leave(ip netip.Addr, bytes int64) {
+	b.memory.give(ip, bytes)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.count--

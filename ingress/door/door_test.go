@@ -18,10 +18,10 @@ import (
 func at(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 1} }
 
 func TestBounds(t *testing.T) {
-	b := door.NewBounds(3, 2)
+	b := door.NewBounds(3, 2, nil)
 	enter := func(ip string, want error) func() {
 		t.Helper()
-		leave, err := b.Enter(at(ip))
+		leave, err := b.Enter(at(ip), 1)
 		if !errors.Is(err, want) {
 			t.Fatalf("%s: %v, want %v", ip, err, want)
 		}
@@ -40,20 +40,110 @@ func TestBounds(t *testing.T) {
 }
 
 func TestBoundsOfManyAtOnce(t *testing.T) {
-	b := door.NewBounds(10, 0)
+	b := door.NewBounds(10, 20, nil)
 	var wg sync.WaitGroup
 	for range 100 {
 		wg.Go(func() {
-			if leave, err := b.Enter(at("192.0.2.1")); err == nil {
+			if leave, err := b.Enter(at("192.0.2.1"), 1); err == nil {
 				leave()
 			}
 		})
 	}
 	wg.Wait()
 	for i := range 10 {
-		if _, err := b.Enter(at("192.0.2.1")); err != nil {
+		if _, err := b.Enter(at("192.0.2.1"), 1); err != nil {
 			t.Fatalf("place %d was not given back: %v", i, err)
 		}
+	}
+}
+
+// One address never has all places: the last quarter is for those with less.
+func TestOneAddressLeavesPlacesToOthers(t *testing.T) {
+	b := door.NewBounds(100, 0, nil)
+	n := 0
+	for ; n < 200; n++ {
+		if _, err := b.Enter(at("192.0.2.1"), 1); err != nil {
+			if !errors.Is(err, door.ErrFullForIP) {
+				t.Error(err)
+			}
+			break
+		}
+	}
+	if n != 75 {
+		t.Errorf("one address has %d of 100 places, want 75", n)
+	}
+	for i := range 25 {
+		if _, err := b.Enter(at("192.0.2.2"), 1); err != nil {
+			t.Fatalf("another address, place %d: %v", i, err)
+		}
+	}
+	if _, err := b.Enter(at("192.0.2.3"), 1); !errors.Is(err, door.ErrFull) {
+		t.Errorf("place 101: %v", err)
+	}
+}
+
+// Doors share their memory, and get back what they gave.
+func TestConnectionsAreChargedToMemory(t *testing.T) {
+	m := door.NewMemory(1000)
+	one, two := door.NewBounds(0, 0, m), door.NewBounds(0, 0, m)
+	var leave []func()
+	enter := func(b *door.Bounds, ip string, n int64) error {
+		l, err := b.Enter(at(ip), n)
+		if err == nil {
+			leave = append(leave, l)
+		}
+		return err
+	}
+	for _, c := range []struct {
+		b    *door.Bounds
+		ip   string
+		n    int64
+		want error
+	}{
+		{one, "192.0.2.1", 400, nil},
+		{two, "192.0.2.1", 350, nil},
+		{one, "192.0.2.1", 1, door.ErrNoMemory}, // it has more than a quarter
+		{one, "192.0.2.2", 150, nil},
+		{two, "192.0.2.2", 101, door.ErrNoMemory},
+		{two, "192.0.2.2", 100, nil},
+		{one, "192.0.2.3", 1, door.ErrNoMemory},
+	} {
+		if err := enter(c.b, c.ip, c.n); !errors.Is(err, c.want) {
+			t.Errorf("%d bytes for %s: %v, want %v", c.n, c.ip, err, c.want)
+		}
+	}
+	if used, limit := m.Memory(); used != 1000 || limit != 1000 {
+		t.Errorf("used %d of %d", used, limit)
+	}
+	for _, l := range leave {
+		l()
+		l()
+	}
+	if used, _ := m.Memory(); used != 0 {
+		t.Errorf("%d bytes were not given back", used)
+	}
+}
+
+// Windows begin smaller where there are many, grow while half is free, and never take
+// what new connections need.
+func TestWindowsLeaveHalfToConnections(t *testing.T) {
+	m, ip := door.NewMemory(64<<20), door.Address(at("192.0.2.1"))
+	if w := m.Window(32<<10, 768<<10); w != 768<<10 {
+		t.Errorf("the first begins with %d", w)
+	}
+	grown := int64(0)
+	for m.Grow(ip, 1<<20) {
+		grown += 1 << 20
+	}
+	if grown != 32<<20 {
+		t.Errorf("windows have grown by %d", grown)
+	}
+	if w := m.Window(32<<10, 768<<10); w != 32<<10 {
+		t.Errorf("one of very many begins with %d", w)
+	}
+	m.Shrink(ip, grown)
+	if used, _ := m.Memory(); used != 0 {
+		t.Errorf("%d bytes were not given back", used)
 	}
 }
 

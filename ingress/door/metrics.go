@@ -21,6 +21,7 @@ type Metrics struct {
 const (
 	full      = "full"
 	fullForIP = "full_for_address"
+	noMemory  = "memory"
 	handshake = "handshake"
 )
 
@@ -34,7 +35,7 @@ func NewMetrics(transport string, reg prometheus.Registerer) *Metrics {
 			Help: "Network connections let in after their handshake, by transport."})}
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_door_refused_total", ConstLabels: labels,
 		Help: "Network connections refused, by transport and reason."}, []string{"reason"})
-	for _, r := range []string{full, fullForIP, handshake} {
+	for _, r := range []string{full, fullForIP, noMemory, handshake} {
 		m.refused[r] = refused.WithLabelValues(r)
 	}
 	reg.MustRegister(m.Open, m.Accepted, refused)
@@ -49,6 +50,8 @@ func (m *Metrics) Refused(err error) {
 		m.refused[full].Inc()
 	case errors.Is(err, ErrFullForIP):
 		m.refused[fullForIP].Inc()
+	case errors.Is(err, ErrNoMemory):
+		m.refused[noMemory].Inc()
 	default:
 		m.refused[handshake].Inc()
 	}

@@ -32,6 +32,7 @@ type conn struct {
 	failure  error         // why; set before failed is closed
 	watch    watch         // for a client that goes while it is not read from
 	in       source
+	buffer   *bufio.Reader // of in; nil while the connection is silent
 	out      sink
 	served   bool // a request has come in
 }
@@ -113,14 +114,15 @@ func (c *conn) lastAnswers(readErr error, wrote <-chan error) error {
 
 // read starts the handlers of all requests until the connection ends.
 func (c *conn) read(ctx context.Context) error {
-	in := bufio.NewReaderSize(&c.in, readBuffer)
+	c.buffer = borrowReader(&c.in)
+	defer func() { returnReader(c.buffer) }()
 	var fixed [4 + fixedHeader]byte
 	for {
-		if err := c.awaitFrame(in); err != nil {
+		if err := c.awaitFrame(); err != nil {
 			return err
 		}
 		c.in.begin()
-		p, err := c.next(ctx, in, &fixed)
+		p, err := c.next(ctx, c.buffer, &fixed)
 		if err != nil {
 			return err
 		}
@@ -156,29 +158,44 @@ func (c *conn) next(ctx context.Context, in *bufio.Reader, fixed *[4 + fixedHead
 
 // awaitFrame waits for the first byte of a frame: for ever while answers are
 // owed, else until the connection counts as idle. A connection that never sent
-// anything has no more time than a request has to come in.
-func (c *conn) awaitFrame(in *bufio.Reader) error {
+// anything has no more time than a request has to come in. One that stays silent
+// lends its buffer to others meanwhile.
+func (c *conn) awaitFrame() error {
 	c.in.end()
+	if c.buffer.Buffered() > 0 {
+		return nil
+	}
 	idle := c.s.cfg.IdleTimeout
 	if !c.served {
 		idle = min(idle, c.s.cfg.TransferTimeout)
 	}
-	for {
-		if in.Buffered() > 0 {
-			return nil
-		}
-		if err := c.nc.SetReadDeadline(time.Now().Add(idle)); err != nil {
-			return err
-		}
-		if c.draining.Load() || c.isFailed() { // their deadline may have come before ours
-			return io.EOF
-		}
-		_, err := in.Peek(1)
-		if errors.Is(err, os.ErrDeadlineExceeded) && !c.draining.Load() && c.owed.Load() > 0 && !c.isFailed() {
-			continue
-		}
+	keep := min(idle, keepReader)
+	err := c.await(keep, func() error { _, err := c.buffer.Peek(1); return err })
+	if !errors.Is(err, os.ErrDeadlineExceeded) || c.isFailed() || c.draining.Load() {
 		return err
 	}
+	returnReader(c.buffer)
+	c.buffer = nil // a reference would keep it for this connection alone
+	for wait := idle - keep; ; wait = idle {
+		if wait > 0 {
+			err = c.await(wait, c.in.first)
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) || c.draining.Load() || c.owed.Load() == 0 || c.isFailed() {
+			c.buffer = borrowReader(&c.in)
+			return err
+		}
+	}
+}
+
+// await reads with a deadline. It returns io.EOF where the connection is to end.
+func (c *conn) await(within time.Duration, read func() error) error {
+	if err := c.nc.SetReadDeadline(time.Now().Add(within)); err != nil {
+		return err
+	}
+	if c.draining.Load() || c.isFailed() { // their deadline may have come before ours
+		return io.EOF
+	}
+	return read()
 }
 
 func (c *conn) isFailed() bool {

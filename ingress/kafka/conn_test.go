@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -313,4 +314,49 @@ func TestAClientThatLeavesEndsItsRequests(t *testing.T) {
 	w.nc.Close()
 	<-ended
 	<-w.over
+}
+
+// Connections that are silent hold no buffers, and nothing is lost when they go on.
+func TestSilentConnectionsLendTheirBuffers(t *testing.T) {
+	const n, most = 400, 12 << 10 // bytes of heap for each, both ends of it
+	w := dial(t, DefaultServerConfig(), echo)
+	first := w.nc
+	inUse := func() int64 {
+		for range 3 {
+			runtime.GC() // a pool keeps what nobody borrows for two of them
+		}
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := inUse()
+	conns := make([]net.Conn, n)
+	ask := func(id int32) {
+		w.send(heartbeat(4, "abc"), id)
+		if got, _ := w.receive(); got != id {
+			t.Fatalf("answer %d to request %d", got, id)
+		}
+	}
+	for i := range conns {
+		w.connect()
+		conns[i] = w.nc
+		ask(int32(i))
+	}
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		each := (inUse() - before) / n
+		if each < most {
+			break
+		}
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("a silent connection takes %d bytes", each)
+		}
+	}
+	for i, c := range conns {
+		w.nc = c
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		ask(int32(n + i))
+		ask(int32(2*n + i))
+		c.Close()
+	}
+	w.nc = first
 }

@@ -1,14 +1,8 @@
 package kafka
 
 import (
-	"bufio"
-	"sync"
-
 	"github.com/prometheus/client_golang/prometheus"
 )
-
-// writers are kept for reuse: most connections write seldom.
-var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 64<<10) }}
 
 type metrics struct {
 	requests    *prometheus.CounterVec

@@ -39,6 +39,18 @@ type source struct {
 	pace
 	c       *conn
 	inFrame bool
+	byte    [1]byte // that first has read
+	has     bool
+}
+
+// first waits for a byte, without a buffer. The next Read returns it.
+func (s *source) first() error {
+	n, err := s.c.nc.Read(s.byte[:])
+	s.has = n == 1
+	if s.has {
+		return nil
+	}
+	return err
 }
 
 func (s *source) begin() {
@@ -50,6 +62,10 @@ func (s *source) end() { s.inFrame = false }
 
 // Read implements io.Reader.
 func (s *source) Read(b []byte) (int, error) {
+	if s.has && len(b) > 0 {
+		s.has = false
+		return copy(b, s.byte[:]), nil
+	}
 	if !s.inFrame {
 		return s.c.nc.Read(b)
 	}

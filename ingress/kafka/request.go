@@ -48,7 +48,6 @@ func (p *pending) reply(r Response) {
 
 // Sizes of what is read at a time.
 const (
-	readBuffer = 8 << 10 // of each connection, outside the budget
 	// firstBytes must have come before anything is charged for a frame.
 	firstBytes = 4 << 10
 	// firstStep is charged for them; each further step is four times as large. So no

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,108 +11,118 @@ import (
 // write writes answers in the order of their requests until the queue is closed
 // or the client fails; then it waits for the handlers that are left.
 func (c *conn) write() error {
-	out := writers.Get().(*bufio.Writer)
-	out.Reset(&c.out)
-	var scratch []byte
-	var failure error
-	fail := func(err error) {
-		if failure == nil {
-			failure, c.failure = err, err
-			close(c.failed)
-			if errors.Is(err, errTooSlow) {
-				c.s.slow("answer", c)
-			}
-			c.interrupt()
-		}
-	}
-	one := func(p *pending) {
-		if failure == nil && out.Buffered() > 0 && !p.replied.Load() {
-			if err := c.flush(out); err != nil {
-				fail(err)
-			}
-		}
-		<-p.done
-		if c.ended.Load() {
-			fail(errGone)
-		}
-		if failure == nil {
-			var err error
-			if scratch, err = c.writeOne(out, p, scratch); err == nil && len(c.queue) == 0 {
-				err = c.flush(out)
-			}
-			if err != nil {
-				fail(err)
-			}
-		}
-		if failure != nil && !p.resp.Silent {
-			c.s.metrics.dropped.Inc()
-		}
-		c.discard(p)
-		c.owed.Add(-1)
-		if failure == nil && p.resp.Close {
-			fail(errClosedByHandler)
-		}
-	}
+	w := writing{c: c}
 	for p := range c.queue {
-		one(p)
+		w.one(p)
 	}
 	if c.last != nil {
-		one(c.last)
+		w.one(c.last)
 	}
-	if failure == nil {
-		failure = c.flush(out)
-	}
-	out.Reset(nil)
-	writers.Put(out)
-	if errors.Is(failure, errClosedByHandler) {
+	w.rest()
+	if errors.Is(w.failure, errClosedByHandler) {
 		return nil
 	}
-	return failure
+	return w.failure
+}
+
+// writing is the state of write.
+type writing struct {
+	c       *conn
+	out     *outlet // nil while nothing is gathered
+	failure error
+}
+
+func (w *writing) fail(err error) {
+	if w.failure != nil {
+		return
+	}
+	w.failure, w.c.failure = err, err
+	close(w.c.failed)
+	if errors.Is(err, errTooSlow) {
+		w.c.s.slow("answer", w.c)
+	}
+	w.c.interrupt()
+}
+
+// rest writes what was gathered, and gives the buffer back.
+func (w *writing) rest() {
+	if w.out == nil {
+		return
+	}
+	if w.failure == nil {
+		if err := w.out.flush(); err != nil {
+			w.fail(err)
+		}
+	}
+	returnOutlet(w.out)
+	w.out = nil
+}
+
+// one waits for an answer and writes it; others are gathered while they are there.
+func (w *writing) one(p *pending) {
+	c := w.c
+	if !p.replied.Load() {
+		w.rest()
+	}
+	<-p.done
+	if c.ended.Load() {
+		w.fail(errGone)
+	}
+	if w.failure == nil {
+		if w.out == nil {
+			w.out = borrowOutlet(&c.out)
+		}
+		if err := c.writeOne(w.out, p); err != nil {
+			w.fail(err)
+		}
+		if w.failure != nil || len(c.queue) == 0 {
+			w.rest()
+		}
+	}
+	if w.failure != nil && !p.resp.Silent {
+		c.s.metrics.dropped.Inc()
+	}
+	c.discard(p)
+	c.owed.Add(-1)
+	if w.failure == nil && p.resp.Close {
+		w.fail(errClosedByHandler)
+	}
 }
 
 var errClosedByHandler = errors.New("closed by a handler")
 
-func (c *conn) flush(out *bufio.Writer) error {
-	if out.Buffered() == 0 {
-		return nil
-	}
-	return out.Flush()
-}
-
-// writeOne writes one answer; scratch is memory to encode into.
-func (c *conn) writeOne(out *bufio.Writer, p *pending, scratch []byte) ([]byte, error) {
+// writeOne gathers one answer.
+func (c *conn) writeOne(o *outlet, p *pending) error {
 	defer func() { p.api.requests.Inc(); p.api.seconds.Observe(time.Since(p.began).Seconds()) }()
 	r := &p.resp
 	if r.Silent {
-		return scratch, nil
+		return nil
 	}
 	if r.Message == nil && r.Body == nil {
-		return scratch, errClosedByHandler
+		return errClosedByHandler
 	}
-	scratch = appendHeader(scratch[:0], p.api.Key, p.correlationID, p.flexible)
+	scratch := appendHeader(o.scratch[:0], p.api.Key, p.correlationID, p.flexible)
 	if r.Message != nil {
 		scratch = r.Message.AppendTo(scratch)
 	}
+	o.scratch = scratch
 	size := len(scratch) - 4
 	for _, b := range r.Body {
 		size += len(b)
 	}
 	if size > math.MaxInt32 {
-		return scratch, fmt.Errorf("an answer of %d bytes does not fit a frame", size)
+		return fmt.Errorf("an answer of %d bytes does not fit a frame", size)
 	}
 	binary.BigEndian.PutUint32(scratch, uint32(size))
 	c.s.metrics.out.Add(float64(size + 4))
 	c.out.begin()
-	if _, err := out.Write(scratch); err != nil {
-		return scratch, err
+	if _, err := o.w.Write(scratch); err != nil {
+		return err
 	}
 	for _, b := range r.Body {
-		if _, err := out.Write(b); err != nil {
-			return scratch, err
+		if _, err := o.w.Write(b); err != nil {
+			return err
 		}
 	}
-	if cap(scratch) > 1<<20 {
-		scratch = nil // one large answer is no reason to keep its memory
-	}
-	return scratch, nil
+	return nil
 }

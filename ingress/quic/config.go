@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/sluicemq/sluice/ingress/door"
 	"github.com/sluicemq/sluice/internal/quicnet"
 )
 
@@ -19,9 +20,9 @@ type Config struct {
 	// Streams bounds the streams of a connection at once. A client waits until one
 	// of its streams has ended to open another.
 	Streams int
-	// WindowBytes bounds, over all connections, the memory that flow control
-	// windows grow by beyond what each has from the start; 0 means 256 MiB.
-	WindowBytes int64
+	// Memory is charged with connections, their windows and streams; nil means without
+	// a limit.
+	Memory *door.Memory
 	// UnusedTimeout closes a connection that has had no stream for so long, however
 	// alive its client is; 0 means 5 minutes.
 	UnusedTimeout time.Duration
@@ -41,16 +42,13 @@ func (c Config) Validate() error {
 		return errors.New("quic: bounds on connections must not be negative")
 	case c.Streams < 1:
 		return errors.New("quic: at least one stream must be allowed on a connection")
-	case c.WindowBytes < 0 || c.UnusedTimeout < 0 || c.NewConnections < 0:
-		return errors.New("quic: window bytes, unused timeout and new connections must not be negative")
+	case c.UnusedTimeout < 0 || c.NewConnections < 0:
+		return errors.New("quic: unused timeout and new connections must not be negative")
 	}
 	return c.QUIC.Validate()
 }
 
 func (c Config) withDefaults() Config {
-	if c.WindowBytes == 0 {
-		c.WindowBytes = 256 << 20
-	}
 	if c.UnusedTimeout == 0 {
 		c.UnusedTimeout = 5 * time.Minute
 	}

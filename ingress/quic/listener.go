@@ -24,7 +24,9 @@ type Listener struct {
 	l         *quicgo.Listener
 	id        func() uint64
 	log       *slog.Logger
-	bounds    *door.Bounds
+	bounds    *door.Bounds // of connections
+	streams   *door.Bounds
+	refused   prometheus.Counter // streams
 	metrics   *door.Metrics
 	windows   *windows
 
@@ -45,12 +47,17 @@ func Listen(cfg Config, id func() uint64, log *slog.Logger, reg prometheus.Regis
 		return nil, door.ListenError("QUIC", cfg.Address, err)
 	}
 	d := &Listener{cfg: cfg, socket: socket, id: id, log: log,
-		bounds: door.NewBounds(cfg.Connections, cfg.ConnectionsPerIP), metrics: door.NewMetrics("quic", reg), windows: newWindows(cfg.WindowBytes)}
+		bounds: door.NewBounds(cfg.Connections, cfg.ConnectionsPerIP, cfg.Memory), streams: door.NewBounds(0, 0, cfg.Memory),
+		metrics: door.NewMetrics("quic", reg), windows: newWindows(cfg.Memory)}
+	d.refused = prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_door_refused_streams_total",
+		Help: "QUIC streams refused, since connections and streams have used up their memory."})
+	reg.MustRegister(d.refused)
 	d.closing, d.close = context.WithCancel(context.Background())
 	d.transport = &quicgo.Transport{Conn: socket, ConnContext: d.arrive, StatelessResetKey: resetKey(cfg.TLS),
 		VerifySourceAddress: newRate(cfg.NewConnections).exceeded}
 	q := cfg.QUIC.Server(cfg.Streams)
 	q.AllowConnectionWindowIncrease = d.windows.grow
+	q.GetConfigForClient = func(*quicgo.ClientInfo) (*quicgo.Config, error) { return d.windows.begin(q), nil }
 	if d.l, err = d.transport.Listen(quicnet.TLS(cfg.TLS), q); err != nil {
 		return nil, errors.Join(fmt.Errorf("QUIC listener %s: %w", cfg.Address, err), socket.Close())
 	}
@@ -62,7 +69,7 @@ func (d *Listener) arrive(ctx context.Context, who *quicgo.ClientInfo) (context.
 	if d.closing.Err() != nil {
 		return nil, net.ErrClosed
 	}
-	leave, err := d.bounds.Enter(who.RemoteAddr)
+	leave, err := d.bounds.Enter(who.RemoteAddr, door.QUICBytes+d.windows.first())
 	if err != nil {
 		d.metrics.Refused(err)
 		d.log.Debug("connection refused", "remote", who.RemoteAddr, "err", err)

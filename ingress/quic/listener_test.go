@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	quicgo "github.com/quic-go/quic-go"
 
+	"github.com/sluicemq/sluice/ingress/door"
 	"github.com/sluicemq/sluice/ingress/quic"
 	"github.com/sluicemq/sluice/internal/certs"
 	"github.com/sluicemq/sluice/internal/quicnet"
@@ -285,7 +286,7 @@ func TestARushOfClientsProvesItsAddresses(t *testing.T) {
 // The windows of all connections together stay in their budget, and connections
 // that get no more of it still work.
 func TestWindowsHaveABudget(t *testing.T) {
-	h := open(t, certs.ClientAuthNone, func(c *quic.Config) { c.WindowBytes = 1 }, func(_ context.Context, nc net.Conn) error {
+	h := open(t, certs.ClientAuthNone, func(c *quic.Config) { c.Memory = door.NewMemory(160 << 10) }, func(_ context.Context, nc net.Conn) error {
 		n, err := io.Copy(io.Discard, nc)
 		if err == nil {
 			_, err = nc.Write([]byte{byte(n >> 20)})
@@ -306,6 +307,52 @@ func TestWindowsHaveABudget(t *testing.T) {
 	}
 }
 
+// Streams are charged over all connections: one too many is refused, the others of its
+// connection go on, and each gives back what it had.
+func TestStreamsAreChargedToMemory(t *testing.T) {
+	m := door.NewMemory(240 << 10) // of which one address gets three quarters: a connection and six streams
+	h := open(t, certs.ClientAuthNone, func(c *quic.Config) { c.Memory = m }, echo)
+	qc := h.mustDial()
+	streams := make([]*quicnet.Conn, 6)
+	for i := range streams {
+		streams[i] = stream(t, qc)
+		ask(t, streams[i], "hello")
+	}
+	refused := stream(t, qc)
+	if _, err := refused.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(refused); err == nil {
+		t.Error("a stream beyond the memory came to a good end")
+	}
+	if n := h.metric("sluice_door_refused_streams_total"); n != 1 {
+		t.Errorf("%v streams are counted as refused", n)
+	}
+	ask(t, streams[0], "still here")
+	streams[0].Close()
+	for began := time.Now(); ; {
+		if used, _ := m.Memory(); used <= (48+32+5*16)<<10 {
+			break
+		}
+		if time.Since(began) > 20*time.Second {
+			t.Fatal("a stream that has ended is still charged")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	ask(t, stream(t, qc), "another")
+	_ = qc.CloseWithError(0, "")
+	for began := time.Now(); ; {
+		used, _ := m.Memory()
+		if used == 0 {
+			break
+		}
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("%d bytes are charged for nobody", used)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func TestConfigsThatCannotWork(t *testing.T) {
 	good := quic.Config{Address: "127.0.0.1:0", TLS: &tls.Config{}, QUIC: quicnet.DefaultConfig(), Streams: 1}
 	if err := good.Validate(); err != nil {
@@ -316,7 +363,7 @@ func TestConfigsThatCannotWork(t *testing.T) {
 		"certificate":     func(c *quic.Config) { c.TLS = nil },
 		"one stream":      func(c *quic.Config) { c.Streams = 0 },
 		"negative":        func(c *quic.Config) { c.Connections = -1 },
-		"must not be neg": func(c *quic.Config) { c.WindowBytes = -1 },
+		"must not be neg": func(c *quic.Config) { c.UnusedTimeout = -1 },
 		"keep-alive":      func(c *quic.Config) { c.QUIC.KeepAlive = c.QUIC.IdleTimeout },
 	} {
 		c := good

@@ -8,6 +8,7 @@ import (
 
 	quicgo "github.com/quic-go/quic-go"
 
+	"github.com/sluicemq/sluice/ingress/door"
 	"github.com/sluicemq/sluice/ingress/kafka"
 	"github.com/sluicemq/sluice/internal/quicnet"
 )
@@ -30,10 +31,18 @@ func (d *Listener) serve(ctx context.Context, qc *quicgo.Conn, handle func(conte
 			}
 			break
 		}
+		leave, err := d.streams.Enter(qc.RemoteAddr(), door.StreamBytes)
+		if err != nil {
+			d.refused.Inc()
+			s.CancelRead(quicnet.CodeRefused)
+			s.CancelWrite(quicnet.CodeRefused)
+			continue
+		}
 		info := kafka.ConnInfo{ID: d.id(), Network: network, Transport: "quic", Remote: qc.RemoteAddr(), Local: qc.LocalAddr(), TLS: &state}
 		use.begin()
 		streams.Go(func() {
 			defer use.end()
+			defer leave()
 			c := quicnet.NewConn(qc, s)
 			_ = handle(ctx, c, info) // why it ended is logged by the one who served it
 			c.Close()

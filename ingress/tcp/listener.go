@@ -24,6 +24,8 @@ type Config struct {
 	// Connections and ConnectionsPerIP bound the connections, in all and of one
 	// client address. 0 means no bound.
 	Connections, ConnectionsPerIP int
+	// Memory is charged with each connection; nil means without a limit.
+	Memory *door.Memory
 	// HandshakeTimeout bounds the TLS handshake; 0 means 10 seconds.
 	HandshakeTimeout time.Duration
 }
@@ -67,7 +69,7 @@ func Listen(cfg Config, id func() uint64, log *slog.Logger, reg prometheus.Regis
 	if err != nil {
 		return nil, door.ListenError("TCP", cfg.Address, err)
 	}
-	d := &Listener{cfg: cfg, l: l, id: id, log: log, bounds: door.NewBounds(cfg.Connections, cfg.ConnectionsPerIP),
+	d := &Listener{cfg: cfg, l: l, id: id, log: log, bounds: door.NewBounds(cfg.Connections, cfg.ConnectionsPerIP, cfg.Memory),
 		metrics: door.NewMetrics("tcp", reg)}
 	d.closing, d.close = context.WithCancel(context.Background())
 	return d, nil
@@ -109,7 +111,11 @@ func (d *Listener) Serve(ctx context.Context, handle func(context.Context, net.C
 
 // enter starts serving a connection if there is room for it.
 func (d *Listener) enter(ctx context.Context, nc net.Conn, handle func(context.Context, net.Conn, kafka.ConnInfo) error) {
-	leave, err := d.bounds.Enter(nc.RemoteAddr())
+	bytes := int64(door.TCPBytes)
+	if d.cfg.TLS != nil {
+		bytes = door.TLSBytes
+	}
+	leave, err := d.bounds.Enter(nc.RemoteAddr(), bytes)
 	if err != nil {
 		d.metrics.Refused(err)
 		d.log.Debug("connection refused", "remote", nc.RemoteAddr(), "err", err)

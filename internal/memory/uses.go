@@ -29,6 +29,8 @@ var (
 		"where the batches in the WAL are", "uploads begin early from half of it on; then producers wait for them"}
 	Producers = Use{"producers", "producers.memory_bytes", false,
 		"idempotent producers with their last batches, and snapshots of them on their way", "the longest idle are forgotten"}
+	Connections = Use{"connections", "memory.connection_bytes", false,
+		"connections and QUIC streams at what an idle one takes, and what QUIC clients may have sent that is not read yet", "new ones are refused"}
 	Requests = Use{"requests", "memory.request_budget_bytes", false,
 		"requests from their arrival until they are answered", "sockets are not read"}
 	Answers = Use{"answers", "memory.response_budget_bytes", false,
@@ -46,9 +48,9 @@ var (
 
 // Uses returns all of them in the order in which they are shown.
 func Uses() []Use {
-	return []Use{Requests, Answers, WriteCache, WALBuffers, TailIndex, Producers, ReadCache, ObjectReads, FetchSessions, Groups, Compaction, Uploads}
+	return []Use{Connections, Requests, Answers, WriteCache, WALBuffers, TailIndex, Producers, ReadCache, ObjectReads, FetchSessions, Groups, Compaction, Uploads}
 }
 
 // Rest is what a process needs beside all that: the program itself, metadata and
-// partitions, connections, and what the collector has not found yet.
-const Rest = 128 << 20
+// partitions, and what the collector has not found yet.
+const Rest = 112 << 20

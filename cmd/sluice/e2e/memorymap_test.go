@@ -31,7 +31,7 @@ listen = %q
 	b.dir, b.addr = dir, addr
 	lines := map[string]float64{}
 	text := strings.Split(strings.TrimSpace(b.must("", "cluster", "memory", "--admin", admin)), "\n")
-	sum := fmt.Sprintf("of %7.1fM  and 128.0M for the process itself", b.metric("sluice_memory_limit_bytes")/(1<<20))
+	sum := fmt.Sprintf("of %7.1fM  and %.1fM for the process itself", b.metric("sluice_memory_limit_bytes")/(1<<20), float64(memory.Rest)/(1<<20))
 	if last := text[len(text)-1]; !strings.HasPrefix(last, "together ") || !strings.HasSuffix(last, sum) {
 		t.Errorf("the sum is not %q: %q", sum, last)
 	}
@@ -57,7 +57,7 @@ listen = %q
 	if code == 0 || !strings.Contains(errs, "memory.limit_bytes (1073741824) is less than") {
 		t.Errorf("a limit is raised beyond what there is: %s", errs)
 	}
-	if n := b.metric("sluice_memory_limit_bytes", `"compaction"`); n != 64<<20 {
+	if n := b.metric("sluice_memory_limit_bytes", `"compaction"`); n != 48<<20 {
 		t.Errorf("the limit is %.0f after it was refused", n)
 	}
 	b.must("", "config", "set", "limits", "compact/compact", "memory_bytes=33554432", "--admin", admin)

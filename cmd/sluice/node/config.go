@@ -54,6 +54,8 @@ type DoorsConfig struct {
 	// Connections bounds connections of all doors, ConnectionsPerIP those of one
 	// client address, Streams those of one QUIC connection.
 	Connections, ConnectionsPerIP, Streams int
+	// MemoryBytes is what connections and streams may take, with QUIC's windows.
+	MemoryBytes int64
 }
 
 // Validate reports a setting that cannot work.

@@ -14,14 +14,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sluicemq/sluice/ingress/door"
 	"github.com/sluicemq/sluice/ingress/kafka"
 	"github.com/sluicemq/sluice/ingress/quic"
 	"github.com/sluicemq/sluice/ingress/tcp"
 	"github.com/sluicemq/sluice/internal/certs"
 )
 
-// door is a listener of one transport.
-type door interface {
+// listener is the door of one transport.
+type listener interface {
 	// Serve calls handle for each connection until Close, and waits for all.
 	Serve(ctx context.Context, handle func(context.Context, net.Conn, kafka.ConnInfo) error) error
 	Addr() net.Addr
@@ -31,7 +32,8 @@ type door interface {
 // doors are the listeners of a broker and what runs on them.
 type doors struct {
 	cfg       DoorsConfig
-	quic, tcp door // nil: closed
+	memory    *door.Memory // of connections
+	quic, tcp listener     // nil: closed
 	adminAt   net.Listener
 	http      *http.Server
 
@@ -47,7 +49,7 @@ type Addresses struct {
 
 // openDoors binds all ports.
 func openDoors(cfg DoorsConfig, admin string, log *slog.Logger, reg prometheus.Registerer) (*doors, error) {
-	d := &doors{cfg: cfg}
+	d := &doors{cfg: cfg, memory: door.NewMemory(cfg.MemoryBytes)}
 	if err := d.open(admin, log, reg); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
@@ -63,7 +65,7 @@ func (d *doors) open(admin string, log *slog.Logger, reg prometheus.Registerer) 
 	var ids atomic.Uint64 // of connections, over all doors
 	nextID := func() uint64 { return ids.Add(1) }
 	if cfg.TCPListen != "" {
-		c := tcp.Config{Address: cfg.TCPListen, TLS: tlsConfig, Connections: acceptable(cfg.Connections, log), ConnectionsPerIP: cfg.ConnectionsPerIP}
+		c := tcp.Config{Address: cfg.TCPListen, TLS: tlsConfig, Connections: acceptable(cfg.Connections, log), ConnectionsPerIP: cfg.ConnectionsPerIP, Memory: d.memory}
 		if cfg.PlaintextTCP {
 			c.TLS = nil
 		}
@@ -75,7 +77,7 @@ func (d *doors) open(admin string, log *slog.Logger, reg prometheus.Registerer) 
 	}
 	if cfg.QUICListen != "" {
 		c := quic.Config{Address: cfg.QUICListen, TLS: tlsConfig, QUIC: cfg.QUIC, Connections: cfg.Connections,
-			ConnectionsPerIP: cfg.ConnectionsPerIP, Streams: cfg.Streams}
+			ConnectionsPerIP: cfg.ConnectionsPerIP, Streams: cfg.Streams, Memory: d.memory}
 		l, err := quic.Listen(c, nextID, log, reg)
 		if err != nil {
 			return err
@@ -94,7 +96,7 @@ func (d *doors) open(admin string, log *slog.Logger, reg prometheus.Registerer) 
 // advertised is where clients are told to connect.
 func (d *doors) advertised() (host string, port int32) {
 	host, port = d.cfg.AdvertisedHost, d.cfg.AdvertisedPort
-	for _, l := range []door{d.quic, d.tcp} {
+	for _, l := range []listener{d.quic, d.tcp} {
 		if l == nil || host != "" && port != 0 {
 			continue
 		}
@@ -145,7 +147,7 @@ func (d *doors) admin(a *admin, failed context.CancelCauseFunc) {
 func (d *doors) serve(handle func(context.Context, net.Conn, kafka.ConnInfo) error, failed context.CancelCauseFunc) {
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
-	for _, l := range []door{d.quic, d.tcp} {
+	for _, l := range []listener{d.quic, d.tcp} {
 		if l == nil {
 			continue
 		}
@@ -159,7 +161,7 @@ func (d *doors) serve(handle func(context.Context, net.Conn, kafka.ConnInfo) err
 
 // closeListeners lets nobody in any more; connections go on.
 func (d *doors) closeListeners() {
-	for _, l := range []door{d.quic, d.tcp} {
+	for _, l := range []listener{d.quic, d.tcp} {
 		if l != nil {
 			_ = l.Close() // it was listening; there is nothing to lose
 		}

@@ -14,7 +14,7 @@ import (
 // mapMemory makes the map of everything that was opened, has the collector keep the
 // heap within it, and refuses limits that do not fit into the process's memory.
 func (n *node) mapMemory() error {
-	n.memory.Add(line(memory.Requests, n.gate.Memory), line(memory.Answers, n.fetch.AnswerMemory))
+	n.memory.Add(line(memory.Connections, n.doors.memory.Memory), line(memory.Requests, n.gate.Memory), line(memory.Answers, n.fetch.AnswerMemory))
 	n.memory.Add(n.storage.memory()...)
 	n.memory.Add(line(memory.FetchSessions, n.fetch.SessionMemory), line(memory.Groups, n.groups.Memory))
 	limitHeap(n.memory.Heap())
@@ -48,7 +48,7 @@ func (s *storage) memory() []memory.Line {
 }
 
 // heapSlack is what a broker takes of the heap beside its map: metadata, partitions,
-// connections, buffers on their way back.
+// buffers on their way back.
 const heapSlack = 40 << 20
 
 // limitHeap has the collector work harder when the heap comes near to what is charged
@@ -63,6 +63,17 @@ func limitHeap(bytes int64) {
 	}
 }
 
+// A limit below what is in use would have the collector run without end and find
+// nothing: the process would stand still to save what it cannot. So the limit is at
+// least so much above what is in use, a quarter and leastRoom.
+const leastRoom = 16 << 20
+
+// heapLimit returns the limit for a map of so many bytes, where live bytes of the heap
+// are in use and the runtime has others beside the heap, such as stacks.
+func heapLimit(mapped int64, live, others uint64) int64 {
+	return max(mapped+heapSlack, int64(live+live/4+others)+leastRoom)
+}
+
 // How much garbage there may be before the collector runs, as a share of what is in use
 // in percent. Most of what a busy broker allocates are requests and blocks on their way
 // through, with little in use beside them, so that the collector would run dozens of
@@ -75,26 +86,36 @@ const (
 )
 
 // collect adapts how often the collector runs to what is in use, until ctx is done.
-func collect(ctx context.Context) {
-	if os.Getenv("GOGC") != "" {
-		return
-	}
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+func (n *node) collect(ctx context.Context) {
+	in := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	for now := mostGarbage; ; {
+	percent, limit := int64(mostGarbage), debug.SetMemoryLimit(-1)
+	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
-		metrics.Read(live)
-		if p := garbage(live[0].Value.Uint64()); math.Abs(float64(p-now)) > float64(now)/10 {
-			debug.SetGCPercent(p)
-			now = p
+		metrics.Read(in)
+		live, others := in[0].Value.Uint64(), in[1].Value.Uint64()
+		for _, heap := range in[2:] {
+			others -= min(others, heap.Value.Uint64())
+		}
+		if p := int64(garbage(live)); os.Getenv("GOGC") == "" && differs(p, percent) {
+			debug.SetGCPercent(int(p))
+			percent = p
+		}
+		if l := heapLimit(n.memory.Heap(), live, others); os.Getenv("GOMEMLIMIT") == "" && differs(l, limit) {
+			debug.SetMemoryLimit(l)
+			limit = l
 		}
 	}
 }
+
+// differs by more than a tenth.
+func differs(a, b int64) bool { return math.Abs(float64(a-b)) > float64(b)/10 }
 
 // garbage is the share for so many bytes in use.
 func garbage(live uint64) int {

@@ -86,3 +86,21 @@ func TestTailIndexAsksThenWaits(t *testing.T) {
 		x.room(t.Context(), 100_000)
 	})
 }
+
+// The collector is never given less than what is in use, however much that is: it
+// would run without end.
+func TestTheHeapsLimitIsAboveWhatIsInUse(t *testing.T) {
+	const mib = 1 << 20
+	for _, c := range []struct {
+		live, others uint64
+		want         int64
+	}{
+		{100 * mib, 50 * mib, 540 * mib}, // the map's
+		{400 * mib, 100 * mib, 616 * mib},
+		{4000 * mib, 1000 * mib, 6016 * mib},
+	} {
+		if got := heapLimit(500*mib, c.live, c.others); got != c.want {
+			t.Errorf("%d MiB in use and %d others: limit %d MiB, want %d", c.live/mib, c.others/mib, got/mib, c.want/mib)
+		}
+	}
+}

@@ -149,7 +149,7 @@ func (n *node) run(ctx context.Context, ready func(Addresses)) error {
 			ready(n.doors.addresses())
 		}
 		var shrinking sync.WaitGroup
-		shrinking.Go(func() { collect(ctx) })
+		shrinking.Go(func() { n.collect(ctx) })
 		shrinking.Go(func() { resident.Keep(ctx, startTime, time.Minute, n.notShrunk) })
 		defer shrinking.Wait()
 	}
