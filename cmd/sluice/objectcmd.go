@@ -145,6 +145,7 @@ func of(name string, err error) error {
 // eachFile visits a file, or all files below a directory.
 func eachFile(ctx context.Context, path string, visit visitObject) error {
 	var errs []error
+	found := false
 	err := filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() && d.Name() == "owner" {
 			return fs.SkipDir // marks of who owns the store
@@ -152,9 +153,13 @@ func eachFile(ctx context.Context, path string, visit visitObject) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
+		found = true
 		errs = append(errs, of(name, visitFile(ctx, name, visit)))
 		return ctx.Err()
 	})
+	if err == nil && !found { // nothing was looked at, so nothing is right
+		err = fmt.Errorf("there is no object below %s; nothing was uploaded to it, or it is another's directory", path)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("there is no object %s; name a file or directory, or a key with --store", path)
 	}

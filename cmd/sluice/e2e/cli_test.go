@@ -402,6 +402,9 @@ func TestInspectors(t *testing.T) {
 	damage(t, name, 200)
 	b.fails(1, "corrupt", "object", "verify", name)
 	b.fails(1, "there is no WAL in", "wal", "verify", filepath.Join(b.dir, "nothing"))
+	for _, command := range []string{"dump", "verify"} {
+		b.fails(1, "there is no object below", "object", command, t.TempDir())
+	}
 	b.fails(1, "there is no object", "object", "dump", filepath.Join(b.dir, "nothing"))
 }
 
