@@ -52,15 +52,24 @@ func newMetrics(c *Cluster, reg prometheus.Registerer) metrics {
 		}
 		return float64(n)
 	})
+	for _, outcome := range []string{applied, unavailable} {
+		m.proposals.WithLabelValues(outcome)
+	}
 	reg.MustRegister(offline, reserve, full, logs, m.bytes)
 	reg.MustRegister(m.proposals, m.seconds, m.views, m.repairs, topics)
 	return m
 }
 
+// What becomes of a proposal.
+const (
+	applied     = "applied"
+	unavailable = "unavailable"
+)
+
 func (m metrics) proposed(took time.Duration, err error) {
-	outcome := "applied"
+	outcome := applied
 	if err != nil {
-		outcome = "unavailable"
+		outcome = unavailable
 	}
 	m.proposals.WithLabelValues(outcome).Inc()
 	m.seconds.Observe(took.Seconds())

@@ -34,6 +34,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		slow: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_slow_connections_total",
 			Help: "Connections closed since their client sent a request, or took an answer, too slowly."}, []string{"what"}),
 	}
+	for _, transport := range []string{"quic", "tcp"} {
+		m.connections.WithLabelValues(transport)
+	}
 	for _, what := range []string{"request", "answer"} {
 		m.slow.WithLabelValues(what)
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -130,6 +131,18 @@ func TestPausesAreDrawnBelowADoublingBound(t *testing.T) {
 		}
 		if low < 1 || high > bound || low > bound/10 || high < bound*9/10 {
 			t.Errorf("attempt %d: pauses from %s to %s of %s are not jittered over all of it", i+1, low, high, bound)
+		}
+	}
+}
+
+// Each outcome of a request is one that its metric has from the start.
+func TestOutcomesAreListed(t *testing.T) {
+	errs := []error{nil, context.Canceled, context.DeadlineExceeded, errStalled, errors.New("reset")}
+	for status := range 600 {
+		for _, err := range errs {
+			if name, _ := tell(err, status); !slices.Contains(outcomes[:], name) {
+				t.Errorf("status %d, %v: %q is not listed", status, err, name)
+			}
 		}
 	}
 }

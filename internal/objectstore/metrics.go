@@ -33,9 +33,22 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_objectstore_requests_in_flight",
 			Help: "Requests in flight."}),
 	}
+	for o := range ops {
+		m.retries.WithLabelValues(o.String())
+		m.seconds.WithLabelValues(o.String())
+		for _, outcome := range outcomes {
+			m.requests.WithLabelValues(o.String(), outcome)
+		}
+	}
+	for _, direction := range []string{"sent", "received"} {
+		m.bytes.WithLabelValues(direction)
+	}
 	reg.MustRegister(m.requests, m.retries, m.bytes, m.seconds, m.throttled, m.settled, m.limit, m.inFlight)
 	return m
 }
+
+// outcomes are how a request may end; lost is one without an answer.
+var outcomes = [...]string{"ok", "exists", "missing", "throttled", "failed", "refused", "lost", "cancelled"}
 
 // request counts one request that is over.
 func (m *metrics) request(o op, outcome string, took time.Duration) {

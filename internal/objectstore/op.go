@@ -11,6 +11,7 @@ const (
 	opRead
 	opSize
 	opDelete
+	ops
 )
 
 func (o op) String() string {

@@ -101,9 +101,9 @@ func (c *Compactor) job(ctx context.Context, j *Job) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(j.Life, cancel)()
-	kind, work := "merge", func() error { return c.merge(ctx, j.Merges) }
+	kind, work := merging, func() error { return c.merge(ctx, j.Merges) }
 	if j.Clean != nil {
-		kind, work = "clean", func() error {
+		kind, work = cleaning, func() error {
 			if err := c.clean(ctx, j.Clean); err != nil {
 				return fmt.Errorf("%s: %w", place(j.Clean.Topic, j.Clean.Partition), err)
 			}
@@ -118,14 +118,14 @@ func (c *Compactor) job(ctx context.Context, j *Job) error {
 	c.metrics.seconds.WithLabelValues(kind).Observe(c.Clock.Now().Sub(began).Seconds())
 	switch {
 	case err == nil:
-		c.metrics.jobs.WithLabelValues(kind, "done").Inc()
+		c.metrics.jobs.WithLabelValues(kind, done).Inc()
 	case ctx.Err() != nil:
-		c.metrics.jobs.WithLabelValues(kind, "given_up").Inc()
+		c.metrics.jobs.WithLabelValues(kind, givenUp).Inc()
 	case errors.Is(err, meta.ErrConflict), errors.Is(err, meta.ErrUnknownTopic):
-		c.metrics.jobs.WithLabelValues(kind, "overtaken").Inc()
+		c.metrics.jobs.WithLabelValues(kind, overtaken).Inc()
 		c.Logger.Debug("the manifest changed during compaction", "kind", kind, "err", err)
 	default:
-		c.metrics.jobs.WithLabelValues(kind, "failed").Inc()
+		c.metrics.jobs.WithLabelValues(kind, failed).Inc()
 		c.Logger.Warn("compaction failed; it is tried again after a pause that grows", "kind", kind, "err", err)
 	}
 	return err

@@ -2,6 +2,17 @@ package compact
 
 import "github.com/prometheus/client_golang/prometheus"
 
+// Kinds of jobs, and how they end.
+const (
+	merging  = "merge"
+	cleaning = "clean"
+
+	done      = "done"
+	failed    = "failed"
+	overtaken = "overtaken"
+	givenUp   = "given_up"
+)
+
 type metrics struct {
 	read, written     prometheus.Counter
 	objects, replaced prometheus.Counter
@@ -33,6 +44,12 @@ func newMetrics(reg prometheus.Registerer, t *throttle) metrics {
 			Help: "Jobs of compaction, by kind and how they ended."}, []string{"kind", "outcome"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_compaction_job_seconds",
 			Help: "Time that jobs of compaction took.", Buckets: prometheus.ExponentialBuckets(0.01, 4, 10)}, []string{"kind"}),
+	}
+	for _, kind := range []string{merging, cleaning} {
+		m.seconds.WithLabelValues(kind)
+		for _, outcome := range []string{done, failed, overtaken, givenUp} {
+			m.jobs.WithLabelValues(kind, outcome)
+		}
 	}
 	reg.MustRegister(m.index, m.jobs, m.seconds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_compaction_paused",
 		Help: "1 while compaction is paused."}, func() float64 {

@@ -38,6 +38,10 @@ func NewTrimmer(cfg Config, m Metadata, log *slog.Logger, reg prometheus.Registe
 			Help: "Bytes of record batches that retention put below the log start."}, []string{"reason"}),
 		fails: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_retention_failures_total",
 			Help: "Changes that the metadata did not take; they are decided anew."})}
+	for _, r := range []string{ByTime, BySize} {
+		t.trims.WithLabelValues(r)
+		t.bytes.WithLabelValues(r)
+	}
 	reg.MustRegister(t.trims, t.bytes, t.fails)
 	return t
 }

@@ -56,7 +56,7 @@ func (u *Uploader) setAside(e *partError) {
 	a.failed++
 	a.offset = e.offset
 	u.later(a)
-	u.metrics.failures.WithLabelValues("partition").Inc()
+	u.metrics.failures.WithLabelValues(stepPartition).Inc()
 	where := []any{"topic", u.nameOf(e.state.ID), "partition", e.state.ID.Index, "offset", e.offset, "err", e.err}
 	switch {
 	case a.failed == 1:

@@ -21,7 +21,7 @@ type Cut struct {
 	End    partition.Position
 	States []*partition.State // with records in the cut
 	Bytes  int64
-	Reason string // "size", "age", "pressure" or what Hurry was told
+	Reason string // size, age, or what Hurry was told
 
 	pace *pace // of its upload; nil for as fast as it goes
 }
@@ -97,7 +97,7 @@ func (l *Ledger) add(now time.Time, end partition.Position, bytes int64) bool {
 	if l.bytes < l.size.Load() {
 		return first
 	}
-	l.full = append(l.full, l.closeOpen("size"))
+	l.full = append(l.full, l.closeOpen(bySize))
 	return true
 }
 
@@ -126,9 +126,16 @@ func (l *Ledger) done(c *Cut) {
 	l.wake()
 }
 
-// Pressure is the reason to hurry of a WAL that is short of room. It comes again and
-// again while that lasts.
-const Pressure = "pressure"
+// Reasons to upload.
+const (
+	bySize = "size"
+	byAge  = "age"
+	// Pressure is the reason to hurry of a WAL that is short of room. It comes again and
+	// again while that lasts.
+	Pressure = "pressure"
+	// Index is that of an index of the tail that is short of room.
+	Index = "index"
+)
 
 // Hurry has uploads go as fast as they can for a second, and makes what is in the books
 // due: at once, or with Pressure as soon as nothing else is under way, and a small cut
@@ -167,7 +174,7 @@ func (l *Ledger) due() (*Cut, time.Duration) {
 	rest := time.Duration(l.interval.Load()) - now.Sub(l.since)
 	switch {
 	case rest <= 0:
-		return l.closeOpen("age"), 0
+		return l.closeOpen(byAge), 0
 	case l.hurried == "":
 		return nil, rest
 	case l.hurried != Pressure:

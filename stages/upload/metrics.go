@@ -6,6 +6,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// Steps of an upload that may fail.
+const (
+	stepCut       = "cut"       // of a stretch of the WAL into objects
+	stepProducers = "producers" // writing what is remembered of idempotent producers
+	stepCommit    = "commit"    // telling the metadata
+	stepPartition = "partition" // an attempt with a partition that was set aside
+)
+
 type metrics struct {
 	objects, bytes prometheus.Counter
 	swept          prometheus.Counter
@@ -37,6 +45,12 @@ func newMetrics(reg prometheus.Registerer, quarantined *atomic.Int64) metrics {
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_upload_partitions_quarantined",
 		Help: "Partitions that take no records since what they have in the WAL cannot be uploaded."},
 		func() float64 { return float64(quarantined.Load()) }))
+	for _, r := range []string{bySize, byAge, Pressure, Index} {
+		m.cuts.WithLabelValues(r)
+	}
+	for _, s := range []string{stepCut, stepProducers, stepCommit, stepPartition} {
+		m.failures.WithLabelValues(s)
+	}
 	reg.MustRegister(m.objects, m.bytes, m.swept, m.sections, m.forgotten, m.seconds, m.failures, m.cuts)
 	return m
 }

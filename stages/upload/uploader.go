@@ -102,7 +102,7 @@ func (u *Uploader) Run(ctx context.Context, in *pipeline.In[*Cut]) error {
 		case err != nil:
 			return err
 		}
-		err = u.again(ctx, "cut", func() error { return u.cut(ctx, p.Body) })
+		err = u.again(ctx, stepCut, func() error { return u.cut(ctx, p.Body) })
 		p.Settle(err)
 		if err != nil {
 			return nil // only when the broker stops; the WAL has it all
@@ -201,10 +201,10 @@ func (u *Uploader) segment(ctx context.Context, s *segment) error {
 		},
 		Commit: func(ctx context.Context, id meta.ObjectID) error {
 			u.wrote(s, began)
-			if err := u.again(ctx, "producers", func() error { return u.remember(ctx, &what) }); err != nil {
+			if err := u.again(ctx, stepProducers, func() error { return u.remember(ctx, &what) }); err != nil {
 				return err
 			}
-			return u.again(ctx, "commit", func() error { return u.commit(ctx, id, s, what.parts) })
+			return u.again(ctx, stepCommit, func() error { return u.commit(ctx, id, s, what.parts) })
 		}})
 }
 
@@ -271,7 +271,7 @@ func (u *Uploader) again(ctx context.Context, what string, f func() error) error
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := f()
 		var part *partError
-		if err == nil || ctx.Err() != nil || what != "cut" && errors.As(err, &part) {
+		if err == nil || ctx.Err() != nil || what != stepCut && errors.As(err, &part) {
 			return err
 		}
 		u.metrics.failures.WithLabelValues(what).Inc()

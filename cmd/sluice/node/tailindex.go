@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/memory"
 	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/stages/upload"
 )
 
 // tailIndex bounds what the indexes of all partitions' batches in the WAL take. From
@@ -37,10 +38,10 @@ func (x *tailIndex) room(ctx context.Context, n int) {
 	x.asked = min(x.asked, used)
 	if used > limit/2 && used-x.asked >= limit/2/steps {
 		x.asked = used
-		x.hurry("index")
+		x.hurry(upload.Index)
 	}
 	for x.account.Used()+need > limit {
-		x.hurry("index")
+		x.hurry(upload.Index)
 		timer := time.NewTimer(retryRoom)
 		select {
 		case <-x.account.Freed():
