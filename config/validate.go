@@ -95,6 +95,7 @@ func (c Broker) Validate() error {
 		c.Stages.Batch.MaxBytes, c.WAL.SegmentSizeBytes)
 	e.tracing(c.Tracing)
 	e.common(c.Metadata, c.Admin, c.Log)
+	e.apart(listeners{{"network.tcp_listen", c.Network.TCPListen}, {"metadata.raft_address", c.Metadata.RaftAddress}, {"admin.listen", c.Admin.Listen}})
 	return errors.Join(e...)
 }
 
@@ -111,6 +112,7 @@ func (c Controller) Validate() error {
 	var e checks
 	e.identity("controller", c.Controller)
 	e.common(c.Metadata, c.Admin, c.Log)
+	e.apart(listeners{{"metadata.raft_address", c.Metadata.RaftAddress}, {"admin.listen", c.Admin.Listen}})
 	return errors.Join(e...)
 }
 
@@ -164,7 +166,7 @@ func (c *checks) wal(w WAL) {
 	c.oneOf("wal.io_engine", w.IOEngine, EngineAuto, EngineIOURing, EnginePwrite, EngineBuffered)
 	c.within("wal.writes_in_flight", int64(w.WritesInFlight), 1, 256)
 	c.within("wal.idle_seal_ms", w.IdleSealMs, 1, minute)
-	c.atLeast("wal.min_free_bytes", w.MinFreeBytes, 0)
+	c.within("wal.min_free_bytes", w.MinFreeBytes, 0, 1024*gib) // the start compares it with the disk
 }
 
 func (c *checks) objects(o ObjectStorage) {

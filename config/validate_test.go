@@ -43,40 +43,44 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"needs tls.client_ca_file": func(c *Broker) {
 			c.TLS.CertificateFile, c.TLS.KeyFile, c.TLS.ClientAuth = "x", "y", ClientAuthRequired
 		},
-		"wal.segment_size_bytes must be from":                 func(c *Broker) { c.WAL.SegmentSizeBytes = 4096 },
-		"must hold at least two segments":                     func(c *Broker) { c.WAL.CapacityBytes = c.WAL.SegmentSizeBytes },
-		"wal.upload_size_bytes (2147483648) must not exceed":  func(c *Broker) { c.WAL.UploadSizeBytes = 2 << 30 },
-		"wal.upload_interval_ms must be at least 1000":        func(c *Broker) { c.WAL.UploadIntervalMs = 10 },
-		"wal.flush_interval_ms":                               func(c *Broker) { c.WAL.FlushIntervalMs = 0 },
-		"wal.io_engine must be one of auto, io_uring, pwrite": func(c *Broker) { c.WAL.IOEngine = "aio" },
-		"wal.writes_in_flight":                                func(c *Broker) { c.WAL.WritesInFlight = 257 },
-		"object_storage.url must be like":                     func(c *Broker) { c.ObjectStorage.URL = "ftp://x" },
-		`object_storage.url must be like s3://BUCKET`:         func(c *Broker) { c.ObjectStorage.URL = "file://relative/path" },
-		"object_storage.multipart_threshold_bytes":            func(c *Broker) { c.ObjectStorage.MultipartThreshold = 6 * gib },
-		"object_storage.part_size_bytes":                      func(c *Broker) { c.ObjectStorage.PartSizeBytes = 1 },
-		"object_storage.upload_bytes_per_second must be 0":    func(c *Broker) { c.ObjectStorage.UploadBytesPerSecond = 1 },
-		"object_storage.read_memory_bytes (4194304) must be":  func(c *Broker) { c.ObjectStorage.ReadMemoryBytes = 4 * mib },
-		"object_storage.read_timeout_ms":                      func(c *Broker) { c.ObjectStorage.ReadTimeoutMs = 1 },
-		"object_storage.unreadable_after_ms":                  func(c *Broker) { c.ObjectStorage.UnreadableAfterMs = 1 },
-		"cache.read_cache_size_bytes":                         func(c *Broker) { c.Cache.ReadCacheSizeBytes = 0 },
-		"memory.request_budget_bytes (104857600) has no room": func(c *Broker) { c.Memory.RequestBudgetBytes = 100 * mib },
-		"12 times network.max_control_request_bytes":          func(c *Broker) { c.Network.MaxControlRequestBytes = 11 * mib },
-		"memory.response_budget_bytes":                        func(c *Broker) { c.Memory.ResponseBudgetBytes = 1 },
-		"memory.wal_buffer_bytes (67108864) has no room":      func(c *Broker) { c.Memory.WALBufferBytes = 64 * mib },
-		"replication.min_in_sync_replicas must be 1":          func(c *Broker) { c.Replication.MinInSyncReplicas = 2 },
-		"topics.default_partitions":                           func(c *Broker) { c.Topics.DefaultPartitions = 10_001 },
-		"topics.max_partitions must be from 10000":            func(c *Broker) { c.Topics.MaxPartitions = 1 },
-		"groups.max_session_timeout_ms":                       func(c *Broker) { c.Groups.MaxSessionTimeoutMs = 1 },
-		"stages.sequence.workers":                             func(c *Broker) { c.Stages.Sequence.Workers = 0 },
-		"stages.encode.depth":                                 func(c *Broker) { c.Stages.Encode.Depth = 1 << 20 },
-		"stages.batch.eager_groups":                           func(c *Broker) { c.Stages.Batch.EagerGroups = 0 },
-		"stages.batch.linger_us":                              func(c *Broker) { c.Stages.Batch.LingerUs = 2_000_000 },
-		"stages.batch.max_bytes (1) must not be below":        func(c *Broker) { c.Stages.Batch.MaxBytes = 1 },
-		"metadata.shards must be from 1 to 64":                func(c *Broker) { c.Metadata.Shards = 65 },
-		"metadata.change_timeout_ms must be at least 500":     func(c *Broker) { c.Metadata.ChangeTimeoutMs = 499 },
-		"admin.listen must be HOST:PORT":                      func(c *Broker) { c.Admin.Listen = "here" },
-		"log.level must be one of debug":                      func(c *Broker) { c.Log.Level = "loud" },
-		"log.format must be one of text, json":                func(c *Broker) { c.Log.Format = "xml" },
+		"wal.segment_size_bytes must be from":                                                         func(c *Broker) { c.WAL.SegmentSizeBytes = 4096 },
+		"must hold at least two segments":                                                             func(c *Broker) { c.WAL.CapacityBytes = c.WAL.SegmentSizeBytes },
+		"wal.upload_size_bytes (2147483648) must not exceed":                                          func(c *Broker) { c.WAL.UploadSizeBytes = 2 << 30 },
+		"wal.upload_interval_ms must be at least 1000":                                                func(c *Broker) { c.WAL.UploadIntervalMs = 10 },
+		"wal.flush_interval_ms":                                                                       func(c *Broker) { c.WAL.FlushIntervalMs = 0 },
+		"wal.io_engine must be one of auto, io_uring, pwrite":                                         func(c *Broker) { c.WAL.IOEngine = "aio" },
+		"wal.min_free_bytes must be from 0 to 1099511627776":                                          func(c *Broker) { c.WAL.MinFreeBytes = 1<<40 + 1 },
+		"wal.min_free_bytes must be from 0 to 1099511627776, not -1":                                  func(c *Broker) { c.WAL.MinFreeBytes = -1 },
+		"network.tcp_listen (127.0.0.1:9642) and admin.listen (127.0.0.1:9642) are the same TCP port": func(c *Broker) { c.Network.TCPListen = c.Admin.Listen },
+		"metadata.raft_address (:9642) and admin.listen (127.0.0.1:9642) are the same TCP port":       func(c *Broker) { c.Metadata.RaftAddress = ":9642" },
+		"wal.writes_in_flight":                                                                        func(c *Broker) { c.WAL.WritesInFlight = 257 },
+		"object_storage.url must be like":                                                             func(c *Broker) { c.ObjectStorage.URL = "ftp://x" },
+		`object_storage.url must be like s3://BUCKET`:                                                 func(c *Broker) { c.ObjectStorage.URL = "file://relative/path" },
+		"object_storage.multipart_threshold_bytes":                                                    func(c *Broker) { c.ObjectStorage.MultipartThreshold = 6 * gib },
+		"object_storage.part_size_bytes":                                                              func(c *Broker) { c.ObjectStorage.PartSizeBytes = 1 },
+		"object_storage.upload_bytes_per_second must be 0":                                            func(c *Broker) { c.ObjectStorage.UploadBytesPerSecond = 1 },
+		"object_storage.read_memory_bytes (4194304) must be":                                          func(c *Broker) { c.ObjectStorage.ReadMemoryBytes = 4 * mib },
+		"object_storage.read_timeout_ms":                                                              func(c *Broker) { c.ObjectStorage.ReadTimeoutMs = 1 },
+		"object_storage.unreadable_after_ms":                                                          func(c *Broker) { c.ObjectStorage.UnreadableAfterMs = 1 },
+		"cache.read_cache_size_bytes":                                                                 func(c *Broker) { c.Cache.ReadCacheSizeBytes = 0 },
+		"memory.request_budget_bytes (104857600) has no room":                                         func(c *Broker) { c.Memory.RequestBudgetBytes = 100 * mib },
+		"12 times network.max_control_request_bytes":                                                  func(c *Broker) { c.Network.MaxControlRequestBytes = 11 * mib },
+		"memory.response_budget_bytes":                                                                func(c *Broker) { c.Memory.ResponseBudgetBytes = 1 },
+		"memory.wal_buffer_bytes (67108864) has no room":                                              func(c *Broker) { c.Memory.WALBufferBytes = 64 * mib },
+		"replication.min_in_sync_replicas must be 1":                                                  func(c *Broker) { c.Replication.MinInSyncReplicas = 2 },
+		"topics.default_partitions":                                                                   func(c *Broker) { c.Topics.DefaultPartitions = 10_001 },
+		"topics.max_partitions must be from 10000":                                                    func(c *Broker) { c.Topics.MaxPartitions = 1 },
+		"groups.max_session_timeout_ms":                                                               func(c *Broker) { c.Groups.MaxSessionTimeoutMs = 1 },
+		"stages.sequence.workers":                                                                     func(c *Broker) { c.Stages.Sequence.Workers = 0 },
+		"stages.encode.depth":                                                                         func(c *Broker) { c.Stages.Encode.Depth = 1 << 20 },
+		"stages.batch.eager_groups":                                                                   func(c *Broker) { c.Stages.Batch.EagerGroups = 0 },
+		"stages.batch.linger_us":                                                                      func(c *Broker) { c.Stages.Batch.LingerUs = 2_000_000 },
+		"stages.batch.max_bytes (1) must not be below":                                                func(c *Broker) { c.Stages.Batch.MaxBytes = 1 },
+		"metadata.shards must be from 1 to 64":                                                        func(c *Broker) { c.Metadata.Shards = 65 },
+		"metadata.change_timeout_ms must be at least 500":                                             func(c *Broker) { c.Metadata.ChangeTimeoutMs = 499 },
+		"admin.listen must be HOST:PORT":                                                              func(c *Broker) { c.Admin.Listen = "here" },
+		"log.level must be one of debug":                                                              func(c *Broker) { c.Log.Level = "loud" },
+		"log.format must be one of text, json":                                                        func(c *Broker) { c.Log.Format = "xml" },
 	} {
 		c := DefaultBroker()
 		change(&c)
@@ -93,5 +97,44 @@ func TestURLsOfObjectStores(t *testing.T) {
 		if err := c.Validate(); err != nil {
 			t.Errorf("%q: %v", url, err)
 		}
+	}
+}
+
+// TCP doors need ports of their own. That of QUIC is another's of UDP, and port 0 is any.
+func TestAddressesThatCollide(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want bool
+	}{
+		{"127.0.0.1:1", "127.0.0.1:1", true}, {"127.0.0.1:1", "127.0.0.1:01", true}, {"127.0.0.1:1", "127.0.0.1:2", false}, {"127.0.0.1:1", "127.0.0.2:1", false},
+		{"127.0.0.1:0", "127.0.0.1:0", false}, {"", "127.0.0.1:1", false}, {":1", "127.0.0.1:1", true}, {"0.0.0.0:1", "10.0.0.1:1", true},
+		{"0.0.0.0:1", "[::1]:1", false}, {"[::]:1", "10.0.0.1:1", true}, {"[::]:1", "[::1]:1", true}, {"localhost:1", "127.0.0.1:1", true},
+		{"localhost:1", "[::1]:1", true}, {"localhost:1", "10.0.0.1:1", false}, {"LOCALHOST:1", "localhost:1", true}, {"a.example:1", "b.example:1", false},
+		{"0.0.0.0:1", "a.example:1", true}, {"[::ffff:127.0.0.1]:1", "127.0.0.1:1", true},
+	} {
+		if collide(test.a, test.b) != test.want || collide(test.b, test.a) != test.want {
+			t.Errorf("%s and %s: want %t", test.a, test.b, test.want)
+		}
+	}
+	c := DefaultBroker()
+	c.Admin.Listen, c.Network.TCPListen = c.Network.QUICListen, ""
+	if err := c.Validate(); err != nil {
+		t.Errorf("QUIC and admin on one port: %v", err)
+	}
+	both := DefaultController()
+	both.Metadata.RaftAddress = both.Admin.Listen
+	if err := both.Validate(); err == nil {
+		t.Error("a controller has one port for two")
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	c := DefaultBroker()
+	if all := c.Warnings(); len(all) > 0 {
+		t.Errorf("of the defaults: %q", all)
+	}
+	c.Cache.WriteCacheSizeBytes = c.WAL.UploadSizeBytes - 1
+	if all := c.Warnings(); len(all) != 1 || !strings.Contains(all[0], "cache.write_cache_size_bytes (134217727) is below wal.upload_size_bytes (134217728)") {
+		t.Errorf("%q", all)
 	}
 }

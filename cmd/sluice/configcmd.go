@@ -50,12 +50,23 @@ func newConfigCheck(c *cli) *cobra.Command {
 	var role string
 	cmd := &cobra.Command{
 		Use: "check FILE", Short: "Say whether a file of settings is right", Args: cobra.ExactArgs(1),
+		Long: `Says whether a node would take a file of settings, as far as that can be told without its
+disks and addresses. What works and is hardly meant is said on standard error.`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			_, role, err := parseSettings(args[0], role)
+			cfg, role, err := parseSettings(args[0], role)
 			if err != nil {
 				return err
 			}
-			return c.result(map[string]any{"file": args[0], "role": role, "ok": true}, "%s is right for a %s", args[0], role)
+			warnings := []string{}
+			if b, ok := cfg.(config.Broker); ok {
+				warnings = append(warnings, b.Warnings()...)
+			}
+			for _, w := range warnings {
+				if !c.json {
+					c.say("%s", w)
+				}
+			}
+			return c.result(map[string]any{"file": args[0], "role": role, "ok": true, "warnings": warnings}, "%s is right for a %s", args[0], role)
 		},
 	}
 	addRole(cmd, &role)

@@ -98,6 +98,9 @@ func (c *cli) runBroker(ctx context.Context, cfg config.Broker, serving func(nod
 	if err != nil {
 		return err
 	}
+	for _, w := range cfg.Warnings() {
+		log.Warn(w)
+	}
 	n.Storage.AcceptLostMetadata = c.acceptLost
 	n.Cluster.AcceptLost, n.Storage.AcceptLostWAL, n.Storage.AcceptOtherStore = c.acceptLost, c.acceptLostWAL, c.acceptOtherStore
 	release, err := takeDirectory(cfg.Broker.DataDirectory)

@@ -3,6 +3,9 @@ package blockfs
 // FreeBytes returns what the disk that holds path has left for users.
 func FreeBytes(path string) (int64, error) { return freeSpace(path) }
 
+// TotalBytes returns how large the disk that holds path is, 0 where it does not say.
+func TotalBytes(path string) (int64, error) { return totalSpace(path) }
+
 // FreeBytes returns what the disk of the directory has left.
 func (d *Dir) FreeBytes() (int64, error) {
 	free, err := freeSpace(d.path)

@@ -42,3 +42,11 @@ func freeSpace(path string) (int64, error) {
 	}
 	return int64(s.Bavail) * s.Bsize, nil
 }
+
+func totalSpace(path string) (int64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(path, &s); err != nil {
+		return 0, err
+	}
+	return int64(s.Blocks) * s.Bsize, nil
+}

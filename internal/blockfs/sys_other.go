@@ -28,3 +28,5 @@ func allocateFile(int, int64) error { return errors.ErrUnsupported }
 func lockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 
 func freeSpace(string) (int64, error) { return math.MaxInt64, nil }
+
+func totalSpace(string) (int64, error) { return 0, nil }

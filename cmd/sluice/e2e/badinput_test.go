@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
 const anyPort = "127.0.0.1:0"
@@ -75,8 +77,14 @@ func TestReadOnlyDataDirectory(t *testing.T) {
 
 // A disk without room for the first segment of the WAL.
 func TestNoRoomForTheWAL(t *testing.T) {
+	dir := t.TempDir()
+	total, err := blockfs.TotalBytes(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const segment = 128 << 20 // all that the disk has for one, if it were empty
 	file := settings(t, fmt.Sprintf("[broker]\ndata_directory = %q\n[network]\nquic_listen = %q\ntcp_listen = %q\n"+
-		"[wal]\nmin_free_bytes = %d\n[admin]\nlisten = %q\n", t.TempDir(), anyPort, anyPort, int64(1)<<60, anyPort))
+		"[wal]\nmin_free_bytes = %d\n[admin]\nlisten = %q\n", dir, anyPort, anyPort, min(total-segment, 1<<40), anyPort))
 	_, errs, code := alone(t, "broker", "--config", file)
 	if code != 1 || !strings.Contains(last(errs), "not enough disk space") {
 		t.Errorf("exit %d: %s", code, errs)

@@ -50,6 +50,9 @@ func (s *storage) openWAL(ctx context.Context, cfg StorageConfig, broker int32, 
 	if s.dir, err = blockfs.OpenDir(cfg.WALDirectory, cfg.FS, log); err != nil {
 		return fmt.Errorf("WAL directory: %w", err)
 	}
+	if err := roomForSegments(cfg); err != nil {
+		return err
+	}
 	guard := cfg.FS
 	guard.MinFreeBytes = 0 // 8 KiB, which must not depend on how full the disk is
 	if s.guard, err = blockfs.OpenDir(cfg.WALGuard, guard, log); err != nil {
@@ -59,6 +62,19 @@ func (s *storage) openWAL(ctx context.Context, cfg StorageConfig, broker int32, 
 		AcceptLost: cfg.AcceptLostWAL, Logger: log, Registry: reg})
 	if err != nil {
 		return walWords(err, cfg.WALDirectory)
+	}
+	return nil
+}
+
+// roomForSegments fails if no segment could ever be made, however empty the disk is.
+func roomForSegments(cfg StorageConfig) error {
+	total, err := blockfs.TotalBytes(cfg.WALDirectory)
+	if err != nil {
+		return fmt.Errorf("WAL directory: %w", err)
+	}
+	if least := cfg.FS.MinFreeBytes + cfg.WAL.SegmentSizeBytes; total > 0 && least > total {
+		return fmt.Errorf("wal.min_free_bytes (%d) and a segment of wal.segment_size_bytes (%d) do not fit on the disk of %s, which has %d bytes in all; lower one of them, or set wal.directory to a larger disk",
+			cfg.FS.MinFreeBytes, cfg.WAL.SegmentSizeBytes, cfg.WALDirectory, total)
 	}
 	return nil
 }

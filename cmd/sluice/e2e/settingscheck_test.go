@@ -1,0 +1,61 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+)
+
+// Room that no disk has is refused, by the check or by the start, which leaves no segment behind.
+func TestMoreFreeRoomThanTheDiskHas(t *testing.T) {
+	dir := t.TempDir()
+	total, err := blockfs.TotalBytes(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := func(free int64) string {
+		return fmt.Sprintf("[broker]\ndata_directory = %q\n[network]\nquic_listen = \"\"\ntcp_listen = \"127.0.0.1:0\"\n[wal]\nmin_free_bytes = %d\n[admin]\nlisten = \"\"\n", dir, free)
+	}
+	_, errs, code := alone(t, "config", "check", settings(t, text(1<<40+1)))
+	if code != 1 || !strings.Contains(errs, "wal.min_free_bytes must be from 0 to 1099511627776") {
+		t.Errorf("more than the largest: exit %d: %s", code, errs)
+	}
+	free, want := total-64<<20, "do not fit on the disk of "+filepath.Join(dir, "wal") // a segment has twice that
+	if free > 1<<40 {
+		want = "wal.min_free_bytes must be from"
+	}
+	_, errs, code = alone(t, "broker", "--config", settings(t, text(free)))
+	if lines := strings.Split(strings.TrimSpace(errs), "\n"); code != 1 || !strings.Contains(lines[len(lines)-1], want) {
+		t.Errorf("as much as the disk: exit %d: %s", code, errs)
+	}
+	if names, _ := filepath.Glob(filepath.Join(dir, "wal", "*.wal")); len(names) > 0 {
+		t.Errorf("it has made %v", names)
+	}
+}
+
+// Two TCP doors on one port are refused before anything is opened; what works and is hardly
+// meant is said.
+func TestConfigCheckLooksAtWholes(t *testing.T) {
+	file := settings(t, "[network]\ntcp_listen = \"127.0.0.1:9642\"\nquic_listen = \"127.0.0.1:9642\"\n")
+	_, errs, code := alone(t, "config", "check", file)
+	if code != 1 || !strings.Contains(errs, "network.tcp_listen (127.0.0.1:9642) and admin.listen (127.0.0.1:9642) are the same TCP port") || strings.Contains(errs, "quic_listen") {
+		t.Errorf("one port: exit %d: %s", code, errs)
+	}
+	dir := filepath.Join(t.TempDir(), "data")
+	_, errs, code = alone(t, "dev", "--data-dir", dir, "--listen", "127.0.0.1:9642")
+	if _, err := os.Stat(dir); code != 2 || !strings.Contains(errs, "are the same TCP port") || err == nil {
+		t.Errorf("dev: exit %d, %v: %s", code, err, errs)
+	}
+	file = settings(t, "[cache]\nwrite_cache_size_bytes = 1048576\n")
+	out, errs, code := alone(t, "config", "check", file)
+	if code != 0 || !strings.Contains(out, "is right for a broker") || !strings.Contains(errs, "cache.write_cache_size_bytes (1048576) is below wal.upload_size_bytes") {
+		t.Errorf("a small cache: exit %d: %s%s", code, out, errs)
+	}
+	if d := document(t, first(t, "config", "check", file, "--json")); len(d["warnings"].([]any)) != 1 {
+		t.Errorf("%v", d)
+	}
+}
