@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -18,7 +19,7 @@ import (
 // leaves the other:
 //
 //	 0  8  magic "SLUICEWG"
-//	 8  2  version, 2
+//	 8  2  version, 3
 //	10  2  zero
 //	12  4  CRC32C of the block without these four bytes
 //	16 16  uuid of the log
@@ -28,6 +29,8 @@ import (
 //	56  8  sequence up to which all groups are durable
 //	64 16  id of the process that was the last to take the log over
 //	80 16  id of one that is about to, or zero
+//	96 ..  holes that an operator has accepted, 128 of 16 bytes: sequence of the first group that is
+//	       missing, and of the first behind them; zeros for none
 //	       zeros to 4096
 //
 // Numbers are little endian. When it is written, so that it never says too much:
@@ -39,7 +42,8 @@ import (
 
 const (
 	guardName    = "guard"
-	guardVersion = 2
+	guardVersion = 3
+	maxAccepted  = 128
 )
 
 var guardMagic = [8]byte{'S', 'L', 'U', 'I', 'C', 'E', 'W', 'G'}
@@ -50,6 +54,19 @@ type extent struct {
 	oldest, newest partition.Position
 	durable        uint64 // sequence
 	process, next  uuid.UUID
+	accepted       [maxAccepted]hole
+}
+
+// accept notes the holes of a log that goes on without what was in them. Those that do not find
+// room have to be accepted at each start.
+func (e *extent) accept(holes []blind) {
+	n := 0
+	for _, b := range holes {
+		if b.to > 0 && n < maxAccepted {
+			e.accepted[n] = b.hole
+			n++
+		}
+	}
 }
 
 // guard is the file. Its methods are safe for concurrent use.
@@ -131,6 +148,9 @@ func (g *guard) read(i int64) (e extent, generation uint64, err error) {
 	e.durable = le.Uint64(b[56:])
 	copy(e.process[:], b[64:])
 	copy(e.next[:], b[80:])
+	for i := range e.accepted {
+		e.accepted[i] = hole{le.Uint64(b[96+16*i:]), le.Uint64(b[104+16*i:])}
+	}
 	return e, le.Uint64(b[32:]), nil
 }
 
@@ -156,6 +176,10 @@ func (g *guard) update(change func(*extent)) error {
 	le.PutUint64(b[56:], next.durable)
 	copy(b[64:], next.process[:])
 	copy(b[80:], next.next[:])
+	for i, h := range next.accepted {
+		le.PutUint64(b[96+16*i:], h.from)
+		le.PutUint64(b[104+16*i:], h.to)
+	}
 	le.PutUint32(b[12:], crc32.Update(crc32.Checksum(b[:12], castagnoli), castagnoli, b[16:]))
 	if err := g.file.WriteAt(b, int64((g.generation+1)%2)*blockfs.BlockSize, blockfs.Durable); err != nil {
 		return fmt.Errorf("write the guard of the WAL: %w", err)
@@ -191,6 +215,16 @@ func (g *guard) apart(onRecord uuid.UUID) bool {
 		return false
 	}
 	return g.now.next == uuid.Nil || onRecord != g.now.next
+}
+
+// unaccepted says what of the holes nobody has accepted, one reason each.
+func (g *guard) unaccepted(holes []blind) (why []string) {
+	for _, b := range holes {
+		if g == nil || b.to == 0 || !slices.Contains(g.now.accepted[:], b.hole) {
+			why = append(why, b.what)
+		}
+	}
+	return why
 }
 
 // missing says what a log lacks that this guard knew: nothing, or one reason a line. live are

@@ -177,22 +177,47 @@ func TestAnOldCopyIsNoticed(t *testing.T) {
 	}
 }
 
-// TestWhatIsAcceptedIsAcceptedOnce: the next start has nothing to refuse.
+// TestWhatIsAcceptedIsAcceptedOnce: the next start has nothing to refuse, unless more is lost.
 func TestWhatIsAcceptedIsAcceptedOnce(t *testing.T) {
-	disk, h := guarded(t, true)
-	names := segmentsOf(t, disk)
-	if err := disk.Remove(names[len(names)-1]); err != nil {
-		t.Fatal(err)
+	accept := func(d *Deps) { d.AcceptLost = true }
+	damageHead := func(segment int, block int64) func(*testing.T, *crashfs.FS) {
+		return func(t *testing.T, d *crashfs.FS) {
+			d.Damage(segmentsOf(t, d)[segment], block*blockfs.BlockSize, 64, func(b []byte) { b[20]++ })
+		}
 	}
-	if err := outcome(t, disk, h, nil); !errors.Is(err, ErrLost) {
-		t.Fatal(err)
+	remove := func(segment int) func(*testing.T, *crashfs.FS) {
+		return func(t *testing.T, d *crashfs.FS) {
+			if err := d.Remove(segmentsOf(t, d)[segment]); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	if err := outcome(t, disk, h, func(d *Deps) { d.AcceptLost = true }); err != nil {
-		t.Fatal(err)
-	}
-	got, _ := recoverAll(t, disk, small())
-	if len(got) == 0 {
-		t.Error("nothing is left of what was readable")
+	for name, harm := range map[string]func(*testing.T, *crashfs.FS){
+		"the newest segment removed": remove(3), "one between removed": remove(1), "the oldest removed": remove(0), "a head damaged": damageHead(0, 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk, h := guarded(t, true)
+			harm(t, disk)
+			if err := outcome(t, disk, h, nil); !errors.Is(err, ErrLost) {
+				t.Fatal(err)
+			}
+			if err := outcome(t, disk, h, accept); err != nil && !errors.Is(err, ErrCorrupt) {
+				t.Fatal(err)
+			}
+			for range 3 {
+				if got, _ := recoverAll(t, disk, small()); len(got) == 0 {
+					t.Error("nothing is left of what was readable")
+				}
+			}
+			if name == "the newest segment removed" {
+				return
+			}
+			more := disk.Kill()
+			damageHead(len(segmentsOf(t, more))-1, 1)(t, more)
+			if err := outcome(t, more, h, nil); !errors.Is(err, ErrLost) {
+				t.Errorf("more is lost than was accepted: %v", err)
+			}
+		})
 	}
 }
 
@@ -325,15 +350,15 @@ func TestGoldenGuard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := extent{wal: uuid.UUID(aTopic), oldest: 4096, newest: 1 << 20, durable: 77, process: uuid.UUID{5}, next: uuid.UUID{6}}
+	want := extent{wal: uuid.UUID(aTopic), oldest: 4096, newest: 1 << 20, durable: 77, process: uuid.UUID{5}, next: uuid.UUID{6}, accepted: [maxAccepted]hole{{7, 9}}}
 	if err := g.update(func(e *extent) { *e = want }); err != nil {
 		t.Fatal(err)
 	}
-	block := make([]byte, 96)
+	block := make([]byte, 112)
 	if _, err := g.file.ReadAt(block, blockfs.BlockSize); err != nil {
 		t.Fatal(err)
 	}
-	const golden = "534c554943455747020000002a6bbe470102030405060708090a0b0c0d0e0f100100000000000000001000000000000000001000000000004d000000000000000500000000000000000000000000000006000000000000000000000000000000"
+	const golden = "534c5549434557470300000035b905e50102030405060708090a0b0c0d0e0f100100000000000000001000000000000000001000000000004d00000000000000050000000000000000000000000000000600000000000000000000000000000007000000000000000900000000000000"
 	if got := fmt.Sprintf("%x", block); got != golden {
 		t.Errorf("the guard is\n%s, was\n%s", got, golden)
 	}

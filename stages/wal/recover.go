@@ -114,7 +114,7 @@ func (l *Log) recover(ctx context.Context, fn func(Recovered) error) (Report, er
 
 // whole fails with ErrForeign if the log is not the one on record, and with ErrLost if it
 // lacks what the guard knew, or what cannot be told of which partitions it was. w has walked it;
-// both are empty where there are no segments.
+// both are empty where there are no segments. Holes that were accepted before are no reason.
 func (l *Log) whole(live []*segment, w *walker) error {
 	var id uuid.UUID
 	var last uint64
@@ -122,7 +122,7 @@ func (l *Log) whole(live []*segment, w *walker) error {
 	var why []string
 	if w != nil {
 		id, last, written = w.wal, w.next.sequence-1, w.report.Batches+w.report.Void > 0
-		why = w.blind
+		why = l.guard.unaccepted(w.blind)
 	}
 	switch record := l.onRecord; {
 	case record == nil:
@@ -173,6 +173,7 @@ func (l *Log) settleOn(w *walker) error {
 	end := extent{wal: w.wal, oldest: w.segments[0].start, newest: w.segments[w.at].start, durable: w.next.sequence - 1}
 	if err := l.guard.update(func(e *extent) {
 		end.process, end.next = e.process, e.next
+		end.accept(w.blind)
 		*e = end
 	}); err != nil {
 		return err

@@ -61,11 +61,11 @@ type walker struct {
 	truncated uint64 // sequence of the last truncation, 0: none
 
 	scanned bool
-	from    mark     // where the scan began
-	known   *walker  // has walked the end of the same log before; may be nil
-	durable uint64   // highest that the scan found
-	later   bool     // the scan found a head of this run or later
-	blind   []string // damage that hides what it has damaged
+	from    mark    // where the scan began
+	known   *walker // has walked the end of the same log before; may be nil
+	durable uint64  // highest that the scan found
+	later   bool    // the scan found a head of this run or later
+	blind   []blind // damage that hides what it has damaged
 	report  Report
 }
 
@@ -239,9 +239,23 @@ func (w *walker) hole(ctx context.Context, g found, why error) (more bool, err e
 		}
 		return true, w.take(g)
 	}
-	w.blind = append(w.blind, fmt.Sprintf("group %d in %s is damaged, and what was in it is not known", w.next.sequence, w.segments[w.at].name))
-	return w.resume(ctx)
+	b := blind{hole: hole{from: w.next.sequence}, what: fmt.Sprintf("group %d in %s is damaged, and what was in it is not known", w.next.sequence, w.segments[w.at].name)}
+	if more, err = w.resume(ctx); more {
+		b.to = w.next.sequence
+	}
+	w.blind = append(w.blind, b)
+	return more, err
 }
+
+// blind is damage of which nobody knows what it has hit.
+type blind struct {
+	hole
+	what string
+}
+
+// hole is a row of groups that are not there, from the one to before the other. At the end of the log
+// there is no other: groups to come take that place.
+type hole struct{ from, to uint64 }
 
 // cut reports whether the place is behind the end of a file that was longer once. Files of
 // a log are allocated whole and never get shorter, so that is no write that was not finished.

@@ -181,6 +181,28 @@ func TestMissingSegmentsAreRefused(t *testing.T) {
 	}
 }
 
+// A segment between others stays away until those before it are given back. That was accepted, too.
+func TestALossInTheMiddleIsAcceptedOnce(t *testing.T) {
+	n := newWALNode(t)
+	n.kill()
+	if err := os.Remove(n.segments()[1]); err != nil {
+		t.Fatal(err)
+	}
+	n.refused("the WAL has lost what was on disk")
+	n.mustServe("--accept-lost-wal")
+	n.kill()
+	n.mustServe()
+	if !strings.Contains(n.log.String(), "the group is missing") {
+		t.Error("the hole has gone: the test shows nothing")
+	}
+	got := readAll(t, n.broker, "t")
+	for p, sent := range n.sent {
+		if len(got[int32(p)]) == 0 || len(got[int32(p)]) >= len(sent) || !slices.Equal(got[int32(p)], sent[:len(got[int32(p)])]) {
+			t.Errorf("partition %d has %d records of %d", p, len(got[int32(p)]), len(sent))
+		}
+	}
+}
+
 // A WAL that was put back from an old copy.
 func TestAnOldCopyOfTheWALIsRefused(t *testing.T) {
 	n := newWALNode(t)
