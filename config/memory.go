@@ -24,10 +24,10 @@ func (c Broker) MemoryLimit(u memory.Use) int64 {
 	panic(fmt.Sprintf("config: no setting %q limits %s", u.Setting, u.Name))
 }
 
-// UploadMemory is what the upload of one object takes: the buffer that it is built in,
-// a batch that is not cached, and the parts that are under way where it goes in parts.
+// UploadMemory is what the upload of one object takes: the buffer that it is built in, the
+// window of what is not cached, and the parts that are under way where it goes in parts.
 func (c Broker) UploadMemory() int64 {
-	const buffers = mib
+	const buffers = 5 * mib
 	o := c.ObjectStorage
 	if c.WAL.UploadSizeBytes <= o.MultipartThreshold {
 		return buffers

@@ -28,6 +28,14 @@ type Entry struct {
 // End returns the offset after the run's last.
 func (e Entry) End() int64 { return e.Base + int64(e.Count) }
 
+// Read is one of many reads of runs from the WAL: Into, of Entry.Size bytes, is filled,
+// or Err says why not.
+type Read struct {
+	Entry Entry
+	Into  []byte
+	Err   error
+}
+
 // RunBytes is how large a run grows. One who looks for an offset walks the batches
 // of a run from its start, and reads it whole where it is on disk only.
 const RunBytes = 64 << 10

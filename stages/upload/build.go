@@ -28,23 +28,25 @@ func (u *Uploader) release(b *built) {
 // what is of an attempt before.
 func (u *Uploader) build(ctx context.Context, out *object.Writer, id meta.ObjectID, s *segment, what *built) error {
 	u.release(what)
+	a := &ahead{u: u, s: s}
 	for i := range s.parts {
-		if err := u.buildPart(ctx, out, id, &s.parts[i], what); err != nil {
+		a.part = i
+		if err := u.buildPart(ctx, out, id, a, what); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.ObjectID, p *part, what *built) error {
+func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.ObjectID, a *ahead, what *built) error {
+	p := &a.s.parts[a.part]
 	s := p.state
 	c := meta.CommitPart{Partition: s.ID, Epoch: s.Epoch(),
 		Ref: meta.ObjectRef{ID: id, Base: p.first.Base, End: p.last.End(), Bytes: p.bytes, MaxTimestamp: -1}}
 	now := u.Clock.Now()
 	producers := idempotence.NewCollector(u.Snapshots)
-	var scratch []byte
 	err := p.runs(func(e partition.Entry) error {
-		run, release, err := u.run(ctx, e, p.fromLog, &scratch)
+		run, release, err := a.run(ctx, e)
 		if err != nil {
 			return &partError{s, e.Base, err, false}
 		}
@@ -71,20 +73,6 @@ func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.Ob
 	c.Epochs = epochsBelow(s.Epochs(), c.Ref.End)
 	what.parts, what.producers = append(what.parts, c), append(what.producers, snapshots)
 	return err
-}
-
-// run finds the batches of e in memory, unless fromLog is set, or in the WAL. They are
-// valid until release.
-func (u *Uploader) run(ctx context.Context, e partition.Entry, fromLog bool, scratch *[]byte) ([]byte, func(), error) {
-	if image, ok := u.Images.Get(e.Group); ok && !fromLog {
-		at := int(e.Position - e.Group)
-		return image.Bytes()[at : at+int(e.Size)], image.Release, nil
-	}
-	if cap(*scratch) < int(e.Size) {
-		*scratch = make([]byte, e.Size)
-	}
-	b := (*scratch)[:e.Size]
-	return b, func() {}, u.Log.ReadAt(ctx, e, b)
 }
 
 func epochsBelow(epochs []meta.EpochStart, end int64) []meta.EpochStart {

@@ -27,13 +27,15 @@ type part struct {
 var errMoved = errors.New("the range of an upload is not in the WAL any more")
 
 // runs calls f for each run of the part until f fails.
-func (p *part) runs(f func(partition.Entry) error) error {
-	next := p.first.Base
+func (p *part) runs(f func(partition.Entry) error) error { return p.runsFrom(p.first.Base, f) }
+
+// runsFrom calls f for the run that begins at next, and each behind it.
+func (p *part) runsFrom(next int64, f func(partition.Entry) error) error {
 	for e := range p.state.Tail.Runs(next, p.last.End()) {
 		switch {
 		case p.last.Base >= e.Base && p.last.Base < e.End():
 			e = p.last
-		case next == p.first.Base:
+		case p.first.Base == next:
 			e = p.first
 		}
 		if e.Base != next {
@@ -144,12 +146,13 @@ func (u *Uploader) partOf(ctx context.Context, s *partition.State, end partition
 
 // behind returns e without its batches below offset.
 func (u *Uploader) behind(ctx context.Context, e partition.Entry, offset int64) (partition.Entry, error) {
-	var scratch []byte
-	run, release, err := u.run(ctx, e, false, &scratch)
-	if err != nil {
+	run := make([]byte, e.Size)
+	if image, ok := u.Images.Get(e.Group); ok {
+		copy(run, image.Bytes()[e.Position-e.Group:])
+		image.Release()
+	} else if err := u.Log.ReadAt(ctx, e, run); err != nil {
 		return e, err
 	}
-	defer release()
 	for e.Base < offset {
 		b, rest, err := record.Next(run)
 		if err != nil {

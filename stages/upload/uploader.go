@@ -29,6 +29,8 @@ import (
 type Log interface {
 	// ReadAt fills dst, of e.Size bytes, with the batches of e.
 	ReadAt(ctx context.Context, e partition.Entry, dst []byte) error
+	// ReadMany fills reads, in any order; each has an error of its own.
+	ReadMany(ctx context.Context, reads []*partition.Read)
 	// Reclaim looks for what is done: in objects, or deleted.
 	Reclaim()
 }

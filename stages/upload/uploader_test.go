@@ -59,6 +59,12 @@ func (m *memory) ReadAt(_ context.Context, e partition.Entry, dst []byte) error 
 	return nil
 }
 
+func (m *memory) ReadMany(ctx context.Context, reads []*partition.Read) {
+	for _, r := range reads {
+		r.Err = m.ReadAt(ctx, r.Entry, r.Into)
+	}
+}
+
 // Reclaim gives back what is below the first batch that is neither in objects nor deleted.
 func (m *memory) Reclaim() {
 	view := m.catalog.View()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
+	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/record"
 )
 
@@ -160,11 +162,21 @@ func (k *rotten) verify(seed uint64) {
 }
 
 // read reads all batches where they were: it is those, or an error.
+// One by one or many at once, it is the same.
 func (k *rotten) read(l *Log) error {
-	for _, w := range k.h.appends {
+	many := make([]*partition.Read, len(k.h.appends))
+	for i, w := range k.h.appends {
+		many[i] = &partition.Read{Entry: w.entry(), Into: make([]byte, len(w.batch))}
+	}
+	l.ReadMany(context.Background(), slices.Clone(many))
+	for i, w := range k.h.appends {
 		dst := make(record.Batch, len(w.batch))
-		if err := l.ReadAt(context.Background(), w.entry(), dst); err == nil && !bytes.Equal(dst, w.batch) {
+		err := l.ReadAt(context.Background(), w.entry(), dst)
+		if err == nil && !bytes.Equal(dst, w.batch) {
 			return fmt.Errorf("the batch at offset %d is read wrong", w.base)
+		}
+		if r := many[i]; (err == nil) != (r.Err == nil) || err == nil && !bytes.Equal(r.Into, w.batch) {
+			return fmt.Errorf("the batch at offset %d is read among many as %v, alone as %v", w.base, r.Err, err)
 		}
 	}
 	return nil

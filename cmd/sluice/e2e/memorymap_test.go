@@ -57,7 +57,7 @@ listen = %q
 	if code == 0 || !strings.Contains(errs, "memory.limit_bytes (1073741824) is less than") {
 		t.Errorf("a limit is raised beyond what there is: %s", errs)
 	}
-	if n := b.metric("sluice_memory_limit_bytes", `"compaction"`); n != 48<<20 {
+	if n := b.metric("sluice_memory_limit_bytes", `"compaction"`); n != 40<<20 {
 		t.Errorf("the limit is %.0f after it was refused", n)
 	}
 	b.must("", "config", "set", "limits", "compact/compact", "memory_bytes=33554432", "--admin", admin)
