@@ -3,6 +3,7 @@ package kafka
 import (
 	"fmt"
 	"testing"
+	"unsafe"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -164,5 +165,25 @@ func BenchmarkMetadataOf10000Partitions(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		h.answer(req, nil)
+	}
+}
+
+// What is charged for an answer before it is made is at least what it takes.
+func TestAnswersAreNotLargerThanEstimated(t *testing.T) {
+	c := newCluster(t, nil)
+	for i := range 5 {
+		c.topic(fmt.Sprintf("a-topic-%d", i), 1000)
+	}
+	c.topic("small", 1)
+	h := c.Handlers
+	for _, req := range []*kmsg.MetadataRequest{metadataOf(9), metadataOf(12), metadataOf(9, "a-topic-1"), metadataOf(9, "small", "none"), metadataOf(1)} {
+		resp := call[*kmsg.MetadataResponse](c, req)
+		took := int64(len(resp.AppendTo(nil)))
+		for _, t := range resp.Topics {
+			took += int64(unsafe.Sizeof(t)) + int64(len(t.Partitions))*int64(unsafe.Sizeof(kmsg.MetadataResponseTopicPartition{}))
+		}
+		if n := h.metadataBytes(req); n < took-1024 || n > 3*took+2048 {
+			t.Errorf("%d topics: %d bytes are charged for %d", len(resp.Topics), n, took)
+		}
 	}
 }

@@ -139,6 +139,7 @@ type Deps struct {
 	Times       TimeIndex
 	ProducerIDs ProducerIDs
 	Groups      Groups
+	GroupMemory func() (used, limit int64) // of all groups; nil: not known
 	Code        Coder
 	Log         *slog.Logger
 	// Tracer makes a span of each Produce and Fetch; nil makes none.
@@ -189,30 +190,30 @@ func (h *Handlers) Close() { h.slow.close() }
 func (h *Handlers) Table() []API {
 	d, cfg := &h.deps, &h.cfg
 	return []API{
-		{kmsg.Produce.Int16(), 3, 13, h.bounded(traced(d.Tracer, &produceHandler{lookup: d.Lookup, appender: d.Appender, code: d.Code}))},
-		{kmsg.Fetch.Int16(), 4, 18, h.bounded(traced(d.Tracer, fetchHandler{d.Fetcher}))},
-		{kmsg.ListOffsets.Int16(), 1, 10, h.bounded(&listOffsetsHandler{lookup: d.Lookup, times: d.Times, code: d.Code, slow: h.slow, timeout: cfg.ChangeTimeout})},
-		{kmsg.Metadata.Int16(), 0, 13, h.bounded(&metadataHandler{cfg: cfg, lookup: d.Lookup, admin: h.admin, code: d.Code, slow: h.slow})},
-		{kmsg.OffsetCommit.Int16(), 0, 9, h.group()},
-		{kmsg.OffsetFetch.Int16(), 0, 9, h.group()},
-		{kmsg.FindCoordinator.Int16(), 0, 6, h.bounded(HandlerFunc(findCoordinator(d)))},
-		{kmsg.JoinGroup.Int16(), 0, 9, h.group()},
-		{kmsg.Heartbeat.Int16(), 0, 4, h.group()},
-		{kmsg.LeaveGroup.Int16(), 0, 5, h.group()},
-		{kmsg.SyncGroup.Int16(), 0, 5, h.group()},
-		{kmsg.DescribeGroups.Int16(), 0, 6, h.group()},
-		{kmsg.ListGroups.Int16(), 0, 5, h.group()},
-		{kmsg.CreateTopics.Int16(), 2, 7, h.change(createTopics(h.admin, d.Code))},
-		{kmsg.DeleteTopics.Int16(), 1, 6, h.change(deleteTopics(h.admin, d.Code))},
-		{kmsg.DeleteRecords.Int16(), 0, 2, h.change(deleteRecords(d))},
-		{kmsg.InitProducerID.Int16(), 0, 5, h.change(initProducerID(h.ids, d.Code))},
-		{kmsg.OffsetForLeaderEpoch.Int16(), 2, 4, h.bounded(HandlerFunc(offsetForLeaderEpoch(d)))},
-		{kmsg.DescribeConfigs.Int16(), 1, 4, h.atMost(cfg.RequestChanges, HandlerFunc(describeConfigs(cfg, d)))},
-		{kmsg.AlterConfigs.Int16(), 0, 2, h.change(alterConfigs(h.admin, d.Code))},
-		{kmsg.CreatePartitions.Int16(), 0, 3, h.change(createPartitions(h.admin, d.Code))},
-		{kmsg.DeleteGroups.Int16(), 0, 2, h.group()},
-		{kmsg.IncrementalAlterConfigs.Int16(), 0, 1, h.change(incrementalAlterConfigs(h.admin, d.Code))},
-		{kmsg.OffsetDelete.Int16(), 0, 0, h.group()},
-		{kmsg.DescribeCluster.Int16(), 0, 2, h.bounded(HandlerFunc(describeCluster(d)))},
+		{kmsg.Produce.Int16(), 3, 13, h.bounded(traced(d.Tracer, &produceHandler{lookup: d.Lookup, appender: d.Appender, code: d.Code})), nil},
+		{kmsg.Fetch.Int16(), 4, 18, h.bounded(traced(d.Tracer, fetchHandler{d.Fetcher})), nil},
+		{kmsg.ListOffsets.Int16(), 1, 10, h.bounded(&listOffsetsHandler{lookup: d.Lookup, times: d.Times, code: d.Code, slow: h.slow, timeout: cfg.ChangeTimeout}), nil},
+		{kmsg.Metadata.Int16(), 0, 13, h.bounded(&metadataHandler{cfg: cfg, lookup: d.Lookup, admin: h.admin, code: d.Code, slow: h.slow}), h.metadataBytes},
+		{kmsg.OffsetCommit.Int16(), 0, 9, h.group(), nil},
+		{kmsg.OffsetFetch.Int16(), 0, 9, h.group(), h.groupBytes},
+		{kmsg.FindCoordinator.Int16(), 0, 6, h.bounded(HandlerFunc(findCoordinator(d))), nil},
+		{kmsg.JoinGroup.Int16(), 0, 9, h.group(), nil},
+		{kmsg.Heartbeat.Int16(), 0, 4, h.group(), nil},
+		{kmsg.LeaveGroup.Int16(), 0, 5, h.group(), nil},
+		{kmsg.SyncGroup.Int16(), 0, 5, h.group(), nil},
+		{kmsg.DescribeGroups.Int16(), 0, 6, h.group(), h.groupBytes},
+		{kmsg.ListGroups.Int16(), 0, 5, h.group(), h.groupBytes},
+		{kmsg.CreateTopics.Int16(), 2, 7, h.change(createTopics(h.admin, d.Code)), nil},
+		{kmsg.DeleteTopics.Int16(), 1, 6, h.change(deleteTopics(h.admin, d.Code)), nil},
+		{kmsg.DeleteRecords.Int16(), 0, 2, h.change(deleteRecords(d)), nil},
+		{kmsg.InitProducerID.Int16(), 0, 5, h.change(initProducerID(h.ids, d.Code)), nil},
+		{kmsg.OffsetForLeaderEpoch.Int16(), 2, 4, h.bounded(HandlerFunc(offsetForLeaderEpoch(d))), nil},
+		{kmsg.DescribeConfigs.Int16(), 1, 4, h.atMost(cfg.RequestChanges, HandlerFunc(describeConfigs(cfg, d))), configsBytes},
+		{kmsg.AlterConfigs.Int16(), 0, 2, h.change(alterConfigs(h.admin, d.Code)), nil},
+		{kmsg.CreatePartitions.Int16(), 0, 3, h.change(createPartitions(h.admin, d.Code)), nil},
+		{kmsg.DeleteGroups.Int16(), 0, 2, h.group(), nil},
+		{kmsg.IncrementalAlterConfigs.Int16(), 0, 1, h.change(incrementalAlterConfigs(h.admin, d.Code)), nil},
+		{kmsg.OffsetDelete.Int16(), 0, 0, h.group(), nil},
+		{kmsg.DescribeCluster.Int16(), 0, 2, h.bounded(HandlerFunc(describeCluster(d))), nil},
 	}
 }

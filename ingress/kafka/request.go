@@ -133,7 +133,7 @@ func (c *conn) start(ctx context.Context, p *pending, h *header) error {
 		return err
 	}
 	if decoded > lightWork {
-		leave, err := c.work(ctx, p, decoded)
+		leave, err := c.work(ctx, p, (1+answerShare)*decoded)
 		if err != nil {
 			return err
 		}
@@ -141,6 +141,15 @@ func (c *conn) start(ctx context.Context, p *pending, h *header) error {
 	}
 	if err := body.ReadFrom(rest); err != nil {
 		return fmt.Errorf("%w: %s: %w", errMalformed, kmsg.NameForKey(h.key), err)
+	}
+	if p.work == nil && p.api.Answer != nil {
+		if n := p.api.Answer(body); n > lightWork {
+			leave, err := c.work(ctx, p, n)
+			if err != nil {
+				return err
+			}
+			defer leave()
+		}
 	}
 	c.call(ctx, p, &Request{Conn: c.info, Who: c.who, Key: h.key, Version: h.version, CorrelationID: h.correlationID,
 		ClientID: h.clientID, Body: body})
@@ -174,20 +183,21 @@ func (c *conn) unsupported(p *pending, h *header) error {
 	return nil
 }
 
-// lightWork is how much a request may be decoded into without asking for a place.
+// lightWork is how much a request may be decoded into, or be answered with, without
+// asking for a place.
 const lightWork = 256 << 10
 
 // answerShare is what the answer to a request that names much is taken to be, in
 // times of what the request is decoded into, until it is known.
 const answerShare = 2
 
-// work waits until a request that is decoded into so many bytes may be, has them and
-// its answer charged, and returns what gives up its place among those few that are
-// worked on at a time. So the others find processors, however many of its kind come.
-func (c *conn) work(ctx context.Context, p *pending, decoded int64) (leave func(), err error) {
-	p.work = c.s.admission.Work(c.who, (1+answerShare)*decoded)
-	if err := p.work.Grow(ctx, (1+answerShare)*decoded); err != nil {
-		return nil, fmt.Errorf("admission of %d bytes of work: %w", decoded, err)
+// work waits until so many bytes of what a request is decoded into and answered with may
+// be, charges them, and returns what gives up its place among those few that are worked
+// on at a time. So the others find processors, however many of its kind come.
+func (c *conn) work(ctx context.Context, p *pending, bytes int64) (leave func(), err error) {
+	p.work = c.s.admission.Work(c.who, bytes)
+	if err := p.work.Grow(ctx, bytes); err != nil {
+		return nil, fmt.Errorf("admission of %d bytes of work: %w", bytes, err)
 	}
 	select {
 	case c.s.places <- struct{}{}:

@@ -77,4 +77,7 @@ type Admission interface {
 type API struct {
 	Key, Min, Max int16
 	Handler       Handler
+	// Answer estimates what the answer to a request takes of memory, in bytes, where a
+	// small request may have a large one; nil where none has.
+	Answer func(kmsg.Request) int64
 }

@@ -162,6 +162,44 @@ func TestExpensiveRequestsHoldNobodyUp(t *testing.T) {
 	others(t, b, 5*time.Second)
 }
 
+// Tiny requests with large answers, of which nothing is read: Metadata of all topics.
+func TestLargeAnswersHoldNobodyUp(t *testing.T) {
+	b := newBroker(t)
+	b.createTopic("others", 1)
+	for i := range 4 {
+		b.createTopic(fmt.Sprintf("large-%d", i), 10_000)
+	}
+	r := kmsg.NewPtrMetadataRequest()
+	r.SetVersion(9)
+	r.Topics = nil
+	frame := requestFrame(r)
+	before := b.metric("process_resident_memory_bytes")
+	for range 20 {
+		nc := attacker(t, b)
+		for range 20 {
+			if _, err := nc.Write(frame); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	most := 0.0
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for began := time.Now(); time.Since(began) < 5*time.Second; time.Sleep(50 * time.Millisecond) {
+			most = max(most, b.metric("process_resident_memory_bytes"))
+		}
+	}()
+	others(t, b, 5*time.Second)
+	<-over
+	if most-before > 200<<20 {
+		t.Errorf("the answers take %.0f MiB beyond all limits", (most-before)/(1<<20))
+	}
+	if n := b.metric("sluice_admit_budget_used_bytes", `"work"`); n == 0 {
+		t.Error("they are charged nothing")
+	}
+}
+
 // Consumers that ask for 50 MiB and do not read.
 func TestConsumersThatDoNotReadHoldNobodyUp(t *testing.T) {
 	b := newBroker(t)

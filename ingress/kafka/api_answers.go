@@ -1,0 +1,74 @@
+package kafka
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/internal/meta"
+)
+
+// What a row of an answer takes of memory, built and encoded: the structures of package
+// kmsg and what they hold, as TestAnswersAreNotLargerThanEstimated measures them.
+const (
+	topicAnswer     = 320
+	partitionAnswer = 240
+	configAnswer    = 512
+	configsOfOne    = 48
+)
+
+// metadataBytes estimates the answer to a Metadata request.
+func (h *Handlers) metadataBytes(r kmsg.Request) int64 {
+	req, view := r.(*kmsg.MetadataRequest), h.deps.Lookup.View()
+	rows := func(t *meta.Topic) int64 { return topicAnswer + partitionAnswer*int64(len(t.Partitions)) }
+	total := int64(0)
+	if req.Topics == nil || req.Version == 0 && len(req.Topics) == 0 {
+		for _, t := range view.Topics() {
+			total += rows(t)
+		}
+		return total
+	}
+	for i := range req.Topics {
+		asked := &req.Topics[i]
+		var t *meta.Topic
+		var ok bool
+		if asked.Topic != nil {
+			t, ok = view.TopicByName(*asked.Topic)
+		} else {
+			t, ok = view.TopicByID(asked.TopicID)
+		}
+		if total += topicAnswer; ok {
+			total += rows(t)
+		}
+	}
+	return total
+}
+
+// configsBytes estimates the answer to a DescribeConfigs request.
+func configsBytes(r kmsg.Request) int64 {
+	return configsOfOne * configAnswer * int64(len(r.(*kmsg.DescribeConfigsRequest).Resources))
+}
+
+// groupBytes estimates the answer to a request that may ask about all groups, or about
+// all that a group has, by what all groups take.
+func (h *Handlers) groupBytes(r kmsg.Request) int64 {
+	if h.deps.GroupMemory == nil {
+		return 0
+	}
+	if req, ok := r.(*kmsg.OffsetFetchRequest); ok && len(req.Groups) <= 1 && !allOffsets(req) {
+		return 0 // not more than it names
+	}
+	used, _ := h.deps.GroupMemory()
+	return used
+}
+
+// allOffsets tells whether a request asks for all offsets of some group.
+func allOffsets(req *kmsg.OffsetFetchRequest) bool {
+	if req.Version < 8 {
+		return req.Topics == nil
+	}
+	for i := range req.Groups {
+		if req.Groups[i].Topics == nil {
+			return true
+		}
+	}
+	return false
+}
