@@ -8,13 +8,15 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/pipeline"
 )
 
 // crew runs what may wait for the metadata quorum or for storage, so that a
-// connection's read goroutine does not. It bounds how much runs at once and
-// waits for it at the end.
+// connection's read goroutine does not. It bounds how much runs at once, shares its
+// places between connections and addresses, and waits for all at the end.
 type crew struct {
-	places chan struct{}
+	places *pipeline.Budget // of place bytes each
 	log    *slog.Logger
 
 	mu      sync.Mutex
@@ -23,29 +25,34 @@ type crew struct {
 }
 
 func newCrew(places int, log *slog.Logger) *crew {
-	return &crew{places: make(chan struct{}, places), log: log}
+	// A sixteenth of a budget is kept for small claims, which a place is none of, and
+	// who has more than a share leaves a quarter; who has one place of few has that.
+	return &crew{places: pipeline.NewBudget(max(int64(places)*(place+place/15), place*3/2)), log: log}
 }
 
-// run calls f on a goroutine of its own, once there is a place; until then the
+// place is what a place counts in the budget.
+const place = 15 << 16
+
+// run calls f on a goroutine of its own, once there is a place for who; until then the
 // caller waits, which holds back the connection that asks for too much. It
 // reports false, and does not call f, when ctx ended first or after close.
-func (c *crew) run(ctx context.Context, f func()) bool {
-	select {
-	case c.places <- struct{}{}:
-	case <-ctx.Done():
+func (c *crew) run(ctx context.Context, who pipeline.Holder, f func()) bool {
+	claim := c.places.Claim(who, place)
+	if err := claim.Grow(ctx, place); err != nil {
+		claim.Release()
 		return false
 	}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		<-c.places
+		claim.Release()
 		return false
 	}
 	c.running.Add(1)
 	c.mu.Unlock()
 	go func() {
 		defer c.running.Done()
-		defer func() { <-c.places }()
+		defer claim.Release()
 		f()
 	}()
 	return true
@@ -61,8 +68,8 @@ func (c *crew) close() {
 
 // serve answers with what f returns, from a goroutine of the crew. A panic of f
 // closes the connection and leaves the broker running.
-func (c *crew) serve(ctx context.Context, reply func(Response), f func() kmsg.Response) {
-	ran := c.run(ctx, func() {
+func (c *crew) serve(ctx context.Context, who pipeline.Holder, reply func(Response), f func() kmsg.Response) {
+	ran := c.run(ctx, who, func() {
 		answer := Response{Silent: true, Close: true}
 		defer func() {
 			if p := recover(); p != nil {
@@ -84,7 +91,7 @@ type changeFunc func(ctx context.Context, r *Request) kmsg.Response
 // ChangeTimeout where that is shorter or the client gives none.
 func (h *Handlers) change(f changeFunc) Handler {
 	return h.atMost(h.cfg.RequestChanges, handlerOf(func(ctx context.Context, r *Request, reply func(Response)) {
-		h.slow.serve(ctx, reply, func() kmsg.Response {
+		h.changes.serve(ctx, r.Who, reply, func() kmsg.Response {
 			ctx, cancel := context.WithTimeout(ctx, timeout(r.Body, h.cfg.ChangeTimeout))
 			defer cancel()
 			return f(ctx, r)

@@ -4,29 +4,36 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/pipeline"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 func TestCrewBoundsWhatRunsAndWaitsForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrew(2, quiet())
-		release, ran := make(chan struct{}), make(chan int, 8)
-		for i := range 3 {
-			go c.run(t.Context(), func() { ran <- i; <-release })
+		const places = 16
+		c := newCrew(places, quiet())
+		release, ran := make(chan struct{}), make(chan int, 2*places)
+		someone := func(i int) pipeline.Holder {
+			return pipeline.Holder{Conn: uint64(i), Addr: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}
+		}
+		for i := range places + 1 {
+			go c.run(t.Context(), someone(i), func() { ran <- i; <-release })
 		}
 		synctest.Wait()
-		if len(ran) != 2 {
-			t.Fatalf("%d run, there are 2 places", len(ran))
+		if len(ran) != places {
+			t.Fatalf("%d run, there are %d places", len(ran), places)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if c.run(ctx, func() { t.Error("ran without a place") }) {
+		if c.run(ctx, someone(99), func() { t.Error("ran without a place") }) {
 			t.Error("run after its connection ended")
 		}
 		closed := make(chan struct{})
@@ -34,9 +41,36 @@ func TestCrewBoundsWhatRunsAndWaitsForIt(t *testing.T) {
 		synctest.Wait()
 		go func() { c.close(); close(closed) }()
 		<-closed
-		if c.run(t.Context(), func() { t.Error("ran after close") }) || len(ran) != 3 {
+		if c.run(t.Context(), someone(99), func() { t.Error("ran after close") }) || len(ran) != places+1 {
 			t.Errorf("after close; %d ran", len(ran))
 		}
+	})
+}
+
+// One address never has all places.
+func TestACrewHasPlacesForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrew(16, quiet())
+		release, ran := make(chan struct{}), make(chan int, 64)
+		address := netip.MustParseAddr("192.0.2.1")
+		for i := range 40 {
+			go c.run(t.Context(), pipeline.Holder{Conn: uint64(i), Addr: address}, func() { ran <- i; <-release })
+		}
+		synctest.Wait()
+		if n := len(ran); n < 8 || n > 12 {
+			t.Errorf("one address has %d of 16 places", n)
+		}
+		other := make(chan struct{})
+		if !c.run(t.Context(), pipeline.Holder{Conn: 100, Addr: netip.MustParseAddr("192.0.2.2")}, func() { close(other) }) {
+			t.Error("another address finds no place")
+		}
+		<-other
+		close(release)
+		synctest.Wait()
+		if len(ran) != 40 {
+			t.Errorf("%d of 40 ran", len(ran))
+		}
+		c.close()
 	})
 }
 
@@ -44,11 +78,11 @@ func TestACrewOutlivesAPanic(t *testing.T) {
 	c := newCrew(1, quiet())
 	defer c.close()
 	answers := make(chan Response, 1)
-	c.serve(t.Context(), func(r Response) { answers <- r }, func() kmsg.Response { panic("no") })
+	c.serve(t.Context(), pipeline.Holder{}, func(r Response) { answers <- r }, func() kmsg.Response { panic("no") })
 	if r := <-answers; !r.Silent || !r.Close {
 		t.Errorf("%+v", r)
 	}
-	c.serve(t.Context(), func(r Response) { answers <- r }, func() kmsg.Response { return kmsg.NewPtrMetadataResponse() })
+	c.serve(t.Context(), pipeline.Holder{}, func(r Response) { answers <- r }, func() kmsg.Response { return kmsg.NewPtrMetadataResponse() })
 	if r := <-answers; r.Message == nil {
 		t.Errorf("%+v", r)
 	}

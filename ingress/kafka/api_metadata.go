@@ -18,7 +18,7 @@ type metadataHandler struct {
 	lookup *lookup.Lookup
 	admin  *topicAdmin
 	code   Coder
-	slow   *crew
+	crew   *crew
 }
 
 func (h *metadataHandler) Serve(ctx context.Context, r *Request, reply func(Response)) {
@@ -28,7 +28,7 @@ func (h *metadataHandler) Serve(ctx context.Context, r *Request, reply func(Resp
 		reply(Response{Message: h.answer(req, nil)})
 		return
 	}
-	h.slow.serve(ctx, reply, func() kmsg.Response {
+	h.crew.serve(ctx, r.Who, reply, func() kmsg.Response {
 		ctx, cancel := context.WithTimeout(ctx, h.cfg.ChangeTimeout)
 		defer cancel()
 		return h.answer(req, h.create(ctx, missing))

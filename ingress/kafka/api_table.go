@@ -37,8 +37,8 @@ type APIConfig struct {
 	// RequestChanges is the same for requests that change topics or describe their
 	// configs, of which each element costs far more.
 	RequestChanges int
-	// Changes bounds the changes to metadata, and the reads for ListOffsets by
-	// time, that are under way at once for all clients. More wait.
+	// Changes bounds the changes to metadata that are under way at once for all
+	// clients, and apart from them the reads for ListOffsets by time. More wait.
 	Changes int
 	// ChangeTimeout bounds a change whose client asked for a longer time or none.
 	ChangeTimeout time.Duration
@@ -160,11 +160,12 @@ func (d *Deps) validate() error {
 // Handlers serves every API of the data plane but ApiVersions and SASL, which
 // belong to the connection.
 type Handlers struct {
-	cfg   APIConfig
-	deps  Deps
-	slow  *crew
-	ids   *producerIDs
-	admin *topicAdmin
+	cfg  APIConfig
+	deps Deps
+	// Changes of metadata never wait behind searches, which wait for the store.
+	changes, searches *crew
+	ids               *producerIDs
+	admin             *topicAdmin
 }
 
 // NewHandlers returns the handlers. Close them when no connection is left.
@@ -176,13 +177,16 @@ func NewHandlers(cfg APIConfig, deps Deps) (*Handlers, error) {
 		return nil, err
 	}
 	deps.Code = noticed(deps.Code, deps.Log)
-	return &Handlers{cfg: cfg, deps: deps, slow: newCrew(cfg.Changes, deps.Log),
+	return &Handlers{cfg: cfg, deps: deps, changes: newCrew(cfg.Changes, deps.Log), searches: newCrew(cfg.Changes, deps.Log),
 		ids:   newProducerIDs(deps.ProducerIDs, cfg.ProducerIDBlock),
 		admin: &topicAdmin{cfg: cfg, lookup: deps.Lookup, topics: deps.Topics}}, nil
 }
 
 // Close waits for changes under way. Nothing may be served afterwards.
-func (h *Handlers) Close() { h.slow.close() }
+func (h *Handlers) Close() {
+	h.changes.close()
+	h.searches.close()
+}
 
 // Table returns the rows for the dispatcher, sorted by key. The version ranges
 // are those that Kafka 4 has, reaching down to what clients in use still send;
@@ -192,8 +196,8 @@ func (h *Handlers) Table() []API {
 	return []API{
 		{kmsg.Produce.Int16(), 3, 13, h.bounded(traced(d.Tracer, &produceHandler{lookup: d.Lookup, appender: d.Appender, code: d.Code})), nil},
 		{kmsg.Fetch.Int16(), 4, 18, h.bounded(traced(d.Tracer, fetchHandler{d.Fetcher})), nil},
-		{kmsg.ListOffsets.Int16(), 1, 10, h.bounded(&listOffsetsHandler{lookup: d.Lookup, times: d.Times, code: d.Code, slow: h.slow, timeout: cfg.ChangeTimeout}), nil},
-		{kmsg.Metadata.Int16(), 0, 13, h.bounded(&metadataHandler{cfg: cfg, lookup: d.Lookup, admin: h.admin, code: d.Code, slow: h.slow}), h.metadataBytes},
+		{kmsg.ListOffsets.Int16(), 1, 10, h.bounded(&listOffsetsHandler{lookup: d.Lookup, times: d.Times, code: d.Code, crew: h.searches, timeout: cfg.ChangeTimeout}), nil},
+		{kmsg.Metadata.Int16(), 0, 13, h.bounded(&metadataHandler{cfg: cfg, lookup: d.Lookup, admin: h.admin, code: d.Code, crew: h.changes}), h.metadataBytes},
 		{kmsg.OffsetCommit.Int16(), 0, 9, h.group(), nil},
 		{kmsg.OffsetFetch.Int16(), 0, 9, h.group(), h.groupBytes},
 		{kmsg.FindCoordinator.Int16(), 0, 6, h.bounded(HandlerFunc(findCoordinator(d))), nil},

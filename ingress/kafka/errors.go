@@ -80,6 +80,7 @@ var codes = [...]struct {
 	{pipeline.ErrPartnerFailed, kerr.KafkaStorageError},
 	{context.DeadlineExceeded, kerr.RequestTimedOut},
 	{context.Canceled, kerr.RequestTimedOut},
+	{errGone, kerr.RequestTimedOut}, // nobody takes the answer
 }
 
 // noticed logs errors that code does not know, at most one a second: clients see
