@@ -160,3 +160,87 @@ func TestAnOldCopyIsRefusedHoweverOftenItStarts(t *testing.T) {
 		}
 	}
 }
+
+// The store goes away under a running broker and leaves an empty directory, as a mount does
+// that has failed: what is acknowledged meanwhile stays in the WAL, and is in the store once
+// that is back.
+func TestAStoreThatVanishesTakesNothingWithIt(t *testing.T) {
+	n := newWALNode(t)
+	n.hurry()
+	n.produce(5)
+	until(t, n.broker, "the first are uploaded", time.Minute, func() bool { return n.metric("sluice_upload_pending_bytes") == 0 })
+	mounted := n.storeOf() + ".mounted"
+	if err := os.Rename(n.storeOf(), mounted); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(n.storeOf(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	failed := func() float64 { return n.metric("sluice_upload_failures_total") }
+	before := failed()
+	n.produce(5)
+	until(t, n.broker, "uploads fail", time.Minute, func() bool { return failed() >= before+3 })
+	if n.metric("sluice_upload_pending_bytes") == 0 {
+		t.Error("records were uploaded into an empty directory")
+	}
+	objects := 0
+	for line := range strings.Lines(changes(t, n.storeOf())) {
+		if strings.Contains(line, "/objects/") && strings.Contains(line, ".obj") {
+			objects++
+		}
+	}
+	if objects > 1 {
+		t.Errorf("%d objects were written into it", objects)
+	}
+	n.kill()
+	if err := os.RemoveAll(n.storeOf()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(mounted, n.storeOf()); err != nil {
+		t.Fatal(err)
+	}
+	n.mustServe()
+	n.hurry()
+	n.check()
+	until(t, n.broker, "the rest is uploaded", time.Minute, func() bool { return n.metric("sluice_upload_pending_bytes") == 0 })
+	n.check()
+}
+
+// What is no mark says nothing: a running broker waits until it sees its own again, and a start
+// is refused without a word of another cluster.
+func TestADamagedMarkIsNobodysMark(t *testing.T) {
+	n := newWALNode(t)
+	n.hurry()
+	n.produce(5)
+	path := filepath.Join(n.storeOf(), "owner", "broker-1")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(b []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flipped := append([]byte{}, good...)
+	flipped[len(flipped)/3] ^= 1
+	for _, bad := range [][]byte{[]byte("<html>moved</html>"), flipped, good[:len(good)/2], nil} {
+		write(bad)
+		before := n.metric("sluice_upload_failures_total")
+		n.produce(1)
+		until(t, n.broker, "an upload fails", time.Minute, func() bool { return n.metric("sluice_upload_failures_total") > before })
+		write(good)
+		until(t, n.broker, "it is uploaded", time.Minute, func() bool { return n.metric("sluice_upload_pending_bytes") == 0 })
+	}
+	n.check()
+	n.stop()
+	write(flipped)
+	n.mustRefuse("is damaged, or something else answers in its place")
+	if strings.Contains(n.log.String(), "another process") || strings.Contains(n.log.String(), "in use by the cluster") {
+		t.Errorf("it blames another:\n%s", n.log)
+	}
+	write(good)
+	n.mustServe()
+	n.check()
+}

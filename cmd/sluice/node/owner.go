@@ -1,14 +1,16 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"log/slog"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,15 +26,23 @@ import (
 
 const (
 	clusterMark = "owner/cluster"
-	markVersion = 1
+	markVersion = 2
 	markBytes   = 4096 // at most
 	markPause   = 30 * time.Second
+	markReads   = 3 // of a mark that is damaged, which may lie in the answer alone
+	rereadPause = 200 * time.Millisecond
 )
 
 func brokerMark(broker int32) string { return fmt.Sprintf("owner/broker-%d", broker) }
 
-// errOwner: the store is another's, or is not the one that it was.
-var errOwner = errors.New("the object store is not this broker's")
+var (
+	// errOwner: the store is another's, or is not the one that it was.
+	errOwner = errors.New("the object store is not this broker's")
+	// errMark: what the store answers is no mark, so that it says nothing of the owner.
+	errMark = errors.New("the mark of the object store's owner is damaged, or something else answers in its place")
+	// errStale: a store that was claimed has no mark any more.
+	errStale = errors.New("the object store has lost the mark of its owner: is it mounted, and the right one?")
+)
 
 // mark is what a store says of an owner. The one of a cluster has no more than its id.
 type mark struct {
@@ -58,6 +68,7 @@ type owner struct {
 	accept  bool // whatever the store says
 	logger  *slog.Logger
 	refused chan struct{} // closed when err is set
+	doubt   atomic.Bool   // the last look did not find the mark
 
 	mu      sync.Mutex
 	claimed bool
@@ -107,7 +118,7 @@ func (o *owner) claim(ctx context.Context) error {
 		return err
 	}
 	key := brokerMark(*o.mine.Broker)
-	m, found, err := o.read(ctx, key)
+	m, found, err := o.accepted(o.read(ctx, key))
 	if err != nil || found && m.Process == o.mine.Process {
 		return err
 	}
@@ -141,7 +152,7 @@ func (o *owner) record(ctx context.Context, found uuid.UUID) error {
 
 // claimCluster checks that the store is this cluster's, or nobody's.
 func (o *owner) claimCluster(ctx context.Context) error {
-	m, found, err := o.read(ctx, clusterMark)
+	m, found, err := o.accepted(o.read(ctx, clusterMark))
 	switch {
 	case err != nil:
 		return err
@@ -167,7 +178,30 @@ func (o *owner) named() bool {
 	return false
 }
 
+// accepted passes over a mark that cannot be read where the store is to be taken over.
+func (o *owner) accepted(m mark, found bool, err error) (mark, bool, error) {
+	if o.accept && (errors.Is(err, errMark) || errors.Is(err, errOwner)) {
+		return mark{}, true, nil
+	}
+	return m, found, err
+}
+
+// read returns a mark that is there and whole. With errMark there is something else.
 func (o *owner) read(ctx context.Context, key string) (m mark, found bool, err error) {
+	for n := 1; ; n++ {
+		m, found, err = o.readOnce(ctx, key)
+		if !errors.Is(err, errMark) || n == markReads {
+			return m, found, err
+		}
+		select {
+		case <-time.After(rereadPause):
+		case <-ctx.Done():
+			return m, false, ctx.Err()
+		}
+	}
+}
+
+func (o *owner) readOnce(ctx context.Context, key string) (m mark, found bool, err error) {
 	n, err := o.store.Size(ctx, key)
 	if errors.Is(err, objectstore.ErrNotFound) {
 		return m, false, nil
@@ -182,22 +216,46 @@ func (o *owner) read(ctx context.Context, key string) (m mark, found bool, err e
 	if err != nil {
 		return m, false, err
 	}
-	err = json.Unmarshal(b, &m)
-	switch {
-	case o.accept:
-		return m, true, nil
-	case err != nil:
-		return m, false, fmt.Errorf("%w: its mark %s cannot be read (%w)", errOwner, key, err)
-	case m.Version != markVersion:
-		return m, false, fmt.Errorf("%w: its mark %s has version %d, this broker knows version %d", errOwner, key, m.Version, markVersion)
+	m, err = decodeMark(b)
+	if err != nil {
+		err = fmt.Errorf("%w (%s)", err, key)
 	}
-	return m, true, nil
+	return m, true, err
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// encode returns m as it is stored: a line of JSON and one with its checksum.
+func (m mark) encode() ([]byte, error) {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	b = append(b, '\n')
+	return fmt.Appendf(b, "crc32c %08x\n", crc32.Checksum(b, castagnoli)), nil
+}
+
+func decodeMark(b []byte) (m mark, err error) {
+	line, sum, _ := bytes.Cut(b, []byte("\n"))
+	if len(sum) == 0 && json.Unmarshal(line, &m) == nil && m.Version > 0 && m.Version < markVersion {
+		return m, fmt.Errorf("%w: its mark has version %d, this broker knows version %d", errOwner, m.Version, markVersion)
+	}
+	if want := fmt.Sprintf("crc32c %08x\n", crc32.Checksum(b[:min(len(line)+1, len(b))], castagnoli)); string(sum) != want {
+		return m, errMark
+	}
+	switch err := json.Unmarshal(line, &m); {
+	case err != nil:
+		return m, fmt.Errorf("%w: %w", errMark, err)
+	case m.Version != markVersion:
+		return m, fmt.Errorf("%w: its mark has version %d, this broker knows version %d", errOwner, m.Version, markVersion)
+	}
+	return m, nil
 }
 
 // write puts a mark in the place of one that is there or not. Two that do so at once are told
 // apart: one finds the other's.
 func (o *owner) write(ctx context.Context, key string, m mark, there bool) error {
-	b, err := json.Marshal(m)
+	b, err := m.encode()
 	if err != nil {
 		return err
 	}
@@ -206,7 +264,7 @@ func (o *owner) write(ctx context.Context, key string, m mark, there bool) error
 			return err
 		}
 	}
-	err = o.store.Put(ctx, key, strings.NewReader(string(b)+"\n"))
+	err = o.store.Put(ctx, key, bytes.NewReader(b))
 	if errors.Is(err, objectstore.ErrExists) {
 		return fmt.Errorf("%w: another process has just claimed it (%s)", errOwner, key)
 	}
@@ -220,7 +278,9 @@ func (o *owner) watch(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if o.ensure(ctx) == nil {
-			o.confirm(ctx)
+			if err := o.confirm(ctx); errors.Is(err, errStale) || errors.Is(err, errMark) {
+				o.logger.Error("nothing is uploaded until the object store shows its mark again; records stay in the WAL", "err", err)
+			}
 		}
 		select {
 		case <-tick.C:
@@ -233,14 +293,26 @@ func (o *owner) watch(ctx context.Context) {
 	}
 }
 
-// confirm refuses everything from now on if another process has claimed the store.
-func (o *owner) confirm(ctx context.Context) {
+// confirm returns nil if the store is this process's. It refuses everything from now on if
+// another process has claimed it, which only a whole mark says.
+func (o *owner) confirm(ctx context.Context) error {
+	err := o.look(ctx)
+	o.doubt.Store(err != nil)
+	return err
+}
+
+func (o *owner) look(ctx context.Context) error {
 	m, found, err := o.read(ctx, brokerMark(*o.mine.Broker))
-	if errors.Is(err, errOwner) || err == nil && found && m.Process != o.mine.Process {
+	switch {
+	case errors.Is(err, errOwner), err == nil && found && m.Process != o.mine.Process:
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.refuse(fmt.Errorf("%w: another process of broker %d has claimed it", errOwner, *o.mine.Broker))
+		return o.err
+	case err == nil && !found:
+		return errStale
 	}
+	return err
 }
 
 // ownedStore changes a store only once it is this process's.
@@ -250,24 +322,45 @@ type ownedStore struct {
 }
 
 func (s *ownedStore) PutSized(ctx context.Context, key string, size int64, open func() io.ReadCloser) error {
-	if err := s.owner.ensure(ctx); err != nil {
-		return err
-	}
-	return s.Store.PutSized(ctx, key, size, open)
+	return s.put(ctx, key, func() error { return s.Store.PutSized(ctx, key, size, open) })
 }
 
 func (s *ownedStore) Put(ctx context.Context, key string, r io.Reader) error {
+	return s.put(ctx, key, func() error { return s.Store.Put(ctx, key, r) })
+}
+
+// put writes an object and makes sure that it is in the store which was claimed: a mount that
+// has gone away leaves an empty directory, a name may lead to another bucket. The mark is looked
+// at first, so that an object found after it was not put while the store was another.
+func (s *ownedStore) put(ctx context.Context, key string, write func() error) error {
 	if err := s.owner.ensure(ctx); err != nil {
 		return err
 	}
-	return s.Store.Put(ctx, key, r)
+	if s.owner.doubt.Load() { // not again into what may be another's
+		if err := s.owner.confirm(ctx); err != nil {
+			return err
+		}
+	}
+	if err := write(); err != nil {
+		return err
+	}
+	if err := s.owner.confirm(ctx); err != nil {
+		return err
+	}
+	if _, err := s.Size(ctx, key); err != nil {
+		return fmt.Errorf("look for what was just written: %w", err)
+	}
+	return nil
 }
 
 func (s *ownedStore) Delete(ctx context.Context, key string) error {
 	if err := s.owner.ensure(ctx); err != nil {
 		return err
 	}
-	return s.Store.Delete(ctx, key)
+	if err := s.Store.Delete(ctx, key); err != nil {
+		return err
+	}
+	return s.owner.confirm(ctx) // in another store it would be missing, too
 }
 
 // checkTime bounds how long a start waits for the object store.
@@ -284,6 +377,8 @@ func (s *storage) claimStore(ctx context.Context) error {
 		err = s.objects.Check(bounded)
 	}
 	switch {
+	case errors.Is(err, errMark):
+		return fmt.Errorf("%w; look at what answers at object_storage.url, such as a proxy; if the store is the right one and the mark itself is damaged, start once with --accept-other-store to write it anew", err)
 	case errors.Is(err, errOwner):
 		return fmt.Errorf("%w; put the data directory back that belongs to it, set object_storage.url right, stop the other one, or start once with --accept-other-store to take it over", err)
 	case errors.Is(err, objectstore.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
