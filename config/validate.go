@@ -214,8 +214,8 @@ func (c *checks) memory(b Broker) {
 		"memory.wal_buffer_bytes (%d) has no room for the largest request; with network.max_request_bytes (%d) and requests.max_partitions (%d) it must be at least %d",
 		m.WALBufferBytes, b.Network.MaxRequestBytes, b.Requests.MaxPartitions, image)
 	// A sixteenth of the budget is kept for requests other than produce.
-	c.require(m.RequestBudgetBytes/2 >= int64(b.Network.MaxRequestBytes) && m.RequestBudgetBytes/12 >= int64(b.Network.MaxControlRequestBytes),
-		"memory.request_budget_bytes (%d) has no room for the largest request; it must be at least twice network.max_request_bytes (%d) and 12 times network.max_control_request_bytes (%d)",
+	c.require(m.RequestBudgetBytes/2 >= int64(b.Network.MaxRequestBytes) && m.RequestBudgetBytes/16 >= int64(b.Network.MaxControlRequestBytes),
+		"memory.request_budget_bytes (%d) has no room for the largest request; it must be at least twice network.max_request_bytes (%d) and 16 times network.max_control_request_bytes (%d)",
 		m.RequestBudgetBytes, b.Network.MaxRequestBytes, b.Network.MaxControlRequestBytes)
 	c.require(m.ResponseBudgetBytes >= int64(b.Fetch.MaxBytes),
 		"memory.response_budget_bytes (%d) must have room for one answer of fetch.max_bytes (%d)", m.ResponseBudgetBytes, b.Fetch.MaxBytes)

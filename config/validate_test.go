@@ -64,7 +64,7 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"object_storage.unreadable_after_ms":                                                          func(c *Broker) { c.ObjectStorage.UnreadableAfterMs = 1 },
 		"cache.read_cache_size_bytes":                                                                 func(c *Broker) { c.Cache.ReadCacheSizeBytes = 0 },
 		"memory.request_budget_bytes (104857600) has no room":                                         func(c *Broker) { c.Memory.RequestBudgetBytes = 100 * mib },
-		"12 times network.max_control_request_bytes":                                                  func(c *Broker) { c.Network.MaxControlRequestBytes = 11 * mib },
+		"16 times network.max_control_request_bytes":                                                  func(c *Broker) { c.Network.MaxControlRequestBytes = 11 * mib },
 		"memory.response_budget_bytes":                                                                func(c *Broker) { c.Memory.ResponseBudgetBytes = 1 },
 		"memory.wal_buffer_bytes (67108864) has no room":                                              func(c *Broker) { c.Memory.WALBufferBytes = 64 * mib },
 		"replication.min_in_sync_replicas must be 1":                                                  func(c *Broker) { c.Replication.MinInSyncReplicas = 2 },

@@ -26,7 +26,7 @@ type Budget struct {
 	capacity int64
 	inUse    int64
 	beyond   int64     // of inUse, what claims beyond their share hold
-	small    int64     // of inUse, what small claims hold
+	reserved int64     // of inUse, what small claims hold of the reserve
 	passed   int64     // bytes ever granted
 	holders  int       // claims that hold bytes, but for those of the whole
 	claimed  int64     // bytes that they hold
@@ -228,6 +228,9 @@ func (b *Budget) fits(c *Claim, to int64) bool {
 func (b *Budget) take(c *Claim, to int64) {
 	n := to - c.held
 	c.before = c.held
+	if c.tier == small && c.held == 0 {
+		c.reserved = !b.smallFitsBelow(c)
+	}
 	b.inUse += n
 	b.passed += n
 	b.move(c, to)
@@ -246,11 +249,11 @@ func (b *Budget) move(c *Claim, to int64) {
 		b.growing[c.tier].remove(c)
 		defer b.growing[c.tier].add(c)
 	}
-	switch c.tier {
-	case beyond:
+	if c.tier == beyond {
 		b.beyond += n
-	case small:
-		b.small += n
+	}
+	if c.reserved {
+		b.reserved += n
 	}
 	if c.conn != nil {
 		c.conn.held += n

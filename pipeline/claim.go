@@ -49,11 +49,7 @@ func (b *Budget) ceiling(t tier) int64 {
 // reserve, of which strangers may have the last, those who hold some bytes some,
 // and who holds much nothing. Holds b.mu.
 func (b *Budget) smallFits(c *Claim) bool {
-	ceiling := b.ceiling(within)
-	if c.over {
-		ceiling = b.ceiling(beyond)
-	}
-	if b.inUse+c.total <= ceiling {
+	if b.smallFitsBelow(c) {
 		return true
 	}
 	part := b.capacity / 16
@@ -65,7 +61,16 @@ func (b *Budget) smallFits(c *Claim) bool {
 	case c.addr.held > 0 && c.addr.held+c.total > part/4:
 		part -= part / 4
 	}
-	return b.small+c.total <= part && b.inUse+c.total <= b.capacity
+	return b.reserved+c.total <= part && b.inUse+c.total <= b.capacity
+}
+
+// smallFitsBelow says whether a small claim finds room without the reserve. Holds b.mu.
+func (b *Budget) smallFitsBelow(c *Claim) bool {
+	ceiling := b.ceiling(within)
+	if c.over {
+		ceiling = b.ceiling(beyond)
+	}
+	return b.inUse+c.total <= ceiling
 }
 
 // Largest returns how large a claim can be.
@@ -93,6 +98,7 @@ type Claim struct {
 	b           *Budget
 	tier        tier
 	over        bool // its connection or address claims more than its share
+	reserved    bool // what it holds is of the reserve
 	who         Holder
 	conn, addr  *account // nil when on nobody's account
 	total, held int64

@@ -113,6 +113,36 @@ func TestNobodyCanTakeWhatIsLeftToOthers(t *testing.T) {
 	}
 }
 
+// Small claims that came while there was room for all leave the reserve to others, from
+// however many connections and addresses they came.
+func TestSmallClaimsLeaveTheReserveToOthers(t *testing.T) {
+	b := NewBudget(16 * mib)
+	conns := uint64(0)
+	for full := 0; full < 8; {
+		full = 0
+		for addr := byte(1); addr <= 8; addr++ {
+			conns++
+			c := b.Claim(who(conns, addr), 4<<10)
+			if !now(c, 4<<10) {
+				c.Release()
+				full++
+				continue
+			}
+			t.Cleanup(c.Release)
+		}
+	}
+	for addr := byte(100); addr < 110; addr++ {
+		stranger := b.Claim(who(1<<40+uint64(addr), addr), 4<<10)
+		t.Cleanup(stranger.Release)
+		if !now(stranger, 4<<10) {
+			t.Fatalf("a stranger finds no room; %d of %d bytes are in use", b.InUse(), b.Capacity())
+		}
+	}
+	if b.InUse() > b.Capacity() {
+		t.Errorf("%d bytes of %d are in use", b.InUse(), b.Capacity())
+	}
+}
+
 // Whatever has begun is completed: no claims ever wait for each other. A deadlock
 // ends the bubble with a panic.
 func TestClaimsNeverWaitForEachOther(t *testing.T) {

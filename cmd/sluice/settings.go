@@ -18,6 +18,7 @@ import (
 	"github.com/sluicemq/sluice/internal/quicnet"
 	"github.com/sluicemq/sluice/internal/unreadable"
 	"github.com/sluicemq/sluice/pipeline"
+	"github.com/sluicemq/sluice/stages/admit"
 	"github.com/sluicemq/sluice/stages/batch"
 	"github.com/sluicemq/sluice/stages/compact"
 	"github.com/sluicemq/sluice/stages/objectfetch"
@@ -203,7 +204,7 @@ func apiConfig(c config.Broker) kafka.APIConfig {
 }
 
 func fetchConfig(c config.Broker) fetch.Config {
-	return fetch.Config{MaxBytes: c.Fetch.MaxBytes, BudgetBytes: c.Memory.ResponseBudgetBytes, MaxWait: ms(c.Fetch.MaxWaitMs),
+	return fetch.Config{MaxBytes: c.Fetch.MaxBytes, BudgetBytes: c.Memory.ResponseBudgetBytes, WaitingBytes: admit.Waiting(c.Memory.RequestBudgetBytes), MaxWait: ms(c.Fetch.MaxWaitMs),
 		Sessions: c.Fetch.MaxSessions, SessionPartitions: c.Fetch.MaxSessionPartitions, SessionBytes: c.Fetch.MaxSessionBytes, SessionIdle: ms(c.Fetch.SessionIdleMs)}
 }
 

@@ -13,6 +13,10 @@ type Config struct {
 	// BudgetBytes bounds the record bytes of all answers between reading them and
 	// having written them. More fetches wait for their turn.
 	BudgetBytes int64
+	// WaitingBytes bounds what requests take from their arrival until their answers are
+	// sent, but for records. When there is no more room, polls that wait are answered
+	// early with what there is.
+	WaitingBytes int64
 	// MaxWait bounds the long poll, whatever the client asks for.
 	MaxWait time.Duration
 	// Sessions and SessionPartitions bound what is remembered for fetch sessions
@@ -30,7 +34,7 @@ type Config struct {
 
 // DefaultConfig returns the defaults: sessions as in Kafka, 512 MiB of answers.
 func DefaultConfig() Config {
-	return Config{MaxBytes: 55 << 20, BudgetBytes: 512 << 20, MaxWait: 5 * time.Minute,
+	return Config{MaxBytes: 55 << 20, BudgetBytes: 512 << 20, WaitingBytes: 8 << 20, MaxWait: 5 * time.Minute,
 		Sessions: 1000, SessionPartitions: 500_000, SessionBytes: 48 << 20, SessionIdle: 2 * time.Minute}
 }
 
@@ -41,6 +45,8 @@ func (c Config) Validate() error {
 		return errors.New("fetch: max bytes must be at least 1 KiB")
 	case c.BudgetBytes < int64(c.MaxBytes):
 		return errors.New("fetch: the budget must have room for one answer of max bytes")
+	case c.WaitingBytes < 8*pollBytes:
+		return errors.New("fetch: there must be room for some requests that wait")
 	case c.MaxWait <= 0:
 		return errors.New("fetch: max wait must be positive")
 	case c.Sessions < 0 || c.SessionPartitions < 0 || c.SessionBytes < 0 || c.SessionIdle < 0:

@@ -13,10 +13,11 @@
 // starts a new one. When the server is closed, waiting requests are answered at
 // once with what there is.
 //
-// A poll is one goroutine. It looks at the partitions of its request, or of its
-// session, without I/O; when there is not enough to read it sleeps on one
-// partition.Watcher that all of them share, so a wait costs nothing. Partitions
-// of a session are watched for as long as the session lives, others for as long
-// as the poll sleeps. Only partitions that have something are handed to the read
-// pipeline.
+// A poll looks at the partitions of its request, or of its session, without I/O.
+// When there is not enough to read it is parked: it has no goroutine, and is woken by
+// the partition in which its share of what is missing has come, by a change of
+// anything else there, by a timer, or by the end of its connection. So a wait takes
+// some 1.5 KiB, and appends that are too little for it cost it nothing. What all
+// requests take until they are answered has a bound, which waiting shares out. Only
+// partitions that have something are handed to the read pipeline.
 package fetch

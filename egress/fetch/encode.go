@@ -48,7 +48,7 @@ func (p *poll) encode() net.Buffers {
 	if p.session != nil && !p.full { // rotation and changes mix the topics up
 		slices.SortStableFunc(p.answers, func(a, b answer) int { return compare(a.slot.topic, b.slot.topic) })
 	}
-	e := newEncoder(p.req.Version, 64+len(p.answers)*80)
+	e := newEncoder(p.asked.version, 64+len(p.answers)*80)
 	id := int32(0)
 	if p.session != nil {
 		id = p.session.id
@@ -60,7 +60,7 @@ func (p *poll) encode() net.Buffers {
 		for n < len(p.answers) && *p.answers[n].slot.topic == *p.answers[i].slot.topic {
 			n++
 		}
-		e.topic(p.answers[i].slot.topic, p.answers[i:n], p.req.IsolationLevel)
+		e.topic(p.answers[i].slot.topic, p.answers[i:n], p.asked.isolation)
 		i = n
 	}
 	e.brokers(p.leaders())

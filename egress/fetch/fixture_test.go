@@ -256,6 +256,12 @@ func (b *broker) told(resp *kmsg.FetchResponse) []string {
 // idle fails the test when the server still holds something.
 func (b *broker) idle() {
 	b.t.Helper()
+	if n := b.waiting.memory(); n != 0 || len(b.waiting.addrs) != 0 || len(b.waiting.conns) != 0 {
+		b.t.Errorf("%d bytes of those that wait are held by nobody", n)
+	}
+	if n := b.watched.Load(); n != 0 {
+		b.t.Errorf("%d partitions are watched by nobody", n)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.open != 0 || b.budget.InUse() != 0 {

@@ -3,6 +3,8 @@ package fetch
 import (
 	"context"
 	"errors"
+	"net"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -17,158 +19,112 @@ import (
 // readCommitted is the isolation level of a reader who wants no open transactions.
 const readCommitted = 1
 
-// poll serves one request.
+// poll serves one request. One goroutine at a time runs it, from its arrival to its
+// answer, but for the time that it waits: then there is none, only what wakes it. That
+// are the partitions, a timer, the end of its connection, and hurry.
 type poll struct {
 	*Server
+	ctx     context.Context
 	who     pipeline.Holder
-	req     *kmsg.FetchRequest
+	reply   func(body net.Buffers, release func())
+	place   *place
+	asked   asked
 	session *session // nil without
 	full    bool     // the answer has every slot, not only what changed
 	slots   []*slot
 	limit   int       // bytes of the whole answer, soft for the first batch
 	until   time.Time // when the client wants its answer
-
-	watcher  *partition.Watcher
-	watching bool // slots that are found are to be watched at once
+	rested  time.Time // when it may look again, see rest
 
 	view    *meta.View // taken by the scan at the first slot that needs it
 	answers []answer
 	due     int // estimate of the bytes that answers are to be filled with
 	first   int // of these, about what the first batch is: it is returned whatever its size
+
+	mu      sync.Mutex
+	parked  bool               // no goroutine runs it
+	moved   bool               // something has, since the last look
+	hurried bool               // it is to be answered with what there is
+	cut     context.CancelFunc // ends what it is waiting for though it is not parked
+	news    chan struct{}      // told of moves while it reads; capacity 1
+	timer   *time.Timer
+	stop    func() bool // ends the watch on ctx
+}
+
+// asked is what a request says of the whole answer.
+type asked struct {
+	version   int16
+	isolation int8
+	minBytes  int
+	wait      time.Duration
 }
 
 // open finds or makes the session of a request and takes its turn. The code is
 // set when the whole request is refused.
-func (s *Server) open(ctx context.Context, req *kmsg.FetchRequest) (*poll, int16) {
-	p := &poll{Server: s, req: req, full: true, limit: max(1, min(s.cfg.MaxBytes, int(req.MaxBytes))),
-		until: time.Now().Add(min(time.Duration(req.MaxWaitMillis)*time.Millisecond, s.cfg.MaxWait))}
+func (p *poll) open(req *kmsg.FetchRequest) int16 {
 	epoch := req.SessionEpoch
 	if epoch > initialEpoch {
-		if code := p.resume(ctx); code != 0 {
-			return nil, code
-		}
-		return p, 0
+		return p.resume(req)
 	}
 	if req.SessionID != 0 {
-		s.sessions.end(req.SessionID)
+		p.sessions.end(req.SessionID)
 	}
+	p.full = true
 	if epoch == initialEpoch && req.Version >= 7 {
-		p.begin()
+		p.begin(req)
 	}
 	if p.session == nil {
-		p.slots, p.watcher = slotsOf(req), partition.NewWatcher()
+		p.slots = slotsOf(req)
 	}
-	return p, 0
+	return 0
 }
 
 // begin makes a session, if there is room.
-func (p *poll) begin() {
+func (p *poll) begin(req *kmsg.FetchRequest) {
 	n := 0
-	for i := range p.req.Topics {
-		n += len(p.req.Topics[i].Partitions)
+	for i := range req.Topics {
+		n += len(req.Topics[i].Partitions)
 	}
-	s := p.sessions.create(p.req, n)
+	s := p.sessions.create(req, n)
 	if s == nil {
 		p.metrics.turnedAway.Inc()
 		return
 	}
-	s.update(p.req)
+	s.update(req)
 	p.use(s)
 }
 
 // resume goes on with a session that is there.
-func (p *poll) resume(ctx context.Context) int16 {
-	s, code := p.sessions.resume(ctx, p.req)
+func (p *poll) resume(req *kmsg.FetchRequest) int16 {
+	ctx, done := p.cuttable()
+	defer done()
+	s, code := p.sessions.resume(ctx, req)
 	if code != 0 {
 		return code
 	}
-	s.update(p.req)
+	s.update(req)
 	if !p.sessions.hold(s, len(s.slots)) {
 		p.sessions.end(s.id)
 		p.sessions.leave(s)
 		return kerr.FetchSessionIDNotFound.Code
 	}
-	p.full = false
 	p.use(s)
 	return 0
 }
 
+// use has the poll follow the partitions of s, which are on the account of sessions.
 func (p *poll) use(s *session) {
-	p.session, p.slots, p.watcher, p.watching = s, s.slots, s.watcher, true
+	p.session, p.slots = s, s.slots
+	s.watcher.poll.Store(p)
+	p.place.resize(pollBytes)
 }
 
-func (p *poll) leave() {
+// watcher is whom partitions tell that they have moved.
+func (p *poll) watcher() partition.Watcher {
 	if p.session != nil {
-		p.sessions.leave(p.session)
+		return &p.session.watcher
 	}
-}
-
-// wait returns when the answer is due: enough to read, an error to report, or
-// the client's time is over.
-func (p *poll) wait(ctx context.Context) {
-	select {
-	case <-p.watcher.C: // the scan sees what it stands for
-	default:
-	}
-	if p.scan() {
-		return
-	}
-	p.metrics.waiting.Inc()
-	defer p.metrics.waiting.Dec()
-	if p.session == nil {
-		p.watch()
-		defer p.unwatch()
-		if p.scan() { // something may have come before the watch
-			return
-		}
-	}
-	ctx, cancel := context.WithDeadline(ctx, p.until)
-	defer cancel()
-	for p.woken(ctx) && !p.scan() && p.rest(ctx) {
-	}
-}
-
-// woken returns true when a partition has moved, false when the poll is over.
-func (p *poll) woken(ctx context.Context) bool {
-	select {
-	case <-p.watcher.C:
-		return true
-	case <-p.closing:
-	case <-ctx.Done():
-	}
-	return false
-}
-
-// rest lets some time pass before many slots are looked at again: 10 ms for
-// 10,000, which bounds what a poll costs while others write all the time. It
-// returns false when the poll is over.
-func (p *poll) rest(ctx context.Context) bool {
-	if len(p.slots) < 1000 {
-		return true
-	}
-	timer := time.NewTimer(time.Duration(len(p.slots)) * time.Microsecond)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-p.closing:
-	case <-ctx.Done():
-	}
-	return false
-}
-
-func (p *poll) watch() {
-	p.watching = true
-	for _, s := range p.slots {
-		s.watch(p.watcher)
-	}
-}
-
-func (p *poll) unwatch() {
-	p.watching = false
-	for _, s := range p.slots {
-		s.unwatch(p.watcher)
-	}
+	return p
 }
 
 // scan looks at every slot, makes the answers anew, and reports whether they
@@ -179,7 +135,7 @@ func (p *poll) scan() bool {
 	if p.full && p.answers == nil {
 		p.answers = make([]answer, 0, len(p.slots))
 	}
-	urgent := p.req.MaxWaitMillis <= 0 || len(p.slots) == 0
+	urgent := p.asked.wait <= 0 || len(p.slots) == 0
 	n := len(p.slots)
 	first := 0
 	if p.session != nil && n > 0 {
@@ -188,12 +144,12 @@ func (p *poll) scan() bool {
 	for i := range n {
 		s := p.slots[(first+i)%n]
 		a := p.look(s)
-		s.behind = a.code == 0 && !a.diverged && s.offset < a.end(p.req.IsolationLevel)
+		s.behind = a.code == 0 && !a.diverged && s.offset < a.end(p.asked.isolation)
 		if a.code != 0 || a.diverged {
 			urgent = urgent || !a.patient
 		} else if left := p.limit - p.due; s.behind && left > 0 {
 			a.wanted = true
-			due, first := p.estimate(s, a.end(p.req.IsolationLevel), left)
+			due, first := p.estimate(s, a.end(p.asked.isolation), left)
 			if p.due += due; p.first == 0 {
 				p.first = first
 			}
@@ -202,8 +158,11 @@ func (p *poll) scan() bool {
 			p.answers = append(p.answers, a)
 		}
 	}
-	return urgent || p.due >= min(int(p.req.MinBytes), p.limit)
+	return urgent || p.due >= p.enough()
 }
+
+// enough is how much is to be there before the client is answered.
+func (p *poll) enough() int { return min(p.asked.minBytes, p.limit) }
 
 // estimate returns about how many bytes a read of s would give, at most left but
 // at least one batch, and about how large that one is. What is only in objects
@@ -221,6 +180,9 @@ func (p *poll) estimate(s *slot, end int64, left int) (due, first int) {
 // look judges one slot without I/O.
 func (p *poll) look(s *slot) answer {
 	a := answer{slot: s, hw: -1, stable: -1, logStart: -1, leader: -1, leaderEpoch: -1}
+	if s.state != nil {
+		s.mark = s.state.Mark()
+	}
 	if s.state == nil || s.state.Deleted() {
 		if err := p.find(s, &a); err != nil {
 			a.code = p.deps.Code(err)
@@ -253,14 +215,14 @@ func (p *poll) look(s *slot) answer {
 
 // find looks up the partition of a slot, again if its state was deleted.
 func (p *poll) find(s *slot, a *answer) error {
-	s.unwatch(p.watcher)
+	s.disarm()
 	s.state = nil
 	if p.view == nil {
 		p.view = p.deps.Lookup.View()
 	}
 	var t *meta.Topic
 	var err error
-	if p.req.Version >= 13 {
+	if p.asked.version >= 13 {
 		t, err = lookup.ByID(p.view, s.topic.id)
 	} else {
 		t, err = lookup.ByName(p.view, s.topic.name)
@@ -275,9 +237,7 @@ func (p *poll) find(s *slot, a *answer) error {
 		}
 		return err
 	}
-	if p.watching {
-		s.watch(p.watcher)
-	}
+	s.mark = s.state.Mark()
 	return nil
 }
 

@@ -43,20 +43,24 @@ func (a *answer) end(isolation int8) int64 {
 // the client asks again, and finds it. The segments are valid until release, which
 // may be nil. With again there is nothing to answer with yet, and something came that
 // is to be looked at.
-func (p *poll) read(ctx context.Context) (release func(), again bool) {
+func (p *poll) read() (release func(), again bool) {
+	ctx, done := p.cuttable()
+	defer done()
 	f := p.fetch()
 	if len(f.Reads) == 0 {
 		p.tell()
 		return nil, false
 	}
 	claim, err := p.claim(ctx)
-	if err != nil {
-		return nil, false // the connection has ended
+	if err != nil { // the connection has ended, or others need the room
+		p.leaveOut()
+		p.tell()
+		return nil, false
 	}
 	f.MaxBytes = int(min(int64(p.limit), claim.Size()))
 	err, woken := p.submit(ctx, f, claim.Size())
 	got, failed := p.collect(err), p.failed()
-	if got == 0 && !failed && woken && time.Now().Before(p.until) {
+	if got == 0 && !failed && woken && !p.over() {
 		f.Release()
 		claim.Release()
 		return nil, true
@@ -85,6 +89,13 @@ func (p *poll) claim(ctx context.Context) (*pipeline.Claim, error) {
 // answer at once.
 const leastRead = 100 * time.Millisecond
 
+// leaveOut takes back what was to be read.
+func (p *poll) leaveOut() {
+	for i := range p.answers {
+		p.answers[i].read = nil
+	}
+}
+
 // submit puts the reads through the read pipeline, which is to be done with them when
 // the client wants its answer, when it or the server ends, or, woken, when there is
 // something in another partition: what is new must not wait for what is old.
@@ -93,21 +104,22 @@ func (p *poll) submit(ctx context.Context, f *flow.Fetch, size int64) (_ error, 
 	defer cancel()
 	defer context.AfterFunc(p.life, cancel)()
 	f.Due = due.Done()
-	if p.session == nil {
-		p.watch()
-		defer p.unwatch()
-	}
+	news := p.listen()
+	defer p.unlisten()
 	done := make(chan error, 1)
 	// Submit owns the parcel even when it fails; the receipt tells.
-	_ = p.deps.Reader.Submit(ctx, pipeline.Parcel[*flow.Fetch]{Body: f, Size: size,
+	_ = p.deps.Reader.Submit(p.ctx, pipeline.Parcel[*flow.Fetch]{Body: f, Size: size,
 		Receipt: pipeline.NewReceipt(func(err error) { done <- err })})
 	for {
-		select {
-		case err := <-done:
-			return err, false
-		case <-p.watcher.C:
+		p.heard()
+		if !p.armNews() {
+			select {
+			case err := <-done:
+				return err, false
+			case <-news:
+			}
 		}
-		if p.news() {
+		if p.isNew() {
 			cancel()
 			return <-done, true
 		}
@@ -119,17 +131,30 @@ func (p *poll) submit(ctx context.Context, f *flow.Fetch, size int64) (_ error, 
 	}
 }
 
+// armNews has the poll told when something comes where there was nothing to read; it
+// returns true if that is so already.
+func (p *poll) armNews() (already bool) {
+	by := p.watcher()
+	for _, s := range p.slots {
+		if !s.behind {
+			already = s.arm(by, 1) || already
+		}
+	}
+	return already
+}
+
 // newsAgain is how often a poll that reads looks whether there is news, at most.
 const newsAgain = 10 * time.Millisecond
 
-// news says whether there is something to read where there was not when the poll began
+// isNew says whether there is something to read where there was not when the poll began
 // to.
-func (p *poll) news() bool {
+func (p *poll) isNew() bool {
 	for _, s := range p.slots {
 		if s.state == nil || s.behind {
 			continue
 		}
-		if end := s.state.HighWatermark(); s.offset < end && (p.req.IsolationLevel != readCommitted || s.offset < s.state.LastStable()) {
+		s.mark = s.state.Mark()
+		if end := s.state.HighWatermark(); s.offset < end && (p.asked.isolation != readCommitted || s.offset < s.state.LastStable()) {
 			return true
 		}
 	}

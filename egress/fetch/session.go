@@ -7,13 +7,13 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluicemq/sluice/internal/clock"
-	"github.com/sluicemq/sluice/internal/partition"
 )
 
 // Epochs of a session that have a meaning of their own (KIP-227).
@@ -30,7 +30,7 @@ type session struct {
 	turn    chan struct{} // of one token
 	dropped chan struct{} // closed when the cache has let go of it
 	next    int32         // epoch of the request that is due
-	watcher *partition.Watcher
+	watcher follower
 	slots   []*slot
 	index   map[slotKey]*slot
 	cursor  int // where the next scan begins, so that none is starved
@@ -40,6 +40,16 @@ type session struct {
 	held      int           // partitions counted in the cache; guarded by sessions.mu
 	heldBytes int64         // likewise
 	used      time.Time     // guarded by sessions.mu
+}
+
+// follower is the poll that has the session's turn, for whom its partitions are watched.
+type follower struct{ poll atomic.Pointer[poll] }
+
+// Moved implements partition.Watcher.
+func (f *follower) Moved() {
+	if p := f.poll.Load(); p != nil {
+		p.Moved()
+	}
 }
 
 type slotKey struct {
@@ -62,7 +72,8 @@ type sessions struct {
 }
 
 // slotBytes is about what a session takes for a partition, and sessionBytes for itself:
-// slot, key, their places in slice and map, and the watch in the partition's state.
+// slot, key, their places in slice and map, and the place of the watch in the
+// partition's state.
 const (
 	slotBytes    = 320
 	sessionBytes = 512
@@ -110,7 +121,7 @@ func (c *sessions) add(req *kmsg.FetchRequest, partitions int) (s *session, idle
 		return nil, idle
 	}
 	s = &session{byID: req.Version >= 13, turn: make(chan struct{}, 1), dropped: make(chan struct{}), next: 1,
-		watcher: partition.NewWatcher(), index: make(map[slotKey]*slot, partitions), held: partitions, heldBytes: bytes, bytes: sessionBytes, used: now}
+		index: make(map[slotKey]*slot, partitions), held: partitions, heldBytes: bytes, bytes: sessionBytes, used: now}
 	for s.id == 0 || c.byID[s.id] != nil {
 		s.id = rand.Int32()
 	}
@@ -273,7 +284,7 @@ func clearAll(gone []*session) {
 // clear ends all watches. REQUIRES: the caller has the turn and keeps it.
 func (s *session) clear() {
 	for _, x := range s.slots {
-		x.unwatch(s.watcher)
+		x.disarm()
 	}
 	s.slots, s.index = nil, nil
 }
@@ -314,7 +325,7 @@ func (s *session) forget(key slotKey) {
 	if x == nil {
 		return
 	}
-	x.unwatch(s.watcher)
+	x.disarm()
 	delete(s.index, key)
 	s.bytes -= slotBytes + int64(len(x.topic.name))
 	last := s.slots[len(s.slots)-1]

@@ -224,13 +224,13 @@ func TestDroppingASessionThatIsPolledEndsItAfterwards(t *testing.T) {
 		if resp := <-next; resp.ErrorCode != kerr.FetchSessionIDNotFound.Code {
 			t.Errorf("who waited for its turn: %+v", resp)
 		}
-		if !watched.watched {
+		if !watched.watch.Armed() {
 			t.Error("the watch was taken from the poll")
 		}
 		b.append(orders, 0, 10)
 		b.expect("the poll", <-polled, "orders/0:10")
 		synctest.Wait()
-		if watched.watched {
+		if watched.watch.Armed() {
 			t.Error("the partition is still watched")
 		}
 	})

@@ -19,9 +19,10 @@ type slot struct {
 	index int32
 	at    int // position among the slots of a session
 
-	state   *partition.State // nil while it cannot be served here
-	watched bool             // state has the poll's watcher
-	behind  bool             // there was something to read when the poll looked
+	state  *partition.State // nil while it cannot be served here
+	mark   partition.Mark   // of state, from before the poll looked
+	watch  partition.Watch  // of state
+	behind bool             // there was something to read when the poll looked
 
 	offset    int64
 	maxBytes  int32
@@ -38,17 +39,15 @@ func (s *slot) ask(p *kmsg.FetchRequestTopicPartition) {
 	s.epoch, s.lastEpoch = p.CurrentLeaderEpoch, p.LastFetchedEpoch
 }
 
-func (s *slot) watch(w *partition.Watcher) {
-	if s.state != nil && !s.watched {
-		s.state.Watch(w)
-		s.watched = true
-	}
+// arm has by told when n bytes have come since the poll looked, or something else has
+// changed; it returns true if that is so already.
+func (s *slot) arm(by partition.Watcher, n int64) bool {
+	return s.state != nil && s.state.Arm(&s.watch, by, s.mark, n)
 }
 
-func (s *slot) unwatch(w *partition.Watcher) {
-	if s.watched {
-		s.state.Unwatch(w)
-		s.watched = false
+func (s *slot) disarm() {
+	if s.state != nil {
+		s.state.Disarm(&s.watch)
 	}
 }
 

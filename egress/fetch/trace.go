@@ -27,5 +27,5 @@ func (p *poll) describe(span trace.Span) {
 			attribute.Int("sluice.bytes", a.read.Bytes), attribute.Float64("sluice.seconds", a.read.Took.Seconds())))
 	}
 	span.SetAttributes(attribute.Int("sluice.partitions", len(p.slots)), attribute.Int("sluice.bytes", bytes),
-		attribute.Int("sluice.max_wait_ms", int(p.req.MaxWaitMillis)), attribute.Int("sluice.min_bytes", int(p.req.MinBytes)))
+		attribute.Int("sluice.max_wait_ms", int(p.asked.wait.Milliseconds())), attribute.Int("sluice.min_bytes", p.asked.minBytes))
 }

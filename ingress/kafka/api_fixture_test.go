@@ -163,7 +163,7 @@ func (c *cluster) AllocateProducerIDs(_ context.Context, n int32) (int64, error)
 	return first, err
 }
 
-func (c *cluster) Append(_ context.Context, _ pipeline.Holder, appends []flow.Append, done func(error)) {
+func (c *cluster) Append(_ context.Context, appends []flow.Append, done func(error)) {
 	c.appended = append(c.appended, appends)
 	if c.settle != nil {
 		done(c.settle(appends))
@@ -175,9 +175,10 @@ func (c *cluster) Append(_ context.Context, _ pipeline.Holder, appends []flow.Ap
 	done(nil)
 }
 
-func (c *cluster) Fetch(_ context.Context, _ pipeline.Holder, req *kmsg.FetchRequest, reply func(net.Buffers, func())) {
+func (c *cluster) Fetch(_ context.Context, _ pipeline.Holder, req *kmsg.FetchRequest, reply func(net.Buffers, func())) bool {
 	resp := req.ResponseKind().(*kmsg.FetchResponse)
 	reply(net.Buffers{resp.AppendTo(nil)}, nil)
+	return false
 }
 
 func (c *cluster) ByTime(_ context.Context, s *partition.State, ms int64) (TimedOffset, bool, error) {
@@ -292,6 +293,6 @@ func ptr[T any](v T) *T { return &v }
 
 type appenderFunc func(appends []flow.Append, done func(error))
 
-func (f appenderFunc) Append(_ context.Context, _ pipeline.Holder, appends []flow.Append, done func(error)) {
+func (f appenderFunc) Append(_ context.Context, appends []flow.Append, done func(error)) {
 	f(appends, done)
 }

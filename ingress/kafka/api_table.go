@@ -70,18 +70,19 @@ func (c APIConfig) Validate() error {
 	return nil
 }
 
-// Appender takes the batches of one request of who into the write pipeline and calls
+// Appender takes the batches of one request into the write pipeline and calls
 // done once when all have settled: with nil when each is as durable as promised
 // or carries its own Err, with an error when the pipeline failed them. The
 // appends and their bytes are the pipeline's until then.
 type Appender interface {
-	Append(ctx context.Context, who pipeline.Holder, appends []flow.Append, done func(error))
+	Append(ctx context.Context, appends []flow.Append, done func(error))
 }
 
 // Fetcher serves Fetch requests, on the account of who. reply is called once with the encoded body;
-// release, which may be nil, is called when it was written or dropped.
+// release, which may be nil, is called when it was written or dropped. With charged the request is
+// on the Fetcher's account when Fetch returns, which may be long before it is answered.
 type Fetcher interface {
-	Fetch(ctx context.Context, who pipeline.Holder, req *kmsg.FetchRequest, reply func(body net.Buffers, release func()))
+	Fetch(ctx context.Context, who pipeline.Holder, req *kmsg.FetchRequest, reply func(body net.Buffers, release func())) (charged bool)
 }
 
 // TopicChanger changes topics. Each method returns after the local View shows

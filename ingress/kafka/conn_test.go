@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -57,9 +58,7 @@ func dial(t *testing.T, cfg ServerConfig, h Handler) *wire {
 	return w
 }
 
-func (w *wire) connect() { w.connectAs(ConnInfo{Transport: "tcp"}) }
-
-func (w *wire) connectAs(info ConnInfo) {
+func (w *wire) connect() {
 	w.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -74,7 +73,7 @@ func (w *wire) connectAs(info ConnInfo) {
 		w.t.Fatal(err)
 	}
 	_ = w.nc.SetDeadline(time.Now().Add(20 * time.Second))
-	go func() { w.over <- w.server.ServeConn(context.Background(), there, info) }()
+	go func() { w.over <- w.server.ServeConn(context.Background(), there, ConnInfo{Transport: "tcp"}) }()
 }
 
 func (w *wire) send(req kmsg.Request, id int32) {
@@ -121,6 +120,33 @@ func answer(r *Request) Response {
 }
 
 var echo = HandlerFunc(func(_ context.Context, r *Request) kmsg.Response { return answer(r).Message })
+
+// A request whose handler has charged what it takes elsewhere holds nothing of the budget
+// of requests while it waits, and its memory is another's.
+func TestWhatIsChargedElsewhereGivesItsFrameBack(t *testing.T) {
+	served := make(chan func(), 1)
+	w := dial(t, DefaultServerConfig(), handlerOf(func(_ context.Context, r *Request, reply func(Response)) {
+		r.Charged = true
+		served <- func() { reply(answer(r)) }
+	}))
+	long := strings.Repeat("g", 500)
+	var waiting []func()
+	for i := range int32(100) {
+		w.send(heartbeat(4, long[:i]), i)
+		waiting = append(waiting, <-served)
+	}
+	for until := time.Now().Add(10 * time.Second); w.gate.InUse() != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("%d bytes are held by requests that wait", w.gate.InUse())
+		}
+	}
+	for i, reply := range waiting {
+		reply()
+		if id, rest := w.receive(); id != int32(i) || binary.BigEndian.Uint32(rest[1:]) != uint32(i) {
+			t.Fatalf("answer %d to request %d: % x", id, i, rest)
+		}
+	}
+}
 
 func TestAnswersInEveryHeaderVersion(t *testing.T) {
 	w := dial(t, DefaultServerConfig(), echo)

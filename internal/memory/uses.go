@@ -32,7 +32,7 @@ var (
 	Connections = Use{"connections", "memory.connection_bytes", false,
 		"connections and QUIC streams at what an idle one takes, and what QUIC clients may have sent that is not read yet", "new ones are refused"}
 	Requests = Use{"requests", "memory.request_budget_bytes", false,
-		"requests from their arrival until they are answered", "sockets are not read"}
+		"requests from their arrival until they are answered; a sixteenth is for fetches that wait", "sockets are not read; fetches that wait are answered early"}
 	Answers = Use{"answers", "memory.response_budget_bytes", false,
 		"records of answers until they are sent", "fetches wait for their turn"}
 	FetchSessions = Use{"fetch_sessions", "fetch.max_session_bytes", false,

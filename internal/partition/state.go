@@ -27,9 +27,10 @@ type State struct {
 
 	settings atomic.Pointer[Settings]
 
-	mu       sync.Mutex
-	epochs   []meta.EpochStart // ascending, from the one that the log start is in
-	watchers map[*Watcher]struct{}
+	mu     sync.Mutex
+	epochs []meta.EpochStart // ascending, from the one that the log start is in
+
+	watches watches
 }
 
 // Settings are the topic configs that the write path obeys. A Settings is
@@ -69,8 +70,12 @@ func (s *State) Configure(c Settings) { s.settings.Store(&c) }
 // Epoch returns the leader epoch under which this broker serves the partition.
 func (s *State) Epoch() int32 { return s.epoch.Load() }
 
-// SetEpoch installs a new leader epoch.
-func (s *State) SetEpoch(e int32) { s.epoch.Store(e) }
+// SetEpoch installs a new leader epoch, and wakes all who watch if it is another.
+func (s *State) SetEpoch(e int32) {
+	if s.epoch.Swap(e) != e {
+		s.watches.change()
+	}
+}
 
 // HighWatermark returns the first offset that is not yet committed.
 func (s *State) HighWatermark() int64 { return s.hw.Load() }
@@ -88,13 +93,13 @@ func (s *State) TierEnd() int64 { return s.tierEnd.Load() }
 // Deleted reports whether the partition's topic was deleted.
 func (s *State) Deleted() bool { return s.deleted.Load() }
 
-// Publish makes records below hw visible and wakes watchers. A value at or
-// below the present one changes nothing.
+// Publish makes records below hw visible and wakes those for whom enough have come. A
+// value at or below the present one changes nothing. Call it from one goroutine at a time.
 func (s *State) Publish(hw int64) {
-	if !grow(&s.hw, hw) {
-		return
+	if grow(&s.hw, hw) {
+		bytes, end := s.Tail.appendedTo()
+		s.watches.grow(bytes, end == hw)
 	}
-	s.wake()
 }
 
 // Refuse has every append to the partition refused with err from now on, until nil is given.
@@ -102,7 +107,10 @@ func (s *State) Refuse(err error) { set(&s.refused, err) }
 
 // Lose says that what followed the end of the partition is missing or damaged: every append, and
 // every read at the end or behind it, is refused with err from now on, until nil is given.
-func (s *State) Lose(err error) { set(&s.lost, err) }
+func (s *State) Lose(err error) {
+	set(&s.lost, err)
+	s.watches.change()
+}
 
 // Refused returns why appends are refused, nil if they are not.
 func (s *State) Refused() error {
@@ -136,8 +144,9 @@ func (s *State) SetLogStart(o int64) {
 		return
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.trimEpochs()
+	s.mu.Unlock()
+	s.watches.change() // some may wait below it
 }
 
 func (s *State) trimEpochs() {
@@ -150,11 +159,11 @@ func (s *State) trimEpochs() {
 func (s *State) SetTierEnd(o int64) { grow(&s.tierEnd, o) }
 
 // Delete marks the partition deleted, forgets where its records are in the WAL, and
-// wakes watchers so that they notice.
+// wakes all who watch so that they notice.
 func (s *State) Delete() {
 	s.deleted.Store(true)
 	s.Tail.Close()
-	s.wake()
+	s.watches.change()
 }
 
 func grow(v *atomic.Int64, to int64) bool {
@@ -165,40 +174,6 @@ func grow(v *atomic.Int64, to int64) bool {
 		}
 		if v.CompareAndSwap(old, to) {
 			return true
-		}
-	}
-}
-
-// Watcher is woken when any partition it watches moves. Wakes coalesce.
-type Watcher struct{ C chan struct{} }
-
-// NewWatcher returns a watcher that watches nothing yet.
-func NewWatcher() *Watcher { return &Watcher{C: make(chan struct{}, 1)} }
-
-// Watch registers w; Unwatch must follow.
-func (s *State) Watch(w *Watcher) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.watchers == nil {
-		s.watchers = make(map[*Watcher]struct{})
-	}
-	s.watchers[w] = struct{}{}
-}
-
-// Unwatch removes w.
-func (s *State) Unwatch(w *Watcher) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.watchers, w)
-}
-
-func (s *State) wake() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for w := range s.watchers {
-		select {
-		case w.C <- struct{}{}:
-		default:
 		}
 	}
 }

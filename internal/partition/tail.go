@@ -48,6 +48,7 @@ const RunBytes = 64 << 10
 // first has an offset that is not below floor. account is charged with what they take.
 type Tail struct {
 	mu      sync.RWMutex
+	bytes   int64 // ever appended
 	blocks  []*block
 	floor   int64 // offsets below are forgotten, though a run may have them
 	account *memory.Account
@@ -66,6 +67,7 @@ func (t *Tail) Append(e Entry) {
 	if t.closed {
 		return
 	}
+	t.bytes += int64(e.Size)
 	if n > 0 && t.blocks[n-1].end() != e.Base {
 		t.drop(n)
 		n = 0
@@ -81,6 +83,17 @@ func (t *Tail) Append(e Entry) {
 	b := newBlock(e)
 	t.blocks = append(t.blocks, b)
 	t.account.Charge(b.memory())
+}
+
+// appendedTo returns the bytes that were ever appended, and the offset after the last,
+// -1 where there is nothing.
+func (t *Tail) appendedTo() (bytes, end int64) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if n := len(t.blocks); n > 0 {
+		return t.bytes, t.blocks[n-1].end()
+	}
+	return t.bytes, -1
 }
 
 // From copies into dst, which it returns, the entries from the one that holds

@@ -2,7 +2,8 @@ package admit
 
 import "github.com/sluicemq/sluice/pipeline"
 
-// Memory returns the bytes of requests in the broker, and how many there may be.
+// Memory returns the bytes of requests in the broker, and how many there may be, but for
+// fetches that wait.
 func (g *Gate) Memory() (used, limit int64) {
 	for _, b := range []*pipeline.Budget{g.produce, g.control, g.work} {
 		used += b.InUse()

@@ -14,7 +14,7 @@ import (
 // mapMemory makes the map of everything that was opened, has the collector keep the
 // heap within it, and refuses limits that do not fit into the process's memory.
 func (n *node) mapMemory() error {
-	n.memory.Add(line(memory.Connections, n.doors.memory.Memory), line(memory.Requests, n.gate.Memory), line(memory.Answers, n.fetch.AnswerMemory))
+	n.memory.Add(line(memory.Connections, n.doors.memory.Memory), line(memory.Requests, sum(n.gate.Memory, n.fetch.WaitingMemory)), line(memory.Answers, n.fetch.AnswerMemory))
 	n.memory.Add(n.storage.memory()...)
 	n.memory.Add(line(memory.FetchSessions, n.fetch.SessionMemory), line(memory.Groups, n.groups.Memory))
 	limitHeap(n.memory.Heap())
@@ -30,6 +30,15 @@ func (n *node) mapMemory() error {
 // line is a use whose part tells both at once.
 func line(u memory.Use, of func() (used, limit int64)) memory.Line {
 	return memory.Line{Use: u, Used: func() int64 { n, _ := of(); return n }, Limit: func() int64 { _, n := of(); return n }}
+}
+
+// sum is that of two parts of one use.
+func sum(a, b func() (used, limit int64)) func() (used, limit int64) {
+	return func() (used, limit int64) {
+		used, limit = a()
+		u, l := b()
+		return used + u, limit + l
+	}
 }
 
 // memory returns the lines of the pipelines' stages and of what these work on.

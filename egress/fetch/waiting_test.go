@@ -1,0 +1,327 @@
+package fetch
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/pipeline"
+)
+
+// from is a connection of an address, by number.
+func from(conn uint64, addr byte) pipeline.Holder {
+	return pipeline.Holder{Conn: conn, Addr: netip.AddrFrom4([4]byte{192, 0, 2, addr})}
+}
+
+// polled is a fetch under way.
+type polled struct {
+	began  time.Time
+	took   time.Duration // once it is answered
+	resp   *kmsg.FetchResponse
+	charge bool
+}
+
+func (p *polled) answered() bool { return p.resp != nil }
+
+// poll begins a fetch that waits for a minute for more than there ever is.
+func (b *broker) poll(who pipeline.Holder, req *kmsg.FetchRequest) *polled {
+	p := &polled{began: time.Now()}
+	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = 60_000, 1<<30, 1<<30
+	p.charge = b.Fetch(context.Background(), who, req, func(body net.Buffers, release func()) {
+		p.took, p.resp = time.Since(p.began), decode(b.t, req.Version, body)
+		release()
+	})
+	return p
+}
+
+// crowd has one connection after the other poll until there is no more room, and
+// returns the polls.
+func (b *broker) crowd(orders *meta.Topic, who func(i int) pipeline.Holder) (all []*polled) {
+	for one := int64(0); b.waiting.memory()+one <= b.waiting.limit*7/8; one = b.waiting.memory() / int64(len(all)) {
+		all = append(all, b.poll(who(len(all)), request(11, 0, -1, at{t: orders})))
+	}
+	return all
+}
+
+func answered(all []*polled) (n int) {
+	for _, p := range all {
+		if p.answered() {
+			n++
+		}
+	}
+	return n
+}
+
+const room = 64 * pollBytes
+
+// Who comes later finds room at once where others hold more, and it is the oldest of
+// who holds most that is answered for it: early, with what there is.
+func TestPollsThatWaitMakeRoomForOthers(t *testing.T) {
+	one := func(conn uint64, addr byte) func(int) pipeline.Holder {
+		return func(int) pipeline.Holder { return from(conn, addr) }
+	}
+	tests := []struct {
+		name   string
+		others func(i int) pipeline.Holder
+		late   pipeline.Holder
+	}{
+		{"another address", one(1, 1), from(2, 2)},
+		{"another connection of the same address", one(1, 1), from(2, 1)},
+		{"many connections of an address", func(i int) pipeline.Holder { return from(uint64(10+i), 1) }, from(2, 2)},
+		{"several addresses", func(i int) pipeline.Holder { return from(uint64(10+i%4), byte(10+i%4)) }, from(2, 2)},
+	}
+	for _, tt := range tests {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBroker(t, func(c *Config) { c.WaitingBytes = room })
+			orders := b.topic("orders", 1)
+			b.append(orders, 0, 10)
+			others := b.crowd(orders, tt.others)
+			synctest.Wait()
+			if n := answered(others); n != 0 || len(others) < 30 {
+				t.Fatalf("%s: %d of %d are answered with room for all", tt.name, n, len(others))
+			}
+			late := b.poll(tt.late, request(11, 0, -1, at{t: orders}))
+			took := time.Since(late.began)
+			synctest.Wait()
+			if took != 0 || late.answered() {
+				t.Errorf("%s: it waited %s for its place, answered: %v", tt.name, took, late.answered())
+			}
+			if n := answered(others); n != 1 || !others[0].answered() {
+				t.Errorf("%s: %d are answered for it, the oldest: %v", tt.name, n, others[0].answered())
+			} else if p := only(t, others[0].resp); p.ErrorCode != 0 || len(p.RecordBatches) != 10 {
+				t.Errorf("%s: it was answered %+v", tt.name, p)
+			}
+			b.Close()
+			b.idle()
+		})
+	}
+}
+
+// Where nobody holds more than who comes, it has to wait until the oldest has had some
+// time: so those that are answered early do not come back as fast as they can.
+func TestPollsOfTheLikeMakeRoomInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t, func(c *Config) { c.WaitingBytes = room })
+		orders := b.topic("orders", 1)
+		others := b.crowd(orders, func(i int) pipeline.Holder { return from(uint64(i), byte(i)) })
+		time.Sleep(leastOpen / 5)
+		late := b.poll(from(1000, 200), request(11, 0, -1, at{t: orders}))
+		if took := time.Since(late.began); took != leastOpen*4/5 {
+			t.Errorf("it had to wait for %s", took)
+		}
+		synctest.Wait()
+		if n := answered(others); n != 1 || others[0].took != leastOpen {
+			t.Errorf("%d are answered, the oldest after %s", n, others[0].took)
+		}
+		b.Close()
+		b.idle()
+	})
+}
+
+// Whatever a poll waits for, it can be answered: for its session's turn, for room for its
+// answer, for a slow store.
+func TestPollsAreAnsweredEarlyWhateverTheyWaitFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, orders := slowly(t, 2, 0)
+		defer b.idle()
+		defer b.Close()
+		reading := b.poll(from(1, 1), request(12, 0, -1, at{t: orders}))
+		reading.began = time.Now()
+		held, err := b.budget.ClaimUpTo(t.Context(), from(9, 9), b.budget.Largest(), b.budget.Largest())
+		if err != nil {
+			t.Fatal(err)
+		}
+		more := from(9, 8)
+		var rest []*pipeline.Claim
+		for b.budget.InUse() < b.budget.Capacity()*15/16 {
+			more.Conn++
+			c, err := b.budget.ClaimUpTo(t.Context(), more, 1<<20, 1<<20)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rest = append(rest, c)
+		}
+		req := request(12, 0, -1, at{t: orders, index: 1, with: func(p *kmsg.FetchRequestTopicPartition) { p.PartitionMaxBytes = 1 << 20 }})
+		claiming := b.poll(from(2, 1), req)
+		id := b.fetch(request(12, 0, 0, at{t: orders, index: 1, offset: 1})).SessionID
+		first := b.poll(from(3, 1), request(12, id, 1))
+		synctest.Wait()
+		turn := b.poll(from(4, 1), request(12, id, 2))
+		synctest.Wait()
+		all := []*polled{reading, claiming, first, turn}
+		b.waiting.hurryAll()
+		synctest.Wait()
+		for i, p := range all {
+			if !p.answered() {
+				t.Fatalf("number %d is not answered", i)
+			}
+		}
+		if turn.resp.ErrorCode != kerr.FetchSessionIDNotFound.Code {
+			t.Errorf("who waited for its turn: %+v", turn.resp)
+		}
+		for i, p := range all[:2] {
+			if got := only(t, p.resp); got.ErrorCode != 0 {
+				t.Errorf("number %d: %+v", i, got)
+			}
+		}
+		held.Release()
+		for _, c := range rest {
+			c.Release()
+		}
+	})
+}
+
+// A request that takes more than a share by itself does not wait.
+func TestVeryLargeRequestsDoNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t, func(c *Config) { c.WaitingBytes = room })
+		orders := b.topic("orders", 200)
+		var parts []at
+		for i := range int32(200) {
+			parts = append(parts, at{t: orders, index: i})
+		}
+		p := b.poll(from(1, 1), request(11, 0, -1, parts...))
+		synctest.Wait()
+		if p.charge || !p.answered() || p.took != 0 {
+			t.Errorf("charged %v, answered %v after %s", p.charge, p.answered(), p.took)
+		}
+		b.Close()
+		b.idle()
+	})
+}
+
+// Places come and go in any order; what is kept never exceeds its part, and nothing is
+// left of anybody at the end.
+func TestPlacesAreWithinTheirBound(t *testing.T) {
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(1, seed))
+		w := newWaiting(100_000)
+		var all []*place
+		now := time.Unix(0, 0)
+		for range 5000 {
+			now = now.Add(time.Duration(rng.IntN(20)) * time.Millisecond)
+			conn := uint64(rng.IntN(30))
+			switch n := rng.IntN(10); {
+			case n < 6:
+				if p, _, _ := w.try(from(conn, byte(rng.IntN(7))), pollBytes+rng.Int64N(20_000), now, n == 0, func() {}); p != nil {
+					all = append(all, p)
+				}
+			case len(all) == 0:
+			case n == 6:
+				all[rng.IntN(len(all))].resize(pollBytes)
+			default:
+				i := rng.IntN(len(all))
+				all[i].answered(answerBytes + rng.Int64N(1000))
+				if n > 7 {
+					all[i].leave()
+					all[i] = all[len(all)-1]
+					all = all[:len(all)-1]
+				}
+			}
+			sum := int64(0)
+			for _, p := range all {
+				sum += p.bytes
+			}
+			if w.kept > w.limit*7/8 || w.kept+w.going != sum {
+				t.Fatalf("seed %d: %d kept, %d going of %d; places have %d", seed, w.kept, w.going, w.limit, sum)
+			}
+			if len(w.addrs) > 0 && w.kept > 0 && w.addrs[0].first() == nil {
+				t.Fatalf("seed %d: none is to make room, though %d bytes are kept", seed, w.kept)
+			}
+		}
+		for _, p := range all {
+			p.leave()
+			p.leave()
+		}
+		if w.kept != 0 || w.going != 0 || len(w.addrs)+len(w.byAddr)+len(w.conns) != 0 {
+			t.Errorf("seed %d: %d and %d bytes, %d addresses, %d connections are left", seed, w.kept, w.going, len(w.byAddr), len(w.conns))
+		}
+	}
+}
+
+// An append that is too little for polls that wait costs no look at any of them.
+func TestAppendsLeavePollsAloneThatMissMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t, func(c *Config) { c.WaitingBytes, c.MaxBytes, c.BudgetBytes = 16<<20, 1<<30, 2<<30 })
+		orders := b.topic("orders", 3)
+		var polls []*polled
+		for i := range 500 {
+			polls = append(polls, b.poll(from(uint64(i), 1), request(11, 0, int32(-(i%2)), at{t: orders}, at{t: orders, index: 1}, at{t: orders, index: 2})))
+		}
+		synctest.Wait()
+		before := testutil.ToFloat64(b.metrics.scans)
+		for i := range 300 {
+			b.append(orders, int32(i%3), 1000)
+			synctest.Wait()
+		}
+		if n := testutil.ToFloat64(b.metrics.scans) - before; n != 0 || answered(polls) != 0 {
+			t.Errorf("%v looks for 300 kB, each poll waits for 1 GB", n)
+		}
+		b.state(orders, 1).SetEpoch(2)
+		time.Sleep(longestRest)
+		synctest.Wait()
+		if n := testutil.ToFloat64(b.metrics.scans) - before; n != 500 {
+			t.Errorf("%v looks at a new epoch", n)
+		}
+		b.Close()
+		b.idle()
+	})
+}
+
+// A poll is answered as soon as enough has come, over however many partitions, and not
+// before.
+func TestPollsAreAnsweredWhenEnoughHasCome(t *testing.T) {
+	for seed := range uint64(60) {
+		synctest.Test(t, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(2, seed))
+			b := newBroker(t, nil)
+			orders := b.topic("orders", 1+rng.IntN(8))
+			var parts []at
+			for i := range orders.Partitions {
+				for range rng.IntN(3) { // some is there before
+					b.append(orders, int32(i), 1+rng.IntN(50))
+				}
+				parts = append(parts, at{t: orders, index: int32(i)})
+			}
+			sum := 0
+			for _, log := range b.log {
+				for _, batch := range log {
+					sum += len(batch)
+				}
+			}
+			req := request(newest, 0, int32(-rng.IntN(2)), parts...)
+			req.MaxWaitMillis, req.MinBytes = 600_000, int32(sum+1+rng.IntN(1000))
+			var took time.Duration
+			answered, began := false, time.Now()
+			b.Fetch(t.Context(), from(1, 1), req, func(_ net.Buffers, release func()) {
+				took, answered = time.Since(began), true
+				release()
+			})
+			for sum < int(req.MinBytes) {
+				time.Sleep(time.Second)
+				if synctest.Wait(); answered {
+					t.Fatalf("seed %d: answered with %d of %d bytes", seed, sum, req.MinBytes)
+				}
+				n := 1 + rng.IntN(100)
+				sum += n
+				b.append(orders, int32(rng.IntN(len(parts))), n)
+			}
+			due := time.Since(began)
+			time.Sleep(time.Second)
+			if synctest.Wait(); !answered || took != due {
+				t.Fatalf("seed %d: answered %v after %s, enough had come after %s", seed, answered, took, due)
+			}
+			b.Close()
+			b.idle()
+		})
+	}
+}
