@@ -9,6 +9,14 @@ type Limits struct {
 	Workers int `json:"workers"` // goroutines; fixed for sources, zips and lanes
 }
 
+// What limits can be set to while a node runs; more is a mistake, and each worker is a
+// goroutine that is there at once.
+const (
+	MaxDepth   = 1 << 16
+	MaxWorkers = 1024
+	MaxTunable = 1 << 40 // whatever the unit of a knob is
+)
+
 // SetLimits changes the limits of a node. What is queued beyond a new depth
 // stays queued; workers too many finish what they hold and return. Errors:
 // [ErrUnknownNode], [ErrNotAdjustable]; then nothing has changed.
@@ -19,6 +27,8 @@ func (g *Graph) SetLimits(name string, l Limits) error {
 		return err
 	case l.Depth < 0 || l.Workers < 0:
 		return fmt.Errorf("%w: %s: a limit below zero", ErrNotAdjustable, name)
+	case l.Depth > MaxDepth || l.Workers > MaxWorkers:
+		return fmt.Errorf("%w: %s: depth is from 1 to %d, workers from 1 to %d", ErrNotAdjustable, name, MaxDepth, MaxWorkers)
 	case l.Depth > 0 && len(n.inputs) == 0:
 		return fmt.Errorf("%w: %s has no input", ErrNotAdjustable, name)
 	case l.Workers > 0 && n.crew == nil && l.Workers != n.workers():
@@ -56,8 +66,11 @@ func (g *Graph) Tune(name, key string, value int64) error {
 		return err
 	}
 	t, ok := n.user.(Tunable)
-	if !ok {
+	switch {
+	case !ok:
 		return fmt.Errorf("%w: %s has no knobs", ErrNotAdjustable, name)
+	case value > MaxTunable:
+		return fmt.Errorf("%w: %s: %s is %d at most", ErrNotAdjustable, name, key, int64(MaxTunable))
 	}
 	return t.Tune(key, value)
 }

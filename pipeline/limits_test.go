@@ -128,6 +128,8 @@ func TestLimitsThatDoNotExist(t *testing.T) {
 		{"laned", Limits{Workers: 2}, ErrNotAdjustable},
 		{"laned", Limits{Workers: 4, Depth: 3}, nil},
 		{"sink", Limits{Workers: -1}, ErrNotAdjustable},
+		{"sink", Limits{Workers: 2_000_000_000}, ErrNotAdjustable},
+		{"sink", Limits{Depth: MaxDepth + 1}, ErrNotAdjustable},
 		{"sink", Limits{Workers: 2, Depth: 5}, nil},
 		{"sink", Limits{}, nil},
 	} {
@@ -169,6 +171,9 @@ func TestTuneReachesTheStage(t *testing.T) {
 	}
 	if err := g.Tune("batch", "linger_ms", -1); err == nil {
 		t.Error("the stage's refusal was lost")
+	}
+	if err := g.Tune("batch", "linger_ms", MaxTunable+1); !errors.Is(err, ErrNotAdjustable) || s.ms.Load() != 5 {
+		t.Errorf("got %v, %d", err, s.ms.Load())
 	}
 	if err := g.Tune("sink", "linger_ms", 1); !errors.Is(err, ErrNotAdjustable) {
 		t.Errorf("got %v", err)

@@ -107,6 +107,10 @@ func TestConfigGetAndSet(t *testing.T) {
 	if l := limits("read/objectfetch"); l["workers"] != 3.0 {
 		t.Errorf("limits %v", l)
 	}
+	for _, limit := range []string{"linger_us=9223372036854775807", "max_bytes=9223372036854775807"} {
+		b.fails(1, "at most", "config", "set", "limits", "write/batch", limit, "--admin", b.admin)
+	}
+	b.fails(1, "workers from 1 to 1024", "config", "set", "limits", "read/objectfetch", "workers=2000000000", "--admin", b.admin)
 	b.must("still there\n", "produce", "t")
 	b.fails(1, "there is no stage write/nothing", "config", "get", "limits", "write/nothing", "--admin", b.admin)
 	b.fails(1, "no limit", "config", "set", "limits", "write/batch", "nothing=1", "--admin", b.admin)
