@@ -153,3 +153,6 @@ func (a *aliases) batches(leaves map[string]string, path string, raw []byte) {
 	}
 	leaves[path+".rest"] = fmt.Sprintf("%d bytes", len(raw))
 }
+
+// ieee is the checksum of messages v0 and v1.
+func ieee(body []byte) uint32 { return crc32.ChecksumIEEE(body) }

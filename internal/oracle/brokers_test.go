@@ -210,22 +210,39 @@ func (s *side) learn(ctx context.Context) error {
 		return errors.New("the broker is not in the metadata yet")
 	}
 	s.clusterID = *m.ClusterID
-	commit := kmsg.NewPtrOffsetFetchRequest()
-	commit.SetVersion(5)
-	commit.Group, commit.Topics = "warm-up", nil
-	if resp, err = c.ask(commit); err != nil {
+	producer := kmsg.NewPtrInitProducerIDRequest()
+	if resp, err = c.ask(producer); err != nil {
 		return err
 	}
-	if code := resp.(*kmsg.OffsetFetchResponse).ErrorCode; code != 0 {
-		find := kmsg.NewPtrFindCoordinatorRequest() // makes the topic of offsets
-		find.CoordinatorKey = "warm-up"
-		if _, err = c.ask(find); err != nil {
+	if code := resp.(*kmsg.InitProducerIDResponse).ErrorCode; code != 0 {
+		return fmt.Errorf("no producer ids yet: %s", errorName(code))
+	}
+	offsets := kmsg.NewPtrOffsetFetchRequest()
+	offsets.SetVersion(5)
+	offsets.Group = "warm-up"
+	if resp, err = c.ask(offsets); err != nil {
+		return err
+	}
+	code := resp.(*kmsg.OffsetFetchResponse).ErrorCode
+	for kind := range int8(3) { // groups, transactions, share groups: makes their topics
+		find := kmsg.NewPtrFindCoordinatorRequest()
+		find.SetVersion(6)
+		find.CoordinatorType, find.CoordinatorKeys = kind, []string{"warm-up:AAAAAAAAAAAAAAAAAAAAAQ:0"}
+		if resp, err = c.ask(find); err != nil {
 			return err
 		}
-		return fmt.Errorf("no group coordinator yet: %s", errorName(code))
+		if at := resp.(*kmsg.FindCoordinatorResponse).Coordinators; code == 0 && len(at) > 0 && at[0].ErrorCode == notAvailable {
+			code = notAvailable
+		}
+	}
+	if code != 0 {
+		return fmt.Errorf("not every coordinator is there yet: %s", errorName(code))
 	}
 	return nil
 }
+
+// notAvailable is what is said of a coordinator whose topic is being made.
+const notAvailable = 15
 
 // jars is where the Makefile put Kafka.
 func jars(t *testing.T) string {

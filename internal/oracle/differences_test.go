@@ -27,7 +27,7 @@ type found map[difference][]int16
 // entry is a line of the list. In a field `*` stands for anything.
 type entry struct {
 	line     int
-	later    bool // still to be mended
+	later    bool // written by -update
 	fields   [5]string
 	from, to int16
 	any      bool // any version
@@ -63,14 +63,22 @@ func diff(kafka, sluice map[string]string) map[string][2]string {
 	return out
 }
 
-// below says whether the path is part of something that already differs as a whole.
+// below says whether the path is part of something that already differs as a whole: an
+// element that one side lacks, or a struct with another error code, from which the rest follows.
 func below(path string, kafka, sluice map[string]string) bool {
 	if path != "answer" && kafka["answer"] != sluice["answer"] {
+		return true
+	}
+	if path != "answer" && path != "ErrorCode" && kafka["ErrorCode"] != sluice["ErrorCode"] {
 		return true
 	}
 	for i := len(path) - 1; i > 0; i-- {
 		if path[i] != '.' && path[i] != '[' {
 			continue
+		}
+		code := path[:i] + ".ErrorCode"
+		if path != code && kafka[code] != sluice[code] {
+			return true
 		}
 		k, inKafka := kafka[path[:i]]
 		s, inSluice := sluice[path[:i]]
@@ -128,6 +136,7 @@ func (e *entry) fits(d difference, version int16) bool {
 const (
 	onPurpose = "== on purpose"
 	notYet    = "== not yet"
+	asFound   = "== not yet, as found" // what -update writes
 )
 
 // parse reads the list: sections, comments that give reasons, and lines of scenario/step,
@@ -144,15 +153,15 @@ func parse(text string) (entries []*entry, err error) {
 			section, reason = line, false
 			continue
 		case strings.HasPrefix(line, "#"):
-			reason = true
+			reason = section != ""
 			continue
 		}
-		e := &entry{line: i + 1, later: section == notYet, used: map[int16]bool{}}
+		e := &entry{line: i + 1, later: section == asFound, used: map[int16]bool{}}
 		fields := strings.Split(line, " | ")
 		if len(fields) != len(e.fields) {
 			return nil, fmt.Errorf("line %d has %d fields, not %d", i+1, len(fields), len(e.fields))
 		}
-		if section != notYet && section != onPurpose {
+		if section != notYet && section != asFound && section != onPurpose {
 			return nil, fmt.Errorf("line %d is in no section", i+1)
 		}
 		if !reason {
@@ -195,7 +204,7 @@ func (f found) lines() (out []string) {
 }
 
 // unexplained are the differences that no entry fits, and with later those that only
-// entries still to be mended fit.
+// entries that -update wrote fit.
 func (f found) unexplained(entries []*entry, later bool) found {
 	out := found{}
 	for d, versions := range f {
@@ -235,11 +244,11 @@ func stale(t *testing.T, entries []*entry, played map[string]bool, all bool) {
 	}
 }
 
-// rewrite puts what is to be mended into the list, below what is on purpose.
+// rewrite puts what nobody has written about into the list, below what is there by hand.
 func rewrite(text string, f found) error {
-	head, _, _ := strings.Cut(text, notYet)
+	head, _, _ := strings.Cut(text, asFound)
 	var b strings.Builder
-	b.WriteString(strings.TrimSpace(head) + "\n\n" + notYet + "\n")
+	b.WriteString(strings.TrimSpace(head) + "\n\n" + asFound + "\n")
 	last := ""
 	for _, line := range f.lines() {
 		name, _, _ := strings.Cut(line, "/")

@@ -10,6 +10,9 @@
 // become numbers in the order in which they are seen, so that an id that changes where Kafka's
 // stays still shows. The order of an array whose elements have names is not compared.
 //
+// Where an error code differs, the rest of its struct is not compared, nor are the steps
+// that look at what it left behind, whose names go on with " > ".
+//
 // differences.txt has every difference there is, those on purpose with the reason
 // and those still to be mended. A difference that is not in it fails the test, and so
 // does one that is in it and no longer seen.

@@ -27,12 +27,39 @@ type aliases struct {
 	kinds   map[string]int
 }
 
+// nobody is the id of a member that there is not.
+const nobody = "nobody"
+
 // idOf begins the alias of a topic's id, so that versions with names and with ids give
 // the same paths.
 const idOf = "id of "
 
 // topic gives the id of a topic that the play has made its alias.
 func (a *aliases) topic(name string, id [16]byte) { a.ids["id"+string(id[:])] = idOf + name }
+
+// pair learns the id of a topic from an answer that has its name, too.
+func (a *aliases) pair(v reflect.Value) {
+	name, id := v.FieldByName("Topic"), v.FieldByName("TopicID")
+	if !name.IsValid() || !id.IsValid() || id.IsZero() {
+		return
+	}
+	if name.Kind() == reflect.Pointer {
+		name = name.Elem()
+	}
+	uuid := id.Interface().([16]byte)
+	if _, known := a.ids["id"+string(uuid[:])]; known || !name.IsValid() || name.String() == "" {
+		return
+	}
+	alias := a.words(name.String())
+	if a.kinds == nil {
+		a.kinds = map[string]int{}
+	}
+	a.kinds[alias]++
+	if n := a.kinds[alias]; n > 1 { // a topic that was made again
+		alias += fmt.Sprintf(" (%d)", n)
+	}
+	a.topic(alias, uuid)
+}
 
 func (a *aliases) id(kind, value string) string {
 	if known, ok := a.ids[kind+value]; ok {
@@ -54,8 +81,8 @@ func (a *aliases) flatten(resp kmsg.Response) map[string]string {
 }
 
 // keys are the fields that say which element of an array a struct is.
-var keys = []string{"Topic", "Name", "ResourceName", "Group", "GroupID", "Partition", "ApiKey", "MemberID", "NodeID", "BrokerID", "Dir",
-	"TopicID", "Key", "Feature", "ConfigName", "TransactionalID", "FirstOffset", "OffsetDelta"}
+var keys = []string{"Topic", "Name", "ResourceName", "Group", "GroupID", "Partition", "ApiKey", "MemberID", "Key", "NodeID", "BrokerID", "Dir",
+	"TopicID", "Feature", "ConfigName", "TransactionalID", "FirstOffset", "OffsetDelta"}
 
 // sent are ids that brokers make, by the name of their field.
 var sent = map[string]string{"MemberID": "member", "LeaderID": "member", "SessionID": "session", "ProducerID": "producer"}
@@ -69,6 +96,7 @@ func (a *aliases) walk(leaves map[string]string, path, field string, v reflect.V
 		}
 		a.walk(leaves, path, field, v.Elem())
 	case reflect.Struct:
+		a.pair(v)
 		for i := range v.NumField() {
 			f := v.Type().Field(i)
 			if f.Name == "Version" || f.Name == "UnknownTags" || f.Name == "ThrottleMillis" {
@@ -97,6 +125,7 @@ func (a *aliases) slice(leaves map[string]string, path, field string, v reflect.
 		return
 	}
 	leaves[path] = "array"
+	shown := v.Len() == 0
 	times := map[string]int{}
 	for i := range v.Len() {
 		e := v.Index(i)
@@ -107,6 +136,7 @@ func (a *aliases) slice(leaves map[string]string, path, field string, v reflect.
 		if strings.HasPrefix(key, anyPrefix) {
 			continue // of another play
 		}
+		shown = true
 		times[key]++
 		if n := times[key]; n > 1 {
 			key += "#" + strconv.Itoa(n)
@@ -114,6 +144,9 @@ func (a *aliases) slice(leaves map[string]string, path, field string, v reflect.
 		at := path + "[" + key + "]"
 		leaves[at] = "present"
 		a.walk(leaves, at, field, e)
+	}
+	if !shown {
+		leaves[path] = "null"
 	}
 }
 
@@ -131,6 +164,11 @@ func (a *aliases) key(e reflect.Value) (string, bool) {
 		a.walk(one, "", name, f)
 		return strings.TrimPrefix(one[""], idOf), true
 	}
+	for _, name := range keys { // an empty name is a name
+		if f := e.FieldByName(name); f.IsValid() && f.Kind() == reflect.String {
+			return "", true
+		}
+	}
 	return "", false
 }
 
@@ -138,7 +176,7 @@ func (a *aliases) leaf(leaves map[string]string, path, field string, v reflect.V
 	switch v.Kind() {
 	case reflect.String:
 		s := v.String()
-		if kind := sent[field]; kind != "" && s != "" {
+		if kind := sent[field]; kind != "" && s != "" && s != nobody {
 			s = a.id(kind, s)
 		}
 		if strings.HasSuffix(field, "ErrorMessage") || field == "Documentation" {
@@ -172,7 +210,7 @@ func (a *aliases) number(field string, v reflect.Value) string {
 		return kmsg.NameForKey(int16(n))
 	case field == "Port" && n == int64(a.port):
 		return "own"
-	case sent[field] != "" && n > 0:
+	case field == "ProducerID" && n >= 0, field == "SessionID" && n > 0:
 		return a.id(sent[field], strconv.FormatInt(n, 10))
 	case v.Kind() == reflect.Int64 && n > 1e12 && time.Since(time.UnixMilli(n)).Abs() < time.Hour:
 		return "now"
