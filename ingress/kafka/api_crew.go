@@ -68,8 +68,9 @@ func (c *crew) close() {
 
 // serve answers with what f returns, from a goroutine of the crew. A panic of f
 // closes the connection and leaves the broker running.
-func (c *crew) serve(ctx context.Context, who pipeline.Holder, reply func(Response), f func() kmsg.Response) {
-	ran := c.run(ctx, who, func() {
+func (c *crew) serve(ctx context.Context, r *Request, reply func(Response), f func() kmsg.Response) {
+	r.Leave()
+	ran := c.run(ctx, r.Who, func() {
 		answer := Response{Silent: true, Close: true}
 		defer func() {
 			if p := recover(); p != nil {
@@ -91,7 +92,7 @@ type changeFunc func(ctx context.Context, r *Request) kmsg.Response
 // ChangeTimeout where that is shorter or the client gives none.
 func (h *Handlers) change(f changeFunc) Handler {
 	return h.atMost(h.cfg.RequestChanges, handlerOf(func(ctx context.Context, r *Request, reply func(Response)) {
-		h.changes.serve(ctx, r.Who, reply, func() kmsg.Response {
+		h.changes.serve(ctx, r, reply, func() kmsg.Response {
 			ctx, cancel := context.WithTimeout(ctx, timeout(r.Body, h.cfg.ChangeTimeout))
 			defer cancel()
 			return f(ctx, r)

@@ -78,11 +78,11 @@ func TestACrewOutlivesAPanic(t *testing.T) {
 	c := newCrew(1, quiet())
 	defer c.close()
 	answers := make(chan Response, 1)
-	c.serve(t.Context(), pipeline.Holder{}, func(r Response) { answers <- r }, func() kmsg.Response { panic("no") })
+	c.serve(t.Context(), &Request{}, func(r Response) { answers <- r }, func() kmsg.Response { panic("no") })
 	if r := <-answers; !r.Silent || !r.Close {
 		t.Errorf("%+v", r)
 	}
-	c.serve(t.Context(), pipeline.Holder{}, func(r Response) { answers <- r }, func() kmsg.Response { return kmsg.NewPtrMetadataResponse() })
+	c.serve(t.Context(), &Request{}, func(r Response) { answers <- r }, func() kmsg.Response { return kmsg.NewPtrMetadataResponse() })
 	if r := <-answers; r.Message == nil {
 		t.Errorf("%+v", r)
 	}

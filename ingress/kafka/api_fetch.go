@@ -12,6 +12,7 @@ import (
 type fetchHandler struct{ fetcher Fetcher }
 
 func (h fetchHandler) Serve(ctx context.Context, r *Request, reply func(Response)) {
+	r.Leave()
 	r.Charged = h.fetcher.Fetch(ctx, r.Who, r.Body.(*kmsg.FetchRequest), func(body net.Buffers, release func()) {
 		reply(Response{Body: body, Release: release, Silent: body == nil, Close: body == nil})
 	})

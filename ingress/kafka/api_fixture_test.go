@@ -163,7 +163,7 @@ func (c *cluster) AllocateProducerIDs(_ context.Context, n int32) (int64, error)
 	return first, err
 }
 
-func (c *cluster) Append(_ context.Context, appends []flow.Append, done func(error)) {
+func (c *cluster) Append(_ context.Context, _ pipeline.Holder, appends []flow.Append, done func(error)) {
 	c.appended = append(c.appended, appends)
 	if c.settle != nil {
 		done(c.settle(appends))
@@ -293,6 +293,6 @@ func ptr[T any](v T) *T { return &v }
 
 type appenderFunc func(appends []flow.Append, done func(error))
 
-func (f appenderFunc) Append(_ context.Context, appends []flow.Append, done func(error)) {
+func (f appenderFunc) Append(_ context.Context, _ pipeline.Holder, appends []flow.Append, done func(error)) {
 	f(appends, done)
 }

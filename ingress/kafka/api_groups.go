@@ -11,6 +11,7 @@ import (
 func (h *Handlers) group() Handler {
 	return handlerOf(func(ctx context.Context, r *Request, reply func(Response)) {
 		who := GroupClient{ID: r.ClientID, Host: host(r.Conn.Remote)}
+		r.Leave()
 		h.deps.Groups.Serve(ctx, who, r.Version, r.Body, func(resp kmsg.Response) {
 			resp.SetVersion(r.Version)
 			reply(Response{Message: resp})

@@ -49,7 +49,7 @@ func (h *listOffsetsHandler) Serve(ctx context.Context, r *Request, reply func(R
 		reply(Response{Message: resp})
 		return
 	}
-	h.crew.serve(ctx, r.Who, reply, func() kmsg.Response {
+	h.crew.serve(ctx, r, reply, func() kmsg.Response {
 		ctx, cancel := context.WithTimeout(ctx, timeout(req, h.timeout))
 		defer cancel()
 		each(len(searches), func(i int) { h.search(ctx, searches[i]) })

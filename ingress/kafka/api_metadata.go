@@ -28,7 +28,7 @@ func (h *metadataHandler) Serve(ctx context.Context, r *Request, reply func(Resp
 		reply(Response{Message: h.answer(req, nil)})
 		return
 	}
-	h.crew.serve(ctx, r.Who, reply, func() kmsg.Response {
+	h.crew.serve(ctx, r, reply, func() kmsg.Response {
 		ctx, cancel := context.WithTimeout(ctx, h.cfg.ChangeTimeout)
 		defer cancel()
 		return h.answer(req, h.create(ctx, missing))

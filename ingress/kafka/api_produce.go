@@ -60,7 +60,8 @@ func (h *produceHandler) Serve(ctx context.Context, r *Request, reply func(Respo
 		p.finish()
 		return
 	}
-	h.appender.Append(ctx, p.appends, p.settled)
+	r.Leave()
+	h.appender.Append(ctx, r.Who, p.appends, p.settled)
 }
 
 // plan makes a place in the response for every partition, and an append for

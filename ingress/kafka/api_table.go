@@ -70,12 +70,12 @@ func (c APIConfig) Validate() error {
 	return nil
 }
 
-// Appender takes the batches of one request into the write pipeline and calls
+// Appender takes the batches of one request of who into the write pipeline and calls
 // done once when all have settled: with nil when each is as durable as promised
 // or carries its own Err, with an error when the pipeline failed them. The
 // appends and their bytes are the pipeline's until then.
 type Appender interface {
-	Append(ctx context.Context, appends []flow.Append, done func(error))
+	Append(ctx context.Context, who pipeline.Holder, appends []flow.Append, done func(error))
 }
 
 // Fetcher serves Fetch requests, on the account of who. reply is called once with the encoded body;

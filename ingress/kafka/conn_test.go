@@ -58,7 +58,9 @@ func dial(t *testing.T, cfg ServerConfig, h Handler) *wire {
 	return w
 }
 
-func (w *wire) connect() {
+func (w *wire) connect() { w.connectAs(ConnInfo{Transport: "tcp"}) }
+
+func (w *wire) connectAs(info ConnInfo) {
 	w.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -73,7 +75,7 @@ func (w *wire) connect() {
 		w.t.Fatal(err)
 	}
 	_ = w.nc.SetDeadline(time.Now().Add(20 * time.Second))
-	go func() { w.over <- w.server.ServeConn(context.Background(), there, ConnInfo{Transport: "tcp"}) }()
+	go func() { w.over <- w.server.ServeConn(context.Background(), there, info) }()
 }
 
 func (w *wire) send(req kmsg.Request, id int32) {

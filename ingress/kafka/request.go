@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -133,31 +132,23 @@ func (c *conn) start(ctx context.Context, p *pending, h *header) error {
 	if err != nil {
 		return err
 	}
-	leave := func() {}
+	r := &Request{Conn: c.info, Who: c.who, Key: h.key, Version: h.version, CorrelationID: h.correlationID, ClientID: h.clientID, Body: body}
+	defer r.Leave()
 	if decoded > lightWork {
-		if leave, err = c.work(ctx, p, (1+answerShare)*decoded); err != nil {
+		if r.place, err = c.work(ctx, p, (1+answerShare)*decoded); err != nil {
 			return err
 		}
-		leave = sync.OnceFunc(leave)
-		defer leave()
 	}
 	if err := body.ReadFrom(rest); err != nil {
 		return fmt.Errorf("%w: %s: %w", errMalformed, kmsg.NameForKey(h.key), err)
 	}
-	if h.key == kmsg.Fetch.Int16() {
-		leave() // its handler works elsewhere, and may wait for room
-	}
 	if p.work == nil && p.api.Answer != nil {
 		if n := p.api.Answer(body); n > lightWork {
-			leave, err := c.work(ctx, p, n)
-			if err != nil {
+			if r.place, err = c.work(ctx, p, n); err != nil {
 				return err
 			}
-			defer leave()
 		}
 	}
-	r := &Request{Conn: c.info, Who: c.who, Key: h.key, Version: h.version, CorrelationID: h.correlationID,
-		ClientID: h.clientID, Body: body}
 	if c.call(ctx, p, r); r.Charged {
 		c.shed(p)
 	}
@@ -210,20 +201,18 @@ const lightWork = 256 << 10
 // times of what the request is decoded into, until it is known.
 const answerShare = 2
 
+// heavyWork is how long a request that names much has its place at most, about.
+const heavyWork = 20 * time.Millisecond
+
 // work waits until so many bytes of what a request is decoded into and answered with may
-// be, charges them, and returns what gives up its place among those few that are worked
-// on at a time. So the others find processors, however many of its kind come.
-func (c *conn) work(ctx context.Context, p *pending, bytes int64) (leave func(), err error) {
+// be, charges them, and returns its place among those few that are worked on at a time.
+// So the others find processors, however many of its kind come.
+func (c *conn) work(ctx context.Context, p *pending, bytes int64) (*pipeline.Place, error) {
 	p.work = c.s.admission.Work(c.who, bytes)
 	if err := p.work.Grow(ctx, bytes); err != nil {
 		return nil, fmt.Errorf("admission of %d bytes of work: %w", bytes, err)
 	}
-	select {
-	case c.s.places <- struct{}{}:
-		return func() { <-c.s.places }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+	return c.s.places.Enter(ctx, c.who)
 }
 
 // discard gives back what a request holds.

@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/pipeline"
 )
 
 // ServerConfig has the limits of connections.
@@ -68,8 +70,8 @@ type Server struct {
 	log       *slog.Logger
 	metrics   *metrics
 	frames    frames
-	places    chan struct{} // for requests that name much
-	slowSaid  atomic.Int64  // when a slow connection was last logged, Unix seconds
+	places    *pipeline.Places // for requests that name much
+	slowSaid  atomic.Int64     // when a slow connection was last logged, Unix seconds
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
@@ -91,7 +93,7 @@ func NewServer(cfg ServerConfig, apis []API, a Admission, log *slog.Logger, reg 
 		return nil, err
 	}
 	s := &Server{cfg: cfg, apis: make(map[int16]*served), admission: a, log: log, metrics: newMetrics(reg), conns: make(map[*conn]struct{}),
-		places: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
+		places: pipeline.NewPlaces(max(1, runtime.GOMAXPROCS(0)/2), heavyWork)}
 	apis = append([]API{{Key: kmsg.ApiVersions.Int16(), Max: apiVersionsMax, Handler: HandlerFunc(s.apiVersions)}}, apis...)
 	for _, a := range apis {
 		if _, ok := schemas[a.Key]; !ok {

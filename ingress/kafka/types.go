@@ -36,7 +36,13 @@ type Request struct {
 	// when Serve returns. Then the frame goes back, and what Body has of it is not valid
 	// any more.
 	Charged bool
+
+	place *pipeline.Place // of a request that names much
 }
+
+// Leave gives up the place that a request has among those few that name much and are
+// worked on at a time. A handler calls it before anything that may wait for others.
+func (r *Request) Leave() { r.place.Leave() }
 
 // Response answers one Request, in one of three forms.
 type Response struct {
@@ -54,8 +60,8 @@ type Response struct {
 }
 
 // Handler serves one API key. Serve runs on the connection's read goroutine, in
-// request order, and must not wait for long there; reply is called exactly
-// once, by Serve or later by any goroutine. The context ends with the
+// request order, and must not wait for long there, nor at all before it has called
+// Leave of the request; reply is called exactly once, by Serve or later by any goroutine. The context ends with the
 // connection.
 type Handler interface {
 	Serve(ctx context.Context, r *Request, reply func(Response))

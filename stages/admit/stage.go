@@ -42,17 +42,17 @@ func New(lanes int, c clock.Clock, reg prometheus.Registerer) *Stage {
 // LaneKey is the key of a Write for [pipeline.Lanes].
 func LaneKey(w *flow.Write) uint64 { return w.LaneKey }
 
-// Append takes the batches of one request into the pipeline and calls done once
+// Append takes the batches of one request of who into the pipeline and calls done once
 // when all have settled: with nil when each is as durable as promised or carries
 // its own Err, with an error when the pipeline failed them. Until then appends
 // and the bytes they point to belong to the pipeline. done may be called before
 // Append returns.
-func (s *Stage) Append(ctx context.Context, appends []flow.Append, done func(error)) {
+func (s *Stage) Append(ctx context.Context, who pipeline.Holder, appends []flow.Append, done func(error)) {
 	now := s.clock.Now().UnixMilli()
 	for i := range appends {
 		a := &appends[i]
 		if a.Err == nil {
-			a.Err = s.check(ctx, a, now)
+			a.Err = s.check(ctx, who, a, now)
 		}
 		if a.Err != nil {
 			s.refused.Inc()
@@ -95,7 +95,7 @@ func (s *Stage) split(appends []flow.Append) []*flow.Write {
 
 // check verifies a batch against the format and its topic's rules. It looks last at
 // what costs most.
-func (s *Stage) check(ctx context.Context, a *flow.Append, now int64) error {
+func (s *Stage) check(ctx context.Context, who pipeline.Holder, a *flow.Append, now int64) error {
 	cfg := a.State.Settings()
 	if err := a.Batch.Validate(record.Limits{MaxBytes: int(cfg.MaxMessageBytes)}); err != nil {
 		return err
@@ -107,5 +107,5 @@ func (s *Stage) check(ctx context.Context, a *flow.Append, now int64) error {
 		(ts-now > cfg.TimestampAfterMs || now-ts > cfg.TimestampBeforeMs) {
 		return fmt.Errorf("%w: %d at %d", ErrTimestamp, ts, now)
 	}
-	return s.unpack.check(ctx, a.Batch)
+	return s.unpack.check(ctx, who, a.Batch)
 }

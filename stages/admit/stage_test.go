@@ -66,7 +66,7 @@ func open(t *testing.T, lanes int) (*admit.Stage, *[]*flow.Write) {
 func appendAll(t *testing.T, s *admit.Stage, as []flow.Append) {
 	t.Helper()
 	done := make(chan error, 2)
-	s.Append(t.Context(), as, func(err error) { done <- err })
+	s.Append(t.Context(), pipeline.Holder{}, as, func(err error) { done <- err })
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}

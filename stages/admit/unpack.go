@@ -5,41 +5,52 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/pipeline"
 )
 
 // unpacking looks inside compressed batches. The memory it takes is bounded by how
 // many it looks at at once: as many as there are processors while they unpack to no
 // more than smallUnpacked, and one beyond that. So batches that unpack to much wait
 // for each other, and nobody else for them.
+//
+// Places are given in turn by address and connection, by the time that they are had, so
+// that what others send of such batches is not waited for.
 type unpacking struct {
-	small, large chan struct{} // a place in each
+	small, large *pipeline.Places
 	bytes        prometheus.Counter
 }
 
 // smallUnpacked is what nearly all batches unpack to at most.
 const smallUnpacked = 4 << 20
 
+// How long unpacking takes at most, about, of small batches and of others.
+const (
+	smallTime = 10 * time.Millisecond
+	largeTime = 200 * time.Millisecond
+)
+
 func newUnpacking(reg prometheus.Registerer) *unpacking {
-	u := &unpacking{small: make(chan struct{}, runtime.GOMAXPROCS(0)), large: make(chan struct{}, 1),
+	u := &unpacking{small: pipeline.NewPlaces(runtime.GOMAXPROCS(0), smallTime), large: pipeline.NewPlaces(1, largeTime),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_admit_unpacked_batch_bytes_total",
 			Help: "Bytes of compressed batches whose records were unpacked to be checked."})}
 	reg.MustRegister(u.bytes)
 	return u
 }
 
-// check waits for its turn, or until ctx is done.
-func (u *unpacking) check(ctx context.Context, b record.Batch) error {
+// check waits for the turn of who, or until ctx is done.
+func (u *unpacking) check(ctx context.Context, who pipeline.Holder, b record.Batch) error {
 	if b.Codec() == record.None {
 		return nil
 	}
 	u.bytes.Add(float64(len(b)))
-	err := within(ctx, u.small, b, smallUnpacked)
+	err := within(ctx, u.small, who, b, smallUnpacked)
 	if errors.Is(err, record.ErrTooLarge) {
-		err = within(ctx, u.large, b, record.MaxUnpacked)
+		err = within(ctx, u.large, who, b, record.MaxUnpacked)
 	}
 	if errors.Is(err, record.ErrTooLarge) && b.Count() == 1 {
 		// Told that a batch is too large, a producer splits it. One record cannot be.
@@ -48,12 +59,11 @@ func (u *unpacking) check(ctx context.Context, b record.Batch) error {
 	return err
 }
 
-func within(ctx context.Context, places chan struct{}, b record.Batch, most int) error {
-	select {
-	case places <- struct{}{}:
-		defer func() { <-places }()
-		return b.ValidateCompressed(most)
-	case <-ctx.Done():
+func within(ctx context.Context, places *pipeline.Places, who pipeline.Holder, b record.Batch, most int) error {
+	place, err := places.Enter(ctx, who)
+	if err != nil {
 		return ctx.Err()
 	}
+	defer place.Leave()
+	return b.ValidateCompressed(most)
 }

@@ -3,11 +3,15 @@ package admit
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/pipeline"
 )
 
 func zeros(t *testing.T, records, bytes int) record.Batch {
@@ -24,17 +28,85 @@ func zeros(t *testing.T, records, bytes int) record.Batch {
 	return b
 }
 
+func who(conn uint64, addr byte) pipeline.Holder {
+	return pipeline.Holder{Conn: conn, Addr: netip.AddrFrom4([4]byte{192, 0, 2, addr})}
+}
+
+// However many batches of an address wait, on one connection or many, that of another
+// address is next, and then that of a connection which had no turn.
+func TestBatchesTakeTurnsByAddressAndConnection(t *testing.T) {
+	u := newUnpacking(prometheus.NewRegistry())
+	held := make([]*pipeline.Place, runtime.GOMAXPROCS(0))
+	for i := range held {
+		var err error
+		if held[i], err = u.small.Enter(t.Context(), who(uint64(i%2), 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waiting := 0
+	wait := func(check func()) {
+		go check()
+		waiting++
+		for deadline := time.Now().Add(20 * time.Second); u.small.Waiting() < waiting; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d of %d batches wait", u.small.Waiting(), waiting)
+			}
+		}
+	}
+	stay := make(chan struct{}) // who of the crowd has a place keeps it
+	crowd := make(chan error, 100)
+	for i := range 100 {
+		wait(func() {
+			pl, err := u.small.Enter(t.Context(), who(uint64(i%2), 1))
+			<-stay
+			pl.Leave()
+			crowd <- err
+		})
+	}
+	checked := make(chan error, 2)
+	batch := zeros(t, 1, 1000)
+	for _, h := range []pipeline.Holder{who(50, 1), who(100, 2)} {
+		wait(func() { checked <- u.check(t.Context(), h, batch) })
+	}
+	held[0].Leave()
+	for range 2 {
+		select {
+		case err := <-checked:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("a batch waits for those of others that came before it")
+		}
+	}
+	close(stay)
+	for range 100 {
+		if err := <-crowd; err != nil {
+			t.Error(err)
+		}
+	}
+	for _, pl := range held {
+		pl.Leave()
+	}
+	if !u.small.Idle() {
+		t.Error("a place was not given back")
+	}
+}
+
 // While one batch that unpacks to much is looked at, others of its kind wait, no longer
 // than their request lives, and small ones do not.
 func TestLargeBatchesWaitForEachOtherOnly(t *testing.T) {
 	u := newUnpacking(prometheus.NewRegistry())
-	u.large <- struct{}{} // one is in its place
-	if err := u.check(t.Context(), zeros(t, 3, 1000)); err != nil {
+	first, err := u.large.Enter(t.Context(), who(1, 1)) // one is in its place
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := u.check(t.Context(), who(2, 2), zeros(t, 3, 1000)); err != nil {
 		t.Errorf("a small one: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan error, 1)
-	go func() { over <- u.check(ctx, zeros(t, 2, smallUnpacked)) }()
+	go func() { over <- u.check(ctx, who(2, 2), zeros(t, 2, smallUnpacked)) }()
 	select {
 	case err := <-over:
 		t.Fatalf("a large one did not wait: %v", err)
@@ -44,21 +116,21 @@ func TestLargeBatchesWaitForEachOtherOnly(t *testing.T) {
 	if err := <-over; !errors.Is(err, context.Canceled) {
 		t.Errorf("its request has ended: %v", err)
 	}
-	<-u.large
-	if err := u.check(t.Context(), zeros(t, 2, smallUnpacked)); err != nil {
+	first.Leave()
+	if err := u.check(t.Context(), who(2, 2), zeros(t, 2, smallUnpacked)); err != nil {
 		t.Errorf("a large one in its turn: %v", err)
 	}
-	if len(u.small) != 0 || len(u.large) != 0 {
+	if !u.small.Idle() || !u.large.Idle() {
 		t.Error("a place was not given back")
 	}
 }
 
 func TestWhatUnpacksToTooMuch(t *testing.T) {
 	u := newUnpacking(prometheus.NewRegistry())
-	if err := u.check(t.Context(), zeros(t, 2, record.MaxUnpacked/2)); !errors.Is(err, record.ErrTooLarge) {
+	if err := u.check(t.Context(), who(2, 2), zeros(t, 2, record.MaxUnpacked/2)); !errors.Is(err, record.ErrTooLarge) {
 		t.Errorf("what can be split: %v", err)
 	}
-	if err := u.check(t.Context(), zeros(t, 1, record.MaxUnpacked)); !errors.Is(err, record.ErrCorrupt) {
+	if err := u.check(t.Context(), who(2, 2), zeros(t, 1, record.MaxUnpacked)); !errors.Is(err, record.ErrCorrupt) {
 		t.Errorf("what cannot: %v", err)
 	}
 }
