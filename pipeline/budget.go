@@ -16,6 +16,8 @@ import (
 //     connection and an address get a part each.
 //   - A connection that claims more than an eighth of the capacity, or an address
 //     that claims more than a quarter, leaves a further quarter to the others.
+//   - With [Budget.KeepForStrangers] an eighth is kept for addresses that hold nearly
+//     nothing, so that those who give back late never hold up those who come.
 //   - A claim begins or grows only if all that have begun can still be completed one
 //     after another, so that they never wait for each other.
 //
@@ -30,6 +32,7 @@ type Budget struct {
 	passed   int64     // bytes ever granted
 	holders  int       // claims that hold bytes, but for those of the whole
 	claimed  int64     // bytes that they hold
+	keeps    bool      // an eighth for strangers
 	waiters  list.List // of *waiter, in the order in which they came
 	growing  [2]growing
 	conns    map[uint64]*account
@@ -47,6 +50,26 @@ type waiter struct {
 // NewBudget returns a Budget of the given bytes.
 func NewBudget(bytes int64) *Budget {
 	return &Budget{capacity: max(bytes, 0), conns: make(map[uint64]*account), addrs: make(map[any]*account)}
+}
+
+// KeepForStrangers keeps an eighth of the capacity for claims that begin whole and after
+// which their address holds a 64th at most. Call it before there is any claim.
+func (b *Budget) KeepForStrangers() *Budget {
+	b.keeps = true
+	return b
+}
+
+// kept is what is kept for strangers. Holds b.mu.
+func (b *Budget) kept() int64 {
+	if b.keeps {
+		return b.capacity / 8
+	}
+	return 0
+}
+
+// stranger says whether c, whole, is one of those for whom some is kept. Holds b.mu.
+func (b *Budget) stranger(c *Claim, to int64) bool {
+	return b.keeps && c.addr != nil && to >= c.total && c.addr.held-c.held+to <= b.capacity/64
 }
 
 // Acquire takes n bytes of the whole capacity on nobody's account, waiting for its
@@ -192,9 +215,9 @@ func (w *waiter) need() int64 { return w.c.total - w.c.held }
 func (b *Budget) barred(c *Claim) bool { return b.barredBefore(c, nil) }
 
 // barredBefore is barred by those that wait before e, or by any. Claims that have
-// begun are never barred, nor are small ones.
+// begun are never barred, nor are small ones and strangers.
 func (b *Budget) barredBefore(c *Claim, before *list.Element) bool {
-	if c.held > 0 || c.tier == small {
+	if c.held > 0 || c.tier == small || b.stranger(c, c.total) {
 		return false
 	}
 	for e := b.waiters.Front(); e != nil && e != before; e = e.Next() {
@@ -218,6 +241,9 @@ func (b *Budget) fits(c *Claim, to int64) bool {
 		return b.smallFits(c) // they do not grow
 	}
 	room := b.ceiling(c.tier) - b.inUse - (to - c.held)
+	if room < 0 && b.stranger(c, to) {
+		return b.inUse+to-c.held <= b.capacity-b.capacity/16
+	}
 	if room < 0 || c.tier == whole || to >= c.total {
 		return room >= 0 // one that is complete needs nobody
 	}

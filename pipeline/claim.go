@@ -38,9 +38,9 @@ func (b *Budget) ceiling(t tier) int64 {
 	reserve := b.capacity / 16
 	switch t {
 	case within:
-		return b.capacity - reserve
+		return b.capacity - reserve - b.kept()
 	case beyond:
-		return b.capacity - reserve - b.capacity/4
+		return b.capacity - reserve - b.kept() - b.capacity/4
 	}
 	return b.capacity
 }

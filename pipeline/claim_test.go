@@ -285,3 +285,61 @@ func TestCorrectCountsWhatThereIs(t *testing.T) {
 		t.Errorf("%d in use after the release", b.InUse())
 	}
 }
+
+// Many addresses that give nothing back never hold up one that comes, however many of
+// theirs wait in front of it.
+func TestStrangersFindRoomBesideThoseWhoGiveNothingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(64 * mib).KeepForStrangers()
+		ctx, cancel := context.WithCancel(t.Context())
+		var waiting sync.WaitGroup
+		var mu sync.Mutex
+		var all []*Claim
+		for conn := range uint64(64) {
+			for range 4 {
+				waiting.Go(func() {
+					c, err := b.ClaimUpTo(ctx, who(conn, byte(conn%8)), mib, 50*mib)
+					if err == nil {
+						mu.Lock()
+						all = append(all, c)
+						mu.Unlock()
+					}
+				})
+				synctest.Wait()
+			}
+		}
+		if b.Waiters() < 100 {
+			t.Fatalf("%d wait: the budget is not used up", b.Waiters())
+		}
+		for range 1000 {
+			c, err := b.ClaimUpTo(ctx, who(1000, 100), mib, 50*mib)
+			if err != nil || c.Size() < mib {
+				t.Fatal(err)
+			}
+			c.Release()
+		}
+		// Not more than its part: a second one waits like everybody else.
+		c, err := b.ClaimUpTo(ctx, who(1000, 100), mib, mib)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if second := b.Claim(who(1001, 100), mib); now(second, mib) {
+			t.Error("an address has two places of those for strangers")
+			second.Release()
+		} else {
+			second.Release()
+		}
+		c.Release()
+		if n := b.InUse(); n > 60*mib {
+			t.Errorf("%d MiB are in use", n/mib)
+		}
+		cancel()
+		waiting.Wait()
+		for _, c := range all {
+			c.Release()
+		}
+		if n := b.InUse(); n != 0 {
+			t.Errorf("%d bytes were not given back", n)
+		}
+	})
+}
