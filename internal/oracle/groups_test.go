@@ -4,7 +4,6 @@ package oracle
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -124,20 +123,6 @@ func (m *member) commit(topic string, id [16]byte, partition int32, offset int64
 	return req
 }
 
-// committed asks for offsets; with no partitions for all.
-func committed(group, topic string, id [16]byte, partitions ...int32) *kmsg.OffsetFetchRequest {
-	req := kmsg.NewPtrOffsetFetchRequest()
-	req.Group = group
-	g := kmsg.NewOffsetFetchRequestGroup()
-	g.Group = group
-	if len(partitions) > 0 {
-		req.Topics = []kmsg.OffsetFetchRequestTopic{{Topic: topic, Partitions: partitions}}
-		g.Topics = []kmsg.OffsetFetchRequestGroupTopic{{Topic: topic, TopicID: id, Partitions: partitions}}
-	}
-	req.Groups = []kmsg.OffsetFetchRequestGroup{g}
-	return req
-}
-
 func classicGroup(p *play) {
 	topic, id := p.topic("t", 2)
 	group := p.name("g")
@@ -236,108 +221,6 @@ func badMembers(p *play, m *member) {
 	}
 }
 
-func badOffsets(p *play, m *member, topic string, id [16]byte) {
-	unknown := [16]byte{3}
-	twist := func(change func(*member)) *member {
-		other := *m
-		change(&other)
-		return &other
-	}
-	p.do("commit", m.commit(topic, id, 0, 3, "note"))
-	p.do("commit, epoch", func() *kmsg.OffsetCommitRequest {
-		r := m.commit(topic, id, 1, 7, "")
-		r.Topics[0].Partitions[0].LeaderEpoch = 0
-		return r
-	}())
-	p.do("commit, unknown partition", m.commit(topic, id, 9, 3, ""))
-	p.do("commit, unknown topic", m.commit(p.name(nobody), unknown, 0, 3, ""))
-	p.do("commit, negative offset", m.commit(topic, id, 0, -1, ""))
-	p.do("commit, large metadata", m.commit(topic, id, 0, 3, strings.Repeat("x", 4097)))
-	p.do("commit, largest metadata", m.commit(topic, id, 0, 3, strings.Repeat("x", 4096)))
-	p.do("commit, later generation", twist(func(m *member) { m.generation += 5 }).commit(topic, id, 0, 9, ""))
-	p.do("commit, unknown member", twist(func(m *member) { m.id = nobody }).commit(topic, id, 0, 9, ""))
-	p.do("commit, no member", twist(func(m *member) { m.id, m.generation = "", -1 }).commit(topic, id, 0, 9, ""))
-	p.do("commit, no group", twist(func(m *member) { m.group = "" }).commit(topic, id, 0, 9, ""))
-	p.do("commit, unknown group", twist(func(m *member) { m.group += "-none" }).commit(topic, id, 0, 9, ""))
-	p.do("commit, no topics", func() *kmsg.OffsetCommitRequest {
-		r := m.commit(topic, id, 0, 9, "")
-		r.Topics = []kmsg.OffsetCommitRequestTopic{}
-		return r
-	}())
-	p.do("offsets", committed(m.group, topic, id, 0, 1))
-	p.do("offsets, unknown partition", committed(m.group, topic, id, 0, 9))
-	p.do("offsets, unknown topic", committed(m.group, p.name(nobody), unknown, 0))
-	p.do("offsets, unknown group", committed(m.group+"-none", topic, id, 0))
-	p.do("offsets, no group", committed("", topic, id, 0))
-	if p.key != 9 || p.version >= 2 {
-		p.do("all offsets", committed(m.group, topic, id))
-		p.do("all offsets, unknown group", committed(m.group+"-none", topic, id))
-	}
-	stable := committed(m.group, topic, id, 0)
-	stable.RequireStable = p.key != 9 || p.version >= 7
-	p.do("stable offsets", stable)
-	if p.key == 9 && p.version >= 8 {
-		two := committed(m.group, topic, id, 0)
-		two.Groups = append(two.Groups, committed(m.group+"-none", topic, id, 0).Groups...)
-		p.do("two groups", two)
-		two = committed(m.group, topic, id, 0)
-		two.Groups[0].MemberID, two.Groups[0].MemberEpoch = kmsg.StringPtr(m.id), 4
-		p.do("offsets for a member", two)
-	}
-}
-
-func askGroups(p *play, when, group string) {
-	describe := kmsg.NewPtrDescribeGroupsRequest()
-	describe.Groups = []string{group}
-	p.do("describe, "+when, describe)
-	describe.Groups = []string{group, group + "-none", ""}
-	p.do("describe, some unknown, "+when, describe)
-	describe.Groups = []string{group, group}
-	describe.IncludeAuthorizedOperations = p.key != 15 || p.version >= 3
-	p.do("describe twice, "+when, describe)
-	p.do("list, "+when, kmsg.NewPtrListGroupsRequest())
-	if p.key == 16 && p.version >= 4 {
-		for _, state := range []string{"Stable", "stable", "Empty", "PreparingRebalance", "foo"} {
-			list := kmsg.NewPtrListGroupsRequest()
-			list.StatesFilter = []string{state}
-			p.do("list "+state+", "+when, list)
-		}
-	}
-	if p.key == 16 && p.version >= 5 {
-		for _, kind := range []string{"classic", "Classic", "consumer", "share", "foo"} {
-			list := kmsg.NewPtrListGroupsRequest()
-			list.TypesFilter = []string{kind}
-			p.do("list type "+kind+", "+when, list)
-		}
-	}
-}
-
-func deletions(p *play, when, group, topic string) {
-	offsets := func(step, group, topic string, partitions ...int32) {
-		req := kmsg.NewPtrOffsetDeleteRequest()
-		t := kmsg.OffsetDeleteRequestTopic{Topic: topic}
-		for _, n := range partitions {
-			t.Partitions = append(t.Partitions, kmsg.OffsetDeleteRequestTopicPartition{Partition: n})
-		}
-		req.Group, req.Topics = group, []kmsg.OffsetDeleteRequestTopic{t}
-		p.do(step+", "+when, req)
-	}
-	offsets("delete offsets", group, topic, 0)
-	offsets("delete offsets again", group, topic, 0)
-	offsets("delete offsets, unknown partition", group, topic, 9)
-	offsets("delete offsets, unknown topic", group, p.name(nobody), 0)
-	offsets("delete offsets, unknown group", group+"-none", topic, 0)
-	offsets("delete offsets, no group", "", topic, 0)
-	req := kmsg.NewPtrDeleteGroupsRequest()
-	req.Groups = []string{group}
-	p.do("delete, "+when, req)
-	p.do("delete again, "+when, req)
-	req.Groups = []string{group + "-none", ""}
-	p.do("delete unknown, "+when, req)
-	req.Groups = []string{group + "-none", group + "-none"}
-	p.do("delete unknown twice, "+when, req)
-}
-
 // staticMember comes back under its name.
 func staticMember(p *play, topic string, id [16]byte) {
 	if p.key == 11 && p.version < 5 || p.key == 14 && p.version < 3 || p.key == 12 && p.version < 3 || p.key == 13 && p.version < 3 || p.key == 8 && p.version < 7 {
@@ -363,59 +246,4 @@ func staticMember(p *play, topic string, id [16]byte) {
 	leave.Members[0].MemberID = ""
 	p.do("static leaves by its name", leave)
 	p.do("static leaves by its name again", leave)
-}
-
-// simpleCommits are those of clients that are in no group.
-func simpleCommits(p *play) {
-	topic, id := p.topic("t", 1)
-	m := &member{p: p, group: p.name("g"), generation: -1}
-	p.do("first", m.commit(topic, id, 0, 5, "x"))
-	p.do("offsets", committed(m.group, topic, id, 0))
-	m.group = p.name("h")
-	m.generation, m.id = 3, "somebody"
-	p.do("with a generation", m.commit(topic, id, 0, 5, "x"))
-	p.do("offsets with a generation", committed(m.group, topic, id, 0))
-	describe := kmsg.NewPtrDescribeGroupsRequest()
-	describe.Groups = []string{p.name("g"), p.name("h")}
-	p.do("described", describe)
-	p.do("listed", kmsg.NewPtrListGroupsRequest())
-}
-
-// consumerGroup is the life of a group of KIP-848.
-func consumerGroup(p *play) {
-	p.narrow = true
-	topic, _ := p.topic("t", 1)
-	beat := func(step, group, id string, epoch int32, change func(*kmsg.ConsumerGroupHeartbeatRequest)) {
-		req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
-		req.Group, req.MemberID, req.MemberEpoch = group, id, epoch
-		if epoch == 0 {
-			req.RebalanceTimeoutMillis, req.SubscribedTopicNames, req.Topics = 10_000, []string{topic}, []kmsg.ConsumerGroupHeartbeatRequestTopic{}
-		}
-		if change != nil {
-			change(req)
-		}
-		p.do(step, req)
-	}
-	describe := func(step string, groups ...string) {
-		req := kmsg.NewPtrConsumerGroupDescribeRequest()
-		req.Groups = groups
-		p.do(step, req)
-	}
-	group := p.name("g")
-	beat("no group", "", "m", 0, nil)
-	beat("unknown group", group, "m", 4, nil)
-	beat("no topics", group, "m", 0, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.SubscribedTopicNames = nil })
-	beat("unknown assignor", group, "m", 0, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.ServerAssignor = kmsg.StringPtr("foo") })
-	beat("owned partitions", group, "m", 0, func(r *kmsg.ConsumerGroupHeartbeatRequest) {
-		r.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{{TopicID: [16]byte{1}, Partitions: []int32{0}}}
-	})
-	beat("no rebalance timeout", group, "m", 0, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.RebalanceTimeoutMillis = -1 })
-	beat("joins", group, "AAAAAAAAAAAAAAAAAAAAAQ", 0, nil)
-	describe("described", group)
-	beat("wrong epoch", group, "AAAAAAAAAAAAAAAAAAAAAQ", 90, nil)
-	beat("unknown member", group, "nobody", 1, nil)
-	beat("leaves", group, "AAAAAAAAAAAAAAAAAAAAAQ", -1, nil)
-	beat("leaves again", group, "AAAAAAAAAAAAAAAAAAAAAQ", -1, nil)
-	describe("described, empty", group)
-	describe("described, unknown", group+"-none", "")
 }

@@ -13,11 +13,7 @@ import (
 // toolScenarios are what tools and user interfaces call, and what is asked of brokers that
 // lack a feature. Nothing of it changes a broker.
 func toolScenarios() []scenario {
-	one := func(name string, make func(p *play) kmsg.Request) scenario {
-		req := make
-		return scenario{name, req(&play{}).Key(), func(p *play) { p.do("asked", req(p)) }}
-	}
-	return []scenario{
+	return append(securityScenarios(), []scenario{
 		{"log-dirs", 35, logDirs},
 		{"topic-partitions", 75, topicPartitions},
 		{"elect-leaders", 43, electLeaders},
@@ -70,62 +66,18 @@ func toolScenarios() []scenario {
 			req.FeatureUpdates = append(req.FeatureUpdates, f)
 			p.do("unknown", req)
 		}},
-		one("acls", func(*play) kmsg.Request {
-			req := kmsg.NewPtrDescribeACLsRequest()
-			req.ResourceType, req.ResourcePatternType, req.Operation, req.PermissionType = 1, 1, 1, 1
-			return req
-		}),
-		one("create-acls", func(p *play) kmsg.Request {
-			req := kmsg.NewPtrCreateACLsRequest()
-			acl := kmsg.NewCreateACLsRequestCreation()
-			acl.ResourceType, acl.ResourceName, acl.ResourcePatternType = 2, p.prefix+"t", 3
-			acl.Principal, acl.Host, acl.Operation, acl.PermissionType = "User:a", "*", 3, 3
-			req.Creations = append(req.Creations, acl)
-			return req
-		}),
-		one("delete-acls", func(*play) kmsg.Request {
-			req := kmsg.NewPtrDeleteACLsRequest()
-			f := kmsg.NewDeleteACLsRequestFilter()
-			f.ResourceType, f.ResourcePatternType, f.Operation, f.PermissionType = 2, 3, 3, 3
-			req.Filters = append(req.Filters, f)
-			return req
-		}),
-		one("client-quotas", func(*play) kmsg.Request { return kmsg.NewPtrDescribeClientQuotasRequest() }),
-		one("alter-client-quotas", func(*play) kmsg.Request {
-			req := kmsg.NewPtrAlterClientQuotasRequest()
-			req.ValidateOnly = true
-			return req
-		}),
-		one("scram", func(*play) kmsg.Request { return kmsg.NewPtrDescribeUserSCRAMCredentialsRequest() }),
-		one("alter-scram", func(*play) kmsg.Request { return kmsg.NewPtrAlterUserSCRAMCredentialsRequest() }),
-		one("delegation-tokens", func(*play) kmsg.Request { return kmsg.NewPtrDescribeDelegationTokenRequest() }),
-		one("sasl-handshake", func(*play) kmsg.Request {
-			req := kmsg.NewPtrSASLHandshakeRequest()
-			req.Mechanism = "PLAIN"
-			return req
-		}),
-		one("share-group-describe", func(p *play) kmsg.Request {
-			req := kmsg.NewPtrShareGroupDescribeRequest()
-			req.GroupIDs = []string{p.prefix + "g"}
-			return req
-		}),
-		one("streams-group-describe", func(p *play) kmsg.Request {
-			req := kmsg.NewPtrStreamsGroupDescribeRequest()
-			req.Groups = []string{p.prefix + "g"}
-			return req
-		}),
-		one("unregister-broker", func(*play) kmsg.Request {
-			req := kmsg.NewPtrUnregisterBrokerRequest()
-			req.BrokerID = 12345
-			return req
-		}),
 		{"quorum", 55, func(p *play) {
 			req := kmsg.NewPtrDescribeQuorumRequest()
 			req.Topics = []kmsg.DescribeQuorumRequestTopic{{Topic: p.name("t"), Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{Partition: 0}}}}
 			p.do("another topic", req)
 		}},
 		{"unknown-requests", 18, unknownRequests},
-	}
+	}...)
+}
+
+// one is a scenario of a single request.
+func one(name string, request func(p *play) kmsg.Request) scenario {
+	return scenario{name, request(&play{}).Key(), func(p *play) { p.do("asked", request(p)) }}
 }
 
 // unknownRequests are frames with keys and versions that nobody announces, sent once.

@@ -1,0 +1,63 @@
+//go:build oracle
+
+package oracle
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// securityScenarios ask a broker without an authorizer or users about them, and for groups
+// of kinds that have none.
+func securityScenarios() []scenario {
+	return []scenario{
+		one("acls", func(*play) kmsg.Request {
+			req := kmsg.NewPtrDescribeACLsRequest()
+			req.ResourceType, req.ResourcePatternType, req.Operation, req.PermissionType = 1, 1, 1, 1
+			return req
+		}),
+		one("create-acls", func(p *play) kmsg.Request {
+			req := kmsg.NewPtrCreateACLsRequest()
+			acl := kmsg.NewCreateACLsRequestCreation()
+			acl.ResourceType, acl.ResourceName, acl.ResourcePatternType = 2, p.prefix+"t", 3
+			acl.Principal, acl.Host, acl.Operation, acl.PermissionType = "User:a", "*", 3, 3
+			req.Creations = append(req.Creations, acl)
+			return req
+		}),
+		one("delete-acls", func(*play) kmsg.Request {
+			req := kmsg.NewPtrDeleteACLsRequest()
+			f := kmsg.NewDeleteACLsRequestFilter()
+			f.ResourceType, f.ResourcePatternType, f.Operation, f.PermissionType = 2, 3, 3, 3
+			req.Filters = append(req.Filters, f)
+			return req
+		}),
+		one("client-quotas", func(*play) kmsg.Request { return kmsg.NewPtrDescribeClientQuotasRequest() }),
+		one("alter-client-quotas", func(*play) kmsg.Request {
+			req := kmsg.NewPtrAlterClientQuotasRequest()
+			req.ValidateOnly = true
+			return req
+		}),
+		one("scram", func(*play) kmsg.Request { return kmsg.NewPtrDescribeUserSCRAMCredentialsRequest() }),
+		one("alter-scram", func(*play) kmsg.Request { return kmsg.NewPtrAlterUserSCRAMCredentialsRequest() }),
+		one("delegation-tokens", func(*play) kmsg.Request { return kmsg.NewPtrDescribeDelegationTokenRequest() }),
+		one("sasl-handshake", func(*play) kmsg.Request {
+			req := kmsg.NewPtrSASLHandshakeRequest()
+			req.Mechanism = "PLAIN"
+			return req
+		}),
+		one("share-group-describe", func(p *play) kmsg.Request {
+			req := kmsg.NewPtrShareGroupDescribeRequest()
+			req.GroupIDs = []string{p.prefix + "g"}
+			return req
+		}),
+		one("streams-group-describe", func(p *play) kmsg.Request {
+			req := kmsg.NewPtrStreamsGroupDescribeRequest()
+			req.Groups = []string{p.prefix + "g"}
+			return req
+		}),
+		one("unregister-broker", func(*play) kmsg.Request {
+			req := kmsg.NewPtrUnregisterBrokerRequest()
+			req.BrokerID = 12345
+			return req
+		}),
+	}
+}
