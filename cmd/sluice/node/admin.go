@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -21,6 +22,7 @@ import (
 
 // admin is what operators and orchestrators ask over HTTP.
 type admin struct {
+	log     *slog.Logger
 	graphs  []*pipeline.Graph
 	metrics prometheus.Gatherer
 	memory  *memory.Map
@@ -61,8 +63,10 @@ func (a *admin) server() *http.Server {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	conns := &adminConns{most: adminConnections, all: make(map[net.Conn]idleness)}
 	return &http.Server{Handler: http.MaxBytesHandler(mux, 1<<20), ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout: 10 * time.Second, WriteTimeout: 90 * time.Second, IdleTimeout: time.Minute}
+		ReadTimeout: 10 * time.Second, WriteTimeout: 90 * time.Second, IdleTimeout: time.Minute,
+		ConnState: conns.state, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn)}
 }
 
 func (a *admin) readyz(w http.ResponseWriter, _ *http.Request) {

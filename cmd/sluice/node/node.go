@@ -244,7 +244,7 @@ func (n *node) graphs() []*pipeline.Graph {
 }
 
 func (n *node) adminServer() *admin {
-	return &admin{graphs: n.graphs(), metrics: n.reg, memory: &n.memory, memoryLimit: n.cfg.MemoryLimitBytes, offline: n.offlineShards,
+	return &admin{log: n.log, graphs: n.graphs(), metrics: n.reg, memory: &n.memory, memoryLimit: n.cfg.MemoryLimitBytes, offline: n.offlineShards,
 		damage: n.damageReport, view: n.cluster.View, lose: n.storage.giveUpRange, ready: func() error {
 			if why := n.serving.Load(); why != nil {
 				return *why
