@@ -172,10 +172,14 @@ func (c *Claim) Ahead() bool {
 	return true
 }
 
-// Correct has the claim hold what there really is, however much is in use.
+// Correct has the claim hold what there really is, however much is in use. After Release
+// it does nothing.
 func (c *Claim) Correct(to int64) {
 	c.b.mu.Lock()
 	defer c.b.mu.Unlock()
+	if c.conn == nil {
+		return
+	}
 	c.b.inUse += to - c.held
 	c.b.move(c, to)
 	c.b.grant()

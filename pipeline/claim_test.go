@@ -143,6 +143,20 @@ func TestSmallClaimsLeaveTheReserveToOthers(t *testing.T) {
 	}
 }
 
+func TestWhatIsReleasedHoldsNothingAnyMore(t *testing.T) {
+	b := NewBudget(16 * mib)
+	c := b.Claim(who(1, 1), mib)
+	if !now(c, mib) {
+		t.Fatal("no room")
+	}
+	c.Release()
+	c.Correct(mib)
+	c.Release()
+	if n := b.InUse(); n != 0 {
+		t.Errorf("%d bytes are in use", n)
+	}
+}
+
 // Whatever has begun is completed: no claims ever wait for each other. A deadlock
 // ends the bubble with a panic.
 func TestClaimsNeverWaitForEachOther(t *testing.T) {

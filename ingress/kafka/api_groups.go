@@ -7,7 +7,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// group hands a request of a consumer group to the coordinator.
+// group hands a request of a consumer group to the coordinator. It copies what it keeps
+// of those that may wait for other members, on the account of groups, and a member has
+// one of each that waits.
 func (h *Handlers) group() Handler {
 	return handlerOf(func(ctx context.Context, r *Request, reply func(Response)) {
 		who := GroupClient{ID: r.ClientID, Host: host(r.Conn.Remote)}
@@ -16,6 +18,7 @@ func (h *Handlers) group() Handler {
 			resp.SetVersion(r.Version)
 			reply(Response{Message: resp})
 		})
+		r.Charged = r.Key == kmsg.JoinGroup.Int16() || r.Key == kmsg.SyncGroup.Int16()
 	})
 }
 

@@ -76,3 +76,44 @@ func TestAppendsBesideLongPollsThatMissMuch(t *testing.T) {
 		t.Errorf("%v looks beside %v produce requests; each of %d fetches waits for 1 MiB", looks, produced, polls)
 	}
 }
+
+// Members that wait for others hold nothing that requests need which come meanwhile.
+func TestJoinsThatWaitHoldNobodyUp(t *testing.T) {
+	const conns, each = 20, 200
+	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
+	b := role(t, "broker", fmt.Sprintf(`
+[broker]
+data_directory = %q
+[network]
+quic_listen = ""
+tcp_listen = %q
+[admin]
+listen = %q
+[groups]
+initial_rebalance_delay_ms = 120000
+`, dir, addr, admin), admin)
+	b.dir, b.addr = dir, addr
+	b.must("", "topic", "create", "others", "--transport", "tcp")
+	for c := range conns {
+		nc := attacker(t, b)
+		go func() {
+			for i := range each {
+				r := kmsg.NewPtrJoinGroupRequest()
+				r.SetVersion(3) // the last that joins at once
+				r.Group, r.SessionTimeoutMillis, r.RebalanceTimeoutMillis, r.ProtocolType = fmt.Sprintf("g-%d-%d", c, i), 30_000, 300_000, "consumer"
+				r.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range", Metadata: make([]byte, 100)}}
+				if _, err := nc.Write(requestFrame(r)); err != nil {
+					return
+				}
+			}
+		}()
+	}
+	until(t, b, "all wait", time.Minute, func() bool { return b.metric("sluice_groups") >= conns*each })
+	if n := b.metric("sluice_admit_budget_used_bytes", `class="other"`); n > conns*each*1024/4 {
+		t.Errorf("%v bytes of the budget of requests are held by %d members that wait", n, conns*each)
+	}
+	if n := b.metric("sluice_requests_total", `api="JoinGroup"`); n != 0 {
+		t.Errorf("%v do not wait any more", n)
+	}
+	others(t, b, 2*time.Second)
+}
