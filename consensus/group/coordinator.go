@@ -44,6 +44,7 @@ type Coordinator struct {
 	lanes []*lane
 	seed  maphash.Seed
 	slots chan struct{} // one for each write that may be under way
+	hosts *hosts
 	room  *room
 
 	// fullLog and evictLog bound what is logged of refusals and evictions; unsaid are
@@ -64,6 +65,7 @@ func New(cfg Config, store Store, clk clock.Clock, log *slog.Logger, reg prometh
 	}
 	c := &Coordinator{cfg: cfg, store: store, clock: clk, log: log, seed: maphash.MakeSeed(),
 		slots: make(chan struct{}, cfg.Writes), closing: make(chan struct{}),
+		hosts:   newHosts(cfg.Groups),
 		room:    newRoom(amount{cfg.Groups, cfg.MetadataBytes}, cfg.Queue),
 		fullLog: rate.NewLimiter(rate.Every(time.Minute), 1), evictLog: rate.NewLimiter(1, 10)}
 	c.metrics = newMetrics(c, reg)

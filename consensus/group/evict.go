@@ -230,11 +230,12 @@ func (l *lane) evict(v victim, done func(outcome)) {
 
 // evicted counts and logs a group that was removed.
 func (c *Coordinator) evicted(v victim, offsets int) {
-	c.metrics.evicted.Inc()
 	if v.blank { // it never was a group for anybody but its client, who may ask again
+		c.metrics.forgotten.Inc()
 		c.log.Debug("a group that nobody has joined yet was forgotten, to make room", "group", v.name)
 		return
 	}
+	c.metrics.evicted.Inc()
 	if !c.evictLog.AllowN(c.clock.Now(), 1) {
 		c.unsaid.Add(1)
 		return
@@ -243,8 +244,17 @@ func (c *Coordinator) evicted(v victim, offsets int) {
 		"group", v.name, "unused_since", time.UnixMilli(v.sinceMs).UTC(), "offsets", offsets, "not_logged_before", c.unsaid.Swap(0))
 }
 
-// rank keeps the group's place among those that may make room, and what these take.
+// rank keeps the group's place among those that may make room, and what these take, and
+// counts those that have members.
 func (l *lane) rank(e *entry) {
+	host := ""
+	if !e.gone {
+		host = e.g.Host()
+	}
+	if host != e.host {
+		l.c.hosts.move(e.host, host)
+		e.host = host
+	}
 	since, ok := e.unused()
 	v := victim{since, e.name, l, e.charged.bytes}
 	if e.rank >= 0 {

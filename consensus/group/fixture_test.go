@@ -151,6 +151,7 @@ func (s *store) apply(name string, c meta.GroupChange) {
 
 // harness is a coordinator over a store, in a synctest bubble.
 type harness struct {
+	host  string // of clients; 127.0.0.1 unless set
 	t     *testing.T
 	store *store
 	cfg   Config
@@ -206,7 +207,11 @@ func (h *harness) send(version int16, req kmsg.Request) *call {
 		h.t.Fatal(err)
 	}
 	c := &call{t: h.t, what: req, at: time.Now()}
-	h.c.Serve(context.Background(), "client", "/127.0.0.1", version, body, func(resp kmsg.Response) {
+	host := h.host
+	if host == "" {
+		host = "/127.0.0.1"
+	}
+	h.c.Serve(context.Background(), "client", host, version, body, func(resp kmsg.Response) {
 		resp.SetVersion(version)
 		raw := resp.AppendTo(nil)
 		got := kmsg.ResponseForKey(req.Key())

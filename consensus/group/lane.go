@@ -34,6 +34,7 @@ type entry struct {
 	claims   int   // requests that wait for room
 	bornMs   int64 // when it was asked to be joined, as long as the store has nothing of it
 	kept     kept
+	host     string // that it is counted at
 
 	// What the totals have of it.
 	state   rebalance.State

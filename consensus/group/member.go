@@ -44,6 +44,10 @@ func (c *Coordinator) join(clientID, host string, version int16, req *kmsg.JoinG
 			j.To = 0
 			on(g.Step(c.clock.Now(), j)[0])
 			return
+		case (e == nil || e.g.State() == rebalance.Empty) && c.hosts.crowded(host):
+			c.metrics.refused.Inc()
+			refuse(kerr.CoordinatorNotAvailable.Code)
+			return
 		case need.bytes > 0 && e.bytes()+need.bytes > c.cfg.share():
 			c.metrics.refused.Inc()
 			refuse(kerr.GroupMaxSizeReached.Code)

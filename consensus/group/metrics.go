@@ -14,6 +14,7 @@ type metrics struct {
 	committed  prometheus.Counter
 	expired    prometheus.Counter
 	evicted    prometheus.Counter
+	forgotten  prometheus.Counter
 	refused    prometheus.Counter
 	writes     prometheus.Counter
 	failures   prometheus.Counter
@@ -37,6 +38,7 @@ func newMetrics(c *Coordinator, reg prometheus.Registerer) *metrics {
 		commits:    counter("sluice_group_commits_total", "Offset commits acknowledged."),
 		committed:  counter("sluice_group_committed_offsets_total", "Offsets written."),
 		expired:    counter("sluice_group_expired_offsets_total", "Offsets removed because their retention had passed."),
+		forgotten:  counter("sluice_group_forgotten_total", "Groups that nobody had joined yet, forgotten to make room for others; their clients ask again."),
 		evicted:    counter("sluice_group_evicted_total", "Groups without members removed with their offsets, the longest unused first, to make room for others."),
 		refused:    counter("sluice_group_refused_total", "Requests refused because a limit on groups or their memory is reached."),
 		writes:     counter("sluice_group_writes_total", "Writes of group state and offsets; one may carry many commits."),

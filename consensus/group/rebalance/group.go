@@ -125,6 +125,15 @@ func (g *Group) Wake() time.Time { return g.wake }
 // State returns the state that the group is in.
 func (g *Group) State() State { return g.state }
 
+// Host returns the address of the member that came first, as it said; empty without
+// members.
+func (g *Group) Host() string {
+	if len(g.members) == 0 {
+		return ""
+	}
+	return g.members[0].clientHost
+}
+
 // Generation returns the current generation.
 func (g *Group) Generation() int32 { return g.generation }
 

@@ -285,7 +285,7 @@ func (g *Group) complete(now time.Time) {
 		return
 	}
 	g.state, g.protocol = CompletingRebalance, g.elect()
-	g.syncBy = now.Add(g.longestRebalance())
+	g.syncBy = now.Add(g.syncTime())
 	g.wakeAt(g.syncBy)
 	g.emit(Rebalanced{Generation: g.generation, Members: len(g.members)})
 	for _, m := range g.members {
@@ -300,6 +300,18 @@ func (g *Group) complete(now time.Time) {
 		m.join = 0
 		g.awaiting--
 	}
+}
+
+// firstSync bounds the time in which a group that never had an assignment must get one:
+// whoever has just joined is there to ask for it, and till then it keeps others out.
+const firstSync = time.Minute
+
+// syncTime is how long members have to ask for their assignment.
+func (g *Group) syncTime() time.Duration {
+	if g.changedMs == 0 {
+		return min(firstSync, g.longestRebalance())
+	}
+	return g.longestRebalance()
 }
 
 // electLeader makes sure that the leader is one who joined, if anyone did.
