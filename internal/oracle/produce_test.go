@@ -5,10 +5,12 @@ package oracle
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -198,6 +200,11 @@ func compressed(codec int16, recs ...rec) []byte {
 		w := gzip.NewWriter(&b)
 		_, _ = w.Write(body) // a bytes.Buffer takes all
 		_ = w.Close()
+	case 2: // in the frame that Java's library puts around its blocks
+		block := snappy.Encode(nil, body)
+		b.WriteString("\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01")
+		_ = binary.Write(&b, binary.BigEndian, uint32(len(block)))
+		b.Write(block)
 	case 3:
 		w := lz4.NewWriter(&b)
 		_, _ = w.Write(body)
@@ -214,9 +221,9 @@ func compressed(codec int16, recs ...rec) []byte {
 }
 
 func produceCompressed(p *play) {
-	loose, strict := newLab(p, "t", 21), newLab(p, "compacted", 3, "cleanup.policy", "compact")
-	for _, codec := range []int16{1, 3, 4} {
-		name := map[int16]string{1: "gzip", 3: "lz4", 4: "zstd"}[codec]
+	loose, strict := newLab(p, "t", 28), newLab(p, "compacted", 4, "cleanup.policy", "compact")
+	for _, codec := range []int16{1, 2, 3, 4} {
+		name := map[int16]string{1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}[codec]
 		send := func(step string, b []byte) { loose.send(name+": "+step, b) }
 		send("good", compressed(codec, val("a"), val("b")))
 		send("more records counted", with(compressed(codec, val("a"), val("b")), put32(atCount, 3)))

@@ -85,7 +85,7 @@ func unknownRequests(p *play) {
 	if p.version != 4 {
 		return
 	}
-	sent := map[int16][]int16{-1: {0}, 4: {0}, 52: {0}, 95: {0}, 200: {0, 7}, 3: {-1, 14, 99}, 1: {3, 99}, 2: {0}, 19: {1, 8}, 60: {9}, 71: {0}, 18: {99}}
+	sent := map[int16][]int16{-1: {0}, 4: {0}, 52: {0}, 58: {0}, 62: {0}, 63: {0}, 67: {0}, 70: {0}, 95: {0}, 200: {0, 7}, 3: {-1, 14, 99}, 1: {3, 99}, 2: {0}, 19: {1, 8}, 60: {9}, 71: {0}, 18: {99}}
 	for key, versions := range sent {
 		for _, v := range versions {
 			p.frame(fmt.Sprintf("key %d version %d", key, v), key, v)
