@@ -52,9 +52,8 @@ func (c *checks) within(key string, v, least, most int64) {
 	c.require(v >= least && v <= most, "%s must be from %d to %d, not %d", key, least, most, v)
 }
 
-func (c *checks) atLeast(key string, v, least int64) {
-	c.require(v >= least, "%s must be at least %d, not %d", key, least, v)
-}
+// atLeast is within for a setting whose upper bound is that of its unit.
+func (c *checks) atLeast(key string, v, least int64) { c.within(key, v, least, most(key)) }
 
 func (c *checks) oneOf(key, v string, allowed ...string) {
 	c.require(slices.Contains(allowed, v), "%s must be one of %s, not %q", key, strings.Join(allowed, ", "), v)
@@ -136,6 +135,7 @@ func (c *checks) network(n Network) {
 	c.atLeast("network.idle_timeout_ms", n.IdleTimeoutMs, 1)
 	c.atLeast("network.stall_grace_ms", n.StallGraceMs, 1)
 	c.atLeast("network.min_bytes_per_second", int64(n.MinBytesPerSecond), 1)
+	c.atLeast("network.transfer_timeout_ms", n.TransferTimeoutMs, 1)
 	c.require(n.TransferTimeoutMs >= n.StallGraceMs, "network.transfer_timeout_ms (%d) must not be below network.stall_grace_ms (%d)", n.TransferTimeoutMs, n.StallGraceMs)
 	c.atLeast("network.quic_handshake_timeout_ms", n.QUICHandshakeTimeoutMs, 1)
 	c.atLeast("network.quic_idle_timeout_ms", n.QUICIdleTimeoutMs, second)
@@ -156,7 +156,8 @@ func (c *checks) wal(w WAL) {
 	c.require(w.Directory != "", "wal.directory must name a directory")
 	c.within("wal.segment_size_bytes", w.SegmentSizeBytes, 64*kib, gib)
 	c.require(w.SegmentSizeBytes%4096 == 0, "wal.segment_size_bytes must be a multiple of 4096, not %d", w.SegmentSizeBytes)
-	c.require(w.CapacityBytes >= 2*w.SegmentSizeBytes, "wal.capacity_bytes (%d) must hold at least two segments of wal.segment_size_bytes (%d)",
+	c.within("wal.capacity_bytes", w.CapacityBytes, 128*kib, 16<<40)
+	c.require(w.CapacityBytes/2 >= w.SegmentSizeBytes, "wal.capacity_bytes (%d) must hold at least two segments of wal.segment_size_bytes (%d)",
 		w.CapacityBytes, w.SegmentSizeBytes)
 	c.atLeast("wal.upload_size_bytes", w.UploadSizeBytes, mib)
 	c.require(w.UploadSizeBytes <= w.CapacityBytes, "wal.upload_size_bytes (%d) must not exceed wal.capacity_bytes (%d)",
@@ -166,7 +167,7 @@ func (c *checks) wal(w WAL) {
 	c.oneOf("wal.io_engine", w.IOEngine, EngineAuto, EngineIOURing, EnginePwrite, EngineBuffered)
 	c.within("wal.writes_in_flight", int64(w.WritesInFlight), 1, 256)
 	c.within("wal.idle_seal_ms", w.IdleSealMs, 1, minute)
-	c.within("wal.min_free_bytes", w.MinFreeBytes, 0, 1024*gib) // the start compares it with the disk
+	c.atLeast("wal.min_free_bytes", w.MinFreeBytes, 0) // the start compares it with the disk
 }
 
 func (c *checks) objects(o ObjectStorage) {
@@ -187,6 +188,7 @@ func (c *checks) objects(o ObjectStorage) {
 	c.require(o.ReadMemoryBytes >= 2*o.ReadRangeBytes, "object_storage.read_memory_bytes (%d) must be at least twice object_storage.read_range_bytes (%d)", o.ReadMemoryBytes, o.ReadRangeBytes)
 	c.within("object_storage.read_timeout_ms", o.ReadTimeoutMs, 1000, hour)
 	c.within("object_storage.unreadable_after_ms", o.UnreadableAfterMs, 100, 24*hour)
+	c.atLeast("object_storage.upload_bytes_per_second", o.UploadBytesPerSecond, 0)
 	c.require(o.UploadBytesPerSecond == 0 || o.UploadBytesPerSecond >= 64*kib,
 		"object_storage.upload_bytes_per_second must be 0 for no limit, or at least %d, not %d", 64*kib, o.UploadBytesPerSecond)
 	c.within("object_storage.multipart_threshold_bytes", o.MultipartThreshold, 0, 5*gib)
@@ -207,8 +209,10 @@ func (c *checks) memory(b Broker) {
 	m := b.Memory
 	c.atLeast("memory.connection_bytes", m.ConnectionBytes, mib)
 	c.atLeast("memory.wal_buffer_bytes", m.WALBufferBytes, 4*mib)
-	c.require(m.LimitBytes >= 0, "memory.limit_bytes must be 0 for no limit, or what the process may take, not %d", m.LimitBytes)
+	c.atLeast("memory.limit_bytes", m.LimitBytes, 0) // 0: no limit
 	c.atLeast("memory.tail_index_bytes", m.TailIndexBytes, 4*mib)
+	c.atLeast("memory.request_budget_bytes", m.RequestBudgetBytes, 1)
+	c.atLeast("memory.response_budget_bytes", m.ResponseBudgetBytes, 1)
 	image := largestImage(b)
 	c.require(m.WALBufferBytes >= image,
 		"memory.wal_buffer_bytes (%d) has no room for the largest request; with network.max_request_bytes (%d) and requests.max_partitions (%d) it must be at least %d",
@@ -249,7 +253,7 @@ func (c *checks) topics(b Broker) {
 	c.atLeast("fetch.max_session_bytes", b.Fetch.MaxSessionBytes, 0)
 	c.atLeast("fetch.session_idle_ms", b.Fetch.SessionIdleMs, 0)
 	c.atLeast("producers.expiration_ms", b.Producers.ExpirationMs, minute)
-	c.within("producers.memory_bytes", b.Producers.MemoryBytes, 8*mib, 1<<40)
+	c.atLeast("producers.memory_bytes", b.Producers.MemoryBytes, 8*mib)
 	c.within("producers.id_block_size", int64(b.Producers.IDBlockSize), 1, 1<<20)
 }
 
@@ -306,7 +310,7 @@ func (c *checks) common(m Metadata, a Admin, l Log) {
 	c.address("metadata.raft_address", m.RaftAddress)
 	c.within("metadata.shards", int64(m.Shards), 1, 64)
 	c.within("metadata.tick_ms", m.TickMs, 1, second)
-	c.within("metadata.snapshot_bytes", m.SnapshotBytes, 64*kib, 1<<40)
+	c.atLeast("metadata.snapshot_bytes", m.SnapshotBytes, 64*kib)
 	c.within("metadata.snapshot_entries", int64(m.SnapshotEntries), 16, 1<<24)
 	c.atLeast("metadata.change_timeout_ms", m.ChangeTimeoutMs, 10*m.TickMs)
 	c.atLeast("metadata.garbage_grace_ms", m.GarbageGraceMs, 0)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"strings"
 	"testing"
 )
@@ -46,7 +47,7 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"wal.segment_size_bytes must be from":                                                         func(c *Broker) { c.WAL.SegmentSizeBytes = 4096 },
 		"must hold at least two segments":                                                             func(c *Broker) { c.WAL.CapacityBytes = c.WAL.SegmentSizeBytes },
 		"wal.upload_size_bytes (2147483648) must not exceed":                                          func(c *Broker) { c.WAL.UploadSizeBytes = 2 << 30 },
-		"wal.upload_interval_ms must be at least 1000":                                                func(c *Broker) { c.WAL.UploadIntervalMs = 10 },
+		"wal.upload_interval_ms must be from 1000":                                                    func(c *Broker) { c.WAL.UploadIntervalMs = 10 },
 		"wal.flush_interval_ms":                                                                       func(c *Broker) { c.WAL.FlushIntervalMs = 0 },
 		"wal.io_engine must be one of auto, io_uring, pwrite":                                         func(c *Broker) { c.WAL.IOEngine = "aio" },
 		"wal.min_free_bytes must be from 0 to 1099511627776":                                          func(c *Broker) { c.WAL.MinFreeBytes = 1<<40 + 1 },
@@ -77,7 +78,7 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"stages.batch.linger_us":                                                                      func(c *Broker) { c.Stages.Batch.LingerUs = 2_000_000 },
 		"stages.batch.max_bytes (1) must not be below":                                                func(c *Broker) { c.Stages.Batch.MaxBytes = 1 },
 		"metadata.shards must be from 1 to 64":                                                        func(c *Broker) { c.Metadata.Shards = 65 },
-		"metadata.change_timeout_ms must be at least 500":                                             func(c *Broker) { c.Metadata.ChangeTimeoutMs = 499 },
+		"metadata.change_timeout_ms must be from 500":                                                 func(c *Broker) { c.Metadata.ChangeTimeoutMs = 499 },
 		"admin.listen must be HOST:PORT":                                                              func(c *Broker) { c.Admin.Listen = "here" },
 		"log.level must be one of debug":                                                              func(c *Broker) { c.Log.Level = "loud" },
 		"log.format must be one of text, json":                                                        func(c *Broker) { c.Log.Format = "xml" },
@@ -136,5 +137,22 @@ func TestWarnings(t *testing.T) {
 	c.Cache.WriteCacheSizeBytes = c.WAL.UploadSizeBytes - 1
 	if all := c.Warnings(); len(all) != 1 || !strings.Contains(all[0], "cache.write_cache_size_bytes (134217727) is below wal.upload_size_bytes (134217728)") {
 		t.Errorf("%q", all)
+	}
+}
+
+// Limits that are out of their bounds do not make the sum of all so large that it turns
+// negative and fits.
+func TestSumOfLimitsDoesNotOverflow(t *testing.T) {
+	c := DefaultBroker()
+	c.Memory.LimitBytes = 4 * gib
+	c.Cache.WriteCacheSizeBytes, c.Cache.ReadCacheSizeBytes = math.MaxInt64, math.MaxInt64
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "memory.limit_bytes (4294967296) is less than") {
+		t.Errorf("%v", err)
+	}
+	c = DefaultBroker()
+	c.Memory.LimitBytes = mostBytes
+	c.Cache.WriteCacheSizeBytes, c.Cache.ReadCacheSizeBytes = mostBytes, mostBytes
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "memory.limit_bytes") {
+		t.Errorf("%v", err)
 	}
 }

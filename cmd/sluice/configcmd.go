@@ -41,7 +41,7 @@ func parseSettings(file, role string) (any, string, error) {
 		if err != nil {
 			return nil, role, err
 		}
-		return b, role, nil
+		return b, role, clusterConfig(b.Metadata, b.Controller.DataDirectory).Validate()
 	}
 	return nil, "", usagef("--role %q must be broker or controller", role)
 }

@@ -105,18 +105,29 @@ func TestEverySettingHasAnEffect(t *testing.T) {
 	}
 }
 
+// setting returns the field of c, a pointer to settings, that a key names.
+func setting(t *testing.T, c any, key string) reflect.Value {
+	t.Helper()
+	v := reflect.ValueOf(c).Elem()
+	for name := range strings.SplitSeq(key, ".") {
+		field := reflect.Value{}
+		for i := range v.NumField() {
+			if v.Type().Field(i).Tag.Get("toml") == name {
+				field = v.Field(i)
+			}
+		}
+		if !field.IsValid() {
+			t.Fatalf("there is no setting %s", key)
+		}
+		v = field
+	}
+	return v
+}
+
 // with returns the settings with another value of one.
 func with(t *testing.T, c config.Broker, k config.Key) config.Broker {
 	t.Helper()
-	v := reflect.ValueOf(&c).Elem()
-	for name := range strings.SplitSeq(k.Name, ".") {
-		for i := range v.NumField() {
-			if v.Type().Field(i).Tag.Get("toml") == name {
-				v = v.Field(i)
-				break
-			}
-		}
-	}
+	v := setting(t, &c, k.Name)
 	other, ok := others[k.Name]
 	switch {
 	case ok:

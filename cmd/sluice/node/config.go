@@ -73,7 +73,12 @@ func (c Config) Validate() error {
 	if most, rest := admit.Largest(c.RequestBudgetBytes); most < produce || rest < other {
 		return errors.New("the request budget has no room for the largest request; raise it or lower the largest frame")
 	}
-	return errors.Join(c.Storage.Validate(), c.Kafka.Validate(), c.API.Validate(), c.Fetch.Validate(), c.Groups.Validate())
+	if c.Doors.QUICListen != "" {
+		if err := c.Doors.QUIC.Validate(); err != nil {
+			return err
+		}
+	}
+	return errors.Join(c.Cluster.Validate(), c.Storage.Validate(), c.Kafka.Validate(), c.API.Validate(), c.Fetch.Validate(), c.Groups.Validate())
 }
 
 // Validate reports a setting that cannot work.
