@@ -14,9 +14,9 @@ import (
 )
 
 // unpacking looks inside compressed batches. The memory it takes is bounded by how
-// many it looks at at once: as many as there are processors while they unpack to no
-// more than smallUnpacked, and one beyond that. So batches that unpack to much wait
-// for each other, and nobody else for them.
+// many it looks at at once: atOnce while they unpack to no more than smallUnpacked, and
+// one beyond that. So batches that unpack to much wait for each other, and nobody else
+// for them.
 //
 // Places are given in turn by address and connection, by the time that they are had, so
 // that what others send of such batches is not waited for.
@@ -28,6 +28,11 @@ type unpacking struct {
 // smallUnpacked is what nearly all batches unpack to at most.
 const smallUnpacked = 4 << 20
 
+// atOnce is how many small batches are unpacked at once. A processor is left to all
+// else: while each is busy, what comes from the network is seen every 10 ms only, and
+// what has several hops to go waits as often.
+func atOnce() int { return max(1, runtime.GOMAXPROCS(0)-1) }
+
 // How long unpacking takes at most, about, of small batches and of others.
 const (
 	smallTime = 10 * time.Millisecond
@@ -35,7 +40,7 @@ const (
 )
 
 func newUnpacking(reg prometheus.Registerer) *unpacking {
-	u := &unpacking{small: pipeline.NewPlaces(runtime.GOMAXPROCS(0), smallTime), large: pipeline.NewPlaces(1, largeTime),
+	u := &unpacking{small: pipeline.NewPlaces(atOnce(), smallTime), large: pipeline.NewPlaces(1, largeTime),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_admit_unpacked_batch_bytes_total",
 			Help: "Bytes of compressed batches whose records were unpacked to be checked."})}
 	reg.MustRegister(u.bytes)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"runtime"
 	"testing"
 	"time"
 
@@ -36,7 +35,15 @@ func who(conn uint64, addr byte) pipeline.Holder {
 // address is next, and then that of a connection which had no turn.
 func TestBatchesTakeTurnsByAddressAndConnection(t *testing.T) {
 	u := newUnpacking(prometheus.NewRegistry())
-	held := make([]*pipeline.Place, runtime.GOMAXPROCS(0))
+	for conn := range uint64(2) { // those of the crowd have had a turn
+		pl, err := u.small.Enter(t.Context(), who(conn, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+		pl.Leave()
+	}
+	held := make([]*pipeline.Place, atOnce())
 	for i := range held {
 		var err error
 		if held[i], err = u.small.Enter(t.Context(), who(uint64(i%2), 1)); err != nil {
