@@ -84,7 +84,7 @@ func (c *Cluster) Close() error {
 	c.mu.Unlock()
 	c.tasks.Wait()
 	c.calls.Wait()
-	return c.host.close()
+	return errors.Join(c.host.close(), c.host.witness.close())
 }
 
 // Failed is closed when the disk of the metadata has failed, which Err then tells.

@@ -20,6 +20,10 @@ type Config struct {
 	// another disk than Directory, or at least outside of it. Empty: Directory with
 	// ".guard" after it.
 	Guard string
+	// Witness is a file that says, outside of Directory and Guard, how far the logs had got
+	// when Attest was called last, so that both of them put back from an older copy are
+	// noticed. Its directory need not be there before Attest. Empty: there is none.
+	Witness string
 	// AcceptLost has the node start although its logs lack what was acknowledged, and
 	// go on without it. It is for one start.
 	AcceptLost bool

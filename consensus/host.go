@@ -13,6 +13,7 @@ import (
 	"github.com/lni/dragonboat/v4/raftio"
 	"github.com/lni/vfs"
 
+	"github.com/sluicemq/sluice/consensus/guard"
 	"github.com/sluicemq/sluice/consensus/raftfs"
 )
 
@@ -29,6 +30,8 @@ type host struct {
 	latch   *raftfs.Latch
 	reserve *raftfs.Reserve
 	offline map[int]error // shards that are not started, and why
+	guard   *guard.File
+	witness *witness
 }
 
 // openHost starts dragonboat without any shard.
@@ -47,19 +50,20 @@ func openHost(cfg Config, log *slog.Logger) (*host, error) {
 	if h.reserve, err = openReserve(cfg, log); err != nil {
 		return nil, err
 	}
-	logs := &openLogs{cfg: cfg, log: log, latch: h.latch}
+	h.witness = &witness{path: cfg.Witness, log: log}
+	logs := &openLogs{cfg: cfg, log: log, latch: h.latch, witness: h.witness}
 	c := hostConfig(cfg, raftfs.FS{Disk: cfg.disk(), Latch: h.latch, Reserve: h.reserve}, logs)
 	err = unpanicked(func() (err error) { h.NodeHost, err = dragonboat.NewNodeHost(c); return err })
 	if failed := h.latch.Err(); failed != nil {
-		return nil, failed // what dragonboat made of it says less
+		return nil, errors.Join(failed, h.witness.close()) // what dragonboat made of it says less
 	}
 	if err == nil && h.NodeHost == nil {
 		err = errors.New("raft: it could not be started, and did not say why") // it swallows panics that are no errors
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", cfg.Directory, err)
+		return nil, errors.Join(fmt.Errorf("%s: %w", cfg.Directory, err), h.witness.close())
 	}
-	h.offline = logs.out.offline
+	h.offline, h.guard = logs.out.offline, logs.out.guard
 	return h, nil
 }
 

@@ -28,7 +28,9 @@ type openLogs struct {
 	cfg   Config
 	log   *slog.Logger
 	latch *raftfs.Latch
-	out   *guardedLogs // set by Create
+
+	witness *witness
+	out     *guardedLogs // set by Create
 }
 
 // Name is that of the log store.
@@ -45,6 +47,11 @@ func (o *openLogs) Create(c config.NodeHostConfig, busy config.LogDBCallback, di
 	offline, err := o.decide(dirs, g, found)
 	if err != nil {
 		return nil, errors.Join(err, g.Close())
+	}
+	if o.cfg.AcceptLost { // after the guard has what was accepted
+		if err := o.witness.forget(); err != nil {
+			return nil, errors.Join(err, g.Close())
+		}
 	}
 	db, err := o.open(c, busy, dirs, wals, found)
 	if err != nil {
@@ -66,6 +73,16 @@ func (o *openLogs) compare(c config.NodeHostConfig, dirs, wals []string) (*guard
 	var marks map[guard.Replica]guard.Mark
 	if g != nil {
 		marks = g.Marks()
+	}
+	seen, err2 := o.witness.marks()
+	if err2 != nil {
+		return nil, nil, errors.Join(err2, closeGuard(g))
+	}
+	for r, m := range seen {
+		if marks == nil {
+			marks = make(map[guard.Replica]guard.Mark)
+		}
+		marks[r] = m.With(marks[r])
 	}
 	found, inspectErr := inspect(c, dirs, wals, marks)
 	switch {

@@ -49,6 +49,7 @@ func nodeConfig(c config.Broker) (node.Config, error) {
 		MemoryLimitBytes:   c.Memory.LimitBytes,
 		Grace:              ms(c.Broker.ShutdownGraceMs),
 	}
+	n.Cluster.Witness = filepath.Join(n.Storage.WALGuard, "metadata")
 	n.Cluster.ProducerExpiration = ms(c.Producers.ExpirationMs)
 	return n, n.Validate()
 }

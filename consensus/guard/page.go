@@ -26,6 +26,15 @@ func (m Mark) Ahead(other Mark) bool {
 		m.Term == other.Term && m.Vote != 0 && m.Vote != other.Vote
 }
 
+// With returns what a log must have that is not behind m or other.
+func (m Mark) With(other Mark) Mark {
+	both := Mark{Index: max(m.Index, other.Index), Snapshot: max(m.Snapshot, other.Snapshot), Term: m.Term, Vote: m.Vote}
+	if other.Term > m.Term || other.Term == m.Term && m.Vote == 0 {
+		both.Term, both.Vote = other.Term, other.Vote
+	}
+	return both
+}
+
 const (
 	pageBytes  = 4096
 	headBytes  = 32

@@ -83,6 +83,9 @@ type Deps struct {
 	Owner *uuid.UUID
 	// AcceptLost has Recover go on with what is there.
 	AcceptLost bool
+	// GivingBack is called before a segment is given back, which is tried again if it
+	// fails; nil: nothing is.
+	GivingBack func() error
 	Logger     *slog.Logger
 	Registry   prometheus.Registerer
 }
@@ -100,6 +103,7 @@ func Open(fs blockfs.FS, cfg Config, d Deps) (*Log, error) {
 	l := &Log{cfg: cfg, pool: d.Pool, logger: d.Logger, writer: w, block: blockfs.Aligned(blockfs.BlockSize),
 		segments: newSegments(fs, cfg, d.Done, d.Logger), failed: make(chan struct{}),
 		truncations: make(chan truncation), ended: make(chan struct{}), guardDue: make(chan struct{}, 1), onRecord: d.OnRecord, owner: d.Owner, accept: d.AcceptLost}
+	l.segments.before = d.GivingBack
 	if err := l.segments.open(); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("open the WAL: %w", err)

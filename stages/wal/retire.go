@@ -60,6 +60,11 @@ func (s *segments) moveAside(g *segment) error {
 		g.spare = s.nextSpare()
 		s.mu.Unlock()
 	}
+	if s.before != nil {
+		if err := s.before(); err != nil {
+			return fmt.Errorf("before a segment is given back: %w", err)
+		}
+	}
 	if err := s.guard.update(func(e *extent) { e.oldest = s.first() }); err != nil {
 		return fmt.Errorf("%w: %w", errUnsynced, err)
 	}

@@ -30,6 +30,7 @@ type segments struct {
 	capacity int64
 	done     Done
 	guard    *guard
+	before   func() error // a segment is given back; nil: nothing
 	logger   *slog.Logger
 
 	mu       sync.RWMutex

@@ -124,6 +124,28 @@ func (n *node) openServers() (err error) {
 	return err
 }
 
+// attestPause is how much of the metadata may be put back from an older copy unnoticed, where
+// the WAL has given nothing back meanwhile.
+const attestPause = time.Second
+
+// attest notes from time to time how far the metadata has got, until ctx is done.
+func (n *node) attest(ctx context.Context) {
+	tick := time.NewTicker(attestPause)
+	defer tick.Stop()
+	for failed := false; ; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		err := n.cluster.Attest()
+		if err != nil && !failed {
+			n.log.Error("how far the metadata has got cannot be noted beside the WAL; the WAL gives nothing back until it can", "err", err)
+		}
+		failed = err != nil
+	}
+}
+
 func (n *node) serveGroup(ctx context.Context, who kafka.GroupClient, version int16, req kmsg.Request, reply func(kmsg.Response)) {
 	n.groups.Serve(ctx, who.ID, who.Host, version, req, reply)
 }
@@ -150,6 +172,7 @@ func (n *node) run(ctx context.Context, ready func(Addresses)) error {
 		}
 		var shrinking sync.WaitGroup
 		shrinking.Go(func() { n.collect(ctx) })
+		shrinking.Go(func() { n.attest(ctx) })
 		shrinking.Go(func() { resident.Keep(ctx, startTime, time.Minute, n.notShrunk) })
 		defer shrinking.Wait()
 	}

@@ -79,6 +79,7 @@ type metadata interface {
 	RecordWAL(ctx context.Context, w meta.WAL) error
 	RecordWALStart(ctx context.Context, s meta.WALStart) error
 	RecordClaim(ctx context.Context, c meta.Claim) error
+	Attest() error
 	ReplaceObjects(ctx context.Context, p topic.Partition, r meta.Replacement) error
 	upload.Garbage
 	retain.Metadata

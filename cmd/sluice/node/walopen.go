@@ -59,7 +59,7 @@ func (s *storage) openWAL(ctx context.Context, cfg StorageConfig, broker int32, 
 		return fmt.Errorf("directory of the WAL's guard: %w", err)
 	}
 	s.log, err = wal.Open(s.dir, cfg.WAL, wal.Deps{Pool: s.pool, Done: s.parts.done, Guard: s.guard, OnRecord: &record, Owner: owner,
-		AcceptLost: cfg.AcceptLostWAL, Logger: log, Registry: reg})
+		AcceptLost: cfg.AcceptLostWAL, GivingBack: s.meta.Attest, Logger: log, Registry: reg})
 	if err != nil {
 		return walWords(err, cfg.WALDirectory)
 	}

@@ -1,0 +1,70 @@
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// The metadata and its guard are put back from a copy that was made while the same process ran:
+// a topic that was made since, whose records are in objects alone, is not forgotten in silence.
+func TestMetadataOfTheSameStartIsNotPutBack(t *testing.T) {
+	n := newWALNode(t)
+	noted := func() []byte {
+		b, err := os.ReadFile(n.path("wal.guard/metadata"))
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		return b
+	}
+	if err := n.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"meta", "meta.guard"} {
+		copyTree(t, n.path(name), n.path(name)+".old")
+	}
+	if err := n.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	n.createTopic("late", 1)
+	cl := n.client(kgo.DefaultProduceTopic("late"))
+	if err := cl.ProduceSync(deadline(t), kgo.StringRecord("acknowledged")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	n.hurry()
+	before := noted()
+	n.createTopic("later", 1) // what is noted after it has the other, too
+	until(t, n.broker, "how far the metadata has got is noted", 20*time.Second, func() bool { return !bytes.Equal(noted(), before) })
+	n.kill()
+	for _, name := range []string{"meta", "meta.guard"} {
+		back := n.away(name)
+		defer back()
+		copyTree(t, n.path(name)+".old", n.path(name))
+	}
+	for range 2 {
+		err := n.serve()
+		if err == nil {
+			t.Fatalf("it starts as if nothing were missing\n%s", tail(n.log.String(), 3000))
+		}
+		if !strings.Contains(err.Error(), "--accept-lost-metadata") {
+			t.Errorf("it does not say what can be done: %v", err)
+		}
+	}
+	for _, name := range []string{"meta", "meta.guard"} {
+		if err := os.RemoveAll(n.path(name)); err != nil {
+			t.Fatal(err)
+		}
+		copyTree(t, n.path(name)+".away", n.path(name))
+	}
+	n.mustServe()
+	n.check()
+	if got := readAll(t, n.broker, "late"); len(got[0]) != 1 {
+		t.Errorf("the late topic has %d records", len(got[0]))
+	}
+	n.kill()
+}
