@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/sluicemq/sluice/cmd/sluice/node"
 	"github.com/sluicemq/sluice/config"
 	"github.com/sluicemq/sluice/consensus"
 	"github.com/sluicemq/sluice/internal/meta"
@@ -61,7 +62,7 @@ func serveController(ctx context.Context, cfg config.Controller, acceptLost bool
 	if err := serving(listener.Addr().String()); err != nil {
 		return err
 	}
-	return serveHTTP(ctx, listener, controllerMux(cluster, reg), ms(cfg.Controller.ShutdownGraceMs))
+	return serveHTTP(ctx, listener, controllerMux(cluster, reg), ms(cfg.Controller.ShutdownGraceMs), log)
 }
 
 // controllerMux answers:
@@ -86,9 +87,10 @@ func controllerMux(cluster *consensus.Cluster, reg prometheus.Gatherer) *http.Se
 }
 
 // serveHTTP serves until ctx is done, then waits so long for answers under way.
-func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, grace time.Duration) error {
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, grace time.Duration, log *slog.Logger) error {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}
+	node.BoundAdmin(s, log)
 	over := make(chan error, 1)
 	go func() { over <- s.Serve(l) }()
 	select {

@@ -63,10 +63,10 @@ func (a *admin) server() *http.Server {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	conns := &adminConns{most: adminConnections, all: make(map[net.Conn]idleness)}
-	return &http.Server{Handler: http.MaxBytesHandler(mux, 1<<20), ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout: 10 * time.Second, WriteTimeout: 90 * time.Second, IdleTimeout: time.Minute,
-		ConnState: conns.state, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn)}
+	s := &http.Server{Handler: http.MaxBytesHandler(mux, 1<<20), ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout: 10 * time.Second, WriteTimeout: 90 * time.Second, IdleTimeout: time.Minute}
+	BoundAdmin(s, a.log)
+	return s
 }
 
 func (a *admin) readyz(w http.ResponseWriter, _ *http.Request) {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -10,6 +11,13 @@ import (
 // adminConnections is how many connections the admin server has at most. They are people,
 // scrapers and probes; the descriptors belong to clients, segments and objects.
 const adminConnections = 64
+
+// BoundAdmin keeps the connections of an admin server within its number, and has it log to
+// log. Call it before the server serves.
+func BoundAdmin(s *http.Server, log *slog.Logger) {
+	conns := &adminConns{most: adminConnections, all: make(map[net.Conn]idleness)}
+	s.ConnState, s.ErrorLog = conns.state, slog.NewLogLogger(log.Handler(), slog.LevelWarn)
+}
 
 // adminConns keeps the connections of the admin server within most: one too many has the
 // one go that has been idle the longest, or, where none is, goes itself.
