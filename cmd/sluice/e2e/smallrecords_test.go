@@ -56,7 +56,9 @@ func TestSmallRecords(t *testing.T) {
 	if used := b.metric("sluice_wal_used_bytes"); used < float64(batches*len(batch)) {
 		t.Fatalf("only %.0f bytes are in the WAL", used)
 	}
-	if b.metric("sluice_memory_bytes", `"tail_index"`) > max(float64(batches), 1<<20) {
+	// A run for each group of the log in each partition: how many batches are in one depends on
+	// how busy the disk is. An index by batch has 24 bytes for each.
+	if b.metric("sluice_memory_bytes", `"tail_index"`) > 8*float64(batches) {
 		t.Errorf("the index has %.0f bytes for %d batches", b.metric("sluice_memory_bytes", `"tail_index"`), batches)
 	}
 	readSmall(t, b, partitions, batches/partitions)
