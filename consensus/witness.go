@@ -66,8 +66,9 @@ func (w *witness) forget() error {
 	return syncDirectory(filepath.Dir(w.path))
 }
 
-// attest has the witness know marks, durably.
-func (w *witness) attest(marks map[guard.Replica]guard.Mark) error {
+// attest has the witness know the marks of g, durably. They are taken in turn, so that it
+// never goes back. A file that could not be written is made anew by the next call.
+func (w *witness) attest(g *guard.File) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.path == "" {
@@ -80,10 +81,16 @@ func (w *witness) attest(marks map[guard.Replica]guard.Mark) error {
 		}
 		w.file = f
 	}
+	marks := g.Marks()
 	if maps.Equal(w.file.Marks(), marks) {
 		return nil
 	}
-	return w.file.Save(marks)
+	err := w.file.Save(marks)
+	if err != nil {
+		err = errors.Join(err, w.file.Close())
+		w.file = nil
+	}
+	return err
 }
 
 func (w *witness) close() error {
@@ -99,4 +106,4 @@ func (w *witness) close() error {
 
 // Attest returns when the witness knows how far the logs have got by now. Call it before
 // something is given up since the metadata has it.
-func (c *Cluster) Attest() error { return c.host.witness.attest(c.host.guard.Marks()) }
+func (c *Cluster) Attest() error { return c.host.witness.attest(c.host.guard) }
