@@ -32,6 +32,16 @@ func sizeOf(body net.Buffers) (n int64) {
 	return n
 }
 
+// records is how much of the answer are records, which are charged as such.
+func (p *poll) records() (n int64) {
+	for i := range p.answers {
+		if r := p.answers[i].read; r != nil {
+			n += int64(r.Bytes)
+		}
+	}
+	return n
+}
+
 // WaitingMemory returns what fetches take until their answers are sent, but for records,
 // and how much there may be.
 func (s *Server) WaitingMemory() (used, limit int64) { return s.waiting.memory(), s.cfg.WaitingBytes }

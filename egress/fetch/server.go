@@ -162,7 +162,7 @@ func (p *poll) finish(body net.Buffers, release func()) {
 			s.disarm()
 		}
 	}
-	p.place.answered(answerBytes + sizeOf(body))
+	p.place.answered(answerBytes + max(0, sizeOf(body)-p.records())) // without a body, they are nobody's
 	p.reply(body, func() {
 		if release != nil {
 			release()

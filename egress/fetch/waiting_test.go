@@ -167,6 +167,27 @@ func TestPollsAreAnsweredEarlyWhateverTheyWaitFor(t *testing.T) {
 	})
 }
 
+// Records of an answer that is not taken yet are charged as records, and not once more to
+// those that wait: a consumer of much is not held up by its own answers.
+func TestRecordsAreNotChargedToThoseThatWait(t *testing.T) {
+	b := newBroker(t, nil)
+	orders := b.topic("orders", 1)
+	b.append(orders, 0, 4<<20)
+	resp, release := b.fetchHeld(t.Context(), request(12, 0, -1, at{t: orders}))
+	if n := len(only(t, resp).RecordBatches); n != 4<<20 {
+		t.Fatalf("%d bytes of records", n)
+	}
+	if used, _ := b.WaitingMemory(); used < answerBytes || used > 4<<10 {
+		t.Errorf("%d bytes are charged for an answer of 4 MiB of records", used)
+	}
+	if used, _ := b.AnswerMemory(); used < 4<<20 {
+		t.Errorf("its records are charged with %d bytes", used)
+	}
+	release()
+	b.Close()
+	b.idle()
+}
+
 // A request that takes more than a share by itself does not wait.
 func TestVeryLargeRequestsDoNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
