@@ -150,8 +150,15 @@ $(TOOLS)/.built: tools/go.mod tools/go.sum
 
 tools: $(TOOLS)/.built
 
-bench: build
-	cd bench && $(GO) run ./cmd/slbench suite -sluice $(abspath $(BIN))/sluice -out out
+# Apache Kafka is measured beside it where Java and Maven are.
+bench: build bench-jars
+	cd bench && $(GO) run ./cmd/slbench suite -sluice $(abspath $(BIN))/sluice -kafka $(abspath $(ORACLE_JARS)) -out out
+
+.PHONY: bench-jars
+bench-jars:
+	@if command -v java >/dev/null && command -v mvn >/dev/null; \
+	then $(MAKE) --no-print-directory $(ORACLE_JARS)/.installed; \
+	else echo "NOT RUN: Apache Kafka, which takes Java and Maven"; fi
 
 # Catching up from S3 on loopback, as a ratio of what a loop of range GETs gets.
 .PHONY: bench-catchup bench-tail

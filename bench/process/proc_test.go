@@ -57,7 +57,7 @@ func TestProc(t *testing.T) {
 func TestStartSaysWhyAServerEnded(t *testing.T) {
 	begin := time.Now()
 	_, err := start(t.Context(), command{name: "shell", path: "/bin/sh", dir: t.TempDir(),
-		args: []string{"-c", "echo no such luck; exit 3"}, ready: "http://127.0.0.1:1/"})
+		args: []string{"-c", "echo no such luck; exit 3"}, ready: answers200("http://127.0.0.1:1/")})
 	if err == nil || !contains(err.Error(), "no such luck", "status 3") {
 		t.Fatalf("got %v", err)
 	}

@@ -35,7 +35,7 @@ type command struct {
 	args  []string
 	env   []string
 	dir   string // where its log goes
-	ready string // a URL that answers 200
+	ready func(context.Context) bool
 }
 
 // start starts a server and waits until it is ready.
@@ -62,13 +62,13 @@ func start(ctx context.Context, c command) (*Process, error) {
 	return p, nil
 }
 
-func (p *Process) await(ctx context.Context, url string) error {
+func (p *Process) await(ctx context.Context, ready func(context.Context) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		if ok(ctx, url) {
+		if ready(ctx) {
 			return nil
 		}
 		select {
@@ -79,6 +79,11 @@ func (p *Process) await(ctx context.Context, url string) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// answers200 returns a check of a URL.
+func answers200(url string) func(context.Context) bool {
+	return func(ctx context.Context) bool { return ok(ctx, url) }
 }
 
 func ok(ctx context.Context, url string) bool {

@@ -26,7 +26,7 @@ func StartSluice(ctx context.Context, binary, dir string, args ...string) (*Slui
 		return nil, err
 	}
 	data := filepath.Join(dir, "sluice")
-	p, err := start(ctx, command{name: "sluice", path: binary, dir: dir, ready: "http://" + admin + "/readyz",
+	p, err := start(ctx, command{name: "sluice", path: binary, dir: dir, ready: answers200("http://" + admin + "/readyz"),
 		args: append([]string{"dev", "--data-dir", data, "--listen", addr, "--admin", admin}, args...)})
 	if err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func StartJetStream(ctx context.Context, binary, dir string, sync bool) (*JetStr
 		return nil, err
 	}
 	p, err := start(ctx, command{name: "jetstream", path: binary, dir: dir, args: []string{"-c", conf},
-		ready: "http://" + monitor + "/healthz"})
+		ready: answers200("http://" + monitor + "/healthz")})
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func StartEcho(ctx context.Context, binary, dir string) (*Echo, error) {
 		return nil, err
 	}
 	data := filepath.Join(dir, "echo")
-	p, err := start(ctx, command{name: "echo", path: binary, dir: dir, ready: "http://" + health + "/healthz",
+	p, err := start(ctx, command{name: "echo", path: binary, dir: dir, ready: answers200("http://" + health + "/healthz"),
 		args: []string{"echo-server", "-listen", addr, "-health", health, "-dir", data}})
 	if err != nil {
 		return nil, err

@@ -82,11 +82,22 @@ type pair struct {
 }
 
 var pairs = []pair{
+	{"sluice-tcp", "kafka-tcp", map[string]float64{"1KiB-8p": 1.8, "128B-8p": 2}},
+	{"sluice-quic", "kafka-tls", map[string]float64{"1KiB-8p": 0.8}},
 	{"sluice-tcp", "jetstream", map[string]float64{"1KiB-8p": 2}},
 	{"sluice-quic", "jetstream", map[string]float64{"1KiB-8p": 1}},
 	{"sluice-tcp", "jetstream-sync", nil},
 	{"sluice-quic", "echo-ack", map[string]float64{"1KiB-8p": 0.7}},
 	{"sluice-quic", "echo-full", map[string]float64{"1KiB-8p": 0.7}},
+}
+
+// costs are what a GB of a workload may cost a server at most, in CPU seconds.
+var costs = []struct {
+	workload, system string
+	goal             float64
+}{
+	{"1KiB-8p", "sluice-tcp", 1.5},
+	{"1KiB-8p", "sluice-quic", 3.2},
 }
 
 // Compute fills Ratios from Runs.
@@ -101,6 +112,7 @@ func (s *Suite) Compute() {
 			s.compare(w, p)
 		}
 	}
+	s.costs()
 	s.partitions("sluice-tcp", 0.8)
 	s.partitions("jetstream", 0)
 	s.overload("overload")
@@ -124,6 +136,20 @@ func (s *Suite) compare(w workloads.Workload, p pair) {
 			r.Goal = p.goals[w.Name]
 		}
 		s.Ratios = append(s.Ratios, r)
+	}
+}
+
+// costs adds what a GB cost the servers that have a goal.
+func (s *Suite) costs() {
+	for _, c := range costs {
+		var values []float64
+		for _, r := range s.runs(c.workload, c.system) {
+			values = append(values, r.ServerCPUPerGB)
+		}
+		if len(values) > 0 {
+			s.Ratios = append(s.Ratios, Ratio{Workload: c.workload, What: c.system + ", CPU seconds a GB of the server",
+				Spread: NewSpread(values), Goal: c.goal, Below: true})
+		}
 	}
 }
 

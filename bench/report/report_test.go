@@ -74,7 +74,7 @@ func sample(t *testing.T) *Suite {
 		}
 		s.Workloads = append(s.Workloads, w)
 	}
-	speed := map[string]float64{"sluice-tcp": 300, "sluice-quic": 150, "jetstream": 100, "echo-ack": 200}
+	speed := map[string]float64{"sluice-tcp": 300, "sluice-quic": 150, "kafka-tcp": 150, "kafka-tls": 200, "jetstream": 100, "echo-ack": 200}
 	for _, w := range s.Workloads {
 		for round := 1; round <= 2; round++ {
 			for _, system := range Systems {
@@ -105,6 +105,10 @@ func TestCompute(t *testing.T) {
 		"1KiB-8p records a second, sluice-tcp / jetstream":                 {3, 2, "met"},
 		"1KiB-8p records a second, sluice-quic / jetstream":                {1.5, 1, "met"},
 		"1KiB-8p records a second, sluice-quic / echo-ack":                 {0.75, 0.7, "met"},
+		"1KiB-8p records a second, sluice-tcp / kafka-tcp":                 {2, 1.8, "met"},
+		"1KiB-8p records a second, sluice-quic / kafka-tls":                {0.75, 0.8, "NOT MET"},
+		"1KiB-8p sluice-tcp, CPU seconds a GB of the server":               {1, 1.5, "met"},
+		"128B-8p records a second, sluice-tcp / kafka-tcp":                 {2, 2, "met"},
 		"128B-8p records a second, sluice-tcp / jetstream":                 {3, 0, ""},
 		"half-load p99 of produce, sluice-tcp / jetstream":                 {1. / 3, 0, ""},
 		"10k-partitions records a second, sluice-tcp / 10-partitions":      {0.9, 0.8, "met"},

@@ -31,6 +31,7 @@ type Host struct {
 	Load1  float64 `json:"load_1m"` // load average before the first run
 	Sluice string  `json:"sluice"`  // versions
 	NATS   string  `json:"nats_server"`
+	Kafka  string  `json:"kafka"` // "" if it was not measured
 }
 
 // Run is one workload on one system in one round.
@@ -65,4 +66,4 @@ func (s *Suite) systems(workload string) []string {
 }
 
 // Systems are the names of all systems, as they appear in plots.
-var Systems = []string{"sluice-tcp", "sluice-tls", "sluice-quic", "jetstream", "jetstream-sync", "echo-ack", "echo-full"}
+var Systems = []string{"sluice-tcp", "sluice-tls", "sluice-quic", "kafka-tcp", "kafka-tls", "jetstream", "jetstream-sync", "echo-ack", "echo-full"}

@@ -8,7 +8,7 @@ import (
 )
 
 // colors are of Systems, in order.
-var colors = map[string]string{"sluice-tcp": "#0b6e99", "sluice-tls": "#5b8fa8", "sluice-quic": "#12a37f",
+var colors = map[string]string{"sluice-tcp": "#0b6e99", "sluice-tls": "#5b8fa8", "sluice-quic": "#12a37f", "kafka-tcp": "#7b4ea3", "kafka-tls": "#a98bc4",
 	"jetstream": "#d9730d", "jetstream-sync": "#a35709", "echo-ack": "#8a8a8a", "echo-full": "#bcbcbc"}
 
 // The layout of a plot, in pixels.

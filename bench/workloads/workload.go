@@ -78,7 +78,7 @@ const (
 var (
 	compressions = []string{"none", "gzip", "snappy", "lz4", "zstd"}
 	acks         = []string{"all", "leader", "none"}
-	systems      = []string{"sluice-tcp", "sluice-tls", "sluice-quic", "jetstream", "jetstream-sync", "echo"}
+	systems      = []string{"sluice-tcp", "sluice-tls", "sluice-quic", "kafka-tcp", "kafka-tls", "jetstream", "jetstream-sync", "echo"}
 )
 
 // defaults returns what a file does not have to say.

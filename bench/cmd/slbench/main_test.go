@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,8 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluicemq/sluice/bench/process"
 	"github.com/sluicemq/sluice/bench/report"
+	"github.com/sluicemq/sluice/bench/workloads"
 )
+
+// jars of Apache Kafka are there once make bench-jars or make oracle has run.
+const jars = "../../../bin/oracle"
 
 // TestSmoke runs the short suite with the real binaries, each a process of its own:
 // every system answers, nothing acknowledged goes missing, and the report is there.
@@ -23,7 +29,7 @@ func TestSmoke(t *testing.T) {
 	build(t, ".", slbench, ".")
 	build(t, "../../..", sluice, "./cmd/sluice")
 	begin := time.Now()
-	out, err := exec.CommandContext(t.Context(), slbench, "suite", "-short", "-sluice", sluice, "-out", filepath.Join(dir, "out")).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), slbench, "suite", "-short", "-sluice", sluice, "-kafka", jars, "-out", filepath.Join(dir, "out")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -40,8 +46,14 @@ func TestSmoke(t *testing.T) {
 	for _, r := range s.Runs {
 		ran = append(ran, r.Workload+" "+r.System)
 	}
-	for _, want := range []string{"1KiB-8p sluice-tcp", "1KiB-8p sluice-quic", "1KiB-8p jetstream", "1KiB-8p echo-ack", "1KiB-8p echo-full",
-		"half-load sluice-tcp", "half-load sluice-quic", "half-load jetstream", "idle sluice-tcp", "idle jetstream"} {
+	wants := []string{"1KiB-8p sluice-tcp", "1KiB-8p sluice-quic", "1KiB-8p jetstream", "1KiB-8p echo-ack", "1KiB-8p echo-full",
+		"half-load sluice-tcp", "half-load sluice-quic", "half-load jetstream", "idle sluice-tcp", "idle jetstream"}
+	if _, _, err := process.FindKafka(jars); err == nil {
+		wants = append(wants, "1KiB-8p kafka-tcp", "1KiB-8p kafka-tls")
+	} else if !bytes.Contains(out, []byte("NOT RUN: Apache Kafka")) {
+		t.Errorf("Kafka was left out (%v), and nothing said so", err)
+	}
+	for _, want := range wants {
 		if !slices.Contains(ran, want) {
 			t.Errorf("%s did not run", want)
 		}
@@ -91,5 +103,27 @@ func TestUsage(t *testing.T) {
 	var out bytes.Buffer
 	if err := dispatch(t.Context(), []string{"list"}, &out); err != nil || !strings.Contains(out.String(), "half-load") {
 		t.Errorf("list: %v\n%s", err, out.String())
+	}
+}
+
+// Without its jars Kafka is left out and the rest runs, unless it was asked for by name.
+func TestKafkaWithoutJars(t *testing.T) {
+	w, err := workloads.Load("1KiB-8p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	s := &suite{jars: t.TempDir(), print: func(format string, args ...any) { fmt.Fprintf(&said, format, args...) }}
+	s.report.Workloads = []workloads.Workload{w}
+	if _, err := s.findKafka(); err != nil || !strings.Contains(said.String(), "NOT RUN: Apache Kafka") {
+		t.Fatalf("%v; it said %q", err, said.String())
+	}
+	if s.needs(kafkaTCP, kafkaTLS) || !s.needs("sluice-tcp") {
+		t.Errorf("left are %v", s.report.Workloads[0].Systems)
+	}
+	s.report.Workloads[0].Systems = []string{kafkaTLS}
+	s.systems = []string{kafkaTLS}
+	if _, err := s.findKafka(); err == nil || !strings.Contains(err.Error(), "bench-jars") {
+		t.Errorf("asked for by name: %v", err)
 	}
 }

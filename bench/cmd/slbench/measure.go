@@ -35,6 +35,8 @@ func (s *suite) measure(ctx context.Context, w workloads.Workload, system string
 			values := float64(run.TotalAcked) * float64(w.RecordBytes)
 			s.frames[w.Name] = frame{bytes: requests.Mean(), share: values / float64(requests.Bytes)}
 		}
+	case system == kafkaTCP || system == kafkaTLS:
+		run.Outcome, run.RequestBytes, err = s.onKafka(ctx, w, system, dir)
 	case system == "jetstream" || system == "jetstream-sync":
 		run.Outcome, err = s.onJetStream(ctx, w, system == "jetstream-sync", dir)
 	default:

@@ -74,7 +74,7 @@ func line(w workloads.Workload, o load.Outcome) string {
 		s += fmt.Sprintf("  end to end p50 %.2f p99 %.2f p99.9 %.2f ms", o.EndToEnd.P50, o.EndToEnd.P99, o.EndToEnd.P999)
 	}
 	if o.PeakRSS > 0 {
-		s += fmt.Sprintf("  cpu %.1f s/GB (client %.1f)  peak %.0f MB", o.ServerCPUPerGB, o.ClientCPUPerGB, float64(o.PeakRSS)/1e6)
+		s += fmt.Sprintf("  cpu %.2f s/GB (client %.2f)  peak %.0f MB", o.ServerCPUPerGB, o.ClientCPUPerGB, float64(o.PeakRSS)/1e6)
 	}
 	if o.BacklogMBPerS > 0 {
 		s += fmt.Sprintf("  backlog %.0f MB/s", o.BacklogMBPerS)

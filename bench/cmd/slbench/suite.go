@@ -20,6 +20,7 @@ import (
 // suite is a run of the suite command.
 type suite struct {
 	sluice, nats string // binaries
+	java, jars   string // what Kafka runs with
 	self         string // this one
 	out          string
 	data         string // servers' directories, on the disk that is measured
@@ -44,6 +45,7 @@ func suiteCommand(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("suite", flag.ContinueOnError)
 	f.StringVar(&s.sluice, "sluice", "../bin/sluice", "binary of Sluice")
 	f.StringVar(&s.nats, "nats-server", "", "binary of nats-server; built from its module if empty")
+	f.StringVar(&s.jars, "kafka", "../bin/oracle", "folder with the jars of Apache Kafka, which is left out where they or Java are missing")
 	f.StringVar(&s.out, "out", "out", "directory of the report")
 	dir := f.String("dir", "", "directory for the servers' data; in -out if empty")
 	only := f.String("only", "", "workloads, with commas; all if empty")
@@ -95,6 +97,10 @@ func (s *suite) prepare(ctx context.Context, dir string) error {
 	if err := s.choose(); err != nil {
 		return err
 	}
+	kafkaVersion, err := s.findKafka()
+	if err != nil {
+		return err
+	}
 	if s.nats == "" && s.needs("jetstream", "jetstream-sync") {
 		s.print("building nats-server")
 		if s.nats, err = process.BuildJetStream(ctx, s.data); err != nil {
@@ -103,6 +109,7 @@ func (s *suite) prepare(ctx context.Context, dir string) error {
 	}
 	s.report.Started, s.report.Rounds, s.report.Short = time.Now().UTC(), s.rounds, s.short
 	s.report.Host = host(ctx, s.sluice, s.nats)
+	s.report.Host.Kafka = kafkaVersion
 	s.report.Budgets = budgets(ctx, s.sluice)
 	return s.measureDevice()
 }
