@@ -19,7 +19,7 @@ import (
 var (
 	errAcks      = refuse(kerr.InvalidRequiredAcks, "acks must be 0, 1 or -1 (all)")
 	errOneBatch  = refuse(kerr.InvalidRecord, "send exactly one record batch for each partition of a request")
-	errOldFormat = refuse(kerr.UnsupportedForMessageFormat, "only message format v2 is taken; use a client of Kafka 0.11 or newer")
+	errOldFormat = refuse(kerr.InvalidRecord, "only message format v2 is taken; use a client of Kafka 0.11 or newer")
 	errCodec     = refuse(kerr.UnsupportedCompressionType, "this codec is not known in this version of Produce; zstd needs version 7")
 )
 
@@ -48,6 +48,7 @@ type produce struct {
 	appends []flow.Append
 	slots   []int32 // for each append its place in out
 	refused bool    // some partition has an error
+	blamed  int     // records that the answer names
 	span    trace.Span
 }
 
@@ -191,24 +192,59 @@ func (p *produce) redirect(out *kmsg.ProduceResponseTopicPartition, t *meta.Topi
 func (p *produce) refuse(out *kmsg.ProduceResponseTopicPartition, code int16, err error) {
 	p.refused = true
 	out.ErrorCode, out.ErrorMessage = code, message(err)
-	var bad *record.RecordError
-	if p.req.Version >= recordErrorsSince && errors.As(err, &bad) {
-		e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
-		e.RelativeOffset, e.ErrorMessage = bad.Index, message(bad.Err)
-		out.ErrorRecords = append(out.ErrorRecords, e)
+	if p.req.Version < recordErrorsSince {
+		return
+	}
+	var one *record.RecordError
+	var some *record.RecordErrors
+	switch {
+	case errors.As(err, &some):
+		p.blame(out, some.Records)
+	case errors.As(err, &one):
+		p.blame(out, []record.RecordError{*one})
 	}
 }
 
 // recordErrorsSince is the first version that says which records are wrong (KIP-467).
 const recordErrorsSince = 8
 
+// blame names records, as long as the request has not named record.MaxRecordErrors yet.
+func (p *produce) blame(out *kmsg.ProduceResponseTopicPartition, records []record.RecordError) {
+	records = records[:min(len(records), record.MaxRecordErrors-p.blamed)]
+	p.blamed += len(records)
+	out.ErrorRecords = make([]kmsg.ProduceResponseTopicPartitionErrorRecord, len(records))
+	var last error
+	var text *string
+	for i := range records {
+		if text == nil || records[i].Err != last { // mostly one reason for all
+			last, text = records[i].Err, message(records[i].Err)
+		}
+		out.ErrorRecords[i].RelativeOffset, out.ErrorRecords[i].ErrorMessage = records[i].Index, text
+	}
+}
+
 // codeOf is code for what a producer sent. A batch that was damaged on its way may be
 // sent again; one that is wrong in itself may not.
 func (p *produce) codeOf(err error) int16 {
-	if errors.Is(err, record.ErrCorrupt) && !errors.Is(err, record.ErrChecksum) {
+	switch {
+	case errors.Is(err, record.ErrChecksum):
+		return kerr.CorruptMessage.Code
+	case errors.Is(err, record.ErrCorrupt), errors.Is(err, record.ErrUnsupported):
 		return kerr.InvalidRecord.Code
 	}
 	return p.code(err)
+}
+
+// refuseAppend is refuse for a batch that reached the log, of which the answer tells the
+// start, unless the batch says nothing about the log, as Kafka has it.
+func (p *produce) refuseAppend(out *kmsg.ProduceResponseTopicPartition, a *flow.Append) {
+	p.refuse(out, p.codeOf(a.Err), a.Err)
+	switch out.ErrorCode {
+	case kerr.UnknownTopicOrPartition.Code, kerr.NotLeaderForPartition.Code, kerr.MessageTooLarge.Code,
+		kerr.CorruptMessage.Code, kerr.KafkaStorageError.Code:
+	default:
+		out.LogStartOffset = a.State.LogStart()
+	}
 }
 
 // settled is called once, when all appends have; failed is the pipeline's error.
@@ -221,7 +257,7 @@ func (p *produce) settled(failed error) {
 		a, out := &p.appends[i], &p.out[p.slots[i]]
 		switch {
 		case a.Err != nil:
-			p.refuse(out, p.codeOf(a.Err), a.Err)
+			p.refuseAppend(out, a)
 		case failed != nil:
 			p.refuse(out, code, failed)
 		default:

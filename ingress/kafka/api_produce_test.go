@@ -80,7 +80,7 @@ func TestProduceRefusesWhatIsNotOneSoundBatch(t *testing.T) {
 		{"no bytes", 9, []byte{}, kerr.InvalidRecord},
 		{"cut short", 9, b[:len(b)-1], kerr.InvalidRecord},
 		{"a few bytes", 9, b[:5], kerr.InvalidRecord},
-		{"message format v1", 9, old, kerr.UnsupportedForMessageFormat},
+		{"message format v1", 9, old, kerr.InvalidRecord},
 		{"transactional", 9, batch(t, func(b *record.Builder) { b.Transactional, b.ProducerID = true, 1 }), kerr.UnsupportedVersion},
 		{"zstd", 7, batch(t, func(b *record.Builder) { b.Codec = record.Zstd }), nil},
 		{"zstd too early", 6, batch(t, func(b *record.Builder) { b.Codec = record.Zstd }), kerr.UnsupportedCompressionType},

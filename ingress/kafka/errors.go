@@ -61,6 +61,8 @@ var codes = [...]struct {
 	{lookup.ErrUnknownEpoch, kerr.UnknownLeaderEpoch},
 	{record.ErrTooLarge, kerr.MessageTooLarge},
 	{record.ErrCorrupt, kerr.CorruptMessage},
+	{record.ErrNoKey, kerr.InvalidRecord},
+	{record.ErrTimestamp, kerr.InvalidTimestamp},
 	{record.ErrUnsupported, kerr.UnsupportedForMessageFormat},
 	{idempotence.ErrOutOfOrder, kerr.OutOfOrderSequenceNumber},
 	{idempotence.ErrFenced, kerr.InvalidProducerEpoch},

@@ -101,7 +101,7 @@ func NewServer(cfg ServerConfig, apis []API, a Admission, log *slog.Logger, reg 
 		}
 		name := kmsg.NameForKey(a.Key)
 		s.apis[a.Key] = &served{a, s.metrics.requests.WithLabelValues(name), s.metrics.seconds.WithLabelValues(name)}
-		s.announced = append(s.announced, kmsg.ApiVersionsResponseApiKey{ApiKey: a.Key, MinVersion: a.Min, MaxVersion: a.Max})
+		s.announced = append(s.announced, announce(a))
 	}
 	return s, nil
 }

@@ -9,6 +9,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+
+	"github.com/sluicemq/sluice/internal/record"
 )
 
 func TestKcatListsMetadata(t *testing.T) {
@@ -55,11 +61,44 @@ func TestKcatRoundTripsEveryCodec(t *testing.T) {
 			}
 			b.kcat(strings.Join(want, "\n")+"\n", "-P", "-t", codec, "-z", codec, "-K", "|")
 			got := lines(b.kcat("", "-C", "-t", codec, "-o", "beginning", "-e", "-q", "-f", "%k|%s\n"))
+			if is := codecOf(t, b, codec); is != codec {
+				t.Errorf("batches are stored as %s", is)
+			}
 			if slices.Sort(want); !equalSorted(got, want) {
 				t.Errorf("%d records came back, %d were produced, or they differ", len(got), len(want))
 			}
 		})
 	}
+}
+
+// codecOf returns how the first batch of a topic is compressed.
+func codecOf(t *testing.T, b *broker, topic string) string {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.addr), kgo.MaxVersions(kversion.V2_8_0())) // which names topics, not their ids
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	for p := range int32(2) {
+		part := kmsg.NewFetchRequestTopicPartition()
+		part.Partition, part.PartitionMaxBytes = p, 1<<20
+		of := kmsg.NewFetchRequestTopic()
+		of.Topic, of.Partitions = topic, []kmsg.FetchRequestTopicPartition{part}
+		req := kmsg.NewPtrFetchRequest()
+		req.MaxBytes, req.Topics = 1<<20, []kmsg.FetchRequestTopic{of}
+		resp, err := req.RequestWith(t.Context(), cl.Broker(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := resp.Topics[0].Partitions[0].RecordBatches; len(got) > 0 {
+			batch, _, err := record.Next(got)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return batch.Codec().String()
+		}
+	}
+	t.Fatal("no batch is there")
+	return ""
 }
 
 func TestKcatKeepsOrderKeysHeadersAndNulls(t *testing.T) {

@@ -143,7 +143,7 @@ func (b Batch) NextOffset() int64 { return b.LastOffset() + 1 }
 func (b Batch) BaseTimestamp() int64 { return b.int64(offBaseTimestamp) }
 
 // MaxTimestamp returns the largest timestamp of the batch's records in ms since
-// epoch, as the producer claims it, or -1.
+// epoch, or -1. In a batch that was not validated it is what the producer claims.
 func (b Batch) MaxTimestamp() int64 { return b.int64(offMaxTimestamp) }
 
 // ProducerID returns the id of the idempotent producer, or NoProducer.
@@ -181,6 +181,18 @@ func (b Batch) Stamp(baseOffset int64, epoch int32) {
 // and computes the CRC again.
 func (b Batch) SetLogAppendTime(ms int64) {
 	binary.BigEndian.PutUint16(b[offAttributes:], uint16(b.Attributes()|bitLogAppendTime))
+	binary.BigEndian.PutUint64(b[offMaxTimestamp:], uint64(ms))
+	b.seal()
+}
+
+// SetCreateTime says that the records carry the producer's timestamps, of which ms is the
+// largest, in ms since epoch. Where the header says so already nothing is written,
+// else the CRC is computed again.
+func (b Batch) SetCreateTime(ms int64) {
+	if !b.LogAppendTime() && b.MaxTimestamp() == ms {
+		return
+	}
+	binary.BigEndian.PutUint16(b[offAttributes:], uint16(b.Attributes()&^bitLogAppendTime))
 	binary.BigEndian.PutUint64(b[offMaxTimestamp:], uint64(ms))
 	b.seal()
 }

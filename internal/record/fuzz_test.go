@@ -39,7 +39,7 @@ func check(t *testing.T, data []byte) {
 		t.Fatalf("Next: %v", err)
 	}
 	if err != nil {
-		if Batch(data).Validate(Limits{}) == nil || Batch(data).Verify() == nil {
+		if shallow(Batch(data), Rules{}) == nil || Batch(data).Verify() == nil {
 			t.Fatal("sound without being a batch")
 		}
 		return
@@ -47,12 +47,9 @@ func check(t *testing.T, data []byte) {
 	if len(b)+len(rest) != len(data) {
 		t.Fatalf("%d and %d are not %d bytes", len(b), len(rest), len(data))
 	}
-	shallow, deep, stored := b.Validate(Limits{}), b.ValidateDeep(Limits{}, 1<<20), b.Verify()
-	if !known(shallow) || !known(deep) || !known(stored) {
-		t.Fatalf("%v, %v, %v", shallow, deep, stored)
-	}
-	if deep == nil && shallow != nil {
-		t.Fatalf("ValidateDeep takes what Validate refuses: %v", shallow)
+	outside, inside, stored := shallow(b, Rules{}), deep(b, Rules{}, 1<<20), b.Verify()
+	if !known(outside) || !known(inside) || !known(stored) {
+		t.Fatalf("%v, %v, %v", outside, inside, stored)
 	}
 	n := int32(0)
 	var iterating error
@@ -64,15 +61,15 @@ func check(t *testing.T, data []byte) {
 	if !known(iterating) {
 		t.Fatal(iterating)
 	}
-	if deep == nil && (iterating != nil || n != b.Count()) {
+	if inside == nil && (iterating != nil || n != b.Count()) {
 		t.Fatalf("validated, but %d of %d records, %v", n, b.Count(), iterating)
 	}
-	if shallow != nil {
+	if outside != nil {
 		return
 	}
 	b.Stamp(1<<40, 5)
 	b.SetLogAppendTime(7)
-	if err := errors.Join(b.Validate(Limits{}), b.Verify()); err != nil {
+	if err := b.Verify(); err != nil {
 		t.Fatalf("after Stamp and SetLogAppendTime: %v", err)
 	}
 }

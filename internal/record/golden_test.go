@@ -54,7 +54,7 @@ func checkGolden(t *testing.T, name string, now Batch, want []Record) {
 		t.Fatal(err)
 	}
 	stored := Batch(data)
-	if err := stored.ValidateDeep(Limits{}, 1<<10); err != nil {
+	if err := deep(produced(stored), Rules{}, 1<<10); err != nil {
 		t.Errorf("%s: %v", name, err)
 		return
 	}

@@ -25,7 +25,7 @@ func TestReadsBatchesOfFranzGo(t *testing.T) {
 		theirs.Length = int32(HeaderSize + len(records) - offEpoch)
 		b := Batch(theirs.AppendTo(nil))
 		b.seal()
-		if err := b.ValidateDeep(Limits{MaxBytes: 1 << 20}, 1<<20); err != nil {
+		if err := deep(produced(b), Rules{MaxBytes: 1 << 20}, 1<<20); err != nil {
 			t.Errorf("%s: %v", codec, err)
 			continue
 		}

@@ -56,7 +56,7 @@ func TestWhatIsBuiltReadsBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(batch.Verify(), batch.ValidateDeep(Limits{}, 1<<20)); err != nil {
+		if err := errors.Join(batch.Verify(), deep(produced(batch), Rules{}, 1<<20)); err != nil {
 			t.Fatal(err)
 		}
 		got, err := collect(batch, 1<<20)
@@ -76,7 +76,7 @@ func TestUnpackingIsBounded(t *testing.T) {
 		if err := lastError(bomb, size-1); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("%s: a limit one byte too low: %v", c, err)
 		}
-		if err := bomb.ValidateDeep(Limits{}, 0); !errors.Is(err, ErrTooLarge) {
+		if err := deep(bomb, Rules{}, 0); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("%s: limit 0: %v", c, err)
 		}
 		var before, after runtime.MemStats
@@ -149,7 +149,7 @@ func TestSnappyJavaFraming(t *testing.T) {
 		}
 		for cut := 1; cut < len(payload); cut += 7 {
 			b := around(Snappy, 50, payload[:cut])
-			if err := errors.Join(lastError(b, 1<<20), b.ValidateDeep(Limits{}, 1<<20)); !errors.Is(err, ErrCorrupt) {
+			if err := errors.Join(lastError(b, 1<<20), deep(b, Rules{}, 1<<20)); !errors.Is(err, ErrCorrupt) {
 				t.Fatalf("%s cut at %d: %v", name, cut, err)
 			}
 		}
@@ -184,10 +184,10 @@ func TestZstdFrames(t *testing.T) {
 		}(),
 	} {
 		b := around(Zstd, 300, payload)
-		if err := b.ValidateDeep(Limits{}, len(plain)); err != nil {
+		if err := deep(b, Rules{}, len(plain)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := b.ValidateDeep(Limits{}, len(plain)-1); !errors.Is(err, ErrTooLarge) {
+		if err := deep(b, Rules{}, len(plain)-1); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("%s above the limit: %v", name, err)
 		}
 	}

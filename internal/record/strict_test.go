@@ -136,7 +136,7 @@ func xxh32(p []byte) uint32 {
 func TestWhatTheStrictestClientRefusesIsRefused(t *testing.T) {
 	for _, f := range flavours(t) {
 		b := around(f.codec, 300, f.payload)
-		err := b.ValidateDeep(Limits{}, 1<<20)
+		err := deep(b, Rules{}, 1<<20)
 		if f.sound && err != nil || !f.sound && !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: %v", f.name, err)
 		}
@@ -166,7 +166,7 @@ func TestWrongRecordsInACompressedBatch(t *testing.T) {
 				t.Fatal(err)
 			}
 			var bad *RecordError
-			if err := around(c, x.n, payload).ValidateDeep(Limits{}, 1<<20); !errors.As(err, &bad) || bad.Index != x.index || bad.Count != x.n || !errors.Is(err, ErrCorrupt) {
+			if err := deep(around(c, x.n, payload), Rules{}, 1<<20); !errors.As(err, &bad) || bad.Index != x.index || bad.Count != x.n || !errors.Is(err, ErrCorrupt) {
 				t.Errorf("%s, %s: %v", c, name, err)
 			}
 		}
@@ -176,7 +176,7 @@ func TestWrongRecordsInACompressedBatch(t *testing.T) {
 func TestOnlyAWrongChecksumIsDamage(t *testing.T) {
 	b := sample(t, Zstd, 3, 20)
 	b[len(b)-1] ^= 1
-	if err := b.ValidateDeep(Limits{}, 1<<20); !errors.Is(err, ErrChecksum) || !errors.Is(err, ErrCorrupt) {
+	if err := deep(b, Rules{}, 1<<20); !errors.Is(err, ErrChecksum) || !errors.Is(err, ErrCorrupt) {
 		t.Errorf("a flipped bit: %v", err)
 	}
 }
@@ -260,7 +260,7 @@ func BenchmarkValidateCompressed(b *testing.B) {
 				b.SetBytes(900_000)
 				b.ReportAllocs()
 				for b.Loop() {
-					if err := batch.ValidateDeep(Limits{}, MaxUnpacked); err != nil {
+					if err := deep(batch, Rules{}, MaxUnpacked); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -6,10 +6,18 @@ import (
 	"math"
 )
 
-// Limits are what the receiver of a produced batch allows.
-type Limits struct {
+// Rules are what a topic asks of a produced batch. The zero value asks nothing.
+type Rules struct {
 	// MaxBytes is the largest batch, header included; 0 or less means no limit.
 	MaxBytes int
+	// Keyed: a record without a key is ErrNoKey.
+	Keyed bool
+	// AppendTime: the broker gives all records its own time. The producer may not claim
+	// to have done so, which is ErrTimestamp, and Oldest and Newest mean nothing.
+	AppendTime bool
+	// Records outside of Oldest to Newest, in ms since epoch, are ErrTimestamp, unless
+	// they have no timestamp, which is -1. Both 0: any timestamp is taken.
+	Oldest, Newest int64
 }
 
 // MaxUnpacked is what the records of a compressed batch may unpack to. A batch that
@@ -17,61 +25,44 @@ type Limits struct {
 const MaxUnpacked = 64 << 20
 
 // Validate judges a batch as a producer sent it: b is exactly one batch of format
-// v2, within limits, its CRC is right, its count, offsets and producer fields agree,
-// and, when it is not compressed, its records are well formed with offset deltas 0,
-// 1, 2 and so on. It does not allocate unless it fails. Records that are compressed
-// are left to ValidateCompressed.
-func (b Batch) Validate(l Limits) error {
-	if l.MaxBytes > 0 && len(b) > l.MaxBytes {
-		return fmt.Errorf("%w: %d bytes, the topic's max.message.bytes is %d", ErrTooLarge, len(b), l.MaxBytes)
+// v2, within the rules, its base offset is 0, its CRC is right, its count, offsets and
+// producer fields agree, and, when it is not compressed, its records are well formed, with
+// offset deltas 0, 1, 2 and so on, and within the rules. Records that are compressed are
+// left to ValidateCompressed.
+//
+// It returns the largest timestamp of the records that it looked at, -1 where none has
+// one; the header's is not believed. It does not allocate unless it fails. Records that
+// break a rule are returned as *RecordErrors, one that cannot be decoded as *RecordError.
+func (b Batch) Validate(r Rules) (maxTimestamp int64, err error) {
+	if len(b) >= HeaderSize && b.BaseOffset() != 0 {
+		return -1, corrupt("base offset %d; a producer's batch begins at 0", b.BaseOffset())
+	}
+	if r.MaxBytes > 0 && len(b) > r.MaxBytes {
+		return -1, fmt.Errorf("%w: %d bytes, the topic's max.message.bytes is %d", ErrTooLarge, len(b), r.MaxBytes)
 	}
 	if err := b.verifyFrame(); err != nil {
-		return err
+		return -1, err
 	}
 	if err := b.validateHeader(); err != nil {
-		return err
+		return -1, err
 	}
 	if b.Codec() != None {
-		return nil
+		return -1, nil
 	}
-	return b.walk(b.payload())
+	return b.walk(b.payload(), r)
 }
 
 // ValidateCompressed unpacks the records of a batch that passed Validate, to
 // maxUnpacked bytes at most, and looks at them as Validate looks at uncompressed ones.
-// It takes of each codec only what all clients read. A batch without a codec passes.
-func (b Batch) ValidateCompressed(maxUnpacked int) error {
-	if b.Codec() == None {
-		return nil
-	}
+// It takes of each codec only what all clients read. The batch must have a codec.
+func (b Batch) ValidateCompressed(r Rules, maxUnpacked int) (maxTimestamp int64, err error) {
 	buf, done := bufferFor(maxUnpacked)
 	defer done()
 	if err := b.Codec().decompressStrict(buf, b.payload(), maxUnpacked); err != nil {
-		return err
+		return -1, err
 	}
-	return b.walk(buf.b)
+	return b.walk(buf.b, r)
 }
-
-// ValidateDeep is Validate and ValidateCompressed.
-func (b Batch) ValidateDeep(l Limits, maxUnpacked int) error {
-	if err := b.Validate(l); err != nil {
-		return err
-	}
-	return b.ValidateCompressed(maxUnpacked)
-}
-
-// RecordError is an ErrCorrupt of one record.
-type RecordError struct {
-	Index, Count int32 // which of how many
-	Err          error
-}
-
-func (e *RecordError) Error() string {
-	return fmt.Sprintf("record %d of %d: %v", e.Index, e.Count, e.Err)
-}
-
-// Unwrap returns what is wrong with it.
-func (e *RecordError) Unwrap() error { return e.Err }
 
 // Verify judges a batch that comes back from storage: b is exactly one batch, its
 // CRC is right and its header makes sense. It allows what brokers write and
@@ -142,9 +133,12 @@ func (b Batch) validateProducer() error {
 	return nil
 }
 
-// walk checks that p is exactly the batch's records, with offset deltas 0, 1, 2...
-func (b Batch) walk(p []byte) error {
-	n := b.Count()
+// walk checks that p is exactly the batch's records, with offset deltas 0, 1, 2..., and
+// that they keep the rules.
+func (b Batch) walk(p []byte, r Rules) (maxTimestamp int64, err error) {
+	n, base, judge := b.Count(), b.BaseTimestamp(), newJudge(b, r)
+	maxTimestamp = -1
+	var broken *RecordErrors
 	var f fields
 	for i := range n {
 		rest, err := f.cut(p)
@@ -155,14 +149,22 @@ func (b Batch) walk(p []byte) error {
 			err = corrupt("offset delta %d", f.offsetDelta)
 		}
 		if err != nil {
-			return &RecordError{i, n, err}
+			return -1, &RecordError{i, n, err}
+		}
+		at := base + f.timestampDelta
+		maxTimestamp = max(maxTimestamp, at)
+		if judge.breaks(&f, at) {
+			broken = broken.add(i, n, judge.why(&f, at))
 		}
 		p = rest
 	}
 	if len(p) > 0 {
-		return corrupt("%d bytes follow the %d records", len(p), n)
+		return -1, corrupt("%d bytes follow the %d records", len(p), n)
 	}
-	return nil
+	if broken != nil {
+		return -1, broken
+	}
+	return maxTimestamp, nil
 }
 
 func corrupt(format string, args ...any) error {

@@ -44,8 +44,9 @@ var spoilt = []struct {
 		put16(b, offProducerEpoch, 0)
 	}, nil, nil},
 	{"epoch and sequence without producer", func(b Batch) { put16(b, offProducerEpoch, 0); put32(b, offBaseSequence, 0) }, nil, nil},
-	{"negative base offset", func(b Batch) { put64(b, offBaseOffset, -1) }, nil, ErrCorrupt}, // the producer's does not count
-	{"base offset near the end", func(b Batch) { put64(b, offBaseOffset, math.MaxInt64-1) }, nil, ErrCorrupt},
+	{"base offset 1", func(b Batch) { put64(b, offBaseOffset, 1) }, ErrCorrupt, nil},
+	{"negative base offset", func(b Batch) { put64(b, offBaseOffset, -1) }, ErrCorrupt, ErrCorrupt},
+	{"base offset near the end", func(b Batch) { put64(b, offBaseOffset, math.MaxInt64-1) }, ErrCorrupt, ErrCorrupt},
 }
 
 func TestHeaderRules(t *testing.T) {
@@ -53,7 +54,7 @@ func TestHeaderRules(t *testing.T) {
 		b := sample(t, None, 3, 10)
 		c.spoil(b)
 		b.seal()
-		if err := b.Validate(Limits{}); !errors.Is(err, c.validate) {
+		if err := shallow(b, Rules{}); !errors.Is(err, c.validate) {
 			t.Errorf("%s: Validate says %v, want %v", c.name, err, c.validate)
 		}
 		if err := b.Verify(); !errors.Is(err, c.verify) {
@@ -68,7 +69,7 @@ func TestEveryFlippedBitBehindTheEpochIsFound(t *testing.T) {
 		for at := offMagic; at < len(b); at++ {
 			for bit := range 8 {
 				b[at] ^= 1 << bit
-				if b.Validate(Limits{}) == nil || b.Verify() == nil {
+				if shallow(b, Rules{}) == nil || b.Verify() == nil {
 					t.Fatalf("%s: bit %d of byte %d", c, bit, at)
 				}
 				b[at] ^= 1 << bit
@@ -79,17 +80,17 @@ func TestEveryFlippedBitBehindTheEpochIsFound(t *testing.T) {
 
 func TestSizeLimit(t *testing.T) {
 	b := sample(t, None, 3, 10)
-	if err := b.Validate(Limits{MaxBytes: len(b)}); err != nil {
+	if err := shallow(b, Rules{MaxBytes: len(b)}); err != nil {
 		t.Error(err)
 	}
-	if err := b.Validate(Limits{MaxBytes: len(b) - 1}); !errors.Is(err, ErrTooLarge) {
+	if err := shallow(b, Rules{MaxBytes: len(b) - 1}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("one byte too many: %v", err)
 	}
 }
 
 func TestOneBatchAtATime(t *testing.T) {
 	b := append(sample(t, None, 3, 10), sample(t, None, 3, 10)...)
-	if err := b.Validate(Limits{}); !errors.Is(err, ErrCorrupt) {
+	if err := shallow(b, Rules{}); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("two batches: %v", err)
 	}
 }
@@ -137,11 +138,11 @@ func around(c Codec, n int32, payload []byte) Batch {
 }
 
 func TestRecordRules(t *testing.T) {
-	if err := around(None, 1, []byte{12, 0, 0, 0, 1, 1, 0}).Validate(Limits{}); err != nil {
+	if err := shallow(around(None, 1, []byte{12, 0, 0, 0, 1, 1, 0}), Rules{}); err != nil {
 		t.Fatalf("the record that the others differ from: %v", err)
 	}
 	for _, c := range spoiltRecords {
-		if err := around(None, 1, c.payload).Validate(Limits{}); !errors.Is(err, ErrCorrupt) {
+		if err := shallow(around(None, 1, c.payload), Rules{}); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: Validate says %v", c.name, err)
 		}
 		for _, codec := range codecs {
@@ -150,7 +151,7 @@ func TestRecordRules(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := around(codec, 1, packed)
-			if err := b.ValidateDeep(Limits{}, 1<<20); !errors.Is(err, ErrCorrupt) {
+			if err := deep(b, Rules{}, 1<<20); !errors.Is(err, ErrCorrupt) {
 				t.Errorf("%s in %s: ValidateDeep says %v", c.name, codec, err)
 			}
 			if c.name != "offset delta 1" && !errors.Is(lastError(b, 1<<20), ErrCorrupt) {
@@ -170,7 +171,7 @@ func lastError(b Batch, limit int) (err error) {
 func TestValidateDoesNotAllocate(t *testing.T) {
 	b := sample(t, None, 100, 100)
 	if n := testing.AllocsPerRun(10, func() {
-		if b.Validate(Limits{MaxBytes: 1 << 20}) != nil || b.Verify() != nil {
+		if shallow(b, Rules{MaxBytes: 1 << 20}) != nil || b.Verify() != nil {
 			t.Error("invalid")
 		}
 	}); n > 0 {
@@ -188,7 +189,7 @@ func BenchmarkValidate(b *testing.B) {
 			b.SetBytes(int64(len(batch)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := batch.Validate(Limits{MaxBytes: 1 << 20}); err != nil {
+				if err := shallow(batch, Rules{MaxBytes: 1 << 20}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -3,22 +3,19 @@ package admit
 import (
 	"context"
 	"errors"
-	"fmt"
+	"math"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-var (
-	// ErrTimestamp: a batch's max timestamp is outside the topic's bounds.
-	ErrTimestamp = errors.New("timestamp outside the topic's bounds")
-	// ErrControl: clients may not write control batches.
-	ErrControl = errors.New("control batches are written by brokers only")
-)
+// ErrControl: clients may not write control batches.
+var ErrControl = errors.New("control batches are written by brokers only")
 
 // Stage is the write pipeline's source. Append may be called from any number
 // of goroutines.
@@ -93,19 +90,35 @@ func (s *Stage) split(appends []flow.Append) []*flow.Write {
 	return writes
 }
 
-// check verifies a batch against the format and its topic's rules. It looks last at
-// what costs most.
+// check judges a batch by the format and its topic's rules, and gives its header the
+// timestamp that its records have. It looks last at what costs most.
 func (s *Stage) check(ctx context.Context, who pipeline.Holder, a *flow.Append, now int64) error {
-	cfg := a.State.Settings()
-	if err := a.Batch.Validate(record.Limits{MaxBytes: int(cfg.MaxMessageBytes)}); err != nil {
+	rules := rulesOf(a.State.Settings(), now)
+	newest, err := a.Batch.Validate(rules)
+	if err != nil {
 		return err
 	}
 	if a.Batch.IsControl() {
 		return ErrControl
 	}
-	if ts := a.Batch.MaxTimestamp(); !cfg.LogAppendTime && ts >= 0 &&
-		(ts-now > cfg.TimestampAfterMs || now-ts > cfg.TimestampBeforeMs) {
-		return fmt.Errorf("%w: %d at %d", ErrTimestamp, ts, now)
+	if a.Batch.Codec() != record.None {
+		if newest, err = s.unpack.check(ctx, who, a.Batch, rules); err != nil {
+			return err
+		}
 	}
-	return s.unpack.check(ctx, who, a.Batch)
+	if !rules.AppendTime { // else sequence does, with the time of the append
+		a.Batch.SetCreateTime(newest)
+	}
+	return nil
+}
+
+// rulesOf returns what a partition's topic asks of a batch that comes at now, in ms
+// since epoch.
+func rulesOf(c *partition.Settings, now int64) record.Rules {
+	r := record.Rules{MaxBytes: int(c.MaxMessageBytes), Keyed: c.Compacted, AppendTime: c.LogAppendTime,
+		Oldest: now - c.TimestampBeforeMs, Newest: math.MaxInt64}
+	if c.TimestampAfterMs < math.MaxInt64-now {
+		r.Newest = now + c.TimestampAfterMs
+	}
+	return r
 }

@@ -3,6 +3,7 @@ package admit_test
 import (
 	"context"
 	"errors"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,6 +76,9 @@ func appendAll(t *testing.T, s *admit.Stage, as []flow.Append) {
 func TestRefusesWhatBreaksTheRules(t *testing.T) {
 	small := partition.DefaultSettings()
 	small.MaxMessageBytes = 100
+	compacted, unbounded := partition.DefaultSettings(), partition.DefaultSettings()
+	compacted.Compacted = true
+	unbounded.TimestampAfterMs = math.MaxInt64
 	for _, c := range []struct {
 		name     string
 		settings partition.Settings
@@ -89,7 +93,18 @@ func TestRefusesWhatBreaksTheRules(t *testing.T) {
 		}), admit.ErrControl},
 		{"from the future", partition.DefaultSettings(), batch(t, func(b *record.Builder) {
 			b.Add(noon.Add(2*time.Hour).UnixMilli(), nil, nil)
-		}), admit.ErrTimestamp},
+		}), record.ErrTimestamp},
+		{"no key", compacted, batch(t, func(b *record.Builder) {
+			b.Codec = record.Zstd
+			b.Add(noon.UnixMilli(), []byte("k"), nil)
+			b.Add(noon.UnixMilli(), nil, []byte("v"))
+		}), record.ErrNoKey},
+		{"one of the future among others", partition.DefaultSettings(), batch(t, func(b *record.Builder) {
+			b.Codec = record.Gzip
+			b.Add(noon.Add(2*time.Hour).UnixMilli(), nil, nil)
+			b.Add(noon.UnixMilli(), nil, nil)
+		}), record.ErrTimestamp},
+		{"any time, where the topic bounds none", unbounded, batch(t, func(b *record.Builder) { b.Add(math.MaxInt64, nil, nil) }), nil},
 		{"empty", partition.DefaultSettings(), nil, record.ErrCorrupt},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -105,6 +120,33 @@ func TestRefusesWhatBreaksTheRules(t *testing.T) {
 				t.Errorf("%d writes went on", len(*seen))
 			}
 		})
+	}
+}
+
+// What the header says of times is put right by what the records say, so that retention and
+// searches by time go by them.
+func TestTheHeaderHasTheTimeOfTheRecords(t *testing.T) {
+	for _, codec := range []record.Codec{record.None, record.LZ4} {
+		for _, claim := range []int64{-1, noon.UnixMilli() - 5, math.MaxInt64} {
+			for _, bit := range []bool{false, true} {
+				b := batch(t, func(b *record.Builder) {
+					b.Codec = codec
+					b.Add(noon.UnixMilli()-5, []byte("k"), nil)
+					b.Add(noon.UnixMilli()+7, []byte("k"), nil)
+				})
+				if bit {
+					b.SetLogAppendTime(claim)
+				} else {
+					b.SetCreateTime(claim)
+				}
+				s, seen := open(t, 1)
+				st := partition.NewState(topic.Partition{Topic: topic.NewID()}, 0, 0, 0)
+				appendAll(t, s, []flow.Append{{Partition: st.ID, State: st, Batch: b}})
+				if len(*seen) != 1 || b.MaxTimestamp() != noon.UnixMilli()+7 || b.LogAppendTime() || b.Verify() != nil {
+					t.Errorf("%s, claimed %d, %v: %d writes, %+v, %v", codec, claim, bit, len(*seen), b.Info(), b.Verify())
+				}
+			}
+		}
 	}
 }
 

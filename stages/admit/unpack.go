@@ -47,28 +47,26 @@ func newUnpacking(reg prometheus.Registerer) *unpacking {
 	return u
 }
 
-// check waits for the turn of who, or until ctx is done.
-func (u *unpacking) check(ctx context.Context, who pipeline.Holder, b record.Batch) error {
-	if b.Codec() == record.None {
-		return nil
-	}
+// check waits for the turn of who, or until ctx is done. It returns the largest
+// timestamp of the records.
+func (u *unpacking) check(ctx context.Context, who pipeline.Holder, b record.Batch, r record.Rules) (int64, error) {
 	u.bytes.Add(float64(len(b)))
-	err := within(ctx, u.small, who, b, smallUnpacked)
+	newest, err := within(ctx, u.small, who, b, r, smallUnpacked)
 	if errors.Is(err, record.ErrTooLarge) {
-		err = within(ctx, u.large, who, b, record.MaxUnpacked)
+		newest, err = within(ctx, u.large, who, b, r, record.MaxUnpacked)
 	}
 	if errors.Is(err, record.ErrTooLarge) && b.Count() == 1 {
 		// Told that a batch is too large, a producer splits it. One record cannot be.
-		return fmt.Errorf("%w: its record unpacks to more than %d bytes", record.ErrCorrupt, record.MaxUnpacked)
+		err = fmt.Errorf("%w: its record unpacks to more than %d bytes", record.ErrCorrupt, record.MaxUnpacked)
 	}
-	return err
+	return newest, err
 }
 
-func within(ctx context.Context, places *pipeline.Places, who pipeline.Holder, b record.Batch, most int) error {
+func within(ctx context.Context, places *pipeline.Places, who pipeline.Holder, b record.Batch, r record.Rules, most int) (int64, error) {
 	place, err := places.Enter(ctx, who)
 	if err != nil {
-		return ctx.Err()
+		return -1, ctx.Err()
 	}
 	defer place.Leave()
-	return b.ValidateCompressed(most)
+	return b.ValidateCompressed(r, most)
 }

@@ -73,7 +73,7 @@ func TestBatchesTakeTurnsByAddressAndConnection(t *testing.T) {
 	checked := make(chan error, 2)
 	batch := zeros(t, 1, 1000)
 	for _, h := range []pipeline.Holder{who(50, 1), who(100, 2)} {
-		wait(func() { checked <- u.check(t.Context(), h, batch) })
+		wait(func() { checked <- looked(t.Context(), u, h, batch) })
 	}
 	held[0].Leave()
 	for range 2 {
@@ -100,6 +100,12 @@ func TestBatchesTakeTurnsByAddressAndConnection(t *testing.T) {
 	}
 }
 
+// looked is what check says of b where the topic has no rules.
+func looked(ctx context.Context, u *unpacking, h pipeline.Holder, b record.Batch) error {
+	_, err := u.check(ctx, h, b, record.Rules{})
+	return err
+}
+
 // While one batch that unpacks to much is looked at, others of its kind wait, no longer
 // than their request lives, and small ones do not.
 func TestLargeBatchesWaitForEachOtherOnly(t *testing.T) {
@@ -108,12 +114,12 @@ func TestLargeBatchesWaitForEachOtherOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := u.check(t.Context(), who(2, 2), zeros(t, 3, 1000)); err != nil {
+	if err := looked(t.Context(), u, who(2, 2), zeros(t, 3, 1000)); err != nil {
 		t.Errorf("a small one: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan error, 1)
-	go func() { over <- u.check(ctx, who(2, 2), zeros(t, 2, smallUnpacked)) }()
+	go func() { over <- looked(ctx, u, who(2, 2), zeros(t, 2, smallUnpacked)) }()
 	select {
 	case err := <-over:
 		t.Fatalf("a large one did not wait: %v", err)
@@ -124,7 +130,7 @@ func TestLargeBatchesWaitForEachOtherOnly(t *testing.T) {
 		t.Errorf("its request has ended: %v", err)
 	}
 	first.Leave()
-	if err := u.check(t.Context(), who(2, 2), zeros(t, 2, smallUnpacked)); err != nil {
+	if err := looked(t.Context(), u, who(2, 2), zeros(t, 2, smallUnpacked)); err != nil {
 		t.Errorf("a large one in its turn: %v", err)
 	}
 	if !u.small.Idle() || !u.large.Idle() {
@@ -134,10 +140,10 @@ func TestLargeBatchesWaitForEachOtherOnly(t *testing.T) {
 
 func TestWhatUnpacksToTooMuch(t *testing.T) {
 	u := newUnpacking(prometheus.NewRegistry())
-	if err := u.check(t.Context(), who(2, 2), zeros(t, 2, record.MaxUnpacked/2)); !errors.Is(err, record.ErrTooLarge) {
+	if err := looked(t.Context(), u, who(2, 2), zeros(t, 2, record.MaxUnpacked/2)); !errors.Is(err, record.ErrTooLarge) {
 		t.Errorf("what can be split: %v", err)
 	}
-	if err := u.check(t.Context(), who(2, 2), zeros(t, 1, record.MaxUnpacked)); !errors.Is(err, record.ErrCorrupt) {
+	if err := looked(t.Context(), u, who(2, 2), zeros(t, 1, record.MaxUnpacked)); !errors.Is(err, record.ErrCorrupt) {
 		t.Errorf("what cannot: %v", err)
 	}
 }

@@ -119,7 +119,7 @@ func TestWhatIsVisibleIsReadable(t *testing.T) {
 		if r.Source != flow.FromWriteCache || r.Cold() {
 			t.Fatalf("read %+v", r)
 		}
-		if got := record.Batch(r.Segments[0]); got.BaseOffset() != end-1 || got.Validate(record.Limits{}) != nil {
+		if got := record.Batch(r.Segments[0]); got.BaseOffset() != end-1 || got.Verify() != nil {
 			t.Errorf("read batch at %d", got.BaseOffset())
 		}
 		r.Release()

@@ -74,7 +74,7 @@ func TestOffsetsAreDenseFromTheOpening(t *testing.T) {
 		if a.BaseOffset != want || a.Batch.BaseOffset() != want || a.Batch.PartitionLeaderEpoch() != 7 || a.LogAppendTime != -1 {
 			t.Errorf("batch %d: %+v", i, a)
 		}
-		if err := a.Batch.Validate(record.Limits{}); err != nil {
+		if err := a.Batch.Verify(); err != nil {
 			t.Errorf("batch %d was damaged: %v", i, err)
 		}
 	}
@@ -123,7 +123,7 @@ func TestLogAppendTime(t *testing.T) {
 	if as[0].LogAppendTime != noon.UnixMilli() || b.MaxTimestamp() != noon.UnixMilli() || !b.LogAppendTime() {
 		t.Errorf("%+v", as[0])
 	}
-	if err := b.Validate(record.Limits{}); err != nil {
+	if err := b.Verify(); err != nil {
 		t.Error(err)
 	}
 }

@@ -29,7 +29,6 @@ var stageCodes = [...]struct {
 	{objectstore.ErrShort, kerr.KafkaStorageError},
 	{wal.ErrCorrupt, kerr.KafkaStorageError},
 	{wal.ErrReclaimed, kerr.KafkaStorageError},
-	{admit.ErrTimestamp, kerr.InvalidTimestamp},
 	{admit.ErrControl, kerr.InvalidRecord},
 	{idempotence.ErrLoading, kerr.LeaderNotAvailable}, // which all clients try again
 	{sequence.ErrDeleted, kerr.UnknownTopicOrPartition},

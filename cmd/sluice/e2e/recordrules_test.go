@@ -1,0 +1,95 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluicemq/sluice/internal/record"
+)
+
+// recordsOf returns a batch of records with these times, in ms from now, of which those
+// whose key is "" have none.
+func recordsOf(t *testing.T, codec record.Codec, keys []string, times ...time.Duration) record.Batch {
+	t.Helper()
+	m := record.NewBuilder()
+	m.Codec = codec
+	for i, key := range keys {
+		k := []byte(key)
+		if key == "" {
+			k = nil
+		}
+		m.Add(time.Now().Add(times[i]).UnixMilli(), k, []byte("v"))
+	}
+	b, err := m.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// A batch of which one record breaks a rule of its topic is refused as a whole, the
+// records are named, and nothing is stored, whatever the codec.
+func TestRecordsThatBreakARuleOfTheirTopic(t *testing.T) {
+	b := newBroker(t)
+	b.must("", "topic", "create", "compacted", "--partitions", "2", "--config", "cleanup.policy=compact")
+	b.must("", "topic", "create", "bounded", "--partitions", "2", "--config", "message.timestamp.before.max.ms=60000")
+	b.must("", "topic", "create", "stamped", "--partitions", "2", "--config", "message.timestamp.type=LogAppendTime")
+	w := b.dial()
+	three := []string{"a", "b", "c"}
+	fresh := []time.Duration{0, 0, 0}
+	for _, codec := range []record.Codec{record.None, record.Gzip, record.Snappy, record.LZ4, record.Zstd} {
+		for _, x := range []struct {
+			topic string
+			batch record.Batch
+			code  *kerr.Error
+			named string
+		}{
+			{"compacted", recordsOf(t, codec, []string{"a", "", "c"}, fresh...), kerr.InvalidRecord, "1"},
+			{"compacted", recordsOf(t, codec, []string{"", "b", ""}, fresh...), kerr.InvalidRecord, "0 2"},
+			{"bounded", recordsOf(t, codec, three, 0, -2*time.Minute, 0), kerr.InvalidTimestamp, "1"},
+			{"bounded", recordsOf(t, codec, three, 0, -2*time.Minute, 2*time.Hour), kerr.InvalidTimestamp, "1 2"},
+			{"stamped", func() record.Batch { x := recordsOf(t, codec, three, fresh...); x.SetLogAppendTime(1); return x }(), kerr.InvalidTimestamp, "0 1 2"},
+		} {
+			got := w.answer(t, x.topic, x.batch, recordsOf(t, codec, three, fresh...))
+			var named []string
+			for _, r := range got.ErrorRecords {
+				named = append(named, fmt.Sprint(r.RelativeOffset))
+			}
+			if got.ErrorCode != x.code.Code || strings.Join(named, " ") != x.named || got.LogStartOffset != 0 {
+				t.Errorf("%s, %s: %v, named %v, log start %d; want %v, %s, 0", x.topic, codec, kerr.ErrorForCode(got.ErrorCode), named, got.LogStartOffset, x.code, x.named)
+			}
+		}
+	}
+	for _, topic := range []string{"compacted", "bounded", "stamped"} {
+		if got := b.must("", "consume", topic, "--partition", "0", "--from", "start"); strings.TrimSpace(got) != "" {
+			t.Errorf("%s: of what was refused there is %q", topic, got)
+		}
+	}
+}
+
+// Searches by time go by the times that records have, whatever the header of their batch
+// says: some clients send -1, or the last record's.
+func TestTheTimeInTheHeaderOfABatchIsNotBelieved(t *testing.T) {
+	b := newBroker(t)
+	b.must("", "topic", "create", "times", "--partitions", "2")
+	w := b.dial()
+	for i, codec := range []record.Codec{record.None, record.LZ4} {
+		for j, claim := range []int64{-1, time.Now().Add(-48 * time.Hour).UnixMilli(), time.Now().Add(48 * time.Hour).UnixMilli()} {
+			x := recordsOf(t, codec, []string{"a", "b"}, time.Duration(j-50)*time.Minute, time.Duration(j-55)*time.Minute)
+			sound := recordsOf(t, codec, []string{"a"}, 0)
+			x.SetCreateTime(claim)
+			if got := w.answer(t, "times", x, sound); got.ErrorCode != 0 || got.BaseOffset != int64(6*i+2*j) {
+				t.Fatalf("%s, claimed %d: %v at %d", codec, claim, kerr.ErrorForCode(got.ErrorCode), got.BaseOffset)
+			}
+		}
+	}
+	since := time.Now().Add(-48*time.Minute - 30*time.Second).UnixMilli() // only the last batches have a record after this
+	got := b.must("", "consume", "times", "--partition", "0", "--from", fmt.Sprint("@", since), "--format", "%o\n")
+	if first, _, _ := strings.Cut(got, "\n"); first != "4" {
+		t.Errorf("from %d on: %q, want offset 4 first", since, got)
+	}
+}

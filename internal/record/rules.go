@@ -1,0 +1,112 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+var (
+	// ErrNoKey: a record without a key in a topic whose compaction goes by keys.
+	ErrNoKey = errors.New("record without a key")
+	// ErrTimestamp: a record's timestamp is outside of the topic's bounds, or claims to
+	// be the broker's.
+	ErrTimestamp = errors.New("invalid timestamp")
+)
+
+// RecordError says what is wrong with one record.
+type RecordError struct {
+	Index, Count int32 // which of how many
+	Err          error
+}
+
+func (e *RecordError) Error() string {
+	return fmt.Sprintf("record %d of %d: %v", e.Index, e.Count, e.Err)
+}
+
+// Unwrap returns what is wrong with it.
+func (e *RecordError) Unwrap() error { return e.Err }
+
+// RecordErrors are the records of a batch that break the topic's rules, in order. It
+// wraps ErrTimestamp if one of them does, and ErrNoKey otherwise (KIP-467).
+type RecordErrors struct {
+	Records []RecordError // the first MaxRecordErrors
+	Total   int           // how many there are
+	kind    error
+}
+
+// MaxRecordErrors bounds how many records are named, since a small batch can hold
+// millions of them.
+const MaxRecordErrors = 10_000
+
+func (e *RecordErrors) Error() string {
+	first := &e.Records[0]
+	if e.Total == 1 {
+		return first.Error()
+	}
+	return fmt.Sprintf("%d of %d records are refused; the first is record %d: %v", e.Total, first.Count, first.Index, first.Err)
+}
+
+// Unwrap returns the kind of what is wrong.
+func (e *RecordErrors) Unwrap() error { return e.kind }
+
+func (e *RecordErrors) add(i, n int32, err error) *RecordErrors {
+	if e == nil {
+		e = &RecordErrors{kind: ErrNoKey}
+	}
+	if errors.Is(err, ErrTimestamp) {
+		e.kind = ErrTimestamp
+	}
+	if e.Total++; len(e.Records) < MaxRecordErrors {
+		e.Records = append(e.Records, RecordError{i, n, err})
+	}
+	return e
+}
+
+// judge applies Rules to the records of one batch.
+type judge struct {
+	keyed, claimed bool  // claimed: the producer set the bit of LogAppendTime, where it may not
+	oldest, newest int64 // of the timestamps that are taken
+}
+
+func newJudge(b Batch, r Rules) judge {
+	j := judge{keyed: r.Keyed, oldest: math.MinInt64, newest: math.MaxInt64}
+	switch {
+	case r.AppendTime:
+		j.claimed = b.LogAppendTime()
+	case r.Oldest != 0 || r.Newest != 0:
+		j.oldest, j.newest = r.Oldest, r.Newest
+	}
+	return j
+}
+
+func (j *judge) breaks(f *fields, at int64) bool {
+	return j.claimed || (at < j.oldest || at > j.newest) && at != -1 || j.keyed && f.key == nil
+}
+
+// why says what is wrong with a record that breaks a rule. Of several things it is the
+// one that Kafka names.
+func (j *judge) why(f *fields, at int64) error {
+	switch {
+	case j.keyed && f.key == nil:
+		return errNoKey
+	case j.claimed:
+		return errClaimed
+	}
+	return &outside{at, j.oldest, j.newest}
+}
+
+var (
+	errNoKey   = fmt.Errorf("%w; the topic is compacted, and compaction goes by keys", ErrNoKey)
+	errClaimed = fmt.Errorf("%w: it is marked as the broker's own (LogAppendTime), which a producer may not do", ErrTimestamp)
+)
+
+// outside is the ErrTimestamp of a record.
+type outside struct{ at, oldest, newest int64 }
+
+func (e *outside) Error() string {
+	return fmt.Sprintf("%v: %d ms is not within %d and %d ms, as message.timestamp.before.max.ms and .after.max.ms demand",
+		ErrTimestamp, e.at, e.oldest, e.newest)
+}
+
+func (e *outside) Unwrap() error { return ErrTimestamp }
