@@ -13,17 +13,19 @@ import (
 )
 
 // Version is the first byte of commands and results. Version 1 had all of a partition's
-// producers in CommitParts; it is not read any more.
-const Version = 2
+// producers in CommitParts, version 2 object refs without WrittenMs; they are not read any
+// more.
+const Version = 3
 
 // rootVersion is the first byte of snapshots of Root. Version 2 added the brokers'
 // WALs and the topics that are gone, version 3 their claims of the object store, version 4
 // which processes took the WALs over; those before are still read.
 const rootVersion = 4
 
-// shardVersion is the first byte of snapshots of a Shard. Those before had all of a
-// partition's producers; they are not read any more.
-const shardVersion = 4
+// shardVersion is the first byte of snapshots of a Shard. Those up to 3 had all of a
+// partition's producers, version 4 object refs without WrittenMs; they are not read any
+// more.
+const shardVersion = 5
 
 var (
 	// ErrMalformed: the bytes are not what this version writes.

@@ -22,7 +22,7 @@ var golden = flag.Bool("golden", false, "write the golden files")
 func examples() []Command {
 	instance := "static"
 	at := topic.Partition{Topic: topicID("orders"), Index: 300}
-	ref := meta.ObjectRef{ID: objectID("object"), Base: 1000, End: 2000, Bytes: 1 << 20, MaxTimestamp: 1700000000000}
+	ref := meta.ObjectRef{ID: objectID("object"), Base: 1000, End: 2000, Bytes: 1 << 20, MaxTimestamp: 1700000000000, WrittenMs: 1700000000500}
 	return []Command{
 		&InitCluster{ClusterID: "J8qXxkzrTkOo5zFJ6gXkOw", Shards: 16},
 		&RegisterBroker{Broker: meta.Broker{ID: 3, Incarnation: 9, Host: "broker-3", Port: 9092, Rack: "a"}},
@@ -56,7 +56,7 @@ func examples() []Command {
 			Clear: []topic.Partition{{Topic: at.Topic, Index: 2}}, Delete: true}},
 		&TrimLog{Partition: at, Epoch: 4, Offset: 1600, NowMs: 1700000000006},
 		&ReplaceObjects{Partition: at, Epoch: 4, Old: []meta.ObjectRef{ref}, New: meta.ObjectRef{ID: objectID("merged"),
-			Base: 1000, End: 2000, Bytes: 1 << 19, MaxTimestamp: 1699999999999}, CleanEnd: 1900, NowMs: 1700000000007},
+			Base: 1000, End: 2000, Bytes: 1 << 19, MaxTimestamp: 1699999999999, WrittenMs: 1700000000500}, CleanEnd: 1900, NowMs: 1700000000007},
 		&SweepObjects{IDs: []meta.ObjectID{ref.ID, objectID("other")}},
 		&ExpireProducers{BeforeMs: 1690000000000, NowMs: 1700000000008},
 	}

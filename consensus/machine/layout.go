@@ -166,6 +166,7 @@ func layoutRef(c *coder, r *meta.ObjectRef) {
 	c.int64(&r.End)
 	c.int64(&r.Bytes)
 	c.int64(&r.MaxTimestamp)
+	c.int64(&r.WrittenMs)
 }
 
 func layoutEpoch(c *coder, e *meta.EpochStart) {

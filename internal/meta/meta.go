@@ -60,6 +60,17 @@ type ObjectRef struct {
 	Base, End    int64
 	Bytes        int64 // of this partition's range in the object
 	MaxTimestamp int64 // ms since epoch, over this range
+	WrittenMs    int64 // when the last of the range was first put into an object, ms since epoch
+}
+
+// NewestMs returns how new the range is for whatever goes by age, in ms since epoch: the
+// largest timestamp of its records, but no later than when they were written, so that one
+// record of the future does not stop retention, and that time where no record has any.
+func (r ObjectRef) NewestMs() int64 {
+	if r.MaxTimestamp < 0 {
+		return r.WrittenMs
+	}
+	return min(r.MaxTimestamp, r.WrittenMs)
 }
 
 // EpochStart says at which offset a leader epoch began (KIP-101).

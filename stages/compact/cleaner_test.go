@@ -256,8 +256,8 @@ func TestCleanedLog(t *testing.T) {
 
 func TestCleanable(t *testing.T) {
 	const now = 100_000
-	objects := []meta.ObjectRef{{Base: 0, End: 10, Bytes: 600, MaxTimestamp: 10_000}, {Base: 10, End: 20, Bytes: 300, MaxTimestamp: 50_000},
-		{Base: 20, End: 30, Bytes: 100, MaxTimestamp: 90_000}}
+	objects := []meta.ObjectRef{{Base: 0, End: 10, Bytes: 600, MaxTimestamp: 10_000, WrittenMs: 10_000}, {Base: 10, End: 20, Bytes: 300, MaxTimestamp: 50_000, WrittenMs: 50_000},
+		{Base: 20, End: 30, Bytes: 100, MaxTimestamp: 1 << 50, WrittenMs: 90_000}}
 	never := int64(1<<63 - 1)
 	for name, c := range map[string]struct {
 		r           rules

@@ -52,7 +52,7 @@ type output struct {
 func (o *output) begin(p topic.Partition, old []meta.ObjectRef) {
 	base, end := old[0].Base, old[len(old)-1].End
 	o.at, o.next = p, base
-	o.refs = append(o.refs, meta.ObjectRef{ID: o.id, Base: base, End: end, MaxTimestamp: -1})
+	o.refs = append(o.refs, meta.ObjectRef{ID: o.id, Base: base, End: end, MaxTimestamp: -1, WrittenMs: old[len(old)-1].WrittenMs})
 }
 
 func (o *output) append(b record.Batch) error {

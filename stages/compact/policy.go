@@ -52,11 +52,11 @@ func (r rules) cleanable(id topic.Partition, m *meta.Partition, nowMs int64) *Cl
 	oldest := int64(math.MaxInt64)
 	for _, o := range m.Objects {
 		if o.End > c.From {
-			if r.minLagMs > 0 && o.MaxTimestamp > nowMs-r.minLagMs {
+			if r.minLagMs > 0 && o.NewestMs() > nowMs-r.minLagMs {
 				break
 			}
 			dirty += o.Bytes
-			oldest = min(oldest, o.MaxTimestamp)
+			oldest = min(oldest, o.NewestMs())
 		}
 		all += o.Bytes
 		c.Objects, c.Limit = append(c.Objects, o), o.End

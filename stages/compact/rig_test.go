@@ -167,7 +167,7 @@ func (r *rig) upload(parts map[int32][]record.Batch) {
 	w := object.NewWriter(&buf, id, 1)
 	for index, batches := range parts {
 		next := *r.partition(index)
-		ref := meta.ObjectRef{ID: id, Base: next.TierEnd, End: batches[len(batches)-1].NextOffset(), MaxTimestamp: -1}
+		ref := meta.ObjectRef{ID: id, Base: next.TierEnd, End: batches[len(batches)-1].NextOffset(), MaxTimestamp: -1, WrittenMs: 1000 + next.TierEnd}
 		for _, b := range batches {
 			if err := w.Append(r.at(index), b); err != nil {
 				r.t.Fatal(err)

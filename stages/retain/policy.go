@@ -69,16 +69,10 @@ func (p Policy) old(timestamp, nowMs int64) bool {
 	return p.Ms >= 0 && timestamp >= 0 && timestamp < nowMs-p.Ms
 }
 
-// expired returns how many objects are too old. One without a timestamp, whose
-// records compaction has removed, goes with the one behind it.
+// expired returns how many objects are too old.
 func (p Policy) expired(objects []meta.ObjectRef, nowMs int64) (n int) {
-	for i, o := range objects {
-		switch {
-		case p.old(o.MaxTimestamp, nowMs):
-			n = i + 1
-		case o.MaxTimestamp >= 0:
-			return n
-		}
+	for n < len(objects) && p.old(objects[n].NewestMs(), nowMs) {
+		n++
 	}
 	return n
 }

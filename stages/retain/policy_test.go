@@ -9,8 +9,13 @@ import (
 	"github.com/sluicemq/sluice/stages/retain"
 )
 
+// ref is an object that was written long after its newest record.
 func ref(base, end, bytes, timestamp int64) meta.ObjectRef {
-	return meta.ObjectRef{Base: base, End: end, Bytes: bytes, MaxTimestamp: timestamp}
+	return written(base, end, bytes, timestamp, 1<<40)
+}
+
+func written(base, end, bytes, timestamp, at int64) meta.ObjectRef {
+	return meta.ObjectRef{Base: base, End: end, Bytes: bytes, MaxTimestamp: timestamp, WrittenMs: at}
 }
 
 func TestPolicyOf(t *testing.T) {
@@ -47,24 +52,26 @@ func TestStart(t *testing.T) {
 		now     int64
 		want    retain.Cut
 	}{
-		"all young":                        {age(1000), three, none, 0, 1100, retain.Cut{}},
-		"one old":                          {age(1000), three, none, 0, 1101, retain.Cut{Start: 10, Bytes: 1000, Reason: retain.ByTime}},
-		"all old":                          {age(1000), three, none, 0, 9999, retain.Cut{Start: 30, Bytes: 3000, Reason: retain.ByTime}},
-		"old behind a young one":           {age(1000), []meta.ObjectRef{ref(0, 10, 1, 500), ref(10, 20, 1, 100)}, none, 0, 1200, retain.Cut{}},
-		"emptied goes with an old one":     {age(1000), []meta.ObjectRef{ref(0, 10, 1, -1), ref(10, 20, 1, 100), ref(20, 30, 1, 500)}, none, 0, 1200, retain.Cut{Start: 20, Bytes: 2, Reason: retain.ByTime}},
-		"emptied stays with a young":       {age(1000), []meta.ObjectRef{ref(0, 10, 1, -1), ref(10, 20, 1, 500)}, none, 0, 1200, retain.Cut{}},
-		"never timestamped":                {age(0), []meta.ObjectRef{ref(0, 10, 1, -1)}, none, 0, 9999, retain.Cut{}},
-		"objects old, tail young":          {age(1000), three, tail, 0, 1400, retain.Cut{Start: 30, Bytes: 3000, Reason: retain.ByTime}},
-		"tail old too":                     {age(1000), three, tail, 0, 1401, retain.Cut{Start: 40, Bytes: 3500, Reason: retain.ByTime}},
-		"tail alone":                       {age(1000), nil, tail, 30, 1401, retain.Cut{Start: 40, Bytes: 500, Reason: retain.ByTime}},
-		"tail of a log deleted to its end": {age(1000), nil, tail, 40, 1401, retain.Cut{}},
-		"enough room":                      {size(3000), three, none, 0, 9999, retain.Cut{}},
-		"one over":                         {size(2000), three, none, 0, 9999, retain.Cut{Start: 10, Bytes: 1000, Reason: retain.BySize}},
-		"one and a half over":              {size(1999), three, none, 0, 9999, retain.Cut{Start: 10, Bytes: 1000, Reason: retain.BySize}},
-		"the tail counts":                  {size(2500), three, tail, 0, 9999, retain.Cut{Start: 10, Bytes: 1000, Reason: retain.BySize}},
-		"the tail stays":                   {size(0), three, tail, 0, 9999, retain.Cut{Start: 30, Bytes: 3000, Reason: retain.BySize}},
-		"whichever asks for more, time":    {retain.Policy{Ms: 1000, Bytes: 2000}, three, none, 0, 1201, retain.Cut{Start: 20, Bytes: 2000, Reason: retain.ByTime}},
-		"whichever asks for more, size":    {retain.Policy{Ms: 1000, Bytes: 1000}, three, none, 0, 1101, retain.Cut{Start: 20, Bytes: 2000, Reason: retain.BySize}},
+		"all young":                           {age(1000), three, none, 0, 1100, retain.Cut{}},
+		"one old":                             {age(1000), three, none, 0, 1101, retain.Cut{Start: 10, Bytes: 1000, Reason: retain.ByTime}},
+		"all old":                             {age(1000), three, none, 0, 9999, retain.Cut{Start: 30, Bytes: 3000, Reason: retain.ByTime}},
+		"old behind a young one":              {age(1000), []meta.ObjectRef{ref(0, 10, 1, 500), ref(10, 20, 1, 100)}, none, 0, 1200, retain.Cut{}},
+		"emptied goes when it is old":         {age(1000), []meta.ObjectRef{written(0, 10, 1, -1, 100), ref(10, 20, 1, 100), ref(20, 30, 1, 500)}, none, 0, 1200, retain.Cut{Start: 20, Bytes: 2, Reason: retain.ByTime}},
+		"no timestamp, written long ago":      {age(1000), []meta.ObjectRef{written(0, 10, 1, -1, 100), written(10, 20, 1, -1, 300)}, none, 0, 1200, retain.Cut{Start: 10, Bytes: 1, Reason: retain.ByTime}},
+		"no timestamp, written just now":      {age(1000), []meta.ObjectRef{written(0, 10, 1, -1, 100)}, none, 0, 1100, retain.Cut{}},
+		"one of the future, written long ago": {age(1000), []meta.ObjectRef{written(0, 10, 1, 1<<50, 100), ref(10, 20, 1, 150), ref(20, 30, 1, 500)}, none, 0, 1200, retain.Cut{Start: 20, Bytes: 2, Reason: retain.ByTime}},
+		"one of the future, written just now": {age(1000), []meta.ObjectRef{written(0, 10, 1, 1<<50, 400), ref(10, 20, 1, 150)}, none, 0, 1200, retain.Cut{}},
+		"objects old, tail young":             {age(1000), three, tail, 0, 1400, retain.Cut{Start: 30, Bytes: 3000, Reason: retain.ByTime}},
+		"tail old too":                        {age(1000), three, tail, 0, 1401, retain.Cut{Start: 40, Bytes: 3500, Reason: retain.ByTime}},
+		"tail alone":                          {age(1000), nil, tail, 30, 1401, retain.Cut{Start: 40, Bytes: 500, Reason: retain.ByTime}},
+		"tail of a log deleted to its end":    {age(1000), nil, tail, 40, 1401, retain.Cut{}},
+		"enough room":                         {size(3000), three, none, 0, 9999, retain.Cut{}},
+		"one over":                            {size(2000), three, none, 0, 9999, retain.Cut{Start: 10, Bytes: 1000, Reason: retain.BySize}},
+		"one and a half over":                 {size(1999), three, none, 0, 9999, retain.Cut{Start: 10, Bytes: 1000, Reason: retain.BySize}},
+		"the tail counts":                     {size(2500), three, tail, 0, 9999, retain.Cut{Start: 10, Bytes: 1000, Reason: retain.BySize}},
+		"the tail stays":                      {size(0), three, tail, 0, 9999, retain.Cut{Start: 30, Bytes: 3000, Reason: retain.BySize}},
+		"whichever asks for more, time":       {retain.Policy{Ms: 1000, Bytes: 2000}, three, none, 0, 1201, retain.Cut{Start: 20, Bytes: 2000, Reason: retain.ByTime}},
+		"whichever asks for more, size":       {retain.Policy{Ms: 1000, Bytes: 1000}, three, none, 0, 1101, retain.Cut{Start: 20, Bytes: 2000, Reason: retain.BySize}},
 	} {
 		tierEnd := int64(30)
 		got, ok := c.p.Start(retain.Log{Start: c.start, TierEnd: tierEnd, Objects: c.objects, Tail: c.tail}, c.now)
@@ -82,7 +89,8 @@ func TestStartOfAnyLog(t *testing.T) {
 		bounds := map[int64]bool{}
 		var sum int64
 		for range rapid.IntRange(0, 8).Draw(t, "objects") {
-			o := ref(l.TierEnd, l.TierEnd+rapid.Int64Range(1, 5).Draw(t, "records"), rapid.Int64Range(1, 9).Draw(t, "bytes"), rapid.Int64Range(-1, 30).Draw(t, "timestamp"))
+			o := written(l.TierEnd, l.TierEnd+rapid.Int64Range(1, 5).Draw(t, "records"), rapid.Int64Range(1, 9).Draw(t, "bytes"),
+				rapid.Int64Range(-1, 30).Draw(t, "timestamp"), rapid.Int64Range(0, 30).Draw(t, "written"))
 			l.Objects, l.TierEnd, sum = append(l.Objects, o), o.End, sum+o.Bytes
 			bounds[o.End] = true
 		}
@@ -107,7 +115,7 @@ func TestStartOfAnyLog(t *testing.T) {
 			if o.End > c.Start {
 				continue
 			}
-			if gone += o.Bytes; c.Reason == retain.ByTime && (p.Ms < 0 || o.MaxTimestamp >= now-p.Ms) && p.Bytes < 0 {
+			if gone += o.Bytes; c.Reason == retain.ByTime && (p.Ms < 0 || o.NewestMs() >= now-p.Ms) && p.Bytes < 0 {
 				t.Fatalf("%+v at %d cut the young %+v", p, now, o)
 			}
 		}

@@ -41,9 +41,9 @@ func (u *Uploader) build(ctx context.Context, out *object.Writer, id meta.Object
 func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.ObjectID, a *ahead, what *built) error {
 	p := &a.s.parts[a.part]
 	s := p.state
-	c := meta.CommitPart{Partition: s.ID, Epoch: s.Epoch(),
-		Ref: meta.ObjectRef{ID: id, Base: p.first.Base, End: p.last.End(), Bytes: p.bytes, MaxTimestamp: -1}}
 	now := u.Clock.Now()
+	c := meta.CommitPart{Partition: s.ID, Epoch: s.Epoch(),
+		Ref: meta.ObjectRef{ID: id, Base: p.first.Base, End: p.last.End(), Bytes: p.bytes, MaxTimestamp: -1, WrittenMs: now.UnixMilli()}}
 	producers := idempotence.NewCollector(u.Snapshots)
 	err := p.runs(func(e partition.Entry) error {
 		run, release, err := a.run(ctx, e)

@@ -176,6 +176,17 @@ func TestRetention(t *testing.T) {
 	}
 }
 
+// Where a topic takes records of the future, one of them does not keep itself, and all that
+// comes after it, until then: it counts as new as when it was written.
+func TestRetentionOfRecordsFromTheFuture(t *testing.T) {
+	s := newSweeper(t)
+	s.must("", "topic", "create", "early", "--config", "retention.ms=2000", "--config", "message.timestamp.after.max.ms=9223372036854775807")
+	s.fill("early", 10, time.Now().Add(365*24*time.Hour))
+	s.fill("early", 10, time.Now())
+	s.set("retain", "sweep", "check_interval_ms", 100)
+	within(t, 30*time.Second, "cut", func() bool { return s.logStart("early") == 20 })
+}
+
 // A log of which all is old is empty, even where nothing is in objects yet.
 func TestRetentionOfWhatIsNotUploaded(t *testing.T) {
 	b := newBroker(t)

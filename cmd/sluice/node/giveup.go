@@ -90,7 +90,7 @@ func (s *storage) rangeOf(name string, index int32, given span) (topic.Partition
 
 // replaceLost puts an object in the place of ref that has what can be read of it.
 func (s *storage) replaceLost(ctx context.Context, p topic.Partition, m *meta.Partition, ref meta.ObjectRef, given span) error {
-	anew := meta.ObjectRef{Base: ref.Base, End: ref.End, MaxTimestamp: -1}
+	anew := meta.ObjectRef{Base: ref.Base, End: ref.End, MaxTimestamp: -1, WrittenMs: ref.WrittenMs}
 	w := objectwrite.Writer{Metadata: s.meta, Store: s.owned, Clock: clock.System{}, TTL: s.prepareTTL}
 	return w.Write(ctx, &objectwrite.Object{Partitions: []topic.Partition{p},
 		Fill: func(ctx context.Context, id meta.ObjectID, out *object.Writer) error {
