@@ -4,6 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluicemq/sluice/internal/fault"
 )
 
 var (
@@ -14,16 +18,16 @@ var (
 	ErrEarlyReturn = errors.New("pipeline: returned before its input closed")
 	// ErrAbandoned: a node returned and still held parcels. They are nacked with
 	// it; a node that does so on its own account fails the graph with it.
-	ErrAbandoned = errors.New("pipeline: returned without settling what it held")
+	ErrAbandoned = fault.Transient(kerr.KafkaStorageError, "pipeline: returned without settling what it held")
 	// ErrDraining: [Entry.Submit] after the drain began. Retry elsewhere.
-	ErrDraining = errors.New("pipeline: draining, takes nothing more")
+	ErrDraining = fault.Transient(kerr.NotLeaderForPartition, "pipeline: draining, takes nothing more")
 	// ErrPartnerFailed: [Zip] got one half of a pair, the other was nacked.
-	ErrPartnerFailed = errors.New("pipeline: the other branch failed this parcel")
+	ErrPartnerFailed = fault.Transient(kerr.KafkaStorageError, "pipeline: the other branch failed this parcel")
 	// ErrTooLarge: a request that the whole of a [Budget] could not satisfy.
-	ErrTooLarge = errors.New("pipeline: larger than the whole budget")
+	ErrTooLarge = fault.Refused(kerr.MessageTooLarge, "pipeline: larger than the whole budget")
 	// ErrClosed: an emit after the edge closed, by something that outlived the
 	// node it belongs to.
-	ErrClosed = errors.New("pipeline: emitted after the node returned")
+	ErrClosed = fault.Transient(kerr.NotLeaderForPartition, "pipeline: emitted after the node returned")
 	// ErrUnknownNode: no node of that name in the graph.
 	ErrUnknownNode = errors.New("pipeline: no such node")
 	// ErrNotAdjustable: the node does not have this limit or knob.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/object"
 	"github.com/sluicemq/sluice/internal/objectstore"
 )
@@ -157,7 +158,7 @@ func check(ctx context.Context, s *objectstore.Store, key string, parts []object
 
 // isDamage says whether err is of the object, not of the store.
 func isDamage(err error) bool {
-	return errors.Is(err, object.ErrCorrupt) || errors.Is(err, object.ErrUnsupported) || errors.Is(err, objectstore.ErrShort) || errors.Is(err, syscall.EIO)
+	return fault.ClassOf(err) == fault.ClassLost && !errors.Is(err, objectstore.ErrNotFound) || errors.Is(err, syscall.EIO)
 }
 
 // visitor goes through an object and notes which parts are damaged, and where.

@@ -3,7 +3,6 @@ package fetch
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/lookup"
 	"github.com/sluicemq/sluice/internal/meta"
@@ -27,7 +27,7 @@ import (
 )
 
 // errTorn is an error of the fake read pipeline; it is sent as KAFKA_STORAGE_ERROR.
-var errTorn = errors.New("torn")
+var errTorn = fault.Lost(kerr.KafkaStorageError, "torn")
 
 // broker is a server over a log in memory.
 type broker struct {
@@ -53,24 +53,7 @@ func newBroker(t testing.TB, change func(*Config)) *broker {
 	}
 	b := &broker{t: t, log: make(map[topic.Partition][][]byte)}
 	b.view.Store(meta.NewView(1, "test", 1, nil, nil))
-	code := func(err error) int16 {
-		switch {
-		case err == nil:
-			return 0
-		case errors.Is(err, lookup.ErrNotLeader):
-			return kerr.NotLeaderForPartition.Code
-		case errors.Is(err, lookup.ErrUnknownID):
-			return kerr.UnknownTopicID.Code
-		case errors.Is(err, lookup.ErrFencedEpoch):
-			return kerr.FencedLeaderEpoch.Code
-		case errors.Is(err, lookup.ErrUnknownEpoch):
-			return kerr.UnknownLeaderEpoch.Code
-		case errors.Is(err, meta.ErrUnknownTopic):
-			return kerr.UnknownTopicOrPartition.Code
-		}
-		return kerr.KafkaStorageError.Code
-	}
-	s, err := New(cfg, Deps{Lookup: lookup.New(b, &b.table), Reader: b, Code: code, Clock: clock.System{},
+	s, err := New(cfg, Deps{Lookup: lookup.New(b, &b.table), Reader: b, Clock: clock.System{},
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Registry: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)

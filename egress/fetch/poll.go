@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/lookup"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
@@ -185,12 +186,12 @@ func (p *poll) look(s *slot) answer {
 	}
 	if s.state == nil || s.state.Deleted() {
 		if err := p.find(s, &a); err != nil {
-			a.code = p.deps.Code(err)
+			a.code = fault.Code(err)
 			return a
 		}
 	}
 	if err := lookup.CheckEpoch(s.state, s.epoch); err != nil {
-		a.code = p.deps.Code(err)
+		a.code = fault.Code(err)
 		a.leader, a.leaderEpoch = p.leaderOf(s.state)
 		return a
 	}
@@ -200,7 +201,7 @@ func (p *poll) look(s *slot) answer {
 		return a
 	}
 	if err := s.state.Lost(); err != nil && s.offset >= a.hw {
-		a.refuse(p.deps.Code(err))
+		a.refuse(fault.Code(err))
 		a.patient = true
 		return a
 	}
@@ -261,7 +262,7 @@ func (p *poll) truncated(s *slot, a *answer) {
 		return
 	}
 	if s.lastEpoch > current {
-		a.refuse(p.deps.Code(lookup.ErrUnknownEpoch))
+		a.refuse(fault.Code(lookup.ErrUnknownEpoch))
 		return
 	}
 	epoch, end := s.state.EpochEnd(s.lastEpoch)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/pipeline"
 )
@@ -241,7 +242,7 @@ func (p *poll) collect(failed error) (bytes int64) {
 // the answer to a fetch; with others they stop. What has none that they know is said
 // to be the storage's, which they take for a reason to try again.
 func (p *poll) readCode(err error) int16 {
-	code := p.deps.Code(err)
+	code := fault.Code(err)
 	switch code {
 	case kerr.OffsetOutOfRange.Code, kerr.UnknownTopicOrPartition.Code, kerr.NotLeaderForPartition.Code, kerr.UnknownTopicID.Code,
 		kerr.FencedLeaderEpoch.Code, kerr.UnknownLeaderEpoch.Code, kerr.KafkaStorageError.Code, kerr.InvalidRecord.Code:

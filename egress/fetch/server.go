@@ -28,7 +28,6 @@ type Reader interface {
 type Deps struct {
 	Lookup   *lookup.Lookup
 	Reader   Reader
-	Code     func(error) int16 // Kafka's error code; 0 for nil
 	Clock    clock.Clock
 	Log      *slog.Logger
 	Registry prometheus.Registerer

@@ -55,13 +55,13 @@ func findCoordinator(d *Deps) func(context.Context, *Request) kmsg.Response {
 		at, err := coordinator(d, req.CoordinatorType)
 		if req.Version < 4 {
 			resp.NodeID, resp.Host, resp.Port = at.ID, at.Host, at.Port
-			resp.ErrorCode, resp.ErrorMessage = d.Code(err), message(err)
+			resp.ErrorCode, resp.ErrorMessage = d.code(err), message(err)
 			return resp
 		}
 		resp.Coordinators = make([]kmsg.FindCoordinatorResponseCoordinator, len(req.CoordinatorKeys))
 		for i, key := range req.CoordinatorKeys {
 			resp.Coordinators[i] = kmsg.FindCoordinatorResponseCoordinator{Key: key, NodeID: at.ID, Host: at.Host, Port: at.Port,
-				ErrorCode: d.Code(err), ErrorMessage: message(err)}
+				ErrorCode: d.code(err), ErrorMessage: message(err)}
 		}
 		return resp
 	}

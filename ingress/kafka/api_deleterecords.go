@@ -61,7 +61,7 @@ func (x *deletion) do(ctx context.Context, d *Deps) {
 		x.err = x.move(ctx, d.Topics)
 	}
 	if x.err != nil {
-		x.out.ErrorCode = d.Code(x.err)
+		x.out.ErrorCode = d.code(x.err)
 		return
 	}
 	x.out.LowWatermark = x.state.LogStart()

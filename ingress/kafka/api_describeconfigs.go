@@ -23,7 +23,7 @@ func describeConfigs(cfg *APIConfig, d *Deps) func(context.Context, *Request) km
 			out.ResourceType, out.ResourceName = asked.ResourceType, asked.ResourceName
 			all, err := described(cfg, d, asked)
 			if err != nil {
-				out.ErrorCode, out.ErrorMessage = d.Code(err), message(err)
+				out.ErrorCode, out.ErrorMessage = d.code(err), message(err)
 				continue
 			}
 			out.Configs = selected(all, req, asked.ConfigNames)

@@ -24,7 +24,7 @@ func offsetForLeaderEpoch(d *Deps) func(context.Context, *Request) kmsg.Response
 			found, err := lookup.ByName(view, t.Topic)
 			for j := range t.Partitions {
 				epoch, end, err := epochEnd(d.Lookup, found, err, &t.Partitions[j])
-				out.Partitions[j] = kmsg.OffsetForLeaderEpochResponseTopicPartition{ErrorCode: d.Code(err),
+				out.Partitions[j] = kmsg.OffsetForLeaderEpochResponseTopicPartition{ErrorCode: d.code(err),
 					Partition: t.Partitions[j].Partition, LeaderEpoch: epoch, EndOffset: end}
 			}
 		}

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"maps"
@@ -14,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/lookup"
 	"github.com/sluicemq/sluice/internal/meta"
@@ -24,7 +24,7 @@ import (
 )
 
 // errOutside is an error of a package that the handlers do not know.
-var errOutside = errors.New("outside")
+var errOutside = fault.Refused(kerr.InvalidTimestamp, "outside")
 
 // cluster is everything that handlers call, in memory, with its handlers.
 type cluster struct {
@@ -52,11 +52,8 @@ func newCluster(t testing.TB, change func(*APIConfig)) *cluster {
 	if change != nil {
 		change(&cfg)
 	}
-	code := Codes(func(err error) (int16, bool) {
-		return kerr.InvalidTimestamp.Code, errors.Is(err, errOutside)
-	})
 	h, err := NewHandlers(cfg, Deps{Node: 1, Lookup: lookup.New(c, &c.table), Topics: c, Appender: c, Fetcher: c, Times: c,
-		ProducerIDs: c, Groups: c, Code: code, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		ProducerIDs: c, Groups: c, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

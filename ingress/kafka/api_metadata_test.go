@@ -160,7 +160,7 @@ func TestFindCoordinator(t *testing.T) {
 func BenchmarkMetadataOf10000Partitions(b *testing.B) {
 	c := newCluster(b, nil)
 	c.topic("orders", 10_000)
-	h := &metadataHandler{cfg: &c.cfg, lookup: c.deps.Lookup, code: c.deps.Code}
+	h := &metadataHandler{cfg: &c.cfg, lookup: c.deps.Lookup, code: c.deps.code}
 	req := metadataOf(12, "orders")
 	b.ReportAllocs()
 	for b.Loop() {

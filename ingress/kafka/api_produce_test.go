@@ -155,7 +155,7 @@ func TestProduceIsAnsweredWhenItHasSettled(t *testing.T) {
 	c := newCluster(t, nil)
 	orders := c.topic("orders", 1)
 	var done func(error)
-	h := &produceHandler{lookup: c.deps.Lookup, code: c.deps.Code, appender: appenderFunc(func(_ []flow.Append, d func(error)) { done = d })}
+	h := &produceHandler{lookup: c.deps.Lookup, code: c.deps.code, appender: appenderFunc(func(_ []flow.Append, d func(error)) { done = d })}
 	answered := 0
 	h.Serve(t.Context(), &Request{Body: produceOf(9, -1, orders, batch(t, nil))}, func(Response) { answered++ })
 	if answered != 0 {
@@ -170,7 +170,7 @@ func TestProduceIsAnsweredWhenItHasSettled(t *testing.T) {
 func BenchmarkProduceOnePartition(b *testing.B) {
 	c := newCluster(b, nil)
 	orders := c.topic("orders", 1)
-	h := &produceHandler{lookup: c.deps.Lookup, code: c.deps.Code, appender: appenderFunc(func(_ []flow.Append, d func(error)) { d(nil) })}
+	h := &produceHandler{lookup: c.deps.Lookup, code: c.deps.code, appender: appenderFunc(func(_ []flow.Append, d func(error)) { d(nil) })}
 	r := &Request{Body: produceOf(9, -1, orders, batch(b, nil))}
 	reply := func(Response) {}
 	b.ReportAllocs()

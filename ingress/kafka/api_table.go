@@ -141,7 +141,7 @@ type Deps struct {
 	ProducerIDs ProducerIDs
 	Groups      Groups
 	GroupMemory func() (used, limit int64) // of all groups; nil: not known
-	Code        Coder
+	code        Coder                      // set by NewHandlers
 	Log         *slog.Logger
 	// Tracer makes a span of each Produce and Fetch; nil makes none.
 	Tracer trace.Tracer
@@ -150,7 +150,7 @@ type Deps struct {
 func (d *Deps) validate() error {
 	for name, missing := range map[string]bool{"Lookup": d.Lookup == nil, "Topics": d.Topics == nil,
 		"Appender": d.Appender == nil, "Fetcher": d.Fetcher == nil, "Times": d.Times == nil,
-		"ProducerIDs": d.ProducerIDs == nil, "Groups": d.Groups == nil, "Code": d.Code == nil, "Log": d.Log == nil} {
+		"ProducerIDs": d.ProducerIDs == nil, "Groups": d.Groups == nil, "Log": d.Log == nil} {
 		if missing {
 			return fmt.Errorf("kafka: Deps.%s is not set", name)
 		}
@@ -177,7 +177,7 @@ func NewHandlers(cfg APIConfig, deps Deps) (*Handlers, error) {
 	if err := deps.validate(); err != nil {
 		return nil, err
 	}
-	deps.Code = noticed(deps.Code, deps.Log)
+	deps.code = noticed(deps.Log)
 	return &Handlers{cfg: cfg, deps: deps, changes: newCrew(cfg.Changes, deps.Log), searches: newCrew(cfg.Changes, deps.Log),
 		ids:   newProducerIDs(deps.ProducerIDs, cfg.ProducerIDBlock),
 		admin: &topicAdmin{cfg: cfg, lookup: deps.Lookup, topics: deps.Topics}}, nil
@@ -195,10 +195,10 @@ func (h *Handlers) Close() {
 func (h *Handlers) Table() []API {
 	d, cfg := &h.deps, &h.cfg
 	return []API{
-		{kmsg.Produce.Int16(), 3, 13, h.bounded(traced(d.Tracer, &produceHandler{lookup: d.Lookup, appender: d.Appender, code: d.Code})), nil},
+		{kmsg.Produce.Int16(), 3, 13, h.bounded(traced(d.Tracer, &produceHandler{lookup: d.Lookup, appender: d.Appender, code: d.code})), nil},
 		{kmsg.Fetch.Int16(), 4, 18, h.bounded(traced(d.Tracer, fetchHandler{d.Fetcher})), nil},
-		{kmsg.ListOffsets.Int16(), 1, 10, h.bounded(&listOffsetsHandler{lookup: d.Lookup, times: d.Times, code: d.Code, crew: h.searches, timeout: cfg.ChangeTimeout}), nil},
-		{kmsg.Metadata.Int16(), 0, 13, h.bounded(&metadataHandler{cfg: cfg, lookup: d.Lookup, admin: h.admin, code: d.Code, crew: h.changes}), h.metadataBytes},
+		{kmsg.ListOffsets.Int16(), 1, 10, h.bounded(&listOffsetsHandler{lookup: d.Lookup, times: d.Times, code: d.code, crew: h.searches, timeout: cfg.ChangeTimeout}), nil},
+		{kmsg.Metadata.Int16(), 0, 13, h.bounded(&metadataHandler{cfg: cfg, lookup: d.Lookup, admin: h.admin, code: d.code, crew: h.changes}), h.metadataBytes},
 		{kmsg.OffsetCommit.Int16(), 0, 9, h.group(), nil},
 		{kmsg.OffsetFetch.Int16(), 0, 9, h.group(), h.groupBytes},
 		{kmsg.FindCoordinator.Int16(), 0, 6, h.bounded(HandlerFunc(findCoordinator(d))), nil},
@@ -208,16 +208,16 @@ func (h *Handlers) Table() []API {
 		{kmsg.SyncGroup.Int16(), 0, 5, h.group(), nil},
 		{kmsg.DescribeGroups.Int16(), 0, 6, h.group(), h.groupBytes},
 		{kmsg.ListGroups.Int16(), 0, 5, h.group(), h.groupBytes},
-		{kmsg.CreateTopics.Int16(), 2, 7, h.change(createTopics(h.admin, d.Code)), nil},
-		{kmsg.DeleteTopics.Int16(), 1, 6, h.change(deleteTopics(h.admin, d.Code)), nil},
+		{kmsg.CreateTopics.Int16(), 2, 7, h.change(createTopics(h.admin, d.code)), nil},
+		{kmsg.DeleteTopics.Int16(), 1, 6, h.change(deleteTopics(h.admin, d.code)), nil},
 		{kmsg.DeleteRecords.Int16(), 0, 2, h.change(deleteRecords(d)), nil},
-		{kmsg.InitProducerID.Int16(), 0, 5, h.change(initProducerID(h.ids, d.Code)), nil},
+		{kmsg.InitProducerID.Int16(), 0, 5, h.change(initProducerID(h.ids, d.code)), nil},
 		{kmsg.OffsetForLeaderEpoch.Int16(), 2, 4, h.bounded(HandlerFunc(offsetForLeaderEpoch(d))), nil},
 		{kmsg.DescribeConfigs.Int16(), 1, 4, h.atMost(cfg.RequestChanges, HandlerFunc(describeConfigs(cfg, d))), configsBytes},
-		{kmsg.AlterConfigs.Int16(), 0, 2, h.change(alterConfigs(h.admin, d.Code)), nil},
-		{kmsg.CreatePartitions.Int16(), 0, 3, h.change(createPartitions(h.admin, d.Code)), nil},
+		{kmsg.AlterConfigs.Int16(), 0, 2, h.change(alterConfigs(h.admin, d.code)), nil},
+		{kmsg.CreatePartitions.Int16(), 0, 3, h.change(createPartitions(h.admin, d.code)), nil},
 		{kmsg.DeleteGroups.Int16(), 0, 2, h.group(), nil},
-		{kmsg.IncrementalAlterConfigs.Int16(), 0, 1, h.change(incrementalAlterConfigs(h.admin, d.Code)), nil},
+		{kmsg.IncrementalAlterConfigs.Int16(), 0, 1, h.change(incrementalAlterConfigs(h.admin, d.code)), nil},
 		{kmsg.OffsetDelete.Int16(), 0, 0, h.group(), nil},
 		{kmsg.DescribeCluster.Int16(), 0, 2, h.bounded(HandlerFunc(describeCluster(d))), nil},
 	}

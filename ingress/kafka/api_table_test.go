@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/idempotence"
 	"github.com/sluicemq/sluice/internal/lookup"
 	"github.com/sluicemq/sluice/internal/meta"
@@ -123,13 +124,12 @@ func TestRequestsThatNameTooMuchCloseTheirConnection(t *testing.T) {
 }
 
 func TestErrorsAreSentAsWhatClientsActOn(t *testing.T) {
-	codes := Codes(func(err error) (int16, bool) { return 99, errors.Is(err, errOutside) })
 	for _, tt := range []struct {
 		err  error
 		want int16
 	}{
 		{nil, 0},
-		{errOutside, 99},
+		{errOutside, kerr.InvalidTimestamp.Code},
 		{fmt.Errorf("p: %w", meta.ErrUnknownTopic), kerr.UnknownTopicOrPartition.Code},
 		{lookup.ErrNotLeader, kerr.NotLeaderForPartition.Code},
 		{fmt.Errorf("b: %w", record.ErrTooLarge), kerr.MessageTooLarge.Code},
@@ -143,19 +143,16 @@ func TestErrorsAreSentAsWhatClientsActOn(t *testing.T) {
 		{refuse(kerr.PolicyViolation, "no"), kerr.PolicyViolation.Code},
 		{errors.New("surprise"), kerr.UnknownServerError.Code},
 	} {
-		if got := codes(tt.err); got != tt.want {
+		if got := fault.Code(tt.err); got != tt.want {
 			t.Errorf("%v: got %d, want %d", tt.err, got, tt.want)
 		}
-	}
-	if got := Codes(nil)(errOutside); got != kerr.UnknownServerError.Code {
-		t.Errorf("without a mapping: %d", got)
 	}
 }
 
 func TestErrorsWithoutACodeAreLoggedButNotOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		code := noticed(Codes(nil), slog.New(slog.NewTextHandler(&out, nil)))
+		code := noticed(slog.New(slog.NewTextHandler(&out, nil)))
 		code(meta.ErrConflict)
 		for range 100 {
 			code(errors.New("surprise"))

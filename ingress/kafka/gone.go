@@ -2,15 +2,18 @@ package kafka
 
 import (
 	"crypto/tls"
-	"errors"
 	"net"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluicemq/sluice/internal/fault"
 )
 
 // errGone: the client has ended the connection.
-var errGone = errors.New("the client has gone")
+var errGone = fault.Transient(kerr.RequestTimedOut, "the client has gone")
 
 const (
 	// goneGrace is how long answers still go out to a client that has closed its side.

@@ -14,7 +14,7 @@ const module = "github.com/sluicemq/sluice"
 // rules say what a room may import of ours. A room is the longest matching
 // prefix; "" is allowed to nobody but cmd.
 var rules = map[string][]string{
-	"pipeline":         {"pipeline"},
+	"pipeline":         {"pipeline", "internal/fault"},
 	"pipeline/promobs": {"pipeline"},
 	"internal":         {"internal"},
 	"stages":           {"pipeline", "internal", "stages"},

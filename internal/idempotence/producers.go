@@ -4,6 +4,9 @@ import (
 	"errors"
 	"math"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/record"
 )
 
@@ -16,12 +19,12 @@ const NoProducer = -1
 
 var (
 	// ErrOutOfOrder: the batch's first sequence does not follow the last one.
-	ErrOutOfOrder = errors.New("out of order sequence number")
+	ErrOutOfOrder = fault.Refused(kerr.OutOfOrderSequenceNumber, "out of order sequence number")
 	// ErrFenced: a newer epoch of the producer id has written already.
-	ErrFenced = errors.New("producer epoch is fenced")
+	ErrFenced = fault.Refused(kerr.InvalidProducerEpoch, "producer epoch is fenced")
 	// ErrLoading: whether the batch is new cannot be told before the partition's
 	// snapshots are read. It may be sent again.
-	ErrLoading = errors.New("the idempotent producers of the partition are not loaded yet")
+	ErrLoading = fault.Transient(kerr.LeaderNotAvailable, "the idempotent producers of the partition are not loaded yet")
 )
 
 // Batch is what the decision needs to know of a record batch.

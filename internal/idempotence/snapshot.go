@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluicemq/sluice/internal/fault"
 )
 
 // A snapshot is a version byte, the time of the newest append in it, and producers in
@@ -27,9 +31,9 @@ const snapshotVersion = 1
 
 var (
 	// ErrCorrupt: the bytes are no snapshot.
-	ErrCorrupt = errors.New("corrupt snapshot of producers")
+	ErrCorrupt = fault.Lost(kerr.KafkaStorageError, "corrupt snapshot of producers")
 	// ErrUnsupported: the snapshot is of a version that this build does not know.
-	ErrUnsupported = errors.New("unsupported version of a snapshot of producers")
+	ErrUnsupported = fault.Lost(kerr.KafkaStorageError, "unsupported version of a snapshot of producers")
 )
 
 // entry is one producer in a snapshot.

@@ -1,8 +1,9 @@
 package lookup
 
 import (
-	"errors"
+	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/topic"
@@ -11,13 +12,13 @@ import (
 var (
 	// ErrUnknownID: no topic has that id; it may have been deleted and made again
 	// under the same name.
-	ErrUnknownID = errors.New("unknown topic id")
+	ErrUnknownID = fault.Refused(kerr.UnknownTopicID, "unknown topic id")
 	// ErrNotLeader: the partition exists, but another broker leads it.
-	ErrNotLeader = errors.New("this broker does not lead the partition")
+	ErrNotLeader = fault.Transient(kerr.NotLeaderForPartition, "this broker does not lead the partition")
 	// ErrFencedEpoch: the client's leader epoch is older than the partition's.
-	ErrFencedEpoch = errors.New("leader epoch is fenced")
+	ErrFencedEpoch = fault.Transient(kerr.FencedLeaderEpoch, "leader epoch is fenced")
 	// ErrUnknownEpoch: the client knows a newer leader epoch than this broker.
-	ErrUnknownEpoch = errors.New("leader epoch is not known here yet")
+	ErrUnknownEpoch = fault.Transient(kerr.UnknownLeaderEpoch, "leader epoch is not known here yet")
 )
 
 // NoEpoch is what a client sends that does not know a partition's leader epoch.

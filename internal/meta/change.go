@@ -1,23 +1,24 @@
 package meta
 
 import (
-	"errors"
+	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
 // Errors of a change to the metadata. Test for them with errors.Is.
 var (
-	ErrTopicExists       = errors.New("topic exists")
-	ErrUnknownTopic      = errors.New("unknown topic or partition")
-	ErrUnknownBroker     = errors.New("unknown broker")
-	ErrInvalidPartitions = errors.New("invalid number of partitions")
-	ErrInvalidReplicas   = errors.New("invalid replication factor")
+	ErrTopicExists       = fault.Refused(kerr.TopicAlreadyExists, "topic exists")
+	ErrUnknownTopic      = fault.Refused(kerr.UnknownTopicOrPartition, "unknown topic or partition")
+	ErrUnknownBroker     = fault.Refused(kerr.InvalidReplicaAssignment, "unknown broker")
+	ErrInvalidPartitions = fault.Refused(kerr.InvalidPartitions, "invalid number of partitions")
+	ErrInvalidReplicas   = fault.Refused(kerr.InvalidReplicationFactor, "invalid replication factor")
 	// ErrConflict: the change was based on state that is no longer current.
-	ErrConflict = errors.New("metadata changed meanwhile")
+	ErrConflict = fault.Transient(kerr.NotController, "metadata changed meanwhile")
 	// ErrUnavailable: no quorum answered in time; whether the change was made is
 	// not known. It may be tried again.
-	ErrUnavailable = errors.New("metadata quorum is not available")
+	ErrUnavailable = fault.Transient(kerr.RequestTimedOut, "metadata quorum is not available")
 )
 
 // TopicSpec asks for a new topic. Names and configs were validated before.

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"hash/crc32"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
@@ -81,9 +84,9 @@ const (
 
 var (
 	// ErrCorrupt: the bytes are not what was written.
-	ErrCorrupt = errors.New("corrupt object")
+	ErrCorrupt = fault.Lost(kerr.KafkaStorageError, "corrupt object")
 	// ErrUnsupported: the object is of a version that this build does not know.
-	ErrUnsupported = errors.New("unsupported object version")
+	ErrUnsupported = fault.Lost(kerr.KafkaStorageError, "unsupported object version")
 	// ErrOrder: batches were appended in an order that the format cannot hold.
 	ErrOrder = errors.New("batch out of order")
 )

@@ -7,21 +7,25 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluicemq/sluice/internal/fault"
 )
 
 var (
 	// ErrExists: an object with this key is there already, with other contents.
 	ErrExists = errors.New("object exists")
 	// ErrNotFound: there is no object with this key.
-	ErrNotFound = errors.New("object not found")
+	ErrNotFound = fault.Lost(kerr.KafkaStorageError, "object not found")
 	// ErrShort: the object ends before what was asked for.
-	ErrShort = errors.New("object is cut short")
+	ErrShort = fault.Lost(kerr.KafkaStorageError, "object is cut short")
 	// ErrRefused: the store will not do this until somebody changes something; the
 	// message says what. Trying again does not help.
-	ErrRefused = errors.New("the object store refuses it")
+	ErrRefused = fault.Refused(kerr.KafkaStorageError, "the object store refuses it")
 	// ErrUnavailable: the store was asked as often as the config says and could not
 	// do it. Trying again later helps.
-	ErrUnavailable = errors.New("the object store is not available")
+	ErrUnavailable = fault.Transient(kerr.KafkaStorageError, "the object store is not available")
 	// errStalled: a request moved no byte for too long.
 	errStalled = errors.New("no byte moved for too long")
 )

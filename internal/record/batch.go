@@ -2,10 +2,13 @@ package record
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"math"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluicemq/sluice/internal/fault"
 )
 
 // A batch is a header of 61 bytes and its records. All integers are big-endian.
@@ -61,14 +64,14 @@ const NoProducer = -1
 var (
 	// ErrCorrupt: length, CRC, counts or records contradict each other. Trying the
 	// same bytes again cannot help.
-	ErrCorrupt = errors.New("corrupt record batch")
+	ErrCorrupt = fault.Lost(kerr.CorruptMessage, "corrupt record batch")
 	// ErrChecksum is the ErrCorrupt of a batch that changed on its way: sending it again
 	// helps.
-	ErrChecksum = fmt.Errorf("%w: checksum", ErrCorrupt)
+	ErrChecksum = fault.Kind(ErrCorrupt, kerr.CorruptMessage, "checksum")
 	// ErrTooLarge: the batch, or what it unpacks to, is above the caller's limit.
-	ErrTooLarge = errors.New("record batch too large")
+	ErrTooLarge = fault.Refused(kerr.MessageTooLarge, "record batch too large")
 	// ErrUnsupported: a message format or codec that Sluice does not know.
-	ErrUnsupported = errors.New("unsupported record format")
+	ErrUnsupported = fault.Lost(kerr.UnsupportedForMessageFormat, "unsupported record format")
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -4,14 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluicemq/sluice/internal/fault"
 )
 
 var (
 	// ErrNoKey: a record without a key in a topic whose compaction goes by keys.
-	ErrNoKey = errors.New("record without a key")
+	ErrNoKey = fault.Refused(kerr.InvalidRecord, "record without a key")
 	// ErrTimestamp: a record's timestamp is outside of the topic's bounds, or claims to
 	// be the broker's.
-	ErrTimestamp = errors.New("invalid timestamp")
+	ErrTimestamp = fault.Refused(kerr.InvalidTimestamp, "invalid timestamp")
 )
 
 // RecordError says what is wrong with one record.

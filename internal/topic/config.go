@@ -1,19 +1,22 @@
 package topic
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluicemq/sluice/internal/fault"
 )
 
 var (
 	// ErrUnknownConfig: no topic config has that name.
-	ErrUnknownConfig = errors.New("unknown topic config")
+	ErrUnknownConfig = fault.Refused(kerr.InvalidConfig, "unknown topic config")
 	// ErrInvalidConfig: the value is of the wrong type, out of bounds, or asks for
 	// something that Sluice does not do.
-	ErrInvalidConfig = errors.New("invalid topic config")
+	ErrInvalidConfig = fault.Refused(kerr.InvalidConfig, "invalid topic config")
 )
 
 // Kind is the type of a config's value. The numbers are those of Kafka's

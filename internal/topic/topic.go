@@ -2,11 +2,13 @@ package topic
 
 import (
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strconv"
 
 	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluicemq/sluice/internal/fault"
 )
 
 // MaxNameLength is the longest topic name Kafka allows, in bytes.
@@ -14,7 +16,7 @@ const MaxNameLength = 249
 
 // ErrInvalidName is returned for a name outside [A-Za-z0-9._-]{1,249}, or "."
 // or "..".
-var ErrInvalidName = errors.New("invalid topic name")
+var ErrInvalidName = fault.Refused(kerr.InvalidTopicException, "invalid topic name")
 
 // ID is a topic's UUID (KIP-516). The zero ID means "no topic".
 type ID [16]byte

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/topic"
 )
@@ -87,6 +89,23 @@ func (e *Error) Error() string {
 
 // Unwrap returns what the last attempt failed with.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Class tells what is lost from what passes.
+func (e *Error) Class() fault.Class {
+	if e.Lasting {
+		return fault.ClassLost
+	}
+	return fault.ClassTransient
+}
+
+// KafkaCode has clients try again while that may help. After that it is one that their
+// applications learn of: docs/decisions/0027.
+func (e *Error) KafkaCode() int16 {
+	if e.Lasting {
+		return kerr.InvalidRecord.Code
+	}
+	return kerr.KafkaStorageError.Code
+}
 
 // Is says whether e is ErrLasting, and that it is ErrUnreadable.
 func (e *Error) Is(target error) bool {

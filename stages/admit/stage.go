@@ -2,12 +2,13 @@ package admit
 
 import (
 	"context"
-	"errors"
 	"math"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/record"
@@ -15,7 +16,7 @@ import (
 )
 
 // ErrControl: clients may not write control batches.
-var ErrControl = errors.New("control batches are written by brokers only")
+var ErrControl = fault.Refused(kerr.InvalidRecord, "control batches are written by brokers only")
 
 // Stage is the write pipeline's source. Append may be called from any number
 // of goroutines.

@@ -2,10 +2,12 @@ package locate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
@@ -15,12 +17,12 @@ import (
 
 var (
 	// ErrOutOfRange: the offset is below the log start or above the end.
-	ErrOutOfRange = errors.New("offset out of range")
+	ErrOutOfRange = fault.Refused(kerr.OffsetOutOfRange, "offset out of range")
 	// ErrDeleted: the topic was deleted meanwhile.
-	ErrDeleted = errors.New("partition was deleted")
+	ErrDeleted = fault.Refused(kerr.UnknownTopicOrPartition, "partition was deleted")
 	// ErrMissing: the offset is neither in the WAL nor in an object although it
 	// should be. It is a defect or a lost disk, never a client's fault.
-	ErrMissing = errors.New("committed records not found")
+	ErrMissing = fault.Lost(kerr.KafkaStorageError, "committed records not found")
 )
 
 // Manifest returns the metadata of a partition.

@@ -7,8 +7,10 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
@@ -20,7 +22,7 @@ import (
 )
 
 // ErrRange: an object does not hold the partition that the metadata says it holds.
-var ErrRange = errors.New("object lacks the partition")
+var ErrRange = fault.Lost(kerr.KafkaStorageError, "object lacks the partition")
 
 // Store reads objects by key.
 type Store interface {

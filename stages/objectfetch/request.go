@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"syscall"
 
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
 	"github.com/sluicemq/sluice/internal/objectstore"
-	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/internal/topic"
 	"github.com/sluicemq/sluice/internal/unreadable"
 )
@@ -165,8 +165,7 @@ func reason(err error) unreadable.Reason {
 	switch {
 	case errors.Is(err, objectstore.ErrNotFound):
 		return unreadable.Missing
-	case errors.Is(err, object.ErrCorrupt), errors.Is(err, object.ErrUnsupported), errors.Is(err, record.ErrCorrupt),
-		errors.Is(err, objectstore.ErrShort), errors.Is(err, ErrRange), errors.Is(err, syscall.EIO):
+	case fault.ClassOf(err) == fault.ClassLost, errors.Is(err, syscall.EIO):
 		return unreadable.Damaged
 	case errors.Is(err, objectstore.ErrRefused):
 		return unreadable.Denied

@@ -1,15 +1,16 @@
 package sequence
 
 import (
-	"errors"
+	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/idempotence"
 	"github.com/sluicemq/sluice/internal/partition"
 )
 
 // ErrDeleted refuses a batch for a partition whose topic was deleted meanwhile.
-var ErrDeleted = errors.New("partition was deleted")
+var ErrDeleted = fault.Refused(kerr.UnknownTopicOrPartition, "partition was deleted")
 
 // Opening is the state a partition starts from: the offset of its next record
 // and what its log says of idempotent producers.

@@ -7,12 +7,15 @@ import (
 	"math"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
 // ErrQuarantined: what a partition has in the WAL cannot be uploaded, so it takes no more.
-var ErrQuarantined = errors.New("what the partition has in the WAL cannot be uploaded; the log of the broker says why")
+var ErrQuarantined = fault.Lost(kerr.KafkaStorageError, "what the partition has in the WAL cannot be uploaded; the log of the broker says why")
 
 // partError is a failure of one partition: its range cannot be read, is not what was
 // written, or does not continue what the metadata has. It says nothing of the others.

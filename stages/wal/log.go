@@ -11,18 +11,20 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/partition"
 )
 
 var (
 	// ErrFailed: a write or a sync failed, and the log takes no more.
-	ErrFailed = errors.New("the WAL has failed and takes no writes until the broker is restarted")
+	ErrFailed = fault.Refused(kerr.KafkaStorageError, "the WAL has failed and takes no writes until the broker is restarted")
 	// ErrReclaimed: the position is in no segment any more, or in none yet.
-	ErrReclaimed = errors.New("position is not in the WAL")
+	ErrReclaimed = fault.Transient(kerr.KafkaStorageError, "position is not in the WAL")
 	// ErrCorrupt: what is on disk is not what was written.
-	ErrCorrupt = errors.New("WAL is corrupt")
+	ErrCorrupt = fault.Lost(kerr.KafkaStorageError, "WAL is corrupt")
 	// ErrLost: the log lacks what was acknowledged, and nobody can tell of which partitions.
 	ErrLost = errors.New("the WAL has lost what was on disk")
 	// ErrForeign: the log is not the one on record.

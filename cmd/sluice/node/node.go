@@ -103,9 +103,8 @@ func (n *node) openServers() (err error) {
 	if n.tracing, err = openTracing(n.cfg.Tracing, n.cfg.Broker); err != nil {
 		return err
 	}
-	code := kafka.Codes(stageCode)
 	find := lookup.New(n.cluster, &n.storage.parts.table)
-	n.fetch, err = fetch.New(n.cfg.Fetch, fetch.Deps{Lookup: find, Reader: n.storage.reads.entry, Code: code,
+	n.fetch, err = fetch.New(n.cfg.Fetch, fetch.Deps{Lookup: find, Reader: n.storage.reads.entry,
 		Clock: clock.System{}, Log: n.log, Registry: n.reg})
 	if err != nil {
 		return err
@@ -115,7 +114,7 @@ func (n *node) openServers() (err error) {
 	}
 	n.handlers, err = kafka.NewHandlers(n.cfg.API, kafka.Deps{Node: n.cfg.Broker, Lookup: find, Topics: n.cluster,
 		Appender: n.storage.admit, Fetcher: n.fetch, Times: n.storage.times, ProducerIDs: n.cluster,
-		Groups: kafka.GroupsFunc(n.serveGroup), GroupMemory: n.groups.Memory, Code: code, Log: n.log, Tracer: n.tracing.tracer()})
+		Groups: kafka.GroupsFunc(n.serveGroup), GroupMemory: n.groups.Memory, Log: n.log, Tracer: n.tracing.tracer()})
 	if err != nil {
 		return err
 	}

@@ -10,11 +10,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/idempotence"
 	"github.com/sluicemq/sluice/internal/memory"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
-	"github.com/sluicemq/sluice/internal/objectstore"
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
@@ -284,10 +284,7 @@ func (p *producers) loadSections(ctx context.Context, id topic.Partition, ps *id
 }
 
 // lost reports whether trying again is of no use unless somebody mends the store.
-func lost(err error) bool {
-	return errors.Is(err, objectstore.ErrNotFound) || errors.Is(err, object.ErrCorrupt) || errors.Is(err, object.ErrUnsupported) ||
-		errors.Is(err, idempotence.ErrCorrupt) || errors.Is(err, idempotence.ErrUnsupported)
-}
+func lost(err error) bool { return fault.ClassOf(err) == fault.ClassLost }
 
 func (p *producers) loadSection(ctx context.Context, ps *idempotence.Producers, s meta.ProducerSection, room *semaphore.Weighted) error {
 	n := min(s.Length, max(1, p.cfg.snapshotBytes()/3))

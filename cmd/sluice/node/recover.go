@@ -2,11 +2,13 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/idempotence"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
@@ -16,7 +18,7 @@ import (
 )
 
 // ErrHole: records of the partition are missing from the WAL, or damaged in it.
-var ErrHole = errors.New("records of the partition are missing from the WAL or damaged there; the log of the start says which")
+var ErrHole = fault.Lost(kerr.KafkaStorageError, "records of the partition are missing from the WAL or damaged there; the log of the start says which")
 
 // damage is where a partition ends since what follows is missing or damaged.
 type damage struct {
