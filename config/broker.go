@@ -63,6 +63,7 @@ type TLS struct {
 	KeyFile         string `toml:"key_file"`
 	ClientCAFile    string `toml:"client_ca_file"`
 	ClientAuth      string `toml:"client_auth"`
+	MinVersion      string `toml:"min_version"`
 }
 
 // WAL has the settings of the write-ahead log and of when it is uploaded.

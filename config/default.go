@@ -17,7 +17,7 @@ func DefaultBroker() Broker {
 	return Broker{
 		Broker:  Identity{ID: 1, DataDirectory: "/var/lib/sluice", ShutdownGraceMs: 30 * second},
 		Network: defaultNetwork(),
-		TLS:     TLS{Generate: true, ClientAuth: ClientAuthNone},
+		TLS:     TLS{Generate: true, ClientAuth: ClientAuthNone, MinVersion: TLS13},
 		WAL: WAL{Directory: "wal", SegmentSizeBytes: 128 * mib, CapacityBytes: 1 * gib, UploadSizeBytes: 128 * mib,
 			UploadIntervalMs: 10 * minute, FsyncOnWrite: true, FlushIntervalMs: 100, IOEngine: EngineAuto,
 			WritesInFlight: 16, IdleSealMs: 100, MinFreeBytes: 256 * mib},

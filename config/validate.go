@@ -39,6 +39,12 @@ const (
 	ClientAuthRequired = "required"
 )
 
+// Values of tls.min_version.
+const (
+	TLS12 = "1.2"
+	TLS13 = "1.3"
+)
+
 // checks collects what is wrong with settings.
 type checks []error
 
@@ -145,6 +151,7 @@ func (c *checks) network(n Network) {
 
 func (c *checks) tls(t TLS) {
 	c.oneOf("tls.client_auth", t.ClientAuth, ClientAuthNone, ClientAuthOptional, ClientAuthRequired)
+	c.oneOf("tls.min_version", t.MinVersion, TLS12, TLS13)
 	c.require((t.CertificateFile == "") == (t.KeyFile == ""), "tls.certificate_file and tls.key_file belong together; set both or none")
 	c.require(t.CertificateFile != "" || t.Generate,
 		"there is no certificate: set tls.certificate_file and tls.key_file, or tls.generate = true to have one made")

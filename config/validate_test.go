@@ -40,6 +40,7 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"network.quic_connection_window_bytes":          func(c *Broker) { c.Network.QUICConnectionWindowBytes = 1 << 20 },
 		"tls.certificate_file and tls.key_file":         func(c *Broker) { c.TLS.CertificateFile = "x" },
 		"there is no certificate":                       func(c *Broker) { c.TLS.Generate = false },
+		"tls.min_version must be one of 1.2, 1.3":       func(c *Broker) { c.TLS.MinVersion = "1.1" },
 		"tls.client_auth must be one of":                func(c *Broker) { c.TLS.ClientAuth = "maybe" },
 		"needs tls.client_ca_file": func(c *Broker) {
 			c.TLS.CertificateFile, c.TLS.KeyFile, c.TLS.ClientAuth = "x", "y", ClientAuthRequired

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -223,7 +224,10 @@ func certificates(c config.Broker, d *node.DoorsConfig) error {
 	dir := c.Broker.DataDirectory
 	t := c.TLS
 	d.TLS = certs.ServerFiles{CertFile: under(dir, t.CertificateFile), KeyFile: under(dir, t.KeyFile),
-		ClientCAFile: under(dir, t.ClientCAFile), ClientAuth: certs.ClientAuth(t.ClientAuth)}
+		ClientCAFile: under(dir, t.ClientCAFile), ClientAuth: certs.ClientAuth(t.ClientAuth), MinVersion: tls.VersionTLS13}
+	if t.MinVersion == config.TLS12 {
+		d.TLS.MinVersion = tls.VersionTLS12
+	}
 	if t.CertificateFile != "" {
 		return nil
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -63,6 +64,7 @@ var others = map[string]any{
 	"tls.key_file":                           "other.key",
 	"tls.client_ca_file":                     "clients.crt",
 	"tls.client_auth":                        config.ClientAuthOptional,
+	"tls.min_version":                        config.TLS12,
 	"wal.directory":                          "other",
 	"wal.segment_size_bytes":                 int64(64 << 20),
 	"wal.io_engine":                          "pwrite",
@@ -163,11 +165,11 @@ func TestCertificates(t *testing.T) {
 		tls  config.TLS
 		want certs.ServerFiles
 	}{
-		"made": {config.TLS{Generate: true, ClientAuth: "required"}, certs.ServerFiles{CertFile: filepath.Join(made, "broker.crt"),
-			KeyFile: filepath.Join(made, "broker.key"), ClientCAFile: filepath.Join(made, "ca.crt"), ClientAuth: certs.ClientAuthRequired}},
-		"given": {config.TLS{Generate: true, CertificateFile: "a.crt", KeyFile: "/k/a.key", ClientCAFile: "c.crt", ClientAuth: "none"},
+		"made": {config.TLS{Generate: true, ClientAuth: "required", MinVersion: "1.3"}, certs.ServerFiles{CertFile: filepath.Join(made, "broker.crt"),
+			KeyFile: filepath.Join(made, "broker.key"), ClientCAFile: filepath.Join(made, "ca.crt"), ClientAuth: certs.ClientAuthRequired, MinVersion: tls.VersionTLS13}},
+		"given": {config.TLS{Generate: true, CertificateFile: "a.crt", KeyFile: "/k/a.key", ClientCAFile: "c.crt", ClientAuth: "none", MinVersion: "1.2"},
 			certs.ServerFiles{CertFile: filepath.Join(dir, "a.crt"), KeyFile: "/k/a.key", ClientCAFile: filepath.Join(dir, "c.crt"),
-				ClientAuth: certs.ClientAuthNone}},
+				ClientAuth: certs.ClientAuthNone, MinVersion: tls.VersionTLS12}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := config.DefaultBroker()

@@ -270,46 +270,20 @@ func TestConfigsMeet(t *testing.T) {
 	}
 }
 
-func TestServerConfigTakesUpANewCertificate(t *testing.T) {
-	dir := t.TempDir()
-	now := time.Now()
-	f := mustEnsure(t, dir, now)
-	r, err := newReloader(f.Cert, f.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	old := r.current()
-	mustEnsure(t, dir, now, "new.example.org")
-	if r.current() != old {
-		t.Error("the file was looked at again at once")
-	}
-	r.checked = time.Time{}
-	renewed := r.current()
-	if renewed == old || renewed.Leaf.VerifyHostname("new.example.org") != nil {
-		t.Error("the new certificate was not taken up")
-	}
-	if err := os.WriteFile(f.Cert, []byte("half a cert"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	r.checked = time.Time{}
-	if r.current() != renewed {
-		t.Error("a broken file has replaced a good certificate")
-	}
-}
-
 func TestConfigErrorsSayWhatToDo(t *testing.T) {
 	f := mustEnsure(t, t.TempDir(), time.Now())
 	server := func(s ServerFiles) error { _, err := ServerConfig(s); return err }
 	client := func(ca, cert, key string) error { _, err := ClientConfig(ca, cert, key); return err }
 	for says, err := range map[string]error{
-		"no client CA file is set":     server(ServerFiles{CertFile: f.Cert, KeyFile: f.Key, ClientAuth: ClientAuthRequired}),
-		"use none, optional or requir": server(ServerFiles{CertFile: f.Cert, KeyFile: f.Key, ClientAuth: "maybe"}),
-		"both a certificate file":      server(ServerFiles{CertFile: f.Cert}),
-		"no such file":                 server(ServerFiles{CertFile: f.Cert + "x", KeyFile: f.Key}),
-		"set both files or none":       client(f.CA, f.Cert, ""),
-		"ca.crt of its data directory": client(f.CA+"x", "", ""),
-		"has no certificate in PEM":    client(f.Key, "", ""),
-		"private key does not match":   client(f.CA, f.CA, f.Key),
+		"version 1.2 or 1.3, not TLS 1.1": server(ServerFiles{CertFile: f.Cert, KeyFile: f.Key, MinVersion: tls.VersionTLS11}),
+		"no client CA file is set":        server(ServerFiles{CertFile: f.Cert, KeyFile: f.Key, ClientAuth: ClientAuthRequired}),
+		"use none, optional or requir":    server(ServerFiles{CertFile: f.Cert, KeyFile: f.Key, ClientAuth: "maybe"}),
+		"both a certificate file":         server(ServerFiles{CertFile: f.Cert}),
+		"no such file":                    server(ServerFiles{CertFile: f.Cert + "x", KeyFile: f.Key}),
+		"set both files or none":          client(f.CA, f.Cert, ""),
+		"ca.crt of its data directory":    client(f.CA+"x", "", ""),
+		"has no certificate in PEM":       client(f.Key, "", ""),
+		"private key does not match":      client(f.CA, f.CA, f.Key),
 	} {
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v does not say %q", err, says)

@@ -3,9 +3,11 @@ package certs
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 )
 
@@ -27,6 +29,9 @@ type ServerFiles struct {
 	// ClientCAFile has the authorities of client certificates, in PEM form.
 	ClientCAFile string
 	ClientAuth   ClientAuth // empty means none
+	// MinVersion is the oldest version of TLS that clients may have: tls.VersionTLS13,
+	// which 0 means, or tls.VersionTLS12. QUIC has none before 1.3.
+	MinVersion uint16
 }
 
 // Validate reports a setting that cannot work.
@@ -40,36 +45,34 @@ func (f ServerFiles) Validate() error {
 	default:
 		return fmt.Errorf("client auth %q is not known; use none, optional or required", f.ClientAuth)
 	}
+	if v := f.minVersion(); v != tls.VersionTLS12 && v != tls.VersionTLS13 {
+		return fmt.Errorf("TLS must begin with version 1.2 or 1.3, not %s", tls.VersionName(v))
+	}
 	if f.CertFile == "" || f.KeyFile == "" {
 		return errors.New("TLS needs both a certificate file and a key file")
 	}
 	return nil
 }
 
-// ServerConfig returns the TLS settings of a server: TLS 1.2 or later (QUIC itself
-// takes 1.3 only). When the certificate file is replaced, handshakes from then on
-// use the new one; while the files cannot be read, they go on with the old one.
-func ServerConfig(f ServerFiles) (*tls.Config, error) {
-	if err := f.Validate(); err != nil {
-		return nil, err
+func (f ServerFiles) verifiesClients() bool {
+	return f.ClientAuth == ClientAuthOptional || f.ClientAuth == ClientAuthRequired
+}
+
+func (f ServerFiles) minVersion() uint16 {
+	if f.MinVersion == 0 {
+		return tls.VersionTLS13
 	}
-	r, err := newReloader(f.CertFile, f.KeyFile)
+	return f.MinVersion
+}
+
+// ServerConfig returns the TLS settings of a server that has nothing to say of its
+// files; see Server.
+func ServerConfig(f ServerFiles) (*tls.Config, error) {
+	s, err := NewServer(f, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return r.current(), nil }}
-	switch f.ClientAuth {
-	case ClientAuthOptional:
-		c.ClientAuth = tls.VerifyClientCertIfGiven
-	case ClientAuthRequired:
-		c.ClientAuth = tls.RequireAndVerifyClientCert
-	default:
-		return c, nil
-	}
-	if c.ClientCAs, err = Pool(f.ClientCAFile); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return s.Config(), nil
 }
 
 // ClientConfig returns the TLS settings of a client. An empty caFile means the
@@ -99,6 +102,35 @@ func ClientConfig(caFile, certFile, keyFile string) (*tls.Config, error) {
 
 // Pool reads the authorities in a PEM file.
 func Pool(file string) (*x509.CertPool, error) {
+	b, err := readCAFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(b) {
+		return nil, noCertificate(file)
+	}
+	return pool, nil
+}
+
+// readClientCAs reads the authorities in a PEM file, at least one. One that cannot be
+// read is an error: it would be missed only when somebody shows a certificate of it.
+func readClientCAs(file string) ([]*x509.Certificate, error) {
+	b, err := readCAFile(file)
+	if err != nil {
+		return nil, err
+	}
+	all, err := certificatesIn(b)
+	if err != nil {
+		return nil, fmt.Errorf("CA file %s: %w", file, err)
+	}
+	if len(all) == 0 {
+		return nil, noCertificate(file)
+	}
+	return all, nil
+}
+
+func readCAFile(file string) ([]byte, error) {
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("CA file: %w; a development broker keeps its own in tls/ca.crt of its data directory", err)
@@ -106,11 +138,29 @@ func Pool(file string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("CA file: %w", err)
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(b) {
-		return nil, fmt.Errorf("CA file %s has no certificate in PEM form", file)
+	return b, nil
+}
+
+func noCertificate(file string) error {
+	return fmt.Errorf("CA file %s has no certificate in PEM form", file)
+}
+
+// certificatesIn returns the certificates in a text, in their order.
+func certificatesIn(text []byte) (all []*x509.Certificate, err error) {
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			return all, nil
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %d cannot be read: %w", len(all)+1, err)
+		}
+		all = append(all, c)
 	}
-	return pool, nil
 }
 
 // keyPair reads a certificate chain and its key.

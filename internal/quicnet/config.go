@@ -81,10 +81,20 @@ func (c Config) Client() *quic.Config {
 	return q
 }
 
-// TLS returns t for use with QUIC: TLS 1.3 and this protocol only.
+// TLS returns t for use with QUIC: TLS 1.3 and this protocol only, also in settings
+// that t has for some clients.
 func TLS(t *tls.Config) *tls.Config {
 	t = t.Clone()
 	t.MinVersion = tls.VersionTLS13
 	t.NextProtos = []string{ALPN}
+	if choose := t.GetConfigForClient; choose != nil {
+		t.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			c, err := choose(hello)
+			if c != nil {
+				c = TLS(c)
+			}
+			return c, err
+		}
+	}
 	return t
 }

@@ -64,4 +64,4 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 }
 
 // many are labels whose values are listed elsewhere: pipelines, stages, APIs, and uses of memory.
-var many = map[string]bool{"graph": true, "stage": true, "api": true, "use": true, "le": true}
+var many = map[string]bool{"graph": true, "stage": true, "api": true, "use": true, "file": true, "le": true}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,8 +33,9 @@ type listener interface {
 // doors are the listeners of a broker and what runs on them.
 type doors struct {
 	cfg       DoorsConfig
-	memory    *door.Memory // of connections
-	quic, tcp listener     // nil: closed
+	memory    *door.Memory  // of connections
+	tls       *certs.Server // its Reload takes up files at once; nil: no door has TLS
+	quic, tcp listener      // nil: closed
 	adminAt   net.Listener
 	http      *http.Server
 
@@ -58,9 +60,13 @@ func openDoors(cfg DoorsConfig, admin string, log *slog.Logger, reg prometheus.R
 
 func (d *doors) open(admin string, log *slog.Logger, reg prometheus.Registerer) (err error) {
 	cfg := d.cfg
-	tlsConfig, err := certs.ServerConfig(cfg.TLS)
-	if err != nil && (cfg.QUICListen != "" || !cfg.PlaintextTCP) {
-		return err
+	var tlsConfig *tls.Config
+	if cfg.QUICListen != "" || !cfg.PlaintextTCP {
+		if d.tls, err = certs.NewServer(cfg.TLS, log); err != nil {
+			return err
+		}
+		reg.MustRegister(tlsMetrics{d.tls})
+		tlsConfig = d.tls.Config()
 	}
 	var ids atomic.Uint64 // of connections, over all doors
 	nextID := func() uint64 { return ids.Add(1) }
@@ -147,6 +153,9 @@ func (d *doors) admin(a *admin, failed context.CancelCauseFunc) {
 func (d *doors) serve(handle func(context.Context, net.Conn, kafka.ConnInfo) error, failed context.CancelCauseFunc) {
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop = stop
+	if d.tls != nil {
+		d.serving.Go(func() { d.tls.Watch(ctx) })
+	}
 	for _, l := range []listener{d.quic, d.tcp} {
 		if l == nil {
 			continue

@@ -1,0 +1,247 @@
+package certs
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	// lookEvery bounds how often the files are looked at.
+	lookEvery = time.Second
+	// warnBefore is how long before the end of a certificate the log begins to say so,
+	// once in warnEvery.
+	warnBefore = 14 * 24 * time.Hour
+	warnEvery  = 24 * time.Hour
+)
+
+// Uses of files, in Status.
+const (
+	UseServer   = "server"    // the certificate and key that the server proves itself with
+	UseClientCA = "client_ca" // the authorities of client certificates
+)
+
+// Server is what a server proves itself with and whom it lets in. It follows its
+// files: handshakes use what is in them a second after they were replaced. Files that
+// cannot be used, as a new certificate beside the old key, change nothing: the last
+// good ones stay in use, the log says why, once for each change, and Status has it
+// until it is mended.
+type Server struct {
+	files ServerFiles
+	log   *slog.Logger
+	now   func() time.Time
+
+	mu        sync.Mutex
+	looked    time.Time
+	sources   []*source
+	cert      *tls.Certificate
+	verifying *tls.Config // with the client CAs in use; never changed
+}
+
+// NewServer reads the files. They must be right.
+func NewServer(f ServerFiles, log *slog.Logger) (*Server, error) {
+	return newServer(f, log, time.Now)
+}
+
+func newServer(f ServerFiles, log *slog.Logger, now func() time.Time) (*Server, error) {
+	if err := f.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{files: f, log: log, now: now, looked: now()}
+	s.sources = []*source{{use: UseServer, files: []string{f.CertFile, f.KeyFile}, load: s.loadPair}}
+	if f.verifiesClients() {
+		s.sources = append(s.sources, &source{use: UseClientCA, files: []string{f.ClientCAFile}, load: s.loadClientCAs})
+	}
+	for _, src := range s.sources {
+		src.used = stat(src.files)
+		var err error
+		if src.ends, err = src.load(); err != nil {
+			return nil, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.warn()
+	return s, nil
+}
+
+// Config returns the settings for crypto/tls. They follow the files, also in copies.
+func (s *Server) Config() *tls.Config {
+	if s.files.verifiesClients() {
+		c := s.clientConfig().Clone()
+		c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.clientConfig(), nil }
+		return c
+	}
+	return s.base()
+}
+
+func (s *Server) base() *tls.Config {
+	return &tls.Config{MinVersion: s.files.minVersion(),
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate(), nil }}
+}
+
+// certificate returns the one to use now.
+func (s *Server) certificate() *tls.Certificate {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.look()
+	return s.cert
+}
+
+// clientConfig returns the settings to use now, where clients show certificates.
+func (s *Server) clientConfig() *tls.Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.look()
+	return s.verifying
+}
+
+// Watch looks at the files until ctx is done, so that what is wrong with them is said
+// without a handshake.
+func (s *Server) Watch(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.mu.Lock()
+			s.look()
+			s.mu.Unlock()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Reload takes up what is in the files now and returns what cannot be used, which it
+// logs as well. What is in use then stays.
+func (s *Server) Reload() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looked = s.now()
+	s.lookNow(true)
+	var errs []error
+	for _, src := range s.sources {
+		if src.rejected.err != nil {
+			errs = append(errs, src.rejected.err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// look looks at the files, if that was not done just now.
+func (s *Server) look() {
+	if now := s.now(); now.Sub(s.looked) >= lookEvery {
+		s.looked = now
+		s.lookNow(false)
+	}
+}
+
+func (s *Server) lookNow(atOnce bool) {
+	for _, src := range s.sources {
+		switch src.look(atOnce) {
+		case took:
+			s.log.Info("TLS files were replaced; new handshakes use them", "use", src.use, "files", src.names(), "ends", src.ends.Format(time.RFC3339))
+		case rejects:
+			s.log.Error("TLS files were changed and cannot be used; what was in them before stays in use until they are right",
+				"use", src.use, "files", src.names(), "err", src.rejected.err)
+		case nothing:
+		}
+	}
+	s.warn()
+}
+
+// warn says which certificates end soon.
+func (s *Server) warn() {
+	now := s.now()
+	for _, src := range s.sources {
+		if src.ends.Sub(now) > warnBefore || now.Sub(src.warned) < warnEvery {
+			continue
+		}
+		src.warned = now
+		level := slog.LevelWarn
+		if now.After(src.ends) {
+			level = slog.LevelError
+		}
+		s.log.Log(context.Background(), level, "a TLS certificate "+left(src.ends, now)+"; renew it (sluice cert renew, or whoever issues yours), no restart is needed",
+			"use", src.use, "file", src.files[0], "ends", src.ends.Format(time.RFC3339))
+	}
+}
+
+// loadPair puts the certificate in its file in use.
+func (s *Server) loadPair() (time.Time, error) {
+	cert, err := keyPair(s.files.CertFile, s.files.KeyFile)
+	if err != nil {
+		return time.Time{}, err
+	}
+	ends := cert.Leaf.NotAfter
+	for _, der := range cert.Certificate[1:] {
+		above, err := x509.ParseCertificate(der)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("certificate %s: its chain: %w", s.files.CertFile, err)
+		}
+		if above.NotAfter.Before(ends) {
+			ends = above.NotAfter
+		}
+	}
+	if now := s.now(); s.cert != nil && now.After(ends) {
+		return time.Time{}, fmt.Errorf("certificate %s has ended on %s", s.files.CertFile, ends.Format(time.RFC3339))
+	}
+	s.cert = cert
+	return ends, nil
+}
+
+// loadClientCAs puts the authorities in their file in use. Clients are verified at
+// each handshake: a session that is resumed would go by the authorities of its first.
+func (s *Server) loadClientCAs() (time.Time, error) {
+	all, err := readClientCAs(s.files.ClientCAFile)
+	if err != nil {
+		return time.Time{}, err
+	}
+	c := s.base()
+	c.ClientAuth = tls.VerifyClientCertIfGiven
+	if s.files.ClientAuth == ClientAuthRequired {
+		c.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	c.SessionTicketsDisabled = true
+	c.ClientCAs = x509.NewCertPool()
+	ends := all[0].NotAfter
+	for _, a := range all {
+		c.ClientCAs.AddCert(a)
+		if a.NotAfter.Before(ends) {
+			ends = a.NotAfter
+		}
+	}
+	s.verifying = c
+	return ends, nil
+}
+
+// Status is how it stands with files.
+type Status struct {
+	Use  string // UseServer or UseClientCA
+	File string // of the certificate or certificates
+	// Ends is when the first certificate of those in use ends, its chain included.
+	Ends time.Time
+	// Rejected is why what is in the files now is not in use, nil if it is.
+	Rejected error
+	// Taken and Failed count changes of the files that were put in use, and that could
+	// not be.
+	Taken, Failed int64
+}
+
+// Status returns how it stands with the files.
+func (s *Server) Status() []Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.look()
+	all := make([]Status, len(s.sources))
+	for i, src := range s.sources {
+		all[i] = Status{Use: src.use, File: src.files[0], Ends: src.ends, Rejected: src.rejected.err, Taken: src.taken, Failed: src.failed}
+	}
+	return all
+}
