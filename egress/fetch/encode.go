@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
@@ -22,7 +24,8 @@ import (
 //	    index int32, error int16
 //	    high watermark int64, last stable int64
 //	    log start int64                               5+
-//	    aborted transactions []                       null for read_uncommitted
+//	    aborted transactions []                       null for read_uncommitted, and with
+//	                                                  the errors of a partition that is known
 //	    preferred replica int32                       11+
 //	    records                                       length, then whole batches
 //	    T: 0 diverging epoch int32, end int64, T      12+
@@ -72,6 +75,29 @@ func refusal(version, code int16) net.Buffers {
 	e := newEncoder(version, 32)
 	e.head(code, 0)
 	e.length(0)
+	e.brokers(nil)
+	return e.buffers()
+}
+
+// refuseEach is the answer to a request that is refused as a whole for what it says. It
+// has the code at every partition, too, for clients of versions before 13 look there.
+func refuseEach(req *kmsg.FetchRequest, code int16) net.Buffers {
+	topics := req.Topics
+	if req.Version >= 13 {
+		topics = nil
+	}
+	e := newEncoder(req.Version, 64)
+	e.head(code, req.SessionID)
+	e.length(len(topics))
+	for i := range topics {
+		t := &topics[i]
+		answers := make([]answer, len(t.Partitions))
+		for j := range answers {
+			answers[j] = noAnswer(&slot{index: t.Partitions[j].Partition})
+			answers[j].code, answers[j].unknown = code, true
+		}
+		e.topic(&named{t.Topic, t.TopicID}, answers, req.IsolationLevel)
+	}
 	e.brokers(nil)
 	return e.buffers()
 }
@@ -144,7 +170,7 @@ func (e *encoder) partition(a *answer, isolation int8) {
 	if e.version >= 5 {
 		e.int64(a.logStart)
 	}
-	if isolation == readCommitted && a.code == 0 {
+	if a.unknown || isolation == readCommitted && a.code == 0 {
 		e.length(0)
 	} else {
 		e.null()

@@ -145,7 +145,7 @@ func TestEpochsOfTheReaderAreChecked(t *testing.T) {
 		{"read an epoch that was lost", 3, 4, 2, nil, 1, 3, 0},
 		{"read an epoch from before all that is known", 0, 4, 0, nil, -1, -1, 40},
 		{"read an epoch from before all that is known beyond its end", 3, 4, 0, nil, 0, 0, 0},
-		{"read an epoch not known yet", 3, 4, 9, kerr.UnknownLeaderEpoch, -1, -1, 0},
+		{"read an epoch not known yet", 3, 4, 9, kerr.OffsetOutOfRange, -1, -1, 0},
 	}
 	for _, tt := range tests {
 		p := only(t, b.fetch(request(newest, 0, -1, at{t: orders, offset: tt.offset, with: func(p *kmsg.FetchRequestTopicPartition) {

@@ -57,6 +57,7 @@ type asked struct {
 	version   int16
 	isolation int8
 	minBytes  int
+	maxBytes  int32
 	wait      time.Duration
 }
 
@@ -180,7 +181,7 @@ func (p *poll) estimate(s *slot, end int64, left int) (due, first int) {
 
 // look judges one slot without I/O.
 func (p *poll) look(s *slot) answer {
-	a := answer{slot: s, hw: -1, stable: -1, logStart: -1, leader: -1, leaderEpoch: -1}
+	a := noAnswer(s)
 	if s.state != nil {
 		s.mark = s.state.Mark()
 	}
@@ -192,7 +193,9 @@ func (p *poll) look(s *slot) answer {
 	}
 	if err := lookup.CheckEpoch(s.state, s.epoch); err != nil {
 		a.code = fault.Code(err)
-		a.leader, a.leaderEpoch = p.leaderOf(s.state)
+		if errors.Is(err, lookup.ErrFencedEpoch) { // the client is behind
+			a.leader, a.leaderEpoch = p.leaderOf(s.state)
+		}
 		return a
 	}
 	a.logStart, a.hw, a.stable = s.state.LogStart(), s.state.HighWatermark(), s.state.LastStable()
@@ -208,8 +211,11 @@ func (p *poll) look(s *slot) answer {
 	if p.truncated(s, &a); a.code != 0 || a.diverged {
 		return a
 	}
-	if s.offset > a.hw {
+	switch {
+	case s.offset > a.hw:
 		a.refuse(kerr.OffsetOutOfRange.Code)
+	case (s.maxBytes < 0 || p.asked.maxBytes < 0) && s.offset < a.end(p.asked.isolation):
+		a.refuse(kerr.UnknownServerError.Code) // as Kafka, which looks at the size when there is something to read
 	}
 	return a
 }
@@ -229,10 +235,11 @@ func (p *poll) find(s *slot, a *answer) error {
 		t, err = lookup.ByName(p.view, s.topic.name)
 	}
 	if err != nil {
+		a.unknown = true
 		return err
 	}
 	if s.state, err = p.deps.Lookup.Partition(t, s.index); err != nil {
-		s.state = nil
+		s.state, a.unknown = nil, errors.Is(err, meta.ErrUnknownTopic)
 		if errors.Is(err, lookup.ErrNotLeader) {
 			a.leader, a.leaderEpoch = t.Partitions[s.index].Leader, t.Partitions[s.index].Epoch
 		}
@@ -261,8 +268,8 @@ func (p *poll) truncated(s *slot, a *answer) {
 	if s.lastEpoch < 0 || s.lastEpoch == current {
 		return
 	}
-	if s.lastEpoch > current {
-		a.refuse(fault.Code(lookup.ErrUnknownEpoch))
+	if s.lastEpoch > current { // there is no telling where it ends
+		a.refuse(kerr.OffsetOutOfRange.Code)
 		return
 	}
 	epoch, end := s.state.EpochEnd(s.lastEpoch)

@@ -16,6 +16,7 @@ type answer struct {
 	slot                 *slot
 	code                 int16
 	patient              bool  // the code waits as long as records would: what it says will not pass by itself
+	unknown              bool  // the code says that there is no such partition
 	hw, stable, logStart int64 // -1 with a code
 	leader, leaderEpoch  int32 // -1 unless the client should go there
 
@@ -25,6 +26,11 @@ type answer struct {
 
 	wanted bool // there is something to read
 	read   *flow.Read
+}
+
+// noAnswer is what a partition is answered with before anything is known of it.
+func noAnswer(s *slot) answer {
+	return answer{slot: s, hw: -1, stable: -1, logStart: -1, leader: -1, leaderEpoch: -1}
 }
 
 func (a *answer) refuse(code int16) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/trace"
 
@@ -84,7 +85,8 @@ func (s *Server) Fetch(ctx context.Context, who pipeline.Holder, req *kmsg.Fetch
 	s.polls.Add(1)
 	s.mu.Unlock()
 	p := &poll{Server: s, ctx: ctx, who: who, reply: reply, limit: max(1, min(s.cfg.MaxBytes, int(req.MaxBytes))),
-		asked: asked{version: req.Version, isolation: req.IsolationLevel, minBytes: int(req.MinBytes), wait: min(time.Duration(req.MaxWaitMillis)*time.Millisecond, s.cfg.MaxWait)}}
+		asked: asked{version: req.Version, isolation: req.IsolationLevel, minBytes: int(req.MinBytes), maxBytes: req.MaxBytes,
+			wait: min(time.Duration(req.MaxWaitMillis)*time.Millisecond, s.cfg.MaxWait)}}
 	bytes := requestBytes(req)
 	if charged = bytes <= s.waiting.largest(); !charged {
 		bytes, p.asked.wait = pollBytes, 0 // so large a request does not wait
@@ -114,6 +116,9 @@ func (s *Server) Close() {
 
 // start begins with the request, and lets go of it.
 func (p *poll) start(req *kmsg.FetchRequest) (net.Buffers, func(), bool) {
+	if req.IsolationLevel < 0 || req.IsolationLevel > readCommitted {
+		return refuseEach(req, kerr.UnknownServerError.Code), nil, true // as Kafka, which has no other code for it
+	}
 	if code := p.open(req); code != 0 {
 		return refusal(p.asked.version, code), nil, true
 	}

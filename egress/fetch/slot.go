@@ -52,7 +52,8 @@ func (s *slot) disarm() {
 }
 
 // slotsOf makes the slots of a request that stands for itself. They refer to
-// the request's strings.
+// the request's strings. A partition that is named twice has one, as in a session: with
+// what is said last, where it was named first.
 func slotsOf(req *kmsg.FetchRequest) []*slot {
 	n := 0
 	for i := range req.Topics {
@@ -60,17 +61,45 @@ func slotsOf(req *kmsg.FetchRequest) []*slot {
 	}
 	flat, out := make([]slot, n), make([]*slot, n)
 	topics := make([]named, len(req.Topics))
-	at := 0
+	at, seen := 0, map[slotKey]*slot(nil)
+	if !ascending(req) {
+		seen = make(map[slotKey]*slot, n)
+	}
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		topics[i] = named{t.Topic, t.TopicID}
 		for j := range t.Partitions {
 			s := &flat[at]
 			s.topic, s.index, s.toldHW, s.toldStart = &topics[i], t.Partitions[j].Partition, -1, -1
+			if seen != nil {
+				key := slotKey{topics[i], s.index}
+				if first := seen[key]; first != nil {
+					first.ask(&t.Partitions[j])
+					continue
+				}
+				seen[key] = s
+			}
 			s.ask(&t.Partitions[j])
 			out[at] = s
 			at++
 		}
 	}
-	return out
+	return out[:at]
+}
+
+// ascending says of a request that its partitions, and its topics, come in order, so that
+// none is named twice.
+func ascending(req *kmsg.FetchRequest) bool {
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		if i > 0 && compare(&named{req.Topics[i-1].Topic, req.Topics[i-1].TopicID}, &named{t.Topic, t.TopicID}) >= 0 {
+			return false
+		}
+		for j := 1; j < len(t.Partitions); j++ {
+			if t.Partitions[j-1].Partition >= t.Partitions[j].Partition {
+				return false
+			}
+		}
+	}
+	return true
 }

@@ -171,6 +171,29 @@ func TestCreatePartitions(t *testing.T) {
 	}
 }
 
+// Of a partition that is named twice, what is said last is done, and answered once.
+func TestDeleteRecordsOfWhatIsNamedTwice(t *testing.T) {
+	c := newCluster(t, nil)
+	orders := c.topic("orders", 2)
+	for i := range int32(2) {
+		c.state(orders, i).Publish(100)
+	}
+	req := kmsg.NewPtrDeleteRecordsRequest()
+	req.Version = 2
+	req.Topics = []kmsg.DeleteRecordsRequestTopic{
+		{Topic: "orders", Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Partition: 1, Offset: 50}, {Partition: 0, Offset: 101}}},
+		{Topic: "orders", Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Partition: 0, Offset: 10}, {Partition: 1, Offset: 20}}}}
+	resp := call[*kmsg.DeleteRecordsResponse](c, req)
+	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 2 {
+		t.Fatalf("%+v", resp.Topics)
+	}
+	for _, p := range resp.Topics[0].Partitions {
+		if want := int64(10 + 10*p.Partition); p.ErrorCode != 0 || p.LowWatermark != want || c.state(orders, p.Partition).LogStart() != want {
+			t.Errorf("%+v", p)
+		}
+	}
+}
+
 func TestDeleteRecords(t *testing.T) {
 	c := newCluster(t, nil)
 	orders, compacted := c.topic("orders", 3), c.topic("compacted", 1)

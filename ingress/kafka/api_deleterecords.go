@@ -21,21 +21,27 @@ type deletion struct {
 	err   error
 }
 
-// deleteRecords serves DeleteRecords (KIP-107): it moves log starts forward.
+// deleteRecords serves DeleteRecords (KIP-107): it moves log starts forward. Of a
+// partition that is named twice it does what is said last, as Kafka.
 func deleteRecords(d *Deps) changeFunc {
 	return func(ctx context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.DeleteRecordsRequest)
 		resp := req.ResponseKind().(*kmsg.DeleteRecordsResponse)
-		resp.Topics = make([]kmsg.DeleteRecordsResponseTopic, len(req.Topics))
+		topics := distinct(req.Topics,
+			func(t *kmsg.DeleteRecordsRequestTopic) (string, []kmsg.DeleteRecordsRequestTopicPartition) {
+				return t.Topic, t.Partitions
+			},
+			func(p *kmsg.DeleteRecordsRequestTopicPartition) int32 { return p.Partition })
+		resp.Topics = make([]kmsg.DeleteRecordsResponseTopic, len(topics))
 		var all []deletion
 		view := d.Lookup.View()
-		for i := range req.Topics {
-			t, out := &req.Topics[i], &resp.Topics[i]
-			out.Topic = t.Topic
-			out.Partitions = make([]kmsg.DeleteRecordsResponseTopicPartition, len(t.Partitions))
-			found, err := lookup.ByName(view, t.Topic)
-			for j := range t.Partitions {
-				del := deletion{asked: &t.Partitions[j], out: &out.Partitions[j], err: err}
+		for i, t := range topics {
+			out := &resp.Topics[i]
+			out.Topic = t.name
+			out.Partitions = make([]kmsg.DeleteRecordsResponseTopicPartition, len(t.partitions))
+			found, err := lookup.ByName(view, t.name)
+			for j, p := range t.partitions {
+				del := deletion{asked: p.asked, out: &out.Partitions[j], err: err}
 				if err == nil {
 					del.find(d.Lookup, found)
 				}

@@ -20,9 +20,13 @@ const (
 	maxTimestamp  = -3 // v7, KIP-734
 	earliestLocal = -4 // v8, KIP-405
 	latestTiered  = -5 // v9, KIP-1005
+	firstUntiered = -6 // v11, KIP-1023
 )
 
-var errListedSpecial = refuse(kerr.UnsupportedVersion, "this version of ListOffsets does not have that special timestamp")
+var (
+	errListedSpecial = refuse(kerr.UnsupportedVersion, "this version of ListOffsets does not have that special timestamp")
+	errListedTwice   = refuse(kerr.InvalidRequest, "the partition is named twice")
+)
 
 // listOffsetsHandler serves ListOffsets. Places are answered at once; what needs
 // a look at records is answered from the crew.
@@ -44,6 +48,11 @@ type listed struct {
 func (h *listOffsetsHandler) Serve(ctx context.Context, r *Request, reply func(Response)) {
 	req := r.Body.(*kmsg.ListOffsetsRequest)
 	resp := req.ResponseKind().(*kmsg.ListOffsetsResponse)
+	if req.IsolationLevel < 0 || req.IsolationLevel > readCommitted {
+		refuseListed(req, resp)
+		reply(Response{Message: resp})
+		return
+	}
 	searches := h.places(req, resp)
 	if len(searches) == 0 {
 		reply(Response{Message: resp})
@@ -57,20 +66,26 @@ func (h *listOffsetsHandler) Serve(ctx context.Context, r *Request, reply func(R
 	})
 }
 
-// places fills in what needs no search, and returns the rest.
+// places fills in what needs no search, and returns the rest. As in Kafka, a topic that is
+// named twice is answered once, and a partition that is named twice is refused.
 func (h *listOffsetsHandler) places(req *kmsg.ListOffsetsRequest, resp *kmsg.ListOffsetsResponse) []listed {
 	var searches []listed
 	view := h.lookup.View()
-	resp.Topics = make([]kmsg.ListOffsetsResponseTopic, len(req.Topics))
-	for i := range req.Topics {
-		t, out := &req.Topics[i], &resp.Topics[i]
-		out.Topic = t.Topic
-		out.Partitions = make([]kmsg.ListOffsetsResponseTopicPartition, len(t.Partitions))
-		found, err := lookup.ByName(view, t.Topic)
-		for j := range t.Partitions {
-			l := listed{asked: &t.Partitions[j], out: &out.Partitions[j]}
-			l.out.Partition, l.out.Timestamp, l.out.Offset, l.out.LeaderEpoch = l.asked.Partition, -1, -1, -1
-			search, err := h.place(req, &l, found, err)
+	topics := distinct(req.Topics,
+		func(t *kmsg.ListOffsetsRequestTopic) (string, []kmsg.ListOffsetsRequestTopicPartition) {
+			return t.Topic, t.Partitions
+		},
+		func(p *kmsg.ListOffsetsRequestTopicPartition) int32 { return p.Partition })
+	resp.Topics = make([]kmsg.ListOffsetsResponseTopic, len(topics))
+	for i, t := range topics {
+		out := &resp.Topics[i]
+		out.Topic = t.name
+		out.Partitions = make([]kmsg.ListOffsetsResponseTopicPartition, len(t.partitions))
+		found, err := lookup.ByName(view, t.name)
+		for j, p := range t.partitions {
+			l := listed{asked: p.asked, out: &out.Partitions[j]}
+			l.nothing()
+			search, err := h.place(req, &l, p.again, found, err)
 			if err != nil {
 				l.out.ErrorCode = h.code(err)
 			} else if search {
@@ -81,7 +96,31 @@ func (h *listOffsetsHandler) places(req *kmsg.ListOffsetsRequest, resp *kmsg.Lis
 	return searches
 }
 
-func (h *listOffsetsHandler) place(req *kmsg.ListOffsetsRequest, l *listed, t *meta.Topic, err error) (search bool, _ error) {
+// nothing answers that there is no such offset.
+func (l *listed) nothing() {
+	l.out.Partition, l.out.Timestamp, l.out.Offset, l.out.LeaderEpoch = l.asked.Partition, -1, -1, -1
+}
+
+// refuseListed answers a request with an isolation level that there is not: as Kafka, which
+// trips over it, at each partition as often as it is named.
+func refuseListed(req *kmsg.ListOffsetsRequest, resp *kmsg.ListOffsetsResponse) {
+	resp.Topics = make([]kmsg.ListOffsetsResponseTopic, len(req.Topics))
+	for i := range req.Topics {
+		t, out := &req.Topics[i], &resp.Topics[i]
+		out.Topic = t.Topic
+		out.Partitions = make([]kmsg.ListOffsetsResponseTopicPartition, len(t.Partitions))
+		for j := range t.Partitions {
+			l := listed{asked: &t.Partitions[j], out: &out.Partitions[j]}
+			l.nothing()
+			l.out.ErrorCode = kerr.UnknownServerError.Code
+		}
+	}
+}
+
+func (h *listOffsetsHandler) place(req *kmsg.ListOffsetsRequest, l *listed, again bool, t *meta.Topic, err error) (search bool, _ error) {
+	if again { // whatever it is
+		return false, errListedTwice
+	}
 	if err != nil {
 		return false, err
 	}
@@ -112,6 +151,8 @@ func (h *listOffsetsHandler) place(req *kmsg.ListOffsetsRequest, l *listed, t *m
 		if last := s.TierEnd() - 1; last >= s.LogStart() {
 			l.at(last)
 		}
+	case ts == firstUntiered && req.Version >= 11:
+		l.at(max(s.TierEnd(), s.LogStart()))
 	default:
 		return false, errListedSpecial
 	}
@@ -121,9 +162,14 @@ func (h *listOffsetsHandler) place(req *kmsg.ListOffsetsRequest, l *listed, t *m
 // readCommitted is the isolation level of a reader who wants no open transactions.
 const readCommitted = 1
 
-// at answers with an offset and the epoch in which it was written, where known.
+// at answers with an offset and the epoch in which it was written, where known. What is
+// not written yet will be in the current one.
 func (l *listed) at(offset int64) {
 	l.out.Offset = offset
+	if offset >= l.state.HighWatermark() {
+		l.out.LeaderEpoch = l.state.Epoch()
+		return
+	}
 	for _, e := range l.state.Epochs() {
 		if e.Start <= offset {
 			l.out.LeaderEpoch = e.Epoch
@@ -147,6 +193,9 @@ func (h *listOffsetsHandler) search(ctx context.Context, l listed) {
 		l.out.Offset, l.out.Timestamp, l.out.LeaderEpoch = at.Offset, at.Timestamp, at.Epoch
 	}
 }
+
+// noTimestamp is that of a record whose producer gave none.
+const noTimestamp = -1
 
 // newest finds the first of the records with the largest timestamp. An object, or a
 // run of the WAL, that the log start or the high watermark lies in may owe its max
@@ -173,6 +222,9 @@ func (h *listOffsetsHandler) newest(ctx context.Context, s *partition.State) (be
 	}
 	if ok { // the first with that timestamp
 		return h.times.ByTime(ctx, s, best.Timestamp)
+	}
+	if s.LogStart() < s.HighWatermark() { // no record has a time: it is the first of those
+		return h.times.ByTime(ctx, s, noTimestamp)
 	}
 	return best, false, nil
 }

@@ -59,7 +59,9 @@ func TestListOffsetsOfPlaces(t *testing.T) {
 		{"a place too early", 7, earliestLocal, -1, -1, kerr.UnsupportedVersion},
 		{"a place too early", 8, latestTiered, -1, -1, kerr.UnsupportedVersion},
 		{"max timestamp too early", 6, maxTimestamp, -1, -1, kerr.UnsupportedVersion},
-		{"a place that is none", 10, -6, -1, -1, kerr.UnsupportedVersion},
+		{"first not in objects", 11, firstUntiered, 60, 3, nil},
+		{"a place too early", 10, firstUntiered, -1, -1, kerr.UnsupportedVersion},
+		{"a place that is none", 11, -7, -1, -1, kerr.UnsupportedVersion},
 	} {
 		p := list(c, tt.version, tt.timestamp, nil)
 		wantCode(t, tt.what, p.ErrorCode, tt.want)
@@ -75,6 +77,75 @@ func TestListOffsetsOfPlaces(t *testing.T) {
 	s.SetLogStart(100)
 	if p := list(c, 9, latestTiered, nil); p.Offset != -1 || p.ErrorCode != 0 {
 		t.Errorf("nothing in objects: %+v", p)
+	}
+	for _, ts := range []int64{earliest, earliestLocal, firstUntiered} { // where nothing is, the next record will be of the current epoch
+		if p := list(c, 11, ts, nil); p.Offset != 100 || p.LeaderEpoch != 3 {
+			t.Errorf("place %d of an empty log: %+v", ts, p)
+		}
+	}
+}
+
+// What is named twice is refused, whatever it is, and answered once, wherever in the
+// request it stands.
+func TestListOffsetsOfWhatIsNamedTwice(t *testing.T) {
+	c := newCluster(t, nil)
+	c.topic("orders", 3)
+	ask := func(partitions ...int32) (out []kmsg.ListOffsetsRequestTopicPartition) {
+		for _, n := range partitions {
+			p := kmsg.NewListOffsetsRequestTopicPartition()
+			p.Partition, p.Timestamp = n, latest
+			out = append(out, p)
+		}
+		return out
+	}
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.Version = 10
+	req.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "orders", Partitions: ask(2, 0, 9, 9)}, {Topic: "none", Partitions: ask(0)},
+		{Topic: "orders", Partitions: ask(1, 0)}, {Topic: "none", Partitions: ask(0)}}
+	resp := call[*kmsg.ListOffsetsResponse](c, req)
+	if len(resp.Topics) != 2 || len(resp.Topics[0].Partitions) != 4 || len(resp.Topics[1].Partitions) != 1 {
+		t.Fatalf("%+v", resp.Topics)
+	}
+	want := map[int32]*kerr.Error{0: kerr.InvalidRequest, 1: nil, 2: nil, 9: kerr.InvalidRequest}
+	for _, p := range resp.Topics[0].Partitions {
+		wantCode(t, fmt.Sprint("partition ", p.Partition), p.ErrorCode, want[p.Partition])
+	}
+	wantCode(t, "unknown topic", resp.Topics[1].Partitions[0].ErrorCode, kerr.InvalidRequest)
+	req.IsolationLevel = 2
+	resp = call[*kmsg.ListOffsetsResponse](c, req)
+	if len(resp.Topics) != 4 {
+		t.Fatalf("%+v", resp.Topics)
+	}
+	for _, rt := range resp.Topics {
+		for _, p := range rt.Partitions {
+			wantCode(t, "unknown isolation level", p.ErrorCode, kerr.UnknownServerError)
+			if p.Offset != -1 || p.Timestamp != -1 || p.LeaderEpoch != -1 {
+				t.Errorf("%+v", p)
+			}
+		}
+	}
+}
+
+// Where no record has a time, the newest is the first of them.
+func TestListOffsetsOfTheMaxTimestampWhereThereIsNone(t *testing.T) {
+	c := newCluster(t, nil)
+	s := c.state(c.topic("orders", 1), 0)
+	c.byTime = func(_ *partition.State, ms int64) (TimedOffset, bool, error) {
+		return TimedOffset{Offset: s.LogStart(), Timestamp: -1, Epoch: 3}, ms <= -1, nil
+	}
+	if p := list(c, 7, maxTimestamp, nil); p.Offset != -1 || p.LeaderEpoch != -1 {
+		t.Errorf("an empty log: %+v", p)
+	}
+	s.Tail.Append(partition.Entry{Base: 0, Count: 10, Size: 100, MaxTimestamp: -1})
+	s.Publish(10)
+	if p := list(c, 7, maxTimestamp, nil); p.Offset != 0 || p.Timestamp != -1 || p.LeaderEpoch != 3 {
+		t.Errorf("no record has a time: %+v", p)
+	}
+	s.Tail.Append(partition.Entry{Base: 10, Count: 1, Size: 100, MaxTimestamp: 7}) // of a record that is gone
+	s.Publish(12)
+	s.SetLogStart(11)
+	if p := list(c, 7, maxTimestamp, nil); p.Offset != 11 || p.Timestamp != -1 {
+		t.Errorf("those with a time are gone: %+v", p)
 	}
 }
 

@@ -197,7 +197,7 @@ func (h *Handlers) Table() []API {
 	return []API{
 		{kmsg.Produce.Int16(), 3, 13, h.bounded(traced(d.Tracer, &produceHandler{lookup: d.Lookup, appender: d.Appender, code: d.code})), nil},
 		{kmsg.Fetch.Int16(), 4, 18, h.bounded(traced(d.Tracer, fetchHandler{d.Fetcher})), nil},
-		{kmsg.ListOffsets.Int16(), 1, 10, h.bounded(&listOffsetsHandler{lookup: d.Lookup, times: d.Times, code: d.code, crew: h.searches, timeout: cfg.ChangeTimeout}), nil},
+		{kmsg.ListOffsets.Int16(), 1, 11, h.bounded(&listOffsetsHandler{lookup: d.Lookup, times: d.Times, code: d.code, crew: h.searches, timeout: cfg.ChangeTimeout}), nil},
 		{kmsg.Metadata.Int16(), 0, 13, h.bounded(&metadataHandler{cfg: cfg, lookup: d.Lookup, admin: h.admin, code: d.code, crew: h.changes}), h.metadataBytes},
 		{kmsg.OffsetCommit.Int16(), 0, 9, h.group(), nil},
 		{kmsg.OffsetFetch.Int16(), 0, 9, h.group(), h.groupBytes},

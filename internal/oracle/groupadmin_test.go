@@ -3,6 +3,8 @@
 package oracle
 
 import (
+	"strings"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -15,6 +17,8 @@ func askGroups(p *play, when, group string) {
 	describe.Groups = []string{group, group}
 	describe.IncludeAuthorizedOperations = p.key != 15 || p.version >= 3
 	p.do("describe twice, "+when, describe)
+	describe.Groups = []string{group + "-none"}
+	p.do("describe unknown with operations, "+when, describe)
 	p.do("list, "+when, kmsg.NewPtrListGroupsRequest())
 	if p.key == 16 && p.version >= 4 {
 		for _, state := range []string{"Stable", "stable", "Empty", "PreparingRebalance", "foo"} {
@@ -54,6 +58,8 @@ func deletions(p *play, when, group, topic string) {
 	p.do("delete again, "+when, req)
 	req.Groups = []string{group + "-none", ""}
 	p.do("delete unknown, "+when, req)
+	req.Groups = []string{strings.Repeat("n", 2000)}
+	p.do("delete a long name, "+when, req)
 	req.Groups = []string{group + "-none", group + "-none"}
 	p.do("delete unknown twice, "+when, req)
 }

@@ -50,7 +50,24 @@ func badOffsets(p *play, m *member, topic string, id [16]byte) {
 		r.Topics = []kmsg.OffsetCommitRequestTopic{}
 		return r
 	}())
+	p.do("commit, partition twice", func() *kmsg.OffsetCommitRequest {
+		r := m.commit(topic, id, 0, 11, "a")
+		r.Topics[0].Partitions = append(r.Topics[0].Partitions, m.commit(topic, id, 0, 3, "b").Topics[0].Partitions...)
+		return r
+	}())
+	p.do("commit, topic twice", func() *kmsg.OffsetCommitRequest {
+		r := m.commit(topic, id, 0, 3, "a")
+		r.Topics = append(r.Topics, m.commit(topic, id, 1, 7, "b").Topics...)
+		return r
+	}())
+	p.do("commit, some unknown", func() *kmsg.OffsetCommitRequest {
+		r := m.commit(topic, id, 0, 3, "a")
+		r.Topics = append(r.Topics, m.commit(p.name(nobody), unknown, 0, 3, "").Topics...)
+		r.Topics = append(r.Topics, m.commit("", [16]byte{}, 0, 3, "").Topics...)
+		return r
+	}())
 	p.do("offsets", committed(m.group, topic, id, 0, 1))
+	p.do("offsets, neither name nor id", committed(m.group, "", [16]byte{}, 0))
 	p.do("offsets, unknown partition", committed(m.group, topic, id, 0, 9))
 	p.do("offsets, unknown topic", committed(m.group, p.name(nobody), unknown, 0))
 	p.do("offsets, unknown group", committed(m.group+"-none", topic, id, 0))

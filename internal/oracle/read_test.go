@@ -66,13 +66,18 @@ func fetchPlain(p *play) {
 	}
 	change("max bytes 1", func(r *kmsg.FetchRequest) { r.MaxBytes = 1 })
 	change("max bytes 0", func(r *kmsg.FetchRequest) { r.MaxBytes = 0 })
+	change("max bytes -1", func(r *kmsg.FetchRequest) { r.MaxBytes = -1 })
 	change("partition max bytes 1", func(r *kmsg.FetchRequest) { r.Topics[0].Partitions[0].PartitionMaxBytes = 1 })
 	change("partition max bytes 150", func(r *kmsg.FetchRequest) { r.Topics[0].Partitions[0].PartitionMaxBytes = 150 })
 	change("partition max bytes 0", func(r *kmsg.FetchRequest) { r.Topics[0].Partitions[0].PartitionMaxBytes = 0 })
 	change("partition max bytes -1", func(r *kmsg.FetchRequest) { r.Topics[0].Partitions[0].PartitionMaxBytes = -1 })
+	change("partition max bytes -1 at the end", func(r *kmsg.FetchRequest) {
+		r.Topics[0].Partitions[0].PartitionMaxBytes, r.Topics[0].Partitions[0].FetchOffset = -1, 5
+	})
 	change("min bytes not there", func(r *kmsg.FetchRequest) { r.MinBytes, r.MaxWaitMillis = 1<<20, 50 })
 	change("read committed", func(r *kmsg.FetchRequest) { r.IsolationLevel = 1 })
 	change("isolation level 2", func(r *kmsg.FetchRequest) { r.IsolationLevel = 2 })
+	change("isolation level -1", func(r *kmsg.FetchRequest) { r.IsolationLevel = -1 })
 	change("epoch 0", func(r *kmsg.FetchRequest) { r.Topics[0].Partitions[0].CurrentLeaderEpoch = 0 })
 	change("later epoch", func(r *kmsg.FetchRequest) { r.Topics[0].Partitions[0].CurrentLeaderEpoch = 50 })
 	change("last epoch 0", func(r *kmsg.FetchRequest) { r.Topics[0].Partitions[0].LastFetchedEpoch = 0 })
@@ -83,6 +88,11 @@ func fetchPlain(p *play) {
 	change("partition twice", func(r *kmsg.FetchRequest) {
 		r.Topics[0].Partitions = append(r.Topics[0].Partitions, r.Topics[0].Partitions[0])
 	})
+	change("partition twice, read on", func(r *kmsg.FetchRequest) {
+		r.Topics[0].Partitions = append(r.Topics[0].Partitions, fetch(topic, id, 1, 0).Topics[0].Partitions...)
+		r.Topics[0].Partitions = append(r.Topics[0].Partitions, fetch(topic, id, 0, 4).Topics[0].Partitions...)
+	})
+	change("topic twice", func(r *kmsg.FetchRequest) { r.Topics = append(r.Topics, fetch(topic, id, 1, 0).Topics...) })
 	change("two partitions", func(r *kmsg.FetchRequest) {
 		r.Topics[0].Partitions = append(r.Topics[0].Partitions, fetch(topic, id, 1, 0).Topics[0].Partitions...)
 	})
@@ -158,6 +168,34 @@ func offsets(p *play) {
 	ask("partition twice", 0, -1, func(r *kmsg.ListOffsetsRequest) {
 		r.Topics[0].Partitions = append(r.Topics[0].Partitions, r.Topics[0].Partitions[0])
 	})
+	ask("topic twice", 0, -1, func(r *kmsg.ListOffsetsRequest) {
+		r.Topics = append(r.Topics, r.Topics[0])
+		r.Topics[1].Partitions = []kmsg.ListOffsetsRequestTopicPartition{{Partition: 1, Timestamp: -2, CurrentLeaderEpoch: -1}}
+	})
+	ask("partition twice in two topics", 0, -1, func(r *kmsg.ListOffsetsRequest) {
+		r.Topics = append(r.Topics, r.Topics[0])
+		r.Topics[1].Partitions = []kmsg.ListOffsetsRequestTopicPartition{{Partition: 1, Timestamp: -2, CurrentLeaderEpoch: -1}, {Timestamp: -2, CurrentLeaderEpoch: -1}}
+	})
+	ask("unknown partition twice", 9, -1, func(r *kmsg.ListOffsetsRequest) {
+		r.Topics[0].Partitions = append(r.Topics[0].Partitions, r.Topics[0].Partitions[0])
+	})
+	ask("unknown topic twice", 0, -1, func(r *kmsg.ListOffsetsRequest) {
+		r.Topics[0].Topic = p.name("nobody")
+		r.Topics = append(r.Topics, r.Topics[0])
+	})
+	ask("isolation level 5 twice", 0, -1, func(r *kmsg.ListOffsetsRequest) {
+		r.IsolationLevel = 5
+		r.Topics = append(r.Topics, r.Topics[0])
+	})
+	timeless, timelessID := p.topic("timeless", 1, "retention.ms", "-1")
+	for range 2 {
+		p.until(produce(timeless, timelessID, 0, -1, batch(-1, val("a"), val("b"))), func(r kmsg.Response) bool {
+			return r.(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode == 0
+		})
+	}
+	for _, ts := range []int64{-1, -2, -3, 0} {
+		ask(fmt.Sprint("without times, time ", ts), 0, ts, func(r *kmsg.ListOffsetsRequest) { r.Topics[0].Topic = timeless })
+	}
 }
 
 func epochs(p *play) {
@@ -179,6 +217,17 @@ func epochs(p *play) {
 	ask("replica -2", topic, 0, -1, 0, -2)
 	ask("unknown partition", topic, 9, -1, 0, -1)
 	ask("unknown topic", p.name("nobody"), 0, -1, 0, -1)
+	part := kmsg.OffsetForLeaderEpochRequestTopicPartition{CurrentLeaderEpoch: -1}
+	other := kmsg.OffsetForLeaderEpochRequestTopicPartition{Partition: 1, CurrentLeaderEpoch: -1}
+	twice := func(step string, topics ...kmsg.OffsetForLeaderEpochRequestTopic) {
+		req := kmsg.NewPtrOffsetForLeaderEpochRequest()
+		req.ReplicaID, req.Topics = -1, topics
+		p.do(step, req)
+	}
+	twice("partition twice", kmsg.OffsetForLeaderEpochRequestTopic{Topic: topic, Partitions: []kmsg.OffsetForLeaderEpochRequestTopicPartition{part, part}})
+	twice("topic twice", kmsg.OffsetForLeaderEpochRequestTopic{Topic: topic, Partitions: []kmsg.OffsetForLeaderEpochRequestTopicPartition{part}},
+		kmsg.OffsetForLeaderEpochRequestTopic{Topic: topic, Partitions: []kmsg.OffsetForLeaderEpochRequestTopicPartition{other}})
+	twice("no topics")
 }
 
 func deleteRecords(p *play) {
@@ -211,6 +260,14 @@ func deleteRecords(p *play) {
 	part := kmsg.DeleteRecordsRequestTopicPartition{Partition: 1, Offset: 0}
 	twice.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: topic, Partitions: []kmsg.DeleteRecordsRequestTopicPartition{part, part}}}
 	p.do("partition twice", twice)
+	beyond := kmsg.DeleteRecordsRequestTopicPartition{Partition: 1, Offset: 7}
+	twice.Topics[0].Partitions = []kmsg.DeleteRecordsRequestTopicPartition{beyond, part}
+	p.do("partition twice, the last can be done", twice)
+	twice.Topics[0].Partitions = []kmsg.DeleteRecordsRequestTopicPartition{part, beyond}
+	p.do("partition twice, the first can be done", twice)
+	twice.Topics[0].Partitions = []kmsg.DeleteRecordsRequestTopicPartition{part}
+	twice.Topics = append(twice.Topics, kmsg.DeleteRecordsRequestTopic{Topic: topic, Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Offset: -1}, beyond}})
+	p.do("topic twice", twice)
 	none := kmsg.NewPtrDeleteRecordsRequest()
 	none.Topics = []kmsg.DeleteRecordsRequestTopic{}
 	p.do("no topics", none)

@@ -21,7 +21,7 @@ func TestEpochsBelowTheLogStartAreForgotten(t *testing.T) {
 		left  []int32
 		ends  map[int32]meta.EpochStart // of an epoch asked for
 	}{
-		{0, []int32{1, 3, 4, 8}, map[int32]meta.EpochStart{-1: {Epoch: -1, Start: -1}, 0: {Epoch: 0, Start: 0}, 1: {Epoch: 1, Start: 10},
+		{0, []int32{1, 3, 4, 8}, map[int32]meta.EpochStart{-1: {Epoch: -1, Start: -1}, -2: {Epoch: -2, Start: 0}, 0: {Epoch: 0, Start: 0}, 1: {Epoch: 1, Start: 10},
 			2: {Epoch: 1, Start: 10}, 3: {Epoch: 3, Start: 20}, 7: {Epoch: 4, Start: 30}, 8: {Epoch: 8, Start: 100}, 9: {Epoch: 9, Start: 100}, 10: {Epoch: -1, Start: -1}}},
 		{9, []int32{1, 3, 4, 8}, map[int32]meta.EpochStart{0: {Epoch: 0, Start: 9}, 1: {Epoch: 1, Start: 10}}},
 		{10, []int32{3, 4, 8}, map[int32]meta.EpochStart{0: {Epoch: 0, Start: 10}, 1: {Epoch: 1, Start: 10}, 3: {Epoch: 3, Start: 20}}},

@@ -201,10 +201,10 @@ func (s *State) Epochs() []meta.EpochStart {
 // below epoch, and the offset where it ends. For one that is older than all that are
 // known it is that epoch itself, and where the first known begins: its records are
 // gone, and a reader that has them can go on from there. It returns (-1, -1) for an epoch
-// that is not known yet, and for none.
+// that is not known yet, and for none, which is -1.
 func (s *State) EpochEnd(epoch int32) (int32, int64) {
 	current, hw := s.Epoch(), s.HighWatermark()
-	if epoch < 0 || epoch > current {
+	if epoch == -1 || epoch > current {
 		return -1, -1
 	}
 	if epoch == current {

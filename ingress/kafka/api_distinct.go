@@ -1,0 +1,57 @@
+package kafka
+
+// distinctTopic is what a request asks of one topic, however often it names it.
+type distinctTopic[P any] struct {
+	name       string
+	partitions []distinctPartition[P]
+}
+
+// distinctPartition is what is asked of one partition: the last time, if it is more than
+// once.
+type distinctPartition[P any] struct {
+	asked *P
+	again bool // it is named more than once
+}
+
+// distinct gathers topics and their partitions in the order in which they are named
+// first. read returns a topic's name and partitions, index that of a partition.
+func distinct[T, P any](topics []T, read func(*T) (string, []P), index func(*P) int32) []distinctTopic[P] {
+	out := make([]distinctTopic[P], 0, len(topics))
+	at := make(map[string]int, len(topics))
+	for i := range topics {
+		name, partitions := read(&topics[i])
+		n, known := at[name]
+		if !known {
+			n = len(out)
+			at[name] = n
+			out = append(out, distinctTopic[P]{name: name, partitions: make([]distinctPartition[P], 0, len(partitions))})
+		}
+		for j := range partitions {
+			out[n].partitions = append(out[n].partitions, distinctPartition[P]{asked: &partitions[j]})
+		}
+	}
+	for i := range out {
+		out[i].partitions = distinctPartitions(out[i].partitions, index)
+	}
+	return out
+}
+
+func distinctPartitions[P any](all []distinctPartition[P], index func(*P) int32) []distinctPartition[P] {
+	inOrder := true
+	for i := 1; i < len(all) && inOrder; i++ {
+		inOrder = index(all[i-1].asked) < index(all[i].asked)
+	}
+	if inOrder { // none is named twice
+		return all
+	}
+	at, kept := make(map[int32]int, len(all)), all[:0]
+	for _, p := range all {
+		if n, twice := at[index(p.asked)]; twice {
+			kept[n] = distinctPartition[P]{asked: p.asked, again: true}
+			continue
+		}
+		at[index(p.asked)] = len(kept)
+		kept = append(kept, p)
+	}
+	return kept
+}
