@@ -20,6 +20,13 @@ const flushStep = 1 << 20
 // which on a virtual machine are memory that the host has to find first.
 const copyStep = 32 << 10
 
+// cachedBytes of an object that is being written are in the page cache, and what the disk
+// has taken beyond that leaves it. It is the write cache that consumers at the tail read,
+// and a page for each 4 KiB of a stream costs far more than copying it: memory that was
+// not in use has to be cleared, on a virtual machine the host has to find it, and pages
+// that others use have to make room. An object of no more than this stays in the cache.
+const cachedBytes = 16 << 20
+
 // write makes the file of key of what b holds. It appears whole or not at all, also
 // after a crash; a key that is there already is left as it is (fs.ErrExist).
 func (s *Store) write(ctx context.Context, key string, b *body) error {
@@ -57,10 +64,19 @@ func fill(ctx context.Context, f *os.File, b *body) error {
 				return err
 			}
 			begun = off
+			if begun > cachedBytes {
+				uncache(f, begun-cachedBytes)
+			}
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			return f.Sync()
+			if err := f.Sync(); err != nil {
+				return err
+			}
+			if off > cachedBytes {
+				uncache(f, off)
+			}
+			return nil
 		case err != nil:
 			return err
 		case ctx.Err() != nil:

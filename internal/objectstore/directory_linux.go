@@ -42,3 +42,9 @@ func flush(f *os.File, off, n int64) error {
 	}
 	return nil
 }
+
+// uncache takes what the disk has of the first n bytes of f out of the page cache. The
+// kernel keeps what the disk does not have yet; it is advice, and nothing depends on it.
+func uncache(f *os.File, n int64) {
+	_ = unix.Fadvise(int(f.Fd()), 0, n, unix.FADV_DONTNEED)
+}

@@ -1,0 +1,81 @@
+package objectstore_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicemq/sluice/internal/objectstore"
+)
+
+// A large object in a folder leaves the page cache as the disk takes it; a small one stays.
+func TestLargeObjectsLeaveThePageCache(t *testing.T) {
+	dir := t.TempDir()
+	s, err := objectstore.Open(t.Context(), "file://"+dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const mib = 1 << 20
+	for _, tc := range []struct {
+		key   string
+		bytes int
+		stays bool
+	}{{"large", 64*mib + 5, false}, {"small", 4 * mib, true}} {
+		content := bytes.Repeat([]byte("0123456789abcde\n"), tc.bytes/16+1)[:tc.bytes]
+		if err := s.Put(t.Context(), tc.key, bytes.NewReader(content)); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, tc.key)
+		cached := resident(t, path)
+		if tc.stays && cached < tc.bytes/2 || !tc.stays && cached > tc.bytes/4 && !inMemory(t, path) {
+			t.Errorf("%s: %d of %d bytes are in the page cache", tc.key, cached, tc.bytes)
+		}
+		if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, content) {
+			t.Errorf("%s: %d bytes of %d, %v", tc.key, len(b), tc.bytes, err)
+		}
+	}
+}
+
+// resident returns how many bytes of a file are in the page cache.
+func resident(t *testing.T, path string) int {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(b)
+	page := os.Getpagesize()
+	in := make([]byte, (len(b)+page-1)/page)
+	if _, _, e := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), uintptr(unsafe.Pointer(&in[0]))); e != 0 {
+		t.Fatal(e)
+	}
+	n := 0
+	for _, p := range in {
+		n += int(p&1) * page
+	}
+	return n
+}
+
+// inMemory tells whether the file system has nothing but the page cache.
+func inMemory(t *testing.T, path string) bool {
+	t.Helper()
+	var s unix.Statfs_t
+	if err := unix.Statfs(path, &s); err != nil {
+		t.Fatal(err)
+	}
+	return s.Type == unix.TMPFS_MAGIC
+}
