@@ -14,9 +14,10 @@ import (
 // Consumer reads records, alone or as a member of a group. Everything but Records
 // may be called at any time; only one loop over Records may run at once.
 type Consumer struct {
-	cfg    ConsumerConfig
-	cl     *kgo.Client
-	dialer *Dialer
+	cfg     ConsumerConfig
+	cl      *kgo.Client
+	dialer  *Dialer
+	refused interrupt
 
 	mu      sync.Mutex
 	pending []*Record                 // polled, not seen by a loop yet
@@ -36,6 +37,7 @@ func NewConsumer(cfg Config, c ConsumerConfig) (*Consumer, error) {
 		return nil, err
 	}
 	consumer := &Consumer{cfg: c, dialer: d, owned: make(map[string]map[int32]bool)}
+	d.refusals.listen(consumer.refused.refused)
 	opts := c.opts()
 	if c.Group != "" {
 		opts = append(opts, kgo.OnPartitionsAssigned(consumer.assigned), kgo.OnPartitionsRevoked(consumer.revoked), kgo.OnPartitionsLost(consumer.lost))
@@ -49,7 +51,9 @@ func NewConsumer(cfg Config, c ConsumerConfig) (*Consumer, error) {
 // Records returns the records as they come, in order within a partition, until ctx
 // ends or the consumer is closed. An error concerns one partition (*PartitionError)
 // or the connection; it comes without a record, and the loop may go on: what can
-// be tried again is. A loop that was left can be resumed by another.
+// be tried again is. A broker that cannot be used until something is changed
+// (ErrUntrusted, ErrCertificateRefused, ErrNotSluice) is such an error, at once and
+// after each further attempt. A loop that was left can be resumed by another.
 //
 // Unless ManualMarks is set, asking for the next record marks the last one as
 // processed, to be committed. The record at which a loop is left is not: Mark it
@@ -94,7 +98,11 @@ func (c *Consumer) next() *Record {
 
 // poll waits for records and yields errors; false ends the loop.
 func (c *Consumer) poll(ctx context.Context, yield func(*Record, error) bool) bool {
-	fs := c.cl.PollRecords(ctx, c.cfg.PollRecords)
+	wait, stop := context.WithCancel(ctx)
+	defer stop()
+	c.refused.begin(stop)
+	fs := c.cl.PollRecords(wait, c.cfg.PollRecords)
+	refused := c.refused.end()
 	if fs.IsClientClosed() || ctx.Err() != nil && fs.NumRecords() == 0 {
 		return false
 	}
@@ -106,9 +114,18 @@ func (c *Consumer) poll(ctx context.Context, yield func(*Record, error) bool) bo
 		}
 	})
 	c.mu.Unlock()
+	if refused != nil {
+		c.errs.Add(1)
+		if !yield(nil, refused) {
+			return false
+		}
+	}
 	for _, e := range fs.Errors() {
 		if ctx.Err() != nil {
 			return false
+		}
+		if e.Topic == "" && wait.Err() != nil && errors.Is(e.Err, wait.Err()) {
+			continue // the wait was ended here
 		}
 		c.errs.Add(1)
 		err := e.Err
@@ -142,14 +159,24 @@ func (c *Consumer) Resume(topic string, partitions ...int32) {
 func (c *Consumer) Ping(ctx context.Context) error { return c.cl.Ping(ctx) }
 
 // Close commits what is marked, leaves the group, so that the others take over at
-// once, and ends the connections. ctx bounds the first two.
+// once, and ends the connections. ctx bounds the first two, and a second does where a
+// broker cannot be used, as the group's may be it.
 func (c *Consumer) Close(ctx context.Context) error {
+	refused := c.dialer.refusals.any() != nil
+	if refused {
+		bound, cancel := context.WithTimeout(ctx, lingerTime)
+		defer cancel()
+		ctx = bound
+	}
 	var err error
 	if c.cfg.Group != "" {
 		err = c.cl.CommitMarkedOffsets(ctx)
 		if c.cfg.InstanceID == "" {
 			err = errors.Join(err, c.cl.LeaveGroupContext(ctx))
 		}
+	}
+	if refused {
+		c.dialer.abandon() // or kgo would go on trying to join
 	}
 	c.cl.Close()
 	return errors.Join(err, c.dialer.Close())

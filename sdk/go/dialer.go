@@ -23,6 +23,8 @@ type Dialer struct {
 	mu      sync.Mutex
 	pools   map[string]*pool // by HOST:PORT
 
+	abandoned atomic.Bool
+	refusals  refusals
 	counters
 }
 
@@ -44,7 +46,8 @@ func NewDialer(cfg Config) (*Dialer, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Dialer{cfg: cfg, tls: t, pools: make(map[string]*pool)}
+	d := &Dialer{cfg: cfg, tls: t, pools: make(map[string]*pool),
+		refusals: refusals{seeds: cfg.Brokers, refused: make(map[string]error), reached: make(map[string]bool)}}
 	d.closing, d.close = context.WithCancel(context.Background())
 	return d, nil
 }
@@ -65,16 +68,21 @@ func (d *Dialer) DialContext(ctx context.Context, _, host string) (net.Conn, err
 	default:
 		c, err = d.stream(ctx, host)
 	}
+	if err != nil && d.abandoned.Load() {
+		return nil, ErrClosed // not of the net package: kgo would try again
+	}
 	if err != nil && d.closing.Err() != nil {
 		err = net.ErrClosed
 	}
 	if err != nil {
 		d.failures.Add(1)
-		return nil, dialError(string(d.cfg.Transport), host, err)
+		err = dialError(string(d.cfg.Transport), host, err)
+		d.refusals.note(host, err)
+		return nil, err
 	}
 	d.opened.Add(1)
 	d.streams.Add(1)
-	return &counted{Conn: c, d: d}, nil
+	return &counted{Conn: c, d: d, host: host}, nil
 }
 
 // stream opens a stream on a connection to host.
@@ -116,6 +124,12 @@ func (d *Dialer) Close() error {
 	return nil
 }
 
+// abandon has no connection opened any more; those there are go on.
+func (d *Dialer) abandon() {
+	d.abandoned.Store(true)
+	d.close()
+}
+
 // release ends all QUIC connections there are, and waits.
 func (d *Dialer) release() {
 	d.mu.Lock()
@@ -153,20 +167,35 @@ func (l *lifetime) OnClientClosed(*kgo.Client) {
 // counted counts the bytes of a connection.
 type counted struct {
 	net.Conn
-	d      *Dialer
-	closed atomic.Bool
+	d        *Dialer
+	host     string
+	answered atomic.Bool
+	closed   atomic.Bool
 }
 
 func (c *counted) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.d.bytesRead.Add(int64(n))
-	return n, refused(err)
+	if n > 0 && !c.answered.Swap(true) {
+		c.d.refusals.answered(c.host)
+	}
+	return n, c.failed(err)
 }
 
 func (c *counted) Write(b []byte) (int, error) {
 	n, err := c.Conn.Write(b)
 	c.d.bytesWritten.Add(int64(n))
-	return n, refused(err)
+	return n, c.failed(err)
+}
+
+// failed explains an error of the connection.
+func (c *counted) failed(err error) error {
+	if err == nil || c.answered.Load() {
+		return err // whoever has answered does not turn a client away
+	}
+	err = refused(err)
+	c.d.refusals.note(c.host, err)
+	return err
 }
 
 func (c *counted) Close() error {

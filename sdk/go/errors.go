@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -60,8 +59,9 @@ func (e *silence) Temporary() bool { return true }
 func explained(err error) error {
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
-	var invalid x509.CertificateInvalidError
+	var untrusted *tls.CertificateVerificationError
 	var remote *quic.TransportError
+	var op *net.OpError
 	var record tls.RecordHeaderError
 	var handshake *quic.HandshakeTimeoutError
 	var idle *quic.IdleTimeoutError
@@ -74,44 +74,29 @@ func explained(err error) error {
 		return &permanent{ErrUntrusted, "an unknown authority has signed its certificate; give the CA file of that cluster (--ca, or CAFile)"}
 	case errors.As(err, &name):
 		return &permanent{ErrUntrusted, name.Error() + "; connect by one of its names, or set ServerName"}
-	case errors.As(err, &invalid):
-		return &permanent{ErrUntrusted, invalid.Error()}
+	case errors.As(err, &untrusted):
+		return &permanent{ErrUntrusted, untrusted.Err.Error()}
 	case errors.As(err, &remote) && remote.ErrorCode.IsCryptoError():
 		return cryptoError(remote)
 	case errors.As(err, &record):
 		return &permanent{ErrNotSluice, "the port speaks no TLS; check it, or use the transport tcp"}
+	case errors.As(err, &op) && op.Op == "remote error":
+		return remoteAlert(op.Err.Error(), err)
 	case errors.Is(err, fs.ErrPermission):
 		return &permanent{fs.ErrPermission, err.Error()}
 	}
 	return err
 }
 
-// TLS alerts, RFC 8446 section 6.
-const (
-	alertBadCertificate      = 42
-	alertUnsupported         = 43
-	alertCertificateExpired  = 45
-	alertCertificateUnknown  = 46
-	alertUnknownAuthority    = 48
-	alertCertificateRequired = 116
-	alertNoProtocol          = 120
-)
-
 // cryptoError translates a TLS alert that the other end has sent, or that was
 // sent to it.
 func cryptoError(e *quic.TransportError) error {
-	switch alert := uint64(e.ErrorCode) - 0x100; {
-	case alert == alertNoProtocol:
-		return &permanent{ErrNotSluice, "the server speaks another protocol over QUIC; check the port"}
-	case !e.Remote:
+	const noProtocol = 120 // RFC 8446, section 6
+	alert := tls.AlertError(uint64(e.ErrorCode) - 0x100)
+	if !e.Remote && alert != noProtocol {
 		return e
-	case alert == alertCertificateRequired:
-		return &permanent{ErrCertificateRefused, "it wants one; give a certificate and its key (--cert and --key, or CertFile and KeyFile)"}
-	case alert == alertBadCertificate, alert == alertUnsupported, alert == alertCertificateExpired,
-		alert == alertCertificateUnknown, alert == alertUnknownAuthority:
-		return &permanent{ErrCertificateRefused, fmt.Sprintf("%v; give one that an authority of the broker has signed and that is valid now", tls.AlertError(alert))}
 	}
-	return e
+	return remoteAlert(alert.Error(), e)
 }
 
 // refused explains an error of a connection by which the broker has turned the
@@ -127,9 +112,29 @@ func refused(err error) error {
 		if why := cryptoError(remote); !errors.Is(why, remote) {
 			return &net.OpError{Op: "dial", Net: "quic", Err: why}
 		}
-	case errors.As(err, &op) && op.Op == "remote error" && strings.Contains(op.Err.Error(), "certificate"): // crypto/tls has no type for it
-		return &net.OpError{Op: "dial", Net: "tls", Err: &permanent{ErrCertificateRefused,
-			op.Err.Error() + "; give a certificate that an authority of the broker has signed (--cert and --key, or CertFile and KeyFile)"}}
+	case errors.As(err, &op) && op.Op == "remote error":
+		if why := remoteAlert(op.Err.Error(), err); why != err {
+			return &net.OpError{Op: "dial", Net: "tls", Err: why}
+		}
+	}
+	return err
+}
+
+// remoteAlert explains a TLS alert by its words: over TCP crypto/tls exports no type
+// for it. err is the error that it came with.
+func remoteAlert(text string, err error) error {
+	text = strings.TrimPrefix(text, "tls: ")
+	switch {
+	case strings.Contains(text, "certificate required"):
+		return &permanent{ErrCertificateRefused, "it wants one; give a certificate and its key (--cert and --key, or CertFile and KeyFile)"}
+	case strings.Contains(text, "certificate"), strings.Contains(text, "access denied"):
+		return &permanent{ErrCertificateRefused, text + "; give one that an authority of the broker has signed and that is valid now (--cert and --key, or CertFile and KeyFile)"}
+	case strings.Contains(text, "no application protocol"):
+		return &permanent{ErrNotSluice, "the server speaks another protocol; check the port"}
+	case strings.Contains(text, "protocol version"), strings.Contains(text, "handshake failure"), strings.Contains(text, "insufficient security"):
+		return &permanent{ErrNotSluice, "the server wants TLS that this client does not have (" + text + "); check the port, and the versions on both ends"}
+	case strings.Contains(text, "unrecognized name"):
+		return &permanent{ErrUntrusted, "it does not know the name that it is called by; set ServerName"}
 	}
 	return err
 }

@@ -3,6 +3,8 @@ package sluice
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -13,6 +15,11 @@ import (
 type Producer struct {
 	cl     *kgo.Client
 	dialer *Dialer
+
+	mu       sync.Mutex
+	closed   bool
+	hopeless error          // why records are given up
+	giving   sync.WaitGroup // up
 
 	sent, acked, failed, bytes atomic.Int64
 }
@@ -30,17 +37,52 @@ func NewProducer(cfg Config, p ProducerConfig) (*Producer, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
-	return &Producer{cl: cl, dialer: d}, nil
+	producer := &Producer{cl: cl, dialer: d}
+	d.refusals.listen(producer.refused)
+	return producer, nil
+}
+
+// refused gives up all records when a broker cannot be used that never could. A
+// producer that has got anywhere goes on: certificates may be about to be replaced.
+func (p *Producer) refused(r refusal) {
+	if r.reached || p.acked.Load() > 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.hopeless = r.err
+	p.giving.Go(p.cl.UnsafeAbortBufferedRecords) // nothing was sent yet
+}
+
+// explained is the error of a record with the cause, where kgo has none.
+func (p *Producer) explained(err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if errors.Is(err, kgo.ErrAborting) && p.hopeless != nil && p.acked.Load() == 0 {
+		return p.hopeless
+	}
+	if why := p.dialer.refusals.any(); why != nil && errors.Is(err, kgo.ErrRecordTimeout) {
+		return fmt.Errorf("%w: %w", err, why)
+	}
+	return err
 }
 
 // Produce sends a record and returns at once, unless as much is waiting for
 // acknowledgement as may. done, if not nil, is called once with the record, whose
 // Partition and Offset are set then, or the error; it must not block. Records of a
 // partition are delivered in the order of the calls. r belongs to the producer
-// until then. When ctx ends before the record was sent, the record fails.
+// until then. When ctx ends before the record was sent, the record fails. So it does
+// when no broker could be reached yet and trying again does not help (ErrUntrusted,
+// ErrCertificateRefused, ErrNotSluice).
 func (p *Producer) Produce(ctx context.Context, r *Record, done func(*Record, error)) {
 	p.sent.Add(1)
 	p.cl.Produce(ctx, r, func(r *Record, err error) {
+		if err != nil {
+			err = p.explained(err)
+		}
 		p.count(r, err)
 		if done != nil {
 			done(r, err)
@@ -114,6 +156,10 @@ func (p *Producer) Ping(ctx context.Context) error { return p.cl.Ping(ctx) }
 // connections. The error is that of the flush.
 func (p *Producer) Close(ctx context.Context) error {
 	err := p.cl.Flush(ctx)
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.giving.Wait()
 	p.cl.Close()
 	return errors.Join(err, p.dialer.Close())
 }

@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	sluice "github.com/sluicemq/sluice/sdk/go"
 )
@@ -70,5 +73,41 @@ func TestSDKGoesOnOverAKill(t *testing.T) {
 	}
 	if s := c.Stats(); s.Records != n || s.Dialer.Connections != 0 {
 		t.Errorf("stats %+v", s)
+	}
+}
+
+// A consumer, a producer and a group member that lack the broker's CA are told at once.
+func TestSDKWithoutTheCA(t *testing.T) {
+	b := newBroker(t)
+	b.createTopic("orders", 1)
+	cfg := sluice.Config{Brokers: []string{b.addr}, CA: x509.NewCertPool()}
+	for _, group := range []string{"", "billing"} {
+		cc := sluice.DefaultConsumerConfig()
+		cc.Topics, cc.Group = []string{"orders"}, group
+		c, err := sluice.NewConsumer(cfg, cc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		for _, err := range c.Records(deadline(t)) {
+			if !errors.Is(err, sluice.ErrUntrusted) {
+				t.Errorf("consume: %v", err)
+			}
+			break
+		}
+		if d := time.Since(began); d > 10*time.Second {
+			t.Errorf("it took %v to know", d)
+		}
+		_ = c.Close(deadline(t)) // it has no group to leave
+	}
+	p, err := sluice.NewProducer(cfg, sluice.DefaultProducerConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.ProduceSync(deadline(t), &sluice.Record{Topic: "orders", Value: []byte("x")}); !errors.Is(err, sluice.ErrUntrusted) {
+		t.Errorf("produce: %v", err)
+	}
+	if err := p.Close(deadline(t)); err != nil {
+		t.Error(err)
 	}
 }
