@@ -206,14 +206,13 @@ type Stages struct {
 	Replicate   Queue `toml:"replicate"`
 	Join        Queue `toml:"join"`
 	Commit      Queue `toml:"commit"`
-	Cache       Queue `toml:"cache"`
-	Ack         Queue `toml:"ack"`
+	Publish     Queue `toml:"publish"`
 	Locate      Crew  `toml:"locate"`
 	ReadHot     Crew  `toml:"read_cache"`
 	WALRead     Crew  `toml:"walread"`
 	ReadCold    Crew  `toml:"readcache"`
 	ObjectFetch Crew  `toml:"objectfetch"`
-	Encode      Crew  `toml:"encode"`
+	Trim        Crew  `toml:"trim"`
 }
 
 // Queue bounds what waits before a stage, in parcels.

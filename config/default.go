@@ -65,14 +65,13 @@ func defaultStages() Stages {
 		Replicate:   Queue{16},
 		Join:        Queue{16},
 		Commit:      Queue{16},
-		Cache:       Queue{16},
-		Ack:         Queue{16},
+		Publish:     Queue{16},
 		Locate:      Crew{64, 2},
 		ReadHot:     Crew{64, 2},
 		WALRead:     Crew{16, 4},
 		ReadCold:    Crew{16, 2},
 		ObjectFetch: Crew{16, 8},
-		Encode:      Crew{64, 2},
+		Trim:        Crew{64, 2},
 	}
 }
 

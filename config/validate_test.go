@@ -74,7 +74,7 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"topics.max_partitions must be from 10000":                                                    func(c *Broker) { c.Topics.MaxPartitions = 1 },
 		"groups.max_session_timeout_ms":                                                               func(c *Broker) { c.Groups.MaxSessionTimeoutMs = 1 },
 		"stages.sequence.workers":                                                                     func(c *Broker) { c.Stages.Sequence.Workers = 0 },
-		"stages.encode.depth":                                                                         func(c *Broker) { c.Stages.Encode.Depth = 1 << 20 },
+		"stages.trim.depth":                                                                           func(c *Broker) { c.Stages.Trim.Depth = 1 << 20 },
 		"stages.batch.eager_groups":                                                                   func(c *Broker) { c.Stages.Batch.EagerGroups = 0 },
 		"stages.batch.linger_us":                                                                      func(c *Broker) { c.Stages.Batch.LingerUs = 2_000_000 },
 		"stages.batch.max_bytes (1) must not be below":                                                func(c *Broker) { c.Stages.Batch.MaxBytes = 1 },

@@ -12,6 +12,7 @@ import (
 	"github.com/sluicemq/sluice/consensus"
 	"github.com/sluicemq/sluice/consensus/group"
 	"github.com/sluicemq/sluice/egress/fetch"
+	"github.com/sluicemq/sluice/ingress/admission"
 	"github.com/sluicemq/sluice/ingress/kafka"
 	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/certs"
@@ -19,7 +20,6 @@ import (
 	"github.com/sluicemq/sluice/internal/quicnet"
 	"github.com/sluicemq/sluice/internal/unreadable"
 	"github.com/sluicemq/sluice/pipeline"
-	"github.com/sluicemq/sluice/stages/admit"
 	"github.com/sluicemq/sluice/stages/batch"
 	"github.com/sluicemq/sluice/stages/compact"
 	"github.com/sluicemq/sluice/stages/objectfetch"
@@ -149,11 +149,11 @@ func limits(s config.Stages) node.Limits {
 		"batch":    {Depth: s.Batch.Depth},
 	}
 	for name, q := range map[string]config.Queue{"wal": s.WAL, "replicate": s.Replicate, "join": s.Join,
-		"commit": s.Commit, "cache": s.Cache, "ack": s.Ack} {
+		"commit": s.Commit, "publish": s.Publish} {
 		l[name] = pipeline.Limits{Depth: q.Depth}
 	}
 	for name, c := range map[string]config.Crew{"locate": s.Locate, "read_cache": s.ReadHot, "walread": s.WALRead,
-		"readcache": s.ReadCold, "objectfetch": s.ObjectFetch, "encode": s.Encode} {
+		"readcache": s.ReadCold, "objectfetch": s.ObjectFetch, "trim": s.Trim} {
 		l[name] = pipeline.Limits{Depth: c.Depth, Workers: c.Workers}
 	}
 	return l
@@ -206,7 +206,7 @@ func apiConfig(c config.Broker) kafka.APIConfig {
 }
 
 func fetchConfig(c config.Broker) fetch.Config {
-	return fetch.Config{MaxBytes: c.Fetch.MaxBytes, BudgetBytes: c.Memory.ResponseBudgetBytes, WaitingBytes: admit.Waiting(c.Memory.RequestBudgetBytes), MaxWait: ms(c.Fetch.MaxWaitMs),
+	return fetch.Config{MaxBytes: c.Fetch.MaxBytes, BudgetBytes: c.Memory.ResponseBudgetBytes, WaitingBytes: admission.Waiting(c.Memory.RequestBudgetBytes), MaxWait: ms(c.Fetch.MaxWaitMs),
 		Sessions: c.Fetch.MaxSessions, SessionPartitions: c.Fetch.MaxSessionPartitions, SessionBytes: c.Fetch.MaxSessionBytes, SessionIdle: ms(c.Fetch.SessionIdleMs)}
 }
 

@@ -85,28 +85,41 @@ func (l *Ledger) Check(t testing.TB) {
 // body. The test fails if a receipt leaks. err is that of the graph.
 func Drive[I, O any](t testing.TB, s pipeline.Stage[I, O], bodies ...I) (out []O, verdicts []error, err error) {
 	t.Helper()
+	verdicts, err = drive(t, bodies, func(from pipeline.Port[I]) {
+		pipeline.Into(pipeline.Via(from, "stage", s), "collect", pipeline.SinkFunc[O](
+			func(ctx context.Context, in *pipeline.In[O]) error {
+				for p := range in.All(ctx) {
+					out = append(out, p.Body)
+					p.Settle(nil)
+				}
+				return nil
+			}))
+	})
+	return out, verdicts, err
+}
+
+// DriveSink is Drive for the end of a pipeline.
+func DriveSink[I any](t testing.TB, s pipeline.Sink[I], bodies ...I) (verdicts []error, err error) {
+	t.Helper()
+	return drive(t, bodies, func(from pipeline.Port[I]) { pipeline.Into(from, "sink", s) })
+}
+
+func drive[I any](t testing.TB, bodies []I, wire func(pipeline.Port[I])) (verdicts []error, err error) {
+	t.Helper()
 	l := &Ledger{}
 	g := pipeline.New("test")
-	from := pipeline.From(g, "feed", pipeline.SourceFunc[I](func(ctx context.Context, emit pipeline.Emit[I]) error {
+	wire(pipeline.From(g, "feed", pipeline.SourceFunc[I](func(ctx context.Context, emit pipeline.Emit[I]) error {
 		for _, b := range bodies {
 			// What cannot be emitted any more is nacked, which verdicts tells.
 			_ = emit(ctx, pipeline.Parcel[I]{Body: b, Size: 1, Receipt: l.Receipt()})
 		}
 		return nil
-	}))
-	pipeline.Into(pipeline.Via(from, "stage", s), "collect", pipeline.SinkFunc[O](
-		func(ctx context.Context, in *pipeline.In[O]) error {
-			for p := range in.All(ctx) {
-				out = append(out, p.Body)
-				p.Settle(nil)
-			}
-			return nil
-		}))
+	})))
 	err = g.Run(t.Context(), time.Minute)
 	l.Check(t)
 	for i := range bodies {
 		_, verdict := l.Verdict(i)
 		verdicts = append(verdicts, verdict)
 	}
-	return out, verdicts, err
+	return verdicts, err
 }

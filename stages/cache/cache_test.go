@@ -94,13 +94,13 @@ func TestWhatIsVisibleIsReadable(t *testing.T) {
 	a := partition.NewState(topic.Partition{Topic: topic.NewID()}, 3, 0, 0)
 	b := partition.NewState(topic.Partition{Topic: topic.NewID()}, 3, 7, 7)
 	noted := 0
-	stage := cache.Stage(c, nil, func(g *flow.Group) {
+	sink := cache.NewPublisher(c, nil, func(g *flow.Group) {
 		if b.HighWatermark() != 8 {
 			t.Error("noted before it was visible")
 		}
 		noted++
 	})
-	if _, verdicts, err := pipelinetest.Drive(t, stage, group(t, pool, 4096, a, b), &flow.Group{Seq: 2}); err != nil || errors.Join(verdicts...) != nil {
+	if verdicts, err := pipelinetest.DriveSink(t, sink, group(t, pool, 4096, a, b), &flow.Group{Seq: 2}); err != nil || errors.Join(verdicts...) != nil {
 		t.Fatal(err, verdicts)
 	}
 	if noted != 1 {

@@ -2,32 +2,57 @@ package cache
 
 import (
 	"context"
+	"errors"
+	"io"
 
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// Stage makes committed groups visible: image, index, high watermark, in this
-// order. room, if not nil, waits before until the index may grow by so many batches.
-// noted, if not nil, learns of every group with bytes once it is visible (the uploader
-// keeps its books so). Run it with one worker.
-func Stage(c *Cache, room func(context.Context, int), noted func(*flow.Group)) pipeline.Stage[*flow.Group, *flow.Group] {
-	return pipeline.Each(func(ctx context.Context, g *flow.Group) (*flow.Group, error) {
-		if g.Image == nil {
-			return g, nil
+// Publisher is the sink of the write pipeline: it makes committed groups visible (image,
+// index, high watermark, in this order) and acknowledges them. Run it with one worker.
+type Publisher struct {
+	cache *Cache
+	room  func(ctx context.Context, batches int)
+	noted func(*flow.Group)
+}
+
+// NewPublisher returns the sink. room waits until the index may grow by so many batches.
+// noted learns of every group with bytes once it is visible (the uploader keeps its books
+// so). Both may be nil.
+func NewPublisher(c *Cache, room func(ctx context.Context, batches int), noted func(*flow.Group)) *Publisher {
+	return &Publisher{c, room, noted}
+}
+
+// Run publishes until in is closed.
+func (s *Publisher) Run(ctx context.Context, in *pipeline.In[*flow.Group]) error {
+	for {
+		p, err := in.Recv(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
 		}
-		if room != nil {
-			room(ctx, g.Batches)
+		if err != nil {
+			return err
 		}
-		g.Image.Retain()
-		c.Put(g.Position, g.Image) // which may evict it at once; the parcel has it still
-		show(g)
-		if noted != nil {
-			noted(g)
-		}
-		return g, nil
-	})
+		s.publish(ctx, p.Body)
+		p.Settle(nil)
+	}
+}
+
+func (s *Publisher) publish(ctx context.Context, g *flow.Group) {
+	if g.Image == nil {
+		return
+	}
+	if s.room != nil {
+		s.room(ctx, g.Batches)
+	}
+	g.Image.Retain()
+	s.cache.Put(g.Position, g.Image) // which may evict it at once; the parcel has it still
+	show(g)
+	if s.noted != nil {
+		s.noted(g)
+	}
 }
 
 // show indexes the batches of g. Those of a partition become visible together.

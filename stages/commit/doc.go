@@ -3,6 +3,6 @@
 //
 // In: a Group and its Ack, paired by number. Out: the Group, each append with
 // the high watermark that follows from it. Deciding is pure (HighWatermark);
-// publishing to readers is the cache stage's last act, so that whoever sees a
+// publishing to readers is left to the publisher, so that whoever sees a
 // new high watermark finds the records in the cache.
 package commit

@@ -195,7 +195,7 @@ func TestLargeAnswersHoldNobodyUp(t *testing.T) {
 	if most-before > 200<<20 {
 		t.Errorf("the answers take %.0f MiB beyond all limits", (most-before)/(1<<20))
 	}
-	if n := b.metric("sluice_admit_budget_used_bytes", `"work"`); n == 0 {
+	if n := b.metric("sluice_request_budget_used_bytes", `"work"`); n == 0 {
 		t.Error("they are charged nothing")
 	}
 }

@@ -58,7 +58,7 @@ func TestConfigCheckAndPrint(t *testing.T) {
 	}
 	file = settings(t, "[wal]\nfsync_on_write = false\n[broker]\nrack = \"r\"\n")
 	out, _, code := alone(t, "config", "print", "--config", file)
-	if code != 0 || !strings.Contains(out, "fsync_on_write = false") || !strings.Contains(out, `rack = "r"`) || !strings.Contains(out, "[stages.encode]") {
+	if code != 0 || !strings.Contains(out, "fsync_on_write = false") || !strings.Contains(out, `rack = "r"`) || !strings.Contains(out, "[stages.trim]") {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
 	if d := document(t, first(t, "config", "check", file, "--json")); d["role"] != "broker" || d["ok"] != true {

@@ -56,7 +56,7 @@ func TestLongPollsHoldNobodyUp(t *testing.T) {
 	if used > limit/8 {
 		t.Errorf("%v bytes of %v are held by requests", used, limit)
 	}
-	if n := b.metric("sluice_admit_budget_used_bytes", `class="other"`); n > limit/64 {
+	if n := b.metric("sluice_request_budget_used_bytes", `class="other"`); n > limit/64 {
 		t.Errorf("%v bytes of the budget of others are held while all that is outstanding are long polls", n)
 	}
 }
@@ -109,7 +109,7 @@ initial_rebalance_delay_ms = 120000
 		}()
 	}
 	until(t, b, "all wait", time.Minute, func() bool { return b.metric("sluice_groups") >= conns*each })
-	if n := b.metric("sluice_admit_budget_used_bytes", `class="other"`); n > conns*each*1024/4 {
+	if n := b.metric("sluice_request_budget_used_bytes", `class="other"`); n > conns*each*1024/4 {
 		t.Errorf("%v bytes of the budget of requests are held by %d members that wait", n, conns*each)
 	}
 	if n := b.metric("sluice_requests_total", `api="JoinGroup"`); n != 0 {

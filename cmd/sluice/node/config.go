@@ -7,10 +7,10 @@ import (
 	"github.com/sluicemq/sluice/consensus"
 	"github.com/sluicemq/sluice/consensus/group"
 	"github.com/sluicemq/sluice/egress/fetch"
+	"github.com/sluicemq/sluice/ingress/admission"
 	"github.com/sluicemq/sluice/ingress/kafka"
 	"github.com/sluicemq/sluice/internal/certs"
 	"github.com/sluicemq/sluice/internal/quicnet"
-	"github.com/sluicemq/sluice/stages/admit"
 )
 
 // Config has the settings of a broker, one field for each part.
@@ -70,7 +70,7 @@ func (c Config) Validate() error {
 		return errors.New("the time that a stop may take must be positive")
 	}
 	produce, other := c.Kafka.FrameMemory()
-	if most, rest := admit.Largest(c.RequestBudgetBytes); most < produce || rest < other {
+	if most, rest := admission.Largest(c.RequestBudgetBytes); most < produce || rest < other {
 		return errors.New("the request budget has no room for the largest request; raise it or lower the largest frame")
 	}
 	if c.Doors.QUICListen != "" {

@@ -18,6 +18,7 @@ import (
 	"github.com/sluicemq/sluice/consensus"
 	"github.com/sluicemq/sluice/consensus/group"
 	"github.com/sluicemq/sluice/egress/fetch"
+	"github.com/sluicemq/sluice/ingress/admission"
 	"github.com/sluicemq/sluice/ingress/kafka"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/lookup"
@@ -26,7 +27,6 @@ import (
 	"github.com/sluicemq/sluice/internal/resident"
 	"github.com/sluicemq/sluice/pipeline"
 	"github.com/sluicemq/sluice/pipeline/promobs"
-	"github.com/sluicemq/sluice/stages/admit"
 )
 
 // node is a broker and what it consists of, in the order in which it is opened.
@@ -42,7 +42,7 @@ type node struct {
 	storage  *storage
 	fetch    *fetch.Server
 	groups   *group.Coordinator
-	gate     *admit.Gate
+	gate     *admission.Gate
 	handlers *kafka.Handlers
 	server   *kafka.Server
 
@@ -118,7 +118,7 @@ func (n *node) openServers() (err error) {
 	if err != nil {
 		return err
 	}
-	n.gate = admit.NewGate(n.cfg.RequestBudgetBytes, n.reg)
+	n.gate = admission.NewGate(n.cfg.RequestBudgetBytes, n.reg)
 	n.server, err = kafka.NewServer(n.cfg.Kafka, n.handlers.Table(), n.gate, n.log, n.reg)
 	return err
 }

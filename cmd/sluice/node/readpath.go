@@ -12,10 +12,10 @@ import (
 	"github.com/sluicemq/sluice/internal/unreadable"
 	"github.com/sluicemq/sluice/pipeline"
 	"github.com/sluicemq/sluice/stages/cache"
-	"github.com/sluicemq/sluice/stages/encode"
 	"github.com/sluicemq/sluice/stages/locate"
 	"github.com/sluicemq/sluice/stages/objectfetch"
 	"github.com/sluicemq/sluice/stages/readcache"
+	"github.com/sluicemq/sluice/stages/trim"
 	"github.com/sluicemq/sluice/stages/wal"
 	"github.com/sluicemq/sluice/stages/walread"
 )
@@ -30,13 +30,13 @@ type readStages struct {
 	tracker   *unreadable.Tracker
 	log       *wal.Log
 	objects   *objectfetch.Fetcher
-	encode    *encode.Stage
+	trim      *trim.Stage
 }
 
 // wire builds the read pipeline. Reads at the tail never wait behind a disk or
 // an object store, nor do reads of cached history behind the store:
 //
-//	fetch -> locate -> cache -+-> (hot) -----------------------------------------+-> encode
+//	fetch -> locate -> cache -+-> (hot) -----------------------------------------+-> trim
 //	                          +-> walread -> readcache -+-> (cached) ------------+
 //	                                                    +-> objectfetch ---------+
 func (s *readStages) wire(g *pipeline.Graph, limits Limits) {
@@ -49,7 +49,7 @@ func (s *readStages) wire(g *pipeline.Graph, limits Limits) {
 	fromCache := pipeline.Via(fromWAL, "readcache", readcache.Stage(s.readcache, s.objects.Served), limits.both("readcache", 16, 2)...)
 	rest := pipeline.Route(fromCache, "store", 2, coldWay)
 	fetched := pipeline.Via(rest[1], "objectfetch", s.objects.Stage(), limits.both("objectfetch", 16, 8)...)
-	pipeline.Into(pipeline.Merge("served", ways[0], rest[0], fetched), "encode", s.encode, limits.both("encode", 64, 2)...)
+	pipeline.Into(pipeline.Merge("served", ways[0], rest[0], fetched), "trim", s.trim, limits.both("trim", 64, 2)...)
 }
 
 // coldWay is the second way for fetches of which some read is not served yet.

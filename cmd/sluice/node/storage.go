@@ -24,13 +24,13 @@ import (
 	"github.com/sluicemq/sluice/stages/batch"
 	"github.com/sluicemq/sluice/stages/cache"
 	"github.com/sluicemq/sluice/stages/compact"
-	"github.com/sluicemq/sluice/stages/encode"
 	"github.com/sluicemq/sluice/stages/locate"
 	"github.com/sluicemq/sluice/stages/objectfetch"
 	"github.com/sluicemq/sluice/stages/readcache"
 	"github.com/sluicemq/sluice/stages/replicate"
 	"github.com/sluicemq/sluice/stages/retain"
 	"github.com/sluicemq/sluice/stages/sequence"
+	"github.com/sluicemq/sluice/stages/trim"
 	"github.com/sluicemq/sluice/stages/upload"
 	"github.com/sluicemq/sluice/stages/wal"
 )
@@ -172,7 +172,7 @@ func (s *storage) open(ctx context.Context, cfg StorageConfig, broker int32, log
 		Store: s.owned, Snapshots: s.producers.snapshots, Clock: clock.System{}, Logger: log, Registry: reg})
 	s.admit = admit.New(cfg.Lanes, clock.System{}, reg)
 	s.reads = &readStages{entry: pipeline.NewEntry[*flow.Fetch](), locator: locator, cache: images, images: cfg.ImageBytes,
-		readcache: blocks, tracker: s.tracker, log: s.log, objects: s.fetcher, encode: encode.New(reg)}
+		readcache: blocks, tracker: s.tracker, log: s.log, objects: s.fetcher, trim: trim.New(reg)}
 	s.times = &timeIndex{locator: locator, log: s.log, objects: s.fetcher, tracker: s.tracker}
 	s.wire(cfg, images, log)
 	s.wireRetention(cfg.Retain, log, reg)

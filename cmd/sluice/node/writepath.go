@@ -1,10 +1,6 @@
 package node
 
 import (
-	"context"
-	"errors"
-	"io"
-
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/pipeline"
 	"github.com/sluicemq/sluice/stages/admit"
@@ -32,7 +28,7 @@ type writeStages struct {
 
 // wire builds the write pipeline:
 //
-//	admit -> sequence -> batch -+-> wal -------+-> commit -> cache -> ack
+//	admit -> sequence -> batch -+-> wal -------+-> commit -> publish
 //	                            +-> replicate -+        (-> upload)
 func (s *writeStages) wire(g *pipeline.Graph, limits Limits) {
 	admitted := pipeline.From(g, "admit", s.admit)
@@ -49,20 +45,5 @@ func (s *writeStages) wire(g *pipeline.Graph, limits Limits) {
 			return w.Group
 		}, limits.depth("join", 16))
 	committed := pipeline.Via(both, "commit", commit.Stage(), limits.depth("commit", 16))
-	visible := pipeline.Via(committed, "cache", cache.Stage(s.cache, s.index.room, s.ledger.Note), limits.depth("cache", 16))
-	pipeline.Into(visible, "ack", pipeline.SinkFunc[*flow.Group](acknowledge), limits.depth("ack", 16))
-}
-
-// acknowledge settles what came all the way.
-func acknowledge(ctx context.Context, in *pipeline.In[*flow.Group]) error {
-	for {
-		p, err := in.Recv(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		p.Settle(nil)
-	}
+	pipeline.Into(committed, "publish", cache.NewPublisher(s.cache, s.index.room, s.ledger.Note), limits.depth("publish", 16))
 }

@@ -1,4 +1,4 @@
-package admit
+package admission
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,9 +40,9 @@ func NewGate(bytes int64, reg prometheus.Registerer) *Gate {
 			return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value)
 		}
 		reg.MustRegister(
-			gauge("sluice_admit_budget_used_bytes", "Bytes of requests between their arrival and settlement.", func() float64 { return float64(b.InUse()) }),
-			gauge("sluice_admit_budget_bytes", "Bytes of requests that may be in the broker at once.", func() float64 { return float64(b.Capacity()) }),
-			gauge("sluice_admit_budget_waiting", "Requests that wait for room in the budget.", func() float64 { return float64(b.Waiters()) }),
+			gauge("sluice_request_budget_used_bytes", "Bytes of requests between their arrival and settlement.", func() float64 { return float64(b.InUse()) }),
+			gauge("sluice_request_budget_bytes", "Bytes of requests that may be in the broker at once.", func() float64 { return float64(b.Capacity()) }),
+			gauge("sluice_request_budget_waiting", "Requests that wait for room in the budget.", func() float64 { return float64(b.Waiters()) }),
 		)
 	}
 	return g

@@ -1,4 +1,4 @@
-package admit
+package admission
 
 import "github.com/sluicemq/sluice/pipeline"
 
