@@ -54,6 +54,7 @@ type Network struct {
 	QUICIdleTimeoutMs         int64  `toml:"quic_idle_timeout_ms"`
 	QUICStreamWindowBytes     int    `toml:"quic_stream_window_bytes"`
 	QUICConnectionWindowBytes int    `toml:"quic_connection_window_bytes"`
+	QUICReceiveOffload        bool   `toml:"quic_receive_offload"`
 }
 
 // TLS says with what the broker proves itself, and whom it lets in.

@@ -54,7 +54,7 @@ func defaultNetwork() Network {
 		MaxRequestBytes: 64 * mib, MaxControlRequestBytes: 8 * mib, IdleTimeoutMs: 10 * minute, StallGraceMs: 10 * second,
 		MinBytesPerSecond: 16 * kib, TransferTimeoutMs: 2 * minute,
 		QUICHandshakeTimeoutMs: 5 * second, QUICIdleTimeoutMs: 30 * second,
-		QUICStreamWindowBytes: 8 * mib, QUICConnectionWindowBytes: 16 * mib}
+		QUICStreamWindowBytes: 8 * mib, QUICConnectionWindowBytes: 16 * mib, QUICReceiveOffload: true}
 }
 
 func defaultStages() Stages {

@@ -85,7 +85,7 @@ func dial(ctx context.Context, cfg Config) (*quic.Conn, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	socket, err := quicnet.Socket(to)
+	socket, err := quicnet.DefaultConfig().Socket(to)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -43,7 +43,7 @@ func Serve(ctx context.Context, addr, dir string, ready func()) error {
 	if err != nil {
 		return err
 	}
-	socket, err := quicnet.Listen(addr)
+	socket, err := quicnet.DefaultConfig().Listen(addr)
 	if err != nil {
 		return err
 	}

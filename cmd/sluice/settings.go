@@ -164,6 +164,7 @@ func doorsConfig(c config.Broker) node.DoorsConfig {
 	q := quicnet.DefaultConfig()
 	q.HandshakeTimeout, q.IdleTimeout, q.KeepAlive = ms(n.QUICHandshakeTimeoutMs), ms(n.QUICIdleTimeoutMs), 0
 	q.StreamWindowBytes, q.ConnectionWindowBytes = n.QUICStreamWindowBytes, n.QUICConnectionWindowBytes
+	q.ReceiveOffload = n.QUICReceiveOffload
 	return node.DoorsConfig{QUICListen: n.QUICListen, TCPListen: n.TCPListen, AdvertisedHost: n.AdvertisedHost,
 		AdvertisedPort: int32(n.AdvertisedPort), Rack: c.Broker.Rack, PlaintextTCP: plaintext(n), QUIC: q,
 		Connections: n.MaxConnections, ConnectionsPerIP: n.MaxConnectionsPerIP, Streams: n.MaxStreamsPerConnection, MemoryBytes: c.Memory.ConnectionBytes}

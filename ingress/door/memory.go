@@ -73,6 +73,22 @@ func (m *Memory) give(ip netip.Addr, n int64) {
 	m.charge(ip, -n)
 }
 
+// Hold charges n bytes that a door takes for itself, whatever the limit, until release
+// is called.
+func (m *Memory) Hold(n int64) (release func()) {
+	if m == nil {
+		return func() {}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.used += n
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.used -= n
+	}
+}
+
 // Grow charges n bytes for a window to an address, or returns false. Windows grow
 // while half of the memory is free only: the rest is for those who come.
 func (m *Memory) Grow(ip netip.Addr, n int64) bool {

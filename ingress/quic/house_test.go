@@ -103,7 +103,7 @@ func (h *house) tls() *tls.Config {
 // dial makes a connection, each from its own socket.
 func (h *house) dial(c *tls.Config) (*quicgo.Conn, error) {
 	h.t.Helper()
-	socket, err := quicnet.Listen("127.0.0.1:0")
+	socket, err := quicnet.DefaultConfig().Listen("127.0.0.1:0")
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 // Listener is an open door. All methods are safe for concurrent use.
 type Listener struct {
 	cfg       Config
-	socket    *net.UDPConn
+	socket    *quicnet.Socket
 	transport *quicgo.Transport
 	l         *quicgo.Listener
 	id        func() uint64
@@ -29,6 +29,7 @@ type Listener struct {
 	refused   prometheus.Counter // streams
 	metrics   *door.Metrics
 	windows   *windows
+	buffers   func() // gives the socket's buffers back
 
 	closing context.Context // done once nobody is let in any more
 	close   context.CancelFunc
@@ -42,7 +43,7 @@ func Listen(cfg Config, id func() uint64, log *slog.Logger, reg prometheus.Regis
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	socket, err := quicnet.Listen(cfg.Address)
+	socket, err := cfg.QUIC.Listen(cfg.Address)
 	if err != nil {
 		return nil, door.ListenError("QUIC", cfg.Address, err)
 	}
@@ -52,6 +53,9 @@ func Listen(cfg Config, id func() uint64, log *slog.Logger, reg prometheus.Regis
 	d.refused = prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_door_refused_streams_total",
 		Help: "QUIC streams refused, since connections and streams have used up their memory."})
 	reg.MustRegister(d.refused)
+	d.buffers = cfg.Memory.Hold(socket.BufferBytes())
+	measure(socket, reg)
+	log.Debug("the QUIC socket is open", "receive_offload", socket.Coalesces())
 	d.closing, d.close = context.WithCancel(context.Background())
 	d.transport = &quicgo.Transport{Conn: socket, ConnContext: d.arrive, StatelessResetKey: resetKey(cfg.TLS),
 		VerifySourceAddress: newRate(cfg.NewConnections).exceeded}
@@ -59,6 +63,7 @@ func Listen(cfg Config, id func() uint64, log *slog.Logger, reg prometheus.Regis
 	q.AllowConnectionWindowIncrease = d.windows.grow
 	q.GetConfigForClient = func(*quicgo.ClientInfo) (*quicgo.Config, error) { return d.windows.begin(q), nil }
 	if d.l, err = d.transport.Listen(quicnet.TLS(cfg.TLS), q); err != nil {
+		d.buffers()
 		return nil, errors.Join(fmt.Errorf("QUIC listener %s: %w", cfg.Address, err), socket.Close())
 	}
 	return d, nil
@@ -97,6 +102,7 @@ func (d *Listener) Close() error {
 }
 
 func (d *Listener) free() error {
+	defer d.buffers()
 	return errors.Join(d.l.Close(), d.transport.Close(), d.socket.Close())
 }
 

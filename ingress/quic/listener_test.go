@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -218,7 +219,7 @@ func TestPortInUse(t *testing.T) {
 func TestClientsOfAnEarlierProcessAreTold(t *testing.T) {
 	h := open(t, certs.ClientAuthNone, nil, echo)
 	proxy := newProxy(t, h.cfg.Address)
-	socket, err := quicnet.Listen("127.0.0.1:0")
+	socket, err := quicnet.DefaultConfig().Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +287,9 @@ func TestARushOfClientsProvesItsAddresses(t *testing.T) {
 // The windows of all connections together stay in their budget, and connections
 // that get no more of it still work.
 func TestWindowsHaveABudget(t *testing.T) {
-	h := open(t, certs.ClientAuthNone, func(c *quic.Config) { c.Memory = door.NewMemory(160 << 10) }, func(_ context.Context, nc net.Conn) error {
+	h := open(t, certs.ClientAuthNone, func(c *quic.Config) {
+		c.Memory, c.QUIC.ReceiveOffload = door.NewMemory(160<<10), false
+	}, func(_ context.Context, nc net.Conn) error {
 		n, err := io.Copy(io.Discard, nc)
 		if err == nil {
 			_, err = nc.Write([]byte{byte(n >> 20)})
@@ -311,7 +314,7 @@ func TestWindowsHaveABudget(t *testing.T) {
 // connection go on, and each gives back what it had.
 func TestStreamsAreChargedToMemory(t *testing.T) {
 	m := door.NewMemory(240 << 10) // of which one address gets three quarters: a connection and six streams
-	h := open(t, certs.ClientAuthNone, func(c *quic.Config) { c.Memory = m }, echo)
+	h := open(t, certs.ClientAuthNone, func(c *quic.Config) { c.Memory, c.QUIC.ReceiveOffload = m, false }, echo)
 	qc := h.mustDial()
 	streams := make([]*quicnet.Conn, 6)
 	for i := range streams {
@@ -350,6 +353,26 @@ func TestStreamsAreChargedToMemory(t *testing.T) {
 			t.Fatalf("%d bytes are charged for nobody", used)
 		}
 		time.Sleep(time.Millisecond)
+	}
+}
+
+// What the socket reads into is in the memory of the connections for as long as it is open.
+func TestBuffersOfTheSocketAreCharged(t *testing.T) {
+	for _, offload := range []bool{true, false} {
+		m := door.NewMemory(1 << 20)
+		h := open(t, certs.ClientAuthNone, func(c *quic.Config) { c.Memory, c.QUIC.ReceiveOffload = m, offload }, echo)
+		used, _ := m.Memory()
+		if most := int64(512 << 10); offload && runtime.GOOS == "linux" && used < 64<<10 || !offload && used != 0 || used > most {
+			t.Errorf("offload %t: %d bytes are charged", offload, used)
+		}
+		h.leave()
+		if err := <-h.over; err != nil {
+			t.Error(err)
+		}
+		h.over <- nil // for the end of the test
+		if used, _ := m.Memory(); used != 0 {
+			t.Errorf("offload %t: %d bytes are charged after the end", offload, used)
+		}
 	}
 }
 

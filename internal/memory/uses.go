@@ -30,7 +30,7 @@ var (
 	Producers = Use{"producers", "producers.memory_bytes", false,
 		"idempotent producers with their last batches, and snapshots of them on their way", "the longest idle are forgotten"}
 	Connections = Use{"connections", "memory.connection_bytes", false,
-		"connections and QUIC streams at what an idle one takes, and what QUIC clients may have sent that is not read yet", "new ones are refused"}
+		"connections and QUIC streams at what an idle one takes, what QUIC clients may have sent that is not read yet, and the buffers of the QUIC socket", "new ones are refused"}
 	Requests = Use{"requests", "memory.request_budget_bytes", false,
 		"requests from their arrival until they are answered; a sixteenth is for fetches that wait", "sockets are not read; fetches that wait are answered early"}
 	Answers = Use{"answers", "memory.response_budget_bytes", false,

@@ -226,7 +226,7 @@ func TestServersOpenNoStreams(t *testing.T) {
 
 func TestRefusedPortsAreReported(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
-		gone, err := quicnet.Listen(address)
+		gone, err := quicnet.DefaultConfig().Listen(address)
 		if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {
 			continue // a machine without IPv6
 		}
@@ -235,7 +235,7 @@ func TestRefusedPortsAreReported(t *testing.T) {
 		}
 		to := gone.LocalAddr().(*net.UDPAddr)
 		gone.Close()
-		socket, err := quicnet.Socket(to)
+		socket, err := quicnet.DefaultConfig().Socket(to)
 		if err != nil {
 			t.Fatal(err)
 		}

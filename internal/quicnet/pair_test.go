@@ -69,7 +69,7 @@ func serve(l *quic.Listener, accepted chan *quic.Conn, wg *sync.WaitGroup, handl
 
 func newTransport(t testing.TB, address string) *quic.Transport {
 	t.Helper()
-	socket, err := quicnet.Listen(address)
+	socket, err := quicnet.DefaultConfig().Listen(address)
 	if err != nil {
 		t.Fatal(err)
 	}

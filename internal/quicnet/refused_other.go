@@ -2,7 +2,5 @@
 
 package quicnet
 
-import "net"
-
 // ReportRefused does nothing here: a dial learns from silence that nobody listens.
-func ReportRefused(*net.UDPConn, bool) {}
+func ReportRefused(*Socket, bool) {}

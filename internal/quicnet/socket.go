@@ -3,6 +3,9 @@ package quicnet
 import (
 	"net"
 	"os"
+	"sync/atomic"
+
+	"golang.org/x/net/ipv4"
 )
 
 // bufferWarning is the only switch there is for a line that quic-go prints on
@@ -10,9 +13,37 @@ import (
 // costs throughput and nothing else; docs/operations tells how to raise it.
 const bufferWarning = "QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING"
 
+// Socket is a UDP socket for QUIC, to be the Conn of a quic.Transport. Where the
+// kernel coalesces datagrams (UDP_GRO), one system call brings many of them, and what a
+// peer sends in one piece stays in one piece on its way through the kernel.
+//
+// It is read by ReadBatch alone, as quic-go does: what the methods of the UDPConn read
+// may be several datagrams in one.
+type Socket struct {
+	*net.UDPConn
+	reader    batchReader
+	coalesces bool
+	stats     SocketStats
+}
+
+// batchReader reads at least one message, or returns an error.
+type batchReader interface {
+	ReadBatch(ms []ipv4.Message, flags int) (int, error)
+}
+
+// SocketStats counts what a socket has received since it was opened.
+type SocketStats struct {
+	Reads     atomic.Int64 // system calls that brought something
+	Coalesced atomic.Int64 // messages of the kernel that held several datagrams
+	Datagrams atomic.Int64 // handed to QUIC
+	// Dropped are messages of the kernel that were not whole, and datagrams that are
+	// longer than any QUIC packet. To QUIC they are lost on the way.
+	Dropped atomic.Int64
+}
+
 // Listen opens a UDP socket for QUIC at host:port. Its buffers are made as large
 // as the kernel allows when the socket is used.
-func Listen(address string) (*net.UDPConn, error) {
+func (c Config) Listen(address string) (*Socket, error) {
 	if _, set := os.LookupEnv(bufferWarning); !set {
 		if err := os.Setenv(bufferWarning, "true"); err != nil {
 			return nil, err
@@ -22,11 +53,23 @@ func Listen(address string) (*net.UDPConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return net.ListenUDP("udp", a)
+	u, err := net.ListenUDP("udp", a)
+	if err != nil {
+		return nil, err
+	}
+	s := &Socket{UDPConn: u}
+	plain := ipv4.NewPacketConn(u) // it reads IPv6 as well
+	s.reader = counted{plain, &s.stats}
+	if c.ReceiveOffload {
+		if r := coalesce(u, plain, &s.stats); r != nil {
+			s.reader, s.coalesces = r, true
+		}
+	}
+	return s, nil
 }
 
 // Socket opens a UDP socket for a connection to remote.
-func Socket(remote *net.UDPAddr) (*net.UDPConn, error) {
+func (c Config) Socket(remote *net.UDPAddr) (*Socket, error) {
 	local := ":0"
 	switch {
 	case !remote.IP.IsLoopback():
@@ -35,5 +78,40 @@ func Socket(remote *net.UDPAddr) (*net.UDPConn, error) {
 	default:
 		local = "[::1]:0"
 	}
-	return Listen(local)
+	return c.Listen(local)
+}
+
+// ReadBatch reads at least one datagram, each into a message of its own. It is for one
+// caller at a time.
+func (s *Socket) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
+	return s.reader.ReadBatch(ms, flags)
+}
+
+// Coalesces reports whether the kernel coalesces datagrams for this socket.
+func (s *Socket) Coalesces() bool { return s.coalesces }
+
+// BufferBytes is the memory that the socket reads into, beside QUIC's own.
+func (s *Socket) BufferBytes() int64 {
+	if !s.coalesces {
+		return 0
+	}
+	return coalescedBytes
+}
+
+// Stats returns the counts, which go on.
+func (s *Socket) Stats() *SocketStats { return &s.stats }
+
+// counted counts what comes uncoalesced.
+type counted struct {
+	batchReader
+	stats *SocketStats
+}
+
+func (c counted) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
+	n, err := c.batchReader.ReadBatch(ms, flags)
+	if err == nil {
+		c.stats.Reads.Add(1)
+		c.stats.Datagrams.Add(int64(n))
+	}
+	return n, err
 }

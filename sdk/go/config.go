@@ -54,6 +54,9 @@ type Config struct {
 	// Connections is how many QUIC connections share the streams to one broker; 0
 	// means 1. More raise the throughput where several cores are free on both ends.
 	Connections int
+	// DisableReceiveOffload keeps the kernel from coalescing the datagrams of QUIC
+	// (Linux's UDP_GRO), for networks or drivers in which that is broken.
+	DisableReceiveOffload bool
 	// DialTimeout bounds the making of one connection; 0 means 10 seconds.
 	DialTimeout time.Duration
 	// Options go to the kgo client after those that are derived from the rest, which

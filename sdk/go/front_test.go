@@ -30,7 +30,7 @@ type front struct {
 	tls     *tls.Config
 
 	transport *quic.Transport
-	socket    *net.UDPConn
+	socket    *quicnet.Socket
 	stop      context.CancelFunc
 	wg        sync.WaitGroup
 
@@ -75,7 +75,7 @@ func newFront(t house, auth certs.ClientAuth, topics ...string) *front {
 func (f *front) start() {
 	f.t.Helper()
 	var err error
-	if f.socket, err = quicnet.Listen(f.addr); err != nil {
+	if f.socket, err = quicnet.DefaultConfig().Listen(f.addr); err != nil {
 		f.t.Fatal(err)
 	}
 	f.transport = &quic.Transport{Conn: f.socket, StatelessResetKey: &quic.StatelessResetKey{1}}

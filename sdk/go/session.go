@@ -26,7 +26,7 @@ type session struct {
 	d         *Dialer
 	conn      *quic.Conn
 	transport *quic.Transport
-	socket    *net.UDPConn
+	socket    *quicnet.Socket
 
 	mu        sync.Mutex
 	streams   int
@@ -60,14 +60,16 @@ func (d *Dialer) connect(ctx context.Context, host string) (*session, error) {
 }
 
 func (d *Dialer) handshake(ctx context.Context, to *net.UDPAddr, t *tls.Config) (*session, error) {
-	socket, err := quicnet.Socket(to)
+	q := quicnet.DefaultConfig()
+	q.ReceiveOffload = !d.cfg.DisableReceiveOffload
+	socket, err := q.Socket(to)
 	if err != nil {
 		return nil, err
 	}
 	s := &session{d: d, socket: socket, transport: &quic.Transport{Conn: socket}, asked: make(chan struct{})}
 	s.delivered.L = &s.mu
 	quicnet.ReportRefused(socket, true)
-	s.conn, err = s.transport.Dial(ctx, to, t, quicnet.DefaultConfig().Client())
+	s.conn, err = s.transport.Dial(ctx, to, t, q.Client())
 	quicnet.ReportRefused(socket, false)
 	if err != nil {
 		return nil, errors.Join(err, s.free())
