@@ -60,7 +60,7 @@ Start a node with no settings at all, then use it from another terminal:
 	f.BoolVar(&c.json, "json", false, "print one JSON document a line")
 	f.DurationVar(&c.timeout, "timeout", 15*time.Second, "how long to wait for an answer")
 	root.AddCommand(newDev(c), newBroker(c), newController(c), newTopic(c), newProduce(c), newConsume(c), newGroup(c),
-		newCluster(c), newConfig(c), newWAL(c), newObject(c), newVersion(c))
+		newCluster(c), newConfig(c), newCert(c), newWAL(c), newObject(c), newVersion(c))
 	_ = root.RegisterFlagCompletionFunc("transport", cobra.FixedCompletions([]string{"quic", "tcp", "tls"}, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 	root.Long += "\n\nEach command says what it does when help is its only argument; a topic, group or\nfile of that name is written behind --, as in sluice consume -- help."
 	helpfully(root)

@@ -72,7 +72,7 @@ func TestEnsureMakesAndReuses(t *testing.T) {
 	if contents(t, f.Cert) != before {
 		t.Error("a good certificate was replaced")
 	}
-	if left, err := filepath.Glob(filepath.Join(dir, "*.tmp-*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -44,13 +44,13 @@ func Ensure(dir string, hosts []string) (Files, error) {
 
 func ensure(dir string, hosts []string, now time.Time) (Files, error) {
 	f := In(dir)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return f, fmt.Errorf("certificate directory: %w; make it writable or choose another", err)
+	if err := makeDirectory(dir); err != nil {
+		return f, err
 	}
 	ca, err := loadPair(f.CA, f.CAKey)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if ca, err = newAuthority(f, now); err != nil {
+		if ca, err = newAuthority(f, "sluice authority", authorityLife, now); err != nil {
 			return f, err
 		}
 	case err != nil:
@@ -67,18 +67,20 @@ func ensure(dir string, hosts []string, now time.Time) (Files, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errMismatch) {
 		return f, err
 	}
-	return f, issue(ca, f.Cert, f.Key, subject{name: "sluice broker", hosts: hosts,
-		usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}, now)
+	t, err := Request{Name: "sluice broker", Server: true, Client: true, SANs: hosts}.template(now)
+	if err != nil {
+		return f, err
+	}
+	_, err = sign(&authority{pair: ca}, f.Cert, f.Key, t, replace)
+	return f, err
 }
 
 // withLoopback returns the names a broker certificate must have, each once.
 func withLoopback(hosts []string) []string {
 	out := []string{"localhost", "127.0.0.1", "::1"}
 	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil && ip.IsUnspecified() {
-			continue // nobody connects to 0.0.0.0
-		}
-		if h != "" && !slices.Contains(out, h) {
+		h, _, _ = strings.Cut(h, "%")                                            // an interface
+		if addSAN(new(x509.Certificate), h) == nil && !slices.Contains(out, h) { // nobody connects to 0.0.0.0
 			out = append(out, h)
 		}
 	}
@@ -96,29 +98,6 @@ func usable(leaf, ca *x509.Certificate, hosts []string, now time.Time) bool {
 		}
 	}
 	return true
-}
-
-// Issue makes a client certificate for name, signed by the authority in dir, as
-// NAME.crt and NAME.key in out. A file that is there is not overwritten.
-func Issue(dir, name, out string) (Files, error) {
-	f := In(dir)
-	f.Cert, f.Key = filepath.Join(out, name+".crt"), filepath.Join(out, name+".key")
-	if name == "" || filepath.Base(name) != name || name[0] == '.' {
-		return f, fmt.Errorf("certificate name %q: choose one that can be a file name", name)
-	}
-	ca, err := loadPair(f.CA, f.CAKey)
-	if err != nil {
-		return f, err
-	}
-	for _, path := range []string{f.Cert, f.Key} {
-		if _, err := os.Stat(path); err == nil {
-			return f, fmt.Errorf("%s exists; remove it or choose another name", path)
-		}
-	}
-	if err := os.MkdirAll(out, 0o700); err != nil {
-		return f, fmt.Errorf("certificate directory: %w; make it writable or choose another", err)
-	}
-	return f, issue(ca, f.Cert, f.Key, subject{name: name, usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, time.Now())
 }
 
 // errMismatch: a certificate and a key do not belong together, as after a crash

@@ -11,9 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"net"
 	"os"
-	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -23,16 +22,52 @@ type pair struct {
 	key  crypto.Signer
 }
 
-// subject says what a certificate is for.
-type subject struct {
-	name   string
-	hosts  []string
-	usages []x509.ExtKeyUsage
+// Request says what a certificate is for.
+type Request struct {
+	// Name is who it is: the common name. Clients are known by it.
+	Name string
+	// Server and Client are what it may be used as.
+	Server, Client bool
+	// SANs are the names that a server goes by, or further ones of a client: DNS names
+	// (*. in front stands for one label), IP addresses, URIs, mail addresses.
+	SANs []string
+	// Life is how long it lasts from now on; 0 means 397 days. It never outlasts the
+	// authority.
+	Life time.Duration
+}
+
+// template returns the certificate that is asked for, all but its key.
+func (r Request) template(now time.Time) (*x509.Certificate, error) {
+	if err := checkName(r.Name); err != nil {
+		return nil, err
+	}
+	if !r.Server && !r.Client {
+		return nil, errors.New("a certificate must be for a server, a client, or both")
+	}
+	if r.Server && len(r.SANs) == 0 {
+		return nil, errors.New("a server's certificate needs the names and addresses that clients connect to")
+	}
+	life := r.Life
+	if life == 0 {
+		life = leafLife
+	}
+	t := template(r.Name, now, life)
+	if err := addSANs(t, r.SANs); err != nil {
+		return nil, err
+	}
+	t.KeyUsage, t.BasicConstraintsValid = x509.KeyUsageDigitalSignature, true
+	if r.Server {
+		t.ExtKeyUsage = append(t.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
+	}
+	if r.Client {
+		t.ExtKeyUsage = append(t.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
+	}
+	return t, nil
 }
 
 // newAuthority makes an authority. The key is written first: a certificate
 // without a key could never sign, and nobody would know until then.
-func newAuthority(f Files, now time.Time) (*pair, error) {
+func newAuthority(f Files, name string, life time.Duration, now time.Time) (*pair, error) {
 	if _, err := os.Stat(f.CA); err == nil {
 		return nil, fmt.Errorf("the authority %s has no key; restore %s, or remove both to have new ones made", f.CA, f.CAKey)
 	}
@@ -40,42 +75,39 @@ func newAuthority(f Files, now time.Time) (*pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := template("sluice authority", now, authorityLife)
+	t := template(name, now, life)
 	t.IsCA, t.BasicConstraintsValid, t.MaxPathLenZero = true, true, true
 	t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
-	return write(f.CA, f.CAKey, t, t, key, key)
+	return write(f.CA, f.CAKey, t, t, key, key, nil, create)
 }
 
-// issue makes a certificate signed by ca.
-func issue(ca *pair, certFile, keyFile string, s subject, now time.Time) error {
+// sign makes a key for a certificate, signs the latter with ca, and writes both. save is
+// writeFile or one of its kin.
+func sign(ca *authority, certFile, keyFile string, t *x509.Certificate, save saver) (*x509.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	t := template(s.name, now, leafLife)
 	if t.NotAfter.After(ca.cert.NotAfter) {
 		t.NotAfter = ca.cert.NotAfter
 	}
-	t.KeyUsage, t.ExtKeyUsage, t.BasicConstraintsValid = x509.KeyUsageDigitalSignature, s.usages, true
-	for _, h := range s.hosts {
-		if ip := net.ParseIP(h); ip != nil {
-			t.IPAddresses = append(t.IPAddresses, ip)
-		} else {
-			t.DNSNames = append(t.DNSNames, h)
-		}
+	made, err := write(certFile, keyFile, t, ca.cert, key, ca.key, ca.above, save)
+	if err != nil {
+		return nil, err
 	}
-	_, err = write(certFile, keyFile, t, ca.cert, key, ca.key)
-	return err
+	return made.cert, nil
 }
 
-// template begins an hour in the past, for clocks that differ.
+// backdated is how long before it was made a certificate begins, for clocks that differ.
+const backdated = time.Hour
+
 func template(name string, now time.Time, life time.Duration) *x509.Certificate {
 	return &x509.Certificate{Subject: pkix.Name{CommonName: name, Organization: []string{"SluiceMQ"}},
-		NotBefore: now.Add(-time.Hour).UTC(), NotAfter: now.Add(life).UTC()}
+		NotBefore: now.Add(-backdated).UTC(), NotAfter: now.Add(life).UTC()}
 }
 
-// write signs a certificate and writes it and its key.
-func write(certFile, keyFile string, t, parent *x509.Certificate, key, signer crypto.Signer) (*pair, error) {
+// write signs a certificate and writes it, with those above it, and its key.
+func write(certFile, keyFile string, t, parent *x509.Certificate, key, signer crypto.Signer, above []*x509.Certificate, save saver) (*pair, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
 		return nil, err
@@ -93,40 +125,15 @@ func write(certFile, keyFile string, t, parent *x509.Certificate, key, signer cr
 	if err != nil {
 		return nil, err
 	}
-	if err := writeFile(keyFile, 0o600, &pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}); err != nil {
-		return nil, err
+	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	for _, c := range above {
+		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
 	}
-	if err := writeFile(certFile, 0o644, &pem.Block{Type: "CERTIFICATE", Bytes: der}); err != nil {
+	err = save(file{keyFile, 0o600, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})}, file{certFile, 0o644, chain})
+	if err != nil {
 		return nil, err
 	}
 	return &pair{cert: cert, key: key}, nil
-}
-
-// writeFile makes a file appear whole and synced or not at all.
-func writeFile(path string, mode os.FileMode, b *pem.Block) (err error) {
-	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, filepath.Base(path)+".tmp-")
-	if err != nil {
-		return fmt.Errorf("write %s: %w; make the directory writable or choose another", path, err)
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(tmp.Name())
-			err = fmt.Errorf("write %s: %w", path, err)
-		}
-	}()
-	_, err = tmp.Write(pem.EncodeToMemory(b))
-	if err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err = os.Rename(tmp.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func parseCertificate(b []byte) (*x509.Certificate, error) {
@@ -139,10 +146,21 @@ func parseCertificate(b []byte) (*x509.Certificate, error) {
 
 func parseKey(b []byte) (crypto.Signer, error) {
 	block, _ := pem.Decode(b)
-	if block == nil || block.Type != "PRIVATE KEY" {
-		return nil, errors.New("there is no PKCS #8 key in PEM form in it; restore the file or remove it with its certificate")
+	if block == nil || !strings.HasSuffix(block.Type, "PRIVATE KEY") {
+		return nil, errors.New("there is no key in PEM form in it; restore the file or remove it with its certificate")
 	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	var key any
+	var err error
+	switch block.Type {
+	case "EC PRIVATE KEY":
+		key, err = x509.ParseECPrivateKey(block.Bytes)
+	case "RSA PRIVATE KEY":
+		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	case "PRIVATE KEY":
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	default:
+		return nil, fmt.Errorf("a key of type %q cannot be read; it must be without a passphrase, in PKCS #8", block.Type)
+	}
 	if err != nil {
 		return nil, err
 	}

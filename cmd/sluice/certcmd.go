@@ -1,0 +1,280 @@
+package main
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicemq/sluice/internal/certs"
+)
+
+// defaultCertDir is where the authority of a cluster is, unless --dir says otherwise.
+const defaultCertDir = "certs"
+
+func newCert(c *cli) *cobra.Command {
+	return family("cert", "Make, look at and renew the certificates of a cluster with an authority of your own",
+		newCertInit(c), newCertIssue(c), newCertShow(c), newCertRenew(c))
+}
+
+// certDir adds the flag for the directory of the authority.
+func certDir(cmd *cobra.Command, dir *string, def, usage string) {
+	cmd.Flags().StringVar(dir, "dir", def, usage)
+	_ = cmd.MarkFlagDirname("dir") // the flag exists
+}
+
+// lifeIn is the life that --days says.
+func lifeIn(days int) (time.Duration, error) {
+	if days < 0 || days > 36500 {
+		return 0, usagef("--days must be from 1 to 36500")
+	}
+	return time.Duration(days) * 24 * time.Hour, nil
+}
+
+func newCertInit(c *cli) *cobra.Command {
+	var dir, name string
+	var days int
+	cmd := &cobra.Command{
+		Use: "init", Short: "Make an authority that signs the certificates of a cluster", Args: cobra.NoArgs,
+		Long: `Makes an authority: DIR/ca.crt, which everybody who is to trust its certificates is given, and
+DIR/ca.key, which signs them. Whoever has the key can pass for any broker and client: keep it
+where brokers and clients do not run. Where there is an authority it is refused.`,
+		Example: `  sluice cert init --name "orders cluster"`,
+		RunE: func(*cobra.Command, []string) error {
+			life, err := lifeIn(days)
+			if err != nil {
+				return err
+			}
+			f, made, err := certs.Init(dir, name, life)
+			if err != nil {
+				return err
+			}
+			return c.result(map[string]any{"ca": f.CA, "ca_key": f.CAKey, "serial": serial(made), "ends": made.NotAfter},
+				"%s is the authority, %s its key; it lasts until %s", f.CA, f.CAKey, made.NotAfter.Format(time.DateOnly))
+		},
+	}
+	certDir(cmd, &dir, defaultCertDir, "`DIR` for the authority, made if it is not there")
+	cmd.Flags().StringVar(&name, "name", "Sluice authority", "what certificates call their issuer")
+	cmd.Flags().IntVar(&days, "days", 3650, "how long it lasts")
+	return cmd
+}
+
+func newCertIssue(c *cli) *cobra.Command {
+	var dir, out string
+	var days int
+	var r certs.Request
+	cmd := &cobra.Command{
+		Use: "issue NAME --server|--client", Short: "Make a certificate for a broker or a client", Args: cobra.ExactArgs(1),
+		Long: `Makes NAME.crt and NAME.key, signed by the authority in DIR. A server's certificate has the names
+and addresses that clients connect to, those that they are told of (network.advertised_host)
+and those of --broker. A client is known by NAME. Files that are there are not overwritten.`,
+		Example: `  sluice cert issue broker-1 --server --san broker-1.example.com --san 10.0.0.5,localhost
+  sluice cert issue billing --client`,
+		RunE: func(_ *cobra.Command, args []string) (err error) {
+			r.Name = args[0]
+			if r.Life, err = lifeIn(days); err != nil {
+				return err
+			}
+			if !r.Server && !r.Client {
+				return usagef("say what it is for: --server, --client, or both")
+			}
+			if r.Server && len(r.SANs) == 0 {
+				return usagef("give the names and addresses that clients connect to: --san HOST, once or more often")
+			}
+			f, made, err := certs.IssueFor(dir, r, or(out, dir))
+			if err != nil {
+				return err
+			}
+			c.shortLife(made, r.Life)
+			return c.result(map[string]any{"certificate": f.Cert, "key": f.Key, "ca": f.CA, "serial": serial(made), "sans": sans(made), "ends": made.NotAfter},
+				"%s and %s are made, with serial number %s; they last until %s", f.Cert, f.Key, serial(made), made.NotAfter.Format(time.DateOnly))
+		},
+	}
+	certDir(cmd, &dir, defaultCertDir, "`DIR` of the authority")
+	cmd.Flags().StringVar(&out, "out", "", "`DIR` for the new files, made if it is not there; that of the authority by default")
+	_ = cmd.MarkFlagDirname("out") // the flag exists
+	cmd.Flags().BoolVar(&r.Server, "server", false, "for a broker")
+	cmd.Flags().BoolVar(&r.Client, "client", false, "for a client")
+	cmd.Flags().StringSliceVar(&r.SANs, "san", nil, "a `NAME` that it goes by: DNS name, IP address, URI or mail address; several with commas or flags")
+	cmd.Flags().IntVar(&days, "days", 397, "how long it lasts, but not longer than the authority")
+	return cmd
+}
+
+// shortLife says that a certificate ends with its authority.
+func (c *cli) shortLife(made *x509.Certificate, wanted time.Duration) {
+	if !c.json && wanted > 0 && time.Until(made.NotAfter) < wanted-time.Hour {
+		c.say("it lasts until %s only, since the authority ends then", made.NotAfter.Format(time.DateOnly))
+	}
+}
+
+func newCertRenew(c *cli) *cobra.Command {
+	var dir string
+	var days int
+	cmd := &cobra.Command{
+		Use: "renew FILE.crt", Short: "Replace a certificate and its key by new ones for the same names", Args: cobra.ExactArgs(1),
+		Long: `Replaces a certificate and its key. Subject, names and what it is for stay; key and serial number
+are new. A broker that runs takes both up within a second or two; clients read theirs when they start.
+The key is FILE.key unless --key names another. Owner and mode of the files stay.`,
+		Example: `  sluice cert renew certs/broker-1.crt
+  sluice cert renew /etc/sluice/tls/broker.crt --dir /media/safe/certs`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			life, err := lifeIn(days)
+			if err != nil {
+				return err
+			}
+			file := args[0]
+			old, made, err := certs.Renew(or(dir, filepath.Dir(file)), file, keyOf(c.key, file), life)
+			if err != nil {
+				return err
+			}
+			c.shortLife(made, life)
+			return c.result(map[string]any{"certificate": file, "key": keyOf(c.key, file), "old_serial": serial(old), "serial": serial(made), "sans": sans(made), "ends": made.NotAfter},
+				"%s has serial number %s now, and had %s; it lasts until %s", file, serial(made), serial(old), made.NotAfter.Format(time.DateOnly))
+		},
+	}
+	certDir(cmd, &dir, "", "`DIR` of the authority; that of the certificate by default")
+	cmd.Flags().IntVar(&days, "days", 0, "how long it lasts; as long as the old one did by default")
+	return cmd
+}
+
+// keyOf is the file of a certificate's key.
+func keyOf(given, certificate string) string {
+	return or(given, strings.TrimSuffix(certificate, filepath.Ext(certificate))+".key")
+}
+
+func serial(cert *x509.Certificate) string { return hex.EncodeToString(cert.SerialNumber.Bytes()) }
+
+// sans are the names of a certificate, never nil.
+func sans(cert *x509.Certificate) []string { return append([]string{}, certs.SANs(cert)...) }
+
+func newCertShow(c *cli) *cobra.Command {
+	return &cobra.Command{
+		Use: "show FILE...", Short: "Say for whom certificates are, when they end, and whether key and authority fit", Args: cobra.MinimumNArgs(1),
+		Long: `Shows each certificate in the files, and whether it can be used: now, with its key (FILE.key
+beside it, or --key), and by whoever trusts the authority (ca.crt beside it, or --ca). Exit code 1
+if one cannot.`,
+		Example: `  sluice cert show certs/*.crt
+  sluice cert show /etc/sluice/tls/broker.crt --ca ca.crt`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if c.key != "" && len(args) > 1 {
+				return usagef("--key is the key of one certificate; name that one alone")
+			}
+			var wrong []string
+			for _, file := range args {
+				bad, err := c.showCertificates(file)
+				if err != nil {
+					return err
+				}
+				wrong = append(wrong, bad...)
+			}
+			if len(wrong) > 0 {
+				return errors.New(strings.Join(wrong, "; "))
+			}
+			return nil
+		},
+	}
+}
+
+// showCertificates shows those in a file, and returns what is wrong with the first, which
+// is the one that counts.
+func (c *cli) showCertificates(file string) (wrong []string, err error) {
+	chain, err := certs.Read(file)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	for i, cert := range chain {
+		s := shown{cert: cert, file: file, now: now, key: "not looked for", chain: "not looked at: no ca.crt is beside it; give --ca"}
+		s.note("", certs.Valid(cert, now), "")
+		if i == 0 {
+			s.checkKey(c.key)
+			s.checkChain(chain, c.ca)
+		} else {
+			s.chain, s.key = "see the first certificate of the file", "that of another"
+		}
+		for _, w := range s.wrong {
+			wrong = append(wrong, file+": "+w)
+		}
+		if err := s.print(c); err != nil {
+			return nil, err
+		}
+	}
+	return wrong, nil
+}
+
+// shown is a certificate with what was found of it.
+type shown struct {
+	cert       *x509.Certificate
+	file       string
+	now        time.Time
+	key, chain string
+	keyFits    *bool
+	chainFits  *bool
+	wrong      []string
+}
+
+// note adds err to what is wrong, and returns what to show.
+func (s *shown) note(what string, err error, good string) string {
+	if err == nil {
+		return good
+	}
+	s.wrong = append(s.wrong, strings.TrimSpace(what+" "+err.Error()))
+	return err.Error()
+}
+
+func (s *shown) checkKey(given string) {
+	file := keyOf(given, s.file)
+	if _, err := os.Stat(file); err != nil && given == "" {
+		s.key = "none beside it"
+		return
+	}
+	err := certs.Match(s.file, file)
+	fits := err == nil
+	s.keyFits, s.key = &fits, s.note("key:", err, file+" fits")
+}
+
+func (s *shown) checkChain(chain []*x509.Certificate, given string) {
+	ca := or(given, filepath.Join(filepath.Dir(s.file), "ca.crt"))
+	if _, err := os.Stat(ca); err != nil && given == "" {
+		return
+	}
+	err := certs.Verify(chain, ca, s.now)
+	fits := err == nil
+	s.chainFits, s.chain = &fits, s.note("authority:", err, "signed by an authority in "+ca)
+}
+
+func (s *shown) print(c *cli) error {
+	cert := s.cert
+	if c.json {
+		doc := map[string]any{"file": s.file, "subject": cert.Subject.String(), "issuer": cert.Issuer.String(), "serial": serial(cert), "sans": sans(cert),
+			"uses": append([]string{}, certs.Uses(cert)...), "begins": cert.NotBefore, "ends": cert.NotAfter, "seconds_left": int64(cert.NotAfter.Sub(s.now).Seconds()),
+			"key": certs.KeyKind(cert), "sha256": fmt.Sprintf("%x", sha256.Sum256(cert.Raw)), "problems": append([]string{}, s.wrong...)}
+		if s.keyFits != nil {
+			doc["key_matches"] = *s.keyFits
+		}
+		if s.chainFits != nil {
+			doc["chain_verified"] = *s.chainFits
+		}
+		return c.emit(doc)
+	}
+	_, err := fmt.Fprintf(c.stdout, `%s
+  subject   %s
+  names     %s
+  use       %s
+  issuer    %s
+  serial    %s
+  valid     %s to %s, %s
+  key       %s; %s
+  chain     %s
+  sha256    %x
+`, s.file, cert.Subject, or(strings.Join(certs.SANs(cert), ", "), "none"), or(strings.Join(certs.Uses(cert), ", "), "not said"), cert.Issuer, serial(cert),
+		cert.NotBefore.Format(time.RFC3339), cert.NotAfter.Format(time.RFC3339), certs.Left(cert, s.now), certs.KeyKind(cert), s.key, s.chain, sha256.Sum256(cert.Raw))
+	return err
+}

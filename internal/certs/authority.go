@@ -1,0 +1,148 @@
+package certs
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// authority is a pair that signs.
+type authority struct {
+	*pair
+	// above are the certificates that lead from it to a root, itself among them, which
+	// is none where it is a root.
+	above []*x509.Certificate
+}
+
+// loadAuthority reads the authority in a directory.
+func loadAuthority(dir string, now time.Time) (*authority, error) {
+	f := In(dir)
+	p, err := loadPair(f.CA, f.CAKey)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there is no authority in %s (%w); make one with sluice cert init, or name its directory with --dir", dir, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !p.cert.IsCA || p.cert.KeyUsage&x509.KeyUsageCertSign == 0:
+		return nil, fmt.Errorf("%s is not the certificate of an authority", f.CA)
+	case now.After(p.cert.NotAfter):
+		return nil, fmt.Errorf("the authority %s ended on %s; make a new one in another directory", f.CA, p.cert.NotAfter.Format(time.DateOnly))
+	}
+	a := &authority{pair: p}
+	if p.cert.CheckSignatureFrom(p.cert) == nil {
+		return a, nil
+	}
+	text, err := os.ReadFile(f.CA)
+	if err != nil {
+		return nil, err
+	}
+	all, err := certificatesIn(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.CA, err)
+	}
+	for _, c := range all {
+		if c.CheckSignatureFrom(c) != nil { // clients have the root
+			a.above = append(a.above, c)
+		}
+	}
+	return a, nil
+}
+
+// Init makes an authority in dir, as ca.crt and ca.key. It refuses where there is one.
+// A life of 0 means ten years.
+func Init(dir, name string, life time.Duration) (Files, *x509.Certificate, error) {
+	f := In(dir)
+	if err := checkName(name); err != nil {
+		return f, nil, err
+	}
+	if life == 0 {
+		life = authorityLife
+	}
+	if err := makeDirectory(dir); err != nil {
+		return f, nil, err
+	}
+	for _, path := range []string{f.CA, f.CAKey} {
+		if _, err := os.Lstat(path); err == nil {
+			return f, nil, fmt.Errorf("%s exists: there is an authority in %s; choose another directory", path, dir)
+		}
+	}
+	made, err := newAuthority(f, name, life, time.Now())
+	if err != nil {
+		return f, nil, err
+	}
+	return f, made.cert, nil
+}
+
+// IssueFor makes a certificate, signed by the authority in dir, as NAME.crt and NAME.key
+// in out. Files that are there are not overwritten.
+func IssueFor(dir string, r Request, out string) (Files, *x509.Certificate, error) {
+	f := In(dir)
+	f.Cert, f.Key = filepath.Join(out, r.Name+".crt"), filepath.Join(out, r.Name+".key")
+	now := time.Now()
+	t, err := r.template(now)
+	if err != nil {
+		return f, nil, err
+	}
+	ca, err := loadAuthority(dir, now)
+	if err != nil {
+		return f, nil, err
+	}
+	if err := makeDirectory(out); err != nil {
+		return f, nil, err
+	}
+	made, err := sign(ca, f.Cert, f.Key, t, create)
+	return f, made, err
+}
+
+// Issue is IssueFor a client that has nothing but a name.
+func Issue(dir, name, out string) (Files, error) {
+	f, _, err := IssueFor(dir, Request{Name: name, Client: true}, out)
+	return f, err
+}
+
+// Renew replaces a certificate and its key, signed by the authority in dir: the subject,
+// the names and what it is for stay, key and serial number are new. It lasts for life
+// from now on, or where that is 0 for as long as the old one did. The key comes first,
+// an instant before the certificate; servers that follow the files go on with the old
+// pair in between. A pair of which only half was replaced is mended by it.
+func Renew(dir, certFile, keyFile string, life time.Duration) (old, made *x509.Certificate, err error) {
+	now := time.Now()
+	text, err := os.ReadFile(certFile)
+	if err != nil {
+		return nil, nil, fmt.Errorf("certificate: %w", err)
+	}
+	if old, err = parseCertificate(text); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", certFile, err)
+	}
+	ca, err := loadAuthority(dir, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	if old.IsCA {
+		return nil, nil, fmt.Errorf("%s is an authority, which is not renewed: make another, and have both trusted for a while", certFile)
+	}
+	if err := old.CheckSignatureFrom(ca.cert); err != nil {
+		return nil, nil, fmt.Errorf("%s was not signed by the authority %s (%w); name the directory of the one that did with --dir, or issue a new certificate", certFile, In(dir).CA, err)
+	}
+	if life == 0 {
+		life = old.NotAfter.Sub(old.NotBefore) - backdated
+	}
+	t := template(old.Subject.CommonName, now, life)
+	t.RawSubject = old.RawSubject
+	t.DNSNames, t.IPAddresses, t.URIs, t.EmailAddresses = old.DNSNames, old.IPAddresses, old.URIs, old.EmailAddresses
+	t.KeyUsage, t.ExtKeyUsage, t.BasicConstraintsValid = x509.KeyUsageDigitalSignature, old.ExtKeyUsage, true
+	made, err = sign(ca, certFile, keyFile, t, replaceAlike)
+	return old, made, err
+}
+
+func makeDirectory(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("certificate directory: %w; make it writable or choose another", err)
+	}
+	return nil
+}

@@ -1,0 +1,7 @@
+//go:build !unix
+
+package certs
+
+import "os"
+
+func giveTo(string, os.FileInfo) error { return nil }
