@@ -3,6 +3,7 @@ package group
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -17,8 +18,8 @@ import (
 const groupType = "classic"
 
 // groupOperations is what may be done to a group, as a bit field of Kafka's ACL
-// operations: read, delete, describe.
-const groupOperations = 1<<3 | 1<<6 | 1<<8
+// operations: read, delete, describe, describe configs, alter configs.
+const groupOperations = 1<<3 | 1<<6 | 1<<8 | 1<<10 | 1<<11
 
 // distinct returns the names without repetition, in order. Asking for the same
 // group a thousand times is no use but to make a small request costly.
@@ -75,6 +76,7 @@ func (c *Coordinator) describe(version int16, req *kmsg.DescribeGroupsRequest, r
 			} else {
 				d.State = rebalance.Dead.String()
 				if version >= 6 { // KIP-1043
+					d.AuthorizedOperations = math.MinInt32 // not asked for a group that there is not
 					text := fmt.Sprintf("Group %s not found.", name)
 					d.ErrorCode, d.ErrorMessage = kerr.GroupIDNotFound.Code, &text
 				}
@@ -138,7 +140,7 @@ func (l *lane) list(req *kmsg.ListGroupsRequest) []kmsg.ListGroupsResponseGroup 
 	return groups
 }
 
-// deleteGroups serves DeleteGroups 0-2.
+// deleteGroups serves DeleteGroups 0-3.
 func (c *Coordinator) deleteGroups(req *kmsg.DeleteGroupsRequest, reply func(kmsg.Response)) {
 	names := distinct(req.Groups)
 	resp := kmsg.NewPtrDeleteGroupsResponse()
@@ -151,10 +153,6 @@ func (c *Coordinator) deleteGroups(req *kmsg.DeleteGroupsRequest, reply func(kms
 		finish := func(code int16) {
 			d.ErrorCode = code
 			all.part()
-		}
-		if !validName(name) {
-			finish(kerr.InvalidGroupID.Code)
-			continue
 		}
 		c.on(name, finish, func(l *lane) {
 			e, ok := l.groups[name]

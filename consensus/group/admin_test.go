@@ -2,6 +2,7 @@ package group
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -41,13 +42,16 @@ func TestEveryVersionOfDescribeGroups(t *testing.T) {
 				string(got.MemberAssignment) != "for "+m.id || len(got.ProtocolMetadata) == 0 || v >= 4 && *got.InstanceID != one {
 				t.Errorf("v%d: %+v", v, got)
 			}
-			if v >= 3 && g.AuthorizedOperations != groupOperations {
+			if v >= 3 && g.AuthorizedOperations != 3400 { // as Kafka
 				t.Errorf("v%d: operations %d", v, g.AuthorizedOperations)
 			}
 			if g := gs[1]; g.State != "Empty" || g.ErrorCode != 0 || len(g.Members) != 0 {
 				t.Errorf("v%d: %+v", v, g)
 			}
 			g = gs[2]
+			if want := int32(math.MinInt32); v >= 3 && v < 6 && g.AuthorizedOperations != 3400 || v >= 6 && g.AuthorizedOperations != want {
+				t.Errorf("v%d: operations %d on a group that there is not", v, g.AuthorizedOperations)
+			}
 			if g.State != "Dead" || v < 6 && g.ErrorCode != 0 || v >= 6 && (g.ErrorCode != kerr.GroupIDNotFound.Code || !strings.Contains(*g.ErrorMessage, "nobody")) {
 				t.Errorf("v%d: %+v", v, g)
 			}
@@ -112,15 +116,20 @@ func TestEveryVersionOfDeleteGroups(t *testing.T) {
 		s := newStore(newTopic("orders", 2))
 		h := start(t, s, devConfig())
 		settle(h.consumer("stable"))
-		for v := int16(0); v <= 2; v++ {
+		for v := int16(0); v <= 3; v++ {
 			codes(t, h.send(9, commitRequest("simple", "", -1, at{"orders", 0, 1, ""})))
-			got := h.delete(v, "simple", "stable", "nobody", "", "simple")
-			want := []int16{0, kerr.NonEmptyGroup.Code, kerr.GroupIDNotFound.Code, kerr.InvalidGroupID.Code}
+			got := h.delete(v, "simple", "stable", "nobody", "", "simple", strings.Repeat("g", maxName+1))
+			want := []int16{0, kerr.NonEmptyGroup.Code, kerr.GroupIDNotFound.Code, kerr.GroupIDNotFound.Code, kerr.GroupIDNotFound.Code}
 			if !slices.Equal(got, want) {
 				t.Errorf("v%d: %v, want %v", v, got, want)
 			}
 			if _, there := s.Group("simple"); there || h.offset("simple", "orders", 0) != -1 || h.used().groups != 1 {
 				t.Errorf("v%d: the group is still there", v)
+			}
+			// The group without a name is one that clients used once: it can go.
+			codes(t, h.send(9, commitRequest("", "", -1, at{"orders", 0, 1, ""})))
+			if got := h.delete(v, ""); got[0] != 0 || h.offset("", "orders", 0) != -1 {
+				t.Errorf("v%d: without a name: %v", v, got)
 			}
 		}
 	})

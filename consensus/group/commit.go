@@ -12,14 +12,15 @@ import (
 // offsets are those of one OffsetCommit.
 type offsets map[topic.Partition]meta.CommittedOffset
 
-// commit serves OffsetCommit 0-9. The retention that versions 1 to 4 can ask for
+// commit serves OffsetCommit 2-10. The retention that versions 2 to 4 can ask for
 // is that of the broker, as it is in Kafka for all later versions (KIP-211).
-func (c *Coordinator) commit(req *kmsg.OffsetCommitRequest, reply func(kmsg.Response)) {
-	resp, set := c.readCommit(req)
+func (c *Coordinator) commit(version int16, req *kmsg.OffsetCommitRequest, reply func(kmsg.Response)) {
+	resp, set := c.readCommit(version, req)
 	finish := func(code int16) {
 		for i := range resp.Topics {
 			for j := range resp.Topics[i].Partitions {
-				if p := &resp.Topics[i].Partitions[j]; p.ErrorCode == 0 {
+				p := &resp.Topics[i].Partitions[j]
+				if p.ErrorCode == 0 || code != 0 && p.ErrorCode == kerr.OffsetMetadataTooLarge.Code { // which is less than what is wrong with all
 					p.ErrorCode = code
 				}
 			}
@@ -36,7 +37,7 @@ func (c *Coordinator) commit(req *kmsg.OffsetCommitRequest, reply func(kmsg.Resp
 		switch {
 		case e != nil:
 		case req.Generation >= 0:
-			finish(kerr.IllegalGeneration.Code)
+			finish(noGroup(version))
 			return
 		case req.MemberID != "" || req.InstanceID != nil:
 			finish(kerr.UnknownMemberID.Code)
@@ -55,20 +56,51 @@ func (c *Coordinator) commit(req *kmsg.OffsetCommitRequest, reply func(kmsg.Resp
 	c.on(req.Group, finish, serve)
 }
 
+// noGroup is the code for a member's commit to a group that is not there (KIP-848).
+func noGroup(version int16) int16 {
+	if version >= 9 {
+		return kerr.GroupIDNotFound.Code
+	}
+	return kerr.IllegalGeneration.Code
+}
+
+// idsFrom is the first version of OffsetCommit and OffsetFetch that names topics by their
+// ids.
+const idsFrom = 10
+
+// named finds a topic as a request of that version names it. Code is for the partitions of one
+// that there is not.
+func named(view *meta.View, version int16, name string, id topic.ID) (t *meta.Topic, code int16) {
+	known := false
+	if version >= idsFrom {
+		t, known = view.TopicByID(id)
+		code = kerr.UnknownTopicID.Code
+	} else {
+		t, known = view.TopicByName(name)
+		code = kerr.UnknownTopicOrPartition.Code
+	}
+	if known {
+		return t, 0
+	}
+	return nil, code
+}
+
 // readCommit finds out which offsets can be committed. The response has the
 // codes of the others.
-func (c *Coordinator) readCommit(req *kmsg.OffsetCommitRequest) (*kmsg.OffsetCommitResponse, offsets) {
+func (c *Coordinator) readCommit(version int16, req *kmsg.OffsetCommitRequest) (*kmsg.OffsetCommitResponse, offsets) {
 	view, now := c.store.View(), c.clock.Now().UnixMilli()
 	resp, set := kmsg.NewPtrOffsetCommitResponse(), make(offsets)
 	for _, rt := range req.Topics {
-		t, known := view.TopicByName(rt.Topic)
+		t, unknown := named(view, version, rt.Topic, rt.TopicID)
 		st := kmsg.NewOffsetCommitResponseTopic()
-		st.Topic = rt.Topic
+		st.Topic, st.TopicID = rt.Topic, rt.TopicID
 		for _, rp := range rt.Partitions {
 			sp := kmsg.NewOffsetCommitResponseTopicPartition()
 			sp.Partition = rp.Partition
 			switch {
-			case !known || rp.Partition < 0 || int(rp.Partition) >= len(t.Partitions):
+			case unknown != 0:
+				sp.ErrorCode = unknown
+			case rp.Partition < 0 || int(rp.Partition) >= len(t.Partitions):
 				sp.ErrorCode = kerr.UnknownTopicOrPartition.Code
 			case rp.Metadata != nil && len(*rp.Metadata) > c.cfg.OffsetMetadataBytes:
 				sp.ErrorCode = kerr.OffsetMetadataTooLarge.Code

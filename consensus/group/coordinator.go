@@ -101,7 +101,7 @@ func (c *Coordinator) Serve(_ context.Context, clientID, host string, version in
 	case *kmsg.LeaveGroupRequest:
 		c.leave(version, req, reply)
 	case *kmsg.OffsetCommitRequest:
-		c.commit(req, reply)
+		c.commit(version, req, reply)
 	case *kmsg.OffsetFetchRequest:
 		reply(c.fetch(version, req))
 	case *kmsg.OffsetDeleteRequest:

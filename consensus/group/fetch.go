@@ -11,9 +11,10 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// fetch serves OffsetFetch 0-9 from the store. Offsets there are durable; there
+// fetch serves OffsetFetch 1-10 from the store. Offsets there are durable; there
 // are no transactions that could leave some unstable, so RequireStable asks for
-// what is always so. Where nothing is committed the offset is -1, without error.
+// what is always so. Where nothing is committed the offset is -1, without error unless the
+// topic is named by an id that there is not.
 func (c *Coordinator) fetch(version int16, req *kmsg.OffsetFetchRequest) kmsg.Response {
 	resp := kmsg.NewPtrOffsetFetchResponse()
 	view := c.store.View()
@@ -24,7 +25,7 @@ func (c *Coordinator) fetch(version int16, req *kmsg.OffsetFetchRequest) kmsg.Re
 				continue // or a small request could ask for an endless answer
 			}
 			seen[g.Group] = struct{}{}
-			resp.Groups = append(resp.Groups, c.fetchGroup(view, g))
+			resp.Groups = append(resp.Groups, c.fetchGroup(view, version, g))
 		}
 		return resp
 	}
@@ -36,7 +37,7 @@ func (c *Coordinator) fetch(version int16, req *kmsg.OffsetFetchRequest) kmsg.Re
 			g.Topics[i].Topic, g.Topics[i].Partitions = t.Topic, t.Partitions
 		}
 	}
-	fetched := c.fetchGroup(view, g)
+	fetched := c.fetchGroup(view, version, g)
 	resp.ErrorCode = fetched.ErrorCode
 	for _, t := range fetched.Topics {
 		resp.Topics = append(resp.Topics, oldTopic(t))
@@ -57,7 +58,7 @@ func oldTopic(t kmsg.OffsetFetchResponseGroupTopic) kmsg.OffsetFetchResponseTopi
 
 // fetchGroup answers for one group: for the topics named, or for all it has
 // offsets of when Topics is nil.
-func (c *Coordinator) fetchGroup(view *meta.View, req kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
+func (c *Coordinator) fetchGroup(view *meta.View, version int16, req kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
 	resp := kmsg.NewOffsetFetchResponseGroup()
 	resp.Group = req.Group
 	if len(req.Group) > maxName {
@@ -76,10 +77,10 @@ func (c *Coordinator) fetchGroup(view *meta.View, req kmsg.OffsetFetchRequestGro
 		return resp
 	}
 	seen := make(map[int32]struct{})
-	for name, partitions := range merged(req.Topics) {
+	for asked, partitions := range merged(req.Topics) {
 		t := kmsg.NewOffsetFetchResponseGroupTopic()
-		t.Topic = name
-		known, ok := view.TopicByName(name)
+		t.Topic, t.TopicID = asked.name, asked.id
+		known, unknown := named(view, version, asked.name, asked.id)
 		clear(seen)
 		for _, index := range partitions {
 			if _, twice := seen[index]; twice {
@@ -87,25 +88,29 @@ func (c *Coordinator) fetchGroup(view *meta.View, req kmsg.OffsetFetchRequestGro
 			}
 			seen[index] = struct{}{}
 			o, committed := meta.CommittedOffset{}, false
-			if ok {
+			if unknown == 0 {
 				o, committed = kept[topic.Partition{Topic: known.ID, Index: index}]
 			}
-			t.Partitions = append(t.Partitions, fetched(index, o, committed))
+			p := fetched(index, o, committed)
+			if version >= idsFrom { // a name that there is not is none that has offsets
+				p.ErrorCode = unknown
+			}
+			t.Partitions = append(t.Partitions, p)
 		}
 		resp.Topics = append(resp.Topics, t)
 	}
 	return resp
 }
 
-// notFetched answers with an error, for each partition too: versions 0 and 1 have no
+// notFetched answers with an error, for each partition too: version 1 has no
 // other place for it, and a partition that is left out would look like one without
 // an offset.
 func notFetched(req kmsg.OffsetFetchRequestGroup, code int16) kmsg.OffsetFetchResponseGroup {
 	resp := kmsg.NewOffsetFetchResponseGroup()
 	resp.Group, resp.ErrorCode = req.Group, code
-	for name, partitions := range merged(req.Topics) {
+	for asked, partitions := range merged(req.Topics) {
 		t := kmsg.NewOffsetFetchResponseGroupTopic()
-		t.Topic = name
+		t.Topic, t.TopicID = asked.name, asked.id
 		for _, index := range distinctIndexes(partitions) {
 			p := fetched(index, meta.CommittedOffset{}, false)
 			p.ErrorCode = code
@@ -122,23 +127,30 @@ func distinctIndexes(indexes []int32) []int32 {
 	return slices.Compact(indexes)
 }
 
+// fetchedTopic is a topic as OffsetFetch names it: by name, or from version 10 on by id.
+type fetchedTopic struct {
+	name string
+	id   topic.ID
+}
+
 // merged yields each topic once, in the order in which they are named first.
-func merged(topics []kmsg.OffsetFetchRequestGroupTopic) func(yield func(string, []int32) bool) {
-	at := make(map[string]int, len(topics))
-	var names []string
+func merged(topics []kmsg.OffsetFetchRequestGroupTopic) func(yield func(fetchedTopic, []int32) bool) {
+	at := make(map[fetchedTopic]int, len(topics))
+	var asked []fetchedTopic
 	var partitions [][]int32
 	for _, t := range topics {
-		i, ok := at[t.Topic]
+		key := fetchedTopic{t.Topic, t.TopicID}
+		i, ok := at[key]
 		if !ok {
-			at[t.Topic] = len(names)
-			names, partitions = append(names, t.Topic), append(partitions, t.Partitions)
+			at[key] = len(asked)
+			asked, partitions = append(asked, key), append(partitions, t.Partitions)
 			continue
 		}
 		partitions[i] = slices.Concat(partitions[i], t.Partitions)
 	}
-	return func(yield func(string, []int32) bool) {
-		for i, name := range names {
-			if !yield(name, partitions[i]) {
+	return func(yield func(fetchedTopic, []int32) bool) {
+		for i, key := range asked {
+			if !yield(key, partitions[i]) {
 				return
 			}
 		}
@@ -166,7 +178,7 @@ func allTopics(view *meta.View, kept offsets) []kmsg.OffsetFetchResponseGroupTop
 			}
 			fresh := kmsg.NewOffsetFetchResponseGroupTopic()
 			t = &fresh
-			t.Topic = known.Name
+			t.Topic, t.TopicID = known.Name, known.ID
 			byID[p.Topic] = t
 		}
 		t.Partitions = append(t.Partitions, fetched(p.Index, o, true))

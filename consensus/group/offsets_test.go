@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
@@ -161,8 +162,18 @@ func TestCommitChecksEachOffset(t *testing.T) {
 			t.Errorf("codes %v of a stranger", got)
 		}
 		got = codes(t, h.send(9, commitRequest("other", "someone", 3, at{"orders", 0, 1, ""})))
-		if got[0] != kerr.IllegalGeneration.Code || h.used().groups != 1 {
+		if got[0] != kerr.GroupIDNotFound.Code || h.used().groups != 1 {
 			t.Errorf("codes %v of a member of no group", got)
+		}
+		for v := int16(2); v <= 8; v++ {
+			got = codes(t, h.send(v, commitRequest("other", "someone", 3, at{"orders", 0, 1, ""})))
+			if got[0] != kerr.IllegalGeneration.Code {
+				t.Errorf("v%d: codes %v of a member of no group", v, got)
+			}
+		}
+		got = codes(t, h.send(9, commitRequest("g", "someone", 3, at{"orders", 0, 1, "12345"}, at{"nothing", 0, 5, ""})))
+		if got[0] != kerr.UnknownMemberID.Code || got[1] != unknown {
+			t.Errorf("codes %v of a stranger with large metadata", got)
 		}
 		got = codes(t, h.send(9, commitRequest("other", "someone", -1, at{"orders", 0, 1, ""})))
 		if got[0] != kerr.UnknownMemberID.Code || h.used().groups != 1 {
@@ -202,15 +213,68 @@ func TestMembersCommitInTheirGeneration(t *testing.T) {
 	})
 }
 
+// withIDs names topics as version 10 does, too.
+func withIDs(req kmsg.Request, topics ...*meta.Topic) kmsg.Request {
+	id := func(name string) (id topic.ID) {
+		for _, t := range topics {
+			if t.Name == name {
+				id = t.ID
+			}
+		}
+		return id
+	}
+	switch req := req.(type) {
+	case *kmsg.OffsetCommitRequest:
+		for i := range req.Topics {
+			req.Topics[i].TopicID = id(req.Topics[i].Topic)
+		}
+	case *kmsg.OffsetFetchRequest:
+		for _, g := range req.Groups {
+			for i := range g.Topics {
+				g.Topics[i].TopicID = id(g.Topics[i].Topic)
+			}
+		}
+	}
+	return req
+}
+
+// shown is what an OffsetFetch of any version says, with the names of topics that it has by
+// their ids.
+func shown(resp *kmsg.OffsetFetchResponse, topics ...*meta.Topic) string {
+	name := map[topic.ID]string{{}: ""}
+	for _, t := range topics {
+		name[t.ID] = t.Name
+	}
+	show := ""
+	for _, rt := range resp.Topics {
+		for _, p := range rt.Partitions {
+			show += fmt.Sprint(rt.Topic, " ", p.Partition, " ", p.Offset, " ", *p.Metadata, " ", p.ErrorCode, ";")
+		}
+	}
+	for _, g := range resp.Groups {
+		show += g.Group + ":"
+		for _, rt := range g.Topics {
+			for _, p := range rt.Partitions {
+				show += fmt.Sprint(rt.Topic, name[rt.TopicID], " ", p.Partition, " ", p.Offset, " ", *p.Metadata, " ", p.ErrorCode, ";")
+			}
+		}
+	}
+	return show
+}
+
 func TestEveryVersionOfOffsets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		orders, bills := newTopic("orders", 3), newTopic("bills", 1)
 		h := start(t, newStore(orders, bills), devConfig())
-		for v := int16(0); v <= 9; v++ {
+		for v := int16(1); v <= 10; v++ {
 			req := commitRequest("g", "", -1, at{"orders", 1, int64(100 + v), "m"}, at{"bills", 0, 7, ""})
 			req.Topics[0].Partitions[0].LeaderEpoch = 4
-			if got := codes(t, h.send(v, req)); fmt.Sprint(got) != "[0 0]" {
-				t.Fatalf("commit v%d: %v", v, got)
+			if v >= 2 { // which is the first of OffsetCommit
+				if got := codes(t, h.send(v, withIDs(req, orders, bills))); fmt.Sprint(got) != "[0 0]" {
+					t.Fatalf("commit v%d: %v", v, got)
+				}
+			} else {
+				codes(t, h.send(6, req))
 			}
 			fetch := kmsg.NewPtrOffsetFetchRequest()
 			fetch.Group = "g"
@@ -224,31 +288,65 @@ func TestEveryVersionOfOffsets(t *testing.T) {
 			nobody := kmsg.NewOffsetFetchRequestGroup()
 			nobody.Group = "nobody"
 			fetch.Groups = append(fetch.Groups, fg, nobody, fg)
-			resp := answer[*kmsg.OffsetFetchResponse](t, h.send(v, fetch))
-			show := ""
-			for _, rt := range resp.Topics {
-				for _, p := range rt.Partitions {
-					show += fmt.Sprint(rt.Topic, " ", p.Partition, " ", p.Offset, " ", *p.Metadata, " ", p.ErrorCode, ";")
-				}
-			}
-			for _, g := range resp.Groups {
-				show += g.Group + ":"
-				for _, rt := range g.Topics {
-					for _, p := range rt.Partitions {
-						show += fmt.Sprint(rt.Topic, " ", p.Partition, " ", p.Offset, " ", *p.Metadata, " ", p.ErrorCode, ";")
-					}
-				}
-			}
+			resp := answer[*kmsg.OffsetFetchResponse](t, h.send(v, withIDs(fetch, orders, bills)))
 			want := fmt.Sprintf("orders 0 -1  0;orders 1 %d m 0;orders 99 -1  0;", 100+v)
 			if v >= 8 {
 				want = "g:" + want + "nobody:"
 			}
-			if show != want || resp.ErrorCode != 0 {
+			if show := shown(resp, orders, bills); show != want || resp.ErrorCode != 0 {
 				t.Errorf("fetch v%d: %s, want %s", v, show, want)
 			}
 			if epoch := epochOf(resp); v >= 6 && epoch != 4 || v < 6 && epoch != -1 {
 				t.Errorf("fetch v%d: epoch %d", v, epoch)
 			}
+		}
+	})
+}
+
+// From version 10 on a topic is its id: one that there is not, or not any more, is
+// UNKNOWN_TOPIC_ID, and one that was made again under its name is another.
+func TestOffsetsOfTopicsByID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		orders, again, bills := newTopic("orders", 3), newTopic("orders", 3), newTopic("bills", 1)
+		s := newStore(orders, bills)
+		h := start(t, s, devConfig())
+		unknown := kerr.UnknownTopicID.Code
+		commit := func(orders *meta.Topic, partition int32) string {
+			req := commitRequest("g", "", -1, at{"orders", partition, 5, ""}, at{"none", 0, 5, ""}, at{"bills", 0, 6, ""})
+			return fmt.Sprint(codes(t, h.send(10, withIDs(req, orders, bills))))
+		}
+		fetch := func(all bool) string {
+			req := kmsg.NewPtrOffsetFetchRequest()
+			g := kmsg.NewOffsetFetchRequestGroup()
+			g.Group = "g"
+			for _, id := range []topic.ID{orders.ID, again.ID, {9}, bills.ID, {9}, {}} {
+				g.Topics = append(g.Topics, kmsg.OffsetFetchRequestGroupTopic{TopicID: id, Partitions: []int32{0}})
+			}
+			if all {
+				g.Topics = nil
+			}
+			req.Groups = append(req.Groups, g)
+			resp := answer[*kmsg.OffsetFetchResponse](t, h.send(10, req))
+			return shown(resp, &meta.Topic{Name: "old", ID: orders.ID}, &meta.Topic{Name: "new", ID: again.ID}, bills)
+		}
+		if got, want := commit(orders, 0), fmt.Sprint([]int16{0, unknown, 0}); got != want {
+			t.Errorf("commit: %s, want %s", got, want)
+		}
+		if got, want := commit(orders, 3), fmt.Sprint([]int16{kerr.UnknownTopicOrPartition.Code, unknown, 0}); got != want {
+			t.Errorf("commit to a partition that there is not: %s, want %s", got, want)
+		}
+		if got, want := fetch(false), fmt.Sprintf("g:old 0 5  0;new 0 -1  %[1]d; 0 -1  %[1]d;bills 0 6  0; 0 -1  %[1]d;", unknown); got != want {
+			t.Errorf("fetch: %s, want %s", got, want)
+		}
+		s.setTopics(again, bills)
+		if got, want := commit(orders, 0), fmt.Sprint([]int16{unknown, unknown, 0}); got != want {
+			t.Errorf("commit to a topic that is gone: %s, want %s", got, want)
+		}
+		if got, want := fetch(false), fmt.Sprintf("g:old 0 -1  %[1]d;new 0 -1  0; 0 -1  %[1]d;bills 0 6  0; 0 -1  %[1]d;", unknown); got != want {
+			t.Errorf("fetch of a topic that was made again: %s, want %s", got, want)
+		}
+		if got := fetch(true); got != "g:bills 0 6  0;" {
+			t.Errorf("all offsets: %s", got)
 		}
 	})
 }

@@ -53,18 +53,31 @@ func findCoordinator(d *Deps) func(context.Context, *Request) kmsg.Response {
 		req := r.Body.(*kmsg.FindCoordinatorRequest)
 		resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
 		at, err := coordinator(d, req.CoordinatorType)
+		text := coordinatorMessage(req.Version, err)
 		if req.Version < 4 {
 			resp.NodeID, resp.Host, resp.Port = at.ID, at.Host, at.Port
-			resp.ErrorCode, resp.ErrorMessage = d.code(err), message(err)
+			resp.ErrorCode, resp.ErrorMessage = d.code(err), text
 			return resp
 		}
 		resp.Coordinators = make([]kmsg.FindCoordinatorResponseCoordinator, len(req.CoordinatorKeys))
 		for i, key := range req.CoordinatorKeys {
 			resp.Coordinators[i] = kmsg.FindCoordinatorResponseCoordinator{Key: key, NodeID: at.ID, Host: at.Host, Port: at.Port,
-				ErrorCode: d.code(err), ErrorMessage: message(err)}
+				ErrorCode: d.code(err), ErrorMessage: text}
 		}
 		return resp
 	}
+}
+
+// coordinatorMessage is what stands beside a coordinator. Where there is no error Kafka has a
+// text, too: the name of that, and none from version 4 on.
+func coordinatorMessage(version int16, err error) *string {
+	switch {
+	case err != nil:
+		return message(err)
+	case version < 4:
+		return kmsg.StringPtr("NONE")
+	}
+	return new(string)
 }
 
 func coordinator(d *Deps, kind int8) (meta.Broker, error) {

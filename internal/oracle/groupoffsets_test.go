@@ -42,6 +42,7 @@ func badOffsets(p *play, m *member, topic string, id [16]byte) {
 	p.do("commit, largest metadata", m.commit(topic, id, 0, 3, strings.Repeat("x", 4096)))
 	p.do("commit, later generation", twist(func(m *member) { m.generation += 5 }).commit(topic, id, 0, 9, ""))
 	p.do("commit, unknown member", twist(func(m *member) { m.id = nobody }).commit(topic, id, 0, 9, ""))
+	p.do("commit, unknown member, large metadata", twist(func(m *member) { m.id = nobody }).commit(topic, id, 0, 9, strings.Repeat("x", 4097)))
 	p.do("commit, no member", twist(func(m *member) { m.id, m.generation = "", -1 }).commit(topic, id, 0, 9, ""))
 	p.do("commit, no group", twist(func(m *member) { m.group = "" }).commit(topic, id, 0, 9, ""))
 	p.do("commit, unknown group", twist(func(m *member) { m.group += "-none" }).commit(topic, id, 0, 9, ""))

@@ -153,6 +153,9 @@ func classicGroup(p *play) {
 	askGroups(p, "rebalancing", group)
 	first.joined(p.do("first joins again", first.join()))
 	second.joined(end())
+	describe := kmsg.NewPtrDescribeGroupsRequest()
+	describe.Groups = []string{group}
+	p.do("describe, joined", describe)
 	p.do("first gives out both parts", first.sync(first.id, second.id))
 	p.do("second gets its part", second.sync())
 	p.do("first leaves", first.leave())

@@ -14,8 +14,8 @@ type Description struct {
 	Members                []Member
 }
 
-// Describe returns the members; what they subscribe to and were assigned is only
-// known in a stable group.
+// Describe returns the members. What they subscribe to is only known in a stable group;
+// what they were assigned they have until the next assignment.
 func (g *Group) Describe() Description {
 	d := Description{State: g.state, ProtocolType: g.protocolType}
 	stable := g.state == Stable
@@ -23,9 +23,9 @@ func (g *Group) Describe() Description {
 		d.Protocol = g.protocol
 	}
 	for _, m := range g.members {
-		o := Member{ID: m.id, InstanceID: m.instance, ClientID: m.clientID, ClientHost: m.clientHost}
+		o := Member{ID: m.id, InstanceID: m.instance, ClientID: m.clientID, ClientHost: m.clientHost, Assignment: m.assignment}
 		if stable {
-			o.Metadata, o.Assignment = m.metadata(g.protocol), m.assignment
+			o.Metadata = m.metadata(g.protocol)
 		}
 		d.Members = append(d.Members, o)
 	}

@@ -289,8 +289,7 @@ func (g *Group) complete(now time.Time) {
 	g.wakeAt(g.syncBy)
 	g.emit(Rebalanced{Generation: g.generation, Members: len(g.members)})
 	for _, m := range g.members {
-		m.isNew, m.assignment = false, nil
-		g.recount(m)
+		m.isNew = false
 		if m.join == 0 {
 			continue
 		}

@@ -58,7 +58,7 @@ func (g *Group) SyncGrowth(s *Sync) int {
 		return 0
 	}
 	_, size := g.ofMembers(s.Assignments)
-	if g.bytes-g.pendingBytes+size > g.limits.Bytes {
+	if !g.fits(size) {
 		return 0 // it is refused
 	}
 	return size
@@ -76,14 +76,25 @@ func (g *Group) ofMembers(as []Assignment) (assigned map[string][]byte, size int
 	return assigned, size
 }
 
+// fits reports whether there is room for an assignment of that size in place of the one
+// that there is.
+func (g *Group) fits(size int) bool {
+	before := 0
+	for _, m := range g.members {
+		before += len(m.assignment)
+	}
+	return g.bytes-g.pendingBytes-before+size <= g.limits.Bytes
+}
+
 // assign writes the leader's assignment; members get it once it is durable.
 func (g *Group) assign(now time.Time, as []Assignment) {
 	assigned, size := g.ofMembers(as)
-	if g.bytes-g.pendingBytes+size > g.limits.Bytes {
+	if !g.fits(size) {
 		g.dropAssignments(now, kerr.UnknownServerError.Code) // Kafka's for an assignment it cannot store
 		g.prepare(now)
 		return
 	}
+	g.clearAssignments()
 	g.assignment, g.assignmentBytes = assigned, size
 	g.bytes += size
 	g.shed()
@@ -124,14 +135,23 @@ func (g *Group) forgetAssignment() map[string][]byte {
 	return assigned
 }
 
-// dropAssignments answers all who wait for theirs with code.
+// dropAssignments answers all who wait for theirs with code. Nobody has an assignment then.
 func (g *Group) dropAssignments(now time.Time, code int16) {
 	g.forgetAssignment()
+	g.clearAssignments()
 	for _, m := range g.members {
 		if m.sync != 0 {
 			g.touch(m, now)
 			g.emit(Synced{To: m.sync, Code: code})
 			m.sync = 0
 		}
+	}
+}
+
+// clearAssignments takes from all what they had been assigned.
+func (g *Group) clearAssignments() {
+	for _, m := range g.members {
+		m.assignment = nil
+		g.recount(m)
 	}
 }
