@@ -15,7 +15,7 @@ const (
 // in 1 GiB; none of it is taken before it is needed.
 func DefaultBroker() Broker {
 	return Broker{
-		Broker:  Identity{ID: 1, DataDirectory: "/var/lib/sluice", ShutdownGraceMs: 30 * second},
+		Broker:  Identity{ID: 1, DataDirectory: "/var/lib/sluice", ShutdownGraceMs: 5 * second},
 		Network: defaultNetwork(),
 		TLS:     TLS{Generate: true, ClientAuth: ClientAuthNone, MinVersion: TLS13},
 		WAL: WAL{Directory: "wal", SegmentSizeBytes: 128 * mib, CapacityBytes: 1 * gib, UploadSizeBytes: 128 * mib,
@@ -83,7 +83,7 @@ func defaultMetadata() Metadata {
 // DefaultController returns what holds where a file says nothing.
 func DefaultController() Controller {
 	return Controller{
-		Controller: Identity{ID: 1, DataDirectory: "/var/lib/sluice-controller", ShutdownGraceMs: 30 * second},
+		Controller: Identity{ID: 1, DataDirectory: "/var/lib/sluice-controller", ShutdownGraceMs: 5 * second},
 		Metadata:   defaultMetadata(),
 		Admin:      Admin{Listen: "127.0.0.1:9642"},
 		Log:        Log{Level: "info", Format: "text"},

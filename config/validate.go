@@ -124,7 +124,7 @@ func (c Controller) Validate() error {
 func (c *checks) identity(table string, i Identity) {
 	c.within(table+".id", int64(i.ID), 0, 1<<31-1)
 	c.require(i.DataDirectory != "", "%s.data_directory must name a directory", table)
-	c.within(table+".shutdown_grace_ms", i.ShutdownGraceMs, 1, hour)
+	c.within(table+".shutdown_grace_ms", i.ShutdownGraceMs, second, hour)
 }
 
 func (c *checks) network(n Network) {

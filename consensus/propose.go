@@ -54,14 +54,17 @@ func (c *Cluster) retry(ctx context.Context, shard int, f func(context.Context) 
 		if err == nil {
 			return nil
 		}
-		if !errors.Is(err, dragonboat.ErrShardNotReady) && !errors.Is(err, dragonboat.ErrSystemBusy) {
-			return fmt.Errorf("%w: shard %d: %w", meta.ErrUnavailable, shard, err)
+		if errors.Is(err, dragonboat.ErrShardNotReady) || errors.Is(err, dragonboat.ErrSystemBusy) {
+			select { // it was not taken: there is no leader yet, or too much to do
+			case <-time.After(retryPause):
+				continue
+			case <-ctx.Done():
+			}
 		}
-		select { // it was not taken: there is no leader yet, or too much to do
-		case <-time.After(retryPause):
-		case <-ctx.Done():
-			return fmt.Errorf("%w: shard %d: %w", meta.ErrUnavailable, shard, err)
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) { // Raft has errors of its own for that
+			err = fmt.Errorf("%w: %w", err, cause)
 		}
+		return fmt.Errorf("%w: shard %d: %w", meta.ErrUnavailable, shard, err)
 	}
 }
 

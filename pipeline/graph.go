@@ -19,6 +19,7 @@ type Graph struct {
 	nodes []*node // upstream before downstream, by construction
 	names map[string]bool
 	wrong []error // mistakes in the wiring, reported by Run
+	drop  bool    // there is no drain
 
 	mu    sync.Mutex // guards state
 	state graphState
@@ -44,6 +45,13 @@ type GraphOption func(*Graph)
 // WithLogger makes the graph log its drain, and the nodes that do not heed an
 // abort. Nothing is logged by default.
 func WithLogger(l *slog.Logger) GraphOption { return func(g *Graph) { g.log = l } }
+
+// WithoutDrain is for work that can be done anew by whoever runs next: the end of Run's
+// context aborts the graph at once, which is no error.
+func WithoutDrain() GraphOption { return func(g *Graph) { g.drop = true } }
+
+// errDropped is the cause of the end of a graph without a drain.
+var errDropped = errors.New("pipeline: stopped, without a drain")
 
 // New returns an empty graph. The name appears in errors and metrics.
 func New(name string, opts ...GraphOption) *Graph {
@@ -98,7 +106,7 @@ func (g *Graph) find(name string) (*node, error) {
 // or a [DrainTimeoutError].
 //
 // The end of ctx begins the drain: sources stop, what is under way is finished.
-// What is not finished after grace is nacked. A node that does not even heed
+// What is not finished after grace, or at once [WithoutDrain], is nacked. A node that does not even heed
 // the end of its own context then still keeps Run waiting; it is logged.
 func (g *Graph) Run(ctx context.Context, grace time.Duration) error {
 	if err := g.begin(); err != nil {
@@ -119,7 +127,10 @@ func (g *Graph) Run(ctx context.Context, grace time.Duration) error {
 		g.nodes[i].abandon()
 	}
 	g.enter(graphStopped)
-	return l.cause()
+	if err := l.cause(); !errors.Is(err, errDropped) {
+		return err
+	}
+	return nil
 }
 
 // begin connects the edges and refuses a graph that is wired wrongly.
@@ -175,6 +186,11 @@ func (g *Graph) watchDrain(ctx context.Context, stop context.CancelCauseFunc, gr
 		return
 	}
 	g.enter(graphDraining)
+	if g.drop {
+		stop(context.Cause(ctx))
+		g.life.abort(errDropped)
+		return
+	}
 	g.log.Info("draining", "grace", grace)
 	stop(context.Cause(ctx))
 	t := time.NewTimer(grace)

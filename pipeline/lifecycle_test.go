@@ -174,6 +174,45 @@ func TestDrainDeliversWhatTheSourceHolds(t *testing.T) {
 	})
 }
 
+// Without a drain the end of the context aborts what is under way, which is no failure.
+func TestWithoutADrainWhatIsUnderWayIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l ledger
+		g := New("g", WithoutDrain())
+		Into(From(g, "src", l.endless()), "stuck", SinkFunc[int](func(ctx context.Context, in *In[int]) error {
+			p, err := in.Recv(ctx)
+			if err != nil {
+				return err
+			}
+			<-ctx.Done()
+			p.Settle(context.Cause(ctx))
+			return context.Cause(ctx)
+		}))
+		r := run(t, g, time.Minute)
+		begin := time.Now()
+		if err := r.drain(); err != nil {
+			t.Error(err)
+		}
+		if acked, nacked := l.check(t); acked != 0 || nacked == 0 || time.Since(begin) != 0 {
+			t.Errorf("acked %d, nacked %d in %v", acked, nacked, time.Since(begin))
+		}
+	})
+}
+
+// A failure before its end is one all the same.
+func TestWithoutADrainFailuresAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boom := errors.New("boom")
+		var l ledger
+		g := New("g", WithoutDrain())
+		Into(From(g, "src", l.endless()), "fails", SinkFunc[int](func(context.Context, *In[int]) error { return boom }))
+		if err := <-run(t, g, time.Minute).done; !errors.Is(err, boom) {
+			t.Errorf("got %v", err)
+		}
+		l.check(t)
+	})
+}
+
 func TestEntryRefusesAfterTheDrainBegan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l ledger

@@ -100,9 +100,11 @@ func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, grace time.D
 	}
 	bounded, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	err := s.Shutdown(bounded)
+	if s.Shutdown(bounded) != nil {
+		_ = s.Close() // whoever is not done reading is cut off
+	}
 	<-over // that it was shut down
-	return err
+	return nil
 }
 
 // writeMetadata answers with the brokers and topics of a view.

@@ -54,7 +54,6 @@ func devConfig() config.Broker {
 	c := config.DefaultBroker()
 	c.Topics.AutoCreate = true
 	c.Groups.InitialRebalanceDelayMs = 0
-	c.Broker.ShutdownGraceMs = 10_000
 	c.Log.Level = "warn"
 	return c
 }

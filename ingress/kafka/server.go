@@ -148,8 +148,8 @@ func (s *Server) slow(what string, c *conn) {
 }
 
 // Shutdown stops reading requests, lets those under way be answered, and closes
-// the connections. When ctx is done it closes them at once and does not wait:
-// ServeConn returns when what the requests wait for has ended. Long polls are
+// the connections. When ctx is done it closes them at once, those of clients that take no
+// answers too, and does not wait: ServeConn returns when what the requests wait for has ended. Long polls are
 // ended by their own server.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
@@ -171,7 +171,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	n := len(s.conns)
 	for c := range s.conns {
-		c.nc.Close()
+		s.wg.Go(func() { c.nc.Close() }) // TLS would say goodbye, and may wait to
 	}
 	s.mu.Unlock()
 	return fmt.Errorf("%d connections were closed before all their requests were answered: %w", n, context.Cause(ctx))

@@ -87,12 +87,18 @@ func New(cfg Config, d Deps) *Fetcher {
 	return f
 }
 
-// Close ends all requests, and waits for them.
-func (f *Fetcher) Close() {
+// Stop ends all requests, and whoever waits for one is told context.Canceled. What is
+// cached is served on.
+func (f *Fetcher) Stop() {
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
 	f.stop()
+}
+
+// Close is Stop, and waits for the requests.
+func (f *Fetcher) Close() {
+	f.Stop()
 	f.ahead.close()
 	f.runs.Wait()
 }
@@ -188,11 +194,15 @@ func (f *Fetcher) await(ctx context.Context, fl *flight, pilot bool) error {
 		f.flights.leave(fl)
 		return nil
 	case <-ctx.Done():
+	case <-f.ctx.Done(): // the request may not heed it
 	}
 	if f.flights.leave(fl) {
 		return nil
 	}
-	return context.Cause(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return context.Canceled
 }
 
 // blocks returns the bytes of the first of neighbouring blocks of a partition, at least

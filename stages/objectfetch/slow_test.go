@@ -1,6 +1,7 @@
 package objectfetch_test
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -155,4 +156,22 @@ func TestOneSlowReadDoesNotHoldTheOthers(t *testing.T) {
 	if hot.Bytes == 0 || slow.Bytes != 0 || slow.Err != nil {
 		t.Errorf("hot: %d bytes, slow: %d bytes, %v", hot.Bytes, slow.Bytes, slow.Err)
 	}
+}
+
+// Once it is stopped nobody waits for a request, also if that does not heed its end.
+func TestStopLetsGoOfWhoWaits(t *testing.T) {
+	f := unused(t)
+	gate := f.store.hold()
+	over := make(chan error, 1)
+	go func() {
+		_, _, err := f.fetch.InObject(context.Background(), f.state.ID, f.ref, 0, 0)
+		over <- err
+	}()
+	<-gate.started
+	f.fetch.Stop()
+	if err := <-over; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	close(gate.let)
+	f.fetch.Close()
 }

@@ -29,6 +29,8 @@ var (
 	ErrLost = errors.New("the WAL has lost what was on disk")
 	// ErrForeign: the log is not the one on record.
 	ErrForeign = errors.New("the WAL is not the one that the metadata has on record")
+	// ErrStopping: there was no room, and it is not waited for any more.
+	ErrStopping = fault.Transient(kerr.NotLeaderForPartition, "the WAL is full, and the broker is being stopped")
 	// ErrNotRecovered: the stage was run before Recover.
 	ErrNotRecovered = errors.New("the WAL has to be recovered before it is written")
 )
@@ -58,6 +60,8 @@ type Log struct {
 	unsealed  bool   // a group was written since the last seal
 	block     []byte // one aligned block, for headers and seals
 
+	refusing    chan struct{} // closed by Refuse
+	refuse      sync.Once
 	guardDue    chan struct{} // capacity 1
 	truncations chan truncation
 	ended       chan struct{} // closed when Run has returned
@@ -103,7 +107,7 @@ func Open(fs blockfs.FS, cfg Config, d Deps) (*Log, error) {
 		return nil, fmt.Errorf("open the WAL: %w", err)
 	}
 	l := &Log{cfg: cfg, pool: d.Pool, logger: d.Logger, writer: w, block: blockfs.Aligned(blockfs.BlockSize),
-		segments: newSegments(fs, cfg, d.Done, d.Logger), failed: make(chan struct{}),
+		segments: newSegments(fs, cfg, d.Done, d.Logger), failed: make(chan struct{}), refusing: make(chan struct{}),
 		truncations: make(chan truncation), ended: make(chan struct{}), guardDue: make(chan struct{}, 1), onRecord: d.OnRecord, owner: d.Owner, accept: d.AcceptLost}
 	l.segments.before = d.GivingBack
 	if err := l.segments.open(); err != nil {
@@ -149,6 +153,10 @@ func (l *Log) Pressure() <-chan struct{} { return l.segments.pressure }
 // Reclaim has the log look for segments of which Done lets it lose everything, and give
 // them back, soon. Call it whenever something has become done.
 func (l *Log) Reclaim() { signal(l.segments.wake) }
+
+// Refuse has groups refused, from the first one on for which there is no room, with
+// ErrStopping. Nothing is lost by it: they were not acknowledged.
+func (l *Log) Refuse() { l.refuse.Do(func() { close(l.refusing) }) }
 
 // Err returns nil, or an ErrFailed with what latched the log.
 func (l *Log) Err() error {
@@ -217,7 +225,7 @@ func (l *Log) placed(h *head) {
 func (l *Log) roll(ctx context.Context, need int64) error {
 	size := l.segments.sizeFor(need)
 	began := time.Now()
-	g, err := l.segments.take(ctx, size, l.failed)
+	g, err := l.segments.take(ctx, size, l.failed, l.refusing)
 	if err != nil {
 		return err
 	}

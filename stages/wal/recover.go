@@ -196,7 +196,7 @@ func (l *Log) create(ctx context.Context) (Report, error) {
 	if err := l.segments.prepare(); err != nil {
 		return Report{}, err
 	}
-	g, err := l.segments.take(ctx, l.cfg.SegmentSizeBytes, l.failed)
+	g, err := l.segments.take(ctx, l.cfg.SegmentSizeBytes, l.failed, nil)
 	if err != nil {
 		return Report{}, err
 	}

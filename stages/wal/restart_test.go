@@ -85,8 +85,17 @@ func TestFlushesDoNotOvertake(t *testing.T) {
 }
 
 // TestNothingIsWrittenBehindAGap: a group for which there was no room when the
-// stage ended leaves no hole, though the one behind it has room.
+// stage ended, or the log refused more, leaves no hole, though the one behind it has room.
 func TestNothingIsWrittenBehindAGap(t *testing.T) {
+	t.Run("aborted", func(t *testing.T) {
+		nothingBehindAGap(t, errDisk, errDisk, func(_ *Log, abort context.CancelCauseFunc, _ func()) { abort(errDisk) })
+	})
+	t.Run("refused", func(t *testing.T) {
+		nothingBehindAGap(t, ErrStopping, nil, func(l *Log, _ context.CancelCauseFunc, shut func()) { l.Refuse(); l.Refuse(); shut() })
+	})
+}
+
+func nothingBehindAGap(t *testing.T, verdict, result error, end func(l *Log, abort context.CancelCauseFunc, shut func())) {
 	synctest.Test(t, func(t *testing.T) {
 		disk, src, cfg := crashfs.New(1<<20), &source{}, small()
 		fs, err := faultfs.New(disk, "")
@@ -125,14 +134,16 @@ func TestNothingIsWrittenBehindAGap(t *testing.T) {
 		large := submit(src.group(40_000))
 		synctest.Wait() // it waits for room
 		small := submit(src.group(10))
-		abort(errDisk)
-		if a, b := <-large, <-small; !errors.Is(a, errDisk) || !errors.Is(b, errDisk) {
+		once := sync.OnceFunc(shut)
+		end(l, abort, once)
+		if a, b := <-large, <-small; !errors.Is(a, verdict) || !errors.Is(b, verdict) {
 			t.Errorf("%v, %v", a, b)
 		}
-		if err := <-done; !errors.Is(err, errDisk) {
+		if err := <-done; !errors.Is(err, result) {
 			t.Error(err)
 		}
-		shut()
+		once()
+		abort(nil)
 		for _, g := range out {
 			g.Image.Release()
 		}

@@ -207,9 +207,9 @@ func (s *segments) sizeFor(n int64) int64 { return max(s.size, blockfs.BlockSize
 // nobody announces, and to remind the uploader.
 const retry = time.Second
 
-// take waits for a spare of size bytes that may become live. stop ends the wait
-// as ctx does.
-func (s *segments) take(ctx context.Context, size int64, stop <-chan struct{}) (*segment, error) {
+// take waits for a spare of size bytes that may become live. stop, when the log has failed,
+// and refusing end the wait as ctx does.
+func (s *segments) take(ctx context.Context, size int64, stop, refusing <-chan struct{}) (*segment, error) {
 	var timer *time.Timer
 	for {
 		if g := s.tryTake(size); g != nil {
@@ -226,6 +226,8 @@ func (s *segments) take(ctx context.Context, size int64, stop <-chan struct{}) (
 			timer.Reset(retry)
 		case <-stop:
 			return nil, ErrFailed
+		case <-refusing:
+			return nil, ErrStopping
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}

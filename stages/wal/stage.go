@@ -85,7 +85,7 @@ func (b *builder) run(ctx context.Context) error {
 		t := <-b.settler.free
 		t.parcel = p
 		if err := b.submit(ctx, t); err != nil {
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && !errors.Is(err, ErrStopping) {
 				b.log.latch(err)
 			}
 			b.broken = err

@@ -51,6 +51,8 @@ type broker struct {
 	addr  string // QUIC and TCP
 	admin string
 	args  []string
+	text  string // of its settings, where it is of another role
+	file  string // that they are in
 	cmd   *exec.Cmd
 	log   *output
 	over  chan error
@@ -115,7 +117,8 @@ func (b *broker) start() {
 	}
 }
 
-func (b *broker) tryStart() error {
+// launch starts the process.
+func (b *broker) launch() error {
 	args := append([]string{"dev", "--data-dir", b.dir, "--listen", b.addr, "--admin", b.admin}, b.args...)
 	b.cmd = exec.Command(binary, args...)
 	b.log = &output{}
@@ -125,6 +128,13 @@ func (b *broker) tryStart() error {
 	}
 	b.over = make(chan error, 1)
 	go func(cmd *exec.Cmd, over chan error) { over <- cmd.Wait() }(b.cmd, b.over)
+	return nil
+}
+
+func (b *broker) tryStart() error {
+	if err := b.launch(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)

@@ -121,8 +121,16 @@ func TestConfigGetAndSet(t *testing.T) {
 // role is a process of broker or controller with a file of settings.
 func role(t testing.TB, name, text, admin string, flags ...string) *broker {
 	t.Helper()
-	b := &broker{t: t, dir: t.TempDir(), admin: admin}
-	b.cmd = exec.Command(binary, append([]string{name, "--config", settings(t, text)}, flags...)...)
+	b := launch(t, name, text, admin, flags...)
+	b.awaitReady(name)
+	return b
+}
+
+// launch starts a process with a file of settings.
+func launch(t testing.TB, name, text, admin string, flags ...string) *broker {
+	t.Helper()
+	b := &broker{t: t, dir: t.TempDir(), admin: admin, file: settings(t, text)}
+	b.cmd = exec.Command(binary, append([]string{name, "--config", b.file}, flags...)...)
 	b.log = &output{}
 	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
 	if err := b.cmd.Start(); err != nil {
@@ -135,21 +143,27 @@ func role(t testing.TB, name, text, admin string, flags ...string) *broker {
 			b.kill()
 		}
 	})
+	return b
+}
+
+// awaitReady waits until the process says that it is ready.
+func (b *broker) awaitReady(name string) {
+	b.t.Helper()
 	until := time.Now().Add(60 * time.Second)
 	for {
-		if resp, err := http.Get("http://" + admin + "/readyz"); err == nil {
+		if resp, err := http.Get("http://" + b.admin + "/readyz"); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
-				return b
+				return
 			}
 		}
 		if time.Now().After(until) {
-			t.Fatalf("%s was not ready in time\n%s", name, b.log)
+			b.t.Fatalf("%s was not ready in time\n%s", name, b.log)
 		}
 		select {
 		case err := <-b.over:
 			b.cmd = nil
-			t.Fatalf("%s ended: %v\n%s", name, err, b.log)
+			b.t.Fatalf("%s ended: %v\n%s", name, err, b.log)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -27,6 +27,8 @@ type faults struct {
 	pause  atomic.Int64 // nanoseconds before each request is passed on
 	status atomic.Int64 // not 0: the answer to each GET and HEAD
 	code   string       // of S3, with status
+	held   atomic.Int64 // requests that are in a pause
+	puts   atomic.Int64 // those of them that write
 }
 
 // between returns the URL of a store in front of which f stands.
@@ -44,13 +46,10 @@ func (f *faults) between(t *testing.T, store string) string {
 	proxy := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) {
 		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, r.In.Host // the host is signed
 	}}
+	over := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if d := time.Duration(f.pause.Load()); d > 0 {
-			select {
-			case <-time.After(d):
-			case <-r.Context().Done():
-				return
-			}
+		if !f.hold(r, over) {
+			return
 		}
 		if n := int(f.status.Load()); n != 0 && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 			w.Header().Set("Content-Type", "application/xml")
@@ -60,10 +59,36 @@ func (f *faults) between(t *testing.T, store string) string {
 		}
 		proxy.ServeHTTP(w, r)
 	}))
-	t.Cleanup(server.Close)
+	t.Cleanup(func() {
+		close(over)
+		server.Close()
+	})
 	q.Set("endpoint", server.URL)
 	u.RawQuery = q.Encode()
 	return u.String()
+}
+
+// hold makes the pause, and says whether the client still waits.
+func (f *faults) hold(r *http.Request, over <-chan struct{}) bool {
+	d := time.Duration(f.pause.Load())
+	if d <= 0 {
+		return true
+	}
+	counts := []*atomic.Int64{&f.held}
+	if r.Method == http.MethodPut || r.Method == http.MethodPost {
+		counts = append(counts, &f.puts)
+	}
+	for _, n := range counts {
+		n.Add(1)
+		defer n.Add(-1)
+	}
+	select {
+	case <-time.After(d):
+		return true
+	case <-r.Context().Done():
+	case <-over: // a server does not notice that a client is gone whose body it has not read
+	}
+	return false
 }
 
 // behind is a broker whose store is behind f.
@@ -71,7 +96,7 @@ func (f *faults) behind(t *testing.T) *broker {
 	t.Helper()
 	_, store := startS3(t)
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
-	b := role(t, "broker", fmt.Sprintf(`
+	text := fmt.Sprintf(`
 [broker]
 data_directory = %q
 [network]
@@ -83,8 +108,9 @@ url = %q
 paused = true
 [admin]
 listen = %q
-`, dir, addr, addr, f.between(t, store), admin), admin)
-	b.dir, b.addr = dir, addr
+`, dir, addr, addr, f.between(t, store), admin)
+	b := role(t, "broker", text, admin)
+	b.dir, b.addr, b.text = dir, addr, text
 	return b
 }
 
@@ -93,6 +119,12 @@ listen = %q
 func (b *broker) history(topic string, partitions, n int) {
 	b.t.Helper()
 	b.must("", "topic", "create", topic, "--partitions", fmt.Sprint(partitions))
+	b.moreHistory(topic, n)
+}
+
+// moreHistory is history for a topic that is there.
+func (b *broker) moreHistory(topic string, n int) {
+	b.t.Helper()
 	cl := b.client(kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
 	for i := range n {
 		value := make([]byte, 1<<10)

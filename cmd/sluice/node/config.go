@@ -33,7 +33,7 @@ type Config struct {
 	// MemoryLimitBytes is what the limits of everything must fit into, also those that
 	// are changed while the broker runs. 0: no limit.
 	MemoryLimitBytes int64
-	// Grace bounds how long a stop waits for requests, and then for the pipelines.
+	// Grace bounds how long a stop takes; see stop.go.
 	Grace time.Duration
 }
 

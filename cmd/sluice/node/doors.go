@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -39,8 +38,9 @@ type doors struct {
 	adminAt   net.Listener
 	http      *http.Server
 
-	stop    context.CancelFunc // ends connections
-	serving sync.WaitGroup
+	stop     context.CancelFunc // ends connections
+	endAdmin context.CancelFunc // ends requests to the admin server
+	serving  sync.WaitGroup
 }
 
 // Addresses says where a broker listens; empty for a door that is closed.
@@ -141,7 +141,10 @@ func (d *doors) admin(a *admin, failed context.CancelCauseFunc) {
 	if d.adminAt == nil {
 		return
 	}
+	var ctx context.Context
+	ctx, d.endAdmin = context.WithCancel(context.Background())
 	d.http = a.server()
+	d.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	d.serving.Go(func() {
 		if err := serveHTTP(d.http, d.adminAt); err != nil {
 			failed(err)
@@ -177,20 +180,26 @@ func (d *doors) closeListeners() {
 	}
 }
 
-// wait ends connections that are left and waits for everything that runs; for
-// requests to the admin server so long.
-func (d *doors) wait(grace time.Duration) error {
+// endConnections ends those that are left.
+func (d *doors) endConnections() {
 	if d.stop != nil {
 		d.stop()
 	}
-	var err error
-	if d.http != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), grace)
-		defer cancel()
-		err = d.http.Shutdown(ctx)
+}
+
+// endAdminRequests ends the contexts of requests to the admin server. It goes on to serve.
+func (d *doors) endAdminRequests() {
+	if d.endAdmin != nil {
+		d.endAdmin()
+	}
+}
+
+// wait waits for everything that runs, for answers of the admin server until ctx ends.
+func (d *doors) wait(ctx context.Context) {
+	if d.http != nil && d.http.Shutdown(ctx) != nil {
+		_ = d.http.Close() // whoever is not done reading is cut off
 	}
 	d.serving.Wait()
-	return err
 }
 
 // close gives up the ports.

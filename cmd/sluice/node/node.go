@@ -57,7 +57,7 @@ var (
 )
 
 // Run runs a broker until ctx is done, then stops it: requests under way are
-// answered, pipelines drained. ready, if not nil, is called once it serves. The
+// answered, pipelines drained, see stop.go. ready, if not nil, is called once it serves. The
 // error says what could not be opened, what failed, or what hung.
 func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Addresses)) error {
 	if err := cfg.Validate(); err != nil {
@@ -68,9 +68,13 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Addresses
 	n.serving.Store(&errStarting)
 	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &n.memory)
 	if err := n.open(ctx); err != nil {
-		return errors.Join(err, n.close())
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			log.Info("stopped while it was starting", "at", err)
+			err = nil
+		}
+		return errors.Join(err, n.close(newStopping(cfg.Grace, log)))
 	}
-	return errors.Join(n.run(ctx, ready), n.close())
+	return n.run(ctx, ready)
 }
 
 // open opens everything but lets nobody in yet. The ports come first, since they
@@ -150,11 +154,11 @@ func (n *node) serveGroup(ctx context.Context, who kafka.GroupClient, version in
 }
 
 // run serves until ctx is done or something fails that the broker cannot do
-// without. What is downstream starts first and stops last.
+// without, and stops. What is downstream starts first and stops last.
 func (n *node) run(ctx context.Context, ready func(Addresses)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stopStorage, storageOver := n.runStorage(cancel)
+	storage := n.runStorage(cancel)
 	n.doors.admin(n.adminServer(), cancel)
 	for _, g := range n.graphs() {
 		select {
@@ -162,6 +166,7 @@ func (n *node) run(ctx context.Context, ready func(Addresses)) error {
 		case <-ctx.Done():
 		}
 	}
+	var beside sync.WaitGroup
 	if ctx.Err() == nil {
 		n.doors.serve(n.server.ServeConn, cancel)
 		n.serving.Store(nil)
@@ -169,11 +174,9 @@ func (n *node) run(ctx context.Context, ready func(Addresses)) error {
 		if ready != nil {
 			ready(n.doors.addresses())
 		}
-		var shrinking sync.WaitGroup
-		shrinking.Go(func() { n.collect(ctx) })
-		shrinking.Go(func() { n.attest(ctx) })
-		shrinking.Go(func() { resident.Keep(ctx, startTime, time.Minute, n.notShrunk) })
-		defer shrinking.Wait()
+		beside.Go(func() { n.collect(ctx) })
+		beside.Go(func() { n.attest(ctx) })
+		beside.Go(func() { resident.Keep(ctx, startTime, time.Minute, n.notShrunk) })
 	}
 	select {
 	case <-ctx.Done():
@@ -184,63 +187,12 @@ func (n *node) run(ctx context.Context, ready func(Addresses)) error {
 	if errors.Is(cause, context.Canceled) {
 		cause = nil // asked to stop
 	}
-	n.log.Info("stopping", "why", cause)
+	n.log.Info("stopping", "why", cause, "within", n.cfg.Grace)
 	n.serving.Store(&errDraining)
-	shutErr := n.leave()
-	stopStorage()
-	storageErr := <-storageOver
-	return errors.Join(cause, shutErr, storageErr, n.doors.wait(n.cfg.Grace))
-}
-
-// runStorage runs the pipelines. failed is called if they end of themselves.
-func (n *node) runStorage(failed context.CancelCauseFunc) (stop func(), over <-chan error) {
-	ctx, stop := context.WithCancel(context.Background())
-	result := make(chan error, 1)
-	go func() {
-		err := n.storage.run(ctx, n.cfg.Grace)
-		failed(errStorage)
-		result <- err
-	}()
-	return stop, result
-}
-
-var errStorage = errors.New("the pipelines have ended")
-
-// leave sees clients off: long polls and joins are answered, then requests under
-// way, then connections are closed. Those that wait for the pipelines are answered
-// when these end, at the latest.
-func (n *node) leave() error {
-	ctx, cancel := context.WithTimeout(context.Background(), n.cfg.Grace)
-	defer cancel()
-	n.doors.closeListeners()
-	n.fetch.Close()
-	n.groups.Close()
-	return n.server.Shutdown(ctx)
-}
-
-// close gives everything up that open has opened.
-func (n *node) close() error {
-	var errs []error
-	if n.handlers != nil {
-		n.handlers.Close()
-	}
-	if n.groups != nil {
-		n.groups.Close()
-	}
-	if n.fetch != nil {
-		n.fetch.Close()
-	}
-	n.tracing.close(n.log)
-	if n.storage != nil {
-		errs = append(errs, n.storage.close())
-	}
-	if n.cluster != nil {
-		errs = append(errs, n.cluster.Close())
-	}
-	if n.doors != nil {
-		errs = append(errs, n.doors.close())
-	}
-	return errors.Join(errs...)
+	s := newStopping(n.cfg.Grace, n.log)
+	err := n.drain(s, storage)
+	s.without("looks at memory and metadata", beside.Wait)
+	return errors.Join(cause, err, n.close(s))
 }
 
 // startTime is when what the start needed is no longer in use.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,8 +103,8 @@ type storage struct {
 	meta      metadata
 	index     *memory.Account // of the partitions' tail indexes
 	producers *producers
-	stopping  chan struct{}
-	newWAL    bool // there was no WAL when storage was opened
+	stopping  chan struct{} // closed by letGo
+	newWAL    bool          // there was no WAL when storage was opened
 	// prepareTTL is how long the writing of an object may take.
 	prepareTTL time.Duration
 
@@ -117,11 +118,17 @@ type storage struct {
 	times *timeIndex
 
 	write, read, upload, compact, retain *pipeline.Graph
+
+	work       context.Context // of what letGo gives up
+	endWork    context.CancelFunc
+	background sync.WaitGroup // what work is the context of
+	lettingGo  sync.Once
 }
 
 // openStorage opens directories and recovers; nothing runs yet.
 func openStorage(ctx context.Context, cfg StorageConfig, broker int32, m metadata, log *slog.Logger, reg prometheus.Registerer) (*storage, error) {
 	s := &storage{meta: m, logger: log, prepareTTL: cfg.Upload.PrepareTTL, stopping: make(chan struct{}), index: memory.NewAccount(cfg.TailIndexBytes)}
+	s.work, s.endWork = context.WithCancel(context.Background())
 	s.producers = newProducers(cfg.Producers, m.View, log, reg)
 	s.parts = newPartitions(broker, m, s.index, s.producers)
 	if err := s.open(ctx, cfg, broker, log, reg); err != nil {
@@ -208,44 +215,45 @@ func (s *storage) wire(cfg StorageConfig, images *cache.Cache, log *slog.Logger)
 	w.wire(s.write, cfg.Limits)
 	s.read = pipeline.New("read", pipeline.WithLogger(log))
 	s.reads.wire(s.read, cfg.Limits)
-	s.upload = pipeline.New("upload", pipeline.WithLogger(log))
+	s.upload = pipeline.New("upload", pipeline.WithLogger(log), pipeline.WithoutDrain())
 	cuts := pipeline.From(s.upload, "ledger", s.ledger)
 	pipeline.Into(cuts, "upload", s.uploader, pipeline.Depth(1))
 }
 
-// run drives the pipelines until ctx is done or one of them fails, then drains
-// them: writes first, then reads, then what works on objects.
+// run drives the pipelines until ctx is done or one of them fails, then drains those of
+// writes and reads. The others are given up; background.Wait tells when they have ended.
 func (s *storage) run(ctx context.Context, grace time.Duration) error {
-	var all []*running
-	failed := make(chan struct{}, len(s.graphs()))
-	for _, g := range s.graphs() {
-		all = append(all, start(g, grace, failed))
+	failed := make(chan *running, len(s.graphs()))
+	write, read := start(s.write, grace, failed), start(s.read, grace, failed)
+	for _, g := range []*pipeline.Graph{s.upload, s.compact, s.retain} {
+		s.inBackground(start(g, grace, failed).until)
 	}
-	background, stop := context.WithCancel(context.Background())
+	following, stop := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
-	tasks.Go(func() { s.parts.follow(background, s.log.Reclaim) })
-	tasks.Go(func() { s.uploader.Sweep(background, s.meta, s.owned) })
-	tasks.Go(func() { s.relieve(background) })
-	tasks.Go(func() { s.producers.run(background) })
-	tasks.Go(func() { s.giveUp(background) })
-	tasks.Go(func() { s.owned.owner.watch(background) })
+	tasks.Go(func() { s.parts.follow(following, s.log.Reclaim) })
+	s.inBackground(func(ctx context.Context) { s.uploader.Sweep(ctx, s.meta, s.owned) }, s.relieve, s.producers.run, s.giveUp, s.owned.owner.watch)
 	var errs []error
 	select {
 	case <-ctx.Done():
-	case <-failed:
+	case r := <-failed:
+		errs = append(errs, r.err)
 	case <-s.owned.owner.refused:
 		errs = append(errs, s.owned.owner.ensure(ctx))
 	}
-	close(s.stopping)
-	for _, r := range all {
-		errs = append(errs, r.stop())
+	s.letGo()
+	write.cancel()
+	read.cancel()
+	for _, r := range []*running{write, read} {
+		if <-r.over; !slices.Contains(errs, r.err) {
+			errs = append(errs, r.err)
+		}
 	}
 	stop()
 	tasks.Wait()
 	return errors.Join(errs...)
 }
 
-// graphs are the pipelines in the order in which they are drained.
+// graphs are the pipelines.
 func (s *storage) graphs() []*pipeline.Graph {
 	return []*pipeline.Graph{s.write, s.read, s.upload, s.compact, s.retain}
 }
@@ -265,28 +273,32 @@ func (s *storage) relieve(ctx context.Context) {
 // running is a pipeline that runs.
 type running struct {
 	cancel context.CancelFunc
-	over   chan error
+	over   chan struct{}
+	err    error // how it ended; set before over is closed
 }
 
-// start runs g; failed learns when it ends of itself.
-func start(g *pipeline.Graph, grace time.Duration, failed chan<- struct{}) *running {
+// start runs g; failed learns when it ends.
+func start(g *pipeline.Graph, grace time.Duration, failed chan<- *running) *running {
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{cancel, make(chan error, 1)}
+	r := &running{cancel: cancel, over: make(chan struct{})}
 	go func() {
-		err := g.Run(ctx, grace)
-		if err != nil {
-			err = fmt.Errorf("%s pipeline: %w", g.Name(), err)
+		if err := g.Run(ctx, grace); err != nil {
+			r.err = fmt.Errorf("%s pipeline: %w", g.Name(), err)
 		}
-		r.over <- err
-		failed <- struct{}{}
+		close(r.over)
+		failed <- r
 	}()
 	return r
 }
 
-// stop drains the pipeline and returns how it ended.
-func (r *running) stop() error {
+// until ends the pipeline with ctx, and waits for it.
+func (r *running) until(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-r.over:
+	}
 	r.cancel()
-	return <-r.over
+	<-r.over
 }
 
 // close gives up files and directories. Nothing may run any more.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
@@ -20,9 +19,6 @@ type TracingConfig struct {
 	// Ratio is the part of requests that is traced, from 0 to 1.
 	Ratio float64
 }
-
-// traceFlush bounds how long a stop waits for spans to be sent.
-const traceFlush = 3 * time.Second
 
 // tracing sends spans in the background. When the receiver is slow or away they
 // are dropped; no request waits for it. A nil tracing makes none.
@@ -49,13 +45,11 @@ func (t *tracing) tracer() trace.Tracer {
 	return t.provider.Tracer("github.com/sluicemq/sluice")
 }
 
-// close sends what is left.
-func (t *tracing) close(log *slog.Logger) {
+// close sends what is left, until ctx ends.
+func (t *tracing) close(ctx context.Context, log *slog.Logger) {
 	if t == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), traceFlush)
-	defer cancel()
 	if err := t.provider.Shutdown(ctx); err != nil {
 		log.Warn("the last spans could not be sent", "err", err)
 	}

@@ -1,0 +1,174 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// A stop has one owner, node.drain, and one deadline, Config.Grace from its begin. What
+// is acknowledged is in the WAL or in the metadata before the stop begins, so that
+// nothing has to be finished for its sake:
+//
+//	who                                   what ends the wait
+//	long polls, joins of groups           their servers are closed at once
+//	uploads, compaction, retention        given up at once; the WAL has it
+//	reads of objects, searches by time    given up at once; clients are told to try again
+//	producers, where the WAL is full      refused at once; nothing gives room any more
+//	requests of operators                 their context ends at once
+//	requests of clients                   answered; half of the grace
+//	clients that take no answers          cut off after half of the grace
+//	the pipelines of writes and reads     drained; what hangs is named after the grace
+//	the tracing, the admin server         one second each at most
+//
+// Whatever does not even heed the end of its context (a system call on a disk that hangs)
+// is left behind and named. Where that is work on the object store, the stop is in good
+// order all the same; the WAL and the metadata are waited for, and an error if they hang.
+
+// stopping is a stop under way. One goroutine has it.
+type stopping struct {
+	log      *slog.Logger
+	half     time.Time // for clients
+	deadline time.Time
+	behind   bool // something was left behind, and may still use files
+}
+
+func newStopping(grace time.Duration, log *slog.Logger) *stopping {
+	now := time.Now()
+	return &stopping{log: log, half: now.Add(grace / 2), deadline: now.Add(grace)}
+}
+
+// leastWait is how long each step has, also when those before it took all of the time.
+const leastWait = 500 * time.Millisecond
+
+// errHangs: a step of the stop did not end in time.
+var errHangs = errors.New("did not end in time")
+
+// wait calls end, which may block, and returns what it does, or errHangs at the deadline.
+func (s *stopping) wait(what string, end func() error) error {
+	over := make(chan error, 1)
+	go func() { over <- end() }()
+	timer := time.NewTimer(max(leastWait, time.Until(s.deadline)))
+	defer timer.Stop()
+	select {
+	case err := <-over:
+		return err
+	case <-timer.C:
+		s.behind = true
+		return fmt.Errorf("%s %w; nothing that was acknowledged depends on it", what, errHangs)
+	}
+}
+
+// without is wait for what the process may end without.
+func (s *stopping) without(what string, end func()) {
+	if err := s.wait(what, func() error { end(); return nil }); err != nil {
+		s.log.Warn("left behind by the stop", "what", err)
+	}
+}
+
+// clients returns a context that ends when clients had their time.
+func (s *stopping) clients() (context.Context, context.CancelFunc) {
+	return context.WithDeadline(context.Background(), s.half)
+}
+
+// shortly returns a context that ends at the deadline, and within a second.
+func (s *stopping) shortly() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), min(time.Second, max(leastWait, time.Until(s.deadline))))
+}
+
+// drain sees clients off and has the pipelines end.
+func (n *node) drain(s *stopping, storage *storageRun) error {
+	n.doors.closeListeners()
+	n.doors.endAdminRequests()
+	n.storage.letGo()
+	s.without("fetches", n.fetch.Close)
+	s.without("consumer groups", n.groups.Close)
+	clients, cancel := s.clients()
+	defer cancel()
+	if err := n.server.Shutdown(clients); err != nil {
+		n.log.Warn("clients were cut off by the stop", "err", err)
+	}
+	n.doors.endConnections()
+	err := s.wait("writes and reads", storage.stop)
+	s.without("work on the object store", n.storage.background.Wait)
+	shortly, cancel := s.shortly()
+	defer cancel()
+	s.without("connections", func() { n.doors.wait(shortly) })
+	return err
+}
+
+// storageRun is the pipelines while they run.
+type storageRun struct {
+	cancel context.CancelFunc
+	over   chan error
+}
+
+// runStorage runs the pipelines. failed is called if they end of themselves.
+func (n *node) runStorage(failed context.CancelCauseFunc) *storageRun {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &storageRun{cancel, make(chan error, 1)}
+	go func() {
+		err := n.storage.run(ctx, n.cfg.Grace/2)
+		failed(errStorage)
+		r.over <- err
+	}()
+	return r
+}
+
+// stop drains the pipelines of writes and reads, and returns why they ended.
+func (r *storageRun) stop() error {
+	r.cancel()
+	return <-r.over
+}
+
+var errStorage = errors.New("the pipelines have ended")
+
+// close gives everything up that open has opened.
+func (n *node) close(s *stopping) error {
+	var errs []error
+	if n.handlers != nil {
+		s.without("requests", n.handlers.Close)
+	}
+	if n.groups != nil {
+		s.without("consumer groups", n.groups.Close)
+	}
+	if n.fetch != nil {
+		s.without("fetches", n.fetch.Close)
+	}
+	shortly, cancel := s.shortly()
+	defer cancel()
+	n.tracing.close(shortly, n.log)
+	if n.storage != nil {
+		s.without("reads of objects", n.storage.fetcher.Close)
+		if !s.behind { // else the files go with the process
+			errs = append(errs, s.wait("the WAL", n.storage.close))
+		}
+	}
+	if n.cluster != nil {
+		errs = append(errs, s.wait("the metadata", n.cluster.Close))
+	}
+	if n.doors != nil {
+		errs = append(errs, n.doors.close())
+	}
+	return errors.Join(errs...)
+}
+
+// letGo gives up what no stop has to wait for, since the WAL has it all: work on the object
+// store, and writes that wait for it to make room.
+func (s *storage) letGo() {
+	s.lettingGo.Do(func() {
+		close(s.stopping)
+		s.endWork()
+		s.log.Refuse()
+		s.fetcher.Stop()
+	})
+}
+
+// inBackground runs work that letGo gives up.
+func (s *storage) inBackground(work ...func(context.Context)) {
+	for _, do := range work {
+		s.background.Go(func() { do(s.work) })
+	}
+}
