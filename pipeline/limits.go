@@ -1,6 +1,10 @@
 package pipeline
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
 
 // Limits are the bounds of a node that can be changed while it runs. Zero
 // leaves a limit as it is.
@@ -20,19 +24,20 @@ const (
 // SetLimits changes the limits of a node. What is queued beyond a new depth
 // stays queued; workers too many finish what they hold and return. Errors:
 // [ErrUnknownNode], [ErrNotAdjustable]; then nothing has changed.
-func (g *Graph) SetLimits(name string, l Limits) error {
+func (g *Graph) SetLimits(name string, l Limits) error { return g.Change(name, l, nil) }
+
+// Change sets limits and knobs of a node, all of them or none; what Limits leaves at zero
+// stays as it is. Errors: [ErrUnknownNode], [ErrNotAdjustable], and those of the node.
+func (g *Graph) Change(name string, l Limits, knobs map[string]int64) error {
 	n, err := g.find(name)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case l.Depth < 0 || l.Workers < 0:
-		return fmt.Errorf("%w: %s: a limit below zero", ErrNotAdjustable, name)
-	case l.Depth > MaxDepth || l.Workers > MaxWorkers:
-		return fmt.Errorf("%w: %s: depth is from 1 to %d, workers from 1 to %d", ErrNotAdjustable, name, MaxDepth, MaxWorkers)
-	case l.Depth > 0 && len(n.inputs) == 0:
-		return fmt.Errorf("%w: %s has no input", ErrNotAdjustable, name)
-	case l.Workers > 0 && n.crew == nil && l.Workers != n.workers():
-		return fmt.Errorf("%w: the workers of %s are fixed at %d", ErrNotAdjustable, name, n.workers())
+	}
+	if err := n.allows(l); err != nil {
+		return err
+	}
+	if err := n.tune(knobs); err != nil {
+		return err
 	}
 	if l.Depth > 0 {
 		for _, in := range n.inputs {
@@ -41,6 +46,54 @@ func (g *Graph) SetLimits(name string, l Limits) error {
 	}
 	if l.Workers > 0 && n.crew != nil {
 		n.crew.resize(l.Workers)
+	}
+	return nil
+}
+
+// allows says whether the limits of n can be set to l.
+func (n *node) allows(l Limits) error {
+	switch {
+	case l.Depth < 0 || l.Workers < 0:
+		return fmt.Errorf("%w: %s: a limit below zero", ErrNotAdjustable, n.name)
+	case l.Depth > MaxDepth || l.Workers > MaxWorkers:
+		return fmt.Errorf("%w: %s: depth is from 1 to %d, workers from 1 to %d", ErrNotAdjustable, n.name, MaxDepth, MaxWorkers)
+	case l.Depth > 0 && len(n.inputs) == 0:
+		return fmt.Errorf("%w: %s has no input", ErrNotAdjustable, n.name)
+	case l.Workers > 0 && n.crew == nil && l.Workers != n.workers():
+		return fmt.Errorf("%w: the workers of %s are fixed at %d", ErrNotAdjustable, n.name, n.workers())
+	}
+	return nil
+}
+
+func (n *node) tune(knobs map[string]int64) error {
+	if len(knobs) == 0 {
+		return nil
+	}
+	t, ok := n.user.(Tunable)
+	if !ok {
+		return fmt.Errorf("%w: %s has no knobs", ErrNotAdjustable, n.name)
+	}
+	for key, value := range knobs {
+		if value > MaxTunable {
+			return fmt.Errorf("%w: %s: %s is %d at most", ErrNotAdjustable, n.name, key, int64(MaxTunable))
+		}
+	}
+	return t.Tune(knobs)
+}
+
+// Turn is a Tune for knobs that do not depend on each other: turn returns how to set one
+// to a value, or an error, and none is set before all are known to be right.
+func Turn(values map[string]int64, turn func(key string, value int64) (set func(), err error)) error {
+	var all []func()
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		set, err := turn(key, values[key])
+		if err != nil {
+			return err
+		}
+		all = append(all, set)
+	}
+	for _, set := range all {
+		set()
 	}
 	return nil
 }
@@ -58,19 +111,8 @@ func (g *Graph) Limits(name string) (Limits, error) {
 	return l, nil
 }
 
-// Tune sets a knob of a node that is [Tunable]. Errors: [ErrUnknownNode],
-// [ErrNotAdjustable], and those of the node.
-func (g *Graph) Tune(name, key string, value int64) error {
-	n, err := g.find(name)
-	if err != nil {
-		return err
-	}
-	t, ok := n.user.(Tunable)
-	switch {
-	case !ok:
-		return fmt.Errorf("%w: %s has no knobs", ErrNotAdjustable, name)
-	case value > MaxTunable:
-		return fmt.Errorf("%w: %s: %s is %d at most", ErrNotAdjustable, name, key, int64(MaxTunable))
-	}
-	return t.Tune(key, value)
+// Tune sets knobs of a node that is [Tunable], all of them or none. Errors:
+// [ErrUnknownNode], [ErrNotAdjustable], and those of the node.
+func (g *Graph) Tune(name string, values map[string]int64) error {
+	return g.Change(name, Limits{}, values)
 }

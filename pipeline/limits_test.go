@@ -153,12 +153,13 @@ type lingering struct {
 
 func (s *lingering) Tunables() map[string]int64 { return map[string]int64{"linger_ms": s.ms.Load()} }
 
-func (s *lingering) Tune(key string, v int64) error {
-	if key != "linger_ms" || v < 0 {
-		return fmt.Errorf("no such setting: %s = %d", key, v)
-	}
-	s.ms.Store(v)
-	return nil
+func (s *lingering) Tune(values map[string]int64) error {
+	return Turn(values, func(key string, v int64) (func(), error) {
+		if key != "linger_ms" || v < 0 {
+			return nil, fmt.Errorf("no such setting: %s = %d", key, v)
+		}
+		return func() { s.ms.Store(v) }, nil
+	})
 }
 
 func TestTuneReachesTheStage(t *testing.T) {
@@ -166,16 +167,16 @@ func TestTuneReachesTheStage(t *testing.T) {
 	g := New("g")
 	s := &lingering{Stage: pass()}
 	Into(Via(From(g, "src", l.first(0)), "batch", s), "sink", ack(0))
-	if err := g.Tune("batch", "linger_ms", 5); err != nil || s.ms.Load() != 5 {
+	if err := g.Tune("batch", map[string]int64{"linger_ms": 5}); err != nil || s.ms.Load() != 5 {
 		t.Errorf("%v, %d", err, s.ms.Load())
 	}
-	if err := g.Tune("batch", "linger_ms", -1); err == nil {
+	if err := g.Tune("batch", map[string]int64{"linger_ms": -1}); err == nil {
 		t.Error("the stage's refusal was lost")
 	}
-	if err := g.Tune("batch", "linger_ms", MaxTunable+1); !errors.Is(err, ErrNotAdjustable) || s.ms.Load() != 5 {
+	if err := g.Tune("batch", map[string]int64{"linger_ms": MaxTunable + 1}); !errors.Is(err, ErrNotAdjustable) || s.ms.Load() != 5 {
 		t.Errorf("got %v, %d", err, s.ms.Load())
 	}
-	if err := g.Tune("sink", "linger_ms", 1); !errors.Is(err, ErrNotAdjustable) {
+	if err := g.Tune("sink", map[string]int64{"linger_ms": 1}); !errors.Is(err, ErrNotAdjustable) {
 		t.Errorf("got %v", err)
 	}
 	if n := g.Topology().Nodes[1]; n.Tunables["linger_ms"] != 5 {

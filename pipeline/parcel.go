@@ -63,8 +63,8 @@ type Starter interface {
 // run: linger, batch bytes. Keys name their unit. Both methods are called
 // concurrently with Run.
 type Tunable interface {
-	// Tune sets a knob; the error says what values are taken.
-	Tune(key string, value int64) error
+	// Tune sets knobs, all of them or none; the error says what values are taken.
+	Tune(values map[string]int64) error
 	// Tunables returns every knob with its present value.
 	Tunables() map[string]int64
 }

@@ -70,27 +70,25 @@ func (c *cli) limits(ctx context.Context, admin string) ([]stageLimits, error) {
 	return all, nil
 }
 
-// setLimits changes limits of a stage, one after the other.
+// setLimits changes limits of a stage, all of them or none.
 func (c *cli) setLimits(ctx context.Context, admin, stage string, set map[string]string) error {
 	graph, name, ok := strings.Cut(stage, "/")
 	if !ok {
 		return usagef("stage %q must be PIPELINE/STAGE, such as write/batch; `sluice config get limits` shows all", stage)
 	}
-	for _, k := range slices.Sorted(maps.Keys(set)) {
-		n, err := strconv.ParseInt(set[k], 10, 64)
+	values := make(map[string]int64, len(set))
+	for k, v := range set {
+		n, err := strconv.ParseInt(v, 10, 64)
 		if err != nil {
-			return usagef("%s=%s must be a whole number", k, set[k])
+			return usagef("%s=%s must be a whole number", k, v)
 		}
-		change := map[string]any{"graph": graph, "stage": name}
-		if k == "depth" || k == "workers" {
-			change[k] = n
-		} else {
-			change["key"], change["value"] = k, n
-		}
-		if err := c.ask(ctx, http.MethodPost, admin, "/limits", change, nil); err != nil {
-			return err
-		}
-		if err := c.result(map[string]any{"stage": stage, "key": k, "value": n}, "%s: %s=%d until the broker is restarted", stage, k, n); err != nil {
+		values[k] = n
+	}
+	if err := c.ask(ctx, http.MethodPost, admin, "/limits", map[string]any{"graph": graph, "stage": name, "set": values}, nil); err != nil {
+		return err
+	}
+	for _, k := range slices.Sorted(maps.Keys(values)) {
+		if err := c.result(map[string]any{"stage": stage, "key": k, "value": values[k]}, "%s: %s=%d until the broker is restarted", stage, k, values[k]); err != nil {
 			return err
 		}
 	}

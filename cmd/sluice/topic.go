@@ -27,6 +27,9 @@ func assignments(flag string, given []string) (map[string]string, error) {
 		if !ok || k == "" {
 			return nil, usagef("%s %q must be KEY=VALUE", flag, kv)
 		}
+		if _, twice := out[k]; twice {
+			return nil, usagef("%s %s is given twice", flag, k)
+		}
 		out[k] = v
 	}
 	return out, nil

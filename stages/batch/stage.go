@@ -90,20 +90,22 @@ func (s *Stage) Tunables() map[string]int64 {
 		TuneLingerUs: s.linger.Load() / int64(time.Microsecond), TuneEagerGroups: s.eager.Load()}
 }
 
-// Tune changes one limit while the stage runs; it holds from the next group on.
-func (s *Stage) Tune(key string, value int64) error {
+// Tune changes limits while the stage runs; they hold from the next group on.
+func (s *Stage) Tune(values map[string]int64) error {
 	cfg := Config{TargetBytes: s.target.Load(), MaxBytes: s.max.Load(), Linger: time.Duration(s.linger.Load()), EagerGroups: s.eager.Load()}
-	switch key {
-	case TuneTargetBytes:
-		cfg.TargetBytes = value
-	case TuneMaxBytes:
-		cfg.MaxBytes = value
-	case TuneLingerUs:
-		cfg.Linger = time.Duration(value) * time.Microsecond
-	case TuneEagerGroups:
-		cfg.EagerGroups = value
-	default:
-		return fmt.Errorf("batch: no limit %q; there are %s, %s, %s and %s", key, TuneTargetBytes, TuneMaxBytes, TuneLingerUs, TuneEagerGroups)
+	for key, value := range values {
+		switch key {
+		case TuneTargetBytes:
+			cfg.TargetBytes = value
+		case TuneMaxBytes:
+			cfg.MaxBytes = value
+		case TuneLingerUs:
+			cfg.Linger = time.Duration(value) * time.Microsecond
+		case TuneEagerGroups:
+			cfg.EagerGroups = value
+		default:
+			return fmt.Errorf("batch: no limit %q; there are %s, %s, %s and %s", key, TuneTargetBytes, TuneMaxBytes, TuneLingerUs, TuneEagerGroups)
+		}
 	}
 	if err := cfg.Validate(); err != nil {
 		return err

@@ -197,18 +197,18 @@ func (c *Compactor) Tunables() map[string]int64 {
 	return map[string]int64{TuneBytesPerSecond: c.throttle.rate(), TuneMemoryBytes: c.memory.Load(), TunePaused: paused}
 }
 
-// Tune changes a limit. A pause takes hold in the middle of a job, memory at the next.
-func (c *Compactor) Tune(key string, value int64) error {
-	switch {
-	case key == TuneBytesPerSecond && value >= leastRate:
-		c.throttle.set(value)
-	case key == TuneMemoryBytes && value >= leastMemory:
-		c.memory.Store(value)
-	case key == TunePaused && (value == 0 || value == 1):
-		c.throttle.pause(value == 1)
-	default:
-		return fmt.Errorf("compact: cannot set %q to %d; there are %s (at least %d), %s (at least %d) and %s (0 or 1)", key, value,
+// Tune changes limits. A pause takes hold in the middle of a job, memory at the next.
+func (c *Compactor) Tune(values map[string]int64) error {
+	return pipeline.Turn(values, func(key string, value int64) (func(), error) {
+		switch {
+		case key == TuneBytesPerSecond && value >= leastRate:
+			return func() { c.throttle.set(value) }, nil
+		case key == TuneMemoryBytes && value >= leastMemory:
+			return func() { c.memory.Store(value) }, nil
+		case key == TunePaused && (value == 0 || value == 1):
+			return func() { c.throttle.pause(value == 1) }, nil
+		}
+		return nil, fmt.Errorf("compact: cannot set %q to %d; there are %s (at least %d), %s (at least %d) and %s (0 or 1)", key, value,
 			TuneBytesPerSecond, leastRate, TuneMemoryBytes, leastMemory, TunePaused)
-	}
-	return nil
+	})
 }

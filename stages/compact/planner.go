@@ -183,16 +183,20 @@ func (p *Planner) Tunables() map[string]int64 {
 	return map[string]int64{TuneIntervalMs: p.interval.Load() / int64(time.Millisecond), TuneMinObjects: p.least.Load()}
 }
 
-// Tune changes a limit, and has the planner look at once.
-func (p *Planner) Tune(key string, value int64) error {
-	switch {
-	case key == TuneIntervalMs && value >= leastInterval.Milliseconds():
-		p.interval.Store(value * int64(time.Millisecond))
-	case key == TuneMinObjects && value >= 4:
-		p.least.Store(value)
-	default:
-		return fmt.Errorf("compact: cannot set %q to %d; there are %s (at least %d) and %s (at least 4)",
+// Tune changes limits, and has the planner look at once.
+func (p *Planner) Tune(values map[string]int64) error {
+	err := pipeline.Turn(values, func(key string, value int64) (func(), error) {
+		switch {
+		case key == TuneIntervalMs && value >= leastInterval.Milliseconds():
+			return func() { p.interval.Store(value * int64(time.Millisecond)) }, nil
+		case key == TuneMinObjects && value >= 4:
+			return func() { p.least.Store(value) }, nil
+		}
+		return nil, fmt.Errorf("compact: cannot set %q to %d; there are %s (at least %d) and %s (at least 4)",
 			key, value, TuneIntervalMs, leastInterval.Milliseconds(), TuneMinObjects)
+	})
+	if err != nil {
+		return err
 	}
 	select {
 	case p.tuned <- struct{}{}:

@@ -173,11 +173,11 @@ func TestCompactionIsPausedAndResumed(t *testing.T) {
 				t.Errorf("it worked while it was paused: %d reads", r.store.reads)
 			}
 			for value, want := range map[int64]bool{0: true, 1: true, 2: false} {
-				if err := g.Tune("compact", "paused", value); (err == nil) != want {
+				if err := g.Tune("compact", map[string]int64{"paused": value}); (err == nil) != want {
 					t.Errorf("paused=%d: %v", value, err)
 				}
 			}
-			if err := g.Tune("compact", "paused", 0); err != nil {
+			if err := g.Tune("compact", map[string]int64{"paused": 0}); err != nil {
 				t.Error(err)
 			}
 			synctest.Wait()
@@ -320,12 +320,12 @@ func TestTune(t *testing.T) {
 		{p, "nothing", nil, []int64{1}},
 	} {
 		for _, v := range c.ok {
-			if err := c.of.Tune(c.key, v); err != nil || c.of.Tunables()[c.key] != v {
+			if err := c.of.Tune(map[string]int64{c.key: v}); err != nil || c.of.Tunables()[c.key] != v {
 				t.Errorf("%s=%d: %v, is %d", c.key, v, err, c.of.Tunables()[c.key])
 			}
 		}
 		for _, v := range c.fail {
-			if c.of.Tune(c.key, v) == nil {
+			if c.of.Tune(map[string]int64{c.key: v}) == nil {
 				t.Errorf("%s=%d was taken", c.key, v)
 			}
 		}

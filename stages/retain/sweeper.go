@@ -125,11 +125,16 @@ func (s *Sweeper) Tunables() map[string]int64 {
 }
 
 // Tune changes the pause between two looks, and looks at once.
-func (s *Sweeper) Tune(key string, value int64) error {
-	if key != TuneIntervalMs || value < leastInterval.Milliseconds() {
-		return fmt.Errorf("retain: cannot set %q to %d; there is %s (at least %d)", key, value, TuneIntervalMs, leastInterval.Milliseconds())
+func (s *Sweeper) Tune(values map[string]int64) error {
+	err := pipeline.Turn(values, func(key string, value int64) (func(), error) {
+		if key != TuneIntervalMs || value < leastInterval.Milliseconds() {
+			return nil, fmt.Errorf("retain: cannot set %q to %d; there is %s (at least %d)", key, value, TuneIntervalMs, leastInterval.Milliseconds())
+		}
+		return func() { s.interval.Store(value * int64(time.Millisecond)) }, nil
+	})
+	if err != nil {
+		return err
 	}
-	s.interval.Store(value * int64(time.Millisecond))
 	select {
 	case s.tuned <- struct{}{}:
 	default:

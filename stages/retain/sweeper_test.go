@@ -177,7 +177,7 @@ func TestPausesBetweenFailuresGrow(t *testing.T) {
 
 func TestTune(t *testing.T) {
 	run(t, 0, func(c *cluster, g *pipeline.Graph) {
-		if err := g.Tune("sweep", "check_interval_ms", 3_600_000); err != nil {
+		if err := g.Tune("sweep", map[string]int64{"check_interval_ms": 3_600_000}); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(time.Minute)
@@ -185,7 +185,7 @@ func TestTune(t *testing.T) {
 		if got := c.starts(); got != [6]int64{} {
 			t.Errorf("it looked: %v", got)
 		}
-		if err := g.Tune("sweep", "check_interval_ms", 100); err != nil {
+		if err := g.Tune("sweep", map[string]int64{"check_interval_ms": 100}); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -193,7 +193,7 @@ func TestTune(t *testing.T) {
 		if got := c.starts(); got != [6]int64{3: 20, 4: 20} && got != [6]int64{0: 20, 1: 20} {
 			t.Errorf("it did not look: %v", got)
 		}
-		if g.Tune("sweep", "check_interval_ms", 99) == nil || g.Tune("sweep", "nothing", 1000) == nil {
+		if g.Tune("sweep", map[string]int64{"check_interval_ms": 99}) == nil || g.Tune("sweep", map[string]int64{"nothing": 1000}) == nil {
 			t.Error("a wrong limit was taken")
 		}
 	})

@@ -232,16 +232,20 @@ func (l *Ledger) Tunables() map[string]int64 {
 	return map[string]int64{TuneSizeBytes: l.size.Load(), TuneIntervalMs: l.interval.Load() / int64(time.Millisecond)}
 }
 
-// Tune changes one limit; it holds for cuts not yet closed.
-func (l *Ledger) Tune(key string, value int64) error {
-	switch {
-	case key == TuneSizeBytes && value >= 1<<20:
-		l.size.Store(value)
-	case key == TuneIntervalMs && value >= 1000:
-		l.interval.Store(value * int64(time.Millisecond))
-	default:
-		return fmt.Errorf("upload: cannot set %q to %d; there are %s (at least 1048576) and %s (at least 1000)",
+// Tune changes limits; they hold for cuts not yet closed.
+func (l *Ledger) Tune(values map[string]int64) error {
+	err := pipeline.Turn(values, func(key string, value int64) (func(), error) {
+		switch {
+		case key == TuneSizeBytes && value >= 1<<20:
+			return func() { l.size.Store(value) }, nil
+		case key == TuneIntervalMs && value >= 1000:
+			return func() { l.interval.Store(value * int64(time.Millisecond)) }, nil
+		}
+		return nil, fmt.Errorf("upload: cannot set %q to %d; there are %s (at least 1048576) and %s (at least 1000)",
 			key, value, TuneSizeBytes, TuneIntervalMs)
+	})
+	if err != nil {
+		return err
 	}
 	l.wake()
 	return nil

@@ -122,13 +122,13 @@ func TestTuneTheLedger(t *testing.T) {
 		defer stop()
 		l.Note(noted(t, 0, 100, newState()))
 		synctest.Wait()
-		if err := l.Tune(upload.TuneIntervalMs, 1000); err != nil {
+		if err := l.Tune(map[string]int64{upload.TuneIntervalMs: 1000}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
 		expect(t, cuts, "age", 100, 4096, 1)
 		for key, v := range map[string]int64{upload.TuneIntervalMs: 1, upload.TuneSizeBytes: 0, "x": 1} {
-			if l.Tune(key, v) == nil {
+			if l.Tune(map[string]int64{key: v}) == nil {
 				t.Errorf("%s=%d was taken", key, v)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
 	"github.com/sluicemq/sluice/internal/objectstore"
+	"github.com/sluicemq/sluice/pipeline"
 )
 
 // Garbage names objects that nothing refers to: of deleted topics, those that
@@ -99,12 +100,17 @@ func (u *Uploader) Tunables() map[string]int64 {
 }
 
 // Tune changes the pause, and has the sweep look at once.
-func (u *Uploader) Tune(key string, value int64) error {
-	if key != TuneGarbageIntervalMs || value < leastSweepInterval.Milliseconds() {
-		return fmt.Errorf("upload: cannot set %q to %d; there is %s (at least %d)",
-			key, value, TuneGarbageIntervalMs, leastSweepInterval.Milliseconds())
+func (u *Uploader) Tune(values map[string]int64) error {
+	err := pipeline.Turn(values, func(key string, value int64) (func(), error) {
+		if key != TuneGarbageIntervalMs || value < leastSweepInterval.Milliseconds() {
+			return nil, fmt.Errorf("upload: cannot set %q to %d; there is %s (at least %d)",
+				key, value, TuneGarbageIntervalMs, leastSweepInterval.Milliseconds())
+		}
+		return func() { u.interval.Store(value * int64(time.Millisecond)) }, nil
+	})
+	if err != nil {
+		return err
 	}
-	u.interval.Store(value * int64(time.Millisecond))
 	select {
 	case u.tuned <- struct{}{}:
 	default:

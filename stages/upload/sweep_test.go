@@ -192,12 +192,12 @@ func TestSweep(t *testing.T) {
 		d.after(t, time.Minute-time.Millisecond, 3, 600)
 		d.after(t, 2*time.Millisecond, 0, 603)
 		for key, value := range map[string]int64{upload.TuneGarbageIntervalMs: 99, "other": 1000} {
-			if err := u.Tune(key, value); err == nil || !strings.Contains(err.Error(), "garbage_check_interval_ms (at least 100)") {
+			if err := u.Tune(map[string]int64{key: value}); err == nil || !strings.Contains(err.Error(), "garbage_check_interval_ms (at least 100)") {
 				t.Errorf("%s=%d: %v", key, value, err)
 			}
 		}
 		d.add(3)
-		if err := u.Tune(upload.TuneGarbageIntervalMs, 5000); err != nil || u.Tunables()[upload.TuneGarbageIntervalMs] != 5000 {
+		if err := u.Tune(map[string]int64{upload.TuneGarbageIntervalMs: 5000}); err != nil || u.Tunables()[upload.TuneGarbageIntervalMs] != 5000 {
 			t.Error(err, u.Tunables())
 		}
 		d.after(t, 0, 0, 606) // a new pause begins with a look

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -112,6 +113,37 @@ func TestConfigGetAndSet(t *testing.T) {
 	}
 	b.fails(1, "workers from 1 to 1024", "config", "set", "limits", "read/objectfetch", "workers=2000000000", "--admin", b.admin)
 	b.must("still there\n", "produce", "t")
+	// Several change together or not at all, whichever of them is wrong.
+	before := limits("write/batch")
+	for _, wrong := range []string{"eager_groups=0", "max_bytes=1", "nothing=1", "depth=0", "depth=70000", "workers=2000", "target_bytes=-1", "a=1"} {
+		b.fails(1, "", "config", "set", "limits", "write/batch", "linger_us=123", wrong, "--admin", b.admin)
+		if now := limits("write/batch"); !maps.Equal(now, before) {
+			t.Errorf("with %s: %v, before %v", wrong, now, before)
+		}
+	}
+	b.fails(2, "twice", "config", "set", "limits", "write/batch", "linger_us=1", "linger_us=2", "--admin", b.admin)
+	pause := limits("compact/compact")
+	b.fails(1, "memory_bytes", "config", "set", "limits", "compact/compact", "paused=1", "bytes_per_second=8388704", "memory_bytes=1", "--admin", b.admin)
+	if now := limits("compact/compact"); !maps.Equal(now, pause) {
+		t.Errorf("%v, before %v", now, pause)
+	}
+	// Two that are right only together.
+	b.must("", "config", "set", "limits", "write/batch", "target_bytes=2097152", "max_bytes=4194304", "--admin", b.admin)
+	b.must("", "config", "set", "limits", "write/batch", "target_bytes=65536", "max_bytes=131072", "--admin", b.admin)
+	for _, body := range []string{`{"graph":"write","stage":"batch"}`, `{"graph":"write","stage":"batch","depth":-1}`,
+		`{"graph":"write","stage":"batch","set":{"linger_us":1},"key":"nothing","value":1}`} {
+		resp, err := http.Post("http://"+b.admin+"/limits", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %s", body, resp.Status)
+		}
+	}
+	if l := limits("write/batch"); l["linger_us"] != 500.0 || l["depth"] != 99.0 || l["max_bytes"] != 131072.0 {
+		t.Errorf("limits %v", l)
+	}
 	b.fails(1, "there is no stage write/nothing", "config", "get", "limits", "write/nothing", "--admin", b.admin)
 	b.fails(1, "no limit", "config", "set", "limits", "write/batch", "nothing=1", "--admin", b.admin)
 	b.fails(1, "nothing", "config", "set", "limits", "nothing/batch", "depth=1", "--admin", b.admin)

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,12 +25,11 @@ type admin struct {
 	graphs  []*pipeline.Graph
 	metrics prometheus.Gatherer
 	memory  *memory.Map
-	// memoryLimit is what all lines of memory must fit into, 0 for no limit.
-	memoryLimit int64
-	ready       func() error // nil once the broker serves
-	offline     func() []int // metadata shards
-	damage      func() damageReport
-	view        func() *meta.View
+	limiter *limiter
+	ready   func() error // nil once the broker serves
+	offline func() []int // metadata shards
+	damage  func() damageReport
+	view    func() *meta.View
 	// lose gives a range of a partition up.
 	lose func(ctx context.Context, topic string, partition int32, given span) ([]span, error)
 }
@@ -44,7 +42,7 @@ type admin struct {
 //	GET  /topology   the pipelines, as JSON
 //	GET  /damage     metadata shards and partitions that are damaged or offline, as JSON
 //	GET  /memory     what memory is charged to, as JSON
-//	POST /limits     changes a limit of a running stage
+//	POST /limits     changes limits of a running stage, all of them or none
 //	GET  /objects    what the metadata has in objects, as JSON
 //	POST /objects/give-up   has readers go on behind records that are lost
 //	GET  /debug/pprof/...   profiles for `go tool pprof`
@@ -86,59 +84,6 @@ func (a *admin) topology(w http.ResponseWriter, _ *http.Request) {
 		all[i] = g.Topology()
 	}
 	reply(w, all)
-}
-
-// limit is the body of POST /limits: either depth and workers of a stage, or
-// one of the stage's own limits by key.
-type limit struct {
-	Graph   string `json:"graph"`
-	Stage   string `json:"stage"`
-	Depth   int    `json:"depth,omitempty"`
-	Workers int    `json:"workers,omitempty"`
-	Key     string `json:"key,omitempty"`
-	Value   int64  `json:"value,omitempty"`
-}
-
-func (a *admin) limits(w http.ResponseWriter, r *http.Request) {
-	var l limit
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&l); err != nil {
-		http.Error(w, "body must be like {\"graph\":\"write\",\"stage\":\"batch\",\"key\":\"linger_us\",\"value\":500}: "+err.Error(), http.StatusBadRequest)
-		return
-	}
-	if err := a.apply(l); err != nil {
-		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
-		return
-	}
-	reply(w, l)
-}
-
-func (a *admin) apply(l limit) error {
-	for _, g := range a.graphs {
-		if g.Name() != l.Graph {
-			continue
-		}
-		if l.Key != "" {
-			return a.tune(g, l)
-		}
-		now, err := g.Limits(l.Stage)
-		if err != nil {
-			return err
-		}
-		if l.Depth > 0 {
-			now.Depth = l.Depth
-		}
-		if l.Workers > 0 {
-			now.Workers = l.Workers
-		}
-		return g.SetLimits(l.Stage, now)
-	}
-	var names []string
-	for _, g := range a.graphs {
-		names = append(names, g.Name())
-	}
-	return fmt.Errorf("no pipeline %q; there are %s", l.Graph, strings.Join(names, ", "))
 }
 
 func reply(w http.ResponseWriter, v any) {

@@ -47,6 +47,7 @@ type node struct {
 	server   *kafka.Server
 
 	tracing *tracing
+	limiter *limiter
 
 	serving atomic.Pointer[error] // nil: it serves; else why not
 }
@@ -96,6 +97,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	}
 	n.reportLoss(incarnation)
 	n.reg.MustRegister(promobs.New(observed(n.storage.graphs())...))
+	n.limiter = &limiter{graphs: n.graphs(), memory: &n.memory, most: n.cfg.MemoryLimitBytes}
 	if err := n.openServers(); err != nil {
 		return err
 	}
@@ -218,7 +220,7 @@ func (n *node) graphs() []*pipeline.Graph {
 }
 
 func (n *node) adminServer() *admin {
-	return &admin{log: n.log, graphs: n.graphs(), metrics: n.reg, memory: &n.memory, memoryLimit: n.cfg.MemoryLimitBytes, offline: n.offlineShards,
+	return &admin{log: n.log, graphs: n.graphs(), metrics: n.reg, memory: &n.memory, limiter: n.limiter, offline: n.offlineShards,
 		damage: n.damageReport, view: n.cluster.View, lose: n.storage.giveUpRange, ready: func() error {
 			if why := n.serving.Load(); why != nil {
 				return *why
