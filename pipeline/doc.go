@@ -14,9 +14,9 @@
 //     and what it then still holds, is nacked, never dropped.
 //  3. The input of a node closes only after every node upstream has returned,
 //     so draining is a topological walk that nobody has to code.
-//  4. No edge is unbounded. Bytes are charged to a [Budget] at admission and
-//     refunded when the receipt settles, so one number bounds all that is
-//     queued or in flight, whatever the depths.
+//  4. No edge is unbounded. Bytes are charged to a [Budget] before the pipeline
+//     and refunded after the receipt has settled, so one number bounds all that
+//     is queued or in flight, whatever the depths.
 //  5. Order: one edge is first in, first out. A node with one worker keeps
 //     order, [Lanes] keep it per key, [Workers] give it up.
 //

@@ -13,18 +13,6 @@ type Parcel[T any] struct {
 	*Receipt
 }
 
-// Admit charges size bytes to b, waiting for its turn, and returns a parcel that
-// refunds them when it settles, before done is called. When it fails nothing is
-// held and done is not called; the errors are those of [Budget.Acquire].
-func Admit[T any](ctx context.Context, b *Budget, body T, size int64, done func(error)) (Parcel[T], error) {
-	if err := b.Acquire(ctx, size); err != nil {
-		return Parcel[T]{}, err
-	}
-	r := NewReceipt(done)
-	r.budget, r.charged = b, size
-	return Parcel[T]{body, size, r}, nil
-}
-
 // Emit hands a parcel downstream and blocks while the edge is full, until ctx
 // ends or the graph is aborted. It always takes ownership: when it returns an
 // error, the parcel has been nacked with it. A parcel without a receipt is a

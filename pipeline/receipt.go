@@ -19,9 +19,6 @@ type Receipt struct {
 	done   func(error)
 	from   lineage // what r was made of by Split or Join
 
-	budget  *Budget // charged by Admit, refunded on settle
-	charged int64
-
 	ward  atomic.Pointer[ward] // of the stage that holds r
 	since int64                // when that stage took it, on the ward's clock
 }
@@ -78,9 +75,6 @@ func (r *Receipt) finish(err error) {
 		o = nacked
 	}
 	r.leave(instant{}, o)
-	if r.budget != nil {
-		r.budget.Release(r.charged)
-	}
 	if r.from != nil {
 		r.from.settled(err)
 	}

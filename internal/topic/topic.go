@@ -24,15 +24,6 @@ type ID [16]byte
 // NewID returns a random (version 4) ID.
 func NewID() ID { return ID(uuid.New()) }
 
-// ParseID reads the 32 hex digits that String prints, with or without dashes.
-func ParseID(s string) (ID, error) {
-	u, err := uuid.Parse(s)
-	if err != nil {
-		return ID{}, fmt.Errorf("topic id %q: %w", s, err)
-	}
-	return ID(u), nil
-}
-
 // String returns 32 lower-case hex digits.
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
 

@@ -21,11 +21,10 @@ var update = flag.Bool("update", false, "rewrite the golden file")
 // The golden file is the scrape of a graph that has run.
 func TestScrape(t *testing.T) {
 	const golden = "testdata/scrape.prom"
-	budget := pipeline.NewBudget(100)
 	reg := prometheus.NewPedanticRegistry()
 	synctest.Test(t, func(t *testing.T) {
-		g := demo(budget)
-		reg.MustRegister(New(g), Budget("memory", budget))
+		g := demo()
+		reg.MustRegister(New(g))
 		if err := g.Run(t.Context(), time.Minute); err != nil {
 			t.Fatal(err)
 		}
@@ -52,14 +51,11 @@ func TestScrape(t *testing.T) {
 
 // demo sends five parcels of ten bytes over two lanes, a second of work each,
 // to a sink that acknowledges all but one.
-func demo(b *pipeline.Budget) *pipeline.Graph {
+func demo() *pipeline.Graph {
 	g := pipeline.New("demo")
 	src := pipeline.SourceFunc[int](func(ctx context.Context, out pipeline.Emit[int]) error {
 		for i := range 5 {
-			p, err := pipeline.Admit(ctx, b, i, 10, func(error) {})
-			if err != nil {
-				return err
-			}
+			p := pipeline.Parcel[int]{Body: i, Size: 10, Receipt: pipeline.NewReceipt(func(error) {})}
 			if err := out(ctx, p); err != nil {
 				return err
 			}

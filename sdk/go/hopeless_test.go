@@ -51,7 +51,7 @@ func listen(t *testing.T, transport sluice.Transport, c *tls.Config) (port strin
 	t.Helper()
 	var wg sync.WaitGroup
 	if transport == sluice.QUIC {
-		socket, err := quicnet.Listen("127.0.0.1:0")
+		socket, err := quicnet.DefaultConfig().Listen("127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}

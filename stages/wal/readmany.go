@@ -20,9 +20,6 @@ const (
 	stretches    = 4 // under way
 )
 
-// ReadManyBytes is what one ReadMany takes of memory beside what it fills.
-const ReadManyBytes = stretches * stretchBytes
-
 var stretchBuffers = sync.Pool{New: func() any { b := make([]byte, stretchBytes); return &b }}
 
 // ReadMany fills reads, which it sorts by position: those that lie near each other in
