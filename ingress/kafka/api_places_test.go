@@ -66,7 +66,7 @@ func stuckServer(t *testing.T) (s *Server, c *stuck, entered chan int16) {
 			next.Serve(ctx, r, reply)
 		})
 	}
-	s, err = NewServer(DefaultServerConfig(), apis, &ledger{pipeline.NewBudget(256 << 20)}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	s, err = NewServer(DefaultServerConfig(), nobody, apis, &ledger{pipeline.NewBudget(256 << 20)}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,11 +37,14 @@ type wire struct {
 	over   chan error
 }
 
+// nobody is the identity of a broker of no importance.
+func nobody() (string, int32) { return "home", 3 }
+
 func dial(t *testing.T, cfg ServerConfig, h Handler) *wire {
 	t.Helper()
 	w := &wire{t: t, gate: &ledger{pipeline.NewBudget(256 << 20)}, over: make(chan error, 1)}
 	var err error
-	w.server, err = NewServer(cfg, []API{{Key: kmsg.Heartbeat.Int16(), Min: 1, Max: 4, Handler: h}}, w.gate,
+	w.server, err = NewServer(cfg, nobody, []API{{Key: kmsg.Heartbeat.Int16(), Min: 1, Max: 4, Handler: h}}, w.gate,
 		slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
@@ -165,28 +168,6 @@ func TestAnswersInEveryHeaderVersion(t *testing.T) {
 		resp.SetVersion(v)
 		if err := resp.ReadFrom(rest); err != nil || id != int32(v) || resp.ThrottleMillis != 3 {
 			t.Fatalf("version %d: answer %d, %+v, %v", v, id, resp, err)
-		}
-	}
-}
-
-func TestApiVersions(t *testing.T) {
-	for _, v := range []int16{0, 1, 2, 3, 4, 99} {
-		w := dial(t, DefaultServerConfig(), echo)
-		req := kmsg.NewPtrApiVersionsRequest()
-		req.ClientSoftwareName, req.ClientSoftwareVersion = "test", "1"
-		req.SetVersion(v)
-		w.send(req, 7)
-		_, rest := w.receive()
-		resp := kmsg.NewPtrApiVersionsResponse()
-		wantError := int16(0)
-		if v <= apiVersionsMax {
-			resp.SetVersion(v)
-		} else {
-			wantError = 35 // UNSUPPORTED_VERSION, in version 0
-		}
-		if err := resp.ReadFrom(rest); err != nil || resp.ErrorCode != wantError || len(resp.ApiKeys) != 2 ||
-			resp.ApiKeys[1].ApiKey != 12 || resp.ApiKeys[1].MaxVersion != 4 {
-			t.Errorf("version %d: %+v, %v", v, resp, err)
 		}
 	}
 }

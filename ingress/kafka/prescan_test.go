@@ -52,7 +52,7 @@ func populate(r *rand.Rand, v reflect.Value) {
 
 // highestServed has the highest version of each request in the table of the handlers.
 func highestServed() map[int16]int16 {
-	out := map[int16]int16{kmsg.ApiVersions.Int16(): 4}
+	out := map[int16]int16{kmsg.ApiVersions.Int16(): apiVersionsMax}
 	h := &Handlers{cfg: DefaultAPIConfig()}
 	for _, a := range h.Table() {
 		out[a.Key] = a.Max

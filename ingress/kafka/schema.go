@@ -67,7 +67,7 @@ var schemas = map[int16]schema{
 	14: parse(4, "s i4 s s@3- s@5- s@5- [ s y ]"),
 	15: parse(5, "*s b@3-"),
 	16: parse(3, "*s@4- *s@5-"),
-	18: parse(3, "s@3- s@3-"),
+	18: parse(3, "s@3- s@3- s@5- i4@5-"),
 	19: parse(5, "[ s i4 i2 [ i4 *i4 ] [ s s ] ] i4 b@1-"),
 	20: parse(4, "[ s u ]@6- *s@-5 i4"),
 	21: parse(2, "[ s [ i4 i8 ] ] i4"),

@@ -64,6 +64,7 @@ func (c ServerConfig) FrameMemory() (produce, other int64) {
 // Server serves connections. All methods are safe for concurrent use.
 type Server struct {
 	cfg       ServerConfig
+	identity  Identity
 	apis      map[int16]*served
 	announced []kmsg.ApiVersionsResponseApiKey
 	admission Admission
@@ -87,12 +88,12 @@ type served struct {
 }
 
 // NewServer returns a server of apis and of ApiVersions, which it answers
-// itself from the table.
-func NewServer(cfg ServerConfig, apis []API, a Admission, log *slog.Logger, reg prometheus.Registerer) (*Server, error) {
+// itself from the table and from who it is.
+func NewServer(cfg ServerConfig, who Identity, apis []API, a Admission, log *slog.Logger, reg prometheus.Registerer) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, apis: make(map[int16]*served), admission: a, log: log, metrics: newMetrics(reg), conns: make(map[*conn]struct{}),
+	s := &Server{cfg: cfg, identity: who, apis: make(map[int16]*served), admission: a, log: log, metrics: newMetrics(reg), conns: make(map[*conn]struct{}),
 		places: pipeline.NewPlaces(max(1, runtime.GOMAXPROCS(0)/2), heavyWork)}
 	apis = append([]API{{Key: kmsg.ApiVersions.Int16(), Max: apiVersionsMax, Handler: HandlerFunc(s.apiVersions)}}, apis...)
 	for _, a := range apis {

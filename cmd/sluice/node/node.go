@@ -125,7 +125,8 @@ func (n *node) openServers() (err error) {
 		return err
 	}
 	n.gate = admission.NewGate(n.cfg.RequestBudgetBytes, n.reg)
-	n.server, err = kafka.NewServer(n.cfg.Kafka, n.handlers.Table(), n.gate, n.log, n.reg)
+	identity := func() (string, int32) { return n.cluster.View().ClusterID, n.cfg.Broker }
+	n.server, err = kafka.NewServer(n.cfg.Kafka, identity, n.handlers.Table(), n.gate, n.log, n.reg)
 	return err
 }
 
