@@ -15,14 +15,16 @@ const (
 	configsOfOne    = 48
 )
 
+// rowsOf is what an answer about all of a topic takes.
+func rowsOf(t *meta.Topic) int64 { return topicAnswer + partitionAnswer*int64(len(t.Partitions)) }
+
 // metadataBytes estimates the answer to a Metadata request.
 func (h *Handlers) metadataBytes(r kmsg.Request) int64 {
 	req, view := r.(*kmsg.MetadataRequest), h.deps.Lookup.View()
-	rows := func(t *meta.Topic) int64 { return topicAnswer + partitionAnswer*int64(len(t.Partitions)) }
 	total := int64(0)
 	if req.Topics == nil || req.Version == 0 && len(req.Topics) == 0 {
 		for _, t := range view.Topics() {
-			total += rows(t)
+			total += rowsOf(t)
 		}
 		return total
 	}
@@ -36,7 +38,7 @@ func (h *Handlers) metadataBytes(r kmsg.Request) int64 {
 			t, ok = view.TopicByID(asked.TopicID)
 		}
 		if total += topicAnswer; ok {
-			total += rows(t)
+			total += rowsOf(t)
 		}
 	}
 	return total
@@ -71,4 +73,63 @@ func allOffsets(req *kmsg.OffsetFetchRequest) bool {
 		}
 	}
 	return false
+}
+
+// logDirsBytes estimates the answer to a DescribeLogDirs request.
+func (h *Handlers) logDirsBytes(r kmsg.Request) (total int64) {
+	req := r.(*kmsg.DescribeLogDirsRequest)
+	if req.Topics == nil {
+		for _, t := range h.deps.Lookup.View().Topics() {
+			total += rowsOf(t)
+		}
+		return total
+	}
+	for i := range req.Topics {
+		total += topicAnswer + partitionAnswer*int64(len(req.Topics[i].Partitions))
+	}
+	return total
+}
+
+// electionBytes estimates the answer to an ElectLeaders request.
+func (h *Handlers) electionBytes(r kmsg.Request) (total int64) {
+	req := r.(*kmsg.ElectLeadersRequest)
+	for i := range req.Topics {
+		total += topicAnswer + partitionAnswer*int64(len(req.Topics[i].Partitions))
+	}
+	if req.Topics != nil {
+		return total
+	}
+	for _, t := range h.deps.Lookup.View().Topics() {
+		total += topicAnswer
+		for i := range t.Partitions {
+			if elected(req.ElectionType, t, int32(i)) != errNoElection {
+				total += partitionAnswer
+			}
+		}
+	}
+	return total
+}
+
+// resourcesBytes estimates the answer to a ListConfigResources request.
+func (h *Handlers) resourcesBytes(r kmsg.Request) int64 {
+	if r.GetVersion() == 0 {
+		return 0
+	}
+	return topicAnswer * int64(len(h.deps.Lookup.View().Topics()))
+}
+
+// topicPartitionsBytes estimates the answer to a DescribeTopicPartitions request.
+func (h *Handlers) topicPartitionsBytes(r kmsg.Request) int64 {
+	req := r.(*kmsg.DescribeTopicPartitionsRequest)
+	room := int64(partitionRoom(req))
+	if len(req.Topics) == 0 {
+		return room * (topicAnswer + partitionAnswer)
+	}
+	view, parts := h.deps.Lookup.View(), int64(0)
+	for i := range req.Topics {
+		if t, ok := view.TopicByName(req.Topics[i].Topic); ok {
+			parts += int64(len(t.Partitions))
+		}
+	}
+	return topicAnswer*int64(len(req.Topics)) + partitionAnswer*min(room, parts)
 }

@@ -48,8 +48,16 @@ func named(req kmsg.Request) int {
 		return sum(r.Resources, func(t *kmsg.AlterConfigsRequestResource) int { return len(t.Configs) })
 	case *kmsg.IncrementalAlterConfigsRequest:
 		return sum(r.Resources, func(t *kmsg.IncrementalAlterConfigsRequestResource) int { return len(t.Configs) })
+	case *kmsg.DescribeLogDirsRequest:
+		return sum(r.Topics, func(t *kmsg.DescribeLogDirsRequestTopic) int { return len(t.Partitions) })
+	case *kmsg.ElectLeadersRequest:
+		return sum(r.Topics, func(t *kmsg.ElectLeadersRequestTopic) int { return len(t.Partitions) })
 	case *kmsg.MetadataRequest:
 		return len(r.Topics)
+	case *kmsg.DescribeTopicPartitionsRequest:
+		return len(r.Topics)
+	case *kmsg.ListConfigResourcesRequest:
+		return len(r.ResourceTypes)
 	case *kmsg.DeleteTopicsRequest:
 		return len(r.Topics) + len(r.TopicNames)
 	case *kmsg.FindCoordinatorRequest:

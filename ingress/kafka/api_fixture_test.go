@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"net"
 	"sync"
 	"testing"
@@ -53,7 +54,7 @@ func newCluster(t testing.TB, change func(*APIConfig)) *cluster {
 		change(&cfg)
 	}
 	h, err := NewHandlers(cfg, Deps{Node: 1, Lookup: lookup.New(c, &c.table), Topics: c, Appender: c, Fetcher: c, Times: c,
-		ProducerIDs: c, Groups: c, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		ProducerIDs: c, Groups: c, LogDirs: c, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,6 +177,19 @@ func (c *cluster) Fetch(_ context.Context, _ pipeline.Holder, req *kmsg.FetchReq
 	resp := req.ResponseKind().(*kmsg.FetchResponse)
 	reply(net.Buffers{resp.AppendTo(nil)}, nil)
 	return false
+}
+
+func (c *cluster) LogDirs() (wal, objects LogDir) {
+	return LogDir{Name: "/wal", Total: 1000, Usable: 400}, LogDir{Name: "s3://bucket", Total: -1, Usable: -1}
+}
+
+func (c *cluster) WALBytes(p topic.Partition) int64 {
+	s, ok := c.table.Loaded(p)
+	if !ok {
+		return 0
+	}
+	bytes, _ := s.Tail.Sum(0, math.MaxInt64)
+	return bytes
 }
 
 func (c *cluster) ByTime(_ context.Context, s *partition.State, ms int64) (TimedOffset, bool, error) {

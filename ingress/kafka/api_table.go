@@ -141,7 +141,8 @@ type Deps struct {
 	ProducerIDs ProducerIDs
 	Groups      Groups
 	GroupMemory func() (used, limit int64) // of all groups; nil: not known
-	code        Coder                      // set by NewHandlers
+	LogDirs     LogDirs
+	code        Coder // set by NewHandlers
 	Log         *slog.Logger
 	// Tracer makes a span of each Produce and Fetch; nil makes none.
 	Tracer trace.Tracer
@@ -150,7 +151,7 @@ type Deps struct {
 func (d *Deps) validate() error {
 	for name, missing := range map[string]bool{"Lookup": d.Lookup == nil, "Topics": d.Topics == nil,
 		"Appender": d.Appender == nil, "Fetcher": d.Fetcher == nil, "Times": d.Times == nil,
-		"ProducerIDs": d.ProducerIDs == nil, "Groups": d.Groups == nil, "Log": d.Log == nil} {
+		"ProducerIDs": d.ProducerIDs == nil, "Groups": d.Groups == nil, "LogDirs": d.LogDirs == nil, "Log": d.Log == nil} {
 		if missing {
 			return fmt.Errorf("kafka: Deps.%s is not set", name)
 		}
@@ -215,10 +216,14 @@ func (h *Handlers) Table() []API {
 		{kmsg.OffsetForLeaderEpoch.Int16(), 2, 4, h.bounded(HandlerFunc(offsetForLeaderEpoch(d))), nil},
 		{kmsg.DescribeConfigs.Int16(), 1, 4, h.atMost(cfg.RequestChanges, HandlerFunc(describeConfigs(cfg, d))), configsBytes},
 		{kmsg.AlterConfigs.Int16(), 0, 2, h.change(alterConfigs(h.admin, d.code)), nil},
+		{kmsg.DescribeLogDirs.Int16(), 1, 5, h.bounded(handlerOf(h.describeLogDirs)), h.logDirsBytes},
 		{kmsg.CreatePartitions.Int16(), 0, 3, h.change(createPartitions(h.admin, d.code)), nil},
 		{kmsg.DeleteGroups.Int16(), 0, 3, h.group(), nil},
+		{kmsg.ElectLeaders.Int16(), 0, 2, h.bounded(HandlerFunc(electLeaders(d))), h.electionBytes},
 		{kmsg.IncrementalAlterConfigs.Int16(), 0, 1, h.change(incrementalAlterConfigs(h.admin, d.code)), nil},
 		{kmsg.OffsetDelete.Int16(), 0, 0, h.group(), nil},
 		{kmsg.DescribeCluster.Int16(), 0, 2, h.bounded(HandlerFunc(describeCluster(d))), nil},
+		{kmsg.ListConfigResources.Int16(), 0, 1, h.bounded(HandlerFunc(listConfigResources(d))), h.resourcesBytes},
+		{kmsg.DescribeTopicPartitions.Int16(), 0, 0, h.bounded(HandlerFunc(describeTopicPartitions(d))), h.topicPartitionsBytes},
 	}
 }

@@ -45,9 +45,12 @@ func (w *walker) structure(fields []field) {
 		if w.version < f.from || w.version > f.to {
 			continue
 		}
-		if f.array {
+		switch {
+		case f.array:
 			w.array(f)
-		} else {
+		case f.optional:
+			w.maybe(f)
+		default:
 			w.primitive(f.size)
 		}
 		if w.bad {
@@ -74,6 +77,20 @@ func (w *walker) array(f *field) {
 			w.primitive(f.size)
 		}
 	}
+}
+
+// maybe walks a struct that may be null, which a byte says.
+func (w *walker) maybe(f *field) {
+	if len(w.rest) == 0 {
+		w.fail()
+		return
+	}
+	null := w.rest[0] == 0xff
+	if w.rest = w.rest[1:]; null {
+		return
+	}
+	w.decoded += int64(f.memory)
+	w.structure(f.elements)
 }
 
 // primitive skips one field.

@@ -12,7 +12,7 @@ import (
 //	i1 i2 i4 i8  integers      b  boolean      u  UUID
 //	s  string, nullable or not     y  bytes or records, nullable or not
 //	*x array of the primitive x
-//	[ ... ]      array of structs
+//	[ ... ]      array of structs      ( ... )  struct that may be null
 //
 // A suffix gives the versions that have the field: x@3-5, x@3-, x@-2. In
 // flexible versions lengths are compact and every struct ends with tags
@@ -25,7 +25,8 @@ type schema struct {
 type field struct {
 	size     int // in bytes, or one of the two below
 	array    bool
-	elements []field // of an array of structs
+	optional bool    // a struct that may be null
+	elements []field // of an array of structs, or of such a struct
 	from, to int16
 	memory   int // of one element of an array, when decoded
 }
@@ -34,7 +35,7 @@ type field struct {
 // does, be it a pointer or not.
 func memoryOf(f *field) int {
 	switch {
-	case f.array:
+	case f.array, f.optional:
 		return 24
 	case f.size == sizeString:
 		return 24
@@ -75,11 +76,15 @@ var schemas = map[int16]schema{
 	23: parse(4, "i4@3- [ s [ i4 i4@2- i4 ] ]"),
 	32: parse(4, "[ i1 s *s ] b@1- b@3-"),
 	33: parse(2, "[ i1 s [ s s ] ] b"),
+	35: parse(2, "[ s *i4 ]"),
 	37: parse(2, "[ s i4 [ *i4 ] ] i4 b"),
 	42: parse(2, "*s"),
+	43: parse(2, "i1@1- [ s *i4 ] i4"),
 	44: parse(1, "[ i1 s [ s i1 s ] ] b"),
 	47: parse(noVersion, "s [ s [ i4 ] ]"),
 	60: parse(0, "b i1@1- b@2-"),
+	74: parse(0, "*i1@1-"),
+	75: parse(0, "[ s ] i4 ( s i4 )"),
 }
 
 func parse(flexible int16, text string) schema {
@@ -92,13 +97,13 @@ func parse(flexible int16, text string) schema {
 }
 
 func parseFields(words []string) (fields []field, rest []string) {
-	for len(words) > 0 && !strings.HasPrefix(words[0], "]") {
+	for len(words) > 0 && !strings.HasPrefix(words[0], "]") && !strings.HasPrefix(words[0], ")") {
 		word, versions, _ := strings.Cut(words[0], "@")
 		words = words[1:]
 		var f field
 		switch {
-		case word == "[":
-			f.array = true
+		case word == "[", word == "(":
+			f.array, f.optional = word == "[", word == "("
 			f.elements, words = parseFields(words)
 			_, versions, _ = strings.Cut(words[0], "@")
 			words = words[1:]

@@ -176,6 +176,9 @@ func (a *aliases) leaf(leaves map[string]string, path, field string, v reflect.V
 	switch v.Kind() {
 	case reflect.String:
 		s := v.String()
+		if field == "Dir" {
+			s = a.id("dir", s)
+		}
 		if kind := sent[field]; kind != "" && s != "" && s != nobody {
 			s = a.id(kind, s)
 		}
@@ -206,6 +209,8 @@ func (a *aliases) number(field string, v reflect.Value) string {
 		return errorName(int16(n))
 	case field == "FinalizedFeaturesEpoch" && n >= 0:
 		return "an epoch"
+	case (field == "TotalBytes" || field == "UsableBytes") && n > 0:
+		return "so many"
 	case field == "ApiKey":
 		return kmsg.NameForKey(int16(n))
 	case field == "Port" && n == int64(a.port):

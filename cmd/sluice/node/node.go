@@ -118,9 +118,13 @@ func (n *node) openServers() (err error) {
 	if n.groups, err = group.New(n.cfg.Groups, n.cluster, clock.System{}, n.log, n.reg); err != nil {
 		return err
 	}
+	dirs, err := newLogDirs(n.cfg.Storage, n.storage.parts)
+	if err != nil {
+		return err
+	}
 	n.handlers, err = kafka.NewHandlers(n.cfg.API, kafka.Deps{Node: n.cfg.Broker, Lookup: find, Topics: n.cluster,
 		Appender: n.storage.admit, Fetcher: n.fetch, Times: n.storage.times, ProducerIDs: n.cluster,
-		Groups: kafka.GroupsFunc(n.serveGroup), GroupMemory: n.groups.Memory, Log: n.log, Tracer: n.tracing.tracer()})
+		Groups: kafka.GroupsFunc(n.serveGroup), GroupMemory: n.groups.Memory, LogDirs: dirs, Log: n.log, Tracer: n.tracing.tracer()})
 	if err != nil {
 		return err
 	}
