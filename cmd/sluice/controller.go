@@ -22,7 +22,7 @@ import (
 )
 
 // serveController holds the metadata shards until ctx is done.
-func serveController(ctx context.Context, cfg config.Controller, acceptLost bool, log *slog.Logger, serving func(admin string) error) (err error) {
+func serveController(ctx context.Context, cfg config.Controller, acceptLost bool, log *slog.Logger, serving func(admin string, reg prometheus.Registerer) error) (err error) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var listener net.Listener
@@ -39,6 +39,9 @@ func serveController(ctx context.Context, cfg config.Controller, acceptLost bool
 	metadata := clusterConfig(cfg.Metadata, dir)
 	metadata.AcceptLost = acceptLost
 	cluster, err := consensus.Open(ctx, metadata, log, reg)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // asked to stop
+	}
 	if err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
@@ -53,13 +56,13 @@ func serveController(ctx context.Context, cfg config.Controller, acceptLost bool
 		}
 	}()
 	if listener == nil {
-		if err := serving(""); err != nil {
+		if err := serving("", reg); err != nil {
 			return err
 		}
 		<-ctx.Done()
 		return nil
 	}
-	if err := serving(listener.Addr().String()); err != nil {
+	if err := serving(listener.Addr().String(), reg); err != nil {
 		return err
 	}
 	return serveHTTP(ctx, listener, controllerMux(cluster, reg), ms(cfg.Controller.ShutdownGraceMs), log)

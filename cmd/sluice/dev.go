@@ -34,7 +34,7 @@ itself the first time. Commands of sluice find it there and need no flags.`,
 			if err := cfg.Validate(); err != nil {
 				return &usageError{err}
 			}
-			return c.runBroker(cmd.Context(), cfg, func(a node.Addresses) error { return c.welcome(a, dir, listen) })
+			return c.runBroker(cmd.Context(), "", cfg, func(a node.Addresses) error { return c.welcome(a, dir, listen) })
 		},
 	}
 	f := cmd.Flags()
@@ -87,8 +87,13 @@ Try, from another terminal:
 	return err
 }
 
-// runBroker runs a broker until it is asked to stop.
-func (c *cli) runBroker(ctx context.Context, cfg config.Broker, serving func(node.Addresses) error) (err error) {
+// runBroker runs a broker until it is asked to stop. SIGHUP has it look at its settings
+// again, which are in file; where that is empty, SIGHUP ends the process as any other.
+func (c *cli) runBroker(ctx context.Context, file string, cfg config.Broker, serving func(node.Addresses) error) (err error) {
+	reloads := newReloads(file)
+	defer reloads.end()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	log, err := c.logger(cfg.Log)
 	if err != nil {
 		return err
@@ -110,8 +115,9 @@ func (c *cli) runBroker(ctx context.Context, cfg config.Broker, serving func(nod
 	if err := certificates(cfg, &n.Doors); err != nil {
 		return err
 	}
-	ready := func(a node.Addresses) {
-		if err := serving(a); err != nil {
+	ready := func(live node.Live) {
+		reloads.begin(ctx, &brokerReload{reloadLog: newReloadLog(log, &c.level, live.Registry()), file: file, live: live, now: settingsOf(cfg)})
+		if err := serving(live.Addresses()); err != nil {
 			log.Warn("standard output cannot be written", "err", err)
 		}
 	}
@@ -136,7 +142,8 @@ func (c *cli) logger(l config.Log) (*slog.Logger, error) {
 	if err := level.UnmarshalText([]byte(l.Level)); err != nil {
 		return nil, usagef("log level %q must be one of debug, info, warn, error", l.Level)
 	}
-	o := &slog.HandlerOptions{Level: level}
+	c.level.Set(level)
+	o := &slog.HandlerOptions{Level: &c.level}
 	if l.Format == "json" {
 		return slog.New(slog.NewJSONHandler(c.stderr, o)), nil
 	}

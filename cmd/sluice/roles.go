@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/sluicemq/sluice/cmd/sluice/node"
@@ -31,7 +32,7 @@ with its default and what it does.`,
 			if err != nil {
 				return err
 			}
-			return c.runBroker(cmd.Context(), cfg, func(a node.Addresses) error {
+			return c.runBroker(cmd.Context(), file, cfg, func(a node.Addresses) error {
 				return c.result(map[string]any{"quic": a.QUIC, "tcp": a.TCP, "tcp_tls": a.TLS, "admin": a.Admin},
 					"broker %d serves: QUIC %s, TCP %s, admin %s", cfg.Broker.ID, or(a.QUIC, "closed"), or(a.TCP, "closed"), or(a.Admin, "closed"))
 			})
@@ -65,7 +66,7 @@ stopped, by pointing metadata.directory at its own.`,
 			if err != nil {
 				return err
 			}
-			return c.runController(cmd.Context(), cfg)
+			return c.runController(cmd.Context(), file, cfg)
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "`FILE` with the settings, in TOML")
@@ -95,7 +96,11 @@ func or(s, other string) string {
 	return s
 }
 
-func (c *cli) runController(ctx context.Context, cfg config.Controller) (err error) {
+func (c *cli) runController(ctx context.Context, file string, cfg config.Controller) (err error) {
+	reloads := newReloads(file)
+	defer reloads.end()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	log, err := c.logger(cfg.Log)
 	if err != nil {
 		return err
@@ -105,7 +110,8 @@ func (c *cli) runController(ctx context.Context, cfg config.Controller) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	return serveController(ctx, cfg, c.acceptLost, log, func(admin string) error {
+	return serveController(ctx, cfg, c.acceptLost, log, func(admin string, reg prometheus.Registerer) error {
+		reloads.begin(ctx, &controllerReload{reloadLog: newReloadLog(log, &c.level, reg), file: file, now: settingsOf(cfg)})
 		return c.result(map[string]any{"admin": admin}, "controller %d serves: admin %s", cfg.Controller.ID, or(admin, "closed"))
 	})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -17,6 +18,8 @@ type cli struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	began          bool // the command line was understood
+
+	level slog.LevelVar // of the log of a node; it can be changed while that runs
 
 	broker    string
 	transport string

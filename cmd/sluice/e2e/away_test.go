@@ -80,7 +80,7 @@ func produceSteadily(b *broker, topic string) *producing {
 }
 
 // until waits for the condition, or fails with what it was for.
-func until(t *testing.T, b *broker, what string, within time.Duration, done func() bool) {
+func until(t testing.TB, b *broker, what string, within time.Duration, done func() bool) {
 	t.Helper()
 	tick, end := time.NewTicker(50*time.Millisecond), time.After(within)
 	defer tick.Stop()

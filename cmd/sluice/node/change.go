@@ -30,15 +30,9 @@ type limiter struct {
 	mu sync.Mutex // one change at a time
 }
 
-// change is what limits of one stage are to be.
-type change struct {
-	graph, stage string
-	values       map[string]int64
-}
-
 // apply makes all changes or none. An error says which one cannot be, or that everything
 // together would not fit into the process's memory.
-func (l *limiter) apply(changes ...change) (err error) {
+func (l *limiter) apply(changes ...StageLimits) (err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var undo []func() error
@@ -52,22 +46,22 @@ func (l *limiter) apply(changes ...change) (err error) {
 	}()
 	raised := false
 	for _, c := range changes {
-		g, err := l.graph(c.graph)
+		g, err := l.graph(c.Graph)
 		if err != nil {
 			return err
 		}
-		before, err := values(g, c.stage)
+		before, err := values(g, c.Stage)
 		if err != nil {
 			return err
 		}
-		if err := set(g, c.stage, c.values); err != nil {
+		if err := set(g, c.Stage, c.Values); err != nil {
 			return err
 		}
-		maps.DeleteFunc(before, func(key string, _ int64) bool { _, changed := c.values[key]; return !changed })
+		maps.DeleteFunc(before, func(key string, _ int64) bool { _, changed := c.Values[key]; return !changed })
 		for key, v := range before {
-			raised = raised || c.values[key] > v
+			raised = raised || c.Values[key] > v
 		}
-		undo = append(undo, func() error { return set(g, c.stage, before) })
+		undo = append(undo, func() error { return set(g, c.Stage, before) })
 	}
 	if raised {
 		return l.memory.Fit(l.most)
@@ -131,18 +125,18 @@ type limit struct {
 	Value   int64            `json:"value,omitempty"`
 }
 
-func (l *limit) change() (change, error) {
-	c := change{l.Graph, l.Stage, make(map[string]int64)}
-	maps.Copy(c.values, l.Set)
+func (l *limit) change() (StageLimits, error) {
+	c := StageLimits{l.Graph, l.Stage, make(map[string]int64)}
+	maps.Copy(c.Values, l.Set)
 	for key, v := range map[string]int64{keyDepth: l.Depth, keyWorkers: l.Workers} {
 		if v != 0 {
-			c.values[key] = v
+			c.Values[key] = v
 		}
 	}
 	if l.Key != "" {
-		c.values[l.Key] = l.Value
+		c.Values[l.Key] = l.Value
 	}
-	if len(c.values) == 0 {
+	if len(c.Values) == 0 {
 		return c, errors.New("nothing is to be changed: name limits in set")
 	}
 	return c, nil

@@ -60,7 +60,7 @@ var (
 // Run runs a broker until ctx is done, then stops it: requests under way are
 // answered, pipelines drained, see stop.go. ready, if not nil, is called once it serves. The
 // error says what could not be opened, what failed, or what hung.
-func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Addresses)) error {
+func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Live)) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (n *node) serveGroup(ctx context.Context, who kafka.GroupClient, version in
 
 // run serves until ctx is done or something fails that the broker cannot do
 // without, and stops. What is downstream starts first and stops last.
-func (n *node) run(ctx context.Context, ready func(Addresses)) error {
+func (n *node) run(ctx context.Context, ready func(Live)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	storage := n.runStorage(cancel)
@@ -179,7 +179,7 @@ func (n *node) run(ctx context.Context, ready func(Addresses)) error {
 		n.serving.Store(nil)
 		n.log.Info("serving", "addresses", n.doors.addresses())
 		if ready != nil {
-			ready(n.doors.addresses())
+			ready(Live{n})
 		}
 		beside.Go(func() { n.collect(ctx) })
 		beside.Go(func() { n.attest(ctx) })
