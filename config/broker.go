@@ -260,6 +260,8 @@ type Metadata struct {
 // Admin says where metrics, health and topology are served.
 type Admin struct {
 	Listen string `toml:"listen"`
+	Hosts  string `toml:"hosts"`
+	Debug  bool   `toml:"debug"`
 }
 
 // Tracing says where spans of requests go.

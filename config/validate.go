@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sluicemq/sluice/internal/adminhttp"
 	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
@@ -323,6 +324,8 @@ func (c *checks) common(m Metadata, a Admin, l Log) {
 	c.atLeast("metadata.garbage_grace_ms", m.GarbageGraceMs, 0)
 	c.atLeast("metadata.late_put_grace_ms", m.LatePutGraceMs, 0)
 	c.address("admin.listen", a.Listen)
+	_, err := adminhttp.ParseHosts(a.Hosts)
+	c.require(err == nil, "admin.hosts: %v", err)
 	c.require(new(slog.Level).UnmarshalText([]byte(l.Level)) == nil, "log.level must be one of debug, info, warn, error, not %q", l.Level)
 	c.oneOf("log.format", l.Format, "text", "json")
 }

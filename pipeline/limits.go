@@ -74,8 +74,8 @@ func (n *node) tune(knobs map[string]int64) error {
 		return fmt.Errorf("%w: %s has no knobs", ErrNotAdjustable, n.name)
 	}
 	for key, value := range knobs {
-		if value > MaxTunable {
-			return fmt.Errorf("%w: %s: %s is %d at most", ErrNotAdjustable, n.name, key, int64(MaxTunable))
+		if value < 0 || value > MaxTunable { // else units of nodes overflow
+			return fmt.Errorf("%w: %s: %s is from 0 to at most %d", ErrNotAdjustable, n.name, key, int64(MaxTunable))
 		}
 	}
 	return t.Tune(knobs)

@@ -15,9 +15,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/sluicemq/sluice/cmd/sluice/node"
 	"github.com/sluicemq/sluice/config"
 	"github.com/sluicemq/sluice/consensus"
+	"github.com/sluicemq/sluice/internal/adminhttp"
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
@@ -65,7 +65,8 @@ func serveController(ctx context.Context, cfg config.Controller, acceptLost bool
 	if err := serving(listener.Addr().String(), reg); err != nil {
 		return err
 	}
-	return serveHTTP(ctx, listener, controllerMux(cluster, reg), ms(cfg.Controller.ShutdownGraceMs), log)
+	s := adminhttp.New(adminConfig(cfg.Admin, ""), controllerMux(cluster, reg), log)
+	return serveHTTP(ctx, listener, s, ms(cfg.Controller.ShutdownGraceMs))
 }
 
 // controllerMux answers:
@@ -74,6 +75,7 @@ func serveController(ctx context.Context, cfg config.Controller, acceptLost bool
 //	GET /healthz   200 while the process works
 //	GET /readyz    200 once the metadata can be read
 //	GET /metadata  what the cluster consists of, as JSON
+//	GET /debug/pprof/...   profiles for `go tool pprof`, see [adminhttp]
 func controllerMux(cluster *consensus.Cluster, reg prometheus.Gatherer) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
@@ -90,10 +92,7 @@ func controllerMux(cluster *consensus.Cluster, reg prometheus.Gatherer) *http.Se
 }
 
 // serveHTTP serves until ctx is done, then waits so long for answers under way.
-func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, grace time.Duration, log *slog.Logger) error {
-	s := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}
-	node.BoundAdmin(s, log)
+func serveHTTP(ctx context.Context, l net.Listener, s *http.Server, grace time.Duration) error {
 	over := make(chan error, 1)
 	go func() { over <- s.Serve(l) }()
 	select {

@@ -31,6 +31,7 @@ itself the first time. Commands of sluice find it there and need no flags.`,
 			}
 			cfg.Broker.DataDirectory = dir
 			cfg.Network.QUICListen, cfg.Network.TCPListen = listen, listen
+			cfg.Admin.Debug = isLoopback(cfg.Admin.Listen)
 			if err := cfg.Validate(); err != nil {
 				return &usageError{err}
 			}

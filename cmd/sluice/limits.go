@@ -107,6 +107,7 @@ func (c *cli) ask(ctx context.Context, method, admin, path string, body, answer 
 	if err != nil {
 		return usagef("--admin %q must be HOST:PORT", admin)
 	}
+	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return fmt.Errorf("no admin server answers: %w; set --admin to where the broker has it", err)

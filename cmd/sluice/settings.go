@@ -14,6 +14,7 @@ import (
 	"github.com/sluicemq/sluice/egress/fetch"
 	"github.com/sluicemq/sluice/ingress/admission"
 	"github.com/sluicemq/sluice/ingress/kafka"
+	"github.com/sluicemq/sluice/internal/adminhttp"
 	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/certs"
 	"github.com/sluicemq/sluice/internal/objectstore"
@@ -45,6 +46,7 @@ func nodeConfig(c config.Broker) (node.Config, error) {
 		Fetch:              fetchConfig(c),
 		Groups:             groupsConfig(c.Groups),
 		AdminListen:        c.Admin.Listen,
+		Admin:              adminConfig(c.Admin, c.Network.AdvertisedHost),
 		Tracing:            node.TracingConfig{Endpoint: c.Tracing.OTLPEndpoint, Ratio: c.Tracing.SampleRatio},
 		RequestBudgetBytes: c.Memory.RequestBudgetBytes,
 		MemoryLimitBytes:   c.Memory.LimitBytes,
@@ -168,6 +170,20 @@ func doorsConfig(c config.Broker) node.DoorsConfig {
 	return node.DoorsConfig{QUICListen: n.QUICListen, TCPListen: n.TCPListen, AdvertisedHost: n.AdvertisedHost,
 		AdvertisedPort: int32(n.AdvertisedPort), Rack: c.Broker.Rack, PlaintextTCP: plaintext(n), QUIC: q,
 		Connections: n.MaxConnections, ConnectionsPerIP: n.MaxConnectionsPerIP, Streams: n.MaxStreamsPerConnection, MemoryBytes: c.Memory.ConnectionBytes}
+}
+
+// adminConfig has requests be for the host that is listened on, the one that clients are
+// told, and those of admin.hosts.
+func adminConfig(a config.Admin, advertised string) adminhttp.Config {
+	c := adminhttp.Config{Debug: a.Debug}
+	c.Hosts, _ = adminhttp.ParseHosts(a.Hosts) // it was checked
+	if host, _, err := net.SplitHostPort(a.Listen); err == nil {
+		c.Hosts = append(c.Hosts, host)
+	}
+	if advertised != "" {
+		c.Hosts = append(c.Hosts, advertised)
+	}
+	return c
 }
 
 // plaintext says whether the TCP door goes without TLS.

@@ -56,6 +56,7 @@ var others = map[string]any{
 	"tracing.otlp_endpoint":                  "http://127.0.0.1:4317",
 	"broker.data_directory":                  "", // set by the test
 	"broker.rack":                            "zone-b",
+	"admin.hosts":                            "queue.example.com",
 	"network.quic_listen":                    "127.0.0.2:9092",
 	"network.tcp_listen":                     "127.0.0.2:9092",
 	"network.tcp_plaintext":                  config.PlaintextNever,

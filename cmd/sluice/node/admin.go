@@ -5,11 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -21,7 +18,6 @@ import (
 
 // admin is what operators and orchestrators ask over HTTP.
 type admin struct {
-	log     *slog.Logger
 	graphs  []*pipeline.Graph
 	metrics prometheus.Gatherer
 	memory  *memory.Map
@@ -34,7 +30,7 @@ type admin struct {
 	lose func(ctx context.Context, topic string, partition int32, given span) ([]span, error)
 }
 
-// server answers on a listener:
+// handler answers:
 //
 //	GET  /metrics    Prometheus
 //	GET  /healthz    200 while the process works
@@ -45,8 +41,8 @@ type admin struct {
 //	POST /limits     changes limits of a running stage, all of them or none
 //	GET  /objects    what the metadata has in objects, as JSON
 //	POST /objects/give-up   has readers go on behind records that are lost
-//	GET  /debug/pprof/...   profiles for `go tool pprof`
-func (a *admin) server() *http.Server {
+//	GET  /debug/pprof/...   profiles for `go tool pprof`, see [adminhttp]
+func (a *admin) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -57,14 +53,7 @@ func (a *admin) server() *http.Server {
 	mux.HandleFunc("POST /limits", a.limits)
 	mux.HandleFunc("GET /objects", a.objects)
 	mux.HandleFunc("POST /objects/give-up", a.giveUp)
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	s := &http.Server{Handler: http.MaxBytesHandler(mux, 1<<20), ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout: 10 * time.Second, WriteTimeout: 90 * time.Second, IdleTimeout: time.Minute}
-	BoundAdmin(s, a.log)
-	return s
+	return mux
 }
 
 func (a *admin) readyz(w http.ResponseWriter, _ *http.Request) {

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/sluicemq/sluice/internal/adminhttp"
 	"github.com/sluicemq/sluice/internal/memory"
 	"github.com/sluicemq/sluice/pipeline"
 )
@@ -144,9 +144,7 @@ func (l *limit) change() (StageLimits, error) {
 
 func (a *admin) limits(w http.ResponseWriter, r *http.Request) {
 	var l limit
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&l); err != nil {
+	if err := adminhttp.Decode(r, &l); err != nil {
 		http.Error(w, "body must be like {\"graph\":\"write\",\"stage\":\"batch\",\"set\":{\"linger_us\":500,\"depth\":128}}: "+err.Error(), http.StatusBadRequest)
 		return
 	}

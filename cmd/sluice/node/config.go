@@ -9,6 +9,7 @@ import (
 	"github.com/sluicemq/sluice/egress/fetch"
 	"github.com/sluicemq/sluice/ingress/admission"
 	"github.com/sluicemq/sluice/ingress/kafka"
+	"github.com/sluicemq/sluice/internal/adminhttp"
 	"github.com/sluicemq/sluice/internal/certs"
 	"github.com/sluicemq/sluice/internal/quicnet"
 )
@@ -27,6 +28,8 @@ type Config struct {
 	Tracing TracingConfig
 	// AdminListen is where metrics, health and topology are served; empty: nowhere.
 	AdminListen string
+	// Admin says whom it answers.
+	Admin adminhttp.Config
 	// RequestBudgetBytes bounds the request frames in the broker at once. When it
 	// is used up sockets are not read any more.
 	RequestBudgetBytes int64

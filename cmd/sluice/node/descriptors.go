@@ -7,7 +7,7 @@ import (
 
 // descriptorReserve is how many files and connections the broker opens itself, at most: logs of
 // the metadata, segments, objects being read and written, the store's connections, and
-// adminConnections.
+// [adminhttp.MaxConnections].
 const descriptorReserve = 512
 
 // connectionsWithin returns how many TCP connections may be accepted so that they leave the

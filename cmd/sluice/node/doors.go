@@ -18,6 +18,7 @@ import (
 	"github.com/sluicemq/sluice/ingress/kafka"
 	"github.com/sluicemq/sluice/ingress/quic"
 	"github.com/sluicemq/sluice/ingress/tcp"
+	"github.com/sluicemq/sluice/internal/adminhttp"
 	"github.com/sluicemq/sluice/internal/certs"
 )
 
@@ -137,13 +138,13 @@ func (d *doors) addresses() (a Addresses) {
 }
 
 // admin serves a on the admin address. failed is called if that ends.
-func (d *doors) admin(a *admin, failed context.CancelCauseFunc) {
+func (d *doors) admin(cfg adminhttp.Config, a http.Handler, log *slog.Logger, failed context.CancelCauseFunc) {
 	if d.adminAt == nil {
 		return
 	}
 	var ctx context.Context
 	ctx, d.endAdmin = context.WithCancel(context.Background())
-	d.http = a.server()
+	d.http = adminhttp.New(cfg, a, log)
 	d.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	d.serving.Go(func() {
 		if err := serveHTTP(d.http, d.adminAt); err != nil {

@@ -166,7 +166,7 @@ func (n *node) run(ctx context.Context, ready func(Live)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	storage := n.runStorage(cancel)
-	n.doors.admin(n.adminServer(), cancel)
+	n.doors.admin(n.cfg.Admin, n.admin().handler(), n.log, cancel)
 	for _, g := range n.graphs() {
 		select {
 		case <-g.Ready():
@@ -224,8 +224,8 @@ func (n *node) graphs() []*pipeline.Graph {
 	return n.storage.graphs()
 }
 
-func (n *node) adminServer() *admin {
-	return &admin{log: n.log, graphs: n.graphs(), metrics: n.reg, memory: &n.memory, limiter: n.limiter, offline: n.offlineShards,
+func (n *node) admin() *admin {
+	return &admin{graphs: n.graphs(), metrics: n.reg, memory: &n.memory, limiter: n.limiter, offline: n.offlineShards,
 		damage: n.damageReport, view: n.cluster.View, lose: n.storage.giveUpRange, ready: func() error {
 			if why := n.serving.Load(); why != nil {
 				return *why

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/sluicemq/sluice/internal/adminhttp"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
 )
@@ -61,9 +62,7 @@ const giveUpTime = 30 * time.Minute
 
 func (a *admin) giveUp(w http.ResponseWriter, r *http.Request) {
 	var l loss
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&l); err != nil {
+	if err := adminhttp.Decode(r, &l); err != nil {
 		http.Error(w, "body must be like {\"topic\":\"orders\",\"partition\":0,\"base_offset\":10,\"end_offset\":20}: "+err.Error(), http.StatusBadRequest)
 		return
 	}

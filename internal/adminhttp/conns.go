@@ -1,4 +1,4 @@
-package node
+package adminhttp
 
 import (
 	"log/slog"
@@ -8,20 +8,19 @@ import (
 	"time"
 )
 
-// adminConnections is how many connections the admin server has at most. They are people,
+// MaxConnections is how many connections a server has at most. They are people,
 // scrapers and probes; the descriptors belong to clients, segments and objects.
-const adminConnections = 64
+const MaxConnections = 64
 
-// BoundAdmin keeps the connections of an admin server within its number, and has it log to
-// log. Call it before the server serves.
-func BoundAdmin(s *http.Server, log *slog.Logger) {
-	conns := &adminConns{most: adminConnections, all: make(map[net.Conn]idleness)}
-	s.ConnState, s.ErrorLog = conns.state, slog.NewLogLogger(log.Handler(), slog.LevelWarn)
+// bound keeps the connections of a server within their number, and has it log to log.
+func bound(s *http.Server, log *slog.Logger) {
+	c := &conns{most: MaxConnections, all: make(map[net.Conn]idleness)}
+	s.ConnState, s.ErrorLog = c.state, slog.NewLogLogger(log.Handler(), slog.LevelWarn)
 }
 
-// adminConns keeps the connections of the admin server within most: one too many has the
+// conns keeps the connections of the admin server within most: one too many has the
 // one go that has been idle the longest, or, where none is, goes itself.
-type adminConns struct {
+type conns struct {
 	most int
 
 	mu  sync.Mutex
@@ -34,7 +33,7 @@ type idleness struct {
 }
 
 // state is the ConnState of a http.Server.
-func (a *adminConns) state(c net.Conn, s http.ConnState) {
+func (a *conns) state(c net.Conn, s http.ConnState) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch s {

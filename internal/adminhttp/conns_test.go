@@ -1,4 +1,4 @@
-package node
+package adminhttp
 
 import (
 	"bufio"
@@ -22,8 +22,8 @@ func TestAdminConnectionsAreBounded(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "ok")
 	}))
-	conns := &adminConns{most: most, all: make(map[net.Conn]idleness)}
-	s.Config.ConnState = conns.state
+	bounded := &conns{most: most, all: make(map[net.Conn]idleness)}
+	s.Config.ConnState = bounded.state
 	s.Start()
 	t.Cleanup(s.Close)
 	t.Cleanup(func() { close(release) })
@@ -53,9 +53,9 @@ func TestAdminConnectionsAreBounded(t *testing.T) {
 		if _, r := ask("/"); !served(r) {
 			t.Fatalf("newcomer %d is not served", i)
 		}
-		conns.mu.Lock()
-		n := len(conns.all)
-		conns.mu.Unlock()
+		bounded.mu.Lock()
+		n := len(bounded.all)
+		bounded.mu.Unlock()
 		if n > most {
 			t.Fatalf("%d connections", n)
 		}

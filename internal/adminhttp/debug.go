@@ -1,0 +1,69 @@
+package adminhttp
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/pprof"
+	"strconv"
+)
+
+// maxProfileSeconds is the longest that a profile may be taken for.
+const maxProfileSeconds = 60
+
+// debug serves GET /debug/pprof/... for `go tool pprof`, or nothing.
+func debug(on bool) http.Handler {
+	if !on {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "profiles are off; set admin.debug = true and restart", http.StatusNotFound)
+		})
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return &profiles{crossOrigin: http.NewCrossOriginProtection(), taking: make(chan struct{}, 1), next: mux}
+}
+
+// profiles has one profile taken at a time, for a bounded time: each costs the process
+// time, and its goroutines may all stand still meanwhile.
+type profiles struct {
+	crossOrigin *http.CrossOriginProtection
+	taking      chan struct{}
+	next        http.Handler
+}
+
+func (p *profiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	asked := r.Clone(r.Context())
+	asked.Method = http.MethodPost // for what it costs it counts as a change
+	if p.crossOrigin.Check(asked) != nil {
+		refuse(w, http.StatusForbidden, "this request comes from a page of another site, which may not take profiles here")
+		return
+	}
+	if err := boundedTime(r.URL.Query()["seconds"]); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	select {
+	case p.taking <- struct{}{}:
+		defer func() { <-p.taking }()
+	default:
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "another profile is being taken; try again when it is done", http.StatusTooManyRequests)
+		return
+	}
+	asked.Method, asked.Body = r.Method, http.NoBody
+	asked.Header.Del("Content-Type") // net/http/pprof would look into a form for other seconds
+	p.next.ServeHTTP(w, asked)
+}
+
+// boundedTime checks the seconds of a request, each of which net/http/pprof may take.
+func boundedTime(seconds []string) error {
+	for _, s := range seconds {
+		n, err := strconv.ParseFloat(s, 64)
+		if err != nil || !(n > 0 && n <= maxProfileSeconds) {
+			return fmt.Errorf("seconds must be above 0 and at most %d, not %q", maxProfileSeconds, s)
+		}
+	}
+	return nil
+}
