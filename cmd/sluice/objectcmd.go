@@ -16,7 +16,7 @@ import (
 )
 
 func newObject(c *cli) *cobra.Command {
-	return family("object", "Look into stored objects", newObjectDump(c), newObjectVerify(c), newObjectGiveUp(c))
+	return family("object", "Look into stored objects, and whether a store is right", newObjectDump(c), newObjectVerify(c), newObjectCheck(c), newObjectGiveUp(c))
 }
 
 // objectUsage says what both commands take.

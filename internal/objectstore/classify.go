@@ -36,36 +36,6 @@ const (
 // retryable says whether the same request may succeed later.
 func (c class) retryable() bool { return c == classRetry || c == classThrottle }
 
-// byCode has what the stores' own error codes mean where the HTTP status alone would
-// mislead. S3's first, then Azure's; GCS has only statuses that do not mislead.
-func byCode(code string) (class, bool) {
-	switch code {
-	case "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests", "ServiceUnavailable":
-		return classThrottle, true
-	case "RequestTimeout", "InternalError", "OperationAborted", "ConditionalRequestConflict", "BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch":
-		return classRetry, true
-	case "NoSuchBucket":
-		return classRefused, true
-	case "NoSuchKey", "NotFound":
-		return classMissing, true
-	case "InvalidRange":
-		return classShort, true
-	case "PreconditionFailed", "NoSuchUpload":
-		return classTaken, true
-	case "ServerBusy":
-		return classThrottle, true
-	case "OperationTimedOut", "Md5Mismatch", "LeaseIdMissing":
-		return classRetry, true
-	case "ContainerNotFound":
-		return classRefused, true
-	case "BlobNotFound":
-		return classMissing, true
-	case "BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet":
-		return classTaken, true
-	}
-	return classUnknown, false
-}
-
 // byStatus has what HTTP statuses mean.
 func byStatus(status int) class {
 	switch {
@@ -103,8 +73,8 @@ func (v verdict) unsettled() bool {
 // classify tells what err, of any of the SDKs, means.
 func classify(err error) verdict {
 	if status, code, ok := answer(err); ok {
-		if c, known := byCode(code); known {
-			return verdict{c, status, code}
+		if m, known := codes[code]; known {
+			return verdict{m.class, status, code}
 		}
 		return verdict{byStatus(status), status, code}
 	}
@@ -120,7 +90,7 @@ func classify(err error) verdict {
 	case errors.Is(err, fs.ErrExist):
 		return verdict{class: classTaken}
 	case untrusted(err):
-		return verdict{class: classRefused, code: "certificate"}
+		return verdict{class: classRefused, code: certificateCode}
 	case broken(err):
 		return verdict{class: classRetry}
 	}
@@ -145,7 +115,10 @@ func answer(err error) (status int, code string, ok bool) {
 	case errors.Is(err, storage.ErrBucketNotExist), errors.As(err, &gcs) && gcs.Code == http.StatusNotFound && strings.Contains(gcs.Message, "bucket does not exist"):
 		return http.StatusNotFound, "NoSuchBucket", true
 	case errors.As(err, &gcs):
-		return gcs.Code, "", true
+		if len(gcs.Errors) > 0 {
+			code = gcs.Errors[0].Reason
+		}
+		return gcs.Code, code, true
 	case errors.Is(err, storage.ErrObjectNotExist):
 		return http.StatusNotFound, "NoSuchKey", true
 	}

@@ -39,6 +39,10 @@ func gcsError(status int, message string) error {
 	return fmt.Errorf("put: %w", &googleapi.Error{Code: status, Message: message})
 }
 
+func gcsReason(status int, reason string) error {
+	return fmt.Errorf("put: %w", &googleapi.Error{Code: status, Message: "words", Errors: []googleapi.ErrorItem{{Reason: reason, Message: "words"}}})
+}
+
 func sent(err error) error { return &url.Error{Op: "Put", URL: "http://x", Err: err} }
 
 func TestClassify(t *testing.T) {
@@ -72,6 +76,17 @@ func TestClassify(t *testing.T) {
 		{"Azure no blob", azureError(404, "BlobNotFound"), classMissing},
 		{"Azure taken", azureError(409, "BlobAlreadyExists"), classTaken},
 		{"Azure 403", azureError(403, "AuthorizationFailure"), classRefused},
+		{"S3 archived", s3Error(403, "InvalidObjectState"), classRefused},
+		{"S3 limit on the rate, with an odd status", s3Error(403, "SlowDown"), classThrottle},
+		{"MinIO without room", s3Error(507, "XMinioStorageFull"), classRetry},
+		{"Azure archived", azureError(409, "BlobArchived"), classRefused},
+		{"Azure retained", azureError(409, "BlobImmutableDueToPolicy"), classRefused},
+		{"Azure container going", azureError(409, "ContainerBeingDeleted"), classRetry},
+		{"Azure without rights at all", azureError(404, "ResourceNotFound"), classRefused},
+		{"GCS limit on the rate, of old", gcsReason(403, "rateLimitExceeded"), classThrottle},
+		{"GCS denied", gcsReason(403, "forbidden"), classRefused},
+		{"GCS backend", gcsReason(500, "backendError"), classRetry},
+		{"GCS retained", gcsReason(403, "retentionPolicyNotMet"), classRefused},
 		{"S3 beyond the end", s3Error(416, "InvalidRange"), classShort},
 		{"Azure beyond the end", azureError(416, "InvalidRange"), classShort},
 		{"GCS beyond the end", gcsError(416, ""), classShort},
@@ -109,10 +124,40 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 		"add its CA":                 sent(x509.UnknownAuthorityError{}),
 		"knows conditional writes":   s3Error(501, "NotImplemented"),
 		"the region or the endpoint": s3Error(307, "TemporaryRedirect"),
+		"restore it":                 s3Error(403, "InvalidObjectState"),
+		"legal hold":                 azureError(409, "BlobImmutableDueToLegalHold"),
+		"sign in with an identity":   azureError(403, "KeyBasedAuthenticationNotPermitted"),
+		"not paid for":               gcsReason(403, "billingNotEnabled"),
+		"encrypt and decrypt":        s3Error(400, "KMS.DisabledException"),
 	} {
 		got := mapped(context.Background(), "put", "k", err)
 		if !errors.Is(got, ErrRefused) || !strings.Contains(got.Error(), says) {
 			t.Errorf("want %q in: %v", says, got)
+		}
+	}
+}
+
+// An answer is told in one line by the store's own code, not by its status.
+func TestAnswersAreNamedByTheStoresCode(t *testing.T) {
+	denied := &smithy.OperationError{Err: &awshttp.ResponseError{RequestID: "R1", ResponseError: &smithyhttp.ResponseError{
+		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: 403}}, Err: &smithy.GenericAPIError{Code: "AccessDenied", Message: "Access\n  Denied"}}}}
+	raw := &http.Response{StatusCode: 403, Header: http.Header{"X-Ms-Request-Id": {"R2"}}, Body: http.NoBody}
+	azure := &azcore.ResponseError{StatusCode: 403, ErrorCode: "AuthorizationFailure", RawResponse: raw}
+	for want, err := range map[string]error{
+		"put object k: the object store refuses it: AccessDenied (HTTP 403, request R1): " + doAllow + "; the store says: Access Denied":                         denied,
+		"put object k: the object store refuses it: AuthorizationFailure (HTTP 403, request R2): " + doAllow + "; the account's network rules may be in the way": azure,
+		"put object k: the object store refuses it: forbidden (HTTP 403): " + doAllow + "; the store says: words":                                                gcsReason(403, "forbidden"),
+		"put object k: the object store refuses it: HTTP 403: " + doAllow:                                                                                        s3Error(403, ""),
+		"put object k: the object store is not available: SlowDown (HTTP 503)":                                                                                   s3Error(503, "SlowDown"),
+		"put object k: the object store is not available: backendError (HTTP 503): words":                                                                        gcsReason(503, "backendError"),
+		"put object k: the object store is not available: connection reset by peer":                                                                              syscall.ECONNRESET,
+		"put object k: the object store refuses it: " + doCertificate + "; Put \"http://x\": x509: certificate signed by unknown authority":                      sent(x509.UnknownAuthorityError{}),
+		"put object k: the object store refuses it: SomethingNew (HTTP 400): " + doRequest:                                                                       s3Error(400, "SomethingNew"),
+		"put object k: the object store refuses it: HTTP 418: " + doRequest + "; the store says: " + strings.Repeat("x", messageBytes) + "...":                   gcsError(418, strings.Repeat("x", 5000)),
+	} {
+		got := mapped(context.Background(), "put", "k", err)
+		if got.Error() != want || !errors.Is(got, err) {
+			t.Errorf("got  %v\nwant %s", got, want)
 		}
 	}
 }

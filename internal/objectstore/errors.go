@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -42,11 +41,11 @@ func mapped(ctx context.Context, what, key string, err error) error {
 	case classMissing:
 		return fmt.Errorf("%s object %s: %w", what, key, ErrNotFound)
 	case classShort:
-		return fmt.Errorf("%s object %s: %w: %w", what, key, ErrShort, err)
+		return fmt.Errorf("%s object %s: %w: %w", what, key, ErrShort, &told{v, err, ""})
 	case classRefused:
-		return fmt.Errorf("%s object %s: %w: %s (%w)", what, key, ErrRefused, advice(v), err)
+		return fmt.Errorf("%s object %s: %w: %w", what, key, ErrRefused, &told{v, err, advice(v)})
 	case classRetry, classThrottle:
-		return fmt.Errorf("%s object %s: %w: %w", what, key, ErrUnavailable, err)
+		return fmt.Errorf("%s object %s: %w: %w", what, key, ErrUnavailable, &told{v, err, ""})
 	case classGivenUp, classUnknown:
 	}
 	return fmt.Errorf("%s object %s: %w", what, key, err)
@@ -73,27 +72,4 @@ func (s *Store) mappedRead(ctx context.Context, what, key string, err error) err
 func isDirectory(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
-}
-
-// advice says what to do about a refusal.
-func advice(v verdict) string {
-	switch v.code {
-	case "NoSuchBucket", "ContainerNotFound":
-		return "there is no such bucket; create it or correct the URL"
-	case "RequestTimeTooSkewed":
-		return "this machine's clock is off; set it"
-	case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
-		return "the bucket is in another region; put ?region=... into the URL"
-	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthenticationFailed", "ExpiredToken", "InvalidToken":
-		return "the credentials are wrong or have expired; correct them"
-	case "certificate":
-		return "the store's certificate is not trusted here; add its CA to the system's or correct the URL"
-	}
-	switch v.status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return "access is denied; allow these credentials to read, write and delete objects in the bucket"
-	case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
-		return "the bucket is elsewhere; correct the region or the endpoint in the URL"
-	}
-	return "the store does not take this request; see whether it knows conditional writes and today's checksums"
 }

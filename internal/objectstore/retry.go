@@ -123,7 +123,7 @@ func (b *budget) note(resp *http.Response, err error) {
 	switch {
 	case b == nil:
 		return
-	case err == nil && !byStatus(resp.StatusCode).retryable():
+	case err == nil && !byStatus(resp.StatusCode).retryable() && resp.StatusCode != http.StatusForbidden: // which may be a limit on the rate
 		b.failures.Store(0)
 		if resp.StatusCode < 400 {
 			b.answered.Store(true)
@@ -146,7 +146,7 @@ func (p azurePolicy) Do(req *policy.Request) (*http.Response, error) {
 			return nil, err
 		}
 		resp, err := req.Clone(ctx).Next()
-		again := err != nil && classify(err).class.retryable() || err == nil && byStatus(resp.StatusCode).retryable() && resp.StatusCode != http.StatusConflict
+		again := err != nil && classify(err).class.retryable() || err == nil && azureRetryable(resp)
 		if !again || attempt == p.attempts || ctx.Err() != nil {
 			return resp, err
 		}
@@ -160,3 +160,12 @@ func (p azurePolicy) Do(req *policy.Request) (*http.Response, error) {
 }
 
 var _ policy.Policy = azurePolicy{}
+
+// azureRetryable goes by the code that Azure has in a header, then by the status. A
+// conflict without one that is known is how it says that a key is taken.
+func azureRetryable(resp *http.Response) bool {
+	if m, known := codes[resp.Header.Get("X-Ms-Error-Code")]; known {
+		return m.class.retryable()
+	}
+	return byStatus(resp.StatusCode).retryable() && resp.StatusCode != http.StatusConflict
+}

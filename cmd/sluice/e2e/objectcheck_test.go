@@ -1,0 +1,35 @@
+package e2e
+
+import (
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Whether a broker could work in a store is told before it does, and nothing is left there.
+func TestObjectCheck(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "objects")
+	file := settings(t, fmt.Sprintf("[object_storage]\nurl = \"file://%s\"\n", dir))
+	for _, args := range [][]string{{"file://" + dir}, {"--config", file}} {
+		out, errs, code := alone(t, append([]string{"object", "check"}, args...)...)
+		if code != 0 || !strings.Contains(out, "a broker can keep its objects in file://"+dir) || strings.Count(errs, ": ok") != 6 {
+			t.Errorf("%v: exit %d: %s%s", args, code, out, errs)
+		}
+	}
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			t.Errorf("left behind: %s, %v", path, err)
+		}
+		return nil
+	})
+	for says, args := range map[string][]string{"give either the URL": {}, "give either": {"mem://", "--config", file}} {
+		if _, errs, code := alone(t, append([]string{"object", "check"}, args...)...); code != 2 || !strings.Contains(errs, says) {
+			t.Errorf("%v: exit %d: %s", args, code, errs)
+		}
+	}
+	if _, errs, code := alone(t, "object", "check", "ftp://x"); code != 1 || !strings.Contains(errs, "the URL must be s3://BUCKET") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}

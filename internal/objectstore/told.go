@@ -1,0 +1,77 @@
+package objectstore
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+	"google.golang.org/api/googleapi"
+)
+
+// told is an answer of the store in one line that begins with its own error code, by
+// which its documentation and its support know it. The SDKs tell of requests at length.
+type told struct {
+	verdict
+	err    error
+	advice string // what to do; may be empty
+}
+
+func (t *told) Unwrap() error { return t.err }
+
+func (t *told) Error() string {
+	if t.status == 0 {
+		return joined(t.advice, "; ", t.err.Error())
+	}
+	message, request := details(t.err)
+	where := joined(fmt.Sprintf("HTTP %d", t.status), ", request ", request)
+	name := where
+	if t.code != "" {
+		name = fmt.Sprintf("%s (%s)", t.code, where)
+	}
+	between := ": "
+	if t.advice != "" {
+		between = "; the store says: "
+	}
+	return joined(joined(name, ": ", t.advice), between, message)
+}
+
+// joined puts two texts together if there are both.
+func joined(a, between, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + between + b
+}
+
+// messageBytes is what is kept of a store's message, which may be a page of HTML.
+const messageBytes = 300
+
+// details takes the store's message and the number of the request out of an SDK's error.
+func details(err error) (message, request string) {
+	var s3 *awshttp.ResponseError
+	var api smithy.APIError
+	var azure *azcore.ResponseError
+	var gcs *googleapi.Error
+	if errors.As(err, &api) {
+		message = api.ErrorMessage()
+	}
+	switch {
+	case errors.As(err, &s3):
+		request = s3.ServiceRequestID()
+	case errors.As(err, &azure) && azure.RawResponse != nil:
+		request = azure.RawResponse.Header.Get("X-Ms-Request-Id")
+	case errors.As(err, &gcs):
+		message = gcs.Message
+		if message == "" {
+			message = gcs.Body
+		}
+	}
+	message = strings.Join(strings.Fields(message), " ")
+	if len(message) > messageBytes {
+		message = strings.ToValidUTF8(message[:messageBytes], "") + "..."
+	}
+	return message, request
+}
