@@ -24,7 +24,8 @@ import (
 // serveController holds the metadata shards until ctx is done.
 func serveController(ctx context.Context, cfg config.Controller, acceptLost bool, log *slog.Logger, serving func(admin string, reg prometheus.Registerer) error) (err error) {
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	admin := adminConfig(cfg.Admin, "")
+	reg.MustRegister(admin.Build.Collector(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	var listener net.Listener
 	if cfg.Admin.Listen != "" {
 		if listener, err = net.Listen("tcp", cfg.Admin.Listen); err != nil {
@@ -65,7 +66,7 @@ func serveController(ctx context.Context, cfg config.Controller, acceptLost bool
 	if err := serving(listener.Addr().String(), reg); err != nil {
 		return err
 	}
-	s := adminhttp.New(adminConfig(cfg.Admin, ""), controllerMux(cluster, reg), log)
+	s := adminhttp.New(admin, controllerMux(cluster, reg), log)
 	return serveHTTP(ctx, listener, s, ms(cfg.Controller.ShutdownGraceMs))
 }
 
@@ -75,7 +76,8 @@ func serveController(ctx context.Context, cfg config.Controller, acceptLost bool
 //	GET /healthz   200 while the process works
 //	GET /readyz    200 once the metadata can be read
 //	GET /metadata  what the cluster consists of, as JSON
-//	GET /debug/pprof/...   profiles for `go tool pprof`, see [adminhttp]
+//
+// [adminhttp] adds /version and /debug/pprof/.
 func controllerMux(cluster *consensus.Cluster, reg prometheus.Gatherer) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))

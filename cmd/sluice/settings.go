@@ -175,7 +175,7 @@ func doorsConfig(c config.Broker) node.DoorsConfig {
 // adminConfig has requests be for the host that is listened on, the one that clients are
 // told, and those of admin.hosts.
 func adminConfig(a config.Admin, advertised string) adminhttp.Config {
-	c := adminhttp.Config{Debug: a.Debug}
+	c := adminhttp.Config{Debug: a.Debug, Build: adminhttp.ReadBuild(version)}
 	c.Hosts, _ = adminhttp.ParseHosts(a.Hosts) // it was checked
 	if host, _, err := net.SplitHostPort(a.Listen); err == nil {
 		c.Hosts = append(c.Hosts, host)

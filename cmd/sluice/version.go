@@ -1,18 +1,17 @@
 package main
 
 import (
-	"runtime"
-
 	"github.com/spf13/cobra"
+
+	"github.com/sluicemq/sluice/internal/adminhttp"
 )
 
 func newVersion(c *cli) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			platform := runtime.GOOS + "/" + runtime.GOARCH
-			return c.result(map[string]any{"version": version, "go": runtime.Version(), "platform": platform},
-				"sluice %s (%s, %s)", version, runtime.Version(), platform)
+			b := adminhttp.ReadBuild(version)
+			return c.result(b, "sluice %s (revision %s, %s, %s)", b.Version, b.Revision, b.GoVersion, b.Platform)
 		},
 	}
 }

@@ -10,8 +10,8 @@ import (
 // maxProfileSeconds is the longest that a profile may be taken for.
 const maxProfileSeconds = 60
 
-// debug serves GET /debug/pprof/... for `go tool pprof`, or nothing.
-func debug(on bool) http.Handler {
+// profiling serves GET /debug/pprof/... for `go tool pprof`, or nothing.
+func profiling(on bool) http.Handler {
 	if !on {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "profiles are off; set admin.debug = true and restart", http.StatusNotFound)

@@ -17,16 +17,19 @@ type Config struct {
 	// Debug serves profiles of the process under /debug/pprof/. Dumps of the heap and of
 	// goroutines may have records in them.
 	Debug bool
+	// Build is what GET /version says.
+	Build Build
 }
 
 // maxBodyBytes is the longest body of a request.
 const maxBodyBytes = 1 << 20
 
-// New returns a server that answers with handler.
+// New returns a server that answers with handler, but to /version and /debug/ itself.
 func New(cfg Config, handler http.Handler, log *slog.Logger) *http.Server {
 	mux := http.NewServeMux()
 	mux.Handle("/", handler)
-	mux.Handle("/debug/", debug(cfg.Debug))
+	mux.Handle("/debug/", profiling(cfg.Debug))
+	mux.Handle("GET /version", cfg.Build)
 	g := &guard{hosts: newHosts(cfg.Hosts), crossOrigin: http.NewCrossOriginProtection(), next: http.MaxBytesHandler(mux, maxBodyBytes)}
 	s := &http.Server{Handler: g, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 90 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}

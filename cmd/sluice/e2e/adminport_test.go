@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net"
 	"net/http"
@@ -261,5 +262,25 @@ func TestAdminBoundsEveryNumber(t *testing.T) {
 	}
 	if status, _ := ask(t, http.MethodPost, b.admin, "/limits", `{"graph":"`+strings.Repeat("x", 2<<20)+`"}`, "Content-Type", "application/json"); status/100 != 4 {
 		t.Errorf("a body of 2 MiB: %d", status)
+	}
+}
+
+// Both kinds of processes say what they were built from, in the same words everywhere.
+func TestAdminTellsTheBuild(t *testing.T) {
+	said := document(t, first(t, "version", "--json"))
+	for name, start := range map[string]func(testing.TB, string) string{"broker": aBroker, "controller": aController} {
+		admin := start(t, "")
+		status, body := ask(t, http.MethodGet, admin, "/version", "")
+		if status != http.StatusOK {
+			t.Fatalf("%s: %d: %s", name, status, body)
+		}
+		if v := document(t, body); !maps.Equal(v, said) || v["version"] == "" || v["revision"] == "" || !strings.HasPrefix(v["go_version"].(string), "go") {
+			t.Errorf("%s: /version has %v, `sluice version` %v", name, v, said)
+		}
+		_, text := ask(t, http.MethodGet, admin, "/metrics", "")
+		line := fmt.Sprintf(`sluice_build_info{go_version=%q,revision=%q,version=%q} 1`, said["go_version"], said["revision"], said["version"])
+		if !strings.Contains(text, line+"\n") {
+			t.Errorf("%s: the metrics have no %s", name, line)
+		}
 	}
 }

@@ -41,7 +41,8 @@ type admin struct {
 //	POST /limits     changes limits of a running stage, all of them or none
 //	GET  /objects    what the metadata has in objects, as JSON
 //	POST /objects/give-up   has readers go on behind records that are lost
-//	GET  /debug/pprof/...   profiles for `go tool pprof`, see [adminhttp]
+//
+// [adminhttp] adds /version and /debug/pprof/.
 func (a *admin) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))

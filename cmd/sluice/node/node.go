@@ -67,7 +67,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Live)) er
 	limitHeap(cfg.RequestBudgetBytes + cfg.Fetch.BudgetBytes + cfg.Storage.ReadCacheBytes + cfg.Storage.TailIndexBytes + cfg.Storage.Producers.MemoryBytes) // until all is open
 	n := &node{cfg: cfg, log: log, reg: prometheus.NewRegistry()}
 	n.serving.Store(&errStarting)
-	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &n.memory)
+	n.reg.MustRegister(cfg.Admin.Build.Collector(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &n.memory)
 	if err := n.open(ctx); err != nil {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			log.Info("stopped while it was starting", "at", err)
