@@ -25,9 +25,10 @@ func (c Broker) MemoryLimit(u memory.Use) int64 {
 }
 
 // UploadMemory is what the upload of one object takes: the buffer that it is built in, the
-// window of what is not cached, and the parts that are under way where it goes in parts.
+// window of what is not cached, what is on its way to a local disk, and the parts that are
+// under way where it goes in parts.
 func (c Broker) UploadMemory() int64 {
-	const buffers = 5 * mib
+	const buffers = 6 * mib
 	o := c.ObjectStorage
 	if c.WAL.UploadSizeBytes <= o.MultipartThreshold {
 		return buffers

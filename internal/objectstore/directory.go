@@ -7,25 +7,39 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
-// flushStep is how much of an object on a local disk is given to the disk at a time. The
-// WAL is often on the same disk: an object that is left in the page cache until it is
-// synced holds up the log's writes for as long as the disk takes for all of it. Nobody
-// waits for the disk before the end: uploads that wait for each step beside eight writes
-// of the log get a ninth of the disk, and fall behind producers.
-const flushStep = 1 << 20
+// An object goes to a local disk past the page cache where the file system lets it. It is
+// the write cache that consumers at the tail read, and a page of the page cache for each
+// 4 KiB of a stream costs far more than the copying: memory that was not in use has to be
+// cleared, on a virtual machine the host has to find it, and pages that others use have
+// to make room.
+//
+// The WAL is often on the same disk. An upload with one write in flight beside eight of
+// the log gets a ninth of the disk, and falls behind producers.
+const (
+	// directStep is what one write past the page cache has, and directWrites how many are
+	// in flight. config.Broker.UploadMemory counts the memory.
+	directStep   = 256 << 10
+	directWrites = 4
+)
 
-// copyStep is what one write takes. Larger ones get large folios of the page cache,
-// which on a virtual machine are memory that the host has to find first.
-const copyStep = 32 << 10
-
-// cachedBytes of an object that is being written are in the page cache, and what the disk
-// has taken beyond that leaves it. It is the write cache that consumers at the tail read,
-// and a page for each 4 KiB of a stream costs far more than copying it: memory that was
-// not in use has to be cleared, on a virtual machine the host has to find it, and pages
-// that others use have to make room. An object of no more than this stays in the cache.
-const cachedBytes = 16 << 20
+// Through the page cache:
+const (
+	// flushStep is how much is given to the disk at a time: an object that is left in the
+	// page cache until it is synced holds up the log's writes for as long as the disk takes
+	// for all of it.
+	flushStep = 1 << 20
+	// copyStep is what one write takes. Larger ones get large folios of the page cache,
+	// which on a virtual machine are memory that the host has to find first.
+	copyStep = 32 << 10
+	// cachedBytes of an object stay in the page cache; what the disk has taken beyond that
+	// leaves it.
+	cachedBytes = 16 << 20
+)
 
 // write makes the file of key of what b holds. It appears whole or not at all, also
 // after a crash; a key that is there already is left as it is (fs.ErrExist).
@@ -38,7 +52,11 @@ func (s *Store) write(ctx context.Context, key string, b *body) error {
 	if err != nil {
 		return err
 	}
-	err = fill(ctx, f.File, b)
+	if direct(f.File) {
+		err = fillDirect(ctx, f.File, b)
+	} else {
+		err = fillCached(ctx, f.File, b)
+	}
 	if err == nil {
 		err = f.publish(path)
 	}
@@ -48,8 +66,84 @@ func (s *Store) write(ctx context.Context, key string, b *body) error {
 	return s.sync(key) // of directories that others have made, and died, too
 }
 
-// fill writes b to f and makes it durable.
-func fill(ctx context.Context, f *os.File, b *body) error {
+// fillDirect writes b to f, which is open for that, past the page cache, and makes it
+// durable. Writes are whole blocks; what the last one has too much is cut off again.
+func fillDirect(ctx context.Context, f *os.File, b io.Reader) error {
+	w := newDirectWriter(f)
+	size, err := w.copy(ctx, b)
+	if err = errors.Join(err, w.wait()); err != nil {
+		return err
+	}
+	if err := f.Truncate(size); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// directWriter has several writes in flight.
+type directWriter struct {
+	f       *os.File
+	free    chan []byte
+	writes  sync.WaitGroup
+	failing sync.Once
+	failed  chan struct{}
+	err     error // once failed is closed
+}
+
+func newDirectWriter(f *os.File) *directWriter {
+	w := &directWriter{f: f, free: make(chan []byte, directWrites), failed: make(chan struct{})}
+	for range directWrites {
+		w.free <- blockfs.Aligned(directStep)
+	}
+	return w
+}
+
+// copy begins to write all of b and returns its size.
+func (w *directWriter) copy(ctx context.Context, b io.Reader) (size int64, err error) {
+	for {
+		var buf []byte
+		select {
+		case buf = <-w.free:
+		case <-w.failed:
+			return size, nil // wait has the error
+		}
+		if ctx.Err() != nil {
+			return size, context.Cause(ctx)
+		}
+		n, err := io.ReadFull(b, buf)
+		if n > 0 {
+			whole := int(blockfs.AlignUp(int64(n)))
+			clear(buf[n:whole])
+			w.begin(buf, whole, size)
+			size += int64(n)
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return size, nil
+		case err != nil:
+			return size, err
+		}
+	}
+}
+
+// begin writes the first n bytes of buf at off, and gives buf back.
+func (w *directWriter) begin(buf []byte, n int, off int64) {
+	w.writes.Go(func() {
+		if _, err := w.f.WriteAt(buf[:n], off); err != nil {
+			w.failing.Do(func() { w.err = err; close(w.failed) })
+		}
+		w.free <- buf
+	})
+}
+
+// wait returns once nothing is in flight, with the first error there was.
+func (w *directWriter) wait() error {
+	w.writes.Wait()
+	return w.err
+}
+
+// fillCached writes b to f through the page cache and makes it durable.
+func fillCached(ctx context.Context, f *os.File, b io.Reader) error {
 	buf := make([]byte, copyStep)
 	for off, begun := int64(0), int64(0); ; {
 		n, err := b.Read(buf)

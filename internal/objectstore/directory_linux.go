@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
 // createUnnamed makes a file without a name in dir. NFS, for one, has none of those.
@@ -47,4 +49,22 @@ func flush(f *os.File, off, n int64) error {
 // kernel keeps what the disk does not have yet; it is advice, and nothing depends on it.
 func uncache(f *os.File, n int64) {
 	_ = unix.Fadvise(int(f.Fd()), 0, n, unix.FADV_DONTNEED)
+}
+
+// direct makes writes of f go past the page cache, or returns false: the file system
+// cannot, or not in the blocks that they will have.
+func direct(f *os.File) bool {
+	fd := f.Fd()
+	flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
+	if err != nil {
+		return false
+	}
+	if _, err = unix.FcntlInt(fd, unix.F_SETFL, flags|unix.O_DIRECT); err != nil {
+		return false
+	}
+	if _, err = f.WriteAt(blockfs.Aligned(blockfs.BlockSize), 0); err == nil {
+		return true
+	}
+	_, _ = unix.FcntlInt(fd, unix.F_SETFL, flags) // as it was
+	return false
 }

@@ -34,7 +34,7 @@ type Config struct {
 
 // DefaultConfig returns 128 MiB or ten minutes.
 func DefaultConfig() Config {
-	return Config{SizeBytes: 128 << 20, Interval: 10 * time.Minute, OwnObjectBytes: 16 << 20, Concurrency: 4, ObjectMemory: 5 << 20,
+	return Config{SizeBytes: 128 << 20, Interval: 10 * time.Minute, OwnObjectBytes: 16 << 20, Concurrency: 4, ObjectMemory: 6 << 20,
 		PrepareTTL: time.Hour, SweepInterval: time.Minute, ProducerExpiration: 24 * time.Hour, SectionBytes: 5 << 19}
 }
 
