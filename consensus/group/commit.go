@@ -91,6 +91,9 @@ func (c *Coordinator) readCommit(version int16, req *kmsg.OffsetCommitRequest) (
 	view, now := c.store.View(), c.clock.Now().UnixMilli()
 	resp, set := kmsg.NewPtrOffsetCommitResponse(), make(offsets)
 	for _, rt := range req.Topics {
+		if len(rt.Partitions) == 0 {
+			continue // as Kafka, whose answer has partitions
+		}
 		t, unknown := named(view, version, rt.Topic, rt.TopicID)
 		st := kmsg.NewOffsetCommitResponseTopic()
 		st.Topic, st.TopicID = rt.Topic, rt.TopicID

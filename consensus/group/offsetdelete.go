@@ -52,6 +52,9 @@ func (c *Coordinator) readDeletion(req *kmsg.OffsetDeleteRequest, resp *kmsg.Off
 	view := c.store.View()
 	var gone []topic.Partition
 	for _, rt := range req.Topics {
+		if len(rt.Partitions) == 0 {
+			continue // as Kafka, whose answer has partitions
+		}
 		t, known := view.TopicByName(rt.Topic)
 		st := kmsg.NewOffsetDeleteResponseTopic()
 		st.Topic = rt.Topic

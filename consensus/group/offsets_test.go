@@ -165,6 +165,11 @@ func TestCommitChecksEachOffset(t *testing.T) {
 		if got[0] != kerr.GroupIDNotFound.Code || h.used().groups != 1 {
 			t.Errorf("codes %v of a member of no group", got)
 		}
+		none := commitRequest("g", "", -1, at{"orders", 0, 6, ""}, at{"nothing", 0, 5, ""})
+		none.Topics[0].Partitions, none.Topics[1].Partitions = nil, nil
+		if resp := answer[*kmsg.OffsetCommitResponse](t, h.send(9, none)); len(resp.Topics) != 0 {
+			t.Errorf("topics without partitions: %+v", resp.Topics)
+		}
 		for v := int16(2); v <= 8; v++ {
 			got = codes(t, h.send(v, commitRequest("other", "someone", 3, at{"orders", 0, 1, ""})))
 			if got[0] != kerr.IllegalGeneration.Code {
@@ -415,10 +420,14 @@ func TestOffsetDelete(t *testing.T) {
 				dt.Partitions = append(dt.Partitions, kmsg.NewOffsetDeleteRequestTopicPartition())
 				req.Topics = append(req.Topics, dt)
 			}
+			req.Topics = append(req.Topics, kmsg.OffsetDeleteRequestTopic{Topic: "orders"}) // without partitions, it is left out
 			resp := answer[*kmsg.OffsetDeleteResponse](t, h.send(0, req))
 			show := fmt.Sprint(resp.ErrorCode)
 			for _, rt := range resp.Topics {
-				show += fmt.Sprintf(" %s=%d", rt.Topic, rt.Partitions[0].ErrorCode)
+				show += " " + rt.Topic
+				for _, p := range rt.Partitions {
+					show += fmt.Sprintf("=%d", p.ErrorCode)
+				}
 			}
 			return show
 		}

@@ -138,6 +138,7 @@ func TestEpochsOfTheReaderAreChecked(t *testing.T) {
 	}{
 		{"no epochs", 0, -1, -1, nil, -1, -1, 40},
 		{"current", 3, 4, 4, nil, -1, -1, 10},
+		{"no epoch, though not -1", 3, -2, -2, nil, -1, -1, 10},
 		{"older leader epoch", 0, 3, -1, kerr.FencedLeaderEpoch, -1, -1, 0},
 		{"newer leader epoch", 0, 5, -1, kerr.UnknownLeaderEpoch, -1, -1, 0},
 		{"read an older epoch to its end", 3, 4, 1, nil, -1, -1, 10},

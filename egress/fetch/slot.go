@@ -3,6 +3,7 @@ package fetch
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluicemq/sluice/internal/lookup"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/topic"
 )
@@ -36,7 +37,7 @@ type slot struct {
 // ask takes over what a request says of the partition.
 func (s *slot) ask(p *kmsg.FetchRequestTopicPartition) {
 	s.offset, s.maxBytes = p.FetchOffset, p.PartitionMaxBytes
-	s.epoch, s.lastEpoch = p.CurrentLeaderEpoch, p.LastFetchedEpoch
+	s.epoch, s.lastEpoch = max(lookup.NoEpoch, p.CurrentLeaderEpoch), p.LastFetchedEpoch
 }
 
 // arm has by told when n bytes have come since the poll looked, or something else has

@@ -182,7 +182,7 @@ func TestDeleteRecordsOfWhatIsNamedTwice(t *testing.T) {
 	req.Version = 2
 	req.Topics = []kmsg.DeleteRecordsRequestTopic{
 		{Topic: "orders", Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Partition: 1, Offset: 50}, {Partition: 0, Offset: 101}}},
-		{Topic: "orders", Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Partition: 0, Offset: 10}, {Partition: 1, Offset: 20}}}}
+		{Topic: "orders", Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Partition: 0, Offset: 10}, {Partition: 1, Offset: 20}}}, {Topic: "empty"}}
 	resp := call[*kmsg.DeleteRecordsResponse](c, req)
 	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 2 {
 		t.Fatalf("%+v", resp.Topics)

@@ -14,12 +14,15 @@ type distinctPartition[P any] struct {
 }
 
 // distinct gathers topics and their partitions in the order in which they are named
-// first. read returns a topic's name and partitions, index that of a partition.
+// first, but for topics without any, which Kafka leaves out. read returns a topic's name and partitions, index that of a partition.
 func distinct[T, P any](topics []T, read func(*T) (string, []P), index func(*P) int32) []distinctTopic[P] {
 	out := make([]distinctTopic[P], 0, len(topics))
 	at := make(map[string]int, len(topics))
 	for i := range topics {
 		name, partitions := read(&topics[i])
+		if len(partitions) == 0 {
+			continue
+		}
 		n, known := at[name]
 		if !known {
 			n = len(out)

@@ -101,7 +101,7 @@ func TestListOffsetsOfWhatIsNamedTwice(t *testing.T) {
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.Version = 10
 	req.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: "orders", Partitions: ask(2, 0, 9, 9)}, {Topic: "none", Partitions: ask(0)},
-		{Topic: "orders", Partitions: ask(1, 0)}, {Topic: "none", Partitions: ask(0)}}
+		{Topic: "orders", Partitions: ask(1, 0)}, {Topic: "none", Partitions: ask(0)}, {Topic: "empty"}}
 	resp := call[*kmsg.ListOffsetsResponse](c, req)
 	if len(resp.Topics) != 2 || len(resp.Topics[0].Partitions) != 4 || len(resp.Topics[1].Partitions) != 1 {
 		t.Fatalf("%+v", resp.Topics)
@@ -113,7 +113,7 @@ func TestListOffsetsOfWhatIsNamedTwice(t *testing.T) {
 	wantCode(t, "unknown topic", resp.Topics[1].Partitions[0].ErrorCode, kerr.InvalidRequest)
 	req.IsolationLevel = 2
 	resp = call[*kmsg.ListOffsetsResponse](c, req)
-	if len(resp.Topics) != 4 {
+	if len(resp.Topics) != 5 {
 		t.Fatalf("%+v", resp.Topics)
 	}
 	for _, rt := range resp.Topics {

@@ -52,6 +52,18 @@ func deletions(p *play, when, group, topic string) {
 	offsets("delete offsets, unknown topic", group, p.name(nobody), 0)
 	offsets("delete offsets, unknown group", group+"-none", topic, 0)
 	offsets("delete offsets, no group", "", topic, 0)
+	offsets("delete offsets, partition -1", group, topic, -1)
+	offsets("delete offsets, no partitions", group, topic)
+	offsets("delete offsets, partition twice", group, topic, 0, 0)
+	offsets("delete offsets, unknown partition twice", group, topic, 9, 9)
+	twice := kmsg.NewPtrOffsetDeleteRequest()
+	one := func(n int32) kmsg.OffsetDeleteRequestTopic {
+		return kmsg.OffsetDeleteRequestTopic{Topic: topic, Partitions: []kmsg.OffsetDeleteRequestTopicPartition{{Partition: n}}}
+	}
+	twice.Group, twice.Topics = group, []kmsg.OffsetDeleteRequestTopic{one(0), one(1)}
+	p.do("delete offsets, topic twice, "+when, twice)
+	twice.Topics = []kmsg.OffsetDeleteRequestTopic{}
+	p.do("delete offsets, no topics, "+when, twice)
 	req := kmsg.NewPtrDeleteGroupsRequest()
 	req.Groups = []string{group}
 	p.do("delete, "+when, req)

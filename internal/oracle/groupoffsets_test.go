@@ -67,6 +67,34 @@ func badOffsets(p *play, m *member, topic string, id [16]byte) {
 		r.Topics = append(r.Topics, m.commit("", [16]byte{}, 0, 3, "").Topics...)
 		return r
 	}())
+	p.do("commit, partition -1", m.commit(topic, id, -1, 3, ""))
+	p.do("commit, no name", m.commit("", id, 0, 3, ""))
+	p.do("commit, no partitions", func() *kmsg.OffsetCommitRequest {
+		r := m.commit(topic, id, 0, 3, "")
+		r.Topics[0].Partitions = []kmsg.OffsetCommitRequestTopicPartition{}
+		return r
+	}())
+	p.do("commit, no metadata", func() *kmsg.OffsetCommitRequest {
+		r := m.commit(topic, id, 1, 7, "")
+		r.Topics[0].Partitions[0].Metadata = nil
+		return r
+	}())
+	p.do("offsets without metadata", committed(m.group, topic, id, 1))
+	p.do("commit, lowest offset", m.commit(topic, id, 1, -1<<63, "low"))
+	p.do("offsets, lowest", committed(m.group, topic, id, 1))
+	p.do("commit, epoch -5", func() *kmsg.OffsetCommitRequest {
+		r := m.commit(topic, id, 1, 7, "")
+		r.Topics[0].Partitions[0].LeaderEpoch = -5
+		return r
+	}())
+	p.do("offsets, epoch -5", committed(m.group, topic, id, 1))
+	p.do("offsets, no partitions", func() *kmsg.OffsetFetchRequest {
+		r := committed(m.group, topic, id, 0)
+		r.Topics[0].Partitions, r.Groups[0].Topics[0].Partitions = nil, nil
+		return r
+	}())
+	p.do("offsets, partition -1", committed(m.group, topic, id, -1))
+	p.do("offsets, partition twice", committed(m.group, topic, id, 0, 0))
 	p.do("offsets", committed(m.group, topic, id, 0, 1))
 	p.do("offsets, neither name nor id", committed(m.group, "", [16]byte{}, 0))
 	p.do("offsets, unknown partition", committed(m.group, topic, id, 0, 9))

@@ -4,6 +4,7 @@ package oracle
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -178,6 +179,10 @@ func badJoins(p *play, group string) {
 	bad("join with a long session", func(r *kmsg.JoinGroupRequest) { r.SessionTimeoutMillis = 1 << 30 })
 	bad("join without a group", func(r *kmsg.JoinGroupRequest) { r.Group = "" })
 	bad("join without a type", func(r *kmsg.JoinGroupRequest) { r.ProtocolType = "" })
+	bad("join with a protocol twice", func(r *kmsg.JoinGroupRequest) { r.Protocols, r.MemberID = append(r.Protocols, r.Protocols[0]), nobody })
+	bad("join without a session", func(r *kmsg.JoinGroupRequest) { r.SessionTimeoutMillis = 0 })
+	bad("join with a negative session", func(r *kmsg.JoinGroupRequest) { r.SessionTimeoutMillis = -1 })
+	bad("join with a long name", func(r *kmsg.JoinGroupRequest) { r.Group, r.MemberID = r.Group+strings.Repeat("n", 900), nobody })
 	bad("join without protocols", func(r *kmsg.JoinGroupRequest) { r.Protocols = []kmsg.JoinGroupRequestProtocol{} })
 }
 
@@ -218,6 +223,9 @@ func badMembers(p *play, m *member) {
 	sync = m.sync()
 	sync.ProtocolType = kmsg.StringPtr("connect")
 	p.do("sync with another type", sync)
+	both := m.leave()
+	both.MemberID, both.Members = nobody, []kmsg.LeaveGroupRequestMember{{MemberID: nobody}, {MemberID: nobody}, {MemberID: ""}}
+	p.do("nobody leaves twice", both)
 	none := m.leave()
 	if none.Members = []kmsg.LeaveGroupRequestMember{}; p.key != 13 || p.version >= 3 {
 		p.do("nobody leaves", none)

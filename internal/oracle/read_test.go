@@ -93,6 +93,24 @@ func fetchPlain(p *play) {
 		r.Topics[0].Partitions = append(r.Topics[0].Partitions, fetch(topic, id, 0, 4).Topics[0].Partitions...)
 	})
 	change("topic twice", func(r *kmsg.FetchRequest) { r.Topics = append(r.Topics, fetch(topic, id, 1, 0).Topics...) })
+	change("partition -1", func(r *kmsg.FetchRequest) { r.Topics[0].Partitions[0].Partition = -1 })
+	change("offset -2", func(r *kmsg.FetchRequest) { r.Topics[0].Partitions[0].FetchOffset = -2 })
+	change("last offset there can be", func(r *kmsg.FetchRequest) { r.Topics[0].Partitions[0].FetchOffset = math.MaxInt64 })
+	change("min bytes -1", func(r *kmsg.FetchRequest) { r.MinBytes = -1 })
+	change("max wait -1", func(r *kmsg.FetchRequest) { r.MaxWaitMillis = -1 })
+	change("epoch -2", func(r *kmsg.FetchRequest) { r.Topics[0].Partitions[0].CurrentLeaderEpoch = -2 })
+	change("last epoch -2", func(r *kmsg.FetchRequest) { r.Topics[0].Partitions[0].LastFetchedEpoch = -2 })
+	change("no partitions", func(r *kmsg.FetchRequest) { r.Topics[0].Partitions = []kmsg.FetchRequestTopicPartition{} })
+	change("forgotten without session", func(r *kmsg.FetchRequest) {
+		r.ForgottenTopics = []kmsg.FetchRequestForgottenTopic{{Topic: topic, TopicID: id, Partitions: []int32{0}}}
+	})
+	change("one unknown of two", func(r *kmsg.FetchRequest) {
+		r.Topics = append(r.Topics, fetch(p.name("nobody"), [16]byte{4, 5, 6}, 0, 0).Topics...)
+	})
+	change("unknown twice", func(r *kmsg.FetchRequest) {
+		r.Topics = fetch(topic, id, 9, 0).Topics
+		r.Topics[0].Partitions = append(r.Topics[0].Partitions, r.Topics[0].Partitions[0])
+	})
 	change("two partitions", func(r *kmsg.FetchRequest) {
 		r.Topics[0].Partitions = append(r.Topics[0].Partitions, fetch(topic, id, 1, 0).Topics[0].Partitions...)
 	})
@@ -165,6 +183,12 @@ func offsets(p *play) {
 	ask("replica -2", 0, -1, func(r *kmsg.ListOffsetsRequest) { r.ReplicaID = -2 })
 	ask("no topics", 0, -1, func(r *kmsg.ListOffsetsRequest) { r.Topics = []kmsg.ListOffsetsRequestTopic{} })
 	ask("timeout 0", 0, longAgo, func(r *kmsg.ListOffsetsRequest) { r.TimeoutMillis = 0 })
+	ask("partition -1", -1, -1, nil)
+	ask("no name", 0, -1, func(r *kmsg.ListOffsetsRequest) { r.Topics[0].Topic = "" })
+	ask("epoch -2", 0, -1, func(r *kmsg.ListOffsetsRequest) { r.Topics[0].Partitions[0].CurrentLeaderEpoch = -2 })
+	ask("isolation level -1", 0, -1, func(r *kmsg.ListOffsetsRequest) { r.IsolationLevel = -1 })
+	ask("no partitions", 0, -1, func(r *kmsg.ListOffsetsRequest) { r.Topics[0].Partitions = []kmsg.ListOffsetsRequestTopicPartition{} })
+	ask("replica 7", 0, -1, func(r *kmsg.ListOffsetsRequest) { r.ReplicaID = 7 })
 	ask("partition twice", 0, -1, func(r *kmsg.ListOffsetsRequest) {
 		r.Topics[0].Partitions = append(r.Topics[0].Partitions, r.Topics[0].Partitions[0])
 	})
@@ -217,6 +241,9 @@ func epochs(p *play) {
 	ask("replica -2", topic, 0, -1, 0, -2)
 	ask("unknown partition", topic, 9, -1, 0, -1)
 	ask("unknown topic", p.name("nobody"), 0, -1, 0, -1)
+	ask("no name", "", 0, -1, 0, -1)
+	ask("partition -1", topic, -1, -1, 0, -1)
+	ask("lowest epoch", topic, 0, -1, math.MinInt32, -1)
 	part := kmsg.OffsetForLeaderEpochRequestTopicPartition{CurrentLeaderEpoch: -1}
 	other := kmsg.OffsetForLeaderEpochRequestTopicPartition{Partition: 1, CurrentLeaderEpoch: -1}
 	twice := func(step string, topics ...kmsg.OffsetForLeaderEpochRequestTopic) {
@@ -228,6 +255,7 @@ func epochs(p *play) {
 	twice("topic twice", kmsg.OffsetForLeaderEpochRequestTopic{Topic: topic, Partitions: []kmsg.OffsetForLeaderEpochRequestTopicPartition{part}},
 		kmsg.OffsetForLeaderEpochRequestTopic{Topic: topic, Partitions: []kmsg.OffsetForLeaderEpochRequestTopicPartition{other}})
 	twice("no topics")
+	twice("no partitions", kmsg.OffsetForLeaderEpochRequestTopic{Topic: topic})
 }
 
 func deleteRecords(p *play) {
@@ -254,6 +282,10 @@ func deleteRecords(p *play) {
 	ask("empty partition to 1", topic, 1, 1)
 	ask("unknown partition", topic, 9, 0)
 	ask("unknown topic", p.name("nobody"), 0, 0)
+	ask("no name", "", 0, 0)
+	ask("partition -1", topic, -1, 0)
+	ask("lowest offset", topic, 0, math.MinInt64)
+	ask("highest offset", topic, 0, math.MaxInt64)
 	ask("compacted", compacted, 0, 0)
 	ask("compacted and deleted", both, 0, 1)
 	twice := kmsg.NewPtrDeleteRecordsRequest()
@@ -268,6 +300,9 @@ func deleteRecords(p *play) {
 	twice.Topics[0].Partitions = []kmsg.DeleteRecordsRequestTopicPartition{part}
 	twice.Topics = append(twice.Topics, kmsg.DeleteRecordsRequestTopic{Topic: topic, Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Offset: -1}, beyond}})
 	p.do("topic twice", twice)
+	empty := kmsg.NewPtrDeleteRecordsRequest()
+	empty.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: topic}, {Topic: p.name("nobody")}}
+	p.do("no partitions", empty)
 	none := kmsg.NewPtrDeleteRecordsRequest()
 	none.Topics = []kmsg.DeleteRecordsRequestTopic{}
 	p.do("no topics", none)
