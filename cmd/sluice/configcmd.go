@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -48,18 +49,33 @@ func parseSettings(file, role string) (any, string, error) {
 
 func newConfigCheck(c *cli) *cobra.Command {
 	var role string
+	var textOnly bool
 	cmd := &cobra.Command{
 		Use: "check FILE", Short: "Say whether a file of settings is right", Args: cobra.ExactArgs(1),
-		Long: `Says whether a node would take a file of settings, as far as that can be told without its
-disks and addresses. What works and is hardly meant is said on standard error.`,
+		Long: `Says whether a node would take a file of settings, as far as that can be told without opening
+its disks and addresses. The files that it names, and those of credentials that the environment
+names, must be there, readable and fit together, so run it as the user that runs the node, on its
+machine; elsewhere there is --text-only. What works and is hardly meant is said on standard error.
+Whether the object store is right says "sluice object check --config FILE".`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			cfg, role, err := parseSettings(args[0], role)
 			if err != nil {
 				return err
 			}
 			warnings := []string{}
-			if b, ok := cfg.(config.Broker); ok {
-				warnings = append(warnings, b.Warnings()...)
+			n := newNamed(c.getenv)
+			switch cfg := cfg.(type) {
+			case config.Broker:
+				warnings = append(warnings, cfg.Warnings()...)
+				n.broker(cfg)
+			case config.Controller:
+				n.controller(cfg)
+			}
+			if !textOnly {
+				if err := errors.Join(n.errs...); err != nil {
+					return fmt.Errorf("%s: %w", args[0], err)
+				}
+				warnings = append(warnings, n.warnings...)
 			}
 			for _, w := range warnings {
 				if !c.json {
@@ -70,6 +86,7 @@ disks and addresses. What works and is hardly meant is said on standard error.`,
 		},
 	}
 	addRole(cmd, &role)
+	cmd.Flags().BoolVar(&textOnly, "text-only", false, "look at the settings alone, not at the files and directories that they name")
 	return cmd
 }
 

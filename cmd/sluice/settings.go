@@ -235,17 +235,22 @@ func groupsConfig(g config.Groups) group.Config {
 		Writes: g.MaxConcurrentWrites, WriteTimeout: ms(g.WriteTimeoutMs)}
 }
 
+// tlsFiles are the TLS files that settings name.
+func tlsFiles(c config.Broker) certs.ServerFiles {
+	dir, t := c.Broker.DataDirectory, c.TLS
+	f := certs.ServerFiles{CertFile: under(dir, t.CertificateFile), KeyFile: under(dir, t.KeyFile),
+		ClientCAFile: under(dir, t.ClientCAFile), ClientAuth: certs.ClientAuth(t.ClientAuth), MinVersion: tls.VersionTLS13}
+	if t.MinVersion == config.TLS12 {
+		f.MinVersion = tls.VersionTLS12
+	}
+	return f
+}
+
 // certificates fills in with what the broker proves itself, and has it made where
 // the settings say so.
 func certificates(c config.Broker, d *node.DoorsConfig) error {
-	dir := c.Broker.DataDirectory
-	t := c.TLS
-	d.TLS = certs.ServerFiles{CertFile: under(dir, t.CertificateFile), KeyFile: under(dir, t.KeyFile),
-		ClientCAFile: under(dir, t.ClientCAFile), ClientAuth: certs.ClientAuth(t.ClientAuth), MinVersion: tls.VersionTLS13}
-	if t.MinVersion == config.TLS12 {
-		d.TLS.MinVersion = tls.VersionTLS12
-	}
-	if t.CertificateFile != "" {
+	d.TLS = tlsFiles(c)
+	if c.TLS.CertificateFile != "" {
 		return nil
 	}
 	var hosts []string
@@ -254,7 +259,7 @@ func certificates(c config.Broker, d *node.DoorsConfig) error {
 			hosts = append(hosts, host)
 		}
 	}
-	files, err := certs.Ensure(filepath.Join(dir, "tls"), append(hosts, c.Network.AdvertisedHost))
+	files, err := certs.Ensure(filepath.Join(c.Broker.DataDirectory, "tls"), append(hosts, c.Network.AdvertisedHost))
 	if err != nil {
 		return err
 	}

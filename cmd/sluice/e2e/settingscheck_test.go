@@ -50,12 +50,43 @@ func TestConfigCheckLooksAtWholes(t *testing.T) {
 	if _, err := os.Stat(dir); code != 2 || !strings.Contains(errs, "are the same TCP port") || err == nil {
 		t.Errorf("dev: exit %d, %v: %s", code, err, errs)
 	}
-	file = settings(t, "[cache]\nwrite_cache_size_bytes = 1048576\n")
+	file = settings(t, fmt.Sprintf("[broker]\ndata_directory = %q\n[cache]\nwrite_cache_size_bytes = 1048576\n", dir))
 	out, errs, code := alone(t, "config", "check", file)
 	if code != 0 || !strings.Contains(out, "is right for a broker") || !strings.Contains(errs, "cache.write_cache_size_bytes (1048576) is below wal.upload_size_bytes") {
 		t.Errorf("a small cache: exit %d: %s%s", code, out, errs)
 	}
 	if d := document(t, first(t, "config", "check", file, "--json")); len(d["warnings"].([]any)) != 1 {
 		t.Errorf("%v", d)
+	}
+}
+
+// The files that settings name are looked for, as the start would find them; all that is
+// wrong is said at once, and nothing is made.
+func TestConfigCheckLooksForFiles(t *testing.T) {
+	dir := t.TempDir()
+	made(t, "init", "--dir", dir)
+	made(t, "issue", "broker", "--server", "--san", "127.0.0.1", "--dir", dir)
+	text := func(cert, key, data string) string {
+		return settings(t, fmt.Sprintf("[broker]\ndata_directory = %q\n[tls]\ncertificate_file = %q\nkey_file = %q\n", data, filepath.Join(dir, cert), filepath.Join(dir, key)))
+	}
+	data := filepath.Join(dir, "data")
+	if out, errs, code := alone(t, "config", "check", text("broker.crt", "broker.key", data)); code != 0 || errs != "" {
+		t.Errorf("what is right: exit %d: %s%s", code, out, errs)
+	}
+	file := text("z.crt", "z.key", filepath.Join(dir, "broker.crt"))
+	_, errs, code := alone(t, "config", "check", file)
+	for _, says := range []string{file, "tls.certificate_file: open", "tls.key_file: open", "broker.data_directory: " + filepath.Join(dir, "broker.crt") + " is a file"} {
+		if code != 1 || !strings.Contains(errs, says) {
+			t.Errorf("exit %d, and it does not say %q: %s", code, says, errs)
+		}
+	}
+	if _, errs, code := alone(t, "config", "check", "--text-only", file); code != 0 {
+		t.Errorf("the text alone: exit %d: %s", code, errs)
+	}
+	if _, errs, code := alone(t, "config", "check", text("broker.crt", "ca.key", data)); code != 1 || !strings.Contains(errs, "private key does not match") {
+		t.Errorf("another key: exit %d: %s", code, errs)
+	}
+	if _, err := os.Stat(data); err == nil {
+		t.Error("it has made the data directory")
 	}
 }
