@@ -33,12 +33,12 @@ type finding struct {
 	err  error      // ErrDamaged or ErrLost; nil: all is there
 	// readable is whether the log could be used, apart from what it lacks.
 	readable bool
-	// cut is the log file, and how much of it is whole, if what follows has to be
+	// torn is the log file, and how much of it is whole, if what follows has to be
 	// removed first.
-	cut *cut
+	torn *tornTail
 }
 
-type cut struct {
+type tornTail struct {
 	path string
 	keep int64
 }
@@ -137,20 +137,20 @@ func inspectShard(c config.NodeHostConfig, dirs, wals []string, shard int, want 
 	if err != nil || !repaired.readable {
 		return f, err
 	}
-	repaired.cut = torn
+	repaired.torn = torn
 	return repaired, nil
 }
 
-// look reads a shard's log as far as cut says.
-func look(c config.NodeHostConfig, dirs, wals []string, shard int, want guard.Mark, cut *cut) (f finding, err error) {
+// look reads a shard's log as far as torn says.
+func look(c config.NodeHostConfig, dirs, wals []string, shard int, want guard.Mark, torn *tornTail) (f finding, err error) {
 	var change func(*raftfs.Overlay) error
-	if cut != nil {
+	if torn != nil {
 		change = func(o *raftfs.Overlay) error {
-			b, err := readFile(c.Expert.FS, cut.path)
+			b, err := readFile(c.Expert.FS, torn.path)
 			if err != nil {
 				return err
 			}
-			return o.Replace(cut.path, b[:min(int64(len(b)), cut.keep)])
+			return o.Replace(torn.path, b[:min(int64(len(b)), torn.keep)])
 		}
 	}
 	err = overlaid(c, dirs, wals, change, func(db raftio.ILogDB) (err error) {
@@ -180,7 +180,7 @@ func notTheDisk(err error) bool {
 
 // tornEnd finds the newest log of a directory and where in it the last whole record
 // ends; nil where all are whole.
-func tornEnd(disk vfs.FS, dir string) (*cut, error) {
+func tornEnd(disk vfs.FS, dir string) (*tornTail, error) {
 	names, err := disk.List(dir)
 	if err != nil {
 		return nil, err
@@ -200,7 +200,7 @@ func tornEnd(disk vfs.FS, dir string) (*cut, error) {
 		return nil, err
 	}
 	if keep := tanlog.Whole(b); keep < int64(len(b)) {
-		return &cut{path, keep}, nil
+		return &tornTail{path, keep}, nil
 	}
 	return nil, nil
 }

@@ -109,7 +109,7 @@ func (c *Cluster) Garbage(ctx context.Context, max int) ([]meta.Garbage, error) 
 	if err != nil {
 		return nil, err
 	}
-	all := corpses(dead, now-c.cfg.LatePutGrace.Milliseconds())
+	all := deadObjects(dead, now-c.cfg.LatePutGrace.Milliseconds())
 	if err := c.keepUnnamed(ctx, all); err != nil {
 		return nil, err
 	}
@@ -121,22 +121,22 @@ func (c *Cluster) Garbage(ctx context.Context, max int) ([]meta.Garbage, error) 
 	return garbage, nil
 }
 
-// corpse is what the shards that know of a dead object say together.
-type corpse struct {
+// deadObject is what the shards that know of a dead object say together.
+type deadObject struct {
 	waiting uint64 // shards that did not say it is dead
 	swept   bool   // all that did say that it was deleted
 	final   bool   // no PUT can bring it back
 }
 
-// corpses puts together what the shards say, and leaves out what was deleted and may
+// deadObjects puts together what the shards say, and leaves out what was deleted and may
 // still come back. PUTs of objects that expired at settledMs are over.
-func corpses(dead [][]machine.DeadObject, settledMs int64) map[meta.ObjectID]corpse {
-	all := make(map[meta.ObjectID]corpse)
+func deadObjects(dead [][]machine.DeadObject, settledMs int64) map[meta.ObjectID]deadObject {
+	all := make(map[meta.ObjectID]deadObject)
 	for shard, objects := range dead {
 		for _, o := range objects {
 			x, seen := all[o.ID]
 			if !seen {
-				x = corpse{o.Shards, true, true}
+				x = deadObject{o.Shards, true, true}
 			}
 			x.waiting &^= bit(shard)
 			x.swept = x.swept && o.Swept
@@ -144,7 +144,7 @@ func corpses(dead [][]machine.DeadObject, settledMs int64) map[meta.ObjectID]cor
 			all[o.ID] = x
 		}
 	}
-	maps.DeleteFunc(all, func(_ meta.ObjectID, x corpse) bool { return x.swept && !x.final })
+	maps.DeleteFunc(all, func(_ meta.ObjectID, x deadObject) bool { return x.swept && !x.final })
 	return all
 }
 
@@ -180,7 +180,7 @@ func (c *Cluster) expireProducers(ctx context.Context, shard int, idle, now int6
 }
 
 // keepUnnamed leaves those objects of which the shards that they wait for know nothing.
-func (c *Cluster) keepUnnamed(ctx context.Context, all map[meta.ObjectID]corpse) error {
+func (c *Cluster) keepUnnamed(ctx context.Context, all map[meta.ObjectID]deadObject) error {
 	asked := make([][]meta.ObjectID, c.cfg.Shards+1)
 	for id, x := range all {
 		for shard := 1; shard <= c.cfg.Shards; shard++ {

@@ -121,10 +121,10 @@ func (o *openLogs) decide(dirs []string, g *guard.File, found map[int]finding) (
 	offline := make(map[int]error)
 	for _, shard := range slices.Sorted(maps.Keys(found)) {
 		f := found[shard]
-		if f.err == nil && f.cut != nil {
+		if f.err == nil && f.torn != nil {
 			o.log.Warn("the end of a metadata log was being written when the power went; it is cut off, and nothing of it was acknowledged",
-				"shard", shard, "file", f.cut.path, "bytes", f.cut.keep)
-			if err := cutOff(f.cut); err != nil {
+				"shard", shard, "file", f.torn.path, "bytes", f.torn.keep)
+			if err := cutOff(f.torn); err != nil {
 				return nil, err
 			}
 		}
@@ -159,8 +159,8 @@ func (o *openLogs) accept(dirs []string, g *guard.File, shard int, f finding) er
 		}
 	}
 	if f.readable {
-		if f.cut != nil {
-			if err := cutOff(f.cut); err != nil {
+		if f.torn != nil {
+			if err := cutOff(f.torn); err != nil {
 				return err
 			}
 		}
@@ -221,7 +221,7 @@ func syncLogs(dir string) error {
 	return nil
 }
 
-func cutOff(c *cut) error {
+func cutOff(c *tornTail) error {
 	return synced(c.path, func(f *os.File) error { return f.Truncate(c.keep) })
 }
 

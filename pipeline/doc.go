@@ -2,7 +2,7 @@
 // edges, through which parcels travel, each with a receipt that settles once.
 // It knows nothing of messaging.
 //
-// What enters: parcels, from a [Source] or by [Entry.Submit]. What leaves:
+// What enters: parcels, from a [Source] or by [Inlet.Submit]. What leaves:
 // verdicts, through the receipts. The engine never copies or retains a body.
 //
 // Invariants:

@@ -19,7 +19,7 @@ var (
 	// ErrAbandoned: a node returned and still held parcels. They are nacked with
 	// it; a node that does so on its own account fails the graph with it.
 	ErrAbandoned = fault.Transient(kerr.KafkaStorageError, "pipeline: returned without settling what it held")
-	// ErrDraining: [Entry.Submit] after the drain began. Retry elsewhere.
+	// ErrDraining: [Inlet.Submit] after the drain began. Retry elsewhere.
 	ErrDraining = fault.Transient(kerr.NotLeaderForPartition, "pipeline: draining, takes nothing more")
 	// ErrPartnerFailed: [Zip] got one half of a pair, the other was nacked.
 	ErrPartnerFailed = fault.Transient(kerr.KafkaStorageError, "pipeline: the other branch failed this parcel")

@@ -45,7 +45,7 @@ func TestStartsDownstreamFirstAndReturnsUpstreamFirst(t *testing.T) {
 		var lines []string
 		var mu sync.Mutex
 		gate := make(chan struct{})
-		e := NewEntry[int]()
+		e := NewInlet[int]()
 		g := New("g")
 		p := Via(From(g, "src", e), "a", journal{&mu, &lines, "a", func() error { <-gate; return nil }})
 		Into(Via(p, "b", journal{&mu, &lines, "b", nil}), "sink", ack(0))
@@ -82,7 +82,7 @@ func TestFailedStart(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var lines []string
 				var mu sync.Mutex
-				e := NewEntry[int]()
+				e := NewInlet[int]()
 				g := New("g")
 				p := Via(From(g, "src", e), "a", journal{&mu, &lines, "a", nil})
 				p = Via(p, "b", journal{&mu, &lines, "b", start})
@@ -216,7 +216,7 @@ func TestWithoutADrainFailuresAreTold(t *testing.T) {
 func TestEntryRefusesAfterTheDrainBegan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l ledger
-		e := NewEntry[int]()
+		e := NewInlet[int]()
 		g := New("g")
 		Into(From(g, "src", e), "slow", ack(time.Second), Depth(1))
 		r := run(t, g, time.Minute)

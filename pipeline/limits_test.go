@@ -88,7 +88,7 @@ func TestIdleWorkersRetire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l ledger
 		var running atomic.Int64
-		e := NewEntry[int]()
+		e := NewInlet[int]()
 		g := New("g")
 		Into(From(g, "src", e), "sink", SinkFunc[int](func(ctx context.Context, in *In[int]) error {
 			running.Add(1)

@@ -30,7 +30,7 @@ type node struct {
 type input interface {
 	setDepth(n int)
 	describe() Edge
-	hold() *ward
+	hold() *inflight
 	drained() bool
 }
 

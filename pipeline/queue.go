@@ -19,8 +19,8 @@ import (
 //     given in that order and reserved for whom it was given to, so nobody is
 //     passed.
 type queue[T any] struct {
-	ward // its mu guards all below
-	life *life
+	inflight // its mu guards all below
+	life     *life
 
 	ring    []slot[T] // length a power of two
 	head, n int
@@ -214,7 +214,7 @@ func signal(c chan struct{}) {
 	}
 }
 
-func (q *queue[T]) hold() *ward { return &q.ward }
+func (q *queue[T]) hold() *inflight { return &q.inflight }
 
 // open counts one more node that emits here.
 func (q *queue[T]) open(by *node, through []string) error {

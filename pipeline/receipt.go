@@ -19,8 +19,8 @@ type Receipt struct {
 	done   func(error)
 	from   lineage // what r was made of by Split or Join
 
-	ward  atomic.Pointer[ward] // of the stage that holds r
-	since int64                // when that stage took it, on the ward's clock
+	inflight atomic.Pointer[inflight] // of the stage that holds r
+	since    int64                    // when that stage took it, on the inflight's clock
 }
 
 // States of a Receipt. An abandoned one was settled by the engine on behalf of
@@ -87,8 +87,8 @@ func (r *Receipt) finish(err error) {
 // leave records that r, and with it what it stands for, has left the stage
 // that holds it. Only the owner of r calls it.
 func (r *Receipt) leave(t instant, o outcome) {
-	if w := r.ward.Load(); w != nil {
-		r.ward.Store(nil)
+	if w := r.inflight.Load(); w != nil {
+		r.inflight.Store(nil)
 		w.record(t, r.since, o)
 		return
 	}

@@ -89,7 +89,7 @@ func TestZipSettlesALonePartnerWithoutMoreTraffic(t *testing.T) {
 				}
 				var seen []string
 				var verdict error
-				e := NewEntry[int]()
+				e := NewInlet[int]()
 				g := New("g")
 				zipped(g, e, refuse(a), refuse(b, 7), &seen)
 				r := run(t, g, time.Minute)

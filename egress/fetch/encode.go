@@ -204,7 +204,7 @@ func (e *encoder) records(a *answer) {
 		return
 	}
 	e.length(a.read.Bytes)
-	e.cuts = append(e.cuts, cut{len(e.b), a.read.Segments})
+	e.cuts = append(e.cuts, cut{len(e.b), a.read.Buffers})
 }
 
 // brokers ends the body with the addresses of new leaders.

@@ -11,17 +11,17 @@ import "time"
 // concurrent use.
 type Set[K comparable] struct {
 	most   time.Duration
-	failed map[K]entry
+	failed map[K]failure
 }
 
-type entry struct {
+type failure struct {
 	pause time.Duration
 	until time.Time
 }
 
 // New returns an empty Set whose pauses grow to most.
 func New[K comparable](most time.Duration) *Set[K] {
-	return &Set[K]{most: most, failed: make(map[K]entry)}
+	return &Set[K]{most: most, failed: make(map[K]failure)}
 }
 
 // Due reports whether k may be tried at now.
@@ -34,7 +34,7 @@ func (s *Set[K]) Failing(k K) bool { _, ok := s.failed[k]; return ok }
 // as long as the one before.
 func (s *Set[K]) Failed(k K, now time.Time, first time.Duration) {
 	pause := min(max(first, 2*s.failed[k].pause), max(first, s.most))
-	s.failed[k] = entry{pause, now.Add(pause)}
+	s.failed[k] = failure{pause, now.Add(pause)}
 }
 
 // Done notes that k did not fail.

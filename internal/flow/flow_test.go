@@ -71,7 +71,7 @@ func TestClipTakesWhatAReadAsksFor(t *testing.T) {
 			}
 		}
 		want := wanted(all, r.Offset, r.End, limit)
-		got := slices.Concat(r.Segments...)
+		got := slices.Concat(r.Buffers...)
 		// Where a run was left out, which is by its likely size, less is right too.
 		if !bytes.HasPrefix(want, got) || len(got) == 0 || len(runs) > 0 && runs[len(runs)-1].End() >= r.End && len(got) != len(want) {
 			t.Fatalf("read %d bytes of %d from offset %d to %d, limit %d", len(got), len(want), r.Offset, r.End, r.Limit)

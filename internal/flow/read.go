@@ -44,11 +44,11 @@ type Read struct {
 	Tail   []partition.Entry
 	Object *meta.ObjectRef
 
-	// Segments are one or more whole batches each, in offset order; the first may begin before
+	// Buffers are one or more whole batches each, in offset order; the first may begin before
 	// Offset, as Kafka allows. They are valid until Release.
-	Segments [][]byte
-	Bytes    int
-	Source   Source // of the first segment
+	Buffers [][]byte
+	Bytes   int
+	Source  Source // of the first segment
 	// Took is the time from Fetch.Began until the read was served.
 	Took time.Duration
 	Err  error
@@ -82,10 +82,10 @@ func (r *Read) Clip(e partition.Entry, b []byte) (wanted []byte, more bool) {
 
 // Add appends a segment; release, if not nil, runs once when the reader is done.
 func (r *Read) Add(b []byte, src Source, release func()) {
-	if len(r.Segments) == 0 {
+	if len(r.Buffers) == 0 {
 		r.Source = src
 	}
-	r.Segments = append(r.Segments, b)
+	r.Buffers = append(r.Buffers, b)
 	r.Bytes += len(b)
 	if release != nil {
 		r.Hold(release)
@@ -97,7 +97,7 @@ func (r *Read) Hold(release func()) { r.release = append(r.release, release) }
 
 // Cold reports whether r was located but not served yet.
 func (r *Read) Cold() bool {
-	return r.Err == nil && len(r.Segments) == 0 && (len(r.Tail) > 0 || r.Object != nil)
+	return r.Err == nil && len(r.Buffers) == 0 && (len(r.Tail) > 0 || r.Object != nil)
 }
 
 // Release gives the segments back. The reader must not touch them afterwards,
@@ -106,7 +106,7 @@ func (r *Read) Release() {
 	for _, f := range r.release {
 		f()
 	}
-	r.Segments, r.release, r.Bytes, r.Source, r.Took = nil, nil, 0, FromNone, 0
+	r.Buffers, r.release, r.Bytes, r.Source, r.Took = nil, nil, 0, FromNone, 0
 }
 
 // Fetch is the body of a read parcel: all partitions of one request.
@@ -124,7 +124,7 @@ type Fetch struct {
 func (f *Fetch) Stamp() {
 	var took time.Duration
 	for _, r := range f.Reads {
-		if len(r.Segments) > 0 && r.Took == 0 {
+		if len(r.Buffers) > 0 && r.Took == 0 {
 			if took == 0 {
 				took = max(time.Since(f.Began), 1)
 			}

@@ -36,8 +36,8 @@ var (
 	ErrUnsupported = fault.Lost(kerr.KafkaStorageError, "unsupported version of a snapshot of producers")
 )
 
-// entry is one producer in a snapshot.
-type entry struct {
+// producerState is one producer in a snapshot.
+type producerState struct {
 	id         int64
 	appendedMs int64
 	epoch      int16
@@ -64,8 +64,8 @@ func (ps *Producers) Snapshot() []byte {
 	return w.buf
 }
 
-func (p *producer) entry() entry {
-	e := entry{id: p.id, appendedMs: p.appendedMs, epoch: p.epoch, n: int(p.n)}
+func (p *producer) entry() producerState {
+	e := producerState{id: p.id, appendedMs: p.appendedMs, epoch: p.epoch, n: int(p.n)}
 	for i := range e.n {
 		e.batches[i] = p.batch(i)
 	}
@@ -94,7 +94,7 @@ func (ps *Producers) Restore(snapshot []byte, before int64) error {
 }
 
 // restore takes in one entry.
-func (ps *Producers) restore(e entry) {
+func (ps *Producers) restore(e producerState) {
 	p := ps.m[e.id]
 	switch {
 	case p == nil:
@@ -167,7 +167,7 @@ func Merge(older, newer []byte, before int64) ([]byte, error) {
 
 // join makes e what is known once both are told: of the epoch of the last batch of
 // all, the last five.
-func (e *entry) join(o *entry) {
+func (e *producerState) join(o *producerState) {
 	ms := max(e.appendedMs, o.appendedMs)
 	switch later := o.batches[o.n-1].base > e.batches[e.n-1].base; {
 	case e.epoch == o.epoch:
@@ -179,7 +179,7 @@ func (e *entry) join(o *entry) {
 }
 
 // unite adds the batches of o.
-func (e *entry) unite(o *entry) {
+func (e *producerState) unite(o *producerState) {
 	a, b := e.batches[:e.n], o.batches[:o.n]
 	var all [Remembered]batch
 	n := Remembered
@@ -205,7 +205,7 @@ type writer struct {
 	id     int64 // of the entry before
 }
 
-func (w *writer) put(e *entry) {
+func (w *writer) put(e *producerState) {
 	if len(w.buf) == 0 {
 		w.buf = binary.AppendUvarint(append(w.buf, snapshotVersion), uint64(w.newest))
 	}
@@ -228,7 +228,7 @@ type reader struct {
 	buf    []byte
 	newest int64
 	begun  bool
-	e      entry // the one that next came to
+	e      producerState // the one that next came to
 	err    error
 }
 
@@ -262,7 +262,7 @@ func (r *reader) next() bool {
 		return false
 	}
 	r.begun = true
-	e := entry{id: id, epoch: int16(r.uint(math.MaxInt16)), appendedMs: r.newest - int64(r.uint(uint64(r.newest))),
+	e := producerState{id: id, epoch: int16(r.uint(math.MaxInt16)), appendedMs: r.newest - int64(r.uint(uint64(r.newest))),
 		n: int(r.uint(Remembered))}
 	base := int64(0)
 	for i := range e.n {

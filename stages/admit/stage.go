@@ -21,7 +21,7 @@ var ErrControl = fault.Refused(kerr.InvalidRecord, "control batches are written 
 // Stage is the write pipeline's source. Append may be called from any number
 // of goroutines.
 type Stage struct {
-	*pipeline.Entry[*flow.Write]
+	*pipeline.Inlet[*flow.Write]
 	lanes   int
 	clock   clock.Clock
 	unpack  *unpacking
@@ -30,7 +30,7 @@ type Stage struct {
 
 // New returns the door to so many lanes.
 func New(lanes int, c clock.Clock, reg prometheus.Registerer) *Stage {
-	s := &Stage{Entry: pipeline.NewEntry[*flow.Write](), lanes: lanes, clock: c, unpack: newUnpacking(reg),
+	s := &Stage{Inlet: pipeline.NewInlet[*flow.Write](), lanes: lanes, clock: c, unpack: newUnpacking(reg),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_admit_refused_batches_total",
 			Help: "Batches refused as malformed, too large or outside the topic's rules."})}
 	reg.MustRegister(s.refused)

@@ -19,7 +19,7 @@ type rig struct {
 	t      *testing.T
 	stage  *batch.Stage
 	ledger *pipelinetest.Ledger
-	entry  *pipeline.Entry[*flow.Write]
+	entry  *pipeline.Inlet[*flow.Write]
 	groups chan pipeline.Parcel[*flow.Group]
 	stop   context.CancelFunc
 	over   chan error
@@ -35,7 +35,7 @@ func startWith(t *testing.T, cfg batch.Config, image batch.Image) *rig {
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, stage: batch.New(cfg, image), ledger: &pipelinetest.Ledger{}, entry: pipeline.NewEntry[*flow.Write](),
+	r := &rig{t: t, stage: batch.New(cfg, image), ledger: &pipelinetest.Ledger{}, entry: pipeline.NewInlet[*flow.Write](),
 		groups: make(chan pipeline.Parcel[*flow.Group], 64), over: make(chan error, 1)}
 	g := pipeline.New("test")
 	out := pipeline.Via(pipeline.From(g, "in", r.entry), "batch", r.stage, pipeline.Depth(64))

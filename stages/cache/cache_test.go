@@ -119,7 +119,7 @@ func TestWhatIsVisibleIsReadable(t *testing.T) {
 		if r.Source != flow.FromWriteCache || r.Cold() {
 			t.Fatalf("read %+v", r)
 		}
-		if got := record.Batch(r.Segments[0]); got.BaseOffset() != end-1 || got.Verify() != nil {
+		if got := record.Batch(r.Buffers[0]); got.BaseOffset() != end-1 || got.Verify() != nil {
 			t.Errorf("read batch at %d", got.BaseOffset())
 		}
 		r.Release()
@@ -176,8 +176,8 @@ func TestSlowReadersDoNotKeepTheMemory(t *testing.T) {
 		t.Errorf("readers hold %d bytes, want %d", lent, held*size)
 	}
 	for _, r := range reads {
-		if r.Bytes != 6 || len(r.Segments) != 2 || string(r.Segments[0])+string(r.Segments[1]) != "012345" {
-			t.Errorf("%d bytes: %q", r.Bytes, r.Segments)
+		if r.Bytes != 6 || len(r.Buffers) != 2 || string(r.Buffers[0])+string(r.Buffers[1]) != "012345" {
+			t.Errorf("%d bytes: %q", r.Bytes, r.Buffers)
 		}
 		r.Release()
 	}

@@ -44,10 +44,10 @@ func (a *follower) close() {
 
 // note takes in a read that was served from an object or its cached blocks.
 func (a *follower) note(r *flow.Read) {
-	if a.cfg.AheadBytes == 0 || len(r.Segments) == 0 {
+	if a.cfg.AheadBytes == 0 || len(r.Buffers) == 0 {
 		return
 	}
-	from, to := r.Offset, record.Batch(r.Segments[len(r.Segments)-1]).NextOffset()
+	from, to := r.Offset, record.Batch(r.Buffers[len(r.Buffers)-1]).NextOffset()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
@@ -97,7 +97,7 @@ func (a *follower) fill(p topic.Partition, r *reader) {
 		if !ok || i >= len(rng.Blocks) {
 			return
 		}
-		there := func(b object.Block) bool { return a.cache.Holds(ref.ID, b) || a.flights.carries(ref.ID, b) }
+		there := func(b object.Block) bool { return a.cache.Holds(ref.ID, b) || a.requests.carries(ref.ID, b) }
 		if blocks := r.plan(ref.ID, rng.Blocks[i:], room, there); len(blocks) > 0 && !a.begin(p, r, ref.ID, blocks) {
 			return
 		}
@@ -130,10 +130,10 @@ func (a *follower) begin(p topic.Partition, r *reader, id meta.ObjectID, blocks 
 		r.window = max(r.window/2, min(firstWindow, a.cfg.AheadBytes))
 		return false
 	}
-	f, pilot := a.flights.board(id, p, blocks, false)
-	if !pilot || len(f.blocks) < len(blocks) { // somebody was faster
-		if pilot {
-			a.flights.fail(f, errNotFlown)
+	f, own := a.requests.join(id, p, blocks, false)
+	if !own || len(f.blocks) < len(blocks) { // somebody was faster
+		if own {
+			a.requests.fail(f, errNotFetched)
 		}
 		a.cache.Return(n)
 		r.undo(id, blocks)
@@ -143,27 +143,27 @@ func (a *follower) begin(p topic.Partition, r *reader, id meta.ObjectID, blocks 
 	a.runs.Go(func() {
 		ctx, cancel := context.WithTimeoutCause(a.ctx, a.cfg.RequestTimeout, errSlow)
 		defer cancel()
-		a.request(ctx, f)
+		a.readBlocks(ctx, f)
 		a.arrived(p, r, f)
 	})
 	return true
 }
 
 // arrived puts what was read ahead where its reader finds it, and goes on.
-func (a *follower) arrived(p topic.Partition, r *reader, f *flight) {
+func (a *follower) arrived(p topic.Partition, r *reader, f *request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.busy--
 	good := f.good()
 	waiting := make(map[int64]*ahead, good)
 	for i := range r.queue {
-		if q := &r.queue[i]; q.id == f.id && q.state == flying {
+		if q := &r.queue[i]; q.id == f.id && q.state == requested {
 			waiting[q.block.Offset] = q
 		}
 	}
 	for i, b := range f.blocks[:good] {
 		if q := waiting[b.Offset]; q != nil {
-			q.state = shelved
+			q.state = prefetchedBlock
 			a.cache.PutAhead(f.id, b, f.data[i])
 			continue
 		}
@@ -175,10 +175,10 @@ func (a *follower) arrived(p topic.Partition, r *reader, f *flight) {
 		a.cache.Return(length(bad))
 		a.release(r.undo(f.id, bad), a.cache.Drop)
 		r.window = 0 // the reader meets the error, or gets past it, by itself
-		a.flights.land(f)
+		a.requests.finish(f)
 		return
 	}
-	a.flights.land(f)
+	a.requests.finish(f)
 	if a.follows(p, r) {
 		a.fill(p, r)
 	}
@@ -194,10 +194,10 @@ func (a *follower) follows(p topic.Partition, r *reader) bool {
 	return false
 }
 
-// release ends the uses of blocks on the shelf: Pass or Drop.
+// release ends the uses of blocks that were read ahead: Pass or Drop.
 func (a *follower) release(blocks []ahead, how func(meta.ObjectID, object.Block)) {
 	for _, q := range blocks {
-		if q.state == shelved {
+		if q.state == prefetchedBlock {
 			how(q.id, q.block)
 		}
 	}
@@ -234,7 +234,7 @@ func (a *follower) forgetOldest() {
 // forget drops a reader and what was read ahead for it.
 func (a *follower) forget(p topic.Partition, r *reader) {
 	for _, q := range r.queue {
-		if q.state == shelved {
+		if q.state == prefetchedBlock {
 			a.metrics.aheadWasted.Add(float64(q.block.Length))
 		}
 	}

@@ -13,7 +13,7 @@
 // read ahead for the old place goes when it has been idle and others want the
 // room. Who a reader is, is told by its place alone: the protocol says no more.
 //
-// flight.go has the requests under way, plan.go decides what to fetch without
+// requests.go has the requests under way, plan.go decides what to fetch without
 // touching anything, ahead.go drives it, fetch.go is the stage. DESIGN.md has the
 // order of locks.
 package objectfetch

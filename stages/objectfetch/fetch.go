@@ -57,17 +57,17 @@ type Deps struct {
 
 // Fetcher reads objects through the read cache. Safe for concurrent use.
 type Fetcher struct {
-	cfg     Config
-	store   Store
-	cache   *readcache.Cache
-	tracker Tracker
-	next    func(topic.Partition, int64) (meta.ObjectRef, bool)
-	named   func(unreadable.Place) bool
-	gone    func(*flow.Read) error
-	flights flights
-	room    *pipeline.Budget // of what requests that readers wait for bring
-	ahead   *follower
-	metrics metrics
+	cfg      Config
+	store    Store
+	cache    *readcache.Cache
+	tracker  Tracker
+	next     func(topic.Partition, int64) (meta.ObjectRef, bool)
+	named    func(unreadable.Place) bool
+	gone     func(*flow.Read) error
+	requests requests
+	room     *pipeline.Budget // of what requests that readers wait for bring
+	ahead    *follower
+	metrics  metrics
 
 	ctx    context.Context // of all requests
 	stop   context.CancelFunc
@@ -80,7 +80,7 @@ type Fetcher struct {
 func New(cfg Config, d Deps) *Fetcher {
 	f := &Fetcher{cfg: cfg, store: d.Store, cache: d.Cache, tracker: d.Tracker, next: d.Next, named: d.Named, gone: d.Gone,
 		room: pipeline.NewBudget(cfg.RequestBytes - cfg.RequestBytes/4)}
-	f.flights = flights{by: make(map[blockKey]*flight), kept: kept{limit: cfg.RequestBytes / 16 * 3}, footers: kept{limit: cfg.RequestBytes / 16}}
+	f.requests = requests{by: make(map[blockKey]*request), kept: kept{limit: cfg.RequestBytes / 16 * 3}, footers: kept{limit: cfg.RequestBytes / 16}}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	f.metrics = newMetrics(d.Registry)
 	f.ahead = newFollower(f, d)
@@ -162,41 +162,41 @@ func (f *Fetcher) footer(ctx context.Context, id meta.ObjectID) (*object.Footer,
 		if footer, ok := f.cache.Footer(id); ok {
 			return footer, nil
 		}
-		if footer, ok := f.flights.footer(id); ok {
+		if footer, ok := f.requests.footer(id); ok {
 			return footer, nil
 		}
 		if err := f.tracker.Known(unreadable.Place{Object: id}); err != nil {
 			return nil, err
 		}
-		fl, pilot := f.flights.boardFooter(id)
-		if fl == nil {
+		req, own := f.requests.joinFooter(id)
+		if req == nil {
 			continue
 		}
-		if pilot {
-			f.launch(fl, f.flyFooter)
+		if own {
+			f.launch(req, f.fetchFooter)
 		}
-		if err := f.await(ctx, fl, pilot); err != nil {
+		if err := f.await(ctx, req, own); err != nil {
 			return nil, err
 		}
-		if !errors.Is(fl.err, errNotFlown) {
-			return fl.footer, fl.err
+		if !errors.Is(req.err, errNotFetched) {
+			return req.footer, req.err
 		}
 	}
 }
 
-// await waits until fl has landed, or ctx ends.
-func (f *Fetcher) await(ctx context.Context, fl *flight, pilot bool) error {
-	if !pilot {
+// await waits until req has done, or ctx ends.
+func (f *Fetcher) await(ctx context.Context, req *request, own bool) error {
+	if !own {
 		f.metrics.shared.Inc()
 	}
 	select {
-	case <-fl.landed:
-		f.flights.leave(fl)
+	case <-req.done:
+		f.requests.leave(req)
 		return nil
 	case <-ctx.Done():
 	case <-f.ctx.Done(): // the request may not heed it
 	}
-	if f.flights.leave(fl) {
+	if f.requests.leave(req) {
 		return nil
 	}
 	if ctx.Err() != nil {
@@ -213,7 +213,7 @@ func (f *Fetcher) blocks(ctx context.Context, p topic.Partition, id meta.ObjectI
 		for _, b := range blocks {
 			data, ok := f.cache.Block(id, b)
 			if !ok {
-				data, ok = f.flights.block(id, b)
+				data, ok = f.requests.block(id, b)
 			}
 			if !ok {
 				break
@@ -226,18 +226,18 @@ func (f *Fetcher) blocks(ctx context.Context, p topic.Partition, id meta.ObjectI
 		if err := f.known(id, p, blocks[0]); err != nil {
 			return nil, err
 		}
-		fl, pilot := f.flights.board(id, p, blocks, true)
-		if fl == nil {
+		req, own := f.requests.join(id, p, blocks, true)
+		if req == nil {
 			continue
 		}
-		if pilot {
-			f.launch(fl, f.flyBlocks)
+		if own {
+			f.launch(req, f.fetchBlocks)
 		}
-		if err := f.await(ctx, fl, pilot); err != nil {
+		if err := f.await(ctx, req, own); err != nil {
 			return nil, err
 		}
-		data, err := fl.from(blocks[0])
-		if !errors.Is(err, errNotFlown) {
+		data, err := req.from(blocks[0])
+		if !errors.Is(err, errNotFetched) {
 			return data[:min(len(data), len(blocks))], err
 		}
 	}

@@ -220,7 +220,7 @@ func (f *fixture) waiting(t *testing.T, n float64) {
 // offsets lists the records of a read and checks each.
 func offsets(t *testing.T, r *flow.Read) (out []int64) {
 	t.Helper()
-	for _, seg := range r.Segments {
+	for _, seg := range r.Buffers {
 		for rec, err := range record.Batch(seg).Records(1 << 20) {
 			if err != nil || rec.Timestamp != 1000+rec.Offset || rec.Value[0] != byte(rec.Offset) {
 				t.Fatalf("record %d: %v", rec.Offset, err)

@@ -25,7 +25,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 
 // Memory returns what is charged to Config.RequestBytes, and that.
 func (f *Fetcher) Memory() (used, limit int64) {
-	f.flights.mu.Lock()
-	defer f.flights.mu.Unlock()
-	return f.room.InUse() + f.flights.kept.bytes + f.flights.footers.bytes, f.cfg.RequestBytes
+	f.requests.mu.Lock()
+	defer f.requests.mu.Unlock()
+	return f.room.InUse() + f.requests.kept.bytes + f.requests.footers.bytes, f.cfg.RequestBytes
 }

@@ -62,9 +62,9 @@ type ahead struct {
 type blockState uint8
 
 const (
-	theirs  blockState = iota // cached or fetched for another
-	flying                    // being read ahead for this reader
-	shelved                   // read ahead for this reader
+	theirs          blockState = iota // cached or fetched for another
+	requested                         // being read ahead for this reader
+	prefetchedBlock                   // read ahead for this reader
 )
 
 // follows says whether a read from offset goes on with what r reads: it begins
@@ -115,7 +115,7 @@ func (r *reader) plan(id meta.ObjectID, blocks []object.Block, room int64, there
 	for i, b := range blocks[:end] {
 		state := theirs
 		if i >= skip {
-			state = flying
+			state = requested
 		}
 		r.queue = append(r.queue, ahead{id, b, state})
 		r.planned = b.End

@@ -15,8 +15,8 @@ import (
 )
 
 var (
-	// errNotFlown: a request that others wait for was not made after all.
-	errNotFlown = errors.New("the request was not made")
+	// errNotFetched: a request that others wait for was not made after all.
+	errNotFetched = errors.New("the request was not made")
 	// errMoved: the object was replaced or trimmed meanwhile; the records are
 	// elsewhere, or are not to be read any more.
 	errMoved = errors.New("the records are in this object no more")
@@ -24,71 +24,71 @@ var (
 	errSlow = errors.New("the object store took too long")
 )
 
-// launch makes the request of a flight that readers wait for, in the background,
+// launch makes a request that readers wait for, in the background,
 // when there is memory for what it brings.
-func (f *Fetcher) launch(fl *flight, do func(context.Context, *flight)) {
+func (f *Fetcher) launch(req *request, do func(context.Context, *request)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
-		f.flights.fail(fl, context.Canceled)
+		f.requests.fail(req, context.Canceled)
 		return
 	}
 	f.runs.Go(func() {
 		ctx, cancel := context.WithTimeoutCause(f.ctx, f.cfg.RequestTimeout, errSlow)
 		defer cancel()
-		n := min(fl.bytes(), f.room.Capacity())
+		n := min(req.bytes(), f.room.Capacity())
 		if err := f.room.Acquire(ctx, n); err != nil {
-			f.flights.fail(fl, f.waited(context.Cause(ctx)))
+			f.requests.fail(req, f.waited(context.Cause(ctx)))
 			return
 		}
 		defer f.room.Release(n)
-		do(ctx, fl)
+		do(ctx, req)
 	})
 }
 
-// bytes is the memory that a flight takes.
-func (f *flight) bytes() int64 {
+// bytes is the memory that a request takes.
+func (f *request) bytes() int64 {
 	if f.blocks == nil {
 		return footerBytes
 	}
 	return length(f.blocks)
 }
 
-// flyBlocks makes a request for blocks and caches what it brings.
-func (f *Fetcher) flyBlocks(ctx context.Context, fl *flight) {
-	f.request(ctx, fl)
-	for i := range fl.blocks {
-		if fl.err == nil && fl.errs[i] == nil {
-			f.cache.PutBlock(fl.id, fl.blocks[i], fl.data[i])
+// fetchBlocks makes a request for blocks and caches what it brings.
+func (f *Fetcher) fetchBlocks(ctx context.Context, req *request) {
+	f.readBlocks(ctx, req)
+	for i := range req.blocks {
+		if req.err == nil && req.errs[i] == nil {
+			f.cache.PutBlock(req.id, req.blocks[i], req.data[i])
 		}
 	}
-	f.flights.land(fl)
+	f.requests.finish(req)
 }
 
-// request reads the blocks of fl, each into memory of its own, so that a cached block
+// readBlocks reads the blocks of req, each into memory of its own, so that a cached block
 // does not keep its neighbours alive, and verifies them. One that is damaged keeps
 // nobody from the others.
-func (f *Fetcher) request(ctx context.Context, fl *flight) {
+func (f *Fetcher) readBlocks(ctx context.Context, req *request) {
 	f.metrics.requests.Inc()
-	f.metrics.bytes.Add(float64(length(fl.blocks)))
-	out := make([][]byte, len(fl.blocks))
-	for i, b := range fl.blocks {
+	f.metrics.bytes.Add(float64(length(req.blocks)))
+	out := make([][]byte, len(req.blocks))
+	for i, b := range req.blocks {
 		out[i] = uncleared(b.Length)
 	}
-	if err := f.store.ReadInto(ctx, object.Key(fl.id), fl.blocks[0].Offset, out...); err != nil {
-		place := placeOf(fl.id, fl.partition, fl.blocks[0])
+	if err := f.store.ReadInto(ctx, object.Key(req.id), req.blocks[0].Offset, out...); err != nil {
+		place := placeOf(req.id, req.partition, req.blocks[0])
 		if reason(err) == unreadable.Missing {
-			place = unreadable.Place{Object: fl.id}
+			place = unreadable.Place{Object: req.id}
 		}
-		fl.err = f.failed(ctx, place, err)
+		req.err = f.failed(ctx, place, err)
 		return
 	}
-	f.tracker.Read(unreadable.Place{Object: fl.id})
-	fl.data, fl.errs = out, make([]error, len(fl.blocks))
-	for i, b := range fl.blocks {
-		place := placeOf(fl.id, fl.partition, b)
+	f.tracker.Read(unreadable.Place{Object: req.id})
+	req.data, req.errs = out, make([]error, len(req.blocks))
+	for i, b := range req.blocks {
+		place := placeOf(req.id, req.partition, b)
 		if err := b.Verify(out[i]); err != nil {
-			fl.data[i], fl.errs[i] = nil, f.failed(ctx, place, fmt.Errorf("object %s at %d: %w", fl.id, b.Offset, err))
+			req.data[i], req.errs[i] = nil, f.failed(ctx, place, fmt.Errorf("object %s at %d: %w", req.id, b.Offset, err))
 			continue
 		}
 		f.tracker.Read(place)
@@ -116,18 +116,18 @@ func (f *Fetcher) waited(cause error) error {
 	return fmt.Errorf("%w: requests before this one did not end: %w", objectstore.ErrUnavailable, cause)
 }
 
-// flyFooter reads the footer of an object and caches it.
-func (f *Fetcher) flyFooter(ctx context.Context, fl *flight) {
-	place := unreadable.Place{Object: fl.id}
-	got, err := f.readFooter(ctx, fl.id)
+// fetchFooter reads the footer of an object and caches it.
+func (f *Fetcher) fetchFooter(ctx context.Context, req *request) {
+	place := unreadable.Place{Object: req.id}
+	got, err := f.readFooter(ctx, req.id)
 	if err != nil {
-		f.flights.fail(fl, f.failed(ctx, place, err))
+		f.requests.fail(req, f.failed(ctx, place, err))
 		return
 	}
 	f.tracker.Read(place)
 	f.cache.PutFooter(got)
-	fl.footer = got
-	f.flights.land(fl)
+	req.footer = got
+	f.requests.finish(req)
 }
 
 func (f *Fetcher) readFooter(ctx context.Context, id meta.ObjectID) (*object.Footer, error) {

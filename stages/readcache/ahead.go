@@ -7,18 +7,18 @@ import (
 	"github.com/sluicemq/sluice/internal/object"
 )
 
-// shelf holds blocks that were read ahead and that nobody has passed yet. They
+// prefetched holds blocks that were read ahead and that nobody has passed yet. They
 // are apart from the cache proper, whose policy would let blocks that nobody
-// asked for go first. Room is reserved before a block is fetched, so that the
-// shelf is never over its limit.
-type shelf struct {
+// asked for go first. Room is reserved before a block is fetched, so that
+// they are never over its limit.
+type prefetched struct {
 	mu     sync.Mutex
 	limit  int64
 	used   int64 // reserved or held
-	blocks map[key]shelved
+	blocks map[key]prefetchedBlock
 }
 
-type shelved struct {
+type prefetchedBlock struct {
 	data  []byte
 	users int // readers that it was fetched for
 }
@@ -88,20 +88,20 @@ func (c *Cache) take(id meta.ObjectID, b object.Block) (data []byte, ok bool) {
 	return e.data, true
 }
 
-func (s *shelf) get(k key) ([]byte, bool) {
+func (s *prefetched) get(k key) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e, ok := s.blocks[k]
 	return e.data, ok
 }
 
-func (s *shelf) resize(limit int64) {
+func (s *prefetched) resize(limit int64) {
 	s.mu.Lock()
 	s.limit = limit
 	s.mu.Unlock()
 }
 
-func (s *shelf) size() float64 {
+func (s *prefetched) size() float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return float64(s.used)

@@ -26,7 +26,7 @@ type value struct {
 // Cache holds blocks and footers. It is safe for concurrent use.
 type Cache struct {
 	c            *otter.Cache[key, value]
-	ahead        shelf
+	ahead        prefetched
 	limit        atomic.Int64
 	hits, misses prometheus.Counter
 }
@@ -40,7 +40,7 @@ const aheadShare = 2
 func New(limit int64, reg prometheus.Registerer) *Cache {
 	c := &Cache{
 		c:     otter.Must(&otter.Options[key, value]{MaximumWeight: proper(limit), Weigher: weigh}),
-		ahead: shelf{limit: limit / aheadShare, blocks: make(map[key]shelved)},
+		ahead: prefetched{limit: limit / aheadShare, blocks: make(map[key]prefetchedBlock)},
 		hits: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_read_cache_hits_total",
 			Help: "Blocks of objects found in the read cache."}),
 		misses: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_read_cache_misses_total",

@@ -26,16 +26,16 @@ type Tail struct {
 	MaxTimestamp int64 // -1: no record has one
 }
 
-// Log is a partition as retention sees it.
-type Log struct {
+// Partition is a partition as retention sees it.
+type Partition struct {
 	Start   int64
 	TierEnd int64
 	Objects []meta.ObjectRef // contiguous up to TierEnd
 	Tail    Tail
 }
 
-// Cut is where a log is to start.
-type Cut struct {
+// Decision is where a log is to start.
+type Decision struct {
 	Start  int64
 	Bytes  int64 // of the objects and the tail below it
 	Reason string
@@ -49,12 +49,12 @@ const (
 
 // Start decides where l starts at nowMs; ok is false where it stays. It is either
 // the end of an object or the end of the log.
-func (p Policy) Start(l Log, nowMs int64) (c Cut, ok bool) {
+func (p Policy) Start(l Partition, nowMs int64) (c Decision, ok bool) {
 	objects, reason := p.expired(l.Objects, nowMs), ByTime
 	if n := p.excess(l); n > objects {
 		objects, reason = n, BySize
 	}
-	c = Cut{Start: l.Start, Reason: reason}
+	c = Decision{Start: l.Start, Reason: reason}
 	for _, o := range l.Objects[:objects] {
 		c.Start, c.Bytes = o.End, c.Bytes+o.Bytes
 	}
@@ -78,7 +78,7 @@ func (p Policy) expired(objects []meta.ObjectRef, nowMs int64) (n int) {
 }
 
 // excess returns how many objects can go with at least p.Bytes left.
-func (p Policy) excess(l Log) (n int) {
+func (p Policy) excess(l Partition) (n int) {
 	if p.Bytes < 0 {
 		return 0
 	}

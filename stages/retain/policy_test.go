@@ -50,32 +50,32 @@ func TestStart(t *testing.T) {
 		tail    retain.Tail
 		start   int64 // before
 		now     int64
-		want    retain.Cut
+		want    retain.Decision
 	}{
-		"all young":                           {age(1000), three, none, 0, 1100, retain.Cut{}},
-		"one old":                             {age(1000), three, none, 0, 1101, retain.Cut{Start: 10, Bytes: 1000, Reason: retain.ByTime}},
-		"all old":                             {age(1000), three, none, 0, 9999, retain.Cut{Start: 30, Bytes: 3000, Reason: retain.ByTime}},
-		"old behind a young one":              {age(1000), []meta.ObjectRef{ref(0, 10, 1, 500), ref(10, 20, 1, 100)}, none, 0, 1200, retain.Cut{}},
-		"emptied goes when it is old":         {age(1000), []meta.ObjectRef{written(0, 10, 1, -1, 100), ref(10, 20, 1, 100), ref(20, 30, 1, 500)}, none, 0, 1200, retain.Cut{Start: 20, Bytes: 2, Reason: retain.ByTime}},
-		"no timestamp, written long ago":      {age(1000), []meta.ObjectRef{written(0, 10, 1, -1, 100), written(10, 20, 1, -1, 300)}, none, 0, 1200, retain.Cut{Start: 10, Bytes: 1, Reason: retain.ByTime}},
-		"no timestamp, written just now":      {age(1000), []meta.ObjectRef{written(0, 10, 1, -1, 100)}, none, 0, 1100, retain.Cut{}},
-		"one of the future, written long ago": {age(1000), []meta.ObjectRef{written(0, 10, 1, 1<<50, 100), ref(10, 20, 1, 150), ref(20, 30, 1, 500)}, none, 0, 1200, retain.Cut{Start: 20, Bytes: 2, Reason: retain.ByTime}},
-		"one of the future, written just now": {age(1000), []meta.ObjectRef{written(0, 10, 1, 1<<50, 400), ref(10, 20, 1, 150)}, none, 0, 1200, retain.Cut{}},
-		"objects old, tail young":             {age(1000), three, tail, 0, 1400, retain.Cut{Start: 30, Bytes: 3000, Reason: retain.ByTime}},
-		"tail old too":                        {age(1000), three, tail, 0, 1401, retain.Cut{Start: 40, Bytes: 3500, Reason: retain.ByTime}},
-		"tail alone":                          {age(1000), nil, tail, 30, 1401, retain.Cut{Start: 40, Bytes: 500, Reason: retain.ByTime}},
-		"tail of a log deleted to its end":    {age(1000), nil, tail, 40, 1401, retain.Cut{}},
-		"enough room":                         {size(3000), three, none, 0, 9999, retain.Cut{}},
-		"one over":                            {size(2000), three, none, 0, 9999, retain.Cut{Start: 10, Bytes: 1000, Reason: retain.BySize}},
-		"one and a half over":                 {size(1999), three, none, 0, 9999, retain.Cut{Start: 10, Bytes: 1000, Reason: retain.BySize}},
-		"the tail counts":                     {size(2500), three, tail, 0, 9999, retain.Cut{Start: 10, Bytes: 1000, Reason: retain.BySize}},
-		"the tail stays":                      {size(0), three, tail, 0, 9999, retain.Cut{Start: 30, Bytes: 3000, Reason: retain.BySize}},
-		"whichever asks for more, time":       {retain.Policy{Ms: 1000, Bytes: 2000}, three, none, 0, 1201, retain.Cut{Start: 20, Bytes: 2000, Reason: retain.ByTime}},
-		"whichever asks for more, size":       {retain.Policy{Ms: 1000, Bytes: 1000}, three, none, 0, 1101, retain.Cut{Start: 20, Bytes: 2000, Reason: retain.BySize}},
+		"all young":                           {age(1000), three, none, 0, 1100, retain.Decision{}},
+		"one old":                             {age(1000), three, none, 0, 1101, retain.Decision{Start: 10, Bytes: 1000, Reason: retain.ByTime}},
+		"all old":                             {age(1000), three, none, 0, 9999, retain.Decision{Start: 30, Bytes: 3000, Reason: retain.ByTime}},
+		"old behind a young one":              {age(1000), []meta.ObjectRef{ref(0, 10, 1, 500), ref(10, 20, 1, 100)}, none, 0, 1200, retain.Decision{}},
+		"emptied goes when it is old":         {age(1000), []meta.ObjectRef{written(0, 10, 1, -1, 100), ref(10, 20, 1, 100), ref(20, 30, 1, 500)}, none, 0, 1200, retain.Decision{Start: 20, Bytes: 2, Reason: retain.ByTime}},
+		"no timestamp, written long ago":      {age(1000), []meta.ObjectRef{written(0, 10, 1, -1, 100), written(10, 20, 1, -1, 300)}, none, 0, 1200, retain.Decision{Start: 10, Bytes: 1, Reason: retain.ByTime}},
+		"no timestamp, written just now":      {age(1000), []meta.ObjectRef{written(0, 10, 1, -1, 100)}, none, 0, 1100, retain.Decision{}},
+		"one of the future, written long ago": {age(1000), []meta.ObjectRef{written(0, 10, 1, 1<<50, 100), ref(10, 20, 1, 150), ref(20, 30, 1, 500)}, none, 0, 1200, retain.Decision{Start: 20, Bytes: 2, Reason: retain.ByTime}},
+		"one of the future, written just now": {age(1000), []meta.ObjectRef{written(0, 10, 1, 1<<50, 400), ref(10, 20, 1, 150)}, none, 0, 1200, retain.Decision{}},
+		"objects old, tail young":             {age(1000), three, tail, 0, 1400, retain.Decision{Start: 30, Bytes: 3000, Reason: retain.ByTime}},
+		"tail old too":                        {age(1000), three, tail, 0, 1401, retain.Decision{Start: 40, Bytes: 3500, Reason: retain.ByTime}},
+		"tail alone":                          {age(1000), nil, tail, 30, 1401, retain.Decision{Start: 40, Bytes: 500, Reason: retain.ByTime}},
+		"tail of a log deleted to its end":    {age(1000), nil, tail, 40, 1401, retain.Decision{}},
+		"enough room":                         {size(3000), three, none, 0, 9999, retain.Decision{}},
+		"one over":                            {size(2000), three, none, 0, 9999, retain.Decision{Start: 10, Bytes: 1000, Reason: retain.BySize}},
+		"one and a half over":                 {size(1999), three, none, 0, 9999, retain.Decision{Start: 10, Bytes: 1000, Reason: retain.BySize}},
+		"the tail counts":                     {size(2500), three, tail, 0, 9999, retain.Decision{Start: 10, Bytes: 1000, Reason: retain.BySize}},
+		"the tail stays":                      {size(0), three, tail, 0, 9999, retain.Decision{Start: 30, Bytes: 3000, Reason: retain.BySize}},
+		"whichever asks for more, time":       {retain.Policy{Ms: 1000, Bytes: 2000}, three, none, 0, 1201, retain.Decision{Start: 20, Bytes: 2000, Reason: retain.ByTime}},
+		"whichever asks for more, size":       {retain.Policy{Ms: 1000, Bytes: 1000}, three, none, 0, 1101, retain.Decision{Start: 20, Bytes: 2000, Reason: retain.BySize}},
 	} {
 		tierEnd := int64(30)
-		got, ok := c.p.Start(retain.Log{Start: c.start, TierEnd: tierEnd, Objects: c.objects, Tail: c.tail}, c.now)
-		if ok != (c.want != retain.Cut{}) || ok && got != c.want {
+		got, ok := c.p.Start(retain.Partition{Start: c.start, TierEnd: tierEnd, Objects: c.objects, Tail: c.tail}, c.now)
+		if ok != (c.want != retain.Decision{}) || ok && got != c.want {
 			t.Errorf("%s: %+v, %v; want %+v", name, got, ok, c.want)
 		}
 	}
@@ -85,7 +85,7 @@ func TestStart(t *testing.T) {
 // leaves as much as it should and not a whole object more.
 func TestStartOfAnyLog(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		l := retain.Log{Tail: retain.Tail{MaxTimestamp: -1}}
+		l := retain.Partition{Tail: retain.Tail{MaxTimestamp: -1}}
 		bounds := map[int64]bool{}
 		var sum int64
 		for range rapid.IntRange(0, 8).Draw(t, "objects") {

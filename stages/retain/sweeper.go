@@ -18,7 +18,7 @@ import (
 type Trim struct {
 	Partition topic.Partition
 	Epoch     int32 // leader epoch under which it was decided
-	Cut
+	Decision
 }
 
 // Deps are what a Sweeper looks at.
@@ -107,8 +107,8 @@ func (s *Sweeper) Due(yield func(*Trim) bool) {
 	}
 }
 
-func (s *Sweeper) log(id topic.Partition, m *meta.Partition) Log {
-	l := Log{Start: m.LogStart, TierEnd: m.TierEnd, Objects: m.Objects, Tail: Tail{MaxTimestamp: -1}}
+func (s *Sweeper) log(id topic.Partition, m *meta.Partition) Partition {
+	l := Partition{Start: m.LogStart, TierEnd: m.TierEnd, Objects: m.Objects, Tail: Tail{MaxTimestamp: -1}}
 	if state, ok := s.State(id); ok {
 		l.Tail.End = state.HighWatermark()
 		l.Tail.Bytes, l.Tail.MaxTimestamp = state.Tail.Sum(max(m.TierEnd, m.LogStart), l.Tail.End)

@@ -25,7 +25,7 @@ func TestProducersOfOldRecordsAreRemembered(t *testing.T) {
 	table := idempotence.NewTable(1 << 20)
 	s := New(clock.NewManual(now), func(*partition.State) Opening { return Opening{Producers: table.Open()} })
 	state := partition.NewState(topic.Partition{Topic: topic.NewID()}, 0, 0, 0)
-	logs := map[topic.Partition]*log{}
+	logs := map[topic.Partition]*lanePartition{}
 	send := func() *flow.Append {
 		a := &flow.Append{Partition: state.ID, State: state, Batch: append(record.Batch(nil), batch...)}
 		s.sequence(logs, &flow.Write{Appends: []*flow.Append{a}}, now.UnixMilli())

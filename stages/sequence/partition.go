@@ -19,14 +19,14 @@ type Opening struct {
 	Producers *idempotence.Producers
 }
 
-// log is one partition as its lane knows it.
-type log struct {
+// lanePartition is one partition as its lane knows it.
+type lanePartition struct {
 	state *partition.State
 	Opening
 }
 
 // sequence decides about a and applies the decision. now is ms since epoch.
-func (l *log) sequence(a *flow.Append, now int64) {
+func (l *lanePartition) sequence(a *flow.Append, now int64) {
 	if a.Err != nil {
 		return
 	}

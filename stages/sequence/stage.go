@@ -31,7 +31,7 @@ const sweepEvery = 1 << 16
 
 // Run sequences until in is closed.
 func (s *Stage) Run(ctx context.Context, in *pipeline.In[*flow.Write], out pipeline.Emit[*flow.Write]) error {
-	logs := make(map[topic.Partition]*log)
+	logs := make(map[topic.Partition]*lanePartition)
 	buf := make([]pipeline.Parcel[*flow.Write], 64)
 	for handled := 0; ; {
 		n, err := in.RecvBatch(ctx, buf)
@@ -63,12 +63,12 @@ func settleAll(ps []pipeline.Parcel[*flow.Write], err error) {
 	}
 }
 
-func (s *Stage) sequence(logs map[topic.Partition]*log, w *flow.Write, now int64) {
+func (s *Stage) sequence(logs map[topic.Partition]*lanePartition, w *flow.Write, now int64) {
 	w.Bytes = 0
 	for _, a := range w.Appends {
 		l, ok := logs[a.Partition]
 		if !ok {
-			l = &log{state: a.State, Opening: s.open(a.State)}
+			l = &lanePartition{state: a.State, Opening: s.open(a.State)}
 			logs[a.Partition] = l
 		}
 		a.LogAppendTime = -1
@@ -79,7 +79,7 @@ func (s *Stage) sequence(logs map[topic.Partition]*log, w *flow.Write, now int64
 	}
 }
 
-func sweep(logs map[topic.Partition]*log) {
+func sweep(logs map[topic.Partition]*lanePartition) {
 	for id, l := range logs {
 		if l.state.Deleted() {
 			delete(logs, id)

@@ -70,10 +70,10 @@ func (s *Stage) finish(f *flow.Fetch) {
 // set it keeps the first batch whatever its size (KIP-74).
 func trim(r *flow.Read, left int, whole bool) int {
 	n, bytes := 0, 0
-	for i, seg := range r.Segments {
+	for i, seg := range r.Buffers {
 		if bytes+len(seg) > left {
 			if seg = head(seg, left-bytes, whole && i == 0); len(seg) > 0 {
-				r.Segments[i] = seg
+				r.Buffers[i] = seg
 				bytes += len(seg)
 				n++
 			}
@@ -82,7 +82,7 @@ func trim(r *flow.Read, left int, whole bool) int {
 		bytes += len(seg)
 		n++
 	}
-	r.Segments, r.Bytes = r.Segments[:n], bytes
+	r.Buffers, r.Bytes = r.Buffers[:n], bytes
 	return bytes
 }
 

@@ -62,7 +62,7 @@ func TestSegmentsAreCutBetweenBatches(t *testing.T) {
 		f := &flow.Fetch{MaxBytes: test.max, Reads: []*flow.Read{r, second}}
 		New(prometheus.NewRegistry()).finish(f)
 		n := 0
-		for _, seg := range slices.Concat(r.Segments, second.Segments) {
+		for _, seg := range slices.Concat(r.Buffers, second.Buffers) {
 			n += len(seg)
 		}
 		if r.Bytes != test.first || second.Bytes != test.second || n != r.Bytes+second.Bytes {

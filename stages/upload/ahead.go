@@ -16,7 +16,7 @@ const AheadBytes = 3 << 20
 // from the log with what comes next.
 type ahead struct {
 	u       *Uploader
-	s       *segment
+	s       *objectPlan
 	part    int // that is being built
 	window  []byte
 	reads   map[partition.Position]*partition.Read // what window has

@@ -164,7 +164,7 @@ func (u *Uploader) alone(ctx context.Context, s *partition.State, a *aside) erro
 			continue
 		}
 		p.fromLog = true
-		if err := u.segment(ctx, &segment{parts: []part{p}}); err != nil {
+		if err := u.write(ctx, &objectPlan{parts: []part{p}}); err != nil {
 			return err
 		}
 	}

@@ -26,7 +26,7 @@ func (u *Uploader) release(b *built) {
 
 // build appends the parts of s to an object and returns what it then holds. What is in
 // what is of an attempt before.
-func (u *Uploader) build(ctx context.Context, out *object.Writer, id meta.ObjectID, s *segment, what *built) error {
+func (u *Uploader) build(ctx context.Context, out *object.Writer, id meta.ObjectID, s *objectPlan, what *built) error {
 	u.release(what)
 	a := &ahead{u: u, s: s}
 	for i := range s.parts {

@@ -52,14 +52,14 @@ func (p *part) runsFrom(next int64, f func(partition.Entry) error) error {
 	return nil
 }
 
-// segment is one object to be.
-type segment struct {
+// objectPlan is one object to be.
+type objectPlan struct {
 	parts []part
 	pace  *pace
 }
 
 // size is how many bytes the object will have.
-func (s *segment) size() (int64, error) {
+func (s *objectPlan) size() (int64, error) {
 	var o object.Sizer
 	for i := range s.parts {
 		p := &s.parts[i]
@@ -73,7 +73,7 @@ func (s *segment) size() (int64, error) {
 	return o.Size(), nil
 }
 
-func (s *segment) partitions() []topic.Partition {
+func (s *objectPlan) partitions() []topic.Partition {
 	ids := make([]topic.Partition, len(s.parts))
 	for i, p := range s.parts {
 		ids[i] = p.state.ID
@@ -84,8 +84,8 @@ func (s *segment) partitions() []topic.Partition {
 // plan divides a cut into objects: one for each partition with own bytes or
 // more, one for all others. Partitions that were deleted meanwhile or are set aside are
 // left out, and failed are those whose range cannot be found.
-func (u *Uploader) plan(ctx context.Context, c *Cut) (out []*segment, failed []*partError, err error) {
-	shared := &segment{pace: c.pace}
+func (u *Uploader) plan(ctx context.Context, c *Cut) (out []*objectPlan, failed []*partError, err error) {
+	shared := &objectPlan{pace: c.pace}
 	for _, s := range c.States {
 		if s.Deleted() || u.asides[s] != nil {
 			continue
@@ -99,7 +99,7 @@ func (u *Uploader) plan(ctx context.Context, c *Cut) (out []*segment, failed []*
 			return nil, nil, err
 		case p.bytes == 0:
 		case p.bytes >= u.cfg.OwnObjectBytes:
-			out = append(out, &segment{parts: []part{p}, pace: c.pace})
+			out = append(out, &objectPlan{parts: []part{p}, pace: c.pace})
 		default:
 			shared.parts = append(shared.parts, p)
 		}

@@ -119,12 +119,12 @@ func (u *Uploader) cut(ctx context.Context, c *Cut) error {
 	objects := 0
 	for again := true; again; {
 		u.catchUp(c.States)
-		segments, failed, err := u.plan(ctx, c)
+		plans, failed, err := u.plan(ctx, c)
 		if err != nil {
 			return err
 		}
-		objects += len(segments)
-		inObjects, err := u.segments(ctx, segments)
+		objects += len(plans)
+		inObjects, err := u.writeAll(ctx, plans)
 		if err != nil {
 			return err
 		}
@@ -151,15 +151,15 @@ func (u *Uploader) cut(ctx context.Context, c *Cut) error {
 	return nil
 }
 
-// segments writes objects, and returns the partitions for which some could not be. Any
+// writeAll writes objects, and returns the partitions for which some could not be. Any
 // other error ends it.
-func (u *Uploader) segments(ctx context.Context, segments []*segment) (failed []*partError, err error) {
+func (u *Uploader) writeAll(ctx context.Context, plans []*objectPlan) (failed []*partError, err error) {
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(u.cfg.Concurrency)
-	for _, s := range segments {
+	for _, s := range plans {
 		g.Go(func() error {
-			err := u.segment(ctx, s)
+			err := u.write(ctx, s)
 			var part *partError
 			if err == nil || ctx.Err() != nil || !errors.As(err, &part) {
 				return err
@@ -185,8 +185,8 @@ func (u *Uploader) catchUp(states []*partition.State) {
 	}
 }
 
-// segment writes one object and has readers move over to it.
-func (u *Uploader) segment(ctx context.Context, s *segment) error {
+// write writes one object and has readers move over to it.
+func (u *Uploader) write(ctx context.Context, s *objectPlan) error {
 	u.active.Add(1)
 	defer u.active.Add(-1)
 	size, err := s.size()
@@ -211,7 +211,7 @@ func (u *Uploader) segment(ctx context.Context, s *segment) error {
 }
 
 // wrote counts an object that is in the store.
-func (u *Uploader) wrote(s *segment, began time.Time) {
+func (u *Uploader) wrote(s *objectPlan, began time.Time) {
 	u.metrics.objects.Inc()
 	for _, p := range s.parts {
 		u.metrics.bytes.Add(float64(p.bytes))
@@ -221,7 +221,7 @@ func (u *Uploader) wrote(s *segment, began time.Time) {
 
 // commit records the object and moves readers over to it. A part that another
 // attempt has committed counts as done.
-func (u *Uploader) commit(ctx context.Context, id meta.ObjectID, s *segment, parts []meta.CommitPart) error {
+func (u *Uploader) commit(ctx context.Context, id meta.ObjectID, s *objectPlan, parts []meta.CommitPart) error {
 	results, err := u.Metadata.CommitObject(ctx, id, parts)
 	if err != nil {
 		return fmt.Errorf("commit object %s: %w", id, err)

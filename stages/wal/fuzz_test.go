@@ -61,7 +61,7 @@ func FuzzGroup(f *testing.F) {
 		}
 		_ = h.verifyBody(b)
 		end := h.end()
-		_ = h.entries(b, func(e entry) error {
+		_ = h.rows(b, func(e tableRow) error {
 			if e.at != end || e.size < 0 || e.at+e.size > len(b) {
 				t.Fatalf("a batch of %d bytes at %d of %d", e.size, e.at, len(b))
 			}

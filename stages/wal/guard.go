@@ -129,7 +129,7 @@ func (g *guard) read(i int64) (e extent, generation uint64, err error) {
 	switch n, err := g.file.ReadAt(g.block, i*blockfs.BlockSize); {
 	case n == len(g.block):
 	case err == nil || errors.Is(err, io.EOF):
-		return e, 0, fmt.Errorf("%w: the guard is cut to %d bytes", ErrCorrupt, g.file.Size())
+		return e, 0, fmt.Errorf("%w: the guard has only %d bytes", ErrCorrupt, g.file.Size())
 	default:
 		return e, 0, fmt.Errorf("read the guard of the WAL: %w", err)
 	}

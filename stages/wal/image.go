@@ -43,7 +43,7 @@ func (l *Log) Image(ctx context.Context, g *flow.Group) error {
 func fill(image []byte, g *flow.Group) (sum uint32) {
 	row, at := headSize, headSize+g.Batches*entrySize
 	for _, a := range g.InOrder() {
-		e := entry{partition: a.Partition, epoch: a.Epoch, base: a.BaseOffset, size: len(a.Batch)}
+		e := tableRow{partition: a.Partition, epoch: a.Epoch, base: a.BaseOffset, size: len(a.Batch)}
 		e.encode(image[row:])
 		sum = addBatch(sum, a.Batch)
 		end := at + copy(image[at:], a.Batch)

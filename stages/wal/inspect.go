@@ -84,7 +84,7 @@ func inspectGroup(report *Report, g found, emit func(any) error) error {
 	if err := emit(info); err != nil {
 		return err
 	}
-	return h.entries(g.image, func(e entry) error {
+	return h.rows(g.image, func(e tableRow) error {
 		if h.kind == truncations {
 			return emit(TruncationInfo{Kind: "truncation", Topic: e.partition.Topic.String(), Partition: e.partition.Index, Offset: e.base})
 		}

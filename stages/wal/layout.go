@@ -251,8 +251,8 @@ func (h *head) verifyBody(image []byte) error {
 	return nil
 }
 
-// entry is one row of the table, and where its batch lies in the image.
-type entry struct {
+// tableRow is one row of the table, and where its batch lies in the image.
+type tableRow struct {
 	partition topic.Partition
 	epoch     int32
 	base      int64
@@ -260,7 +260,7 @@ type entry struct {
 	at        int
 }
 
-func (e *entry) encode(row []byte) {
+func (e *tableRow) encode(row []byte) {
 	copy(row, e.partition.Topic[:])
 	le.PutUint32(row[16:], uint32(e.partition.Index))
 	le.PutUint32(row[20:], uint32(e.epoch))
@@ -268,12 +268,12 @@ func (e *entry) encode(row []byte) {
 	le.PutUint32(row[32:], uint32(e.size))
 }
 
-// entries calls f for each row of a table that is proven, until f fails.
-func (h *head) entries(image []byte, f func(entry) error) error {
+// rows calls f for each row of a table that is proven, until f fails.
+func (h *head) rows(image []byte, f func(tableRow) error) error {
 	at := h.end()
 	for i := range h.count {
 		row := image[headSize+i*entrySize:]
-		e := entry{epoch: int32(le.Uint32(row[20:])), base: int64(le.Uint64(row[24:])), size: int(le.Uint32(row[32:])), at: at}
+		e := tableRow{epoch: int32(le.Uint32(row[20:])), base: int64(le.Uint64(row[24:])), size: int(le.Uint32(row[32:])), at: at}
 		copy(e.partition.Topic[:], row)
 		e.partition.Index = int32(le.Uint32(row[16:]))
 		if err := f(e); err != nil {

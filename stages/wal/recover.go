@@ -178,7 +178,7 @@ func (l *Log) settleOn(w *walker) error {
 	}); err != nil {
 		return err
 	}
-	if err := l.segments.cut(len(w.beyond())); err != nil {
+	if err := l.segments.retireLast(len(w.beyond())); err != nil {
 		return err
 	}
 	l.wal, l.next, l.run = w.wal, w.next, nextRun(w.maxRun)
@@ -216,7 +216,7 @@ func eachBatch(report *Report, g found, v voids, fn func(Recovered) error) error
 	if g.head.kind == truncations {
 		return nil
 	}
-	return g.head.entries(g.image, func(e entry) error {
+	return g.head.rows(g.image, func(e tableRow) error {
 		b := record.Batch(g.image[e.at : e.at+e.size : e.at+e.size])
 		if v.has(e.partition, g.head.position, e.base) {
 			report.Void++

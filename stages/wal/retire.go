@@ -92,9 +92,9 @@ func (s *segments) first() partition.Position {
 	return s.live[0].start
 }
 
-// cut retires the last n segments, the last first, so that a crash leaves no gap. Only
+// retireLast retires the last n segments, the last first, so that a crash leaves no gap. Only
 // recovery does so, of what is behind the end that it found.
-func (s *segments) cut(n int) error {
+func (s *segments) retireLast(n int) error {
 	for range n {
 		s.mu.Lock()
 		last := len(s.live) - 1

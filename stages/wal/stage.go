@@ -12,7 +12,7 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// Run is the stage. The goroutine of Run builds groups and submits them; settler
+// Run is the stage. The goroutine of Run builds groups and submits them; completer
 // waits for each in turn and passes it on; flusher, with Interval, and keep work
 // behind. Run it with one worker, once.
 func (l *Log) Run(ctx context.Context, in *pipeline.In[*flow.Group], out pipeline.Emit[flow.Written]) error {
@@ -31,14 +31,14 @@ func (l *Log) Run(ctx context.Context, in *pipeline.In[*flow.Group], out pipelin
 	f := newFlusher(l)
 	stopFlusher := f.start()
 	defer stopFlusher()
-	s := newSettler(l, f, out)
+	s := newCompleter(l, f, out)
 	var settling sync.WaitGroup
 	settling.Go(func() {
 		if err := s.run(ctx); err != nil {
 			stop(err) // so that the builder does not wait for more
 		}
 	})
-	b := builder{log: l, in: in, settler: s, brake: newBrake(l)}
+	b := builder{log: l, in: in, completer: s, brake: newBrake(l)}
 	err := b.run(ctx)
 	close(s.queue)
 	settling.Wait()
@@ -65,12 +65,12 @@ func (l *Log) finish(f *flusher) {
 
 // builder is the part of the stage that decides.
 type builder struct {
-	log     *Log
-	in      *pipeline.In[*flow.Group]
-	settler *settler
-	brake   *brake
-	idle    *time.Timer // made when first used
-	broken  error       // why a group was not begun; nothing behind it is, or a hole remains
+	log       *Log
+	in        *pipeline.In[*flow.Group]
+	completer *completer
+	brake     *brake
+	idle      *time.Timer // made when first used
+	broken    error       // why a group was not begun; nothing behind it is, or a hole remains
 }
 
 func (b *builder) run(ctx context.Context) error {
@@ -82,7 +82,7 @@ func (b *builder) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		t := <-b.settler.free
+		t := <-b.completer.free
 		t.parcel = p
 		if err := b.submit(ctx, t); err != nil {
 			if ctx.Err() == nil && !errors.Is(err, ErrStopping) {
@@ -91,7 +91,7 @@ func (b *builder) run(ctx context.Context) error {
 			b.broken = err
 			t.finish(err)
 		}
-		b.settler.queue <- t
+		b.completer.queue <- t
 	}
 }
 

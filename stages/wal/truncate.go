@@ -52,15 +52,15 @@ func (l *Log) Truncate(ctx context.Context, p topic.Partition, offset int64) err
 // truncate writes t once all before it is durable. With all tickets in hand
 // nothing is under way.
 func (b *builder) truncate(ctx context.Context, t truncation) error {
-	l, all := b.log, make([]*ticket, 0, cap(b.settler.free))
+	l, all := b.log, make([]*ticket, 0, cap(b.completer.free))
 	for range cap(all) {
-		all = append(all, <-b.settler.free)
+		all = append(all, <-b.completer.free)
 	}
 	for _, ticket := range all {
-		b.settler.free <- ticket
+		b.completer.free <- ticket
 	}
 	if l.cfg.Durability == Interval {
-		b.settler.flusher.flush()
+		b.completer.flusher.flush()
 	}
 	if err := l.Err(); err != nil {
 		return err
@@ -75,7 +75,7 @@ func (b *builder) truncate(ctx context.Context, t truncation) error {
 		}
 		return err
 	}
-	if err := l.writeAlone(&h, entry{partition: t.partition, base: t.offset}); err != nil {
+	if err := l.writeAlone(&h, tableRow{partition: t.partition, base: t.offset}); err != nil {
 		return err
 	}
 	l.segments.truncated(t.partition, t.offset)
@@ -83,7 +83,7 @@ func (b *builder) truncate(ctx context.Context, t truncation) error {
 }
 
 // writeAlone writes a truncation of one row; nothing else is being written.
-func (l *Log) writeAlone(h *head, row entry) error {
+func (l *Log) writeAlone(h *head, row tableRow) error {
 	image := l.block[:h.padded()]
 	clear(image)
 	row.encode(image[headSize:])
@@ -131,7 +131,7 @@ func survey(ctx context.Context, live []*segment, pool *blockfs.Pool) (voids, *w
 		if g.head.kind != truncations {
 			return nil
 		}
-		return g.head.entries(g.image, func(e entry) error {
+		return g.head.rows(g.image, func(e tableRow) error {
 			v[e.partition] = append(v[e.partition], void{g.head.position, e.base})
 			return nil
 		})

@@ -223,7 +223,7 @@ func (w *walker) hole(ctx context.Context, g found, why error) (more bool, err e
 	if ours {
 		why = g.damage
 	}
-	if w.next.sequence > w.durable && !errors.Is(why, errUnreadable) && !w.cut(why) {
+	if w.next.sequence > w.durable && !errors.Is(why, errUnreadable) && !w.behindShortFile(why) {
 		unfinished := why != nil && !errors.Is(why, errNotWritten) && !errors.Is(why, io.ErrUnexpectedEOF)
 		later, err := w.goesOn(ctx)
 		w.report.Torn = unfinished || later
@@ -257,9 +257,9 @@ type blind struct {
 // there is no other: groups to come take that place.
 type hole struct{ from, to uint64 }
 
-// cut reports whether the place is behind the end of a file that was longer once. Files of
+// behindShortFile reports whether the place is behind the end of a file that was longer once. Files of
 // a log are allocated whole and never get shorter, so that is no write that was not finished.
-func (w *walker) cut(why error) bool {
+func (w *walker) behindShortFile(why error) bool {
 	g := w.segments[w.at]
 	return errors.Is(why, io.ErrUnexpectedEOF) && g.file.Size() < g.size
 }

@@ -65,10 +65,10 @@ func TestServesInOrderAndLeavesOthersAlone(t *testing.T) {
 	hot := &flow.Read{State: state(), Tail: tail(1)}
 	hot.Add([]byte("cached"), flow.FromWriteCache, nil)
 	drive(t, log{1: 'a', 2: 'b'}, nil, r, hot, &flow.Read{})
-	if r.Bytes != 20 || r.Segments[0][0] != 'a' || r.Segments[1][9] != 'b' || r.Source != flow.FromWAL {
+	if r.Bytes != 20 || r.Buffers[0][0] != 'a' || r.Buffers[1][9] != 'b' || r.Source != flow.FromWAL {
 		t.Errorf("%+v", r)
 	}
-	if len(hot.Segments) != 1 || hot.Source != flow.FromWriteCache {
+	if len(hot.Buffers) != 1 || hot.Source != flow.FromWriteCache {
 		t.Errorf("a read that was served already: %+v", hot)
 	}
 }
@@ -133,7 +133,7 @@ func TestDamageHidesOneBatchOfARun(t *testing.T) {
 			}
 			continue
 		}
-		if r.Err != nil || r.Bytes != size || record.Batch(r.Segments[0]).BaseOffset() != want {
+		if r.Err != nil || r.Bytes != size || record.Batch(r.Buffers[0]).BaseOffset() != want {
 			t.Errorf("offset %d: %d bytes, %v", offset, r.Bytes, r.Err)
 		}
 	}

@@ -22,7 +22,7 @@ import (
 
 // readStages are the nodes of the read pipeline, in the order of a read.
 type readStages struct {
-	entry     *pipeline.Entry[*flow.Fetch]
+	entry     *pipeline.Inlet[*flow.Fetch]
 	locator   *locate.Locator
 	cache     *cache.Cache
 	images    int64 // bytes of images outside the cache

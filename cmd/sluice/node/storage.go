@@ -178,7 +178,7 @@ func (s *storage) open(ctx context.Context, cfg StorageConfig, broker int32, log
 	s.uploader = upload.NewUploader(cfg.Upload, upload.Deps{Log: s.log, Images: images, Metadata: s.meta,
 		Store: s.owned, Snapshots: s.producers.snapshots, Clock: clock.System{}, Logger: log, Registry: reg})
 	s.admit = admit.New(cfg.Lanes, clock.System{}, reg)
-	s.reads = &readStages{entry: pipeline.NewEntry[*flow.Fetch](), locator: locator, cache: images, images: cfg.ImageBytes,
+	s.reads = &readStages{entry: pipeline.NewInlet[*flow.Fetch](), locator: locator, cache: images, images: cfg.ImageBytes,
 		readcache: blocks, tracker: s.tracker, log: s.log, objects: s.fetcher, trim: trim.New(reg)}
 	s.times = &timeIndex{locator: locator, log: s.log, objects: s.fetcher, tracker: s.tracker}
 	s.wire(cfg, images, log)

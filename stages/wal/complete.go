@@ -9,7 +9,7 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// ticket is one group between the builder and the settler.
+// ticket is one group between the builder and the completer.
 type ticket struct {
 	parcel  pipeline.Parcel[*flow.Group]
 	head    head
@@ -24,12 +24,12 @@ type ticket struct {
 // finish says what became of the group.
 func (t *ticket) finish(err error) { t.result <- err }
 
-// settler passes groups on in order, each once its write and all before it have
+// completer passes groups on in order, each once its write and all before it have
 // succeeded. What follows a failure is nacked, whatever became of its own write.
 //
 // There are twice as many tickets as writes in flight: groups are made ready
 // while others are written, and some are complete and wait for one before them.
-type settler struct {
+type completer struct {
 	log     *Log
 	flusher *flusher
 	out     pipeline.Emit[flow.Written]
@@ -39,9 +39,9 @@ type settler struct {
 	guarded time.Time // when the guard was told last
 }
 
-func newSettler(l *Log, f *flusher, out pipeline.Emit[flow.Written]) *settler {
+func newCompleter(l *Log, f *flusher, out pipeline.Emit[flow.Written]) *completer {
 	n := 2 * l.cfg.Inflight
-	s := &settler{log: l, flusher: f, out: out, queue: make(chan *ticket, n), free: make(chan *ticket, n)}
+	s := &completer{log: l, flusher: f, out: out, queue: make(chan *ticket, n), free: make(chan *ticket, n)}
 	for range n {
 		t := &ticket{result: make(chan error, 1)}
 		t.written = func(err error) {
@@ -56,9 +56,9 @@ func newSettler(l *Log, f *flusher, out pipeline.Emit[flow.Written]) *settler {
 	return s
 }
 
-// run settles until queue is closed. The error is that of the first parcel that
+// run completes groups until queue is closed. The error is that of the first parcel that
 // could not be passed on; it goes on nacking then.
-func (s *settler) run(ctx context.Context) error {
+func (s *completer) run(ctx context.Context) error {
 	var stopped error
 	for t := range s.queue {
 		err := <-t.result
@@ -91,7 +91,7 @@ func (l *Log) reason(err error) error {
 	return err
 }
 
-func (s *settler) nack(t *ticket) {
+func (s *completer) nack(t *ticket) {
 	if t.image != nil {
 		s.log.segments.settled(t.segment, false)
 	}
@@ -99,7 +99,7 @@ func (s *settler) nack(t *ticket) {
 }
 
 // pass hands on a group that is durable, or has nothing to be.
-func (s *settler) pass(ctx context.Context, t *ticket) error {
+func (s *completer) pass(ctx context.Context, t *ticket) error {
 	p := t.parcel
 	written := pipeline.Parcel[flow.Written]{Body: flow.Written{Group: p.Body, Position: t.head.position}, Size: p.Size, Receipt: p.Receipt}
 	if t.image == nil {

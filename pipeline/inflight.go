@@ -15,16 +15,16 @@ const (
 	outcomes
 )
 
-// ward knows the receipts that the readers of one edge hold in their hands, so
+// inflight knows the receipts that the readers of one edge hold in their hands, so
 // that none is lost when a stage returns, fails or panics, and it counts how
 // they leave.
 //
-// A receipt leaves without telling the list: it only forgets its ward. The list
+// A receipt leaves without telling the list: it only forgets which list it is on. That
 // is swept when it has doubled, so keeping it costs a constant per receipt.
-type ward struct {
+type inflight struct {
 	clk *clock
 
-	mu    sync.Mutex // also the lock of the edge the ward is part of
+	mu    sync.Mutex // also the lock of the edge that it is part of
 	held  []*Receipt // every receipt in hand, and some that have left
 	sweep int        // length at which to drop those
 
@@ -35,9 +35,9 @@ type ward struct {
 const minSweep = 64
 
 // take notes that a reader holds r since now. Holds w.mu.
-func (w *ward) take(r *Receipt, now int64) {
+func (w *inflight) take(r *Receipt, now int64) {
 	r.since = now
-	r.ward.Store(w)
+	r.inflight.Store(w)
 	if len(w.held) >= w.sweep {
 		w.compact()
 		w.sweep = max(minSweep, 2*len(w.held))
@@ -46,10 +46,10 @@ func (w *ward) take(r *Receipt, now int64) {
 }
 
 // compact drops the receipts that have left. Holds w.mu.
-func (w *ward) compact() {
+func (w *inflight) compact() {
 	kept := w.held[:0]
 	for _, r := range w.held {
-		if r.ward.Load() == w {
+		if r.inflight.Load() == w {
 			kept = append(kept, r)
 		}
 	}
@@ -58,13 +58,13 @@ func (w *ward) compact() {
 }
 
 // record counts a receipt that leaves at t, taken at since.
-func (w *ward) record(t instant, since int64, o outcome) {
+func (w *inflight) record(t instant, since int64, o outcome) {
 	w.left[o].Add(1)
 	w.service.add(t.on(w.clk) - since)
 }
 
 // inHand returns how many receipts the readers hold.
-func (w *ward) inHand() int {
+func (w *inflight) inHand() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.compact()
@@ -73,14 +73,14 @@ func (w *ward) inHand() int {
 
 // abandonAll nacks what is still held, once its readers have returned, and
 // returns how many that were.
-func (w *ward) abandonAll(cause error) int {
+func (w *inflight) abandonAll(cause error) int {
 	w.mu.Lock()
 	held := w.held
 	w.held = nil
 	w.mu.Unlock()
 	n := 0
 	for _, r := range held {
-		if r.ward.Load() == w && r.abandon(cause) {
+		if r.inflight.Load() == w && r.abandon(cause) {
 			n++
 		}
 	}

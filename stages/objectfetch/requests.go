@@ -8,19 +8,19 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// flight is one request under way: of blocks next to each other in an object, or of
+// request is one that is under way: of blocks next to each other in an object, or of
 // its footer, which has no blocks. It belongs to the fetcher, not to the readers that
 // wait for it: when they leave it goes on, so that they find what it brings when they
 // come again.
-type flight struct {
+type request struct {
 	id        meta.ObjectID
 	partition topic.Partition // of the blocks
 	blocks    []object.Block
 
 	ahead   bool // read ahead, for the read cache to keep
-	waiting int  // readers; guarded by flights.mu
+	waiting int  // readers; guarded by requests.mu
 
-	landed chan struct{} // closed when the fields below are set
+	done   chan struct{} // closed when the fields below are set
 	data   [][]byte      // of blocks; nil where errs has why not
 	errs   []error
 	footer *object.Footer
@@ -28,8 +28,8 @@ type flight struct {
 }
 
 // from returns what came of block b and of those behind it up to the first that could
-// not be read, when f has landed.
-func (f *flight) from(b object.Block) ([][]byte, error) {
+// not be read, when f has done.
+func (f *request) from(b object.Block) ([][]byte, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
@@ -46,11 +46,11 @@ func (f *flight) from(b object.Block) ([][]byte, error) {
 		}
 		return f.data[i:end], nil
 	}
-	return nil, errNotFlown
+	return nil, errNotFetched
 }
 
 // good returns how many blocks from the first on came as they were written.
-func (f *flight) good() int {
+func (f *request) good() int {
 	if f.err != nil {
 		return 0
 	}
@@ -69,19 +69,19 @@ type blockKey struct {
 
 const footer = -1
 
-// flights are all requests under way: no block is in two of them. What came when
+// requests are all requests under way: no block is in two of them. What came when
 // nobody waited any more is kept for whoever asks next, the latest of it, up to a
 // limit.
-type flights struct {
+type requests struct {
 	mu   sync.Mutex
-	by   map[blockKey]*flight
+	by   map[blockKey]*request
 	kept kept // blocks
 
 	footers kept
 }
 
 // keep keeps what f brought. REQUIRES: mu.
-func (t *flights) keep(f *flight) {
+func (t *requests) keep(f *request) {
 	if f.footer != nil {
 		t.footers.put(keptItem{key: blockKey{f.id, footer}, bytes: footerBytes, footer: f.footer})
 	}
@@ -92,11 +92,11 @@ func (t *flights) keep(f *flight) {
 	}
 }
 
-// board returns the flight that fetches the first of blocks, if there is one.
+// join returns the request that fetches the first of blocks, if there is one.
 // Else it makes one for as many of them as nobody fetches, which the caller must
-// fly and land. A reader that joins waits for it, and must leave it. There is none to
+// make and finish. A reader that joins waits for it, and must leave it. There is none to
 // wait for, nil, when the first block came in the meantime and is kept.
-func (t *flights) board(id meta.ObjectID, p topic.Partition, blocks []object.Block, join bool) (f *flight, pilot bool) {
+func (t *requests) join(id meta.ObjectID, p topic.Partition, blocks []object.Block, wait bool) (f *request, own bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i, b := range blocks {
@@ -105,24 +105,24 @@ func (t *flights) board(id meta.ObjectID, p topic.Partition, blocks []object.Blo
 			continue
 		}
 		if i == 0 {
-			other.waiting += one(join)
+			other.waiting += one(wait)
 			return other, false
 		}
 		blocks = blocks[:i]
 		break
 	}
-	if _, ok := t.kept.by[blockKey{id, blocks[0].Offset}]; ok && join {
+	if _, ok := t.kept.by[blockKey{id, blocks[0].Offset}]; ok && wait {
 		return nil, false
 	}
-	f = &flight{id: id, partition: p, blocks: blocks, ahead: !join, waiting: one(join), landed: make(chan struct{})}
+	f = &request{id: id, partition: p, blocks: blocks, ahead: !wait, waiting: one(wait), done: make(chan struct{})}
 	for _, b := range blocks {
 		t.by[blockKey{id, b.Offset}] = f
 	}
 	return f, true
 }
 
-// boardFooter is board for the footer of an object.
-func (t *flights) boardFooter(id meta.ObjectID) (f *flight, pilot bool) {
+// joinFooter is join for the footer of an object.
+func (t *requests) joinFooter(id meta.ObjectID) (f *request, own bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	k := blockKey{id, footer}
@@ -130,11 +130,11 @@ func (t *flights) boardFooter(id meta.ObjectID) (f *flight, pilot bool) {
 		return nil, false
 	}
 	if f = t.by[k]; f == nil {
-		f, pilot = &flight{id: id, landed: make(chan struct{})}, true
+		f, own = &request{id: id, done: make(chan struct{})}, true
 		t.by[k] = f
 	}
 	f.waiting++
-	return f, pilot
+	return f, own
 }
 
 func one(b bool) int {
@@ -144,14 +144,14 @@ func one(b bool) int {
 	return 0
 }
 
-// leave ends a reader's wait for f, and says whether f has landed: then the reader
+// leave ends a reader's wait for f, and says whether f has done: then the reader
 // has what came.
-func (t *flights) leave(f *flight) (landed bool) {
+func (t *requests) leave(f *request) (done bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f.waiting--
 	select {
-	case <-f.landed:
+	case <-f.done:
 		return true
 	default:
 		return false
@@ -159,14 +159,14 @@ func (t *flights) leave(f *flight) (landed bool) {
 }
 
 // carries says whether a block is under way.
-func (t *flights) carries(id meta.ObjectID, b object.Block) bool {
+func (t *requests) carries(id meta.ObjectID, b object.Block) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.by[blockKey{id, b.Offset}] != nil
 }
 
-// land hands out what came, and keeps it where nobody waits.
-func (t *flights) land(f *flight) {
+// finish hands out what came, and keeps it where nobody waits.
+func (t *requests) finish(f *request) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if f.blocks == nil {
@@ -178,17 +178,17 @@ func (t *flights) land(f *flight) {
 	if f.waiting == 0 && !f.ahead && f.err == nil {
 		t.keep(f)
 	}
-	close(f.landed)
+	close(f.done)
 }
 
-// fail lands f with an error.
-func (t *flights) fail(f *flight, err error) {
+// fail finishes f with an error.
+func (t *requests) fail(f *request, err error) {
 	f.err = err
-	t.land(f)
+	t.finish(f)
 }
 
 // block returns a block that was kept, and lets go of it.
-func (t *flights) block(id meta.ObjectID, b object.Block) ([]byte, bool) {
+func (t *requests) block(id meta.ObjectID, b object.Block) ([]byte, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	x, ok := t.kept.take(blockKey{id, b.Offset})
@@ -197,7 +197,7 @@ func (t *flights) block(id meta.ObjectID, b object.Block) ([]byte, bool) {
 
 // footer returns a footer that was kept. It stays, since the blocks that it leads to may
 // come late too.
-func (t *flights) footer(id meta.ObjectID) (*object.Footer, bool) {
+func (t *requests) footer(id meta.ObjectID) (*object.Footer, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	x, ok := t.footers.look(blockKey{id, footer})
