@@ -54,6 +54,7 @@ var codes = map[string]meaning{
 	"AccessDenied":                       {classRefused, doAllow},
 	"AllAccessDisabled":                  {classRefused, doAllow},
 	"InvalidAccessKeyId":                 {classRefused, doCredentials},
+	"XAdminUserNotFound":                 {classRefused, doCredentials}, // versitygw, with 404
 	"SignatureDoesNotMatch":              {classRefused, doCredentials},
 	"InvalidToken":                       {classRefused, doCredentials},
 	"ExpiredToken":                       {classRefused, doCredentials},

@@ -3,6 +3,7 @@ package objectstore
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -18,7 +19,7 @@ import (
 const gcsScope = "https://www.googleapis.com/auth/devstorage.read_write"
 
 // openGCS opens gs://bucket over the JSON API.
-func openGCS(ctx context.Context, u *url.URL, t *transport, b *backoff) (*blob.Bucket, error) {
+func openGCS(ctx context.Context, u *url.URL, t *transport, b *backoff, log *slog.Logger) (*blob.Bucket, error) {
 	q := u.Query()
 	endpoint := take(q, "endpoint")
 	if host := os.Getenv("STORAGE_EMULATOR_HOST"); endpoint == "" && host != "" {
@@ -41,7 +42,7 @@ func openGCS(ctx context.Context, u *url.URL, t *transport, b *backoff) (*blob.B
 		opts = append(opts, option.WithUniverseDomain(universe))
 	}
 	if !anonymous {
-		if client.Transport, err = gcsAuth(ctx, universe, t); err != nil {
+		if client.Transport, err = gcsAuth(ctx, universe, t, log); err != nil {
 			return nil, err
 		}
 	}
@@ -54,10 +55,32 @@ func openGCS(ctx context.Context, u *url.URL, t *transport, b *backoff) (*blob.B
 }
 
 // gcsAuth puts a token of the application default credentials on each request.
-func gcsAuth(ctx context.Context, universe string, base http.RoundTripper) (http.RoundTripper, error) {
-	creds, err := google.FindDefaultCredentialsWithParams(ctx, google.CredentialsParams{Scopes: []string{gcsScope}, UniverseDomain: universe})
+func gcsAuth(ctx context.Context, universe string, base http.RoundTripper, log *slog.Logger) (http.RoundTripper, error) {
+	find := func(ctx context.Context) (*google.Credentials, error) {
+		return google.FindDefaultCredentialsWithParams(ctx, google.CredentialsParams{Scopes: []string{gcsScope}, UniverseDomain: universe})
+	}
+	creds, err := find(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("no Google credentials; set GOOGLE_APPLICATION_CREDENTIALS, or put ?anonymous=true into the URL: %w", err)
 	}
-	return &oauth2.Transport{Base: base, Source: creds.TokenSource}, nil
+	file := os.Getenv("GOOGLE_APPLICATION_CREDENTIALS")
+	if file == "" {
+		return &oauth2.Transport{Base: base, Source: creds.TokenSource}, nil
+	}
+	f := newFresh([]string{file}, creds.TokenSource, func(ctx context.Context) (oauth2.TokenSource, error) {
+		creds, err := find(context.WithoutCancel(ctx)) // they go on to use it
+		if err != nil {
+			return nil, err
+		}
+		_, err = creds.TokenSource.Token()
+		return creds.TokenSource, err
+	}, log)
+	return &oauth2.Transport{Base: base, Source: freshTokens{f}}, nil
 }
+
+// freshTokens follows the file of GOOGLE_APPLICATION_CREDENTIALS, which Google's library
+// reads only once.
+type freshTokens struct{ *fresh[oauth2.TokenSource] }
+
+// Token implements oauth2.TokenSource.
+func (f freshTokens) Token() (*oauth2.Token, error) { return f.get(context.Background()).Token() }

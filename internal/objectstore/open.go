@@ -3,6 +3,7 @@ package objectstore
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ type Option func(*options)
 type options struct {
 	cfg Config
 	reg prometheus.Registerer
+	log *slog.Logger
 }
 
 // WithConfig sets the settings; without it they are DefaultConfig's.
@@ -27,10 +29,13 @@ func WithConfig(cfg Config) Option { return func(o *options) { o.cfg = cfg } }
 // WithRegistry has the metrics registered.
 func WithRegistry(reg prometheus.Registerer) Option { return func(o *options) { o.reg = reg } }
 
+// WithLogger has it logged when credentials have changed.
+func WithLogger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
+
 // Open opens the store at a URL; doc.go has their forms. It asks nothing of the
 // store: Check does.
 func Open(ctx context.Context, rawURL string, opts ...Option) (*Store, error) {
-	o := options{cfg: DefaultConfig(), reg: prometheus.NewRegistry()}
+	o := options{cfg: DefaultConfig(), reg: prometheus.NewRegistry(), log: slog.New(slog.DiscardHandler)}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -42,7 +47,7 @@ func Open(ctx context.Context, rawURL string, opts ...Option) (*Store, error) {
 		return nil, fmt.Errorf("object store URL %q: %w", rawURL, err)
 	}
 	m := newMetrics(o.reg)
-	s := &Store{cfg: o.cfg, metrics: m, bandwidth: newBandwidth(o.cfg.UploadBytesPerSecond),
+	s := &Store{cfg: o.cfg, log: o.log, metrics: m, bandwidth: newBandwidth(o.cfg.UploadBytesPerSecond),
 		limit:   newLimiter(o.cfg.MinRequests, o.cfg.MaxRequests, m),
 		backoff: &backoff{o.cfg.Attempts, o.cfg.FirstPause, o.cfg.LastPause, m}}
 	if s.bucket, err = s.open(ctx, u); err != nil {
@@ -68,7 +73,7 @@ func (s *Store) open(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
 		return s.openS3(ctx, u, t.client(), s3Retryer{s.backoff})
 	case "gs":
 		t.counts = true
-		return openGCS(ctx, u, t, s.backoff)
+		return openGCS(ctx, u, t, s.backoff, s.log)
 	case "azblob":
 		bucket, err := openAzure(ctx, u, t.client(), azurePolicy{s.backoff})
 		if err == nil {

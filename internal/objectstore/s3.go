@@ -3,14 +3,17 @@ package objectstore
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	gcaws "gocloud.dev/aws"
@@ -51,6 +54,7 @@ func (s *Store) openS3(ctx context.Context, u *url.URL, client *http.Client, ret
 		}
 		cfg.Region = "us-east-1" // what stores without regions expect in a signature
 	}
+	cfg.Credentials = s3Credentials(cfg.Credentials, q, s.log)
 	opts.RequestChecksumCalculation = cfg.RequestChecksumCalculation
 	s3client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.HTTPClient = client
@@ -62,6 +66,34 @@ func (s *Store) openS3(ctx context.Context, u *url.URL, client *http.Client, ret
 	})
 	s.one = s3OnePut(s3client, u.Host, &opts)
 	return s3blob.OpenBucket(ctx, s3client, u.Host, &opts)
+}
+
+// s3Credentials follows the files that the SDK reads credentials from, which it reads only
+// once. Whether others are used instead, such as those of the environment, the SDK decides
+// each time.
+func s3Credentials(first aws.CredentialsProvider, q url.Values, log *slog.Logger) aws.CredentialsProvider {
+	if first == nil || aws.IsCredentialsProvider(first, aws.AnonymousCredentials{}) {
+		return first
+	}
+	files := []string{or(os.Getenv("AWS_SHARED_CREDENTIALS_FILE"), config.DefaultSharedCredentialsFilename()),
+		or(os.Getenv("AWS_CONFIG_FILE"), config.DefaultSharedConfigFilename())}
+	f := newFresh(files, first, func(ctx context.Context) (aws.CredentialsProvider, error) {
+		cfg, err := gcaws.V2ConfigFromURLParams(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		_, err = cfg.Credentials.Retrieve(ctx)
+		return cfg.Credentials, err
+	}, log)
+	return aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) { return f.get(ctx).Retrieve(ctx) })
+}
+
+// or returns s, or other where s is empty.
+func or(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
 }
 
 // s3OnePut stores with PutObject, which gocloud does only with what fits its memory.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ type Store struct {
 	local     bool   // file:// or mem://: no requests, no retries
 	dir       string // of file://, to sync; empty for others
 	cfg       Config
+	log       *slog.Logger
 	limit     *limiter
 	bandwidth *bandwidth
 	backoff   *backoff

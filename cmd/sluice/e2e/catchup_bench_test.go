@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,31 +34,13 @@ func startS3(b testing.TB) (*s3.Client, string) {
 	if gateway == "" {
 		b.Fatal("SLUICE_VERSITYGW does not name the versitygw binary; `make stores` and `make bench-catchup` build it and set it")
 	}
-	const id, secret = "bench", "of-no-value"
+	const id, secret = s3ID, s3Secret
 	for k, v := range map[string]string{"AWS_ACCESS_KEY_ID": id, "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": "us-east-1",
 		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull} {
 		b.Setenv(k, v)
 	}
 	addr := freePort(b)
-	cmd := exec.Command(gateway, "--port", addr, "posix", b.TempDir())
-	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+id, "ROOT_SECRET_KEY="+secret)
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	until := time.Now().Add(30 * time.Second)
-	for {
-		if c, err := net.Dial("tcp", addr); err == nil {
-			c.Close()
-			break
-		} else if time.Now().After(until) {
-			b.Fatal(err)
-		}
-		<-time.After(20 * time.Millisecond)
-	}
+	b.Cleanup(startGateway(b, gateway, addr, b.TempDir(), id, secret))
 	client := s3.New(s3.Options{Region: "us-east-1", BaseEndpoint: aws.String("http://" + addr), UsePathStyle: true,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}, nil
@@ -66,6 +49,36 @@ func startS3(b testing.TB) (*s3.Client, string) {
 		b.Fatal(err)
 	}
 	return client, "s3://" + bucket + "?endpoint=http://" + addr + "&use_path_style=true"
+}
+
+// The key of the S3 server.
+const s3ID, s3Secret = "bench", "of-no-value"
+
+// startGateway runs versitygw on a directory, for who has that key.
+func startGateway(b testing.TB, gateway, addr, dir, id, secret string) (stop func()) {
+	b.Helper()
+	cmd := exec.Command(gateway, "--port", addr, "posix", dir)
+	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+id, "ROOT_SECRET_KEY="+secret)
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	stop = sync.OnceFunc(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	until := time.Now().Add(30 * time.Second)
+	for {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			c.Close()
+			return stop
+		}
+		if time.Now().After(until) {
+			stop()
+			b.Fatal(err)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
 }
 
 // s3Broker is a broker whose objects are in S3.

@@ -1,0 +1,96 @@
+package objectstore
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// fresh is what files with credentials say, read again when they have changed: a key that is
+// rotated is taken up without a restart. What cannot be used, such as a file that is being
+// written, leaves what is in use and is tried again.
+type fresh[T any] struct {
+	files []string
+	// read reads the files, and tries what they say.
+	read    func(context.Context) (T, error)
+	log     *slog.Logger
+	current atomic.Pointer[T]
+
+	mu     sync.Mutex // held by the one who looks; others go on meanwhile
+	looked time.Time
+	seen   []stamp // of files, when current was read
+	failed []stamp // of files that could not be used, which is said once
+}
+
+// stamp tells one state of a file from another; zero: it is not there.
+type stamp struct {
+	modified time.Time
+	size     int64
+}
+
+const (
+	// freshEvery is how often files are looked at, at most.
+	freshEvery = time.Second
+	// freshTime bounds how long a request waits that has found new credentials.
+	freshTime = 5 * time.Second
+)
+
+// newFresh begins with what was read from files just now.
+func newFresh[T any](files []string, now T, read func(context.Context) (T, error), log *slog.Logger) *fresh[T] {
+	f := &fresh[T]{files: files, read: read, log: log, looked: time.Now()}
+	f.seen = f.stamps()
+	f.current.Store(&now)
+	return f
+}
+
+// get returns what to use now.
+func (f *fresh[T]) get(ctx context.Context) T {
+	if f.mu.TryLock() {
+		f.look(ctx)
+		f.mu.Unlock()
+	}
+	return *f.current.Load()
+}
+
+// look reads the files if they have changed. Holds mu.
+func (f *fresh[T]) look(ctx context.Context) {
+	if time.Since(f.looked) < freshEvery {
+		return
+	}
+	f.looked = time.Now()
+	stamps := f.stamps()
+	if slices.Equal(stamps, f.seen) {
+		return
+	}
+	for i := range stamps {
+		if stamps[i] == (stamp{}) && f.seen[i] != (stamp{}) {
+			return // it is being replaced
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, freshTime)
+	defer cancel()
+	v, err := f.read(ctx)
+	switch {
+	case err == nil:
+		f.current.Store(&v)
+		f.seen, f.failed = stamps, nil
+		f.log.Info("credentials of the object store have changed and are in use", "files", f.files)
+	case ctx.Err() == nil && !slices.Equal(stamps, f.failed):
+		f.failed = stamps
+		f.log.Warn("credentials of the object store have changed and cannot be used; those before stay in use", "files", f.files, "err", err)
+	}
+}
+
+func (f *fresh[T]) stamps() []stamp {
+	all := make([]stamp, len(f.files))
+	for i, name := range f.files {
+		if info, err := os.Stat(name); err == nil {
+			all[i] = stamp{info.ModTime(), info.Size()}
+		}
+	}
+	return all
+}
