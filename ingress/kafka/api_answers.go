@@ -4,6 +4,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
 )
 
 // What a row of an answer takes of memory, built and encoded: the structures of package
@@ -13,6 +14,7 @@ const (
 	partitionAnswer = 240
 	configAnswer    = 512
 	configsOfOne    = 48
+	producerAnswer  = 120
 )
 
 // rowsOf is what an answer about all of a topic takes.
@@ -132,4 +134,20 @@ func (h *Handlers) topicPartitionsBytes(r kmsg.Request) int64 {
 		}
 	}
 	return topicAnswer*int64(len(req.Topics)) + partitionAnswer*min(room, parts)
+}
+
+// producersBytes estimates the answer to a DescribeProducers request.
+func (h *Handlers) producersBytes(r kmsg.Request) (total int64) {
+	req, view := r.(*kmsg.DescribeProducersRequest), h.deps.Lookup.View()
+	for i := range req.Topics {
+		asked := &req.Topics[i]
+		total += topicAnswer + partitionAnswer*int64(len(asked.Partitions))
+		t, ok := view.TopicByName(asked.Topic)
+		for _, p := range asked.Partitions {
+			if ok {
+				total += producerAnswer * int64(h.deps.Producers.ProducerCount(topic.Partition{Topic: t.ID, Index: p}))
+			}
+		}
+	}
+	return total
 }

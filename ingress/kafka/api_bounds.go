@@ -52,6 +52,34 @@ func named(req kmsg.Request) int {
 		return sum(r.Topics, func(t *kmsg.DescribeLogDirsRequestTopic) int { return len(t.Partitions) })
 	case *kmsg.ElectLeadersRequest:
 		return sum(r.Topics, func(t *kmsg.ElectLeadersRequestTopic) int { return len(t.Partitions) })
+	case *kmsg.AlterPartitionAssignmentsRequest:
+		return sum(r.Topics, func(t *kmsg.AlterPartitionAssignmentsRequestTopic) int {
+			return sum(t.Partitions, func(p *kmsg.AlterPartitionAssignmentsRequestTopicPartition) int { return len(p.Replicas) })
+		})
+	case *kmsg.ListPartitionReassignmentsRequest:
+		return sum(r.Topics, func(t *kmsg.ListPartitionReassignmentsRequestTopic) int { return len(t.Partitions) })
+	case *kmsg.DescribeProducersRequest:
+		return sum(r.Topics, func(t *kmsg.DescribeProducersRequestTopic) int { return len(t.Partitions) })
+	case *kmsg.DescribeQuorumRequest:
+		return sum(r.Topics, func(t *kmsg.DescribeQuorumRequestTopic) int { return len(t.Partitions) })
+	case *kmsg.AlterClientQuotasRequest:
+		return sum(r.Entries, func(e *kmsg.AlterClientQuotasRequestEntry) int { return len(e.Entity) + len(e.Ops) })
+	case *kmsg.CreateACLsRequest:
+		return len(r.Creations)
+	case *kmsg.DeleteACLsRequest:
+		return len(r.Filters)
+	case *kmsg.DescribeClientQuotasRequest:
+		return len(r.Components)
+	case *kmsg.DescribeUserSCRAMCredentialsRequest:
+		return len(r.Users)
+	case *kmsg.AlterUserSCRAMCredentialsRequest:
+		return len(r.Deletions) + len(r.Upsertions)
+	case *kmsg.UpdateFeaturesRequest:
+		return len(r.FeatureUpdates)
+	case *kmsg.DescribeTransactionsRequest:
+		return len(r.TransactionalIDs)
+	case *kmsg.ListTransactionsRequest:
+		return len(r.StateFilters) + len(r.ProducerIDFilters)
 	case *kmsg.MetadataRequest:
 		return len(r.Topics)
 	case *kmsg.DescribeTopicPartitionsRequest:

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/idempotence"
 	"github.com/sluicemq/sluice/internal/lookup"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
@@ -43,6 +44,8 @@ type cluster struct {
 	settle   func(appends []flow.Append) error // decides what becomes of appends; nil: all are written
 	byTime   func(s *partition.State, ms int64) (TimedOffset, bool, error)
 	groups   []kmsg.Request
+	quorum   Quorum
+	known    map[topic.Partition]*idempotence.Producers
 }
 
 // newCluster has brokers 1 (the one under test, the controller) and 2.
@@ -54,7 +57,7 @@ func newCluster(t testing.TB, change func(*APIConfig)) *cluster {
 		change(&cfg)
 	}
 	h, err := NewHandlers(cfg, Deps{Node: 1, Lookup: lookup.New(c, &c.table), Topics: c, Appender: c, Fetcher: c, Times: c,
-		ProducerIDs: c, Groups: c, LogDirs: c, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		ProducerIDs: c, Groups: c, LogDirs: c, Producers: c, Quorum: func() Quorum { return c.quorum }, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,6 +193,20 @@ func (c *cluster) WALBytes(p topic.Partition) int64 {
 	}
 	bytes, _ := s.Tail.Sum(0, math.MaxInt64)
 	return bytes
+}
+
+func (c *cluster) ProducerCount(p topic.Partition) int {
+	if ps := c.known[p]; ps != nil {
+		return ps.Len()
+	}
+	return 0
+}
+
+func (c *cluster) ProducerStates(p topic.Partition) ([]idempotence.State, bool) {
+	if ps := c.known[p]; ps != nil {
+		return ps.States()
+	}
+	return nil, true
 }
 
 func (c *cluster) ByTime(_ context.Context, s *partition.State, ms int64) (TimedOffset, bool, error) {

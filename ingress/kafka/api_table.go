@@ -142,6 +142,8 @@ type Deps struct {
 	Groups      Groups
 	GroupMemory func() (used, limit int64) // of all groups; nil: not known
 	LogDirs     LogDirs
+	Producers   ProducerStates
+	Quorum      func() Quorum
 	code        Coder // set by NewHandlers
 	Log         *slog.Logger
 	// Tracer makes a span of each Produce and Fetch; nil makes none.
@@ -151,7 +153,7 @@ type Deps struct {
 func (d *Deps) validate() error {
 	for name, missing := range map[string]bool{"Lookup": d.Lookup == nil, "Topics": d.Topics == nil,
 		"Appender": d.Appender == nil, "Fetcher": d.Fetcher == nil, "Times": d.Times == nil,
-		"ProducerIDs": d.ProducerIDs == nil, "Groups": d.Groups == nil, "LogDirs": d.LogDirs == nil, "Log": d.Log == nil} {
+		"ProducerIDs": d.ProducerIDs == nil, "Groups": d.Groups == nil, "LogDirs": d.LogDirs == nil, "Producers": d.Producers == nil, "Quorum": d.Quorum == nil, "Log": d.Log == nil} {
 		if missing {
 			return fmt.Errorf("kafka: Deps.%s is not set", name)
 		}
@@ -214,6 +216,9 @@ func (h *Handlers) Table() []API {
 		{kmsg.DeleteRecords.Int16(), 0, 2, h.change(deleteRecords(d)), nil},
 		{kmsg.InitProducerID.Int16(), 0, 5, h.change(initProducerID(h.ids, d.code)), nil},
 		{kmsg.OffsetForLeaderEpoch.Int16(), 2, 4, h.bounded(HandlerFunc(offsetForLeaderEpoch(d))), nil},
+		{kmsg.DescribeACLs.Int16(), 1, 3, HandlerFunc(describeACLs), nil},
+		{kmsg.CreateACLs.Int16(), 1, 3, h.bounded(HandlerFunc(createACLs)), nil},
+		{kmsg.DeleteACLs.Int16(), 1, 3, h.bounded(HandlerFunc(deleteACLs)), nil},
 		{kmsg.DescribeConfigs.Int16(), 1, 4, h.atMost(cfg.RequestChanges, HandlerFunc(describeConfigs(cfg, d))), configsBytes},
 		{kmsg.AlterConfigs.Int16(), 0, 2, h.change(alterConfigs(h.admin, d.code)), nil},
 		{kmsg.DescribeLogDirs.Int16(), 1, 5, h.bounded(handlerOf(h.describeLogDirs)), h.logDirsBytes},
@@ -221,8 +226,20 @@ func (h *Handlers) Table() []API {
 		{kmsg.DeleteGroups.Int16(), 0, 3, h.group(), nil},
 		{kmsg.ElectLeaders.Int16(), 0, 2, h.bounded(HandlerFunc(electLeaders(d))), h.electionBytes},
 		{kmsg.IncrementalAlterConfigs.Int16(), 0, 1, h.change(incrementalAlterConfigs(h.admin, d.code)), nil},
+		{kmsg.AlterPartitionAssignments.Int16(), 0, 1, h.bounded(HandlerFunc(alterReassignments(d))), nil},
+		{kmsg.ListPartitionReassignments.Int16(), 0, 0, h.bounded(HandlerFunc(listReassignments)), nil},
 		{kmsg.OffsetDelete.Int16(), 0, 0, h.group(), nil},
+		{kmsg.DescribeClientQuotas.Int16(), 0, 1, h.bounded(HandlerFunc(describeQuotas)), nil},
+		{kmsg.AlterClientQuotas.Int16(), 0, 1, h.atMost(cfg.RequestChanges, HandlerFunc(alterQuotas)), nil},
+		{kmsg.DescribeUserSCRAMCredentials.Int16(), 0, 0, h.bounded(HandlerFunc(describeSCRAM)), nil},
+		{kmsg.AlterUserSCRAMCredentials.Int16(), 0, 0, h.bounded(HandlerFunc(alterSCRAM)), nil},
+		{kmsg.DescribeQuorum.Int16(), 0, 2, h.bounded(HandlerFunc(describeQuorum(d))), nil},
+		{kmsg.UpdateFeatures.Int16(), 0, 2, h.bounded(HandlerFunc(updateFeatures)), nil},
 		{kmsg.DescribeCluster.Int16(), 0, 2, h.bounded(HandlerFunc(describeCluster(d))), nil},
+		{kmsg.DescribeProducers.Int16(), 0, 0, h.bounded(handlerOf(h.describeProducers)), h.producersBytes},
+		{kmsg.UnregisterBroker.Int16(), 0, 0, HandlerFunc(unregisterBroker(d)), nil},
+		{kmsg.DescribeTransactions.Int16(), 0, 0, h.atMost(cfg.RequestChanges, HandlerFunc(describeTransactions)), nil},
+		{kmsg.ListTransactions.Int16(), 0, 2, h.bounded(HandlerFunc(listTransactions)), nil},
 		{kmsg.ListConfigResources.Int16(), 0, 1, h.bounded(HandlerFunc(listConfigResources(d))), h.resourcesBytes},
 		{kmsg.DescribeTopicPartitions.Int16(), 0, 0, h.bounded(HandlerFunc(describeTopicPartitions(d))), h.topicPartitionsBytes},
 	}

@@ -70,3 +70,132 @@ func TestElections(t *testing.T) {
 	}
 	wantCode(t, "another kind of election", ask(2).ErrorCode, kerr.InvalidRequest)
 }
+
+func TestQuorum(t *testing.T) {
+	c := newCluster(t, nil)
+	ask := func(version int16, topics ...kmsg.DescribeQuorumRequestTopic) *kmsg.DescribeQuorumResponse {
+		req := kmsg.NewPtrDescribeQuorumRequest()
+		req.Version, req.Topics = version, topics
+		return call[*kmsg.DescribeQuorumResponse](c, req)
+	}
+	metadata := kmsg.DescribeQuorumRequestTopic{Topic: "__cluster_metadata", Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{}}}
+	c.quorum = Quorum{Leader: 1, Epoch: 7, Committed: 100, Voters: []Voter{{1, 102}, {2, 99}}}
+	for version := range int16(3) {
+		resp := ask(version, metadata)
+		part := resp.Topics[0].Partitions[0]
+		if part.ErrorCode != 0 || part.LeaderID != 1 || part.LeaderEpoch != 7 || part.HighWatermark != 100 || len(part.CurrentVoters) != 2 {
+			t.Fatalf("version %d: %+v", version, part)
+		}
+		if v := part.CurrentVoters[1]; v.ReplicaID != 2 || v.LogEndOffset != 99 {
+			t.Errorf("version %d: the second voter is %+v", version, v)
+		}
+		if version >= 2 && (len(resp.Nodes) != 2 || resp.Nodes[1].NodeID != 2) {
+			t.Errorf("nodes: %+v", resp.Nodes)
+		}
+	}
+	other := metadata
+	other.Topic = "a"
+	wantCode(t, "another topic", ask(2, other).Topics[0].Partitions[0].ErrorCode, kerr.UnknownTopicOrPartition)
+	wantCode(t, "and another", ask(2, metadata, other).Topics[0].Partitions[0].ErrorCode, kerr.UnknownTopicOrPartition)
+	c.quorum = Quorum{Leader: -1}
+	wantCode(t, "without a leader", ask(2, metadata).Topics[0].Partitions[0].ErrorCode, kerr.NotLeaderForPartition)
+}
+
+func TestReassignments(t *testing.T) {
+	c := newCluster(t, nil)
+	c.topic("a", 1)
+	for what, tt := range map[string]struct {
+		topic     string
+		partition int32
+		replicas  []int32
+		want      *kerr.Error
+	}{
+		"what it has":       {"a", 0, []int32{1}, nil},
+		"cancel":            {"a", 0, nil, kerr.NoReassignmentInProgress},
+		"nobody":            {"a", 0, []int32{}, kerr.InvalidReplicaAssignment},
+		"twice":             {"a", 0, []int32{1, 1}, kerr.InvalidReplicaAssignment},
+		"unknown broker":    {"a", 0, []int32{7}, kerr.InvalidReplicaAssignment},
+		"another":           {"a", 0, []int32{2}, kerr.InvalidReplicaAssignment},
+		"one more":          {"a", 0, []int32{1, 2}, kerr.InvalidReplicaAssignment},
+		"unknown partition": {"a", 1, []int32{1}, kerr.UnknownTopicOrPartition},
+		"before the first":  {"a", -1, nil, kerr.UnknownTopicOrPartition},
+		"unknown topic":     {"b", 0, []int32{1}, kerr.UnknownTopicOrPartition},
+	} {
+		req := kmsg.NewPtrAlterPartitionAssignmentsRequest()
+		req.Version = 1
+		req.Topics = []kmsg.AlterPartitionAssignmentsRequestTopic{{Topic: tt.topic,
+			Partitions: []kmsg.AlterPartitionAssignmentsRequestTopicPartition{{Partition: tt.partition, Replicas: tt.replicas}}}}
+		resp := call[*kmsg.AlterPartitionAssignmentsResponse](c, req)
+		wantCode(t, what, resp.Topics[0].Partitions[0].ErrorCode, tt.want)
+	}
+	if resp := call[*kmsg.ListPartitionReassignmentsResponse](c, kmsg.NewPtrListPartitionReassignmentsRequest()); resp.ErrorCode != 0 || len(resp.Topics) != 0 {
+		t.Errorf("reassignments: %+v", resp)
+	}
+	if c.proposed != 1 {
+		t.Errorf("%d changes, want that of the topic alone", c.proposed)
+	}
+}
+
+func TestWhatThereIsNoneOf(t *testing.T) {
+	c := newCluster(t, nil)
+	list := kmsg.NewPtrListTransactionsRequest()
+	list.Version, list.StateFilters = 2, []string{"Ongoing", "foo", "foo", "PrepareEpochFence"}
+	if resp := call[*kmsg.ListTransactionsResponse](c, list); resp.ErrorCode != 0 || len(resp.TransactionStates) != 0 || fmt.Sprint(resp.UnknownStateFilters) != "[foo]" {
+		t.Errorf("transactions: %+v", resp)
+	}
+	list.TransactionalIDPattern = ptr("(")
+	wantCode(t, "a bad pattern", call[*kmsg.ListTransactionsResponse](c, list).ErrorCode, kerr.InvalidRegularExpression)
+	describe := kmsg.NewPtrDescribeTransactionsRequest()
+	describe.TransactionalIDs = []string{"a", ""}
+	states := call[*kmsg.DescribeTransactionsResponse](c, describe).TransactionStates
+	wantCode(t, "a transaction", states[0].ErrorCode, kerr.TransactionalIDNotFound)
+	wantCode(t, "one without a name", states[1].ErrorCode, kerr.InvalidRequest)
+	if resp := call[*kmsg.DescribeClientQuotasResponse](c, kmsg.NewPtrDescribeClientQuotasRequest()); resp.ErrorCode != 0 || resp.Entries == nil || len(resp.Entries) != 0 {
+		t.Errorf("quotas: %+v", resp)
+	}
+	scram := kmsg.NewPtrDescribeUserSCRAMCredentialsRequest()
+	if resp := call[*kmsg.DescribeUserSCRAMCredentialsResponse](c, scram); resp.ErrorCode != 0 || len(resp.Results) != 0 {
+		t.Errorf("SCRAM: %+v", resp)
+	}
+	wantCode(t, "ACLs", call[*kmsg.DescribeACLsResponse](c, &kmsg.DescribeACLsRequest{Version: 3}).ErrorCode, kerr.SecurityDisabled)
+}
+
+// Nothing is accepted that would not be kept.
+func TestWhatIsNotKeptIsRefused(t *testing.T) {
+	c := newCluster(t, nil)
+	quotas := kmsg.NewPtrAlterClientQuotasRequest()
+	quotas.Version = 1
+	quotas.Entries = []kmsg.AlterClientQuotasRequestEntry{{Entity: []kmsg.AlterClientQuotasRequestEntryEntity{{Type: "user", Name: ptr("a")}},
+		Ops: []kmsg.AlterClientQuotasRequestEntryOp{{Key: "producer_byte_rate", Value: 1}}}}
+	entries := call[*kmsg.AlterClientQuotasResponse](c, quotas).Entries
+	if wantCode(t, "a quota", entries[0].ErrorCode, kerr.UnsupportedVersion); *entries[0].Entity[0].Name != "a" {
+		t.Errorf("of %+v", entries[0].Entity)
+	}
+	scram := kmsg.NewPtrAlterUserSCRAMCredentialsRequest()
+	scram.Upsertions = []kmsg.AlterUserSCRAMCredentialsRequestUpsertion{{Name: "a", Mechanism: 1}, {Name: "a", Mechanism: 2}}
+	scram.Deletions = []kmsg.AlterUserSCRAMCredentialsRequestDeletion{{Name: "b", Mechanism: 1}}
+	results := call[*kmsg.AlterUserSCRAMCredentialsResponse](c, scram).Results
+	if len(results) != 2 {
+		t.Fatalf("%d results of two users", len(results))
+	}
+	wantCode(t, "a user", results[0].ErrorCode, kerr.UnsupportedSaslMechanism)
+	wantCode(t, "a user to be deleted", results[1].ErrorCode, kerr.ResourceNotFound)
+	scram.Upsertions, scram.Deletions[0].Mechanism = nil, 9
+	wantCode(t, "an unknown mechanism", call[*kmsg.AlterUserSCRAMCredentialsResponse](c, scram).Results[0].ErrorCode, kerr.UnsupportedSaslMechanism)
+	acls := kmsg.NewPtrCreateACLsRequest()
+	acls.Version, acls.Creations = 3, make([]kmsg.CreateACLsRequestCreation, 2)
+	for _, r := range call[*kmsg.CreateACLsResponse](c, acls).Results {
+		wantCode(t, "an ACL", r.ErrorCode, kerr.SecurityDisabled)
+	}
+	features := kmsg.NewPtrUpdateFeaturesRequest()
+	features.Version = 2
+	wantCode(t, "no feature", call[*kmsg.UpdateFeaturesResponse](c, features).ErrorCode, nil)
+	features.FeatureUpdates = []kmsg.UpdateFeaturesRequestFeatureUpdate{{Feature: "metadata.version", MaxVersionLevel: 20}}
+	wantCode(t, "a feature", call[*kmsg.UpdateFeaturesResponse](c, features).ErrorCode, kerr.InvalidUpdateVersion)
+	for id, want := range map[int32]*kerr.Error{1: kerr.InvalidRequest, 12345: kerr.BrokerIDNotRegistered} {
+		wantCode(t, fmt.Sprint("broker ", id), call[*kmsg.UnregisterBrokerResponse](c, &kmsg.UnregisterBrokerRequest{BrokerID: id}).ErrorCode, want)
+	}
+	if c.proposed != 0 {
+		t.Errorf("%d changes", c.proposed)
+	}
+}

@@ -82,7 +82,7 @@ func (a *aliases) flatten(resp kmsg.Response) map[string]string {
 
 // keys are the fields that say which element of an array a struct is.
 var keys = []string{"Topic", "Name", "ResourceName", "Group", "GroupID", "Partition", "ApiKey", "MemberID", "Key", "NodeID", "BrokerID", "Dir",
-	"TopicID", "Feature", "ConfigName", "TransactionalID", "FirstOffset", "OffsetDelta"}
+	"TopicID", "Feature", "ConfigName", "TransactionalID", "User", "FirstOffset", "OffsetDelta"}
 
 // sent are ids that brokers make, by the name of their field.
 var sent = map[string]string{"MemberID": "member", "LeaderID": "member", "SessionID": "session", "ProducerID": "producer"}

@@ -31,13 +31,27 @@ func securityScenarios() []scenario {
 			return req
 		}),
 		one("client-quotas", func(*play) kmsg.Request { return kmsg.NewPtrDescribeClientQuotasRequest() }),
-		one("alter-client-quotas", func(*play) kmsg.Request {
+		{"alter-client-quotas", 49, func(p *play) {
 			req := kmsg.NewPtrAlterClientQuotasRequest()
 			req.ValidateOnly = true
-			return req
-		}),
-		one("scram", func(*play) kmsg.Request { return kmsg.NewPtrDescribeUserSCRAMCredentialsRequest() }),
-		one("alter-scram", func(*play) kmsg.Request { return kmsg.NewPtrAlterUserSCRAMCredentialsRequest() }),
+			p.do("asked", req)
+			req.Entries = []kmsg.AlterClientQuotasRequestEntry{{
+				Entity: []kmsg.AlterClientQuotasRequestEntryEntity{{Type: "user", Name: kmsg.StringPtr("a")}},
+				Ops:    []kmsg.AlterClientQuotasRequestEntryOp{{Key: "producer_byte_rate", Value: 1000}}}}
+			p.do("one", req)
+		}},
+		{"scram", 50, func(p *play) {
+			req := kmsg.NewPtrDescribeUserSCRAMCredentialsRequest()
+			p.do("asked", req)
+			req.Users = []kmsg.DescribeUserSCRAMCredentialsRequestUser{{Name: "a"}, {Name: "b"}, {Name: "b"}, {Name: ""}}
+			p.do("named", req)
+		}},
+		{"alter-scram", 51, func(p *play) {
+			req := kmsg.NewPtrAlterUserSCRAMCredentialsRequest()
+			p.do("asked", req)
+			req.Deletions = []kmsg.AlterUserSCRAMCredentialsRequestDeletion{{Name: "a", Mechanism: 1}, {Name: "b", Mechanism: 9}}
+			p.do("delete", req)
+		}},
 		one("delegation-tokens", func(*play) kmsg.Request { return kmsg.NewPtrDescribeDelegationTokenRequest() }),
 		one("sasl-handshake", func(*play) kmsg.Request {
 			req := kmsg.NewPtrSASLHandshakeRequest()

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -65,11 +66,18 @@ func toolScenarios() []scenario {
 			f.Feature, f.MaxVersionLevel = "no.such.feature", 1
 			req.FeatureUpdates = append(req.FeatureUpdates, f)
 			p.do("unknown", req)
+			req.FeatureUpdates = append(req.FeatureUpdates, f)
+			p.do("unknown twice", req)
 		}},
 		{"quorum", 55, func(p *play) {
 			req := kmsg.NewPtrDescribeQuorumRequest()
 			req.Topics = []kmsg.DescribeQuorumRequestTopic{{Topic: p.name("t"), Partitions: []kmsg.DescribeQuorumRequestTopicPartition{{Partition: 0}}}}
 			p.do("another topic", req)
+			req.Topics[0].Topic = "__cluster_metadata"
+			p.do("metadata", req)
+			req.Topics[0].Partitions[0].Partition = 1
+			p.do("another partition", req)
+			p.do("none", kmsg.NewPtrDescribeQuorumRequest())
 		}},
 		{"unknown-requests", 18, unknownRequests},
 	}...)
@@ -125,6 +133,7 @@ func logDirs(p *play) {
 	ask("unknown partition", kmsg.DescribeLogDirsRequestTopic{Topic: topic, Partitions: []int32{9}})
 	ask("unknown topic", kmsg.DescribeLogDirsRequestTopic{Topic: p.name("nobody"), Partitions: []int32{0}})
 	ask("none", []kmsg.DescribeLogDirsRequestTopic{}...)
+	ask("twice", kmsg.DescribeLogDirsRequestTopic{Topic: topic, Partitions: []int32{0, 0}}, kmsg.DescribeLogDirsRequestTopic{Topic: topic, Partitions: []int32{0}})
 }
 
 func topicPartitions(p *play) {
@@ -164,8 +173,16 @@ func electLeaders(p *play) {
 }
 
 func describeProducers(p *play) {
-	topic, _ := p.topic("t", 1)
+	topic, id := p.topic("t", 1)
 	req := kmsg.NewPtrDescribeProducersRequest()
 	req.Topics = []kmsg.DescribeProducersRequestTopic{{Topic: topic, Partitions: []int32{0, 9}}, {Topic: p.name("nobody"), Partitions: []int32{0}}}
 	p.do("asked", req)
+	for sequence := range int32(2) {
+		now := time.Now().UnixMilli()
+		p.until(produce(topic, id, 0, -1, from(77, 3, sequence, batch(now, val("v")))), func(r kmsg.Response) bool {
+			return r.(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode == 0
+		})
+	}
+	req.Topics = req.Topics[:1]
+	p.do("one that wrote", req)
 }

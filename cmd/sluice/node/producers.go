@@ -142,11 +142,33 @@ func (p *producers) wake() {
 // before is when who was idle since is forgotten (ms).
 func (p *producers) before() int64 { return time.Now().Add(-p.cfg.Expiration).UnixMilli() }
 
+// ProducerCount returns how many producers a partition remembers.
+func (p *producers) ProducerCount(id topic.Partition) int {
+	if ps := p.opened(id); ps != nil {
+		return ps.Len()
+	}
+	return 0
+}
+
+// ProducerStates returns the producers that a partition remembers by id; ok is false
+// while not all of them are read yet.
+func (p *producers) ProducerStates(id topic.Partition) (states []idempotence.State, ok bool) {
+	if ps := p.opened(id); ps != nil {
+		return ps.States()
+	}
+	return nil, true
+}
+
+// opened returns what a partition remembers, nil where nothing was ever.
+func (p *producers) opened(id topic.Partition) *idempotence.Producers {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.known[id]
+}
+
 // lastBatch returns where the last batch of a producer begins that is known.
 func (p *producers) lastBatch(id topic.Partition, producer int64) (base int64, ok bool) {
-	p.mu.Lock()
-	ps := p.known[id]
-	p.mu.Unlock()
+	ps := p.opened(id)
 	if ps == nil {
 		return 0, false
 	}

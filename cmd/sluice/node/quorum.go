@@ -1,0 +1,13 @@
+package node
+
+import "github.com/sluicemq/sluice/ingress/kafka"
+
+// quorum tells clients how the metadata is: this broker keeps it alone.
+func (n *node) quorum() kafka.Quorum {
+	q := n.cluster.Quorum()
+	if !q.Led {
+		return kafka.Quorum{Leader: -1}
+	}
+	end := int64(q.Last) + 1
+	return kafka.Quorum{Leader: n.cfg.Broker, Epoch: int32(q.Term), Committed: end, Voters: []kafka.Voter{{Node: n.cfg.Broker, End: end}}}
+}

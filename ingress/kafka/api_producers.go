@@ -1,0 +1,67 @@
+package kafka
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicemq/sluice/internal/idempotence"
+	"github.com/sluicemq/sluice/internal/lookup"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// ProducerStates has what partitions remember of idempotent producers.
+type ProducerStates interface {
+	// ProducerCount returns how many a partition remembers.
+	ProducerCount(topic.Partition) int
+	// ProducerStates returns them by id; ok is false while not all of them are read yet.
+	ProducerStates(topic.Partition) (states []idempotence.State, ok bool)
+}
+
+var errProducersLoading = refuse(kerr.NotLeaderForPartition, "the producers of the partition are not all read yet; try again")
+
+// describeProducers serves DescribeProducers (KIP-664). There may be very many.
+func (h *Handlers) describeProducers(ctx context.Context, r *Request, reply func(Response)) {
+	h.searches.serve(ctx, r, reply, func() kmsg.Response {
+		req := r.Body.(*kmsg.DescribeProducersRequest)
+		resp := req.ResponseKind().(*kmsg.DescribeProducersResponse)
+		view := h.deps.Lookup.View()
+		for i := range req.Topics {
+			asked := &req.Topics[i]
+			out := kmsg.DescribeProducersResponseTopic{Topic: asked.Topic}
+			t, err := lookup.ByName(view, asked.Topic)
+			for _, p := range asked.Partitions {
+				part := kmsg.DescribeProducersResponseTopicPartition{Partition: p}
+				failed := err
+				if failed == nil {
+					part.ActiveProducers, failed = h.activeProducers(t, p)
+				}
+				part.ErrorCode, part.ErrorMessage = h.deps.code(failed), message(failed)
+				out.Partitions = append(out.Partitions, part)
+			}
+			resp.Topics = append(resp.Topics, out)
+		}
+		return resp
+	})
+}
+
+func (h *Handlers) activeProducers(t *meta.Topic, index int32) ([]kmsg.DescribeProducersResponseTopicPartitionActiveProducer, error) {
+	switch {
+	case index < 0 || int(index) >= len(t.Partitions):
+		return nil, meta.ErrUnknownTopic
+	case t.Partitions[index].Leader != h.deps.Node:
+		return nil, lookup.ErrNotLeader
+	}
+	states, ok := h.deps.Producers.ProducerStates(topic.Partition{Topic: t.ID, Index: index})
+	if !ok {
+		return nil, errProducersLoading
+	}
+	out := make([]kmsg.DescribeProducersResponseTopicPartitionActiveProducer, len(states))
+	for i, s := range states {
+		out[i] = kmsg.DescribeProducersResponseTopicPartitionActiveProducer{ProducerID: s.ID, ProducerEpoch: int32(s.Epoch),
+			LastSequence: s.LastSequence, LastTimestamp: s.AppendedMs, CoordinatorEpoch: -1, CurrentTxnStartOffset: -1}
+	}
+	return out, nil
+}

@@ -1,0 +1,34 @@
+package idempotence
+
+import (
+	"cmp"
+	"slices"
+)
+
+// State is what is known of one producer id, for people to look at.
+type State struct {
+	ID           int64
+	Epoch        int16
+	LastSequence int32
+	AppendedMs   int64 // of the last batch
+}
+
+// States returns the state of all producers that are known, by id. ok is false while
+// snapshots that may tell of more are not read yet. What changes meanwhile may be in it or not.
+func (ps *Producers) States() (states []State, ok bool) {
+	ps.table.lock.Lock()
+	defer ps.table.lock.Unlock()
+	if ps.loading {
+		return nil, false
+	}
+	states = make([]State, 0, len(ps.m))
+	for _, p := range ps.m {
+		states = append(states, State{p.id, p.epoch, p.last.last, p.appendedMs})
+		if len(states)%chunk == 0 { // let producers write
+			ps.table.lock.Unlock()
+			ps.table.lock.Lock()
+		}
+	}
+	slices.SortFunc(states, func(a, b State) int { return cmp.Compare(a.ID, b.ID) })
+	return states, true
+}
