@@ -1,0 +1,69 @@
+package house_test
+
+import (
+	"bytes"
+	"fmt"
+	"go/format"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var goBlock = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
+
+// Go programs in pages compile as they are printed, in a module of their own that uses
+// this one, without a network; and they are formatted as Go is.
+func TestGoSnippetsInPagesCompile(t *testing.T) {
+	dir := t.TempDir()
+	home, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, page := range files(t, ".md") {
+		text := read(t, page)
+		blocks := goBlock.FindAllStringSubmatch(text, -1)
+		if fences := strings.Count(text, "```go"); fences != len(blocks) {
+			t.Errorf("%s has %d blocks of Go, of which %d can be read: a fence begins a line and is closed", page, fences, len(blocks))
+		}
+		for i, b := range blocks {
+			found++
+			code := strings.ReplaceAll(b[1], "\r\n", "\n")
+			if pretty, err := format.Source([]byte(code)); err != nil {
+				t.Errorf("%s, block %d: %v", page, i+1, err)
+				continue
+			} else if string(pretty) != code {
+				t.Errorf("%s, block %d is not formatted as Go is", page, i+1)
+			}
+			into := filepath.Join(dir, fmt.Sprintf("%s_%d", strings.NewReplacer("/", "_", ".", "_").Replace(page), i+1))
+			if err := os.MkdirAll(into, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(into, "main.go"), []byte(code), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if found < 5 {
+		t.Fatalf("only %d blocks of Go found: the test looks in the wrong places", found)
+	}
+	// The requirements are this module's own, so that nothing has to be looked up.
+	mod := strings.Replace(read(t, "go.mod"), "module "+module+"\n", "module example.org/snippets\n", 1)
+	mod += fmt.Sprintf("\nrequire %s v0.0.0\n\nreplace %s => %s\n", module, module, home)
+	for name, text := range map[string]string{"go.mod": mod, "go.sum": read(t, "go.sum")} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("go", "build", "-mod=mod", "./...")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOPROXY=off", "GOWORK=off")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		t.Errorf("go build: %v\n%s", err, out.String())
+	}
+}
