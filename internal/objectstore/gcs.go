@@ -67,7 +67,7 @@ func gcsAuth(ctx context.Context, universe string, base http.RoundTripper, log *
 	if file == "" {
 		return &oauth2.Transport{Base: base, Source: creds.TokenSource}, nil
 	}
-	f := newFresh([]string{file}, creds.TokenSource, func(ctx context.Context) (oauth2.TokenSource, error) {
+	f := newCredentials([]string{file}, creds.TokenSource, func(ctx context.Context) (oauth2.TokenSource, error) {
 		creds, err := find(context.WithoutCancel(ctx)) // they go on to use it
 		if err != nil {
 			return nil, err
@@ -75,12 +75,14 @@ func gcsAuth(ctx context.Context, universe string, base http.RoundTripper, log *
 		_, err = creds.TokenSource.Token()
 		return creds.TokenSource, err
 	}, log)
-	return &oauth2.Transport{Base: base, Source: freshTokens{f}}, nil
+	return &oauth2.Transport{Base: base, Source: tokens{f}}, nil
 }
 
-// freshTokens follows the file of GOOGLE_APPLICATION_CREDENTIALS, which Google's library
+// tokens follows the file of GOOGLE_APPLICATION_CREDENTIALS, which Google's library
 // reads only once.
-type freshTokens struct{ *fresh[oauth2.TokenSource] }
+type tokens struct {
+	*credentials[oauth2.TokenSource]
+}
 
 // Token implements oauth2.TokenSource.
-func (f freshTokens) Token() (*oauth2.Token, error) { return f.get(context.Background()).Token() }
+func (f tokens) Token() (*oauth2.Token, error) { return f.get(context.Background()).Token() }

@@ -77,7 +77,7 @@ func s3Credentials(first aws.CredentialsProvider, q url.Values, log *slog.Logger
 	}
 	files := []string{or(os.Getenv("AWS_SHARED_CREDENTIALS_FILE"), config.DefaultSharedCredentialsFilename()),
 		or(os.Getenv("AWS_CONFIG_FILE"), config.DefaultSharedConfigFilename())}
-	f := newFresh(files, first, func(ctx context.Context) (aws.CredentialsProvider, error) {
+	f := newCredentials(files, first, func(ctx context.Context) (aws.CredentialsProvider, error) {
 		cfg, err := gcaws.V2ConfigFromURLParams(ctx, q)
 		if err != nil {
 			return nil, err

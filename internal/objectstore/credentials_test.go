@@ -25,7 +25,7 @@ import (
 
 // A change of a file is taken up within the pause between looks; what cannot be used is
 // said once, and leaves what is in use.
-func TestFreshFollowsItsFiles(t *testing.T) {
+func TestCredentialsFollowTheirFiles(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "credentials")
 	put := func(text string) {
 		t.Helper()
@@ -37,7 +37,7 @@ func TestFreshFollowsItsFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said strings.Builder
 		reads := 0
-		f := newFresh([]string{name, name + ".none"}, "one", func(context.Context) (string, error) {
+		f := newCredentials([]string{name, name + ".none"}, "one", func(context.Context) (string, error) {
 			reads++
 			b, err := os.ReadFile(name)
 			if string(b) == "bad" {
@@ -51,17 +51,17 @@ func TestFreshFollowsItsFiles(t *testing.T) {
 				t.Errorf("got %q after %d reads, want %q after %d", got, reads, value, n)
 			}
 		}
-		time.Sleep(2 * freshEvery)
+		time.Sleep(2 * lookEvery)
 		want("one", 0) // unchanged
 		put("three")
 		want("one", 0) // it was looked at just now
-		time.Sleep(freshEvery)
+		time.Sleep(lookEvery)
 		want("three", 1)
-		time.Sleep(freshEvery)
+		time.Sleep(lookEvery)
 		want("three", 1)
 		put("bad")
 		for n := range 3 { // tried again, said once
-			time.Sleep(freshEvery)
+			time.Sleep(lookEvery)
 			want("three", 2+n)
 		}
 		if n := strings.Count(said.String(), "cannot be used"); n != 1 {
@@ -70,10 +70,10 @@ func TestFreshFollowsItsFiles(t *testing.T) {
 		if err := os.Remove(name); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(freshEvery)
+		time.Sleep(lookEvery)
 		want("three", 4) // nobody looks elsewhere for credentials meanwhile
 		put("twelve")
-		time.Sleep(freshEvery)
+		time.Sleep(lookEvery)
 		want("twelve", 5)
 	})
 }

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// fresh is what files with credentials say, read again when they have changed: a key that is
+// credentials are read from files again when these have changed: a key that is
 // rotated is taken up without a restart. What cannot be used, such as a file that is being
 // written, leaves what is in use and is tried again.
-type fresh[T any] struct {
+type credentials[T any] struct {
 	files []string
 	// read reads the files, and tries what they say.
 	read    func(context.Context) (T, error)
@@ -33,22 +33,22 @@ type stamp struct {
 }
 
 const (
-	// freshEvery is how often files are looked at, at most.
-	freshEvery = time.Second
-	// freshTime bounds how long a request waits that has found new credentials.
-	freshTime = 5 * time.Second
+	// lookEvery is how often files are looked at, at most.
+	lookEvery = time.Second
+	// lookTime bounds how long a request waits that has found new credentials.
+	lookTime = 5 * time.Second
 )
 
-// newFresh begins with what was read from files just now.
-func newFresh[T any](files []string, now T, read func(context.Context) (T, error), log *slog.Logger) *fresh[T] {
-	f := &fresh[T]{files: files, read: read, log: log, looked: time.Now()}
+// newCredentials begins with what was read from files just now.
+func newCredentials[T any](files []string, now T, read func(context.Context) (T, error), log *slog.Logger) *credentials[T] {
+	f := &credentials[T]{files: files, read: read, log: log, looked: time.Now()}
 	f.seen = f.stamps()
 	f.current.Store(&now)
 	return f
 }
 
 // get returns what to use now.
-func (f *fresh[T]) get(ctx context.Context) T {
+func (f *credentials[T]) get(ctx context.Context) T {
 	if f.mu.TryLock() {
 		f.look(ctx)
 		f.mu.Unlock()
@@ -57,8 +57,8 @@ func (f *fresh[T]) get(ctx context.Context) T {
 }
 
 // look reads the files if they have changed. Holds mu.
-func (f *fresh[T]) look(ctx context.Context) {
-	if time.Since(f.looked) < freshEvery {
+func (f *credentials[T]) look(ctx context.Context) {
+	if time.Since(f.looked) < lookEvery {
 		return
 	}
 	f.looked = time.Now()
@@ -71,7 +71,7 @@ func (f *fresh[T]) look(ctx context.Context) {
 			return // it is being replaced
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, freshTime)
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	v, err := f.read(ctx)
 	switch {
@@ -85,7 +85,7 @@ func (f *fresh[T]) look(ctx context.Context) {
 	}
 }
 
-func (f *fresh[T]) stamps() []stamp {
+func (f *credentials[T]) stamps() []stamp {
 	all := make([]stamp, len(f.files))
 	for i, name := range f.files {
 		if info, err := os.Stat(name); err == nil {
