@@ -82,6 +82,11 @@ func TestListOffsetsOfPlaces(t *testing.T) {
 		if p := list(c, 11, ts, nil); p.Offset != 100 || p.LeaderEpoch != 3 {
 			t.Errorf("place %d of an empty log: %+v", ts, p)
 		}
+		fresh := newCluster(t, nil)
+		fresh.topic("orders", 1)
+		if p := list(fresh, 11, ts, nil); p.Offset != 0 || p.LeaderEpoch != 3 {
+			t.Errorf("place %d of a new log: %+v", ts, p)
+		}
 	}
 }
 
