@@ -25,6 +25,9 @@ const (
 	// in flight. config.Broker.UploadMemory counts the memory.
 	directStep   = 256 << 10
 	directWrites = 4
+	// growStep is how much of the file is made at a time, before it is written: writes that
+	// make a file longer wait for each other.
+	growStep = 4 << 20
 )
 
 // Through the page cache:
@@ -83,6 +86,7 @@ func fillDirect(ctx context.Context, f *os.File, b io.Reader) error {
 // directWriter has several writes in flight.
 type directWriter struct {
 	f       *os.File
+	grown   int64 // the file's size
 	free    chan []byte
 	writes  sync.WaitGroup
 	failing sync.Once
@@ -114,6 +118,10 @@ func (w *directWriter) copy(ctx context.Context, b io.Reader) (size int64, err e
 		if n > 0 {
 			whole := int(blockfs.AlignUp(int64(n)))
 			clear(buf[n:whole])
+			if size+int64(whole) > w.grown {
+				grow(w.f, w.grown, growStep)
+				w.grown += growStep
+			}
 			w.begin(buf, whole, size)
 			size += int64(n)
 		}

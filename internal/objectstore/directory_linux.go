@@ -68,3 +68,8 @@ func direct(f *os.File) bool {
 	_, _ = unix.FcntlInt(fd, unix.F_SETFL, flags) // as it was
 	return false
 }
+
+// grow makes n bytes more of f. Where it cannot, writes do, one after another.
+func grow(f *os.File, size, n int64) {
+	_ = unix.Fallocate(int(f.Fd()), 0, size, n)
+}
