@@ -20,7 +20,7 @@ type Broker struct {
 	Groups        Groups        `toml:"groups"`
 	Stages        Stages        `toml:"stages"`
 	Metadata      Metadata      `toml:"metadata"`
-	Admin         Admin         `toml:"admin"`
+	Admin         BrokerAdmin   `toml:"admin"`
 	Tracing       Tracing       `toml:"tracing"`
 	Log           Log           `toml:"log"`
 }
@@ -257,12 +257,23 @@ type Metadata struct {
 	LatePutGraceMs  int64  `toml:"late_put_grace_ms"`
 }
 
-// Admin says where metrics, health and topology are served.
+// BrokerAdmin says where metrics, health and topology are served, and how many metrics.
+type BrokerAdmin struct {
+	Listen          string `toml:"listen"`
+	Hosts           string `toml:"hosts"`
+	Debug           bool   `toml:"debug"`
+	MaxMetricSeries int    `toml:"max_metric_series"`
+}
+
+// Admin says where metrics and health of a controller are served.
 type Admin struct {
 	Listen string `toml:"listen"`
 	Hosts  string `toml:"hosts"`
 	Debug  bool   `toml:"debug"`
 }
+
+// Common is what a controller has of it, too.
+func (a BrokerAdmin) Common() Admin { return Admin{a.Listen, a.Hosts, a.Debug} }
 
 // Tracing says where spans of requests go.
 type Tracing struct {

@@ -42,7 +42,7 @@ func DefaultBroker() Broker {
 			OffsetsCheckIntervalMs: 10 * minute, Lanes: 4, Queue: 256, MaxConcurrentWrites: 64, WriteTimeoutMs: 5 * second},
 		Stages:   defaultStages(),
 		Metadata: defaultMetadata(),
-		Admin:    Admin{Listen: "127.0.0.1:9642"},
+		Admin:    BrokerAdmin{Listen: "127.0.0.1:9642", MaxMetricSeries: 2000},
 		Tracing:  Tracing{SampleRatio: 0.01},
 		Log:      Log{Level: "info", Format: "text"},
 	}

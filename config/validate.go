@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/adminhttp"
 	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/logmetrics"
 )
 
 // Values of network.tcp_plaintext.
@@ -100,7 +101,8 @@ func (c Broker) Validate() error {
 	e.require(c.Stages.Batch.MaxBytes <= c.WAL.SegmentSizeBytes, "stages.batch.max_bytes (%d) must not exceed wal.segment_size_bytes (%d)",
 		c.Stages.Batch.MaxBytes, c.WAL.SegmentSizeBytes)
 	e.tracing(c.Tracing)
-	e.common(c.Metadata, c.Admin, c.Log)
+	e.within("admin.max_metric_series", int64(c.Admin.MaxMetricSeries), 0, logmetrics.MaxSeries)
+	e.common(c.Metadata, c.Admin.Common(), c.Log)
 	e.apart(listeners{{"network.tcp_listen", c.Network.TCPListen}, {"metadata.raft_address", c.Metadata.RaftAddress}, {"admin.listen", c.Admin.Listen}})
 	return errors.Join(e...)
 }

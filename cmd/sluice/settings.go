@@ -17,6 +17,7 @@ import (
 	"github.com/sluicemq/sluice/internal/adminhttp"
 	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/certs"
+	"github.com/sluicemq/sluice/internal/logmetrics"
 	"github.com/sluicemq/sluice/internal/objectstore"
 	"github.com/sluicemq/sluice/internal/quicnet"
 	"github.com/sluicemq/sluice/internal/unreadable"
@@ -46,7 +47,8 @@ func nodeConfig(c config.Broker) (node.Config, error) {
 		Fetch:              fetchConfig(c),
 		Groups:             groupsConfig(c.Groups),
 		AdminListen:        c.Admin.Listen,
-		Admin:              adminConfig(c.Admin, c.Network.AdvertisedHost),
+		Admin:              adminConfig(c.Admin.Common(), c.Network.AdvertisedHost),
+		Metrics:            logmetrics.Config{MaxSeries: c.Admin.MaxMetricSeries},
 		Tracing:            node.TracingConfig{Endpoint: c.Tracing.OTLPEndpoint, Ratio: c.Tracing.SampleRatio},
 		RequestBudgetBytes: c.Memory.RequestBudgetBytes,
 		MemoryLimitBytes:   c.Memory.LimitBytes,

@@ -22,6 +22,7 @@ type State struct {
 	refused  atomic.Pointer[error]
 	lost     atomic.Pointer[error]
 	deleted  atomic.Bool
+	traffic  traffic
 
 	Tail Tail // records in the WAL, [Tail.Start, HighWatermark)
 
@@ -56,6 +57,7 @@ func NewState(id topic.Partition, epoch int32, logStart, tierEnd int64) *State {
 	s.logStart.Store(logStart)
 	s.tierEnd.Store(tierEnd)
 	s.hw.Store(tierEnd)
+	s.traffic.fromOffset.Store(tierEnd)
 	d := DefaultSettings()
 	s.settings.Store(&d)
 	return s
@@ -98,6 +100,7 @@ func (s *State) Deleted() bool { return s.deleted.Load() }
 func (s *State) Publish(hw int64) {
 	if grow(&s.hw, hw) {
 		bytes, end := s.Tail.appendedTo()
+		s.traffic.appended.Store(bytes)
 		s.watches.grow(bytes, end == hw)
 	}
 }

@@ -60,6 +60,9 @@ func (s *Stage) finish(f *flow.Fetch) {
 		any = any || r.Bytes > 0
 		s.reads[r.Source].Inc()
 		s.bytes[r.Source].Add(float64(r.Bytes))
+		if r.Bytes > 0 {
+			r.State.Served(r.Bytes)
+		}
 		if r.Took > 0 {
 			s.seconds[r.Source].Observe(r.Took.Seconds())
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/partition"
 )
 
 // batch returns n bytes that have the frame of a batch.
@@ -20,7 +21,7 @@ func batch(n int) []byte {
 }
 
 func read(src flow.Source, sizes ...int) *flow.Read {
-	r := &flow.Read{MaxBytes: 1 << 20}
+	r := &flow.Read{State: &partition.State{}, MaxBytes: 1 << 20}
 	for _, n := range sizes {
 		r.Add(batch(n), src, nil)
 	}
@@ -55,9 +56,9 @@ func TestFirstBatchIsReturnedWhole(t *testing.T) {
 func TestSegmentsAreCutBetweenBatches(t *testing.T) {
 	for _, test := range []struct{ max, first, second int }{
 		{1, 100, 0}, {100, 100, 0}, {299, 100, 61}, {300, 300, 0}, {399, 300, 61}, {600, 600, 0}, {661, 600, 61}, {5000, 600, 661}} {
-		r := &flow.Read{}
+		r := &flow.Read{State: &partition.State{}}
 		r.Add(slices.Concat(batch(100), batch(200), batch(300)), flow.FromWAL, nil)
-		second := &flow.Read{}
+		second := &flow.Read{State: &partition.State{}}
 		second.Add(slices.Concat(batch(61), batch(600)), flow.FromWAL, nil)
 		f := &flow.Fetch{MaxBytes: test.max, Reads: []*flow.Read{r, second}}
 		New(prometheus.NewRegistry()).finish(f)

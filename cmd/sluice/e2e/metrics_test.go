@@ -7,12 +7,20 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // What docs/operations.md names is there from the start, so that an alert on a rate sees
 // the first failure, and the page lists the values of labels that have a fixed set of them.
 func TestMetricsAreThereFromTheStart(t *testing.T) {
 	b := newBroker(t)
+	b.createTopic("t", 1) // partitions and groups have theirs once there are any
+	var at kadm.Offsets
+	at.AddOffset("t", 0, 0, -1)
+	if err := b.admins().CommitAllOffsets(deadline(t), "g", at); err != nil {
+		t.Fatal(err)
+	}
 	resp, err := http.Get("http://" + b.admin + "/metrics")
 	if err != nil {
 		t.Fatal(err)
@@ -63,5 +71,7 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 	}
 }
 
-// many are labels whose values are listed elsewhere: pipelines, stages, APIs, and uses of memory.
-var many = map[string]bool{"graph": true, "stage": true, "api": true, "use": true, "file": true, "le": true}
+// many are labels whose values are listed elsewhere: pipelines, stages, APIs, uses of memory,
+// topics and groups.
+var many = map[string]bool{"graph": true, "stage": true, "api": true, "use": true, "file": true, "le": true,
+	"topic": true, "partition": true, "group": true}

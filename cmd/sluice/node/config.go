@@ -11,6 +11,7 @@ import (
 	"github.com/sluicemq/sluice/ingress/kafka"
 	"github.com/sluicemq/sluice/internal/adminhttp"
 	"github.com/sluicemq/sluice/internal/certs"
+	"github.com/sluicemq/sluice/internal/logmetrics"
 	"github.com/sluicemq/sluice/internal/quicnet"
 )
 
@@ -30,6 +31,8 @@ type Config struct {
 	AdminListen string
 	// Admin says whom it answers.
 	Admin adminhttp.Config
+	// Metrics bounds those of topics, partitions and groups.
+	Metrics logmetrics.Config
 	// RequestBudgetBytes bounds the request frames in the broker at once. When it
 	// is used up sockets are not read any more.
 	RequestBudgetBytes int64
@@ -81,7 +84,7 @@ func (c Config) Validate() error {
 			return err
 		}
 	}
-	return errors.Join(c.Cluster.Validate(), c.Storage.Validate(), c.Kafka.Validate(), c.API.Validate(), c.Fetch.Validate(), c.Groups.Validate())
+	return errors.Join(c.Cluster.Validate(), c.Storage.Validate(), c.Kafka.Validate(), c.API.Validate(), c.Fetch.Validate(), c.Groups.Validate(), c.Metrics.Validate())
 }
 
 // Validate reports a setting that cannot work.

@@ -21,6 +21,7 @@ import (
 	"github.com/sluicemq/sluice/ingress/admission"
 	"github.com/sluicemq/sluice/ingress/kafka"
 	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/internal/logmetrics"
 	"github.com/sluicemq/sluice/internal/lookup"
 	"github.com/sluicemq/sluice/internal/memory"
 	"github.com/sluicemq/sluice/internal/meta"
@@ -47,6 +48,7 @@ type node struct {
 	server   *kafka.Server
 
 	tracing *tracing
+	logs    *logmetrics.Collector
 	limiter *limiter
 
 	serving atomic.Pointer[error] // nil: it serves; else why not
@@ -128,6 +130,8 @@ func (n *node) openServers() (err error) {
 	if err != nil {
 		return err
 	}
+	n.logs = logmetrics.New(n.cfg.Metrics, n.cfg.Broker, n.cluster, &n.storage.parts.table, clock.System{})
+	n.reg.MustRegister(n.logs)
 	n.gate = admission.NewGate(n.cfg.RequestBudgetBytes, n.reg)
 	identity := func() (string, int32) { return n.cluster.View().ClusterID, n.cfg.Broker }
 	n.server, err = kafka.NewServer(n.cfg.Kafka, identity, n.handlers.Table(), n.gate, n.log, n.reg)
@@ -183,6 +187,7 @@ func (n *node) run(ctx context.Context, ready func(Live)) error {
 		}
 		beside.Go(func() { n.collect(ctx) })
 		beside.Go(func() { n.attest(ctx) })
+		beside.Go(func() { n.logs.Run(ctx) })
 		beside.Go(func() { resident.Keep(ctx, startTime, time.Minute, n.notShrunk) })
 	}
 	select {

@@ -98,6 +98,7 @@ func (r *recovery) finish(s *partition.State) {
 	if ok {
 		s.Publish(o.Next)
 	}
+	s.Recovered()
 }
 
 // batch takes one batch of the log. A batch that is in objects was uploaded before the

@@ -1,0 +1,39 @@
+package logmetrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+)
+
+// sample is one series at one time. Those of a partition share their labels.
+type sample struct {
+	desc    *prometheus.Desc
+	labels  []*dto.LabelPair
+	value   float64
+	counter bool
+}
+
+// labels returns pairs of names, which must ascend, and values.
+func labels(namesAndValues ...string) []*dto.LabelPair {
+	pairs := make([]dto.LabelPair, len(namesAndValues)/2)
+	out := make([]*dto.LabelPair, len(pairs))
+	for i := range pairs {
+		pairs[i].Name, pairs[i].Value = &namesAndValues[2*i], &namesAndValues[2*i+1]
+		out[i] = &pairs[i]
+	}
+	return out
+}
+
+// Desc returns the description.
+func (s *sample) Desc() *prometheus.Desc { return s.desc }
+
+// Write fills in m.
+func (s *sample) Write(m *dto.Metric) error {
+	m.Label = s.labels
+	if s.counter {
+		m.Counter = &dto.Counter{Value: &s.value}
+	} else {
+		m.Gauge = &dto.Gauge{Value: &s.value}
+	}
+	return nil
+}
