@@ -106,6 +106,7 @@ func (c *cli) runBroker(ctx context.Context, file string, cfg config.Broker, ser
 	for _, w := range cfg.Warnings() {
 		log.Warn(w)
 	}
+	n.LogLevel = &c.level
 	n.Storage.AcceptLostMetadata = c.acceptLost
 	n.Cluster.AcceptLost, n.Storage.AcceptLostWAL, n.Storage.AcceptOtherStore = c.acceptLost, c.acceptLostWAL, c.acceptOtherStore
 	release, err := takeDirectory(cfg.Broker.DataDirectory)

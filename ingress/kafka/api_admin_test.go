@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -110,7 +111,9 @@ func TestCreateTopicsKeepsToTheRoomOfTheCluster(t *testing.T) {
 	wantCode(t, "first", got[0].ErrorCode, nil)
 	wantCode(t, "6 more of 4", got[1].ErrorCode, kerr.PolicyViolation)
 	wantCode(t, "named twice", got[2].ErrorCode, kerr.InvalidRequest)
-	wantCode(t, "named twice", got[3].ErrorCode, kerr.InvalidRequest)
+	if _, made := c.View().TopicByName("c"); made || len(got) != 3 {
+		t.Errorf("a topic named twice: made %v, answers %+v", made, got)
+	}
 	c.failing = meta.ErrConflict
 	wantCode(t, "conflict", call[*kmsg.CreateTopicsResponse](c, create(7, creation("d", nil))).Topics[0].ErrorCode, kerr.NotController)
 }
@@ -122,9 +125,9 @@ func TestDeleteTopics(t *testing.T) {
 	req := kmsg.NewPtrDeleteTopicsRequest()
 	req.Version = 6
 	req.Topics = []kmsg.DeleteTopicsRequestTopic{{Topic: ptr("a")}, {TopicID: b.ID}, {Topic: ptr("none")}, {TopicID: topic.NewID()},
-		{}, {Topic: ptr("a"), TopicID: a.ID}, {TopicID: a.ID}}
+		{}, {Topic: ptr("a"), TopicID: a.ID}}
 	got := call[*kmsg.DeleteTopicsResponse](c, req).Topics
-	for i, want := range []*kerr.Error{nil, nil, kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InvalidRequest, kerr.InvalidRequest, kerr.InvalidRequest} {
+	for i, want := range []*kerr.Error{nil, nil, kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InvalidRequest, kerr.InvalidRequest} {
 		wantCode(t, fmt.Sprintf("topic %d", i), got[i].ErrorCode, want)
 	}
 	if *got[1].Topic != "b" || got[0].TopicID != a.ID {
@@ -135,6 +138,130 @@ func TestDeleteTopics(t *testing.T) {
 	wantCode(t, "by name", call[*kmsg.DeleteTopicsResponse](c, old).Topics[0].ErrorCode, nil)
 	if left := c.View().Topics(); len(left) != 0 {
 		t.Errorf("left: %+v", left)
+	}
+}
+
+// Of a topic that is named more than once it is not known what is meant, so nothing is done.
+func TestTopicsNamedTwiceAreLeftAlone(t *testing.T) {
+	c := newCluster(t, nil)
+	a, b := c.topic("a", 1), c.topic("b", 1)
+	c.topic("c", 1)
+	growth := kmsg.NewPtrCreatePartitionsRequest()
+	growth.Version = 3
+	growth.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: "a", Count: 2}, {Topic: "c", Count: 2}, {Topic: "a", Count: 3}, {Topic: "a", Count: 2}}
+	grown := call[*kmsg.CreatePartitionsResponse](c, growth).Topics
+	if len(grown) != 2 || grown[0].Topic != "a" || grown[1].Topic != "c" {
+		t.Fatalf("each is answered once: %+v", grown)
+	}
+	wantCode(t, "grown twice", grown[0].ErrorCode, kerr.InvalidRequest)
+	wantCode(t, "grown once", grown[1].ErrorCode, nil)
+
+	doom := kmsg.NewPtrDeleteTopicsRequest()
+	doom.Version = 6
+	for _, one := range []struct {
+		name *string
+		id   topic.ID
+	}{{name: ptr("a")}, {id: a.ID}, {id: b.ID}, {name: ptr("c")}, {id: b.ID}, {name: ptr("none")}, {name: ptr("none")}, {name: ptr("a")}} {
+		doom.Topics = append(doom.Topics, kmsg.DeleteTopicsRequestTopic{Topic: one.name, TopicID: one.id})
+	}
+	got := call[*kmsg.DeleteTopicsResponse](c, doom).Topics
+	if len(got) != 4 {
+		t.Fatalf("each is answered once: %+v", got)
+	}
+	for i, want := range []*kerr.Error{kerr.InvalidRequest, kerr.InvalidRequest, nil, kerr.InvalidRequest} {
+		wantCode(t, fmt.Sprintf("topic %d", i), got[i].ErrorCode, want)
+	}
+	if left := c.View().Topics(); len(left) != 2 || len(left[0].Partitions) != 1 {
+		t.Errorf("left: %+v", left)
+	}
+}
+
+func TestTopicsAreNotChangedInNoTime(t *testing.T) {
+	c := newCluster(t, nil)
+	c.topic("a", 1)
+	before := c.proposed
+	creation := create(7, creation("new", nil), creation("no/slash", nil))
+	creation.TimeoutMillis = -1
+	for _, dry := range []bool{false, true} {
+		creation.ValidateOnly = dry
+		for _, got := range call[*kmsg.CreateTopicsResponse](c, creation).Topics {
+			wantCode(t, "create "+got.Topic, got.ErrorCode, kerr.RequestTimedOut)
+		}
+	}
+	doom := kmsg.NewPtrDeleteTopicsRequest()
+	doom.Version, doom.TimeoutMillis, doom.TopicNames = 5, -1, []string{"a"}
+	wantCode(t, "delete", call[*kmsg.DeleteTopicsResponse](c, doom).Topics[0].ErrorCode, kerr.RequestTimedOut)
+	growth := kmsg.NewPtrCreatePartitionsRequest()
+	growth.Version, growth.TimeoutMillis = 3, -1
+	growth.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: "a", Count: 2}}
+	wantCode(t, "grow", call[*kmsg.CreatePartitionsResponse](c, growth).Topics[0].ErrorCode, kerr.RequestTimedOut)
+	if c.proposed != before {
+		t.Errorf("%d changes were proposed", c.proposed-before)
+	}
+}
+
+func TestNamesThatAreNotTheUsers(t *testing.T) {
+	c := newCluster(t, func(cfg *APIConfig) { cfg.AutoCreateTopics = true })
+	for _, name := range []string{"a.b", "c_d", "_", "plain"} {
+		c.topic(name, 1)
+	}
+	for name, want := range map[string]*kerr.Error{
+		"a_b": kerr.InvalidTopicException, "c.d": kerr.InvalidTopicException, "_a.b": nil, "ab": nil, "a.b.": nil,
+		"a.b": kerr.TopicAlreadyExists, "c_d": kerr.TopicAlreadyExists, "plain": kerr.TopicAlreadyExists,
+		"__consumer_offsets": kerr.TopicAlreadyExists, "__transaction_state": kerr.TopicAlreadyExists, "__share_group_state": kerr.TopicAlreadyExists,
+		"__cluster_metadata": kerr.InvalidRequest, "__mine": nil,
+	} {
+		dry := create(7, creation(name, nil))
+		dry.ValidateOnly = true
+		wantCode(t, name+", validated only", call[*kmsg.CreateTopicsResponse](c, dry).Topics[0].ErrorCode, want)
+		wantCode(t, name, call[*kmsg.CreateTopicsResponse](c, create(7, creation(name, nil))).Topics[0].ErrorCode, want)
+	}
+	for _, got := range call[*kmsg.CreateTopicsResponse](c, create(7, creation("e.f", nil), creation("e_f", nil))).Topics {
+		wantCode(t, "in one request, "+got.Topic, got.ErrorCode, nil)
+	}
+	before := len(c.View().Topics())
+	asked := metadataOf(12, "__consumer_offsets", "__cluster_metadata", "__transaction_state", "__share_group_state", "a_b")
+	asked.AllowAutoTopicCreation = true
+	for i, got := range call[*kmsg.MetadataResponse](c, asked).Topics {
+		want := kerr.UnknownTopicOrPartition
+		if i == 4 {
+			want = kerr.InvalidTopicException
+		}
+		wantCode(t, "made by being named: "+*got.Topic, got.ErrorCode, want)
+	}
+	if got := len(c.View().Topics()); got != before {
+		t.Errorf("%d topics became %d", before, got)
+	}
+}
+
+func TestTopicsThatAreCreatedTellTheirConfigsAsGivenAndKeepThemNormal(t *testing.T) {
+	c := newCluster(t, nil)
+	configs := func(pairs ...string) func(*kmsg.CreateTopicsRequestTopic) {
+		return func(t *kmsg.CreateTopicsRequestTopic) {
+			for i := 0; i < len(pairs); i += 2 {
+				t.Configs = append(t.Configs, kmsg.CreateTopicsRequestTopicConfig{Name: pairs[i], Value: &pairs[i+1]})
+			}
+		}
+	}
+	dry := create(7, creation("a", nil), creation("no/slash", nil))
+	dry.ValidateOnly = true
+	got := call[*kmsg.CreateTopicsResponse](c, dry).Topics
+	if topic.ID(got[0].TopicID).IsZero() || !topic.ID(got[1].TopicID).IsZero() || got[1].Configs == nil || len(got[1].Configs) > 0 {
+		t.Errorf("validated: %+v", got)
+	}
+	made := call[*kmsg.CreateTopicsResponse](c, create(7, creation("a", configs(
+		topic.RetentionMs, "1", topic.RetentionMs, " 2000 ", topic.CleanupPolicy, "", topic.MinCleanableRatio, ".5")))).Topics[0]
+	told := make(map[string]string)
+	for _, c := range made.Configs {
+		if c.Source == int8(kmsg.ConfigSourceDynamicTopicConfig) {
+			told[c.Name] = *c.Value
+		}
+	}
+	if want := map[string]string{topic.RetentionMs: " 2000 ", topic.CleanupPolicy: "", topic.MinCleanableRatio: ".5"}; made.ErrorCode != 0 || !maps.Equal(told, want) {
+		t.Errorf("code %d, told %q", made.ErrorCode, told)
+	}
+	if kept := configsOf(c, "a"); !maps.Equal(kept, map[string]string{topic.RetentionMs: "2000", topic.CleanupPolicy: "", topic.MinCleanableRatio: "0.5"}) {
+		t.Errorf("kept %q", kept)
 	}
 }
 
@@ -162,10 +289,9 @@ func TestCreatePartitions(t *testing.T) {
 	} {
 		wantCode(t, tt.what, ask(true, tt.ask)[0].ErrorCode, tt.want)
 	}
-	got := ask(false, kmsg.CreatePartitionsRequestTopic{Topic: "a", Count: 9}, kmsg.CreatePartitionsRequestTopic{Topic: "b", Count: 4}, kmsg.CreatePartitionsRequestTopic{Topic: "a", Count: 10})
+	got := ask(false, kmsg.CreatePartitionsRequestTopic{Topic: "a", Count: 9}, kmsg.CreatePartitionsRequestTopic{Topic: "b", Count: 4})
 	wantCode(t, "grown", got[0].ErrorCode, nil)
 	wantCode(t, "2 more of 1", got[1].ErrorCode, kerr.PolicyViolation)
-	wantCode(t, "twice", got[2].ErrorCode, kerr.InvalidRequest)
 	if a, _ := c.View().TopicByName("a"); len(a.Partitions) != 9 {
 		t.Errorf("%d partitions", len(a.Partitions))
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -15,12 +16,11 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// configChange is what an alteration does to the configs of one topic.
-type configChange struct {
-	topic *meta.Topic
-	set   map[string]string
-	del   []string
-	err   error
+// configOp is what is to become of one config.
+type configOp struct {
+	name  string
+	op    kmsg.IncrementalAlterConfigOp
+	value *string
 }
 
 // resource names what is altered.
@@ -29,32 +29,14 @@ type resource struct {
 	name string
 }
 
-// target finds the topic of r. Only topics can be altered at run time.
-func (a *topicAdmin) target(r resource, seen map[resource]bool) (*meta.Topic, error) {
-	if seen[r] {
-		return nil, refuse(kerr.InvalidRequest, fmt.Sprintf("%q is in the request twice", r.name))
-	}
-	seen[r] = true
-	switch r.kind {
-	case kmsg.ConfigResourceTypeTopic:
-	case kmsg.ConfigResourceTypeBroker:
-		return nil, refuse(kerr.InvalidRequest, "a broker is configured in its configuration file, not over this protocol")
-	default:
-		return nil, refuse(kerr.InvalidRequest, fmt.Sprintf("resource type %v has no configs here; alter topics", r.kind))
-	}
-	if err := topic.ValidateName(r.name); err != nil {
-		return nil, err
-	}
-	return lookup.ByName(a.lookup.View(), r.name)
-}
+// configChange is what an alteration does to one resource.
+type configChange struct {
+	resource
+	ops     []configOp
+	replace bool // what is not named goes back to its default
 
-// apply makes the changes that are without error.
-func (a *topicAdmin) apply(ctx context.Context, changes []configChange) {
-	each(len(changes), func(i int) {
-		if c := &changes[i]; c.err == nil && (len(c.set) > 0 || len(c.del) > 0) {
-			c.err = a.topics.AlterTopic(ctx, c.topic.ID, c.set, c.del)
-		}
-	})
+	do  func(ctx context.Context) error // once all is checked; nil: there is nothing to do
+	err error
 }
 
 // incrementalAlterConfigs serves IncrementalAlterConfigs (KIP-339).
@@ -62,126 +44,226 @@ func incrementalAlterConfigs(admin *topicAdmin, code Coder) changeFunc {
 	return func(ctx context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.IncrementalAlterConfigsRequest)
 		changes := make([]configChange, len(req.Resources))
-		seen := make(map[resource]bool, len(changes))
 		for i := range req.Resources {
-			c, asked := &changes[i], &req.Resources[i]
-			if c.topic, c.err = admin.target(resource{asked.ResourceType, asked.ResourceName}, seen); c.err == nil {
-				c.err = c.increment(asked.Configs)
+			asked := &req.Resources[i]
+			changes[i] = configChange{resource: resource{asked.ResourceType, asked.ResourceName}, ops: make([]configOp, len(asked.Configs))}
+			for j, c := range asked.Configs {
+				changes[i].ops[j] = configOp{c.Name, c.Op, c.Value}
 			}
 		}
-		if !req.ValidateOnly {
-			admin.apply(ctx, changes)
-		}
+		admin.alter(ctx, changes, req.ValidateOnly)
 		resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
 		resp.Resources = make([]kmsg.IncrementalAlterConfigsResponseResource, len(changes))
 		for i := range changes {
 			resp.Resources[i] = kmsg.IncrementalAlterConfigsResponseResource{ErrorCode: code(changes[i].err), ErrorMessage: message(changes[i].err),
-				ResourceType: req.Resources[i].ResourceType, ResourceName: req.Resources[i].ResourceName}
+				ResourceType: changes[i].kind, ResourceName: changes[i].name}
 		}
 		return resp
 	}
 }
 
-// increment works out what ops do, and validates the configs as they will be.
-func (c *configChange) increment(ops []kmsg.IncrementalAlterConfigsRequestResourceConfig) error {
-	after := make(map[string]string, len(c.topic.Configs)+len(ops))
-	maps.Copy(after, c.topic.Configs)
-	c.set = make(map[string]string)
-	seen := make(map[string]bool, len(ops))
-	for i := range ops {
-		op := &ops[i]
-		if seen[op.Name] {
-			return refuse(kerr.InvalidRequest, op.Name+" is altered twice")
-		}
-		seen[op.Name] = true
-		known, err := topic.LookupConfig(op.Name)
-		if err != nil {
-			return err
-		}
-		if op.Op == kmsg.IncrementalAlterConfigOpDelete {
-			c.del = append(c.del, op.Name)
-			delete(after, op.Name)
-			continue
-		}
-		value, err := incremented(known, op, after)
-		if err != nil {
-			return err
-		}
-		c.set[op.Name], after[op.Name] = value, value
-	}
-	return topic.ValidateConfigs(after)
-}
-
-// incremented returns the value that op gives to a config.
-func incremented(known *topic.Config, op *kmsg.IncrementalAlterConfigsRequestResourceConfig, now topic.Values) (string, error) {
-	if op.Value == nil {
-		return "", fmt.Errorf("%w: %s has no value; delete it to have the default", topic.ErrInvalidConfig, op.Name)
-	}
-	if op.Op == kmsg.IncrementalAlterConfigOpSet {
-		return *op.Value, nil
-	}
-	if known.Kind != topic.List {
-		return "", fmt.Errorf("%w: %s is not a list; only set or delete it", topic.ErrInvalidConfig, op.Name)
-	}
-	items, given := topic.SplitList(now.Get(op.Name)), topic.SplitList(*op.Value)
-	switch op.Op {
-	case kmsg.IncrementalAlterConfigOpAppend:
-		for _, g := range given {
-			if !slices.Contains(items, g) {
-				items = append(items, g)
-			}
-		}
-	case kmsg.IncrementalAlterConfigOpSubtract:
-		items = slices.DeleteFunc(items, func(item string) bool { return slices.Contains(given, item) })
-	default:
-		return "", refuse(kerr.InvalidRequest, fmt.Sprintf("%s: operation %d; use set, delete, append or subtract", op.Name, op.Op))
-	}
-	return strings.Join(items, ","), nil
-}
-
 // alterConfigs serves the older AlterConfigs, which replaces all configs of a
-// topic by those given.
+// resource by those given.
 func alterConfigs(admin *topicAdmin, code Coder) changeFunc {
 	return func(ctx context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.AlterConfigsRequest)
 		changes := make([]configChange, len(req.Resources))
-		seen := make(map[resource]bool, len(changes))
 		for i := range req.Resources {
-			c, asked := &changes[i], &req.Resources[i]
-			if c.topic, c.err = admin.target(resource{asked.ResourceType, asked.ResourceName}, seen); c.err == nil {
-				c.err = c.replace(asked.Configs)
+			asked := &req.Resources[i]
+			changes[i] = configChange{resource: resource{asked.ResourceType, asked.ResourceName}, ops: make([]configOp, len(asked.Configs)), replace: true}
+			for j, c := range asked.Configs {
+				changes[i].ops[j] = configOp{c.Name, kmsg.IncrementalAlterConfigOpSet, c.Value}
 			}
 		}
-		if !req.ValidateOnly {
-			admin.apply(ctx, changes)
-		}
+		admin.alter(ctx, changes, req.ValidateOnly)
 		resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
 		resp.Resources = make([]kmsg.AlterConfigsResponseResource, len(changes))
 		for i := range changes {
 			resp.Resources[i] = kmsg.AlterConfigsResponseResource{ErrorCode: code(changes[i].err), ErrorMessage: message(changes[i].err),
-				ResourceType: req.Resources[i].ResourceType, ResourceName: req.Resources[i].ResourceName}
+				ResourceType: changes[i].kind, ResourceName: changes[i].name}
 		}
 		return resp
 	}
 }
 
-func (c *configChange) replace(given []kmsg.AlterConfigsRequestResourceConfig) error {
-	c.set = make(map[string]string, len(given))
-	for i := range given {
-		g := &given[i]
-		if g.Value == nil {
-			return fmt.Errorf("%w: %s has no value; leave it out for the default", topic.ErrInvalidConfig, g.Name)
-		}
-		if _, twice := c.set[g.Name]; twice {
-			return refuse(kerr.InvalidRequest, g.Name+" is set twice")
-		}
-		c.set[g.Name] = *g.Value
+// alter checks all changes, each by itself, and makes those that are without error.
+func (a *topicAdmin) alter(ctx context.Context, changes []configChange, validateOnly bool) {
+	times := make(map[resource]int, len(changes))
+	for i := range changes {
+		times[changes[i].resource]++
 	}
-	for name := range c.topic.Configs {
-		if _, kept := c.set[name]; !kept {
-			c.del = append(c.del, name)
+	for i := range changes {
+		c := &changes[i]
+		if times[c.resource] > 1 {
+			c.err = refuse(kerr.InvalidRequest, fmt.Sprintf("%q is in the request %d times", c.name, times[c.resource]))
+		} else if c.err = c.wellFormed(); c.err == nil {
+			c.err = a.prepare(c, validateOnly)
 		}
 	}
-	slices.Sort(c.del)
-	return topic.ValidateConfigs(c.set)
+	if validateOnly {
+		return
+	}
+	each(len(changes), func(i int) {
+		if c := &changes[i]; c.err == nil && c.do != nil {
+			c.err = c.do(ctx)
+		}
+	})
+}
+
+// wellFormed checks what is the same for resources of all kinds.
+func (c *configChange) wellFormed() error {
+	seen := make(map[string]bool, len(c.ops))
+	for i := range c.ops {
+		op := &c.ops[i]
+		switch {
+		case seen[op.name]:
+			return refuse(kerr.InvalidRequest, op.name+" is altered twice")
+		case op.op != kmsg.IncrementalAlterConfigOpDelete && op.value == nil:
+			return refuse(kerr.InvalidRequest, op.name+" has no value; delete it to have the default")
+		case op.op < kmsg.IncrementalAlterConfigOpSet || op.op > kmsg.IncrementalAlterConfigOpSubtract:
+			// Kafka has no code of its own for it.
+			return refuse(kerr.UnknownServerError, fmt.Sprintf("%s: operation %d; use set, delete, append or subtract", op.name, op.op))
+		}
+		seen[op.name] = true
+	}
+	return nil
+}
+
+// prepare works out what c does.
+func (a *topicAdmin) prepare(c *configChange, validateOnly bool) error {
+	switch c.kind {
+	case kmsg.ConfigResourceTypeTopic:
+		return a.prepareTopic(c)
+	case kmsg.ConfigResourceTypeBrokerLogger:
+		return a.prepareLogger(c)
+	case kmsg.ConfigResourceTypeBroker:
+		if err := a.checkBroker(c); err != nil || validateOnly {
+			return err
+		}
+		return refuse(kerr.InvalidRequest, "a broker is configured in its configuration file, not over this protocol")
+	case kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeGroupConfig:
+		if c.name == "" {
+			return refuse(kerr.InvalidRequest, "the resource has no name")
+		}
+		if validateOnly {
+			return nil
+		}
+	}
+	return refuse(kerr.InvalidRequest, fmt.Sprintf("resource type %v has no configs here; alter topics or the broker's logger", c.kind))
+}
+
+// prepareTopic works out the configs of a topic as they will be.
+func (a *topicAdmin) prepareTopic(c *configChange) error {
+	if c.name == "" {
+		return refuse(kerr.InvalidRequest, "the topic has no name; there are no configs for all topics")
+	}
+	if err := topic.ValidateName(c.name); err != nil {
+		return err
+	}
+	t, err := lookup.ByName(a.lookup.View(), c.name)
+	if err != nil {
+		return err
+	}
+	after := make(map[string]string, len(t.Configs)+len(c.ops))
+	if !c.replace {
+		maps.Copy(after, t.Configs)
+	}
+	for i := range c.ops {
+		if err := c.ops[i].apply(after); err != nil {
+			return err
+		}
+	}
+	after, err = topic.NormalizeConfigs(after)
+	if err != nil {
+		return err
+	}
+	set, del := difference(t, after, c.ops)
+	if len(set) > 0 || len(del) > 0 {
+		c.do = func(ctx context.Context) error { return a.topics.AlterTopic(ctx, t.ID, set, del) }
+	}
+	return nil
+}
+
+// difference returns what is to be set and deleted so that t has the configs after. What
+// ops set is set, also where it is that already.
+func difference(t *meta.Topic, after map[string]string, ops []configOp) (set map[string]string, del []string) {
+	set = make(map[string]string, len(ops))
+	for i := range ops {
+		if value, there := after[ops[i].name]; there {
+			set[ops[i].name] = value
+		}
+	}
+	for name := range t.Configs {
+		if _, kept := after[name]; !kept {
+			del = append(del, name)
+		}
+	}
+	slices.Sort(del)
+	return set, del
+}
+
+// apply does op to the configs of a topic. A config that is not known can be deleted.
+func (op *configOp) apply(configs topic.Values) error {
+	switch op.op {
+	case kmsg.IncrementalAlterConfigOpDelete:
+		delete(configs, op.name)
+		return nil
+	case kmsg.IncrementalAlterConfigOpSet:
+		configs[op.name] = *op.value
+		return nil
+	}
+	known, err := topic.LookupConfig(op.name)
+	if err != nil {
+		return err
+	}
+	if known.Kind != topic.List {
+		return fmt.Errorf("%w: %s is not a list; only set or delete it", topic.ErrInvalidConfig, op.name)
+	}
+	items, given := topic.SplitList(configs.Get(op.name)), strings.Split(*op.value, ",")
+	for _, g := range given {
+		at := slices.Index(items, g)
+		switch {
+		case op.op == kmsg.IncrementalAlterConfigOpAppend && at < 0:
+			items = append(items, g)
+		case op.op == kmsg.IncrementalAlterConfigOpSubtract && at >= 0:
+			items = slices.Delete(items, at, at+1)
+		}
+	}
+	configs[op.name] = strings.Join(items, ",")
+	return nil
+}
+
+// thisBroker checks the name of a resource that is this broker.
+func thisBroker(node int32, name string) error {
+	if name == strconv.Itoa(int(node)) {
+		return nil
+	}
+	return refuse(kerr.InvalidRequest, fmt.Sprintf("this is broker %d; ask broker %q itself", node, name))
+}
+
+// checkBroker checks a change of configs of this broker, or of all brokers, which have no
+// name. As in Kafka a config that is not known may be set.
+func (a *topicAdmin) checkBroker(c *configChange) error {
+	if c.name != "" {
+		if err := thisBroker(a.node, c.name); err != nil {
+			return err
+		}
+	}
+	known := brokerConfigs(&a.cfg, a.node)
+	for i := range c.ops {
+		op := &c.ops[i]
+		at := slices.IndexFunc(known, func(k describedConfig) bool { return k.name == op.name })
+		if at < 0 {
+			continue
+		}
+		if known[at].fixed {
+			return refuse(kerr.InvalidRequest, op.name+" cannot be altered while a broker runs")
+		}
+		if of := known[at].topicConfig; of != nil && op.op == kmsg.IncrementalAlterConfigOpSet {
+			if _, err := of.Normalize(*op.value); err != nil {
+				return refuse(kerr.InvalidRequest, err.Error())
+			}
+		}
+	}
+	return nil
 }

@@ -11,23 +11,28 @@ import (
 
 // endpointBrokers is the only kind of endpoint that clients may ask for here;
 // controllers are not reached by the Kafka protocol (KIP-919).
-const endpointBrokers = 1
+const (
+	endpointBrokers     = 1
+	endpointControllers = 2
+)
 
 // describeCluster serves DescribeCluster (KIP-700).
 func describeCluster(d *Deps) func(context.Context, *Request) kmsg.Response {
 	return func(_ context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.DescribeClusterRequest)
 		resp := req.ResponseKind().(*kmsg.DescribeClusterResponse)
-		view := d.Lookup.View()
-		resp.EndpointType = endpointBrokers
-		resp.ClusterID, resp.ControllerID = view.ClusterID, view.Controller
+		resp.EndpointType, resp.ControllerID = endpointBrokers, -1
 		resp.ClusterAuthorizedOperations = notAsked
 		if req.Version >= 1 && req.EndpointType != endpointBrokers {
-			resp.EndpointType = req.EndpointType
 			resp.ErrorCode = kerr.UnsupportedEndpointType.Code
+			if req.EndpointType == endpointControllers {
+				resp.ErrorCode = kerr.MismatchedEndpointType.Code
+			}
 			resp.ErrorMessage = kmsg.StringPtr("ask for brokers (endpoint type 1); controllers do not speak this protocol")
 			return resp
 		}
+		view := d.Lookup.View()
+		resp.ClusterID, resp.ControllerID = view.ClusterID, view.Controller
 		if req.IncludeClusterAuthorizedOperations {
 			resp.ClusterAuthorizedOperations = clusterOperations
 		}

@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"fmt"
+	"log/slog"
 	"maps"
 	"testing"
 
@@ -41,12 +43,19 @@ func TestDescribeConfigsOfATopic(t *testing.T) {
 		retention.ConfigType != kmsg.ConfigTypeLong || retention.ReadOnly || *retention.Documentation == "" {
 		t.Errorf("set: %+v", retention)
 	}
-	if s := retention.ConfigSynonyms; len(s) != 2 || s[0].Name != topic.RetentionMs || *s[0].Value != "1000" || s[1].Name != "log.retention.ms" ||
-		*s[1].Value != "604800000" || s[1].Source != kmsg.ConfigSourceDefaultConfig {
+	// Kafka has its default of hours, so that log.retention.ms is none.
+	if s := retention.ConfigSynonyms; len(s) != 1 || s[0].Name != topic.RetentionMs || *s[0].Value != "1000" {
+		t.Errorf("synonyms: %+v", s)
+	}
+	if s := policy.ConfigSynonyms; len(s) != 1 || s[0].Name != "log.cleanup.policy" || *s[0].Value != "delete" || s[0].Source != kmsg.ConfigSourceDefaultConfig {
 		t.Errorf("synonyms: %+v", s)
 	}
 	if *policy.Value != "delete" || policy.Source != kmsg.ConfigSourceDefaultConfig || policy.ConfigType != kmsg.ConfigTypeList || len(policy.ConfigSynonyms) != 1 {
 		t.Errorf("default: %+v", policy)
+	}
+	none := describe(c, func(r *kmsg.DescribeConfigsRequest) { r.Resources[0].ConfigNames = []string{} }, kmsg.ConfigResourceTypeTopic, "orders")
+	if len(none.Configs) != len(topic.Configs()) || none.ErrorMessage == nil || *none.ErrorMessage != "" {
+		t.Errorf("no keys: %d configs, message %v", len(none.Configs), none.ErrorMessage)
 	}
 	plain := describe(c, nil, kmsg.ConfigResourceTypeTopic, "orders", topic.RetentionMs).Configs[0]
 	if len(plain.ConfigSynonyms) > 0 || plain.Documentation != nil {
@@ -67,8 +76,15 @@ func TestDescribeConfigsOfBrokersAndOthers(t *testing.T) {
 	if want := map[string]string{"num.partitions": "7", "auto.create.topics.enable": "true", "message.max.bytes": "1048588"}; !maps.Equal(values, want) {
 		t.Errorf("got %v", values)
 	}
-	if r := describe(c, nil, kmsg.ConfigResourceTypeBroker, ""); r.ErrorCode != 0 || len(r.Configs) != 0 {
-		t.Errorf("defaults of all brokers: %+v", r)
+	for kind, name := range map[kmsg.ConfigResourceType]string{kmsg.ConfigResourceTypeBroker: "", kmsg.ConfigResourceTypeGroupConfig: "g",
+		kmsg.ConfigResourceTypeClientMetrics: "m"} {
+		if r := describe(c, nil, kind, name); r.ErrorCode != 0 || len(r.Configs) != 0 {
+			t.Errorf("%v %q: %+v", kind, name, r)
+		}
+	}
+	synonyms := describe(c, func(r *kmsg.DescribeConfigsRequest) { r.IncludeSynonyms = true }, kmsg.ConfigResourceTypeBroker, "1", "log.retention.ms", "num.partitions").Configs
+	if len(synonyms) != 2 || *synonyms[0].Value != "7" || len(synonyms[0].ConfigSynonyms) != 1 || synonyms[1].Value != nil || len(synonyms[1].ConfigSynonyms) != 0 {
+		t.Errorf("synonyms of a broker's configs: %+v", synonyms)
 	}
 	for _, tt := range []struct {
 		kind kmsg.ConfigResourceType
@@ -77,7 +93,12 @@ func TestDescribeConfigsOfBrokersAndOthers(t *testing.T) {
 	}{
 		{kmsg.ConfigResourceTypeBroker, "2", kerr.InvalidRequest},
 		{kmsg.ConfigResourceTypeBroker, "one", kerr.InvalidRequest},
-		{kmsg.ConfigResourceTypeBrokerLogger, "1", kerr.InvalidRequest},
+		{kmsg.ConfigResourceTypeBrokerLogger, "1", nil},
+		{kmsg.ConfigResourceTypeBrokerLogger, "2", kerr.InvalidRequest},
+		{kmsg.ConfigResourceTypeBrokerLogger, "", kerr.InvalidRequest},
+		{kmsg.ConfigResourceTypeGroupConfig, "", kerr.InvalidRequest},
+		{kmsg.ConfigResourceTypeClientMetrics, "", kerr.InvalidRequest},
+		{99, "x", kerr.InvalidRequest},
 		{kmsg.ConfigResourceTypeTopic, "none", kerr.UnknownTopicOrPartition},
 		{kmsg.ConfigResourceTypeTopic, "no/slash", kerr.InvalidTopicException},
 	} {
@@ -99,15 +120,24 @@ func TestIncrementalAlterConfigs(t *testing.T) {
 		{"delete what is not set", []op{{Name: topic.RetentionBytes, Op: del}}, nil, nil},
 		{"append to a default", []op{{Name: topic.CleanupPolicy, Op: add, Value: ptr("compact,delete")}}, nil,
 			map[string]string{topic.RetentionMs: "1000", topic.CleanupPolicy: "delete,compact"}},
-		{"subtract all", []op{{Name: topic.CleanupPolicy, Op: sub, Value: ptr("delete")}}, kerr.InvalidConfig, nil},
+		{"subtract all", []op{{Name: topic.CleanupPolicy, Op: sub, Value: ptr("delete")}}, nil,
+			map[string]string{topic.RetentionMs: "1000", topic.CleanupPolicy: ""}},
+		{"in its normal form", []op{{Name: topic.CleanupPolicy, Op: set, Value: ptr(" compact, delete,compact")}, {Name: "preallocate", Op: set, Value: ptr("TRUE")}}, nil,
+			map[string]string{topic.RetentionMs: "1000", topic.CleanupPolicy: "compact,delete", "preallocate": "true"}},
+		{"append nothing", []op{{Name: topic.CleanupPolicy, Op: add, Value: ptr("")}}, kerr.InvalidConfig, nil},
+		{"append null", []op{{Name: topic.CleanupPolicy, Op: add}}, kerr.InvalidRequest, nil},
 		{"subtract what is not there", []op{{Name: topic.CleanupPolicy, Op: sub, Value: ptr("compact")}}, nil,
 			map[string]string{topic.RetentionMs: "1000", topic.CleanupPolicy: "delete"}},
 		{"append to a number", []op{{Name: topic.RetentionMs, Op: add, Value: ptr("1")}}, kerr.InvalidConfig, nil},
-		{"no value", []op{{Name: topic.RetentionMs, Op: set}}, kerr.InvalidConfig, nil},
+		{"no value", []op{{Name: topic.RetentionMs, Op: set}}, kerr.InvalidRequest, nil},
 		{"twice", []op{{Name: topic.RetentionMs, Op: del}, {Name: topic.RetentionMs, Op: set, Value: ptr("1")}}, kerr.InvalidRequest, nil},
-		{"unknown", []op{{Name: "retention", Op: del}}, kerr.InvalidConfig, nil},
-		{"unknown operation", []op{{Name: topic.CleanupPolicy, Op: 9, Value: ptr("compact")}}, kerr.InvalidRequest, nil},
-		{"against another", []op{{Name: topic.LocalRetentionMs, Op: set, Value: ptr("1001")}}, kerr.InvalidConfig, nil},
+		{"delete an unknown one", []op{{Name: "retention", Op: del}}, nil, nil},
+		{"unknown", []op{{Name: "retention", Op: set, Value: ptr("1")}}, kerr.InvalidConfig, nil},
+		{"append to an unknown one", []op{{Name: "retention", Op: add, Value: ptr("1")}}, kerr.InvalidConfig, nil},
+		{"unknown operation", []op{{Name: topic.CleanupPolicy, Op: 9, Value: ptr("compact")}}, kerr.UnknownServerError, nil},
+		{"negative operation", []op{{Name: topic.CleanupPolicy, Op: -1, Value: ptr("compact")}}, kerr.UnknownServerError, nil},
+		{"one of two is bad", []op{{Name: topic.RetentionBytes, Op: set, Value: ptr("5")}, {Name: topic.RetentionMs, Op: set, Value: ptr("x")}}, kerr.InvalidConfig, nil},
+		{"against another", []op{{Name: topic.MinCompactionLagMs, Op: set, Value: ptr("2")}, {Name: topic.MaxCompactionLagMs, Op: set, Value: ptr("1")}}, kerr.InvalidConfig, nil},
 		{"together with another", []op{{Name: topic.LocalRetentionMs, Op: set, Value: ptr("1001")}, {Name: topic.RetentionMs, Op: set, Value: ptr("2000")}}, nil,
 			map[string]string{topic.RetentionMs: "2000", topic.LocalRetentionMs: "1001"}},
 	} {
@@ -162,24 +192,123 @@ func TestAlterConfigsReplacesAll(t *testing.T) {
 	}
 	wantCode(t, "twice", ask(config{Name: topic.RetentionMs, Value: ptr("7")}, config{Name: topic.RetentionMs, Value: ptr("8")}), kerr.InvalidRequest)
 	wantCode(t, "bad", ask(config{Name: topic.RetentionMs, Value: ptr("-7")}), kerr.InvalidConfig)
-	wantCode(t, "no value", ask(config{Name: topic.RetentionMs, Value: nil}), kerr.InvalidConfig)
+	wantCode(t, "no value", ask(config{Name: topic.RetentionMs, Value: nil}), kerr.InvalidRequest)
+}
+
+// alter sends changes, each of one resource with one config, and returns what became of them.
+func alter(c *cluster, dry bool, changes ...alteration) []int16 {
+	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	req.Version, req.ValidateOnly = 1, dry
+	for _, a := range changes {
+		req.Resources = append(req.Resources, kmsg.IncrementalAlterConfigsRequestResource{ResourceType: a.kind, ResourceName: a.name,
+			Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: a.key, Op: a.op, Value: a.value}}})
+	}
+	var codes []int16
+	for _, r := range call[*kmsg.IncrementalAlterConfigsResponse](c, req).Resources {
+		codes = append(codes, r.ErrorCode)
+	}
+	return codes
+}
+
+type alteration struct {
+	kind      kmsg.ConfigResourceType
+	name, key string
+	op        kmsg.IncrementalAlterConfigOp
+	value     *string
 }
 
 func TestWhatElseCannotBeAltered(t *testing.T) {
+	const brokers, groups, metrics, topics = kmsg.ConfigResourceTypeBroker, kmsg.ConfigResourceTypeGroupConfig, kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeTopic
+	const set, del = kmsg.IncrementalAlterConfigOpSet, kmsg.IncrementalAlterConfigOpDelete
 	c := newCluster(t, nil)
 	c.topic("orders", 1)
-	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
-	req.Version = 1
-	change := []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: topic.RetentionMs, Value: ptr("1")}}
-	for _, r := range []resource{{kmsg.ConfigResourceTypeTopic, "orders"}, {kmsg.ConfigResourceTypeTopic, "orders"}, {kmsg.ConfigResourceTypeBroker, "1"},
-		{kmsg.ConfigResourceTypeGroupConfig, "g"}, {kmsg.ConfigResourceTypeTopic, "none"}} {
-		req.Resources = append(req.Resources, kmsg.IncrementalAlterConfigsRequestResource{ResourceType: r.kind, ResourceName: r.name, Configs: change})
+	for _, tt := range []struct {
+		alteration
+		validated, altered *kerr.Error
+	}{
+		{alteration{brokers, "1", "log.retention.ms", set, ptr("1")}, nil, kerr.InvalidRequest},
+		{alteration{brokers, "", "log.retention.ms", set, ptr("1")}, nil, kerr.InvalidRequest},
+		{alteration{brokers, "1", "log.retention.ms", set, ptr("soon")}, kerr.InvalidRequest, kerr.InvalidRequest},
+		{alteration{brokers, "1", "no.such", set, ptr("1")}, nil, kerr.InvalidRequest},
+		{alteration{brokers, "1", "node.id", set, ptr("1")}, kerr.InvalidRequest, kerr.InvalidRequest},
+		{alteration{brokers, "7", "log.retention.ms", set, ptr("1")}, kerr.InvalidRequest, kerr.InvalidRequest},
+		{alteration{brokers, "1", "log.retention.ms", del, nil}, nil, kerr.InvalidRequest},
+		{alteration{groups, "g", "consumer.session.timeout.ms", set, ptr("45000")}, nil, kerr.InvalidRequest},
+		{alteration{metrics, "m", "interval.ms", set, ptr("1000")}, nil, kerr.InvalidRequest},
+		{alteration{groups, "", "consumer.session.timeout.ms", set, ptr("45000")}, kerr.InvalidRequest, kerr.InvalidRequest},
+		{alteration{topics, "none", topic.RetentionMs, set, ptr("1")}, kerr.UnknownTopicOrPartition, kerr.UnknownTopicOrPartition},
+		{alteration{topics, "", topic.RetentionMs, set, ptr("1")}, kerr.InvalidRequest, kerr.InvalidRequest},
+		{alteration{topics, "no/slash", topic.RetentionMs, set, ptr("1")}, kerr.InvalidTopicException, kerr.InvalidTopicException},
+		{alteration{99, "x", "a", set, ptr("1")}, kerr.InvalidRequest, kerr.InvalidRequest},
+	} {
+		what := fmt.Sprintf("%v %q %s", tt.kind, tt.name, tt.key)
+		wantCode(t, what+", validated", alter(c, true, tt.alteration)[0], tt.validated)
+		wantCode(t, what, alter(c, false, tt.alteration)[0], tt.altered)
 	}
-	got := call[*kmsg.IncrementalAlterConfigsResponse](c, req).Resources
-	for i, want := range []*kerr.Error{nil, kerr.InvalidRequest, kerr.InvalidRequest, kerr.InvalidRequest, kerr.UnknownTopicOrPartition} {
-		wantCode(t, got[i].ResourceName, got[i].ErrorCode, want)
+	retention := alteration{topics, "orders", topic.RetentionMs, set, ptr("1")}
+	for _, code := range alter(c, false, retention, alteration{topics, "orders", topic.RetentionBytes, set, ptr("1")}) {
+		wantCode(t, "named twice", code, kerr.InvalidRequest)
+	}
+	if now := configsOf(c, "orders"); len(now) > 0 {
+		t.Errorf("a topic named twice was altered: %v", now)
 	}
 	c.failing = meta.ErrUnavailable
-	req.Resources = req.Resources[:1]
-	wantCode(t, "no quorum", call[*kmsg.IncrementalAlterConfigsResponse](c, req).Resources[0].ErrorCode, kerr.RequestTimedOut)
+	wantCode(t, "no quorum", alter(c, false, retention)[0], kerr.RequestTimedOut)
+}
+
+func TestTheLogLevelIsSeenAndChangedByClients(t *testing.T) {
+	const loggers = kmsg.ConfigResourceTypeBrokerLogger
+	const set, del, add = kmsg.IncrementalAlterConfigOpSet, kmsg.IncrementalAlterConfigOpDelete, kmsg.IncrementalAlterConfigOpAppend
+	c := newCluster(t, nil)
+	shown := func() string {
+		t.Helper()
+		r := describe(c, nil, loggers, "1")
+		if len(r.Configs) != 1 || r.Configs[0].Name != "root" || r.Configs[0].ReadOnly || r.Configs[0].Source != kmsg.ConfigSourceDynamicBrokerLoggerConfig {
+			t.Fatalf("%+v", r)
+		}
+		return *r.Configs[0].Value
+	}
+	if got := shown(); got != "INFO" {
+		t.Errorf("at first: %s", got)
+	}
+	for _, level := range []string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"} {
+		before := shown()
+		wantCode(t, level+", validated", alter(c, true, alteration{loggers, "1", "root", set, &level})[0], nil)
+		if got := shown(); got != before {
+			t.Errorf("validation changed %s to %s", before, got)
+		}
+		wantCode(t, level, alter(c, false, alteration{loggers, "1", "root", set, &level})[0], nil)
+		if got := shown(); got != level {
+			t.Errorf("%s is shown as %s", level, got)
+		}
+	}
+	if c.level.Level() <= slog.LevelError {
+		t.Errorf("the level of the log is %v", c.level.Level())
+	}
+	c.level.Set(slog.LevelWarn) // by a reload
+	if got := shown(); got != "WARN" {
+		t.Errorf("WARN is shown as %s", got)
+	}
+	for _, tt := range []struct {
+		alteration
+		want *kerr.Error
+	}{
+		{alteration{loggers, "1", "kafka.server.KafkaApis", set, ptr("DEBUG")}, kerr.InvalidConfig},
+		{alteration{loggers, "1", "root", set, ptr("LOUD")}, kerr.InvalidConfig},
+		{alteration{loggers, "1", "root", set, nil}, kerr.InvalidRequest},
+		{alteration{loggers, "1", "root", del, nil}, kerr.InvalidRequest},
+		{alteration{loggers, "1", "root", add, ptr("DEBUG")}, kerr.InvalidRequest},
+		{alteration{loggers, "2", "root", set, ptr("DEBUG")}, kerr.InvalidRequest},
+		{alteration{loggers, "", "root", set, ptr("DEBUG")}, kerr.InvalidRequest},
+	} {
+		wantCode(t, fmt.Sprintf("%+v", tt.alteration), alter(c, false, tt.alteration)[0], tt.want)
+	}
+	old := kmsg.NewPtrAlterConfigsRequest()
+	old.Version = 2
+	old.Resources = []kmsg.AlterConfigsRequestResource{{ResourceType: loggers, ResourceName: "1",
+		Configs: []kmsg.AlterConfigsRequestResourceConfig{{Name: "root", Value: ptr("DEBUG")}}}}
+	wantCode(t, "AlterConfigs", call[*kmsg.AlterConfigsResponse](c, old).Resources[0].ErrorCode, kerr.InvalidRequest)
+	if got := shown(); got != "WARN" {
+		t.Errorf("what was refused has changed the level to %s", got)
+	}
 }

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 
@@ -16,44 +15,38 @@ import (
 func createTopics(admin *topicAdmin, code Coder) changeFunc {
 	return func(ctx context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.CreateTopicsRequest)
-		specs, errs := planTopics(admin, req)
-		if !req.ValidateOnly {
-			each(len(specs), func(i int) {
-				if errs[i] == nil {
-					errs[i] = admin.create(ctx, &specs[i])
+		names, times := distinctNames(req.Topics, func(t *kmsg.CreateTopicsRequestTopic) string { return t.Topic })
+		specs, errs := make([]meta.TopicSpec, len(names)), make([]error, len(names))
+		p := admin.planner()
+		for i, t := range names {
+			specs[i].Name = t.Topic
+			switch {
+			case req.TimeoutMillis < 0:
+				errs[i] = errNoTime
+			case times[t.Topic] > 1:
+				errs[i] = topicTwice(t.Topic, times[t.Topic])
+			default:
+				if errs[i] = planTopic(admin, p.view, t, &specs[i]); errs[i] == nil {
+					errs[i] = p.create(&specs[i])
 				}
-			})
+			}
 		}
+		each(len(specs), func(i int) {
+			switch {
+			case errs[i] != nil:
+			case req.ValidateOnly:
+				specs[i].ID = topic.NewID() // as in Kafka, of a topic that will never be
+			default:
+				errs[i] = admin.create(ctx, &specs[i])
+			}
+		})
 		resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
 		resp.Topics = make([]kmsg.CreateTopicsResponseTopic, len(specs))
 		for i := range specs {
-			resp.Topics[i] = createdTopic(&specs[i], errs[i], code)
+			resp.Topics[i] = createdTopic(&specs[i], names[i].Configs, errs[i], code)
 		}
 		return resp
 	}
-}
-
-// planTopics turns the request into specs, each with the reason why it cannot
-// be made, if any.
-func planTopics(admin *topicAdmin, req *kmsg.CreateTopicsRequest) ([]meta.TopicSpec, []error) {
-	specs, errs := make([]meta.TopicSpec, len(req.Topics)), make([]error, len(req.Topics))
-	times := make(map[string]int, len(req.Topics))
-	for i := range req.Topics {
-		times[req.Topics[i].Topic]++
-	}
-	p := admin.planner()
-	for i := range req.Topics {
-		t := &req.Topics[i]
-		specs[i].Name = t.Topic
-		if times[t.Topic] > 1 {
-			errs[i] = refuse(kerr.InvalidRequest, fmt.Sprintf("topic %q is in the request %d times", t.Topic, times[t.Topic]))
-			continue
-		}
-		if errs[i] = planTopic(admin, p.view, t, &specs[i]); errs[i] == nil {
-			errs[i] = p.create(&specs[i])
-		}
-	}
-	return specs, errs
 }
 
 func planTopic(admin *topicAdmin, view *meta.View, t *kmsg.CreateTopicsRequestTopic, s *meta.TopicSpec) error {
@@ -77,10 +70,7 @@ func planTopic(admin *topicAdmin, view *meta.View, t *kmsg.CreateTopicsRequestTo
 		if c.Value == nil {
 			return fmt.Errorf("%w: %s has no value; leave it out for the default", topic.ErrInvalidConfig, c.Name)
 		}
-		if _, twice := s.Configs[c.Name]; twice {
-			return refuse(kerr.InvalidRequest, c.Name+" is set twice")
-		}
-		s.Configs[c.Name] = *c.Value
+		s.Configs[c.Name] = *c.Value // the last counts
 	}
 	return nil
 }
@@ -103,26 +93,31 @@ func assigned(view *meta.View, given []kmsg.CreateTopicsRequestTopicReplicaAssig
 	return nil
 }
 
-func createdTopic(s *meta.TopicSpec, err error, code Coder) kmsg.CreateTopicsResponseTopic {
+// createdTopic tells what became of a topic. Its configs are told as they were given, those
+// kept and described are in their normal form.
+func createdTopic(s *meta.TopicSpec, given []kmsg.CreateTopicsRequestTopicConfig, err error, code Coder) kmsg.CreateTopicsResponseTopic {
 	out := kmsg.NewCreateTopicsResponseTopic()
 	out.Topic = s.Name
 	if err != nil {
 		out.ErrorCode, out.ErrorMessage = code(err), message(err)
 		out.NumPartitions, out.ReplicationFactor = -1, -1
+		out.Configs = []kmsg.CreateTopicsResponseTopicConfig{} // null would mean that they must not be told
 		return out
 	}
 	out.TopicID = s.ID
 	out.NumPartitions, out.ReplicationFactor = s.Partitions, s.Replication
+	values := make(map[string]*string, len(given))
+	for i := range given {
+		values[given[i].Name] = given[i].Value
+	}
 	all := topic.Configs()
 	out.Configs = make([]kmsg.CreateTopicsResponseTopicConfig, len(all))
 	for i := range all {
-		value, set := s.Configs[all[i].Name]
-		source := kmsg.ConfigSourceDefaultConfig
-		if set {
-			source = kmsg.ConfigSourceDynamicTopicConfig
+		value, source := values[all[i].Name], kmsg.ConfigSourceDynamicTopicConfig
+		if value == nil {
+			value, source = &all[i].Default, kmsg.ConfigSourceDefaultConfig
 		}
-		value = cmp.Or(value, all[i].Default)
-		out.Configs[i] = kmsg.CreateTopicsResponseTopicConfig{Name: all[i].Name, Value: &value, Source: int8(source)}
+		out.Configs[i] = kmsg.CreateTopicsResponseTopicConfig{Name: all[i].Name, Value: value, Source: int8(source)}
 	}
 	return out
 }

@@ -20,46 +20,69 @@ func deleteTopics(admin *topicAdmin, code Coder) changeFunc {
 		for i := range req.TopicNames {
 			asked = append(asked, kmsg.DeleteTopicsRequestTopic{Topic: &req.TopicNames[i]})
 		}
-		resp.Topics = make([]kmsg.DeleteTopicsResponseTopic, len(asked))
-		targets, errs := findDoomed(admin.lookup.View(), asked)
-		each(len(asked), func(i int) {
-			if errs[i] == nil {
-				errs[i] = admin.topics.DeleteTopic(ctx, targets[i].ID)
+		doomed := findDoomed(admin.lookup.View(), asked)
+		if req.TimeoutMillis < 0 {
+			for i := range doomed {
+				doomed[i].err = errNoTime
+			}
+		}
+		each(len(doomed), func(i int) {
+			if d := &doomed[i]; d.err == nil {
+				d.err = admin.topics.DeleteTopic(ctx, d.topic.ID)
 			}
 		})
-		for i := range asked {
-			out := &resp.Topics[i]
-			out.Topic, out.TopicID = asked[i].Topic, asked[i].TopicID
-			if t := targets[i]; t != nil {
-				out.Topic, out.TopicID = &t.Name, t.ID
+		resp.Topics = make([]kmsg.DeleteTopicsResponseTopic, len(doomed))
+		for i := range doomed {
+			d, out := &doomed[i], &resp.Topics[i]
+			out.Topic, out.TopicID = d.asked.Topic, d.asked.TopicID
+			if d.topic != nil {
+				out.Topic, out.TopicID = &d.topic.Name, d.topic.ID
 			}
-			out.ErrorCode, out.ErrorMessage = code(errs[i]), message(errs[i])
+			out.ErrorCode, out.ErrorMessage = code(d.err), message(d.err)
 		}
 		return resp
 	}
 }
 
-func findDoomed(view *meta.View, asked []kmsg.DeleteTopicsRequestTopic) ([]*meta.Topic, []error) {
-	targets, errs := make([]*meta.Topic, len(asked)), make([]error, len(asked))
-	seen := make(map[topic.ID]bool, len(asked))
+// doomedTopic is a topic that is to be deleted, or why not.
+type doomedTopic struct {
+	asked *kmsg.DeleteTopicsRequestTopic
+	topic *meta.Topic
+	err   error
+}
+
+// findDoomed looks up what is asked for. A topic that is named more than once, be it by name
+// or by id, is there once, with an error.
+func findDoomed(view *meta.View, asked []kmsg.DeleteTopicsRequestTopic) []doomedTopic {
+	doomed := make([]doomedTopic, 0, len(asked))
+	at := make(map[string]int, len(asked))
 	for i := range asked {
-		a := &asked[i]
-		switch byID := !topic.ID(a.TopicID).IsZero(); {
+		d := doomedTopic{asked: &asked[i]}
+		a, byID := d.asked, !topic.ID(asked[i].TopicID).IsZero()
+		var key string
+		switch {
 		case byID && a.Topic != nil:
-			errs[i] = refuse(kerr.InvalidRequest, "name a topic either by name or by id")
+			d.err = refuse(kerr.InvalidRequest, "name a topic either by name or by id")
 		case byID:
-			targets[i], errs[i] = lookup.ByID(view, a.TopicID)
+			d.topic, d.err = lookup.ByID(view, a.TopicID)
+			key = string(a.TopicID[:])
 		case a.Topic == nil:
-			errs[i] = refuse(kerr.InvalidRequest, "a topic has neither name nor id")
+			d.err = refuse(kerr.InvalidRequest, "a topic has neither name nor id")
 		default:
-			targets[i], errs[i] = lookup.ByName(view, *a.Topic)
+			d.topic, d.err = lookup.ByName(view, *a.Topic)
+			key = "name " + *a.Topic
 		}
-		if t := targets[i]; t != nil {
-			if seen[t.ID] {
-				errs[i] = refuse(kerr.InvalidRequest, "the topic is in the request twice")
-			}
-			seen[t.ID] = true
+		if d.topic != nil {
+			key = string(d.topic.ID[:])
 		}
+		if n, twice := at[key]; twice {
+			doomed[n].err = refuse(kerr.InvalidRequest, "the topic is in the request more than once")
+			continue
+		}
+		if key != "" {
+			at[key] = len(doomed)
+		}
+		doomed = append(doomed, d)
 	}
-	return targets, errs
+	return doomed
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// describeConfigs serves DescribeConfigs for topics and for this broker.
+// describeConfigs serves DescribeConfigs for topics, for this broker, and for its logger.
 func describeConfigs(cfg *APIConfig, d *Deps) func(context.Context, *Request) kmsg.Response {
 	return func(_ context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.DescribeConfigsRequest)
@@ -26,6 +26,7 @@ func describeConfigs(cfg *APIConfig, d *Deps) func(context.Context, *Request) km
 				out.ErrorCode, out.ErrorMessage = d.code(err), message(err)
 				continue
 			}
+			out.ErrorMessage = new(string) // Kafka has it, too
 			out.Configs = selected(all, req, asked.ConfigNames)
 		}
 		return resp
@@ -35,12 +36,21 @@ func describeConfigs(cfg *APIConfig, d *Deps) func(context.Context, *Request) km
 // describedConfig is one config before it is cut down to what was asked.
 type describedConfig struct {
 	name, value string
+	unset       bool // it has no value of its own
+	only        bool // it is no synonym of anything, not even of itself
 	kind        topic.Kind
 	doc         string
 	readOnly    bool
+	fixed       bool // it cannot be altered in a broker of Kafka, either
 	source      kmsg.ConfigSource
-	broker      string // the name of the broker-wide default, for topics
-	fallback    string // the value of that default
+	fallbacks   []fallback    // where the value comes from when it is not set here
+	topicConfig *topic.Config // whose broker-wide default this is
+}
+
+// fallback is a config whose value is that of another when that is not set.
+type fallback struct {
+	name, value string
+	source      kmsg.ConfigSource
 }
 
 func described(cfg *APIConfig, d *Deps, asked *kmsg.DescribeConfigsRequestResource) ([]describedConfig, error) {
@@ -58,10 +68,14 @@ func described(cfg *APIConfig, d *Deps, asked *kmsg.DescribeConfigsRequestResour
 		if asked.ResourceName == "" {
 			return nil, nil // what is set for all brokers at run time: nothing
 		}
-		if asked.ResourceName != strconv.Itoa(int(d.Node)) {
-			return nil, refuse(kerr.InvalidRequest, fmt.Sprintf("this is broker %d; ask broker %q itself", d.Node, asked.ResourceName))
+		return brokerConfigs(cfg, d.Node), thisBroker(d.Node, asked.ResourceName)
+	case kmsg.ConfigResourceTypeBrokerLogger:
+		return loggerConfigs(d.LogLevel), thisBroker(d.Node, asked.ResourceName)
+	case kmsg.ConfigResourceTypeGroupConfig, kmsg.ConfigResourceTypeClientMetrics:
+		if asked.ResourceName == "" {
+			return nil, refuse(kerr.InvalidRequest, "the resource has no name")
 		}
-		return brokerConfigs(cfg, d.Node), nil
+		return nil, nil // nothing can be set
 	}
 	return nil, refuse(kerr.InvalidRequest, fmt.Sprintf("resource type %v has no configs here; ask for topics or brokers", asked.ResourceType))
 }
@@ -72,8 +86,10 @@ func topicConfigs(set map[string]string) []describedConfig {
 	for i := range all {
 		c := &all[i]
 		value, explicit := set[c.Name]
-		out[i] = describedConfig{name: c.Name, value: value, kind: c.Kind, doc: c.Doc,
-			source: kmsg.ConfigSourceDynamicTopicConfig, broker: c.Broker, fallback: c.Default}
+		out[i] = describedConfig{name: c.Name, value: value, kind: c.Kind, doc: c.Doc, source: kmsg.ConfigSourceDynamicTopicConfig}
+		if c.Broker != "" && !c.Unset {
+			out[i].fallbacks = []fallback{{c.Broker, c.Default, kmsg.ConfigSourceDefaultConfig}}
+		}
 		if !explicit {
 			out[i].value, out[i].source = c.Default, kmsg.ConfigSourceDefaultConfig
 		}
@@ -85,7 +101,7 @@ func topicConfigs(set map[string]string) []describedConfig {
 // Kafka's names. They are set in the broker's configuration file.
 func brokerConfigs(cfg *APIConfig, node int32) []describedConfig {
 	static := func(name, value string, kind topic.Kind, doc string) describedConfig {
-		return describedConfig{name: name, value: value, kind: kind, doc: doc, readOnly: true, source: kmsg.ConfigSourceStaticBrokerConfig}
+		return describedConfig{name: name, value: value, kind: kind, doc: doc, readOnly: true, fixed: true, source: kmsg.ConfigSourceStaticBrokerConfig}
 	}
 	out := []describedConfig{
 		static("auto.create.topics.enable", strconv.FormatBool(cfg.AutoCreateTopics), topic.Boolean, "Whether naming a topic creates it."),
@@ -95,18 +111,27 @@ func brokerConfigs(cfg *APIConfig, node int32) []describedConfig {
 		static("node.id", strconv.Itoa(int(node)), topic.Int, "The broker's id."),
 		static("num.partitions", strconv.Itoa(int(cfg.Partitions)), topic.Int, "Partitions of a topic whose creator names no number."),
 	}
-	for _, c := range topic.Configs() {
-		out = append(out, describedConfig{name: c.Broker, value: c.Default, kind: c.Kind, readOnly: true,
-			source: kmsg.ConfigSourceDefaultConfig, doc: "Default of the topic config " + c.Name + ". " + c.Doc})
+	all := topic.Configs()
+	for i := range all {
+		c := &all[i]
+		if c.Broker == "" {
+			continue
+		}
+		b := describedConfig{name: c.Broker, value: c.Default, unset: c.Unset, kind: c.Kind, readOnly: true, topicConfig: c,
+			source: kmsg.ConfigSourceDefaultConfig, doc: "Default of the topic config " + c.Name + ". " + c.Doc}
+		if !c.Unset {
+			b.fallbacks = []fallback{{c.Broker, c.Default, kmsg.ConfigSourceDefaultConfig}}
+		}
+		out = append(out, b)
 	}
 	return out
 }
 
-// selected cuts all down to names, nil for all of them, and to what the version
+// selected cuts all down to names, none for all of them, and to what the version
 // and the flags of the request show.
 func selected(all []describedConfig, req *kmsg.DescribeConfigsRequest, names []string) []kmsg.DescribeConfigsResponseResourceConfig {
 	var wanted map[string]bool
-	if names != nil {
+	if len(names) > 0 {
 		wanted = make(map[string]bool, len(names))
 		for _, n := range names {
 			wanted[n] = true
@@ -119,14 +144,19 @@ func selected(all []describedConfig, req *kmsg.DescribeConfigsRequest, names []s
 			continue
 		}
 		shown := kmsg.NewDescribeConfigsResponseResourceConfig()
-		shown.Name, shown.Value, shown.ReadOnly = c.name, &c.value, c.readOnly
+		shown.Name, shown.ReadOnly = c.name, c.readOnly
+		if !c.unset {
+			shown.Value = &c.value
+		}
 		shown.Source, shown.IsDefault = c.source, c.source == kmsg.ConfigSourceDefaultConfig
 		shown.ConfigType = kmsg.ConfigType(c.kind)
-		if req.IncludeSynonyms {
+		if req.IncludeSynonyms && !c.only {
 			shown.ConfigSynonyms = synonyms(c)
 		}
 		if req.IncludeDocumentation {
 			shown.Documentation = &c.doc
+		} else if c.only {
+			shown.Documentation = new(string) // as in Kafka
 		}
 		out = append(out, shown)
 	}
@@ -142,8 +172,8 @@ func synonyms(c *describedConfig) []kmsg.DescribeConfigsResponseResourceConfigCo
 	if c.source != kmsg.ConfigSourceDefaultConfig {
 		add(c.name, &c.value, c.source)
 	}
-	if c.broker != "" {
-		add(c.broker, &c.fallback, kmsg.ConfigSourceDefaultConfig)
+	for i := range c.fallbacks {
+		add(c.fallbacks[i].name, &c.fallbacks[i].value, c.fallbacks[i].source)
 	}
 	return out
 }

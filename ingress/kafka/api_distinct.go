@@ -1,5 +1,31 @@
 package kafka
 
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// errNoTime is for changes of topics whose client gives a time that has passed.
+var errNoTime = refuse(kerr.RequestTimedOut, "the request's timeout is negative; nothing was done")
+
+// distinctNames returns the first item of each name, and how often each is there. Of what is
+// named more than once nothing is done, since it is not known which is meant.
+func distinctNames[T any](items []T, name func(*T) string) (first []*T, times map[string]int) {
+	times = make(map[string]int, len(items))
+	for i := range items {
+		n := name(&items[i])
+		if times[n]++; times[n] == 1 {
+			first = append(first, &items[i])
+		}
+	}
+	return first, times
+}
+
+func topicTwice(name string, times int) error {
+	return refuse(kerr.InvalidRequest, fmt.Sprintf("topic %q is in the request %d times", name, times))
+}
+
 // distinctTopic is what a request asks of one topic, however often it names it.
 type distinctTopic[P any] struct {
 	name       string

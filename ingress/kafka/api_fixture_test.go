@@ -46,6 +46,7 @@ type cluster struct {
 	groups   []kmsg.Request
 	quorum   Quorum
 	known    map[topic.Partition]*idempotence.Producers
+	level    slog.LevelVar
 }
 
 // newCluster has brokers 1 (the one under test, the controller) and 2.
@@ -57,7 +58,7 @@ func newCluster(t testing.TB, change func(*APIConfig)) *cluster {
 		change(&cfg)
 	}
 	h, err := NewHandlers(cfg, Deps{Node: 1, Lookup: lookup.New(c, &c.table), Topics: c, Appender: c, Fetcher: c, Times: c,
-		ProducerIDs: c, Groups: c, LogDirs: c, Producers: c, Quorum: func() Quorum { return c.quorum }, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		ProducerIDs: c, Groups: c, LogDirs: c, Producers: c, Quorum: func() Quorum { return c.quorum }, Log: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: &c.level})), LogLevel: &c.level})
 	if err != nil {
 		t.Fatal(err)
 	}

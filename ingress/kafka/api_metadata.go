@@ -23,6 +23,10 @@ type metadataHandler struct {
 
 func (h *metadataHandler) Serve(ctx context.Context, r *Request, reply func(Response)) {
 	req := r.Body.(*kmsg.MetadataRequest)
+	if err := normalizeMetadata(req); err != nil {
+		reply(Response{Message: refusedMetadata(req, h.code(err))})
+		return
+	}
 	missing := h.missing(req)
 	if len(missing) == 0 {
 		reply(Response{Message: h.answer(req, nil)})
@@ -35,28 +39,74 @@ func (h *metadataHandler) Serve(ctx context.Context, r *Request, reply func(Resp
 	})
 }
 
+// normalizeMetadata leaves each topic once in req: those asked for by id, which are the only
+// ones that count where there are any, or by name. The error is that of a request which
+// Kafka refuses as a whole.
+func normalizeMetadata(req *kmsg.MetadataRequest) error {
+	byID, unnamed := false, false
+	for i := range req.Topics {
+		byID = byID || !topic.ID(req.Topics[i].TopicID).IsZero()
+		unnamed = unnamed || req.Topics[i].Topic == nil
+	}
+	switch {
+	case req.Version < 12 && (byID || unnamed):
+		return refuse(kerr.InvalidRequest, "topics are asked for by name up to version 11")
+	case unnamed && !byID:
+		return refuse(kerr.UnknownServerError, "a topic has neither name nor id") // Kafka has no other code for it
+	}
+	ids, names := make(map[topic.ID]bool), make(map[string]bool)
+	kept := req.Topics[:0]
+	for _, t := range req.Topics {
+		if byID {
+			if id := topic.ID(t.TopicID); !id.IsZero() && !ids[id] {
+				ids[id] = true
+				kept = append(kept, kmsg.MetadataRequestTopic{TopicID: t.TopicID})
+			}
+		} else if !names[*t.Topic] {
+			names[*t.Topic] = true
+			kept = append(kept, t)
+		}
+	}
+	if len(kept) < len(req.Topics) {
+		req.Topics = kept
+	}
+	return nil
+}
+
+// refusedMetadata is what Kafka answers to a request that it refuses as a whole.
+func refusedMetadata(req *kmsg.MetadataRequest, code int16) *kmsg.MetadataResponse {
+	resp := req.ResponseKind().(*kmsg.MetadataResponse)
+	resp.ControllerID, resp.ErrorCode, resp.AuthorizedOperations = -1, code, notAsked
+	for _, t := range req.Topics {
+		if t.Topic == nil {
+			t.Topic = new(string)
+		}
+		resp.Topics = append(resp.Topics, kmsg.MetadataResponseTopic{ErrorCode: code, Topic: t.Topic, TopicID: t.TopicID,
+			AuthorizedOperations: notAsked})
+	}
+	return resp
+}
+
 // createdAtOnce bounds the topics that one Metadata request creates; the client
 // asks again for those that are still unknown.
 const createdAtOnce = 100
 
-// missing returns the names that are to be created, each once.
+// missing returns the names that are to be created.
 func (h *metadataHandler) missing(req *kmsg.MetadataRequest) []string {
 	if !h.cfg.AutoCreateTopics || req.Version >= 4 && !req.AllowAutoTopicCreation {
 		return nil
 	}
 	view := h.lookup.View()
 	var names []string
-	seen := make(map[string]bool)
 	for i := range req.Topics {
 		name := req.Topics[i].Topic
-		if name == nil || seen[*name] || !autoCreatable(*name) {
+		if name == nil || !autoCreatable(*name) {
 			continue
 		}
 		if len(names) == createdAtOnce {
 			break
 		}
 		if _, ok := view.TopicByName(*name); !ok {
-			seen[*name] = true
 			names = append(names, *name)
 		}
 	}
@@ -66,7 +116,7 @@ func (h *metadataHandler) missing(req *kmsg.MetadataRequest) []string {
 // autoCreatable keeps clients that still ask for Kafka's own topics from making
 // them: groups and transactions live in the metadata quorum.
 func autoCreatable(name string) bool {
-	return topic.ValidateName(name) == nil && name != "__consumer_offsets" && name != "__transaction_state"
+	return topic.ValidateName(name) == nil && !topic.Reserved(name)
 }
 
 // create makes the topics and returns why some could not be made.

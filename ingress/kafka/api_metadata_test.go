@@ -65,6 +65,60 @@ func TestMetadataOfAllOfNoneAndByID(t *testing.T) {
 	wantCode(t, "unknown id", got[1].ErrorCode, kerr.UnknownTopicID)
 }
 
+func TestMetadataTellsEachTopicOnce(t *testing.T) {
+	c := newCluster(t, nil)
+	orders := c.topic("orders", 1)
+	for version := range int16(14) {
+		got := call[*kmsg.MetadataResponse](c, metadataOf(version, "orders", "none", "orders", "none")).Topics
+		if len(got) != 2 || *got[0].Topic != "orders" || *got[1].Topic != "none" || got[1].ErrorCode != kerr.UnknownTopicOrPartition.Code {
+			t.Errorf("v%d: %+v", version, got)
+		}
+	}
+	unknown := topic.NewID()
+	req := metadataOf(12, "none")
+	req.Topics = append(req.Topics, kmsg.MetadataRequestTopic{TopicID: orders.ID}, kmsg.MetadataRequestTopic{TopicID: unknown},
+		kmsg.MetadataRequestTopic{TopicID: orders.ID}, kmsg.MetadataRequestTopic{}, kmsg.MetadataRequestTopic{TopicID: unknown})
+	got := call[*kmsg.MetadataResponse](c, req).Topics
+	if len(got) != 2 || *got[0].Topic != "orders" || got[1].TopicID != unknown || got[1].ErrorCode != kerr.UnknownTopicID.Code {
+		t.Errorf("with ids, names do not count: %+v", got)
+	}
+}
+
+func TestMetadataRefusesOddRequestsAsAWhole(t *testing.T) {
+	c := newCluster(t, func(cfg *APIConfig) { cfg.AutoCreateTopics = true })
+	orders := c.topic("orders", 1)
+	for _, tt := range []struct {
+		what     string
+		odd      kmsg.MetadataRequestTopic
+		from, to int16
+		want     *kerr.Error
+	}{
+		{"by id", kmsg.MetadataRequestTopic{TopicID: orders.ID}, 10, 11, kerr.InvalidRequest},
+		{"by name and id", kmsg.MetadataRequestTopic{Topic: ptr("orders"), TopicID: orders.ID}, 10, 11, kerr.InvalidRequest},
+		{"by neither", kmsg.MetadataRequestTopic{}, 10, 11, kerr.InvalidRequest},
+		{"by neither", kmsg.MetadataRequestTopic{}, 12, 13, kerr.UnknownServerError},
+	} {
+		for version := tt.from; version <= tt.to; version++ {
+			req := metadataOf(version, "new")
+			req.AllowAutoTopicCreation = true
+			req.Topics = append(req.Topics, tt.odd)
+			resp := call[*kmsg.MetadataResponse](c, req)
+			if len(resp.Topics) != 2 || len(resp.Brokers) > 0 || resp.ClusterID != nil || resp.ControllerID != -1 {
+				t.Fatalf("%s, v%d: %+v", tt.what, version, resp)
+			}
+			for _, got := range resp.Topics {
+				wantCode(t, fmt.Sprintf("%s, v%d", tt.what, version), got.ErrorCode, tt.want)
+			}
+			if version >= 13 {
+				wantCode(t, tt.what+", the whole", resp.ErrorCode, tt.want)
+			}
+		}
+	}
+	if _, made := c.View().TopicByName("new"); made {
+		t.Error("a request that was refused has made a topic")
+	}
+}
+
 func TestMetadataTellsAuthorizedOperations(t *testing.T) {
 	c := newCluster(t, nil)
 	c.topic("orders", 1)
@@ -90,8 +144,8 @@ func TestMetadataCreatesTopics(t *testing.T) {
 	allowed := metadataOf(4, asked...)
 	allowed.AllowAutoTopicCreation = true
 	got := call[*kmsg.MetadataResponse](c, allowed).Topics
-	for i, want := range []*kerr.Error{nil, nil, kerr.InvalidTopicException, kerr.UnknownTopicOrPartition} {
-		wantCode(t, asked[i], got[i].ErrorCode, want)
+	for i, want := range []*kerr.Error{nil, kerr.InvalidTopicException, kerr.UnknownTopicOrPartition} {
+		wantCode(t, *got[i].Topic, got[i].ErrorCode, want)
 	}
 	if len(got[0].Partitions) != 3 || c.View().Topics()[0].Name != "new" || len(c.View().Topics()) != 1 {
 		t.Errorf("created: %+v", got[0])
@@ -134,8 +188,15 @@ func TestDescribeCluster(t *testing.T) {
 	if resp.ErrorCode != 0 || resp.ClusterID != "test-cluster" || resp.ControllerID != 1 || len(resp.Brokers) != 2 || resp.ClusterAuthorizedOperations != notAsked {
 		t.Errorf("%+v", resp)
 	}
-	req.EndpointType, req.IncludeClusterAuthorizedOperations = 2, true
-	wantCode(t, "controllers", call[*kmsg.DescribeClusterResponse](c, req).ErrorCode, kerr.UnsupportedEndpointType)
+	req.IncludeClusterAuthorizedOperations = true
+	for endpoint, want := range map[int8]*kerr.Error{2: kerr.MismatchedEndpointType, 0: kerr.UnsupportedEndpointType, 3: kerr.UnsupportedEndpointType, -1: kerr.UnsupportedEndpointType} {
+		req.EndpointType = endpoint
+		resp := call[*kmsg.DescribeClusterResponse](c, req)
+		wantCode(t, fmt.Sprintf("endpoint %d", endpoint), resp.ErrorCode, want)
+		if resp.EndpointType != 1 || resp.ClusterID != "" || resp.ControllerID != -1 || len(resp.Brokers) > 0 || resp.ClusterAuthorizedOperations != notAsked {
+			t.Errorf("endpoint %d: %+v", endpoint, resp)
+		}
+	}
 }
 
 func TestFindCoordinator(t *testing.T) {

@@ -15,29 +15,30 @@ import (
 func createPartitions(admin *topicAdmin, code Coder) changeFunc {
 	return func(ctx context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.CreatePartitionsRequest)
-		targets, errs := make([]*meta.Topic, len(req.Topics)), make([]error, len(req.Topics))
-		seen := make(map[string]bool, len(req.Topics))
+		topics, times := distinctNames(req.Topics, func(t *kmsg.CreatePartitionsRequestTopic) string { return t.Topic })
+		targets, errs := make([]*meta.Topic, len(topics)), make([]error, len(topics))
 		p := admin.planner()
-		for i := range req.Topics {
-			t := &req.Topics[i]
-			if seen[t.Topic] {
-				errs[i] = refuse(kerr.InvalidRequest, fmt.Sprintf("topic %q is in the request twice", t.Topic))
-				continue
+		for i, t := range topics {
+			switch {
+			case req.TimeoutMillis < 0:
+				errs[i] = errNoTime
+			case times[t.Topic] > 1:
+				errs[i] = topicTwice(t.Topic, times[t.Topic])
+			default:
+				targets[i], errs[i] = planGrowth(p, t)
 			}
-			seen[t.Topic] = true
-			targets[i], errs[i] = planGrowth(p, t)
 		}
 		if !req.ValidateOnly {
 			each(len(targets), func(i int) {
 				if errs[i] == nil {
-					errs[i] = admin.topics.GrowTopic(ctx, targets[i].ID, req.Topics[i].Count)
+					errs[i] = admin.topics.GrowTopic(ctx, targets[i].ID, topics[i].Count)
 				}
 			})
 		}
 		resp := req.ResponseKind().(*kmsg.CreatePartitionsResponse)
-		resp.Topics = make([]kmsg.CreatePartitionsResponseTopic, len(req.Topics))
-		for i := range req.Topics {
-			resp.Topics[i] = kmsg.CreatePartitionsResponseTopic{Topic: req.Topics[i].Topic, ErrorCode: code(errs[i]), ErrorMessage: message(errs[i])}
+		resp.Topics = make([]kmsg.CreatePartitionsResponseTopic, len(topics))
+		for i, t := range topics {
+			resp.Topics[i] = kmsg.CreatePartitionsResponseTopic{Topic: t.Topic, ErrorCode: code(errs[i]), ErrorMessage: message(errs[i])}
 		}
 		return resp
 	}

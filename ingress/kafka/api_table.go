@@ -146,6 +146,7 @@ type Deps struct {
 	Quorum      func() Quorum
 	code        Coder // set by NewHandlers
 	Log         *slog.Logger
+	LogLevel    *slog.LevelVar // of Log; clients see and change it
 	// Tracer makes a span of each Produce and Fetch; nil makes none.
 	Tracer trace.Tracer
 }
@@ -153,7 +154,7 @@ type Deps struct {
 func (d *Deps) validate() error {
 	for name, missing := range map[string]bool{"Lookup": d.Lookup == nil, "Topics": d.Topics == nil,
 		"Appender": d.Appender == nil, "Fetcher": d.Fetcher == nil, "Times": d.Times == nil,
-		"ProducerIDs": d.ProducerIDs == nil, "Groups": d.Groups == nil, "LogDirs": d.LogDirs == nil, "Producers": d.Producers == nil, "Quorum": d.Quorum == nil, "Log": d.Log == nil} {
+		"ProducerIDs": d.ProducerIDs == nil, "Groups": d.Groups == nil, "LogDirs": d.LogDirs == nil, "Producers": d.Producers == nil, "Quorum": d.Quorum == nil, "Log": d.Log == nil, "LogLevel": d.LogLevel == nil} {
 		if missing {
 			return fmt.Errorf("kafka: Deps.%s is not set", name)
 		}
@@ -183,7 +184,7 @@ func NewHandlers(cfg APIConfig, deps Deps) (*Handlers, error) {
 	deps.code = noticed(deps.Log)
 	return &Handlers{cfg: cfg, deps: deps, changes: newCrew(cfg.Changes, deps.Log), searches: newCrew(cfg.Changes, deps.Log),
 		ids:   newProducerIDs(deps.ProducerIDs, cfg.ProducerIDBlock),
-		admin: &topicAdmin{cfg: cfg, lookup: deps.Lookup, topics: deps.Topics}}, nil
+		admin: &topicAdmin{cfg: cfg, node: deps.Node, lookup: deps.Lookup, topics: deps.Topics, log: deps.Log, level: deps.LogLevel}}, nil
 }
 
 // Close waits for changes under way. Nothing may be served afterwards.

@@ -3,6 +3,8 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"golang.org/x/sync/errgroup"
@@ -15,8 +17,11 @@ import (
 // topicAdmin checks and makes changes to topics for the handlers of several APIs.
 type topicAdmin struct {
 	cfg    APIConfig
+	node   int32
 	lookup *lookup.Lookup
 	topics TopicChanger
+	log    *slog.Logger
+	level  *slog.LevelVar // of log
 }
 
 // atOnce is how many changes of one request are proposed together; the metadata
@@ -44,6 +49,9 @@ type planner struct {
 	cfg  *APIConfig
 	view *meta.View
 	room int // partitions the cluster may still get
+	// alike has the topics with a '.' or '_' by the name that metrics give them; nil until
+	// one is created.
+	alike map[string][]string
 }
 
 func (a *topicAdmin) planner() *planner {
@@ -73,16 +81,45 @@ func (p *planner) create(s *meta.TopicSpec) error {
 	if err := topic.ValidateName(s.Name); err != nil {
 		return err
 	}
-	if _, exists := p.view.TopicByName(s.Name); exists {
+	if s.Name == topic.ClusterMetadata {
+		return refuse(kerr.InvalidRequest, "the metadata is no topic here, and its name is not for others")
+	}
+	if _, exists := p.view.TopicByName(s.Name); exists || topic.Reserved(s.Name) {
 		return refuse(kerr.TopicAlreadyExists, fmt.Sprintf("topic %q already exists", s.Name))
+	}
+	if other := p.collides(s.Name); other != "" {
+		return refuse(kerr.InvalidTopicException, fmt.Sprintf("topic %q differs from topic %q only by '.' and '_', which are the same in names of metrics", s.Name, other))
 	}
 	if n := len(p.view.Brokers); s.Replication < 1 || int(s.Replication) > n {
 		return refuse(kerr.InvalidReplicationFactor, fmt.Sprintf("replication factor %d; use 1 to %d, the number of brokers, or -1", s.Replication, n))
 	}
-	if err := topic.ValidateConfigs(s.Configs); err != nil {
+	configs, err := topic.NormalizeConfigs(s.Configs)
+	if err != nil {
 		return err
 	}
+	s.Configs = configs
 	return p.take(s.Partitions, s.Partitions)
+}
+
+// collides returns a topic whose name is that of another topic in metrics, where '.' and '_'
+// are the same, or nothing. As in Kafka, topics of one request are not compared.
+func (p *planner) collides(name string) string {
+	if !strings.ContainsAny(name, "._") {
+		return ""
+	}
+	inMetrics := func(s string) string { return strings.ReplaceAll(s, ".", "_") }
+	if p.alike == nil {
+		p.alike = make(map[string][]string)
+		for _, t := range p.view.Topics() {
+			if strings.ContainsAny(t.Name, "._") {
+				p.alike[inMetrics(t.Name)] = append(p.alike[inMetrics(t.Name)], t.Name)
+			}
+		}
+	}
+	if others := p.alike[inMetrics(name)]; len(others) > 0 {
+		return others[0]
+	}
+	return ""
 }
 
 // createAll makes the topics that pass the checks and returns what became of each.

@@ -20,7 +20,7 @@ func noticed(log *slog.Logger) Coder {
 	var last atomic.Int64 // seconds since epoch
 	return func(err error) int16 {
 		c := fault.Code(err)
-		if c != kerr.UnknownServerError.Code {
+		if c != kerr.UnknownServerError.Code || fault.ClassOf(err) == fault.ClassRefused {
 			return c
 		}
 		if now, before := time.Now().Unix(), last.Load(); now != before && last.CompareAndSwap(before, now) {

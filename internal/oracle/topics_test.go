@@ -73,6 +73,9 @@ func createTopics(p *play) {
 	hurried := create(false, newTopic(n("hurried"), 1, 1))
 	hurried.TimeoutMillis = -1
 	p.do("timeout -1", hurried)
+	hurried = create(true, newTopic(n("hurried"), 1, 1), newTopic(n("hurried"), 1, 1), newTopic("a b", 1, 1))
+	hurried.TimeoutMillis = -1
+	p.do("timeout -1, validated", hurried)
 }
 
 func createNames(p *play) {
@@ -87,19 +90,25 @@ func createNames(p *play) {
 	p.do("collides", create(false, newTopic(p.name("a_b"), 1, 1)))
 	p.do("collides, validated", create(true, newTopic(p.name("a_b"), 1, 1)))
 	p.do("collide with each other", create(false, newTopic(p.name("c.d"), 1, 1), newTopic(p.name("c_d"), 1, 1)))
-	p.do("offsets", create(true, newTopic("__consumer_offsets", 1, 1)))
+	for _, name := range []string{"__consumer_offsets", "__transaction_state", "__share_group_state"} {
+		p.do(name, create(true, newTopic(name, 1, 1)))
+	}
 }
 
 // createConfigs tries each value of each config on a topic that is not made.
 func createConfigs(p *play) {
+	n := 0 // so that each topic has an id of its own
+	try := func(step string, configs ...string) {
+		n++
+		p.do(step, create(true, newTopic(p.name(fmt.Sprint("t", n)), 1, 1, configs...)))
+	}
 	for _, c := range topicConfigs {
-		for i, value := range c.values {
-			step := fmt.Sprintf("%s=%s", c.name, value)
-			p.do(step, create(true, newTopic(p.name(fmt.Sprint("t", i)), 1, 1, c.name, value)))
+		for _, value := range c.values {
+			try(fmt.Sprintf("%s=%s", c.name, value), c.name, value)
 		}
 	}
 	for _, pair := range configPairs {
-		p.do(strings.Join(pair, " "), create(true, newTopic(p.name("t"), 1, 1, pair...)))
+		try(strings.Join(pair, " "), pair...)
 	}
 }
 
@@ -124,7 +133,12 @@ func deleteTopics(p *play) {
 	ask("empty name", "")
 	ask("two at once, one unknown", p.name("two"), p.name("nobody"))
 	ask("named twice", p.name("three"), p.name("three"), p.name("four"))
+	ask("unknown, twice", p.name("nobody"), p.name("nobody"))
 	ask("those of that request", p.name("three"), p.name("four"))
+	hurried := kmsg.NewPtrDeleteTopicsRequest()
+	hurried.TimeoutMillis, hurried.TopicNames = -1, []string{p.name("five")}
+	hurried.Topics = []kmsg.DeleteTopicsRequestTopic{{Topic: kmsg.StringPtr(p.name("five"))}}
+	p.do("timeout -1", hurried)
 	none := kmsg.NewPtrDeleteTopicsRequest()
 	none.TopicNames, none.Topics = []string{}, []kmsg.DeleteTopicsRequestTopic{}
 	p.do("none", none)
@@ -139,6 +153,8 @@ func deleteTopics(p *play) {
 	byID("by an unknown id", kmsg.DeleteTopicsRequestTopic{TopicID: [16]byte{7}})
 	byID("by id 0", kmsg.DeleteTopicsRequestTopic{})
 	byID("by name and id", kmsg.DeleteTopicsRequestTopic{Topic: kmsg.StringPtr(p.name("five")), TopicID: five})
+	byID("by name, and by id", kmsg.DeleteTopicsRequestTopic{Topic: kmsg.StringPtr(p.name("five"))}, kmsg.DeleteTopicsRequestTopic{TopicID: five})
+	byID("by id, and by name", kmsg.DeleteTopicsRequestTopic{TopicID: five}, kmsg.DeleteTopicsRequestTopic{Topic: kmsg.StringPtr(p.name("five"))})
 	byID("by id twice", kmsg.DeleteTopicsRequestTopic{TopicID: six}, kmsg.DeleteTopicsRequestTopic{TopicID: six})
 	byID("by id", kmsg.DeleteTopicsRequestTopic{TopicID: five})
 	byID("by id again", kmsg.DeleteTopicsRequestTopic{TopicID: five})
@@ -176,6 +192,9 @@ func createPartitions(p *play) {
 	ask("too few assigned", false, grow(topic, 6, []int32{1}))
 	ask("too many assigned", false, grow(topic, 5, []int32{1}, []int32{1}))
 	ask("no topics", false, []kmsg.CreatePartitionsRequestTopic{}...)
+	hurried := kmsg.NewPtrCreatePartitionsRequest()
+	hurried.TimeoutMillis, hurried.Topics = -1, []kmsg.CreatePartitionsRequestTopic{grow(topic, 9)}
+	p.do("timeout -1", hurried)
 }
 
 func metadata(p *play) {
@@ -219,4 +238,5 @@ func metadata(p *play) {
 	ask("by an unknown id", nil, kmsg.MetadataRequestTopic{TopicID: [16]byte{9}})
 	ask("by name and id", nil, kmsg.MetadataRequestTopic{Topic: kmsg.StringPtr(topic), TopicID: id})
 	ask("by neither", nil, kmsg.MetadataRequestTopic{})
+	ask("by id and name, apart", nil, kmsg.MetadataRequestTopic{TopicID: id}, kmsg.MetadataRequestTopic{TopicID: id}, named(p.name("nobody")), kmsg.MetadataRequestTopic{})
 }

@@ -2,9 +2,8 @@ package topic
 
 import (
 	"fmt"
+	"maps"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -46,80 +45,16 @@ type Config struct {
 	// but that has nothing to act on in Sluice. Doc says why.
 	Inert bool
 
+	// Unset is set where Kafka's broker-wide default has no value of its own but gets it
+	// from another unit, so that it is not shown as the source of the topic's value.
+	Unset bool
+
 	min, max int64    // bounds of Int and Long
 	allowed  []string // values of String and List, or of a Boolean that is fixed
 	refusal  string   // why other values than the allowed are refused
-}
-
-// Check validates one value. The error is ErrInvalidConfig and says what is
-// allowed.
-func (c *Config) Check(value string) error {
-	switch c.Kind {
-	case Boolean:
-		if value != "true" && value != "false" {
-			return c.invalid(value, "use true or false")
-		}
-		if len(c.allowed) > 0 {
-			return c.among(value)
-		}
-	case Int, Long:
-		n, err := strconv.ParseInt(value, 10, 64)
-		if err != nil || n < c.min || n > c.max {
-			return c.invalid(value, fmt.Sprintf("use a whole number from %d to %d", c.min, c.max))
-		}
-	case Double:
-		f, err := strconv.ParseFloat(value, 64)
-		if err != nil || !(f >= 0 && f <= 1) {
-			return c.invalid(value, "use a number from 0 to 1")
-		}
-	case String:
-		return c.among(value)
-	case List:
-		return c.checkList(value)
-	}
-	return nil
-}
-
-func (c *Config) checkList(value string) error {
-	items := SplitList(value)
-	if len(items) == 0 {
-		return c.invalid(value, "name at least one of "+strings.Join(c.allowed, ", "))
-	}
-	for i, item := range items {
-		if err := c.among(item); err != nil {
-			return err
-		}
-		if slices.Contains(items[:i], item) {
-			return c.invalid(value, item+" is there twice")
-		}
-	}
-	return nil
-}
-
-func (c *Config) among(value string) error {
-	if slices.Contains(c.allowed, value) {
-		return nil
-	}
-	hint := "use " + strings.Join(c.allowed, " or ")
-	if c.refusal != "" {
-		hint += ": " + c.refusal
-	}
-	return c.invalid(value, hint)
-}
-
-func (c *Config) invalid(value, hint string) error {
-	return fmt.Errorf("%w: %s=%q; %s", ErrInvalidConfig, c.Name, value, hint)
-}
-
-// SplitList returns the items of a List value, without blanks around them.
-func SplitList(value string) []string {
-	var items []string
-	for item := range strings.SplitSeq(value, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			items = append(items, item)
-		}
-	}
-	return items
+	empty    bool     // a List may have no item
+	// also returns what else is wrong with a value in its normal form; nil: nothing can be.
+	also func(value string) (hint string)
 }
 
 // LookupConfig returns the config with that name, or ErrUnknownConfig with the
@@ -137,45 +72,31 @@ func LookupConfig(name string) (*Config, error) {
 // caller must not change it.
 func Configs() []Config { return table }
 
-// ValidateConfigs checks all configs of one topic: each by itself, and those
-// that bound one another.
-func ValidateConfigs(set map[string]string) error {
-	names := make([]string, 0, len(set))
-	for name := range set {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+// NormalizeConfigs checks all configs of one topic, each by itself and those that
+// bound one another, and returns them in their normal form.
+func NormalizeConfigs(set map[string]string) (map[string]string, error) {
+	normal := make(map[string]string, len(set))
+	for _, name := range slices.Sorted(maps.Keys(set)) {
 		c, err := LookupConfig(name)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if err := c.Check(set[name]); err != nil {
-			return err
-		}
-	}
-	return Values(set).checkPairs()
-}
-
-func (v Values) checkPairs() error {
-	for _, pair := range [...]struct{ low, high string }{
-		{MinCompactionLagMs, MaxCompactionLagMs},
-		{LocalRetentionMs, RetentionMs},
-		{LocalRetentionBytes, RetentionBytes},
-	} {
-		low, high := v.Int(pair.low), v.Int(pair.high)
-		if high >= 0 && low > high {
-			return fmt.Errorf("%w: %s=%d is above %s=%d; lower the one or raise the other",
-				ErrInvalidConfig, pair.low, low, pair.high, high)
+		if normal[name], err = c.Normalize(set[name]); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	v := Values(normal)
+	if low, high := v.Int(MinCompactionLagMs), v.Int(MaxCompactionLagMs); low > high {
+		return nil, fmt.Errorf("%w: %s=%d is above %s=%d; lower the one or raise the other",
+			ErrInvalidConfig, MinCompactionLagMs, low, MaxCompactionLagMs, high)
+	}
+	return normal, nil
 }
 
 // Values are the configs set for one topic. What is not set has its default;
 // nil means that nothing is set. Its methods panic on a name that is not in
 // the table, which is a defect of the caller, and give the default for a value
-// that ValidateConfigs would refuse.
+// that NormalizeConfigs would refuse.
 type Values map[string]string
 
 // Get returns the value in force.
@@ -188,15 +109,15 @@ func (v Values) Get(name string) string {
 
 // Int returns the value in force of an Int or Long config.
 func (v Values) Int(name string) int64 {
-	return parsed(v, name, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
+	return parsed(v, name, parseInt)
 }
 
 // Bool returns the value in force of a Boolean config.
-func (v Values) Bool(name string) bool { return parsed(v, name, strconv.ParseBool) }
+func (v Values) Bool(name string) bool { return parsed(v, name, parseBool) }
 
 // Float returns the value in force of a Double config.
 func (v Values) Float(name string) float64 {
-	return parsed(v, name, func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
+	return parsed(v, name, parseDouble)
 }
 
 // Has reports whether item is in the value in force of a List config.

@@ -14,11 +14,11 @@ func TestConfigTableIsSortedAndItsDefaultsAreValid(t *testing.T) {
 		t.Error("the table is not sorted by name")
 	}
 	for _, c := range all {
-		if err := c.Check(c.Default); err != nil {
-			t.Errorf("default of %s: %v", c.Name, err)
+		if normal, err := c.Normalize(c.Default); err != nil || normal != c.Default {
+			t.Errorf("default of %s: %v, and its normal form is %q", c.Name, err, normal)
 		}
-		if c.Doc == "" || c.Broker == "" {
-			t.Errorf("%s lacks its documentation or its broker-wide name", c.Name)
+		if c.Doc == "" {
+			t.Errorf("%s lacks its documentation", c.Name)
 		}
 		if c.Inert && !strings.HasPrefix(c.Doc, "Accepted without effect") {
 			t.Errorf("%s is inert but its documentation does not say so: %s", c.Name, c.Doc)
@@ -35,12 +35,21 @@ func TestConfigsAreAcceptedOrRefusedWithAReason(t *testing.T) {
 		{RetentionMs, "-1", nil, ""},
 		{RetentionMs, "9223372036854775807", nil, ""},
 		{RetentionMs, "-2", ErrInvalidConfig, "from -1"},
+		{RetentionMs, "\u00a05", ErrInvalidConfig, "whole number"},
+		{RetentionMs, "1_000", ErrInvalidConfig, "whole number"},
+		{RetentionMs, "1 000", ErrInvalidConfig, "whole number"},
+		{RetentionBytes, "-2", nil, ""},
+		{LocalRetentionMs, "9223372036854775807", nil, ""},
+		{LocalRetentionMs, "-3", ErrInvalidConfig, "from -2"},
 		{RetentionMs, "7d", ErrInvalidConfig, "whole number"},
 		{RetentionMs, "", ErrInvalidConfig, "whole number"},
 		{CleanupPolicy, "compact", nil, ""},
 		{CleanupPolicy, "compact, delete", nil, ""},
-		{CleanupPolicy, "compact,compact", ErrInvalidConfig, "twice"},
-		{CleanupPolicy, "", ErrInvalidConfig, "at least one"},
+		{CleanupPolicy, "compact,compact", nil, ""},
+		{CleanupPolicy, "", nil, ""},
+		{CleanupPolicy, ",", ErrInvalidConfig, "delete or compact"},
+		{CleanupPolicy, "compact,", ErrInvalidConfig, "delete or compact"},
+		{CleanupPolicy, "DELETE", ErrInvalidConfig, "delete or compact"},
 		{CleanupPolicy, "shred", ErrInvalidConfig, "delete or compact"},
 		{"compression.type", "producer", nil, ""},
 		{"compression.type", "zstd", ErrInvalidConfig, "in the producer"},
@@ -48,38 +57,81 @@ func TestConfigsAreAcceptedOrRefusedWithAReason(t *testing.T) {
 		{MaxMessageBytes, "2147483648", ErrInvalidConfig, "2147483647"},
 		{MinCleanableRatio, "0.5", nil, ""},
 		{MinCleanableRatio, "1.5", ErrInvalidConfig, "0 to 1"},
-		{MinCleanableRatio, "NaN", ErrInvalidConfig, "0 to 1"},
+		{MinCleanableRatio, "NaN", nil, ""},
+		{MinCleanableRatio, "nan", ErrInvalidConfig, "0 to 1"},
+		{MinCleanableRatio, "Infinity", ErrInvalidConfig, "0 to 1"},
+		{MinCleanableRatio, "1e400", ErrInvalidConfig, "0 to 1"},
+		{MinCleanableRatio, "0x1", ErrInvalidConfig, "0 to 1"},
+		{MinCleanableRatio, ".e1", ErrInvalidConfig, "0 to 1"},
 		{TimestampType, "LogAppendTime", nil, ""},
 		{TimestampType, "logappendtime", ErrInvalidConfig, "CreateTime or LogAppendTime"},
 		{"preallocate", "yes", ErrInvalidConfig, "true or false"},
-		{"unclean.leader.election.enable", "true", ErrInvalidConfig, "acknowledged"},
+		{"preallocate", "", ErrInvalidConfig, "true or false"},
+		{"unclean.leader.election.enable", "true", nil, ""},
+		{"compression.gzip.level", "0", ErrInvalidConfig, "-1 or 1"},
+		{"compression.gzip.level", "00", ErrInvalidConfig, "-1 or 1"},
+		{"errors.deadletterqueue.group.enable", "true", nil, ""},
+		{"follower.replication.throttled.replicas", "none", ErrInvalidConfig, "partition:broker"},
+		{"follower.replication.throttled.replicas", "0:1,*", ErrInvalidConfig, "partition:broker"},
+		{"leader.replication.throttled.replicas", "0:-1", ErrInvalidConfig, "partition:broker"},
+		{"max.decompressed.message.bytes", "0", ErrInvalidConfig, "from 1"},
+		{"max.decompressed.message.bytes", "2147483640", ErrInvalidConfig, "2147483639"},
+		{"remote.copy.lag.bytes", "-2", ErrInvalidConfig, "from -1"},
+		{"remote.copy.lag.ms", "-1", nil, ""},
+		{"remote.log.copy.disable", "yes", ErrInvalidConfig, "true or false"},
+		{"remote.log.delete.on.disable", "TRUE", nil, ""},
 		{"remote.storage.enable", "false", ErrInvalidConfig, "object storage"},
 		{"segment.bytes", "1048576", nil, ""},
+		{"segment.bytes", "1048575", ErrInvalidConfig, "from 1048576"},
 		{"retention.hours", "1", ErrUnknownConfig, "retention."},
 		{"max.message.byte", "1", ErrUnknownConfig, MaxMessageBytes},
 		{strings.Repeat("x", 1<<16), "1", ErrUnknownConfig, "nearest"},
 	}
 	for _, tt := range tests {
-		err := ValidateConfigs(map[string]string{tt.name: tt.value})
+		_, err := NormalizeConfigs(map[string]string{tt.name: tt.value})
 		if !errors.Is(err, tt.want) || err != nil && !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%.40s=%s: got %v, want %v with %q", tt.name, tt.value, err, tt.want, tt.says)
 		}
 	}
 }
 
-func TestConfigsThatBoundOneAnother(t *testing.T) {
-	bad := []map[string]string{
-		{MinCompactionLagMs: "10", MaxCompactionLagMs: "9"},
-		{RetentionMs: "1000", LocalRetentionMs: "1001"},
-		{RetentionBytes: "1000", LocalRetentionBytes: "1001"},
-	}
-	for _, set := range bad {
-		if err := ValidateConfigs(set); !errors.Is(err, ErrInvalidConfig) {
-			t.Errorf("%v: got %v", set, err)
+// What Kafka's parser made of each is written here as its program printed it.
+func TestConfigsAreKeptInTheirNormalForm(t *testing.T) {
+	const replicas = "leader.replication.throttled.replicas"
+	for _, tt := range []struct{ name, value, want string }{
+		{RetentionMs, " 1000 ", "1000"}, {RetentionMs, "+5", "5"}, {RetentionMs, "-0", "0"}, {RetentionMs, "\x015\n", "5"},
+		{MinInsyncReplicas, " 02 ", "2"}, {RetentionBytes, "-9223372036854775808", "-9223372036854775808"},
+		{"preallocate", " tRuE\n", "true"}, {"preallocate", "False", "false"}, {"remote.storage.enable", "TRUE", "true"},
+		{TimestampType, " CreateTime ", "CreateTime"}, {"compression.type", " producer ", "producer"},
+		{CleanupPolicy, " ", ""}, {CleanupPolicy, " compact ,\tdelete ", "compact,delete"}, {CleanupPolicy, "delete,delete", "delete"},
+		{CleanupPolicy, "compact,delete,compact", "compact,delete"},
+		{replicas, "", ""}, {replicas, "*", "*"}, {replicas, "*,", "*,"}, {replicas, ",", ","}, {replicas, "0:1,", "0:1,"},
+		{replicas, "0:1,0:1", "0:1,0:1"}, {replicas, " 0:1 , 1:2", "0:1,1:2"}, {replicas, "99999999999999999999:1", "99999999999999999999:1"},
+		{MinCleanableRatio, ".5", "0.5"}, {MinCleanableRatio, "5e-1", "0.5"}, {MinCleanableRatio, "0.5f", "0.5"}, {MinCleanableRatio, "0.5D", "0.5"},
+		{MinCleanableRatio, "0", "0.0"}, {MinCleanableRatio, "1.", "1.0"}, {MinCleanableRatio, "-0.0", "-0.0"}, {MinCleanableRatio, "-NaN", "NaN"},
+		{MinCleanableRatio, "0x1p-1", "0.5"}, {MinCleanableRatio, "0x.8p0f", "0.5"}, {MinCleanableRatio, "0.001", "0.001"},
+		{MinCleanableRatio, "0.0001", "1.0E-4"}, {MinCleanableRatio, "1e-10", "1.0E-10"}, {MinCleanableRatio, "1e-400", "0.0"},
+		{MinCleanableRatio, "0.30000000000000004", "0.30000000000000004"}, {MinCleanableRatio, "0.00012345", "1.2345E-4"},
+	} {
+		got, err := NormalizeConfigs(map[string]string{tt.name: tt.value})
+		if err != nil || got[tt.name] != tt.want {
+			t.Errorf("%s=%q: got %q, %v; want %q", tt.name, tt.value, got[tt.name], err, tt.want)
 		}
 	}
-	if err := ValidateConfigs(map[string]string{RetentionMs: "-1", LocalRetentionMs: "1000"}); err != nil {
-		t.Errorf("unlimited retention bounds nothing: %v", err)
+}
+
+func TestConfigsThatBoundOneAnother(t *testing.T) {
+	if _, err := NormalizeConfigs(map[string]string{MinCompactionLagMs: " 10", MaxCompactionLagMs: "9"}); !errors.Is(err, ErrInvalidConfig) {
+		t.Errorf("a shortest lag above the longest: got %v", err)
+	}
+	for _, set := range []map[string]string{
+		{RetentionMs: "1000", LocalRetentionMs: "1001"}, // nothing is kept in segments of a topic
+		{RetentionBytes: "1000", LocalRetentionBytes: "1001"},
+		{"segment.ms": "1000", "segment.jitter.ms": "2000"},
+	} {
+		if _, err := NormalizeConfigs(set); err != nil {
+			t.Errorf("%v: %v", set, err)
+		}
 	}
 }
 
@@ -98,6 +150,9 @@ func TestValuesFallBackToDefaults(t *testing.T) {
 	if !v.Has(CleanupPolicy, CleanupCompact) || Values(nil).Has(CleanupPolicy, CleanupCompact) {
 		t.Error("cleanup.policy")
 	}
+	if v := (Values{CleanupPolicy: ""}); v.Has(CleanupPolicy, CleanupDelete) || v.Has(CleanupPolicy, CleanupCompact) {
+		t.Error("an empty cleanup.policy is neither")
+	}
 	if v.Float(MinCleanableRatio) != 0.1 || !v.Bool("preallocate") || v.Get(TimestampType) != CreateTime {
 		t.Error("float, boolean or string")
 	}
@@ -112,21 +167,26 @@ func TestReadingAConfigAsTheWrongTypePanics(t *testing.T) {
 	Values(nil).Int(CleanupPolicy)
 }
 
-func FuzzValidateConfig(f *testing.F) {
+func FuzzNormalizeConfig(f *testing.F) {
 	for _, c := range Configs() {
 		f.Add(c.Name, c.Default)
 	}
 	f.Add(CleanupPolicy, ",,compact , delete,")
+	f.Add(MinCleanableRatio, " 0x.8p0f")
+	f.Add("follower.replication.throttled.replicas", "0:1,")
 	f.Add("no.such", "x")
 	f.Fuzz(func(t *testing.T, name, value string) {
-		err := ValidateConfigs(map[string]string{name: value})
+		normal, err := NormalizeConfigs(map[string]string{name: value})
 		if err != nil {
 			if !errors.Is(err, ErrInvalidConfig) && !errors.Is(err, ErrUnknownConfig) {
 				t.Fatalf("an error of no kind: %v", err)
 			}
 			return
 		}
-		v, c := Values{name: value}, mustLookup(name)
+		if again, err := NormalizeConfigs(normal); err != nil || again[name] != normal[name] {
+			t.Fatalf("%s=%q becomes %q, and that %q (%v)", name, value, normal[name], again[name], err)
+		}
+		v, c := Values(normal), mustLookup(name)
 		switch c.Kind { // what was validated can be read
 		case Int, Long:
 			if n := v.Int(name); n < c.min || n > c.max {

@@ -14,6 +14,19 @@ import (
 // MaxNameLength is the longest topic name Kafka allows, in bytes.
 const MaxNameLength = 249
 
+// ClusterMetadata is the name under which Kafka has its metadata.
+const ClusterMetadata = "__cluster_metadata"
+
+// Reserved reports whether name is that of a topic which Kafka makes for itself. Here what
+// is in them is in the metadata, so that nobody makes them.
+func Reserved(name string) bool {
+	switch name {
+	case ClusterMetadata, "__consumer_offsets", "__transaction_state", "__share_group_state":
+		return true
+	}
+	return false
+}
+
 // ErrInvalidName is returned for a name outside [A-Za-z0-9._-]{1,249}, or "."
 // or "..".
 var ErrInvalidName = fault.Refused(kerr.InvalidTopicException, "invalid topic name")

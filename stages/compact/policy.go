@@ -62,7 +62,8 @@ func (r rules) cleanable(id topic.Partition, m *meta.Partition, nowMs int64) *Cl
 		c.Objects, c.Limit = append(c.Objects, o), o.End
 	}
 	overdue := oldest < nowMs-r.maxLagMs
-	if dirty == 0 || !overdue && float64(dirty) <= r.ratio*float64(all) {
+	enough := float64(dirty) > r.ratio*float64(all) // never, if the ratio is NaN
+	if dirty == 0 || !overdue && !enough {
 		return nil
 	}
 	return c

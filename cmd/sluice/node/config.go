@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/sluicemq/sluice/consensus"
@@ -39,6 +40,8 @@ type Config struct {
 	// MemoryLimitBytes is what the limits of everything must fit into, also those that
 	// are changed while the broker runs. 0: no limit.
 	MemoryLimitBytes int64
+	// LogLevel is the level of the log that Run is given. Clients see and change it.
+	LogLevel *slog.LevelVar
 	// Grace bounds how long a stop takes; see stop.go.
 	Grace time.Duration
 }

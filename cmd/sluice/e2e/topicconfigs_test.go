@@ -1,0 +1,146 @@
+package e2e
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// configured returns the configs of a resource that are not defaults, and its error.
+func (b *broker) configured(kind kmsg.ConfigResourceType, name string) (map[string]string, error) {
+	b.t.Helper()
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	req.Resources = []kmsg.DescribeConfigsRequestResource{{ResourceType: kind, ResourceName: name, ConfigNames: []string{}}}
+	resp, err := req.RequestWith(deadline(b.t), b.client())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	set := make(map[string]string)
+	for _, c := range resp.Resources[0].Configs {
+		if c.Source != kmsg.ConfigSourceDefaultConfig && c.Value != nil {
+			set[c.Name] = *c.Value
+		}
+	}
+	return set, kerr.ErrorForCode(resp.Resources[0].ErrorCode)
+}
+
+// alter sets one config of a resource.
+func (b *broker) alter(kind kmsg.ConfigResourceType, name, key, value string) error {
+	b.t.Helper()
+	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	req.Resources = []kmsg.IncrementalAlterConfigsRequestResource{{ResourceType: kind, ResourceName: name,
+		Configs: []kmsg.IncrementalAlterConfigsRequestResourceConfig{{Name: key, Value: &value}}}}
+	resp, err := req.RequestWith(deadline(b.t), b.client())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return kerr.ErrorForCode(resp.Resources[0].ErrorCode)
+}
+
+// Values that Kafka takes are kept in the form in which Kafka shows them, also over a restart;
+// those that it refuses change nothing.
+func TestTopicConfigsAreKeptAsKafkaShowsThem(t *testing.T) {
+	const topics = kmsg.ConfigResourceTypeTopic
+	b := newBroker(t)
+	b.must("", "topic", "create", "orders.new", "--partitions", "1", "--config", "retention.ms= 1000 ", "--config", "max.decompressed.message.bytes=1000")
+	want := map[string]string{"retention.ms": "1000", "max.decompressed.message.bytes": "1000"}
+	for _, c := range []struct{ key, value, kept string }{
+		{"cleanup.policy", "", ""}, {"min.cleanable.dirty.ratio", ".5", "0.5"}, {"preallocate", "TRUE", "true"}, {"local.retention.ms", "700000000", "700000000"},
+		{"errors.deadletterqueue.group.enable", "true", "true"}, {"follower.replication.throttled.replicas", "0:1, 1:1", "0:1,1:1"},
+		{"leader.replication.throttled.replicas", "*", "*"}, {"remote.copy.lag.bytes", "5", "5"}, {"remote.copy.lag.ms", "-1", "-1"},
+		{"remote.log.copy.disable", "true", "true"}, {"remote.log.delete.on.disable", "true", "true"}, {"unclean.leader.election.enable", "true", "true"},
+	} {
+		if err := b.alter(topics, "orders.new", c.key, c.value); err != nil {
+			t.Errorf("%s=%q: %v", c.key, c.value, err)
+		}
+		want[c.key] = c.kept
+	}
+	for _, c := range [][2]string{{"segment.bytes", "1048575"}, {"max.decompressed.message.bytes", "0"}, {"leader.replication.throttled.replicas", "none"}, {"cleanup.policy", ","}} {
+		if err := b.alter(topics, "orders.new", c[0], c[1]); err != kerr.InvalidConfig {
+			t.Errorf("%s=%q: %v", c[0], c[1], err)
+		}
+	}
+	for _, when := range []string{"set", "after a restart"} {
+		got, err := b.configured(topics, "orders.new")
+		if err != nil || len(got) != len(want) {
+			t.Errorf("%s: %v, %q", when, err, got)
+		}
+		for key, value := range want {
+			if kept, ok := got[key]; !ok || kept != value {
+				t.Errorf("%s: %s is %q, want %q", when, key, kept, value)
+			}
+		}
+		b.kill()
+		b.start()
+	}
+	if _, errs, code := b.sluice("", "topic", "create", "orders_new"); code == 0 || !strings.Contains(errs, "orders.new") {
+		t.Errorf("a name like another: exit %d, %s", code, errs)
+	}
+	if _, errs, code := b.sluice("", "topic", "create", "__consumer_offsets"); code == 0 {
+		t.Errorf("a name of Kafka's own: exit %d, %s", code, errs)
+	}
+}
+
+// warned sends what the broker warns of, and waits until it has closed the connection.
+func (b *broker) warned() {
+	b.t.Helper()
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	req.Version = 4
+	req.Resources = []kmsg.DescribeConfigsRequestResource{{ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: "t", ConfigNames: make([]string, 10_001)}}
+	conn := b.dial().conn
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := conn.Write(kmsg.NewRequestFormatter().AppendRequest(nil, req, 0)); err != nil {
+		b.t.Fatal(err)
+	}
+	if n, err := conn.Read(make([]byte, 1)); n > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		b.t.Fatalf("a request that names too much was not refused: %v", err)
+	}
+}
+
+// A client sees and changes the level at which a running broker logs.
+func TestTheLogLevelOfARunningBroker(t *testing.T) {
+	const loggers = kmsg.ConfigResourceTypeBrokerLogger
+	b := newBroker(t)
+	brokers, err := b.admins().ListBrokers(deadline(t))
+	if err != nil || len(brokers) != 1 {
+		t.Fatal(brokers, err)
+	}
+	id := strconv.Itoa(int(brokers[0].NodeID))
+	level := func() string {
+		t.Helper()
+		got, err := b.configured(loggers, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got["root"]
+	}
+	if got := level(); got != "WARN" {
+		t.Errorf("at first the level is %q", got)
+	}
+	if err := b.alter(loggers, id, "root", "ERROR"); err != nil || level() != "ERROR" {
+		t.Errorf("the level is %q: %v", level(), err)
+	}
+	if !strings.Contains(b.log.String(), "the log level was changed") {
+		t.Errorf("the change is not in the log:\n%s", tail(b.log.String(), 2000))
+	}
+	at := len(b.log.String())
+	b.warned()
+	if later := b.log.String()[at:]; strings.Contains(later, "level=WARN") {
+		t.Errorf("a warning is logged at ERROR:\n%s", later)
+	}
+	if err := b.alter(loggers, id, "root", "DEBUG"); err != nil || level() != "DEBUG" {
+		t.Errorf("the level is %q: %v", level(), err)
+	}
+	b.warned()
+	if later := b.log.String()[at:]; !strings.Contains(later, "level=WARN") {
+		t.Errorf("no warning is logged at DEBUG:\n%s", later)
+	}
+}
