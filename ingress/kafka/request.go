@@ -121,8 +121,7 @@ func (c *conn) start(ctx context.Context, p *pending, h *header) error {
 	if h.version < p.api.Min || h.version > p.api.Max {
 		return c.unsupported(p, h)
 	}
-	body := kmsg.RequestForKey(h.key)
-	body.SetVersion(h.version)
+	body := newBody(h)
 	p.flexible = body.IsFlexible()
 	rest, err := h.finish(*p.frame, p.flexible)
 	if err != nil {
@@ -139,20 +138,52 @@ func (c *conn) start(ctx context.Context, p *pending, h *header) error {
 			return err
 		}
 	}
-	if err := body.ReadFrom(rest); err != nil {
-		return fmt.Errorf("%w: %s: %w", errMalformed, kmsg.NameForKey(h.key), err)
+	if err := decode(r, rest); err != nil {
+		return err
 	}
-	if p.work == nil && p.api.Answer != nil {
-		if n := p.api.Answer(body); n > lightWork {
-			if r.place, err = c.work(ctx, p, n); err != nil {
-				return err
-			}
-		}
+	if err := c.answerable(ctx, p, h, r, rest, decoded); err != nil {
+		return err
 	}
 	if c.call(ctx, p, r); r.Charged {
 		c.shed(p)
 	}
 	return nil
+}
+
+func newBody(h *header) kmsg.Request {
+	body := kmsg.RequestForKey(h.key)
+	body.SetVersion(h.version)
+	return body
+}
+
+func decode(r *Request, rest []byte) error {
+	if err := r.Body.ReadFrom(rest); err != nil {
+		return fmt.Errorf("%w: %s: %w", errMalformed, kmsg.NameForKey(r.Key), err)
+	}
+	return nil
+}
+
+// answerable charges what the answer to a request is estimated to take, where that is much and
+// more than what is charged already. What a large request was decoded into goes while that waits.
+func (c *conn) answerable(ctx context.Context, p *pending, h *header, r *Request, rest []byte, decoded int64) (err error) {
+	if p.api.Answer == nil {
+		return nil
+	}
+	switch n := p.api.Answer(r.Body); {
+	case p.work == nil && n > lightWork:
+		r.place, err = c.work(ctx, p, n)
+		return err
+	case p.work == nil || n <= answerShare*decoded:
+		return nil
+	default:
+		r.Leave()
+		p.work.Release()
+		p.work, r.Body = nil, newBody(h)
+		if r.place, err = c.work(ctx, p, decoded+n); err != nil {
+			return err
+		}
+		return decode(r, rest)
+	}
 }
 
 // shed gives back what the frame of a request takes, which is not needed any more. The

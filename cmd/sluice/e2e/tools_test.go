@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"errors"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -92,4 +94,71 @@ func (b *broker) quorum(cl *kgo.Client, req *kmsg.DescribeQuorumRequest) *kmsg.D
 		b.t.Fatalf("the quorum: %+v, %v", resp, err)
 	}
 	return &resp.Topics[0].Partitions[0]
+}
+
+// What was uploaded has its size in the object store, and the producers of a partition are
+// told after a kill as before.
+func TestToolsSeeObjectsAndProducersAfterAKill(t *testing.T) {
+	n := newMetaNode(t, t.TempDir(), 1<<20)
+	if err := n.serve(); err != nil {
+		t.Fatal(err)
+	}
+	n.createTopic("orders", 1)
+	cl, ctx := n.client(kgo.DefaultProduceTopic("orders"), kgo.ProducerBatchCompression(kgo.NoCompression())), deadline(t)
+	const records, size = 40, 64 << 10
+	for range records {
+		if err := cl.ProduceSync(ctx, &kgo.Record{Value: make([]byte, size)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id, _, err := cl.ProducerID(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := n.stored("orders", 1<<20)
+	cl.Close()
+	n.kill()
+	if err := n.serve(); err != nil {
+		t.Fatal(err)
+	}
+	if again := n.stored("orders", stored); again > records*(size+100) {
+		t.Errorf("%d bytes in objects, and %d after a kill, of %d", stored, again, records*size)
+	}
+	set := kadm.TopicsSet{"orders": {0: {}}}
+	for adm := n.admins(); ; <-time.After(20 * time.Millisecond) {
+		producers, err := adm.DescribeProducers(ctx, set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := producers["orders"].Partitions[0]
+		if errors.Is(p.Err, kerr.NotLeaderForPartition) {
+			continue // not read yet
+		}
+		if all := p.ActiveProducers.Sorted(); p.Err != nil || len(all) != 1 || all[0].ProducerID != id || all[0].LastSequence != records-1 {
+			t.Errorf("producers are %+v, %v; want %d with sequence %d", all, p.Err, id, records-1)
+		}
+		return
+	}
+}
+
+// stored waits until a topic has so many bytes in objects at least, and returns them.
+func (b *broker) stored(topic string, least int64) int64 {
+	b.t.Helper()
+	for ctx, adm := deadline(b.t), b.admins(); ; <-time.After(20 * time.Millisecond) {
+		dirs, err := adm.DescribeAllLogDirs(ctx, nil)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		got := int64(0)
+		for name, dir := range dirs[1] {
+			for _, p := range dir.Topics[topic] {
+				if strings.HasPrefix(name, "file://") {
+					got += p.Size
+				}
+			}
+		}
+		if got >= least {
+			return got
+		}
+	}
 }
