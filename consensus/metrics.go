@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/histogram"
 )
 
 type metrics struct {
@@ -21,8 +23,8 @@ func newMetrics(c *Cluster, reg prometheus.Registerer) metrics {
 			Help: "Changes proposed to the metadata shards, by whether they were applied in time."}, []string{"outcome"}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_metadata_proposed_bytes_total",
 			Help: "Bytes of the changes proposed to the metadata shards, which their Raft logs take in."}),
-		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_metadata_proposal_seconds",
-			Help: "Time until a change was durable and applied, or given up.", Buckets: prometheus.ExponentialBuckets(250e-6, 2, 16)}),
+		seconds: prometheus.NewHistogram(histogram.Seconds("sluice_metadata_proposal_seconds",
+			"Time until a change was durable and applied, or given up.", 250*time.Microsecond, 8*time.Second)),
 		views: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_metadata_views_total",
 			Help: "Snapshots of the metadata that were published."}),
 		repairs: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_metadata_repairs_total",

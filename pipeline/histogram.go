@@ -7,18 +7,18 @@ import (
 )
 
 // bucketCount is the number of finite buckets of a [Histogram]. The first is
-// 1.024 microseconds, each four times the one before: the last is 4.3 seconds.
-const bucketCount = 12
+// 1.024 microseconds, each twice the one before: the last is 4.3 seconds.
+const bucketCount = 23
 
 // bucketBound returns the inclusive upper bound of bucket i, 0 based.
-func bucketBound(i int) time.Duration { return 1024 << (2 * i) }
+func bucketBound(i int) time.Duration { return 1024 << i }
 
 // bucketOf returns the bucket of ns; bucketCount is the one without bound.
 func bucketOf(ns int64) int {
 	if ns <= 1024 {
 		return 0
 	}
-	return min((bits.Len64(uint64(ns-1))-9)/2, bucketCount)
+	return min(bits.Len64(uint64(ns-1))-10, bucketCount)
 }
 
 // Bucket counts the durations up to and including LE, cumulatively.

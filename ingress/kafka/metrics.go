@@ -1,7 +1,11 @@
 package kafka
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/histogram"
 )
 
 type metrics struct {
@@ -18,9 +22,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_requests_total",
 			Help: "Requests answered, by API."}, []string{"api"}),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_request_seconds",
-			Help:    "Time from the end of a request's header to its answer, by API; long polls include their wait.",
-			Buckets: prometheus.ExponentialBuckets(0.0002, 2.5, 14)}, []string{"api"}),
+		seconds: prometheus.NewHistogramVec(histogram.Seconds("sluice_request_seconds",
+			"Time from the end of a request's header to its answer, by API; long polls include their wait.",
+			100*time.Microsecond, 30*time.Second), []string{"api"}),
 		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_connections",
 			Help: "Kafka connections open, by transport; each QUIC stream is one."}, []string{"transport"}),
 		in: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_request_bytes_total",

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/histogram"
 )
 
 type metrics struct {
@@ -21,9 +23,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Requests that were sent again after a fault."}, []string{"op"}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_objectstore_bytes_total",
 			Help: "Bytes of bodies, sent and received, those of failed requests too."}, []string{"direction"}),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_objectstore_request_seconds",
-			Help:    "From sending a request to the end of the answer, without waiting for a turn.",
-			Buckets: prometheus.ExponentialBuckets(0.001, 2, 16)}, []string{"op"}),
+		seconds: prometheus.NewHistogramVec(histogram.Seconds("sluice_objectstore_request_seconds",
+			"From sending a request to the end of the answer, without waiting for a turn.",
+			time.Millisecond, 30*time.Second), []string{"op"}),
 		throttled: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_objectstore_throttled_total",
 			Help: "Answers that asked for fewer requests (503, 429)."}),
 		settled: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_objectstore_settled_total",

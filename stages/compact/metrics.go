@@ -1,6 +1,12 @@
 package compact
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/histogram"
+)
 
 // Kinds of jobs, and how they end.
 const (
@@ -42,8 +48,8 @@ func newMetrics(reg prometheus.Registerer, t *throttle) metrics {
 			Help: "Memory that the index of keys takes."}),
 		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_compaction_jobs_total",
 			Help: "Jobs of compaction, by kind and how they ended."}, []string{"kind", "outcome"}),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "sluice_compaction_job_seconds",
-			Help: "Time that jobs of compaction took.", Buckets: prometheus.ExponentialBuckets(0.01, 4, 10)}, []string{"kind"}),
+		seconds: prometheus.NewHistogramVec(histogram.Seconds("sluice_compaction_job_seconds",
+			"Time that jobs of compaction took.", 10*time.Millisecond, 40*time.Minute), []string{"kind"}),
 	}
 	for _, kind := range []string{merging, cleaning} {
 		m.seconds.WithLabelValues(kind)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/histogram"
 	"github.com/sluicemq/sluice/internal/record"
 	"github.com/sluicemq/sluice/pipeline"
 )
@@ -19,9 +21,6 @@ type Stage struct {
 	seconds [flow.FromObject + 1]prometheus.Histogram
 }
 
-// buckets go from a cache, 20 us, to an object store in trouble, 20 s.
-var buckets = prometheus.ExponentialBucketsRange(20e-6, 20, 13)
-
 // New returns the stage with its metrics registered.
 func New(reg prometheus.Registerer) *Stage {
 	s := &Stage{}
@@ -31,8 +30,10 @@ func New(reg prometheus.Registerer) *Stage {
 			Help: "Bytes of record batches read, by the tier that served them.", ConstLabels: labels})
 		s.reads[src] = prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_reads_total",
 			Help: "Partition reads, by the tier that served them.", ConstLabels: labels})
-		s.seconds[src] = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_read_seconds",
-			Help: "Time from finding a partition read until its tier had served it.", ConstLabels: labels, Buckets: buckets})
+		// From a cache to an object store in trouble.
+		o := histogram.Seconds("sluice_read_seconds", "Time from finding a partition read until its tier had served it.", 20*time.Microsecond, 20*time.Second)
+		o.ConstLabels = labels
+		s.seconds[src] = prometheus.NewHistogram(o)
 		reg.MustRegister(s.bytes[src], s.reads[src], s.seconds[src])
 	}
 	return s

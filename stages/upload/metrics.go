@@ -2,8 +2,11 @@ package upload
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/internal/histogram"
 )
 
 // Steps of an upload that may fail.
@@ -35,8 +38,8 @@ func newMetrics(reg prometheus.Registerer, quarantined *atomic.Int64) metrics {
 			Help: "Bytes of objects with snapshots of idempotent producers written to the object store."}),
 		forgotten: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_upload_forgotten_producers_total",
 			Help: "Idempotent producers left out of the snapshots, since there are too many: after a restart a retry of theirs is not recognised."}),
-		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_upload_object_seconds",
-			Help: "Time to write one object.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 16)}),
+		seconds: prometheus.NewHistogram(histogram.Seconds("sluice_upload_object_seconds",
+			"Time to write one object.", 5*time.Millisecond, 2*time.Minute)),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_upload_failures_total",
 			Help: "Attempts that failed and were tried again, by step."}, []string{"step"}),
 		cuts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_upload_cuts_total",

@@ -2,10 +2,12 @@ package wal
 
 import (
 	"math"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/histogram"
 )
 
 type metrics struct {
@@ -43,7 +45,6 @@ func newMetrics(l *Log, engine, access string, reg prometheus.Registerer) metric
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
-	seconds := prometheus.ExponentialBuckets(50e-6, 2, 16)
 	m := metrics{
 		groups:      counter("sluice_wal_groups_total", "Groups that were written."),
 		bytes:       counter("sluice_wal_written_bytes_total", "Bytes that were written, heads and padding included."),
@@ -53,10 +54,10 @@ func newMetrics(l *Log, engine, access string, reg prometheus.Registerer) metric
 		truncations: counter("sluice_wal_truncations_total", "Truncations of a partition that were written."),
 		waited:      counter("sluice_wal_segment_wait_seconds_total", "Time that groups waited for a segment to have room in."),
 		braked:      counter("sluice_wal_brake_seconds_total", "Time that groups were held back because the WAL was filling up faster than it was uploaded."),
-		write: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_wal_write_seconds",
-			Help: "Time from handing a group to the writer until its write returned.", Buckets: seconds}),
-		flush: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "sluice_wal_flush_seconds",
-			Help: "Time of one background flush, with durability=interval.", Buckets: seconds}),
+		write: prometheus.NewHistogram(histogram.Seconds("sluice_wal_write_seconds",
+			"Time from handing a group to the writer until its write returned.", 50*time.Microsecond, time.Second)),
+		flush: prometheus.NewHistogram(histogram.Seconds("sluice_wal_flush_seconds",
+			"Time of one background flush, with durability=interval.", 50*time.Microsecond, time.Second)),
 		failed: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_wal_failed",
 			Help: "1 once a write failed and the WAL takes no more until a restart."}),
 	}

@@ -1,12 +1,17 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -77,5 +82,67 @@ func TestMetricsAreBounded(t *testing.T) {
 	status, text := ask(t, http.MethodGet, admin, "/metrics", "")
 	if status != http.StatusOK || !strings.Contains(text, "\n"+`sluice_topic_partitions{topic="*"} `) || strings.Contains(text, "sluice_partition_log_end_offset{") {
 		t.Errorf("%d: %s", status, text)
+	}
+}
+
+// Who asks for native histograms gets them, a tenth wide; who reads text gets buckets each
+// twice as long as the one before.
+func TestMetricsHaveFineHistograms(t *testing.T) {
+	b := newBroker(t)
+	b.createTopic("t", 1)
+	cl := b.client(kgo.DefaultProduceTopic("t"))
+	for range 20 {
+		if err := cl.ProduceSync(deadline(t), kgo.StringRecord("x")).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	req, err := http.NewRequestWithContext(deadline(t), http.MethodGet, "http://"+b.admin+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", string(expfmt.NewFormat(expfmt.TypeProtoDelim)))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	families := make(map[string]*dto.MetricFamily)
+	for d := expfmt.NewDecoder(resp.Body, expfmt.ResponseFormat(resp.Header)); ; {
+		var f dto.MetricFamily
+		if err := d.Decode(&f); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		families[f.GetName()] = &f
+	}
+	histograms := 0
+	for name, f := range families {
+		if f.GetType() != dto.MetricType_HISTOGRAM || !strings.HasPrefix(name, "sluice_") {
+			continue
+		}
+		for _, m := range f.Metric {
+			histograms++
+			all := m.Histogram.Bucket
+			for i := 1; i < len(all) && !math.IsInf(all[i].GetUpperBound(), 1); i++ {
+				if r := all[i].GetUpperBound() / all[i-1].GetUpperBound(); r > 2.001 {
+					t.Errorf("%s: %v follows %v", name, all[i].GetUpperBound(), all[i-1].GetUpperBound())
+				}
+			}
+		}
+	}
+	if histograms < 40 {
+		t.Errorf("%d histograms: the test looks in the wrong places", histograms)
+	}
+	for _, name := range []string{"sluice_request_seconds", "sluice_wal_write_seconds", "sluice_metadata_proposal_seconds"} {
+		native := 0
+		for _, m := range families[name].GetMetric() {
+			if m.Histogram.GetSampleCount() > 0 && m.Histogram.GetSchema() >= 3 && len(m.Histogram.PositiveSpan) > 0 {
+				native++
+			}
+		}
+		if native == 0 {
+			t.Errorf("%s has no native buckets", name)
+		}
 	}
 }
