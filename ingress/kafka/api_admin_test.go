@@ -346,6 +346,17 @@ func TestDeleteRecords(t *testing.T) {
 	}
 	wantCode(t, "compacted", resp.Topics[1].Partitions[0].ErrorCode, kerr.PolicyViolation)
 	wantCode(t, "unknown", resp.Topics[2].Partitions[0].ErrorCode, kerr.UnknownTopicOrPartition)
+	kept := c.topic("kept", 1)
+	if err := c.AlterTopic(context.Background(), kept.ID, map[string]string{topic.CleanupPolicy: ""}, nil); err != nil {
+		t.Fatal(err)
+	}
+	c.state(kept, 0).Publish(100)
+	ask := kmsg.NewPtrDeleteRecordsRequest()
+	ask.Version = 2
+	ask.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: "kept", Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Offset: 5}}}}
+	if p := call[*kmsg.DeleteRecordsResponse](c, ask).Topics[0].Partitions[0]; p.ErrorCode != 0 || p.LowWatermark != 5 {
+		t.Errorf("a topic that is neither compacted nor deleted: %+v", p)
+	}
 	proposed := c.proposed
 	req.Topics = req.Topics[:1]
 	req.Topics[0].Partitions = []kmsg.DeleteRecordsRequestTopicPartition{{Partition: 0, Offset: 5}}

@@ -54,7 +54,8 @@ func deleteRecords(d *Deps) changeFunc {
 }
 
 func (x *deletion) find(l *lookup.Lookup, t *meta.Topic) {
-	if !topic.Values(t.Configs).Has(topic.CleanupPolicy, topic.CleanupDelete) {
+	v := topic.Values(t.Configs)
+	if v.Has(topic.CleanupPolicy, topic.CleanupCompact) && !v.Has(topic.CleanupPolicy, topic.CleanupDelete) {
 		x.err = refuse(kerr.PolicyViolation, "the topic is only compacted; add delete to its cleanup.policy first")
 		return
 	}

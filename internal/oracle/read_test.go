@@ -269,6 +269,9 @@ func deleteRecords(p *play) {
 		req.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: topic, Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Partition: partition, Offset: offset}}}}
 		p.do(step, req)
 	}
+	kept, keptID := p.topic("kept", 1, "cleanup.policy", "", "retention.ms", "-1")
+	p.fill(kept, keptID, 0, 2)
+	ask("neither compacted nor deleted", kept, 0, 1)
 	ask("to 0", topic, 0, 0)
 	ask("to 2", topic, 0, 2)
 	p.do("fetch below", fetch(topic, id, 0, 1))
