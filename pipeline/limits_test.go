@@ -116,7 +116,7 @@ func TestIdleWorkersRetire(t *testing.T) {
 func TestLimitsThatDoNotExist(t *testing.T) {
 	var l ledger
 	g := New("g")
-	Into(Via(From(g, "src", l.first(0)), "laned", pass(), Lanes(4, number)), "sink", ack(0))
+	Into(Via(Via(From(g, "src", l.first(0)), "laned", pass(), Lanes(4, number)), "alone", pass()), "sink", ack(0), Workers(1))
 	for _, c := range []struct {
 		node string
 		l    Limits
@@ -127,6 +127,8 @@ func TestLimitsThatDoNotExist(t *testing.T) {
 		{"src", Limits{Workers: 2}, ErrNotAdjustable},
 		{"laned", Limits{Workers: 2}, ErrNotAdjustable},
 		{"laned", Limits{Workers: 4, Depth: 3}, nil},
+		{"alone", Limits{Workers: 2}, ErrNotAdjustable},
+		{"alone", Limits{Workers: 1, Depth: 3}, nil},
 		{"sink", Limits{Workers: -1}, ErrNotAdjustable},
 		{"sink", Limits{Workers: 2_000_000_000}, ErrNotAdjustable},
 		{"sink", Limits{Depth: MaxDepth + 1}, ErrNotAdjustable},

@@ -7,6 +7,7 @@ const defaultDepth = 16
 type config struct {
 	depth   int
 	workers int
+	many    bool // there may be several workers
 	lanes   int
 	key     any // func(T) uint64 of the T of the node's input
 }
@@ -19,8 +20,8 @@ type Option func(*config)
 func Depth(n int) Option { return func(c *config) { c.depth = max(n, 1) } }
 
 // Workers runs the node n times on the one edge, which gives up order.
-// Adjustable by [Graph.SetLimits].
-func Workers(n int) Option { return func(c *config) { c.workers = max(n, 1) } }
+// Adjustable by [Graph.SetLimits]; a node without this option has one worker for good.
+func Workers(n int) Option { return func(c *config) { c.workers, c.many = max(n, 1), true } }
 
 // Lanes runs the node n times, each with a queue of its own; parcels of one key
 // always go to the same lane, so their order is kept. Keys are mixed first, they

@@ -93,8 +93,10 @@ func read[T any](n *node, p Port[T], opts []Option, body func(context.Context, *
 		c.queues = append(c.queues, q)
 		n.inputs = append(n.inputs, q)
 	}
-	if n.laned = cfg.lanes > 0; !n.laned {
+	if cfg.many && cfg.lanes == 0 {
 		n.crew = c
+	}
+	if n.laned = cfg.lanes > 0; !n.laned {
 		p.bind(c.queues[0])
 	} else {
 		key, ok := cfg.key.(func(T) uint64)

@@ -121,6 +121,10 @@ func TestConfigGetAndSet(t *testing.T) {
 			t.Errorf("with %s: %v, before %v", wrong, now, before)
 		}
 	}
+	// A stage that is made for one worker keeps to it.
+	for _, stage := range []string{"write/batch", "write/wal", "write/commit", "write/publish", "upload/upload", "compact/compact", "retain/trim"} {
+		b.fails(1, "fixed at 1", "config", "set", "limits", stage, "workers=2", "--admin", b.admin)
+	}
 	b.fails(2, "twice", "config", "set", "limits", "write/batch", "linger_us=1", "linger_us=2", "--admin", b.admin)
 	pause := limits("compact/compact")
 	b.fails(1, "memory_bytes", "config", "set", "limits", "compact/compact", "paused=1", "bytes_per_second=8388704", "memory_bytes=1", "--admin", b.admin)
