@@ -50,12 +50,16 @@ func (c *cli) connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, error)
 	return cl, nil
 }
 
+// turnsAway says whether err is that of a broker which cannot be used until somebody
+// changes something.
+func turnsAway(err error) bool {
+	return errors.Is(err, sluice.ErrUntrusted) || errors.Is(err, sluice.ErrCertificateRefused) || errors.Is(err, sluice.ErrNotSluice)
+}
+
 // noAnswer says what to do when no broker can be reached.
 func (c *cli) noAnswer(err error) error {
-	for _, known := range []error{sluice.ErrUntrusted, sluice.ErrCertificateRefused, sluice.ErrNotSluice} {
-		if errors.Is(err, known) {
-			return fmt.Errorf("%s over %s: %w", c.broker, c.transport, err)
-		}
+	if turnsAway(err) {
+		return fmt.Errorf("%s over %s: %w", c.broker, c.transport, err)
 	}
 	return fmt.Errorf("no broker answers at %s over %s: %w; start one with `sluice dev`, or set --broker and --transport", c.broker, c.transport, err)
 }

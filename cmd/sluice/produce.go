@@ -108,18 +108,19 @@ func (c *cli) produce(ctx context.Context, p *production) error {
 		defer f.Close()
 		in, name = f, p.file
 	}
-	cl, err := c.connect(ctx, append(opts, kgo.RecordRetries(max(1, int(c.timeout/retryPause))))...)
+	s := newSender(p, c.progress())
+	cl, err := c.connect(ctx, append(opts, kgo.RecordRetries(max(1, int(c.timeout/retryPause))), kgo.WithHooks(s))...)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	s := newSender(cl, p, c.progress())
+	s.cl = cl
 	began := time.Now()
 	err = s.sendAll(ctx, in, name)
 	// What was read is sent, also when it is an interrupt that ends this.
 	flushCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout+10*time.Second)
 	defer cancel()
-	flushErr := cl.Flush(flushCtx)
+	flushErr := s.flush(flushCtx)
 	s.progress.done()
 	if failed := s.failure(); failed != nil {
 		err = failed

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 	"time"
 
@@ -20,15 +21,46 @@ type sender struct {
 	p        *production
 	progress *progress
 	failed   chan struct{} // closed at the first failure
+	refused  chan struct{} // closed when a broker that records go to cannot be used
 
-	mu    sync.Mutex
-	count int64
-	bytes int64
-	err   error
+	mu      sync.Mutex
+	count   int64
+	bytes   int64
+	err     error
+	started bool // there is a record to send
 }
 
-func newSender(cl *kgo.Client, p *production, pr *progress) *sender {
-	return &sender{cl: cl, p: p, progress: pr, failed: make(chan struct{})}
+func newSender(p *production, pr *progress) *sender {
+	return &sender{p: p, progress: pr, failed: make(chan struct{}), refused: make(chan struct{})}
+}
+
+// OnBrokerConnect is called by kgo, which tries again without a word where that does not
+// help: a broker of the cluster whose certificate is wrong fails everything that is not
+// acknowledged, unless something was.
+func (s *sender) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	if !turnsAway(err) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil && s.count == 0 && s.started {
+		s.err = err
+		close(s.failed)
+		close(s.refused)
+	}
+}
+
+// flush waits until the fate of all records is known.
+func (s *sender) flush(ctx context.Context) error {
+	flushed := make(chan error, 1)
+	go func() { flushed <- s.cl.Flush(ctx) }()
+	select {
+	case err := <-flushed:
+		return err
+	case <-s.refused:
+		s.cl.UnsafeAbortBufferedRecords() // none was acknowledged
+		return <-flushed
+	}
 }
 
 // maxLine bounds a record. What the broker takes is less by default.
@@ -67,9 +99,16 @@ func (s *sender) sendAll(ctx context.Context, in io.Reader, name string) error {
 			return fmt.Errorf("%s, record %d: %w", name, number, err)
 		}
 		pace.wait(ctx)
+		s.start()
 		s.cl.Produce(context.WithoutCancel(ctx), r, s.done)
 		s.show(began)
 	}
+}
+
+func (s *sender) start() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.started = true
 }
 
 // readLines sends each record of in, until stop is closed.

@@ -140,8 +140,8 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 // An answer is told in one line by the store's own code, not by its status.
 func TestAnswersAreNamedByTheStoresCode(t *testing.T) {
 	denied := &smithy.OperationError{Err: &awshttp.ResponseError{RequestID: "R1", ResponseError: &smithyhttp.ResponseError{
-		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: 403}}, Err: &smithy.GenericAPIError{Code: "AccessDenied", Message: "Access\n  Denied"}}}}
-	raw := &http.Response{StatusCode: 403, Header: http.Header{"X-Ms-Request-Id": {"R2"}}, Body: http.NoBody}
+		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusForbidden}}, Err: &smithy.GenericAPIError{Code: "AccessDenied", Message: "Access\n  Denied"}}}}
+	raw := &http.Response{StatusCode: http.StatusForbidden, Header: http.Header{"X-Ms-Request-Id": {"R2"}}, Body: http.NoBody}
 	azure := &azcore.ResponseError{StatusCode: 403, ErrorCode: "AuthorizationFailure", RawResponse: raw}
 	for want, err := range map[string]error{
 		"put object k: the object store refuses it: AccessDenied (HTTP 403, request R1): " + doAllow + "; the store says: Access Denied":                         denied,

@@ -3,14 +3,18 @@ package e2e
 import (
 	"crypto/tls"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluicemq/sluice/internal/certs"
+	sluice "github.com/sluicemq/sluice/sdk/go"
 )
 
 // made runs a command of sluice cert, and returns the document that it prints.
@@ -89,6 +93,44 @@ func kgoReads(t *testing.T, b *broker, settings *tls.Config) string {
 		t.Fatalf("poll: %d records, %v", fs.NumRecords(), err)
 	}
 	return string(fs.Records()[0].Value)
+}
+
+// Clients that are told of an address which the certificate does not name learn so at
+// once, also those that the first address has let in.
+func TestAnAdvertisedAddressThatIsNotInTheCertificate(t *testing.T) {
+	dir := t.TempDir()
+	made(t, "init", "--dir", dir)
+	made(t, "issue", "broker", "--server", "--san", "localhost", "--dir", dir)
+	b := secured(t, dir, "")
+	_, port, err := net.SplitHostPort(b.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := b.addr
+	b.addr = net.JoinHostPort("localhost", port)
+	ca := filepath.Join(dir, "ca.crt")
+	opts, err := sluice.ClientOpts(sluice.Config{Brokers: []string{b.addr}, CAFile: ca, ServerName: "localhost"}) // who knows better
+	if err != nil {
+		t.Fatal(err)
+	}
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	if _, err := kadm.NewClient(cl).CreateTopic(deadline(t), 1, 1, nil, "t"); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"produce", "t"}, {"consume", "t"}, {"topic", "create", "other", "--partitions", "1"}} {
+		began := time.Now()
+		_, errs, code := b.sluice("x\n", append(args, "--ca", ca)...)
+		if code != 1 || !strings.Contains(errs, told) || !strings.Contains(errs, "the broker is not trusted") {
+			t.Errorf("%v: exit %d: %s", args, code, errs)
+		}
+		if d := time.Since(began); d > 10*time.Second {
+			t.Errorf("%v took %v to know", args, d)
+		}
+	}
 }
 
 // What is not right with files is said, and is the exit code.
