@@ -171,6 +171,9 @@ func TestTopicsNamedTwiceAreLeftAlone(t *testing.T) {
 	for i, want := range []*kerr.Error{kerr.InvalidRequest, kerr.InvalidRequest, nil, kerr.InvalidRequest} {
 		wantCode(t, fmt.Sprintf("topic %d", i), got[i].ErrorCode, want)
 	}
+	if got[1].Topic != nil || got[1].TopicID != b.ID || *got[3].Topic != "none" {
+		t.Errorf("they are told as they were asked for: %+v", got)
+	}
 	if left := c.View().Topics(); len(left) != 2 || len(left[0].Partitions) != 1 {
 		t.Errorf("left: %+v", left)
 	}
@@ -180,11 +183,15 @@ func TestTopicsAreNotChangedInNoTime(t *testing.T) {
 	c := newCluster(t, nil)
 	c.topic("a", 1)
 	before := c.proposed
-	creation := create(7, creation("new", nil), creation("no/slash", nil))
+	creation := create(7, creation("new", nil), creation("no/slash", nil), creation("new", nil))
 	creation.TimeoutMillis = -1
 	for _, dry := range []bool{false, true} {
 		creation.ValidateOnly = dry
-		for _, got := range call[*kmsg.CreateTopicsResponse](c, creation).Topics {
+		got := call[*kmsg.CreateTopicsResponse](c, creation).Topics
+		if len(got) != 3 {
+			t.Fatalf("%+v", got)
+		}
+		for _, got := range got {
 			wantCode(t, "create "+got.Topic, got.ErrorCode, kerr.RequestTimedOut)
 		}
 	}

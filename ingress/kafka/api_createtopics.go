@@ -16,6 +16,9 @@ func createTopics(admin *topicAdmin, code Coder) changeFunc {
 	return func(ctx context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.CreateTopicsRequest)
 		names, times := distinctNames(req.Topics, func(t *kmsg.CreateTopicsRequestTopic) string { return t.Topic })
+		if req.TimeoutMillis < 0 {
+			names = pointers(req.Topics)
+		}
 		specs, errs := make([]meta.TopicSpec, len(names)), make([]error, len(names))
 		p := admin.planner()
 		for i, t := range names {

@@ -20,11 +20,13 @@ func deleteTopics(admin *topicAdmin, code Coder) changeFunc {
 		for i := range req.TopicNames {
 			asked = append(asked, kmsg.DeleteTopicsRequestTopic{Topic: &req.TopicNames[i]})
 		}
-		doomed := findDoomed(admin.lookup.View(), asked)
+		var doomed []doomedTopic
 		if req.TimeoutMillis < 0 {
-			for i := range doomed {
-				doomed[i].err = errNoTime
+			for _, a := range pointers(asked) {
+				doomed = append(doomed, doomedTopic{asked: a, err: errNoTime})
 			}
+		} else {
+			doomed = findDoomed(admin.lookup.View(), asked)
 		}
 		each(len(doomed), func(i int) {
 			if d := &doomed[i]; d.err == nil {
@@ -76,7 +78,11 @@ func findDoomed(view *meta.View, asked []kmsg.DeleteTopicsRequestTopic) []doomed
 			key = string(d.topic.ID[:])
 		}
 		if n, twice := at[key]; twice {
-			doomed[n].err = refuse(kerr.InvalidRequest, "the topic is in the request more than once")
+			first := &doomed[n]
+			first.err = refuse(kerr.InvalidRequest, "the topic is in the request more than once")
+			if (first.asked.Topic == nil) == byID { // as in Kafka it is then told as it was asked for
+				first.topic = nil
+			}
 			continue
 		}
 		if key != "" {

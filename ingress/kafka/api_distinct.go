@@ -6,7 +6,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// errNoTime is for changes of topics whose client gives a time that has passed.
+// errNoTime is for changes of topics whose client gives a time that has passed. As in Kafka
+// the request is then not looked at, and each element of it is answered.
 var errNoTime = refuse(kerr.RequestTimedOut, "the request's timeout is negative; nothing was done")
 
 // distinctNames returns the first item of each name, and how often each is there. Of what is
@@ -20,6 +21,14 @@ func distinctNames[T any](items []T, name func(*T) string) (first []*T, times ma
 		}
 	}
 	return first, times
+}
+
+func pointers[T any](items []T) []*T {
+	out := make([]*T, len(items))
+	for i := range items {
+		out[i] = &items[i]
+	}
+	return out
 }
 
 func topicTwice(name string, times int) error {

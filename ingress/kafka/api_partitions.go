@@ -16,6 +16,9 @@ func createPartitions(admin *topicAdmin, code Coder) changeFunc {
 	return func(ctx context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.CreatePartitionsRequest)
 		topics, times := distinctNames(req.Topics, func(t *kmsg.CreatePartitionsRequestTopic) string { return t.Topic })
+		if req.TimeoutMillis < 0 {
+			topics = pointers(req.Topics)
+		}
 		targets, errs := make([]*meta.Topic, len(topics)), make([]error, len(topics))
 		p := admin.planner()
 		for i, t := range topics {
