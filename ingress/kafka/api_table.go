@@ -162,8 +162,8 @@ func (d *Deps) validate() error {
 	return nil
 }
 
-// Handlers serves every API of the data plane but ApiVersions and SASL, which
-// belong to the connection.
+// Handlers serves every API of the data plane but ApiVersions, which belongs to
+// the connection.
 type Handlers struct {
 	cfg  APIConfig
 	deps Deps
@@ -212,6 +212,7 @@ func (h *Handlers) Table() []API {
 		{kmsg.SyncGroup.Int16(), 0, 5, h.group(), nil},
 		{kmsg.DescribeGroups.Int16(), 0, 6, h.group(), h.groupBytes},
 		{kmsg.ListGroups.Int16(), 0, 5, h.group(), h.groupBytes},
+		{kmsg.SASLHandshake.Int16(), 0, 1, HandlerFunc(saslHandshake), nil},
 		{kmsg.CreateTopics.Int16(), 2, 7, h.change(createTopics(h.admin, d.code)), nil},
 		{kmsg.DeleteTopics.Int16(), 1, 6, h.change(deleteTopics(h.admin, d.code)), nil},
 		{kmsg.DeleteRecords.Int16(), 0, 2, h.change(deleteRecords(d)), nil},
@@ -223,6 +224,7 @@ func (h *Handlers) Table() []API {
 		{kmsg.DescribeConfigs.Int16(), 1, 4, h.atMost(cfg.RequestChanges, HandlerFunc(describeConfigs(cfg, d))), configsBytes},
 		{kmsg.AlterConfigs.Int16(), 0, 2, h.change(alterConfigs(h.admin, d.code)), nil},
 		{kmsg.DescribeLogDirs.Int16(), 1, 5, h.bounded(handlerOf(h.describeLogDirs)), h.logDirsBytes},
+		{kmsg.SASLAuthenticate.Int16(), 0, 2, HandlerFunc(saslAuthenticate), nil},
 		{kmsg.CreatePartitions.Int16(), 0, 3, h.change(createPartitions(h.admin, d.code)), nil},
 		{kmsg.DeleteGroups.Int16(), 0, 3, h.group(), nil},
 		{kmsg.ElectLeaders.Int16(), 0, 2, h.bounded(HandlerFunc(electLeaders(d))), h.electionBytes},

@@ -195,6 +195,12 @@ func TestWhatIsNotKeptIsRefused(t *testing.T) {
 	for id, want := range map[int32]*kerr.Error{1: kerr.InvalidRequest, 12345: kerr.BrokerIDNotRegistered} {
 		wantCode(t, fmt.Sprint("broker ", id), call[*kmsg.UnregisterBrokerResponse](c, &kmsg.UnregisterBrokerRequest{BrokerID: id}).ErrorCode, want)
 	}
+	handshake := kmsg.NewPtrSASLHandshakeRequest()
+	handshake.Version, handshake.Mechanism = 1, "PLAIN"
+	if resp := call[*kmsg.SASLHandshakeResponse](c, handshake); resp.ErrorCode != kerr.IllegalSaslState.Code || len(resp.SupportedMechanisms) != 0 {
+		t.Errorf("a SASL handshake: %+v", resp)
+	}
+	wantCode(t, "SASL", call[*kmsg.SASLAuthenticateResponse](c, &kmsg.SASLAuthenticateRequest{Version: 2}).ErrorCode, kerr.IllegalSaslState)
 	if c.proposed != 0 {
 		t.Errorf("%d changes", c.proposed)
 	}

@@ -16,6 +16,13 @@ type State struct {
 // States returns the state of all producers that are known, by id. ok is false while
 // snapshots that may tell of more are not read yet. What changes meanwhile may be in it or not.
 func (ps *Producers) States() (states []State, ok bool) {
+	if states, ok = ps.unsorted(); ok {
+		slices.SortFunc(states, func(a, b State) int { return cmp.Compare(a.ID, b.ID) })
+	}
+	return states, ok
+}
+
+func (ps *Producers) unsorted() (states []State, ok bool) {
 	ps.table.lock.Lock()
 	defer ps.table.lock.Unlock()
 	if ps.loading {
@@ -29,6 +36,5 @@ func (ps *Producers) States() (states []State, ok bool) {
 			ps.table.lock.Lock()
 		}
 	}
-	slices.SortFunc(states, func(a, b State) int { return cmp.Compare(a.ID, b.ID) })
 	return states, true
 }

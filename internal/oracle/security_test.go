@@ -58,6 +58,11 @@ func securityScenarios() []scenario {
 			req.Mechanism = "PLAIN"
 			return req
 		}),
+		one("sasl-authenticate", func(*play) kmsg.Request {
+			req := kmsg.NewPtrSASLAuthenticateRequest()
+			req.SASLAuthBytes = []byte("\x00a\x00b")
+			return req
+		}),
 		one("share-group-describe", func(p *play) kmsg.Request {
 			req := kmsg.NewPtrShareGroupDescribeRequest()
 			req.GroupIDs = []string{p.prefix + "g"}
