@@ -94,7 +94,7 @@ func TestAStartIsStopped(t *testing.T) {
 	b := newBroker(t)
 	b.must("1\n2\n3\n", "produce", "t")
 	b.kill()
-	for _, after := range []time.Duration{20, 80, 200, 500} {
+	for _, after := range []time.Duration{20 * time.Millisecond, 80 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond} {
 		if err := b.launch(); err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +105,7 @@ func TestAStartIsStopped(t *testing.T) {
 			}
 			return err == nil
 		})
-		<-time.After(after * time.Millisecond) // wherever it is by then
+		<-time.After(after) // wherever it is by then
 		b.stopsInTime()
 	}
 	b.start()
