@@ -153,3 +153,48 @@ func (b *broker) logs(text string) {
 		}
 	}
 }
+
+// Nothing is done to a topic that one request names twice; the others of the request are done.
+func TestTopicsThatOneRequestNamesTwice(t *testing.T) {
+	b := newBroker(t)
+	cl := b.client()
+	creation := kmsg.NewPtrCreateTopicsRequest()
+	creation.TimeoutMillis = 30_000
+	for _, name := range []string{"twice", "twice", "a", "b"} {
+		c := kmsg.NewCreateTopicsRequestTopic()
+		c.Topic, c.NumPartitions, c.ReplicationFactor = name, 1, 1
+		creation.Topics = append(creation.Topics, c)
+	}
+	made, err := creation.RequestWith(deadline(t), cl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := make(map[string]error)
+	for _, m := range made.Topics {
+		codes[m.Topic] = kerr.ErrorForCode(m.ErrorCode)
+	}
+	if len(made.Topics) != 3 || codes["twice"] != kerr.InvalidRequest || codes["a"] != nil || codes["b"] != nil {
+		t.Errorf("created: %v", codes)
+	}
+	growth := kmsg.NewPtrCreatePartitionsRequest()
+	growth.TimeoutMillis = 30_000
+	growth.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: "a", Count: 2}, {Topic: "b", Count: 3}, {Topic: "a", Count: 4}}
+	if grown, err := growth.RequestWith(deadline(t), cl); err != nil || len(grown.Topics) != 2 {
+		t.Errorf("grown: %+v, %v", grown, err)
+	}
+	topics, err := b.admins().ListTopics(deadline(t))
+	if err != nil || topics.Has("twice") || len(topics["a"].Partitions) != 1 || len(topics["b"].Partitions) != 3 {
+		t.Errorf("after that: %v, %v", topics, err)
+	}
+	doom := kmsg.NewPtrDeleteTopicsRequest()
+	doom.TimeoutMillis = 30_000
+	for _, name := range []string{"a", "b", "a"} {
+		doom.Topics = append(doom.Topics, kmsg.DeleteTopicsRequestTopic{Topic: &name})
+	}
+	if gone, err := doom.RequestWith(deadline(t), cl); err != nil || len(gone.Topics) != 2 {
+		t.Errorf("deleted: %+v, %v", gone, err)
+	}
+	if topics, err = b.admins().ListTopics(deadline(t)); err != nil || !topics.Has("a") || topics.Has("b") {
+		t.Errorf("in the end: %v, %v", topics, err)
+	}
+}
