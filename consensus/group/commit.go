@@ -71,7 +71,7 @@ const idsFrom = 10
 // named finds a topic as a request of that version names it. Code is for the partitions of one
 // that there is not.
 func named(view *meta.View, version int16, name string, id topic.ID) (t *meta.Topic, code int16) {
-	known := false
+	var known bool
 	if version >= idsFrom {
 		t, known = view.TopicByID(id)
 		code = kerr.UnknownTopicID.Code

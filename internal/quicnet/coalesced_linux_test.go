@@ -189,7 +189,7 @@ func open(t *testing.T, address string, offload bool) *Socket {
 // sent is what goes out in one system call: so many bytes, in datagrams of size.
 type sent struct{ bytes, size int }
 
-// send sends in segments, with the ECN bits ECT(0).
+// send sends in segments, with ECN bits 10 (RFC 3168).
 func send(t *testing.T, c *net.UDPConn, to *net.UDPAddr, s sent, next *byte) (datagrams [][]byte) {
 	t.Helper()
 	data := make([]byte, s.bytes)
