@@ -24,6 +24,19 @@ func Keys(c any) iter.Seq[Key] {
 	}
 }
 
+// With returns b with other values of some settings, each of the type that Keys has.
+func (b Broker) With(keys []Key) Broker {
+	walk(reflect.ValueOf(&b).Elem(), "", func(name string, v reflect.Value) bool {
+		for _, k := range keys {
+			if k.Name == name {
+				v.Set(reflect.ValueOf(k.Value))
+			}
+		}
+		return true
+	})
+	return b
+}
+
 // walk visits the leaves of v, a struct of structs, until visit returns false.
 func walk(v reflect.Value, prefix string, visit func(name string, v reflect.Value) bool) bool {
 	for i := range v.NumField() {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluicemq/sluice/consensus/guard"
+	"github.com/sluicemq/sluice/consensus/machine"
 	"github.com/sluicemq/sluice/consensus/raftfs"
 	"github.com/sluicemq/sluice/consensus/tanlog"
 )
@@ -160,6 +161,8 @@ func look(c config.NodeHostConfig, dirs, wals []string, shard int, want guard.Ma
 	switch {
 	case notTheDisk(err):
 		return f, err
+	case errors.Is(err, machine.ErrVersion):
+		return f, fmt.Errorf("the log of shard %d: %w", shard, err)
 	case err != nil:
 		f.err = fmt.Errorf("%w: shard %d: %w", ErrDamaged, shard, err)
 	case want.Ahead(f.mark):

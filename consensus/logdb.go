@@ -12,6 +12,7 @@ import (
 	"github.com/lni/vfs"
 
 	"github.com/sluicemq/sluice/consensus/guard"
+	"github.com/sluicemq/sluice/consensus/machine"
 	"github.com/sluicemq/sluice/consensus/raftfs"
 	"github.com/sluicemq/sluice/consensus/tanlog"
 )
@@ -157,7 +158,27 @@ func readEntries(db raftio.ILogDB, n raftio.NodeInfo, next, end uint64) error {
 		if len(entries) == 0 || entries[0].Index != next {
 			return fmt.Errorf("entries %d to %d are not there", next, end-1)
 		}
+		for _, e := range entries {
+			if cmd := commandIn(e); len(cmd) > 0 {
+				if err := machine.CheckVersion(cmd); err != nil {
+					return err
+				}
+			}
+		}
 		next = entries[len(entries)-1].Index + 1
+	}
+	return nil
+}
+
+// commandIn returns the command that was proposed with an entry, nil where there is none.
+func commandIn(e raftpb.Entry) []byte {
+	switch {
+	case len(e.Cmd) == 0:
+		return nil // a new leader's
+	case e.Type == raftpb.ApplicationEntry:
+		return e.Cmd
+	case e.Type == raftpb.EncodedEntry && e.Cmd[0] == 0: // its head: the first version, no compression
+		return e.Cmd[1:]
 	}
 	return nil
 }

@@ -118,7 +118,7 @@ func (c *cli) runBroker(ctx context.Context, file string, cfg config.Broker, ser
 		return err
 	}
 	ready := func(live node.Live) {
-		reloads.begin(ctx, &brokerReload{reloadLog: newReloadLog(log, &c.level, live.Registry()), file: file, live: live, now: settingsOf(cfg)})
+		reloads.begin(ctx, &brokerReload{reloadLog: newReloadLog(log, &c.level, live.Registry()), file: file, live: live, now: settingsOf(cfg), force: cfg})
 		if err := serving(live.Addresses()); err != nil {
 			log.Warn("standard output cannot be written", "err", err)
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -46,10 +47,33 @@ func (r *reloads) begin(ctx context.Context, target interface{ reload() }) {
 	})
 }
 
-// end waits for a reload under way. REQUIRES: the context of begin has ended.
+// end waits for a reload under way, but not for long: a file may be on a disk that does
+// not answer. REQUIRES: the context of begin has ended.
 func (r *reloads) end() {
 	signal.Stop(r.hup)
-	r.running.Wait()
+	over := make(chan struct{})
+	go func() {
+		r.running.Wait()
+		close(over)
+	}()
+	select {
+	case <-over:
+	case <-time.After(time.Second):
+	}
+}
+
+// changedFile reads and checks a file of settings that may just be being written.
+func changedFile(file, role string) (any, error) {
+	switch st, err := os.Stat(file); {
+	case err != nil:
+		return nil, err
+	case !st.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a file any more", file)
+	case st.Size() == 0:
+		return nil, fmt.Errorf("%s is empty; write it anew in one step, by renaming", file)
+	}
+	cfg, _, err := parseSettings(file, role)
+	return cfg, err
 }
 
 // reloadLog says what became of reloads.
@@ -81,19 +105,19 @@ func newReloadLog(log *slog.Logger, level *slog.LevelVar, reg prometheus.Registe
 
 // refused notes that nothing has changed.
 func (l *reloadLog) refused(err error) {
-	l.total.WithLabelValues(reloadRefused).Inc()
 	l.log.Error("settings were not reloaded; those in force stay", "err", err)
+	l.total.WithLabelValues(reloadRefused).Inc()
 }
 
 // taken notes what has changed, and what waits for a restart. Somebody has asked, so that
 // it is logged at any level.
 func (l *reloadLog) taken(changed, waiting []string) {
-	l.total.WithLabelValues(reloadTaken).Inc()
 	l.waiting.Set(float64(len(waiting)))
 	l.log.Log(context.Background(), max(slog.LevelInfo, l.level.Level()), "settings were reloaded", "changed", or(strings.Join(changed, ", "), "nothing"))
 	if len(waiting) > 0 {
 		l.log.Log(context.Background(), max(slog.LevelWarn, l.level.Level()), "settings of the file take a restart", "settings", strings.Join(waiting, ", "))
 	}
+	l.total.WithLabelValues(reloadTaken).Inc()
 }
 
 // settings are the values of all keys of a file.
@@ -141,10 +165,12 @@ type brokerReload struct {
 	file string
 	live node.Live
 	now  settings // in force, but for what was changed at run time
+	// force is the same as one: what takes a restart is as it was at the start.
+	force config.Broker
 }
 
 func (r *brokerReload) reload() {
-	cfg, _, err := parseSettings(r.file, config.RoleBroker)
+	cfg, err := changedFile(r.file, config.RoleBroker)
 	if err != nil {
 		r.refused(err)
 		return
@@ -167,10 +193,20 @@ func (r *brokerReload) reload() {
 		}
 		take, changed = append(take, k), append(changed, r.now.told(k))
 	}
+	next := r.force.With(take)
+	if _, err := nodeConfig(next); err != nil {
+		r.refused(fmt.Errorf("with what takes a restart as it is now: %w", err))
+		return
+	}
+	if err := next.Validate(); err != nil {
+		r.refused(fmt.Errorf("with what takes a restart as it is now: %w", err))
+		return
+	}
 	if err := r.set(limits); err != nil {
 		r.refused(err)
 		return
 	}
+	r.force = next
 	for _, k := range take {
 		if k.Name == logLevel {
 			if err := setLevel(r.level, k); err != nil { // the file was found right
@@ -218,7 +254,7 @@ type controllerReload struct {
 }
 
 func (r *controllerReload) reload() {
-	cfg, _, err := parseSettings(r.file, config.RoleController)
+	cfg, err := changedFile(r.file, config.RoleController)
 	if err != nil {
 		r.refused(err)
 		return

@@ -21,6 +21,10 @@ func Encode(cmd Command) []byte {
 	return c.buf
 }
 
+// CheckVersion reports whether a command is of the version that this build reads: nil, or
+// ErrVersion.
+func CheckVersion(cmd []byte) error { return open(cmd, Version, Version).err }
+
 // Decode reads a command. It keeps nothing of b.
 func Decode(b []byte) (Command, error) {
 	c := open(b, Version, Version)

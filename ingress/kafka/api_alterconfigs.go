@@ -140,6 +140,9 @@ func (a *topicAdmin) prepare(c *configChange, validateOnly bool) error {
 		if err := a.checkBroker(c); err != nil || validateOnly {
 			return err
 		}
+		if !slices.ContainsFunc(c.ops, func(o configOp) bool { return o.op != kmsg.IncrementalAlterConfigOpDelete }) {
+			return nil // nothing is set, so that there is nothing to delete; tools clear throttles so
+		}
 		return refuse(kerr.InvalidRequest, "a broker is configured in its configuration file, not over this protocol")
 	case kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeGroupConfig:
 		if c.name == "" {

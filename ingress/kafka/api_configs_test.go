@@ -232,7 +232,7 @@ func TestWhatElseCannotBeAltered(t *testing.T) {
 		{alteration{brokers, "1", "no.such", set, ptr("1")}, nil, kerr.InvalidRequest},
 		{alteration{brokers, "1", "node.id", set, ptr("1")}, kerr.InvalidRequest, kerr.InvalidRequest},
 		{alteration{brokers, "7", "log.retention.ms", set, ptr("1")}, kerr.InvalidRequest, kerr.InvalidRequest},
-		{alteration{brokers, "1", "log.retention.ms", del, nil}, nil, kerr.InvalidRequest},
+		{alteration{brokers, "1", "log.retention.ms", del, nil}, nil, nil}, // it is not set,
 		{alteration{groups, "g", "consumer.session.timeout.ms", set, ptr("45000")}, nil, kerr.InvalidRequest},
 		{alteration{metrics, "m", "interval.ms", set, ptr("1000")}, nil, kerr.InvalidRequest},
 		{alteration{groups, "", "consumer.session.timeout.ms", set, ptr("45000")}, kerr.InvalidRequest, kerr.InvalidRequest},

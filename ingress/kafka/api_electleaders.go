@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -38,7 +37,7 @@ func electLeaders(d *Deps) func(context.Context, *Request) kmsg.Response {
 			out := kmsg.ElectLeadersResponseTopic{Topic: asked.Topic, Partitions: make([]kmsg.ElectLeadersResponseTopicPartition, 0, len(asked.Partitions))}
 			t, ok := view.TopicByName(asked.Topic)
 			for _, p := range asked.Partitions {
-				err := fmt.Errorf("no topic %q: %w", asked.Topic, meta.ErrUnknownTopic)
+				err := meta.ErrUnknownTopic // with no name in it: one request may ask for very many partitions
 				if ok {
 					err = elected(req.ElectionType, t, p)
 				}
@@ -70,7 +69,7 @@ var (
 // elected says what comes of an election.
 func elected(kind int8, t *meta.Topic, index int32) error {
 	if index < 0 || int(index) >= len(t.Partitions) {
-		return fmt.Errorf("topic %q has no partition %d: %w", t.Name, index, meta.ErrUnknownTopic)
+		return meta.ErrUnknownTopic
 	}
 	p := t.Partitions[index]
 	switch {

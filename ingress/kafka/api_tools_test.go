@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -67,6 +68,11 @@ func TestElections(t *testing.T) {
 		if len(all.Topics) != 2 || len(all.Topics[0].Partitions) != 0 || len(all.Topics[1].Partitions) != 1 {
 			t.Errorf("all: %+v", all.Topics)
 		}
+	}
+	// However long a name is, an answer does not have it once for each partition.
+	many := ask(electPreferred, kmsg.ElectLeadersRequestTopic{Topic: strings.Repeat("x", 30_000), Partitions: make([]int32, 1000)})
+	if n := len(many.AppendTo(nil)); n > 30_000+1000*100 {
+		t.Errorf("an answer of %d bytes", n)
 	}
 	wantCode(t, "another kind of election", ask(2).ErrorCode, kerr.InvalidRequest)
 }

@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -127,6 +128,11 @@ func readClientCAs(file string) ([]*x509.Certificate, error) {
 	if len(all) == 0 {
 		return nil, noCertificate(file)
 	}
+	for _, c := range all {
+		if !c.IsCA && !bytes.Equal(c.RawIssuer, c.RawSubject) {
+			return nil, fmt.Errorf("CA file %s: %q is not the certificate of an authority", file, c.Subject.CommonName)
+		}
+	}
 	return all, nil
 }
 
@@ -147,9 +153,13 @@ func noCertificate(file string) error {
 
 // certificatesIn returns the certificates in a text, in their order.
 func certificatesIn(text []byte) (all []*x509.Certificate, err error) {
+	begun := bytes.Count(text, []byte("-----BEGIN CERTIFICATE-----")) // the decoder skips what is cut off
 	for {
 		var block *pem.Block
 		if block, text = pem.Decode(text); block == nil {
+			if len(all) < begun {
+				return nil, fmt.Errorf("of %d certificates that begin in it %d can be read; it is damaged, or not written to its end", begun, len(all))
+			}
 			return all, nil
 		}
 		if block.Type != "CERTIFICATE" {

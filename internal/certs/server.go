@@ -189,8 +189,12 @@ func (s *Server) loadPair() (time.Time, error) {
 			ends = above.NotAfter
 		}
 	}
-	if now := s.now(); s.cert != nil && now.After(ends) {
+	switch now := s.now(); {
+	case s.cert == nil: // better than none
+	case now.After(ends):
 		return time.Time{}, fmt.Errorf("certificate %s has ended on %s", s.files.CertFile, ends.Format(time.RFC3339))
+	case now.Before(cert.Leaf.NotBefore):
+		return time.Time{}, fmt.Errorf("certificate %s is not valid before %s", s.files.CertFile, cert.Leaf.NotBefore.Format(time.RFC3339))
 	}
 	s.cert = cert
 	return ends, nil

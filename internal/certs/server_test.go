@@ -203,6 +203,49 @@ func TestCertificatesThatEndSoonAreSaid(t *testing.T) {
 	}
 }
 
+// A certificate that is not valid yet does not replace one that is.
+func TestACertificateOfTheFutureIsNotTakenUp(t *testing.T) {
+	f := follow(t, nil)
+	old := f.certificate()
+	early := mustEnsure(t, t.TempDir(), f.at.Add(48*time.Hour))
+	f.swap(f.files.Key, early.Key)
+	f.swap(f.files.Cert, early.Cert)
+	if err := f.Reload(); err == nil || !strings.Contains(err.Error(), "is not valid before") || f.certificate() != old {
+		t.Errorf("it is taken up, or nothing is said: %v", err)
+	}
+}
+
+// A file of authorities that is not whole, or has something else, is not taken for one.
+func TestClientCAsThatAreNone(t *testing.T) {
+	dir := t.TempDir()
+	f := mustEnsure(t, dir, time.Now())
+	ca, leaf := contents(t, f.CA), contents(t, f.Cert)
+	for name, text := range map[string]string{
+		"nothing":                          "",
+		"text":                             "none\n",
+		"one that is cut off":              ca[:len(ca)/2],
+		"a second that is cut off":         ca + ca[:len(ca)/2],
+		"a first that is cut off":          ca[:len(ca)/2] + "\n" + ca,
+		"a certificate that signs nothing": leaf,
+		"an authority and such a one":      ca + leaf,
+	} {
+		file := filepath.Join(t.TempDir(), "ca.crt")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if all, err := readClientCAs(file); err == nil {
+			t.Errorf("%s: %d authorities", name, len(all))
+		}
+	}
+	file := filepath.Join(dir, "two.crt")
+	if err := os.WriteFile(file, []byte("# ours\n"+ca+"# and again\n"+ca), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := readClientCAs(file); err != nil || len(all) != 2 {
+		t.Errorf("two authorities: %d, %v", len(all), err)
+	}
+}
+
 // Authorities of client certificates are those in the file now, also for clients
 // that were there before.
 func TestClientCAsAreReadAgain(t *testing.T) {

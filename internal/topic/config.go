@@ -147,7 +147,7 @@ func mustLookup(name string) *Config {
 
 // nearest returns the known name with the smallest edit distance to name.
 func nearest(name string) string {
-	name = name[:min(len(name), MaxNameLength)]
+	name = name[:min(len(name), 64)] // longer than all that are known; a request may have thousands
 	best, least := "", 1<<30
 	for i := range table {
 		if d := distance(name, table[i].Name); d < least {

