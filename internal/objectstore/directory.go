@@ -114,7 +114,7 @@ func (w *directWriter) copy(ctx context.Context, b io.Reader) (size int64, err e
 		if ctx.Err() != nil {
 			return size, context.Cause(ctx)
 		}
-		n, err := io.ReadFull(b, buf)
+		n, err := readAll(b, buf)
 		if n > 0 {
 			whole := int(blockfs.AlignUp(int64(n)))
 			clear(buf[n:whole])
@@ -126,12 +126,22 @@ func (w *directWriter) copy(ctx context.Context, b io.Reader) (size int64, err e
 			size += int64(n)
 		}
 		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		case err == io.EOF: //nolint:errorlint // readers end with io.EOF itself; one that was cut off has another
 			return size, nil
 		case err != nil:
 			return size, err
 		}
 	}
+}
+
+// readAll is io.ReadFull whose error is that of r.
+func readAll(r io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var m int
+		m, err = r.Read(p[n:])
+		n += m
+	}
+	return n, err
 }
 
 // begin writes the first n bytes of buf at off, and gives buf back.

@@ -62,6 +62,10 @@ func TestFillFails(t *testing.T) {
 		if err := fill(t.Context(), fresh(t, name == "direct"), io.MultiReader(content(), iotest.ErrReader(broken))); !errors.Is(err, broken) {
 			t.Errorf("%s, a source that breaks: %v", name, err)
 		}
+		cut := io.MultiReader(io.LimitReader(content(), 1000), iotest.ErrReader(io.ErrUnexpectedEOF))
+		if err := fill(t.Context(), fresh(t, name == "direct"), cut); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s, a source that is cut off: %v", name, err)
+		}
 		if err := fill(over, fresh(t, name == "direct"), content()); !errors.Is(err, broken) {
 			t.Errorf("%s, a context that is over: %v", name, err)
 		}
