@@ -139,13 +139,12 @@ func (h *Handlers) topicPartitionsBytes(r kmsg.Request) int64 {
 // producersBytes estimates the answer to a DescribeProducers request.
 func (h *Handlers) producersBytes(r kmsg.Request) (total int64) {
 	req, view := r.(*kmsg.DescribeProducersRequest), h.deps.Lookup.View()
-	for i := range req.Topics {
-		asked := &req.Topics[i]
-		total += topicAnswer + partitionAnswer*int64(len(asked.Partitions))
-		t, ok := view.TopicByName(asked.Topic)
-		for _, p := range asked.Partitions {
+	for _, asked := range producersAsked(req) {
+		total += topicAnswer + partitionAnswer*int64(len(asked.partitions))
+		t, ok := view.TopicByName(asked.name)
+		for _, p := range asked.partitions {
 			if ok {
-				total += producerAnswer * int64(h.deps.Producers.ProducerCount(topic.Partition{Topic: t.ID, Index: p}))
+				total += producerAnswer * int64(h.deps.Producers.ProducerCount(topic.Partition{Topic: t.ID, Index: *p.asked}))
 			}
 		}
 	}

@@ -22,17 +22,18 @@ type ProducerStates interface {
 
 var errProducersLoading = refuse(kerr.NotLeaderForPartition, "the producers of the partition are not all read yet; try again")
 
-// describeProducers serves DescribeProducers (KIP-664). There may be very many.
+// describeProducers serves DescribeProducers (KIP-664). There may be very many, so that a
+// partition is answered once, however often it is named.
 func (h *Handlers) describeProducers(ctx context.Context, r *Request, reply func(Response)) {
 	h.searches.serve(ctx, r, reply, func() kmsg.Response {
 		req := r.Body.(*kmsg.DescribeProducersRequest)
 		resp := req.ResponseKind().(*kmsg.DescribeProducersResponse)
 		view := h.deps.Lookup.View()
-		for i := range req.Topics {
-			asked := &req.Topics[i]
-			out := kmsg.DescribeProducersResponseTopic{Topic: asked.Topic}
-			t, err := lookup.ByName(view, asked.Topic)
-			for _, p := range asked.Partitions {
+		for _, asked := range producersAsked(req) {
+			out := kmsg.DescribeProducersResponseTopic{Topic: asked.name}
+			t, err := lookup.ByName(view, asked.name)
+			for _, named := range asked.partitions {
+				p := *named.asked
 				part := kmsg.DescribeProducersResponseTopicPartition{Partition: p}
 				failed := err
 				if failed == nil {
@@ -45,6 +46,12 @@ func (h *Handlers) describeProducers(ctx context.Context, r *Request, reply func
 		}
 		return resp
 	})
+}
+
+// producersAsked returns what a request names, each once.
+func producersAsked(req *kmsg.DescribeProducersRequest) []distinctTopic[int32] {
+	return distinct(req.Topics, func(t *kmsg.DescribeProducersRequestTopic) (string, []int32) { return t.Topic, t.Partitions },
+		func(p *int32) int32 { return *p })
 }
 
 func (h *Handlers) activeProducers(t *meta.Topic, index int32) ([]kmsg.DescribeProducersResponseTopicPartitionActiveProducer, error) {

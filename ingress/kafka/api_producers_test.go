@@ -67,3 +67,26 @@ func TestProducersAreChargedBeforeTheyAreTold(t *testing.T) {
 		t.Errorf("%d bytes are charged for %d", n, took)
 	}
 }
+
+// A partition is answered once, however often a small request names it: all of its
+// producers for each time could be more than there is of memory.
+func TestProducersOfAPartitionThatIsNamedOften(t *testing.T) {
+	c := newCluster(t, nil)
+	orders := c.topic("orders", 2)
+	ps := idempotence.NewTable(1 << 20).Open()
+	ps.Append(idempotence.Batch{ProducerID: 9, AppendedMs: 1000}, 0)
+	c.known = map[topic.Partition]*idempotence.Producers{{Topic: orders.ID, Index: 1}: ps}
+	often := make([]int32, 1000)
+	for i := range often {
+		often[i] = 1
+	}
+	req := producersOf("orders", often...)
+	req.Topics = append(req.Topics, kmsg.DescribeProducersRequestTopic{Topic: "orders", Partitions: []int32{1, 0}})
+	resp := call[*kmsg.DescribeProducersResponse](c, req)
+	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 2 || len(resp.Topics[0].Partitions[0].ActiveProducers) != 1 {
+		t.Errorf("%d topics, the first with %d partitions", len(resp.Topics), len(resp.Topics[0].Partitions))
+	}
+	if once := c.producersBytes(producersOf("orders", 0, 1)); c.producersBytes(req) != once {
+		t.Errorf("%d bytes are charged, for each once it is %d", c.producersBytes(req), once)
+	}
+}
