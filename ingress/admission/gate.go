@@ -14,23 +14,22 @@ type Gate struct {
 	produce, control, work *pipeline.Budget
 }
 
-// Parts of the budget: three 32nds for requests other than produce, so that consumers
-// and groups go on while producers are held, as much for what requests that name very
-// much are decoded into and answered with, and a sixteenth for fetches that wait, which
-// egress/fetch shares out: what waits for long must not be in the way of what does not.
-// The rest is for produce.
+// parts splits the budget: 3/32 for requests other than Produce, so that consumers and groups
+// make progress while producers are held back; another 3/32 for the decoded form and the
+// responses of large requests; 1/16 for waiting fetches, which egress/fetch divides among them,
+// so that long waits do not delay short requests. Produce gets the rest.
 func parts(bytes int64) (produce, control, work, waiting int64) {
 	of := bytes / 32
 	return bytes - 8*of, 3 * of, 3 * of, 2 * of
 }
 
-// Waiting returns how much of a budget of so many bytes is for fetches that wait.
+// Waiting returns the part of a budget of that many bytes that is reserved for waiting fetches.
 func Waiting(bytes int64) int64 {
 	_, _, _, n := parts(bytes)
 	return n
 }
 
-// NewGate divides bytes.
+// NewGate returns a gate over a budget of that many bytes.
 func NewGate(bytes int64, reg prometheus.Registerer) *Gate {
 	produce, control, work, _ := parts(bytes)
 	g := &Gate{produce: pipeline.NewBudget(produce), control: pipeline.NewBudget(control), work: pipeline.NewBudget(work)}
@@ -40,24 +39,24 @@ func NewGate(bytes int64, reg prometheus.Registerer) *Gate {
 			return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value)
 		}
 		reg.MustRegister(
-			gauge("sluice_request_budget_used_bytes", "Bytes of requests between their arrival and settlement.", func() float64 { return float64(b.InUse()) }),
-			gauge("sluice_request_budget_bytes", "Bytes of requests that may be in the broker at once.", func() float64 { return float64(b.Capacity()) }),
-			gauge("sluice_request_budget_waiting", "Requests that wait for room in the budget.", func() float64 { return float64(b.Waiters()) }),
+			gauge("sluice_request_budget_used_bytes", "Bytes of requests that have arrived and not settled yet.", func() float64 { return float64(b.InUse()) }),
+			gauge("sluice_request_budget_bytes", "Maximum bytes of requests in the broker at once.", func() float64 { return float64(b.Capacity()) }),
+			gauge("sluice_request_budget_waiting", "Requests waiting for the budget.", func() float64 { return float64(b.Waiters()) }),
 		)
 	}
 	return g
 }
 
-// Largest returns how much one frame of produce, and one of anything else, can take
-// of a budget of so many bytes.
+// Largest returns the largest Produce frame, and the largest other frame, that a budget of that
+// many bytes admits.
 func Largest(bytes int64) (produce, other int64) {
 	produce, other, _, _ = parts(bytes)
 	return pipeline.LargestOf(produce), pipeline.LargestOf(other)
 }
 
-// Frame begins the claim of a request frame of so many bytes, which grows as they
-// come and is released when the request has settled and its answer is out, or when
-// what is left of the request is charged elsewhere.
+// Frame starts the claim for a request frame of that many bytes. The claim grows as the bytes
+// arrive and is released when the request has settled and its response has been sent, or when
+// what remains of the request is charged elsewhere.
 func (g *Gate) Frame(who pipeline.Holder, key int16, bytes int64) *pipeline.Claim {
 	if key == produceKey {
 		return g.produce.Claim(who, bytes)
@@ -65,8 +64,8 @@ func (g *Gate) Frame(who pipeline.Holder, key int16, bytes int64) *pipeline.Clai
 	return g.control.Claim(who, bytes)
 }
 
-// Work begins the claim of what a request that names much is decoded into and
-// answered with. One that would be larger than any can be is cut down to that.
+// Work starts the claim for the decoded form and the response of a large request. It is capped
+// at the largest claim that can be granted.
 func (g *Gate) Work(who pipeline.Holder, bytes int64) *pipeline.Claim {
 	return g.work.Claim(who, min(bytes, g.work.Largest()))
 }

@@ -2,8 +2,7 @@ package admission
 
 import "github.com/sluicemq/sluice/pipeline"
 
-// Memory returns the bytes of requests in the broker, and how many there may be, but for
-// fetches that wait.
+// Memory returns the bytes of requests in the broker and their limit, without waiting fetches.
 func (g *Gate) Memory() (used, limit int64) {
 	for _, b := range []*pipeline.Budget{g.produce, g.control, g.work} {
 		used += b.InUse()

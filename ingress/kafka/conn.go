@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sluicemq/sluice/ingress/door"
+	"github.com/sluicemq/sluice/ingress/listener"
 	"github.com/sluicemq/sluice/pipeline"
 )
 
@@ -39,7 +39,7 @@ type conn struct {
 
 func newConn(s *Server, nc net.Conn, info ConnInfo) *conn {
 	c := &conn{s: s, nc: nc, info: info, queue: make(chan *pending, s.cfg.Outstanding), failed: make(chan struct{}),
-		who: pipeline.Holder{Conn: info.Network, Addr: door.Address(info.Remote)}}
+		who: pipeline.Holder{Conn: info.Network, Addr: listener.Address(info.Remote)}}
 	if c.who.Conn == 0 {
 		c.who.Conn = info.ID
 	}

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/sluicemq/sluice/ingress/door"
+	"github.com/sluicemq/sluice/ingress/listener"
 	"github.com/sluicemq/sluice/internal/quicnet"
 )
 
@@ -22,7 +22,7 @@ type Config struct {
 	Streams int
 	// Memory is charged with connections, their windows and streams; nil means without
 	// a limit.
-	Memory *door.Memory
+	Memory *listener.Memory
 	// UnusedTimeout closes a connection that has had no stream for so long, however
 	// alive its client is; 0 means 5 minutes.
 	UnusedTimeout time.Duration
@@ -58,6 +58,6 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// lingerTime is how long a stream that was closed here waits for its client to
-// have taken the last answer.
+// lingerTime is how long a stream closed by the broker waits for its client to receive the last
+// response.
 const lingerTime = time.Second

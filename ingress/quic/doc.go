@@ -1,9 +1,8 @@
-// Package quic lets Kafka clients in over QUIC. Each stream that a client opens is
-// a Kafka connection of its own, so that one that waits never holds up another.
+// Package quic accepts Kafka clients over QUIC. Each stream that a client opens is an
+// independent Kafka connection, so one that waits never holds up another.
 //
-// Out: each stream, as a net.Conn, to a function that serves it and owns it from
-// then on. QUIC connections are bounded in all and for one client address, streams
-// for each connection, and the memory that flow control lets clients fill by one
-// budget for all. When many clients arrive at once they must prove their address
-// first. When a stream ends, only that stream ends.
+// Each stream is passed as a net.Conn to a function that serves and owns it. QUIC connections
+// are limited in total and per client address, streams per connection, and flow control windows
+// by one budget for all. During a burst of new clients each must validate its address first.
+// The end of a stream affects only that stream.
 package quic

@@ -24,20 +24,20 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// house is an open door, with what is needed to come in.
+// house is a running listener with the certificates that clients need.
 type house struct {
 	t     testing.TB
 	dir   string // certificates
 	cfg   quic.Config
-	door  *quic.Listener
+	l     *quic.Listener
 	reg   *prometheus.Registry
-	leave context.CancelFunc // the context of Serve
-	over  chan error         // what Serve returned
+	leave context.CancelFunc // ends the context of Serve
+	over  chan error         // the result of Serve
 	infos chan kafka.ConnInfo
 	ids   atomic.Uint64
 }
 
-// open opens a door whose streams are served by handle; it is closed with the test.
+// open starts a listener whose streams are served by handle; it is closed with the test.
 func open(t testing.TB, auth certs.ClientAuth, change func(*quic.Config), handle func(context.Context, net.Conn) error) *house {
 	t.Helper()
 	h := &house{t: t, dir: t.TempDir(), infos: make(chan kafka.ConnInfo, 100)}
@@ -67,15 +67,15 @@ func (h *house) start(handle func(context.Context, net.Conn) error) {
 	h.t.Helper()
 	h.reg = prometheus.NewRegistry()
 	var err error
-	h.door, err = quic.Listen(h.cfg, func() uint64 { return h.ids.Add(1) }, slog.New(slog.DiscardHandler), h.reg)
+	h.l, err = quic.Listen(h.cfg, func() uint64 { return h.ids.Add(1) }, slog.New(slog.DiscardHandler), h.reg)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.cfg.Address = h.door.Addr().String() // a restart takes the same
+	h.cfg.Address = h.l.Addr().String() // a restart uses the same address
 	ctx, cancel := context.WithCancel(context.Background())
 	h.leave, h.over = cancel, make(chan error, 1)
 	go func() {
-		h.over <- h.door.Serve(ctx, func(ctx context.Context, nc net.Conn, info kafka.ConnInfo) error {
+		h.over <- h.l.Serve(ctx, func(ctx context.Context, nc net.Conn, info kafka.ConnInfo) error {
 			defer nc.Close()
 			h.infos <- info
 			return handle(ctx, nc)
@@ -100,7 +100,7 @@ func (h *house) tls() *tls.Config {
 	return c
 }
 
-// dial makes a connection, each from its own socket.
+// dial opens a connection from a socket of its own.
 func (h *house) dial(c *tls.Config) (*quicgo.Conn, error) {
 	h.t.Helper()
 	socket, err := quicnet.DefaultConfig().Listen("127.0.0.1:0")
@@ -109,7 +109,7 @@ func (h *house) dial(c *tls.Config) (*quicgo.Conn, error) {
 	}
 	tr := &quicgo.Transport{Conn: socket}
 	h.t.Cleanup(func() { tr.Close(); socket.Close() })
-	return tr.Dial(within(h.t), h.door.Addr(), c, quicnet.DefaultConfig().Client())
+	return tr.Dial(within(h.t), h.l.Addr(), c, quicnet.DefaultConfig().Client())
 }
 
 func (h *house) mustDial() *quicgo.Conn {
@@ -138,7 +138,7 @@ func within(t testing.TB) context.Context {
 	return ctx
 }
 
-// ask writes a message and expects it back.
+// ask writes a message and expects it to be echoed.
 func ask(t testing.TB, c net.Conn, message string) {
 	t.Helper()
 	if _, err := io.WriteString(c, message); err != nil {
@@ -166,7 +166,7 @@ func (h *house) metric(name string) (total float64) {
 	return total
 }
 
-// proxy passes datagrams of one client on, until it loses the server.
+// proxy forwards the datagrams of one client until it loses the server.
 type proxy struct {
 	t     *testing.T
 	addr  net.Addr
@@ -203,7 +203,7 @@ func newProxy(t *testing.T, to string) *proxy {
 // lose drops all datagrams from now on.
 func (p *proxy) lose() { (*p.back.Load()).Close() }
 
-// find takes a new way to the server.
+// find connects to the server again.
 func (p *proxy) find() {
 	back, err := net.Dial("udp", p.to)
 	if err != nil {

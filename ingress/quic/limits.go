@@ -7,27 +7,27 @@ import (
 
 	quicgo "github.com/quic-go/quic-go"
 
-	"github.com/sluicemq/sluice/ingress/door"
+	"github.com/sluicemq/sluice/ingress/listener"
 )
 
-// windows says what clients may send that is not read yet, and charges it.
+// windows chooses the flow control windows of clients and charges them.
 type windows struct {
-	memory *door.Memory
+	memory *listener.Memory
 
 	mu   sync.Mutex
-	next int64 // what the connection that arrives begins with
+	next int64 // initial window of the connection that is arriving
 	has  map[*quicgo.Conn]int64
 }
 
-// A new connection's window: enough to begin with, small enough to have very many.
+// Bounds of the initial window: enough to start with, small enough for very many connections.
 const leastWindow, mostWindow = 32 << 10, 768 << 10
 
-func newWindows(m *door.Memory) *windows {
+func newWindows(m *listener.Memory) *windows {
 	return &windows{memory: m, has: make(map[*quicgo.Conn]int64)}
 }
 
-// begin sets the windows that a connection begins with. quic-go asks for them right
-// before it tells of the arrival, in the same goroutine, one connection at a time.
+// begin sets the initial windows of a connection. quic-go calls it right before it reports the
+// connection, on the same goroutine, one connection at a time.
 func (w *windows) begin(c *quicgo.Config) *quicgo.Config {
 	c = c.Clone()
 	w.mu.Lock()
@@ -38,34 +38,34 @@ func (w *windows) begin(c *quicgo.Config) *quicgo.Config {
 	return c
 }
 
-// first is what begin has chosen last.
+// first returns the last choice of begin.
 func (w *windows) first() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.next
 }
 
-// grow is asked by a connection before its window grows by so many bytes. One that
-// gets no more goes on with what it has, more slowly over long distances.
+// grow is called before a connection's window grows by that many bytes. A connection that is
+// refused keeps its window, which makes it slower over long distances.
 func (w *windows) grow(c *quicgo.Conn, bytes uint64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if c.Context().Err() != nil || !w.memory.Grow(door.Address(c.RemoteAddr()), int64(bytes)) {
+	if c.Context().Err() != nil || !w.memory.Grow(listener.Address(c.RemoteAddr()), int64(bytes)) {
 		return false
 	}
 	w.has[c] += int64(bytes)
 	return true
 }
 
-// forget takes back what an ended connection's windows had grown by.
+// forget refunds the window growth of a connection that has ended.
 func (w *windows) forget(c *quicgo.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.memory.Shrink(door.Address(c.RemoteAddr()), w.has[c])
+	w.memory.Shrink(listener.Address(c.RemoteAddr()), w.has[c])
 	delete(w.has, c)
 }
 
-// rate notices when more than so many events happen in a second.
+// rate detects more than a given number of events in a second.
 type rate struct {
 	perSecond float64
 
@@ -78,7 +78,7 @@ func newRate(perSecond int) *rate {
 	return &rate{perSecond: float64(perSecond), left: float64(perSecond), filled: time.Now()}
 }
 
-// exceeded counts an arrival and says whether there are too many.
+// exceeded counts an arrival and reports whether there are too many.
 func (r *rate) exceeded(net.Addr) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

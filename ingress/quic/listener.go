@@ -11,12 +11,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	quicgo "github.com/quic-go/quic-go"
 
-	"github.com/sluicemq/sluice/ingress/door"
 	"github.com/sluicemq/sluice/ingress/kafka"
+	"github.com/sluicemq/sluice/ingress/listener"
 	"github.com/sluicemq/sluice/internal/quicnet"
 )
 
-// Listener is an open door. All methods are safe for concurrent use.
+// Listener is an open QUIC listener. All methods are safe for concurrent use.
 type Listener struct {
 	cfg       Config
 	socket    *quicnet.Socket
@@ -24,20 +24,20 @@ type Listener struct {
 	l         *quicgo.Listener
 	id        func() uint64
 	log       *slog.Logger
-	bounds    *door.Bounds // of connections
-	streams   *door.Bounds
+	bounds    *listener.Bounds // on connections
+	streams   *listener.Bounds
 	refused   prometheus.Counter // streams
-	metrics   *door.Metrics
+	metrics   *listener.Metrics
 	windows   *windows
-	buffers   func() // gives the socket's buffers back
+	buffers   func() // releases the charge for the socket's buffers
 
-	closing context.Context // done once nobody is let in any more
+	closing context.Context // done once no more clients are accepted
 	close   context.CancelFunc
 	conns   sync.WaitGroup
 	release sync.Once
 }
 
-// Listen binds the address. Each stream gets a number from id.
+// Listen binds the address. Each stream gets its number from id.
 func Listen(cfg Config, id func() uint64, log *slog.Logger, reg prometheus.Registerer) (*Listener, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -45,11 +45,11 @@ func Listen(cfg Config, id func() uint64, log *slog.Logger, reg prometheus.Regis
 	cfg = cfg.withDefaults()
 	socket, err := cfg.QUIC.Listen(cfg.Address)
 	if err != nil {
-		return nil, door.ListenError("QUIC", cfg.Address, err)
+		return nil, listener.ListenError("QUIC", cfg.Address, err)
 	}
 	d := &Listener{cfg: cfg, socket: socket, id: id, log: log,
-		bounds: door.NewBounds(cfg.Connections, cfg.ConnectionsPerIP, cfg.Memory), streams: door.NewBounds(0, 0, cfg.Memory),
-		metrics: door.NewMetrics("quic", reg), windows: newWindows(cfg.Memory)}
+		bounds: listener.NewBounds(cfg.Connections, cfg.ConnectionsPerIP, cfg.Memory), streams: listener.NewBounds(0, 0, cfg.Memory),
+		metrics: listener.NewMetrics("quic", reg), windows: newWindows(cfg.Memory)}
 	d.refused = prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_door_refused_streams_total",
 		Help: "QUIC streams refused, since connections and streams have used up their memory."})
 	reg.MustRegister(d.refused)
@@ -74,7 +74,7 @@ func (d *Listener) arrive(ctx context.Context, who *quicgo.ClientInfo) (context.
 	if d.closing.Err() != nil {
 		return nil, net.ErrClosed
 	}
-	leave, err := d.bounds.Enter(who.RemoteAddr, door.QUICBytes+d.windows.first())
+	leave, err := d.bounds.Enter(who.RemoteAddr, listener.QUICBytes+d.windows.first())
 	if err != nil {
 		d.metrics.Refused(err)
 		d.log.Debug("connection refused", "remote", who.RemoteAddr, "err", err)
@@ -88,12 +88,12 @@ func (d *Listener) arrive(ctx context.Context, who *quicgo.ClientInfo) (context.
 	return ctx, nil
 }
 
-// Addr returns the address that is listened on.
+// Addr returns the local address.
 func (d *Listener) Addr() net.Addr { return d.socket.LocalAddr() }
 
-// Close refuses clients and streams from now on. Streams that were let in go on,
-// until Serve has seen them off and gives up the socket. Without Serve it is given
-// up at once.
+// Close stops accepting clients and streams. Streams that were accepted continue until Serve
+// has finished them and closed the socket. If Serve is not running, the socket is closed at
+// once.
 func (d *Listener) Close() error {
 	d.close()
 	var err error
@@ -106,13 +106,13 @@ func (d *Listener) free() error {
 	return errors.Join(d.l.Close(), d.transport.Close(), d.socket.Close())
 }
 
-// Serve calls handle for each stream, until Close is called or ctx is done, and
-// waits for all calls. handle owns its stream; its context is ctx. Call Serve once.
+// Serve calls handle for each stream until Close is called or ctx is done, then waits for all
+// calls to return. handle owns its stream; its context is ctx. Call Serve once.
 func (d *Listener) Serve(ctx context.Context, handle func(context.Context, net.Conn, kafka.ConnInfo) error) error {
 	serving := false
 	d.release.Do(func() { serving = true })
 	if !serving {
-		return nil // closed before
+		return nil // closed before Serve
 	}
 	stop := context.AfterFunc(ctx, func() { _ = d.Close() })
 	defer stop()

@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	quicgo "github.com/quic-go/quic-go"
 
-	"github.com/sluicemq/sluice/ingress/door"
+	"github.com/sluicemq/sluice/ingress/listener"
 	"github.com/sluicemq/sluice/ingress/quic"
 	"github.com/sluicemq/sluice/internal/certs"
 	"github.com/sluicemq/sluice/internal/quicnet"
@@ -29,7 +29,7 @@ func TestStreamsAreConnectionsOfTheirOwn(t *testing.T) {
 	ask(t, two, "second")
 	a, b := <-h.infos, <-h.infos
 	if a.ID == b.ID || a.Transport != "quic" || a.TLS == nil || a.TLS.Version != tls.VersionTLS13 ||
-		a.Remote.String() != qc.LocalAddr().String() || a.Local.String() != h.door.Addr().String() {
+		a.Remote.String() != qc.LocalAddr().String() || a.Local.String() != h.l.Addr().String() {
 		t.Errorf("connections are described as %+v and %+v", a, b)
 	}
 	one.Close()
@@ -82,13 +82,13 @@ func TestConnectionsAreBounded(t *testing.T) {
 				t.Errorf("%v refusals are counted", n)
 			}
 			_ = first.CloseWithError(0, "")
-			for ctx := within(t); ; { // the server hears of it soon
+			for ctx := within(t); ; { // the server notices soon
 				if qc, err := h.dial(h.tls()); err == nil {
 					ask(t, stream(t, qc), "now")
 					_ = qc.CloseWithError(0, "")
 					return
 				} else if ctx.Err() != nil {
-					t.Fatalf("there is no room again: %v", err)
+					t.Fatalf("the slot was not released: %v", err)
 				}
 			}
 		})
@@ -106,14 +106,14 @@ func TestStreamsAreBounded(t *testing.T) {
 	}
 	one.Close()
 	one.Linger(time.Second)
-	ask(t, stream(t, qc), "3") // opens once the server has seen the end of the first
+	ask(t, stream(t, qc), "3") // opens once the server has seen the first end
 }
 
 func TestAnUnusedConnectionIsClosed(t *testing.T) {
 	h := open(t, certs.ClientAuthNone, func(c *quic.Config) { c.UnusedTimeout = 300 * time.Millisecond }, echo)
 	qc := h.mustDial()
 	c := stream(t, qc)
-	for began := time.Now(); time.Since(began) < 600*time.Millisecond; { // in use for longer
+	for began := time.Now(); time.Since(began) < 600*time.Millisecond; { // stays in use longer
 		ask(t, c, "busy")
 	}
 	c.Close()
@@ -150,18 +150,18 @@ func TestClientCertificates(t *testing.T) {
 	if info := <-h.infos; len(info.TLS.PeerCertificates) != 1 || info.TLS.PeerCertificates[0].Subject.CommonName != "app" {
 		t.Errorf("the identity is %+v", info.TLS.PeerCertificates)
 	}
-	none, err := h.dial(h.tls()) // with TLS 1.3 the refusal comes after the client's handshake
+	none, err := h.dial(h.tls()) // in TLS 1.3 the refusal arrives after the client's handshake
 	if err == nil {
 		<-none.Context().Done()
 		err = context.Cause(none.Context())
 	}
 	var refused *quicgo.TransportError
 	if !errors.As(err, &refused) || !refused.ErrorCode.IsCryptoError() {
-		t.Errorf("without a certificate: %v", err)
+		t.Errorf("a client without a certificate: %v", err)
 	}
 }
 
-// The door closes, then its streams are asked to end: what they say last arrives.
+// The listener closes, then its streams are asked to end: their last responses still arrive.
 func TestGracefulStopDeliversTheLastAnswer(t *testing.T) {
 	answer := strings.Repeat("last words ", 10_000)
 	asked := make(chan struct{})
@@ -176,12 +176,12 @@ func TestGracefulStopDeliversTheLastAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-asked
-	if err := h.door.Close(); err != nil {
+	if err := h.l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	var refused *quicgo.TransportError
 	if _, err := h.dial(h.tls()); !errors.As(err, &refused) || refused.ErrorCode != quicgo.ConnectionRefused {
-		t.Errorf("a closed door: %v", err)
+		t.Errorf("a closed listener: %v", err)
 	}
 	h.leave()
 	if b, err := io.ReadAll(c); err != nil || string(b) != answer {
@@ -195,7 +195,7 @@ func TestAStopDoesNotWaitForIdleStreams(t *testing.T) {
 	h := open(t, certs.ClientAuthNone, nil, echo)
 	c := stream(t, h.mustDial())
 	ask(t, c, "hello")
-	time.Sleep(1100 * time.Millisecond) // longer than an answer is waited for
+	time.Sleep(1100 * time.Millisecond) // longer than the linger time
 	began := time.Now()
 	h.leave()
 	err := <-h.over
@@ -210,12 +210,12 @@ func TestPortInUse(t *testing.T) {
 	cfg := h.cfg
 	_, err := quic.Listen(cfg, func() uint64 { return 0 }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err == nil || !strings.Contains(err.Error(), "is in use; stop what listens there or set another address") {
-		t.Errorf("a second door on %s: %v", cfg.Address, err)
+		t.Errorf("a second listener on %s: %v", cfg.Address, err)
 	}
 }
 
-// A client of an earlier process must hear from the next that its connection is
-// gone, instead of waiting for silence to time out.
+// A client of a previous process must be told by the next one that its connection is gone,
+// instead of waiting for a timeout.
 func TestClientsOfAnEarlierProcessAreTold(t *testing.T) {
 	h := open(t, certs.ClientAuthNone, nil, echo)
 	proxy := newProxy(t, h.cfg.Address)
@@ -232,7 +232,7 @@ func TestClientsOfAnEarlierProcessAreTold(t *testing.T) {
 	}
 	c := stream(t, qc)
 	ask(t, c, "hello")
-	proxy.lose() // the farewell is lost, as in a crash
+	proxy.lose() // the close is lost, as in a crash
 	h.leave()
 	if err := <-h.over; err != nil {
 		t.Fatal(err)
@@ -272,8 +272,8 @@ func TestNoiseOnThePortHarmsNobody(t *testing.T) {
 	ask(t, stream(t, h.mustDial()), "a newcomer")
 }
 
-// More clients at once than are trusted must still all come in: they prove their
-// address first.
+// When more clients arrive at once than are trusted, all must still get in after validating
+// their address.
 func TestARushOfClientsProvesItsAddresses(t *testing.T) {
 	h := open(t, certs.ClientAuthNone, func(c *quic.Config) { c.NewConnections = 1 }, echo)
 	for range 5 {
@@ -284,11 +284,11 @@ func TestARushOfClientsProvesItsAddresses(t *testing.T) {
 	}
 }
 
-// The windows of all connections together stay in their budget, and connections
-// that get no more of it still work.
+// The windows of all connections stay within their budget, and connections that may not grow
+// still work.
 func TestWindowsHaveABudget(t *testing.T) {
 	h := open(t, certs.ClientAuthNone, func(c *quic.Config) {
-		c.Memory, c.QUIC.ReceiveOffload = door.NewMemory(160<<10), false
+		c.Memory, c.QUIC.ReceiveOffload = listener.NewMemory(160<<10), false
 	}, func(_ context.Context, nc net.Conn) error {
 		n, err := io.Copy(io.Discard, nc)
 		if err == nil {
@@ -310,10 +310,10 @@ func TestWindowsHaveABudget(t *testing.T) {
 	}
 }
 
-// Streams are charged over all connections: one too many is refused, the others of its
-// connection go on, and each gives back what it had.
+// Streams are charged across all connections: one too many is refused, the others on its
+// connection continue, and each releases what it held.
 func TestStreamsAreChargedToMemory(t *testing.T) {
-	m := door.NewMemory(240 << 10) // of which one address gets three quarters: a connection and six streams
+	m := listener.NewMemory(240 << 10) // one address may use three quarters: a connection and six streams
 	h := open(t, certs.ClientAuthNone, func(c *quic.Config) { c.Memory, c.QUIC.ReceiveOffload = m, false }, echo)
 	qc := h.mustDial()
 	streams := make([]*quicnet.Conn, 6)
@@ -326,7 +326,7 @@ func TestStreamsAreChargedToMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadAll(refused); err == nil {
-		t.Error("a stream beyond the memory came to a good end")
+		t.Error("a stream beyond the limit succeeded")
 	}
 	if n := h.metric("sluice_door_refused_streams_total"); n != 1 {
 		t.Errorf("%v streams are counted as refused", n)
@@ -350,16 +350,16 @@ func TestStreamsAreChargedToMemory(t *testing.T) {
 			break
 		}
 		if time.Since(began) > 20*time.Second {
-			t.Fatalf("%d bytes are charged for nobody", used)
+			t.Fatalf("%d bytes are still charged after everything ended", used)
 		}
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// What the socket reads into is in the memory of the connections for as long as it is open.
+// The socket's receive buffers are charged to the connection memory while the socket is open.
 func TestBuffersOfTheSocketAreCharged(t *testing.T) {
 	for _, offload := range []bool{true, false} {
-		m := door.NewMemory(1 << 20)
+		m := listener.NewMemory(1 << 20)
 		h := open(t, certs.ClientAuthNone, func(c *quic.Config) { c.Memory, c.QUIC.ReceiveOffload = m, offload }, echo)
 		used, _ := m.Memory()
 		if most := int64(512 << 10); offload && runtime.GOOS == "linux" && used < 64<<10 || !offload && used != 0 || used > most {

@@ -9,10 +9,10 @@ import (
 	quicgo "github.com/quic-go/quic-go"
 )
 
-// resetKey returns what tells clients of an earlier process of this broker that
-// their connections are gone, so that they do not wait for a timeout (RFC 9000,
-// section 10.3). It must be the same after a restart, and a secret: it is derived
-// from the key of the certificate. Nil where there is none to be had.
+// resetKey returns the stateless reset key, which tells clients of a previous process of this
+// broker that their connections are gone, so that they need not wait for a timeout (RFC 9000,
+// section 10.3). It must be secret and survive a restart, so it is derived from the
+// certificate's private key. Nil if there is no such key.
 func resetKey(c *tls.Config) *quicgo.StatelessResetKey {
 	var cert *tls.Certificate
 	if len(c.Certificates) > 0 {
@@ -25,7 +25,7 @@ func resetKey(c *tls.Config) *quicgo.StatelessResetKey {
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
 	if err != nil {
-		return nil // a key in hardware
+		return nil // the key is in hardware
 	}
 	mac := hmac.New(sha256.New, der)
 	mac.Write([]byte("sluice stateless reset"))

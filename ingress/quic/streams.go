@@ -8,13 +8,13 @@ import (
 
 	quicgo "github.com/quic-go/quic-go"
 
-	"github.com/sluicemq/sluice/ingress/door"
 	"github.com/sluicemq/sluice/ingress/kafka"
+	"github.com/sluicemq/sluice/ingress/listener"
 	"github.com/sluicemq/sluice/internal/quicnet"
 )
 
-// serve lets streams of a connection in until it ends, stays unused, or the door
-// is closed; then it waits for those it has, and ends the connection.
+// serve accepts streams on a connection until the connection ends, goes unused for too long, or
+// the listener closes. Then it waits for its streams and closes the connection.
 func (d *Listener) serve(ctx context.Context, qc *quicgo.Conn, handle func(context.Context, net.Conn, kafka.ConnInfo) error) {
 	defer d.windows.forget(qc)
 	state := qc.ConnectionState().TLS
@@ -31,7 +31,7 @@ func (d *Listener) serve(ctx context.Context, qc *quicgo.Conn, handle func(conte
 			}
 			break
 		}
-		leave, err := d.streams.Enter(qc.RemoteAddr(), door.StreamBytes)
+		leave, err := d.streams.Enter(qc.RemoteAddr(), listener.StreamBytes)
 		if err != nil {
 			d.refused.Inc()
 			s.CancelRead(quicnet.CodeRefused)
@@ -44,16 +44,16 @@ func (d *Listener) serve(ctx context.Context, qc *quicgo.Conn, handle func(conte
 			defer use.end()
 			defer leave()
 			c := quicnet.NewConn(qc, s)
-			_ = handle(ctx, c, info) // why it ended is logged by the one who served it
+			_ = handle(ctx, c, info) // the handler has logged why it ended
 			c.Close()
 			c.Linger(lingerTime)
 		})
 	}
 	streams.Wait()
-	_ = qc.CloseWithError(quicnet.CodeNone, why) // has no error to return
+	_ = qc.CloseWithError(quicnet.CodeNone, why) // never fails
 }
 
-// next waits for a stream.
+// next waits for the next stream.
 func (d *Listener) next(qc *quicgo.Conn, use *use) (*quicgo.Stream, error) {
 	ctx, cancel := context.WithCancel(d.closing)
 	defer cancel()
@@ -61,10 +61,10 @@ func (d *Listener) next(qc *quicgo.Conn, use *use) (*quicgo.Stream, error) {
 	return qc.AcceptStream(ctx)
 }
 
-// use tells when a connection has had no stream for a while.
+// use detects that a connection has had no stream for a while.
 type use struct {
 	timeout time.Duration
-	unused  context.Context // done when it is so
+	unused  context.Context // done once the connection has gone unused for too long
 	expire  context.CancelFunc
 
 	mu      sync.Mutex
@@ -79,7 +79,7 @@ func newUse(timeout time.Duration) *use {
 	return u
 }
 
-// check runs when the timer fires. A stream may have begun since.
+// check runs when the timer fires. A stream may have started since.
 func (u *use) check() {
 	u.mu.Lock()
 	defer u.mu.Unlock()

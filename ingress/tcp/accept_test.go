@@ -14,7 +14,7 @@ import (
 	"github.com/sluicemq/sluice/ingress/kafka"
 )
 
-// full is a listener on a system that is out of file descriptors for a while.
+// full is a listener on a system that is temporarily out of file descriptors.
 type full struct {
 	net.Listener
 	fails int

@@ -1,6 +1,6 @@
-// Package tcp lets Kafka clients in over TCP, with or without TLS.
+// Package tcp accepts Kafka clients over TCP, with or without TLS.
 //
-// Out: each connection, after its handshake, to a function that serves it and
-// owns it from then on. Connections are bounded in all and for one client address;
-// what is beyond is closed at once. Serve waits for every connection that it let in.
+// After its handshake, each connection is passed to a function that serves and owns it.
+// Connections are limited in total and per client address; excess connections are closed at
+// once. Serve waits for every connection that it accepted.
 package tcp

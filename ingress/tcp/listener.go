@@ -12,8 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/sluicemq/sluice/ingress/door"
 	"github.com/sluicemq/sluice/ingress/kafka"
+	"github.com/sluicemq/sluice/ingress/listener"
 )
 
 // Config says where to listen and whom to let in.
@@ -25,7 +25,7 @@ type Config struct {
 	// client address. 0 means no bound.
 	Connections, ConnectionsPerIP int
 	// Memory is charged with each connection; nil means without a limit.
-	Memory *door.Memory
+	Memory *listener.Memory
 	// HandshakeTimeout bounds the TLS handshake; 0 means 10 seconds.
 	HandshakeTimeout time.Duration
 }
@@ -43,21 +43,21 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Listener is an open door. All methods are safe for concurrent use.
+// Listener is an open TCP listener. All methods are safe for concurrent use.
 type Listener struct {
 	cfg     Config
 	l       net.Listener
 	id      func() uint64
 	log     *slog.Logger
-	bounds  *door.Bounds
-	metrics *door.Metrics
+	bounds  *listener.Bounds
+	metrics *listener.Metrics
 
-	closing context.Context // done once nobody is let in any more
+	closing context.Context // done once no more clients are accepted
 	close   context.CancelFunc
 	conns   sync.WaitGroup
 }
 
-// Listen binds the address. Each connection gets a number from id.
+// Listen binds the address. Each connection gets its number from id.
 func Listen(cfg Config, id func() uint64, log *slog.Logger, reg prometheus.Registerer) (*Listener, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -67,31 +67,30 @@ func Listen(cfg Config, id func() uint64, log *slog.Logger, reg prometheus.Regis
 	}
 	l, err := net.Listen("tcp", cfg.Address)
 	if err != nil {
-		return nil, door.ListenError("TCP", cfg.Address, err)
+		return nil, listener.ListenError("TCP", cfg.Address, err)
 	}
-	d := &Listener{cfg: cfg, l: l, id: id, log: log, bounds: door.NewBounds(cfg.Connections, cfg.ConnectionsPerIP, cfg.Memory),
-		metrics: door.NewMetrics("tcp", reg)}
+	d := &Listener{cfg: cfg, l: l, id: id, log: log, bounds: listener.NewBounds(cfg.Connections, cfg.ConnectionsPerIP, cfg.Memory),
+		metrics: listener.NewMetrics("tcp", reg)}
 	d.closing, d.close = context.WithCancel(context.Background())
 	return d, nil
 }
 
-// Addr returns the address that is listened on.
+// Addr returns the local address.
 func (d *Listener) Addr() net.Addr { return d.l.Addr() }
 
-// Close lets nobody in any more. Connections that were let in go on.
+// Close stops accepting clients. Accepted connections continue.
 func (d *Listener) Close() error {
 	d.close()
 	return d.l.Close()
 }
 
-// Serve calls handle for each connection, until Close is called or ctx is done,
-// and waits for all calls. handle owns its connection; its context is ctx. Call
-// Serve once.
+// Serve calls handle for each connection until Close is called or ctx is done, then waits for
+// all calls to return. handle owns its connection; its context is ctx. Call Serve once.
 func (d *Listener) Serve(ctx context.Context, handle func(context.Context, net.Conn, kafka.ConnInfo) error) error {
 	stop := context.AfterFunc(ctx, func() { _ = d.Close() })
 	defer stop()
 	defer d.conns.Wait()
-	var pause door.Pause
+	var pause listener.Pause
 	for {
 		nc, err := d.l.Accept()
 		switch {
@@ -103,17 +102,17 @@ func (d *Listener) Serve(ctx context.Context, handle func(context.Context, net.C
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("TCP listener %s: %w", d.Addr(), err)
 		default:
-			d.log.Warn("a connection could not be accepted; trying again", "address", d.Addr(), "err", err)
+			d.log.Warn("cannot accept a connection; retrying", "address", d.Addr(), "err", err)
 			pause.Wait(d.closing)
 		}
 	}
 }
 
-// enter starts serving a connection if there is room for it.
+// enter starts serving a connection if the limits allow it.
 func (d *Listener) enter(ctx context.Context, nc net.Conn, handle func(context.Context, net.Conn, kafka.ConnInfo) error) {
-	bytes := int64(door.TCPBytes)
+	bytes := int64(listener.TCPBytes)
 	if d.cfg.TLS != nil {
-		bytes = door.TLSBytes
+		bytes = listener.TLSBytes
 	}
 	leave, err := d.bounds.Enter(nc.RemoteAddr(), bytes)
 	if err != nil {
@@ -130,7 +129,7 @@ func (d *Listener) enter(ctx context.Context, nc net.Conn, handle func(context.C
 	})
 }
 
-// serve makes the handshake and hands the connection over.
+// serve completes the handshake and hands the connection over.
 func (d *Listener) serve(ctx context.Context, nc net.Conn, handle func(context.Context, net.Conn, kafka.ConnInfo) error) {
 	info := kafka.ConnInfo{ID: d.id(), Transport: "tcp", Remote: nc.RemoteAddr(), Local: nc.LocalAddr()}
 	if d.cfg.TLS != nil {
@@ -145,7 +144,7 @@ func (d *Listener) serve(ctx context.Context, nc net.Conn, handle func(context.C
 		nc, info.Transport, info.TLS = secure, "tls", &state
 	}
 	d.metrics.Accepted.Inc()
-	_ = handle(ctx, nc, info) // why it ended is logged by the one who served it
+	_ = handle(ctx, nc, info) // the handler has logged why it ended
 }
 
 func (d *Listener) handshake(c *tls.Conn) error {

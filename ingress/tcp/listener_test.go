@@ -22,13 +22,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// house is an open door.
+// house is a running listener.
 type house struct {
 	t     testing.TB
-	door  *tcp.Listener
+	l     *tcp.Listener
 	reg   *prometheus.Registry
-	leave context.CancelFunc // the context of Serve
-	over  chan error         // what Serve returned
+	leave context.CancelFunc // ends the context of Serve
+	over  chan error         // the result of Serve
 	infos chan kafka.ConnInfo
 }
 
@@ -38,14 +38,14 @@ func open(t testing.TB, cfg tcp.Config, handle func(context.Context, net.Conn) e
 	cfg.Address = "127.0.0.1:0"
 	var ids atomic.Uint64
 	var err error
-	h.door, err = tcp.Listen(cfg, func() uint64 { return ids.Add(1) }, slog.New(slog.DiscardHandler), h.reg)
+	h.l, err = tcp.Listen(cfg, func() uint64 { return ids.Add(1) }, slog.New(slog.DiscardHandler), h.reg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	h.leave = cancel
 	go func() {
-		h.over <- h.door.Serve(ctx, func(ctx context.Context, nc net.Conn, info kafka.ConnInfo) error {
+		h.over <- h.l.Serve(ctx, func(ctx context.Context, nc net.Conn, info kafka.ConnInfo) error {
 			defer nc.Close()
 			h.infos <- info
 			return handle(ctx, nc)
@@ -66,10 +66,10 @@ func echo(ctx context.Context, nc net.Conn) error {
 	return err
 }
 
-// dial connects, in plain where c is nil. Reads and writes have a deadline.
+// dial connects, without TLS if c is nil. Reads and writes have a deadline.
 func (h *house) dial(c *tls.Config) (net.Conn, error) {
 	h.t.Helper()
-	nc, err := net.Dial("tcp", h.door.Addr().String())
+	nc, err := net.Dial("tcp", h.l.Addr().String())
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (h *house) mustDial(c *tls.Config) net.Conn {
 	return nc
 }
 
-// say writes a message and returns whether it came back.
+// say writes a message and checks that it is echoed.
 func say(c net.Conn, message string) error {
 	if _, err := io.WriteString(c, message); err != nil {
 		return err
@@ -102,7 +102,7 @@ func say(c net.Conn, message string) error {
 		return err
 	}
 	if string(b) != message {
-		return errors.New("another message came back")
+		return errors.New("the echo differs")
 	}
 	return nil
 }
@@ -136,7 +136,7 @@ func TestPlaintext(t *testing.T) {
 	ask(t, one, "hello")
 	ask(t, two, "hello as well")
 	a, b := <-h.infos, <-h.infos
-	if a.ID == b.ID || a.Transport != "tcp" || a.TLS != nil || a.Remote.String() != one.LocalAddr().String() || a.Local.String() != h.door.Addr().String() {
+	if a.ID == b.ID || a.Transport != "tcp" || a.TLS != nil || a.Remote.String() != one.LocalAddr().String() || a.Local.String() != h.l.Addr().String() {
 		t.Errorf("connections are described as %+v and %+v", a, b)
 	}
 	if n := h.metric("sluice_door_connections"); n != 2 {
@@ -199,12 +199,12 @@ func TestAHandshakeThatTakesTooLongIsCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := open(t, tcp.Config{TLS: server, HandshakeTimeout: 100 * time.Millisecond}, echo)
-	nc := h.mustDial(nil) // says nothing
+	nc := h.mustDial(nil) // sends nothing
 	if _, err := io.ReadAll(nc); err != nil {
 		t.Errorf("the connection was not closed: %v", err)
 	}
 	h.leave()
-	h.over <- <-h.over // Serve has seen the end of it
+	h.over <- <-h.over // Serve has finished
 	if n := h.metric("sluice_door_refused_total"); n != 1 {
 		t.Errorf("%v refusals are counted", n)
 	}
@@ -223,9 +223,9 @@ func TestConnectionsAreBounded(t *testing.T) {
 				t.Errorf("%v refusals are counted", n)
 			}
 			first.Close()
-			for until := time.Now().Add(10 * time.Second); say(h.mustDial(nil), "now") != nil; { // the server hears of it soon
+			for until := time.Now().Add(10 * time.Second); say(h.mustDial(nil), "now") != nil; { // the server notices soon
 				if time.Now().After(until) {
-					t.Fatal("there is no room again")
+					t.Fatal("the slot was not released")
 				}
 			}
 		})
@@ -242,24 +242,24 @@ func TestStop(t *testing.T) {
 	})
 	nc := h.mustDial(nil)
 	ask(t, nc, "hello")
-	if err := h.door.Close(); err != nil {
+	if err := h.l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := func() error { c, err := h.dial(nil); _ = c; return err }(); err == nil {
-		t.Error("a closed door let a client in")
+		t.Error("a closed listener accepted a client")
 	}
-	ask(t, nc, "those who are in stay")
+	ask(t, nc, "connected clients stay")
 	h.leave()
 	if b, err := io.ReadAll(nc); err != nil || string(b) != "goodbye" {
-		t.Errorf("the last words are %q, %v", b, err)
+		t.Errorf("the last read returned %q, %v", b, err)
 	}
 }
 
 func TestPortInUse(t *testing.T) {
 	h := open(t, tcp.Config{}, echo)
-	_, err := tcp.Listen(tcp.Config{Address: h.door.Addr().String()}, func() uint64 { return 0 }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	_, err := tcp.Listen(tcp.Config{Address: h.l.Addr().String()}, func() uint64 { return 0 }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err == nil || !strings.Contains(err.Error(), "is in use; stop what listens there or set another address") {
-		t.Errorf("a second door: %v", err)
+		t.Errorf("a second listener: %v", err)
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package node wires a broker: it opens the metadata, the WAL and the object
-// store, recovers, builds the pipelines, opens the doors, and takes everything
+// store, recovers, builds the pipelines, opens the listeners, and takes everything
 // down again in the opposite order.
 //
 // This is the only place where the rooms of the house meet. There is no logic

@@ -7,7 +7,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type Live struct{ n *node }
 
 // Addresses says where it listens.
-func (l Live) Addresses() Addresses { return l.n.doors.addresses() }
+func (l Live) Addresses() Addresses { return l.n.listeners.addresses() }
 
 // Registry takes metrics of whoever runs the broker.
 func (l Live) Registry() prometheus.Registerer { return l.n.reg }
@@ -25,8 +25,8 @@ func (l Live) SetLimits(all []StageLimits) error { return l.n.limiter.apply(all.
 // ReloadCertificates takes up what is in the files of certificates now. What cannot be used
 // is returned, and what is in use then stays.
 func (l Live) ReloadCertificates() error {
-	if l.n.doors.tls == nil {
+	if l.n.listeners.tls == nil {
 		return nil
 	}
-	return l.n.doors.tls.Reload()
+	return l.n.listeners.tls.Reload()
 }

@@ -14,7 +14,7 @@ import (
 // mapMemory makes the map of everything that was opened, has the collector keep the
 // heap within it, and refuses limits that do not fit into the process's memory.
 func (n *node) mapMemory() error {
-	n.memory.Add(line(memory.Connections, n.doors.memory.Memory), line(memory.Requests, sum(n.gate.Memory, n.fetch.WaitingMemory)), line(memory.Answers, n.fetch.AnswerMemory))
+	n.memory.Add(line(memory.Connections, n.listeners.memory.Memory), line(memory.Requests, sum(n.gate.Memory, n.fetch.WaitingMemory)), line(memory.Answers, n.fetch.AnswerMemory))
 	n.memory.Add(n.storage.memory()...)
 	n.memory.Add(line(memory.FetchSessions, n.fetch.SessionMemory), line(memory.Groups, n.groups.Memory))
 	limitHeap(n.memory.Heap())

@@ -38,14 +38,14 @@ type node struct {
 
 	memory memory.Map
 
-	doors    *doors
-	cluster  *consensus.Cluster
-	storage  *storage
-	fetch    *fetch.Server
-	groups   *group.Coordinator
-	gate     *admission.Gate
-	handlers *kafka.Handlers
-	server   *kafka.Server
+	listeners *listeners
+	cluster   *consensus.Cluster
+	storage   *storage
+	fetch     *fetch.Server
+	groups    *group.Coordinator
+	gate      *admission.Gate
+	handlers  *kafka.Handlers
+	server    *kafka.Server
 
 	tracing *tracing
 	logs    *logmetrics.Collector
@@ -83,13 +83,13 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Live)) er
 // open opens everything but lets nobody in yet. The ports come first, since they
 // fail at once where they are in use.
 func (n *node) open(ctx context.Context) (err error) {
-	if n.doors, err = openDoors(n.cfg.Doors, n.cfg.AdminListen, n.log, n.reg); err != nil {
+	if n.listeners, err = openListeners(n.cfg.Doors, n.cfg.AdminListen, n.log, n.reg); err != nil {
 		return err
 	}
 	if n.cluster, err = consensus.Open(ctx, n.cfg.Cluster, n.log, n.reg); err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
-	host, port := n.doors.advertised()
+	host, port := n.listeners.advertised()
 	incarnation, err := n.cluster.RegisterBroker(ctx, meta.Broker{ID: n.cfg.Broker, Host: host, Port: port, Rack: n.cfg.Doors.Rack})
 	if err != nil {
 		return fmt.Errorf("register the broker: %w", err)
@@ -170,7 +170,7 @@ func (n *node) run(ctx context.Context, ready func(Live)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	storage := n.runStorage(cancel)
-	n.doors.admin(n.cfg.Admin, n.admin().handler(), n.log, cancel)
+	n.listeners.admin(n.cfg.Admin, n.admin().handler(), n.log, cancel)
 	for _, g := range n.graphs() {
 		select {
 		case <-g.Ready():
@@ -179,9 +179,9 @@ func (n *node) run(ctx context.Context, ready func(Live)) error {
 	}
 	var beside sync.WaitGroup
 	if ctx.Err() == nil {
-		n.doors.serve(n.server.ServeConn, cancel)
+		n.listeners.serve(n.server.ServeConn, cancel)
 		n.serving.Store(nil)
-		n.log.Info("serving", "addresses", n.doors.addresses())
+		n.log.Info("serving", "addresses", n.listeners.addresses())
 		if ready != nil {
 			ready(Live{n})
 		}

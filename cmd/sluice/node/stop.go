@@ -80,8 +80,8 @@ func (s *stopping) shortly() (context.Context, context.CancelFunc) {
 
 // drain sees clients off and has the pipelines end.
 func (n *node) drain(s *stopping, storage *storageRun) error {
-	n.doors.closeListeners()
-	n.doors.endAdminRequests()
+	n.listeners.closeListeners()
+	n.listeners.endAdminRequests()
 	n.storage.letGo()
 	s.without("fetches", n.fetch.Close)
 	s.without("consumer groups", n.groups.Close)
@@ -90,12 +90,12 @@ func (n *node) drain(s *stopping, storage *storageRun) error {
 	if err := n.server.Shutdown(clients); err != nil {
 		n.log.Warn("clients were cut off by the stop", "err", err)
 	}
-	n.doors.endConnections()
+	n.listeners.endConnections()
 	err := s.wait("writes and reads", storage.stop)
 	s.without("work on the object store", n.storage.background.Wait)
 	shortly, cancel := s.shortly()
 	defer cancel()
-	s.without("connections", func() { n.doors.wait(shortly) })
+	s.without("connections", func() { n.listeners.wait(shortly) })
 	return err
 }
 
@@ -149,8 +149,8 @@ func (n *node) close(s *stopping) error {
 	if n.cluster != nil {
 		errs = append(errs, s.wait("the metadata", n.cluster.Close))
 	}
-	if n.doors != nil {
-		errs = append(errs, n.doors.close())
+	if n.listeners != nil {
+		errs = append(errs, n.listeners.close())
 	}
 	return errors.Join(errs...)
 }

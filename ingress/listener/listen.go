@@ -1,4 +1,4 @@
-package door
+package listener
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// ListenError says in one sentence why an address cannot be listened on.
+// ListenError explains in one sentence why an address cannot be listened on.
 func ListenError(transport, address string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -22,11 +22,11 @@ func ListenError(transport, address string, err error) error {
 	return fmt.Errorf("%s address %s cannot be listened on; it must be HOST:PORT: %w", transport, address, err)
 }
 
-// Pause waits between attempts to accept while the system has no room, such as
-// for file descriptors: from 5 ms, twice as long each time, up to a second.
+// Pause delays the next accept while the system is out of resources such as file descriptors: 5
+// ms at first, doubling up to a second.
 type Pause struct{ last time.Duration }
 
-// Wait waits, or returns early when ctx is done.
+// Wait sleeps, or returns early when ctx is done.
 func (p *Pause) Wait(ctx context.Context) {
 	p.last = min(max(2*p.last, 5*time.Millisecond), time.Second)
 	t := time.NewTimer(p.last)
@@ -37,5 +37,5 @@ func (p *Pause) Wait(ctx context.Context) {
 	}
 }
 
-// Reset begins anew after a success.
+// Reset starts over after a successful accept.
 func (p *Pause) Reset() { p.last = 0 }

@@ -1,4 +1,4 @@
-package door
+package listener
 
 import (
 	"errors"
@@ -7,13 +7,13 @@ import (
 	"sync"
 )
 
-// Errors of Enter.
+// Errors returned by Enter.
 var (
-	ErrFull      = errors.New("the broker has as many connections as it may")
-	ErrFullForIP = errors.New("the client's address has as many connections as it may")
+	ErrFull      = errors.New("the broker has reached its connection limit")
+	ErrFullForIP = errors.New("the client's address has reached its connection limit")
 )
 
-// Bounds limit the connections of a door. It is safe for concurrent use.
+// Bounds limits the connections of a listener. It is safe for concurrent use.
 type Bounds struct {
 	total, perIP int
 	memory       *Memory
@@ -23,16 +23,15 @@ type Bounds struct {
 	byIP  map[netip.Addr]int
 }
 
-// NewBounds returns bounds on all connections and on those of one IP address, which
-// are charged to memory. Either number is unlimited at 0. An address without a bound
-// of its own that has more than a quarter of all gets no more once three quarters are
-// in use.
+// NewBounds limits the connections in total and per IP address, and charges them to memory. 0
+// means no limit. Without a limit per address, an address that holds more than a quarter of the
+// total is refused once three quarters are in use.
 func NewBounds(total, perIP int, memory *Memory) *Bounds {
 	return &Bounds{total: total, perIP: perIP, memory: memory, byIP: make(map[netip.Addr]int)}
 }
 
-// Enter counts a connection that takes so many bytes until leave is called, or says
-// why there is no room.
+// Enter counts a connection that takes that many bytes until leave is called, or returns why it
+// is refused.
 func (b *Bounds) Enter(remote net.Addr, bytes int64) (leave func(), err error) {
 	ip := Address(remote)
 	b.mu.Lock()
@@ -63,9 +62,8 @@ func (b *Bounds) leave(ip netip.Addr, bytes int64) {
 	}
 }
 
-// Address returns the address of a client that bounds and shares go by: without
-// port and zone, and of IPv6 the network of 64 bits that a client has to itself.
-// Addresses of other kinds are counted together.
+// Address returns the address that limits apply to: without port and zone, and for IPv6 the /64
+// network, which usually belongs to one client. Addresses of other kinds are counted together.
 func Address(a net.Addr) netip.Addr {
 	var ip netip.Addr
 	switch a := a.(type) {

@@ -1,4 +1,4 @@
-package door
+package listener
 
 import (
 	"errors"
@@ -6,23 +6,22 @@ import (
 	"sync"
 )
 
-// What a connection takes of memory while nothing happens on it, as measured with
-// thousands of them (docs/benchmarks.md): goroutines, buffers of TLS, what the
-// library keeps. Requests on their way are charged elsewhere.
+// Memory of an idle connection, as measured with thousands of them (docs/benchmarks.md):
+// goroutines, TLS buffers and library state. Requests in flight are charged elsewhere.
 const (
 	TCPBytes    = 12 << 10
 	TLSBytes    = 40 << 10
-	QUICBytes   = 48 << 10 // its windows apart
+	QUICBytes   = 48 << 10 // without its flow control windows
 	StreamBytes = 16 << 10
 )
 
-// ErrNoMemory: connections have used up their memory.
+// ErrNoMemory means that connections have used up their memory.
 var ErrNoMemory = errors.New("there is no memory for more connections")
 
-// Memory is what the connections and streams of all doors may take together, with
-// what QUIC clients may have sent that is not read yet. So that no client address has
-// all of it, one that has more than a quarter gets no more once three quarters are
-// used. It is safe for concurrent use; a nil Memory has no limit.
+// Memory is the budget of the connections and streams of all listeners, including received QUIC
+// data that has not been read yet. An address that holds more than a quarter is refused once
+// three quarters are in use, so that no single address can take all of it. It is safe for
+// concurrent use; a nil Memory has no limit.
 type Memory struct {
 	limit int64
 
@@ -31,12 +30,12 @@ type Memory struct {
 	by   map[netip.Addr]int64
 }
 
-// NewMemory returns a memory of limit bytes.
+// NewMemory returns a budget of limit bytes.
 func NewMemory(limit int64) *Memory {
 	return &Memory{limit: limit, by: make(map[netip.Addr]int64)}
 }
 
-// Memory returns what is used and the limit, in bytes.
+// Memory returns the bytes in use and the limit.
 func (m *Memory) Memory() (used, limit int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -73,8 +72,8 @@ func (m *Memory) give(ip netip.Addr, n int64) {
 	m.charge(ip, -n)
 }
 
-// Hold charges n bytes that a door takes for itself, whatever the limit, until release
-// is called.
+// Hold charges n bytes that the listener itself takes, whatever the limit, until release is
+// called.
 func (m *Memory) Hold(n int64) (release func()) {
 	if m == nil {
 		return func() {}
@@ -89,8 +88,8 @@ func (m *Memory) Hold(n int64) (release func()) {
 	}
 }
 
-// Grow charges n bytes for a window to an address, or returns false. Windows grow
-// while half of the memory is free only: the rest is for those who come.
+// Grow charges n bytes of window growth to an address, or returns false. Windows grow only
+// while half of the budget is free; the rest is reserved for new connections.
 func (m *Memory) Grow(ip netip.Addr, n int64) bool {
 	if m == nil {
 		return true
@@ -104,11 +103,11 @@ func (m *Memory) Grow(ip netip.Addr, n int64) bool {
 	return true
 }
 
-// Shrink takes back what Grow has charged.
+// Shrink refunds what Grow charged.
 func (m *Memory) Shrink(ip netip.Addr, n int64) { m.give(ip, n) }
 
-// Window returns what a new connection's window may begin with: a part of what windows
-// have left, within least and most.
+// Window returns the initial window of a new connection: a fraction of what is left for
+// windows, between least and most.
 func (m *Memory) Window(least, most int64) int64 {
 	if m == nil {
 		return most
@@ -118,9 +117,9 @@ func (m *Memory) Window(least, most int64) int64 {
 	return max(least, min(most, (m.limit/2-m.used)/windowParts))
 }
 
-// windowParts: the first connections get whole windows, and with more of them each
-// new one gets less.
+// windowParts divides what is left: the first connections get full windows, and each further
+// one gets less.
 const windowParts = 32
 
-// crowds tells whether one that has mine of what all have leaves too little to others.
+// crowds reports whether a holder of mine out of all leaves too little to others.
 func crowds(all, mine, limit int64) bool { return all > limit-limit/4 && mine > limit/4 }

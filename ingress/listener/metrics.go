@@ -1,4 +1,4 @@
-package door
+package listener
 
 import (
 	"errors"
@@ -6,10 +6,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics are what is counted of one door.
+// Metrics are the connection metrics of one listener.
 type Metrics struct {
-	// Open is the number of connections, in handshake or done with it. A QUIC
-	// connection is one, however many streams it has.
+	// Open is the number of connections, including those in handshake. A QUIC connection counts
+	// once, however many streams it has.
 	Open prometheus.Gauge
 	// Accepted counts connections whose handshake succeeded.
 	Accepted prometheus.Counter
@@ -17,7 +17,7 @@ type Metrics struct {
 	refused map[string]prometheus.Counter
 }
 
-// Reasons to refuse a connection.
+// Reasons for refusing a connection.
 const (
 	full      = "full"
 	fullForIP = "full_for_address"
@@ -25,14 +25,14 @@ const (
 	handshake = "handshake"
 )
 
-// NewMetrics returns the metrics of the door of a transport, registered.
+// NewMetrics registers and returns the metrics of the listener of a transport.
 func NewMetrics(transport string, reg prometheus.Registerer) *Metrics {
 	labels := prometheus.Labels{"transport": transport}
 	m := &Metrics{refused: make(map[string]prometheus.Counter),
 		Open: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_door_connections", ConstLabels: labels,
-			Help: "Network connections open, by transport."}),
+			Help: "Open network connections, by transport."}),
 		Accepted: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_door_accepted_total", ConstLabels: labels,
-			Help: "Network connections let in after their handshake, by transport."})}
+			Help: "Network connections accepted after their handshake, by transport."})}
 	refused := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_door_refused_total", ConstLabels: labels,
 		Help: "Network connections refused, by transport and reason."}, []string{"reason"})
 	for _, r := range []string{full, fullForIP, noMemory, handshake} {
@@ -42,8 +42,8 @@ func NewMetrics(transport string, reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-// Refused counts a connection that was refused for err: one of Enter's errors, or
-// that of a handshake.
+// Refused counts a connection refused because of err: one of Enter's errors, or a handshake
+// error.
 func (m *Metrics) Refused(err error) {
 	switch {
 	case errors.Is(err, ErrFull):
