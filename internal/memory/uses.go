@@ -18,32 +18,32 @@ type Use struct {
 // What a broker's memory is charged to. docs/operations.md has the table.
 var (
 	WriteCache = Use{"write_cache", "cache.write_cache_size_bytes", true,
-		"groups of the WAL as they were written, for consumers at the tail and for uploads; what is free of it is lent to the WAL's buffers", "the oldest go"}
+		"WAL groups as they were written, for consumers at the tail and for uploads; free space is lent to the WAL's buffers", "the oldest are evicted"}
 	WALBuffers = Use{"wal_buffers", "memory.wal_buffer_bytes", true,
-		"groups of the WAL that are being written, or that readers hold", "producers wait; what readers hold is at most half, beyond that it is copied"}
+		"WAL groups being written or held by readers", "producers wait; readers hold at most half, beyond that data is copied"}
 	ReadCache = Use{"read_cache", "cache.read_cache_size_bytes", false,
-		"blocks and indexes of objects, also those read ahead", "those that are asked for least go; nothing is read ahead"}
+		"blocks and indexes of objects, including read-ahead", "the least used are evicted; read-ahead stops"}
 	ObjectReads = Use{"object_reads", "object_storage.read_memory_bytes", false,
-		"reads of objects that consumers wait for, and what came when they had given up", "further reads wait; what nobody waits for goes"}
+		"object reads that consumers wait for, and data that arrived after they stopped waiting", "further reads wait; data that nobody waits for is dropped"}
 	TailIndex = Use{"tail_index", "memory.tail_index_bytes", false,
-		"where the batches in the WAL are", "uploads begin early from half of it on; then producers wait for them"}
+		"the positions of batches in the WAL", "from half of it on, uploads start early; at the limit, producers wait for them"}
 	Producers = Use{"producers", "producers.memory_bytes", false,
-		"idempotent producers with their last batches, and snapshots of them on their way", "the longest idle are forgotten"}
+		"idempotent producers with their last batches, and their snapshots in transit", "those idle the longest are forgotten"}
 	Connections = Use{"connections", "memory.connection_bytes", false,
-		"connections and QUIC streams at what an idle one takes, what QUIC clients may have sent that is not read yet, and the buffers of the QUIC socket", "new ones are refused"}
+		"connections and QUIC streams at the size of an idle one, the receive windows of QUIC clients, and the buffers of the QUIC socket", "new ones are refused"}
 	Requests = Use{"requests", "memory.request_budget_bytes", false,
-		"requests from their arrival until they are answered; a sixteenth is for fetches that wait", "sockets are not read; fetches that wait are answered early"}
+		"requests from arrival to response; a sixteenth is for waiting fetches", "sockets are not read; waiting fetches are answered early"}
 	Answers = Use{"answers", "memory.response_budget_bytes", false,
-		"records of answers until they are sent", "fetches wait for their turn"}
+		"records of responses until they are sent", "fetches wait for their turn"}
 	FetchSessions = Use{"fetch_sessions", "fetch.max_session_bytes", false,
-		"partitions that consumers named once, in fetch sessions", "idle sessions go; new ones are refused, and their consumers name everything each time"}
+		"the partitions of fetch sessions", "idle sessions are evicted; new ones are refused, and their consumers send all partitions with each fetch"}
 	Groups = Use{"groups", "groups.max_metadata_bytes", false,
-		"consumer groups, their members with metadata and assignments, and committed offsets with their metadata",
-		"groups without members go, the one that was unused the longest first; where all have members, new ones are told to try again"}
+		"consumer groups, their members' metadata and assignments, and committed offsets with their metadata",
+		"groups without members are deleted, the least recently used first; if all have members, new ones are told to retry"}
 	Compaction = Use{"compaction", "compaction.memory_bytes", false,
-		"the index of keys of a compaction, what it reads, and the batch it works on", "it takes more passes"}
+		"the key index of a compaction, what it reads, and the batch it works on", "it takes more passes"}
 	Uploads = Use{"uploads", "", false,
-		"buffers of objects on their way to the store", "`object_storage.upload_concurrency` of them at once"}
+		"buffers of objects being uploaded", "`object_storage.upload_concurrency` of them at once"}
 )
 
 // Uses returns all of them in the order in which they are shown.
