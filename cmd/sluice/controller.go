@@ -84,7 +84,7 @@ func controllerMux(cluster *consensus.Cluster, reg prometheus.Gatherer) *http.Se
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if cluster.View() == nil {
-			http.Error(w, "the metadata is not read yet", http.StatusServiceUnavailable)
+			adminhttp.Error(w, http.StatusServiceUnavailable, "the metadata is not read yet")
 			return
 		}
 		fmt.Fprintln(w, "ok")

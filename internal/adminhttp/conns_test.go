@@ -2,13 +2,17 @@ package adminhttp
 
 import (
 	"bufio"
+	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 // Clients of the admin server that keep their connections take no more than their
@@ -16,14 +20,18 @@ import (
 func TestAdminConnectionsAreBounded(t *testing.T) {
 	const most = 8
 	release := make(chan struct{})
+	var bounded *conns
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !bounded.begin(r) {
+			t.Error("a request is refused")
+		}
 		if r.URL.Path == "/slow" {
 			<-release
 		}
 		_, _ = io.WriteString(w, "ok")
 	}))
-	bounded := &conns{most: most, all: make(map[net.Conn]idleness)}
-	s.Config.ConnState = bounded.state
+	bounded = &conns{most: most, work: most, all: make(map[net.Conn]activity)}
+	bounded.watch(s.Config)
 	s.Start()
 	t.Cleanup(s.Close)
 	t.Cleanup(func() { close(release) })
@@ -63,5 +71,166 @@ func TestAdminConnectionsAreBounded(t *testing.T) {
 	release <- struct{}{}
 	if !served(slow) {
 		t.Error("a request under way was cut off for a newcomer")
+	}
+}
+
+// serving is a server of the package with a handler, on a port of its own. dial sends it text.
+func serving(t *testing.T, h http.HandlerFunc) (s *http.Server, dial func(text string) (net.Conn, *bufio.Reader)) {
+	s = New(Config{}, h, slog.New(slog.DiscardHandler))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { _ = s.Serve(l); close(done) }()
+	t.Cleanup(func() { s.Close(); <-done })
+	return s, func(text string) (net.Conn, *bufio.Reader) {
+		t.Helper()
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		_ = c.SetDeadline(time.Now().Add(time.Minute))
+		if _, err := io.WriteString(c, text); err != nil {
+			t.Fatal(err)
+		}
+		return c, bufio.NewReader(c)
+	}
+}
+
+const (
+	get  = "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	post = "POST /limits HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+)
+
+// status is that of the answer, 0 if none comes.
+func status(r *bufio.Reader) (code int, body string) {
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil {
+		return 0, err.Error()
+	}
+	b, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b)
+}
+
+// Requests whose bodies do not come keep nobody out, and a body that says it is too long is
+// refused before it comes.
+func TestUnfinishedBodiesMakeRoom(t *testing.T) {
+	_, dial := serving(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
+	began := time.Now()
+	for range 2 * MaxConnections {
+		dial(fmt.Sprintf(post, 100, `{"gr`))
+	}
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		for range 10 {
+			_, r := dial(fmt.Sprintf(get, path))
+			if code, body := status(r); code != http.StatusOK {
+				t.Fatalf("%s: %d %s, after %v", path, code, body, time.Since(began))
+			}
+		}
+	}
+	_, r := dial(fmt.Sprintf(post, int64(1e15), ""))
+	if code, _ := status(r); code != http.StatusRequestEntityTooLarge {
+		t.Errorf("a body that is too long: %d", code)
+	}
+	_, r = dial(fmt.Sprintf(post, maxBodyBytes+1, ""))
+	if code, _ := status(r); code != http.StatusRequestEntityTooLarge {
+		t.Errorf("a body that is one byte too long: %d", code)
+	}
+	_, r = dial("POST /limits HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" +
+		fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", maxBodyBytes+1, strings.Repeat("x", maxBodyBytes+1)))
+	if code, _ := status(r); code != http.StatusRequestEntityTooLarge {
+		t.Errorf("a body in chunks that is too long: %d", code)
+	}
+	_, r = dial(fmt.Sprintf(post, 2, "{}"))
+	if code, body := status(r); code != http.StatusOK || body != "{}" {
+		t.Errorf("the handler is given %q and answers %d", body, code)
+	}
+}
+
+// Clients that take nothing of their answers hold half of the places, and these only until
+// another wants one; health checks need none.
+func TestSlowReadersMakeRoom(t *testing.T) {
+	large := make([]byte, 64<<20)
+	var at atomic.Int64
+	s, dial := serving(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/large" {
+			at.Add(1)
+			defer at.Add(-1)
+			_, _ = w.Write(large)
+			return
+		}
+		_, _ = io.WriteString(w, "ok")
+	})
+	s.Handler.(*guard).conns.patience = 50 * time.Millisecond
+	probe := func() {
+		t.Helper()
+		for range 5 {
+			_, r := dial(fmt.Sprintf(get, "/healthz"))
+			if code, body := status(r); code != http.StatusOK {
+				t.Fatalf("a health check: %d %s", code, body)
+			}
+		}
+	}
+	for range 2 * MaxConnections {
+		dial(fmt.Sprintf(get, "/large"))
+		probe()
+	}
+	for end := time.Now().Add(30 * time.Second); ; {
+		_, r := dial(fmt.Sprintf(get, "/metrics"))
+		code, body := status(r)
+		if code == http.StatusOK {
+			break
+		}
+		if code != http.StatusServiceUnavailable || time.Now().After(end) {
+			t.Fatalf("another request: %d %s", code, body)
+		}
+	}
+	if n := at.Load(); n > maxWork+1 { // one that was closed may be on its way out
+		t.Errorf("%d answers are being written", n)
+	}
+	probe()
+}
+
+// A request at work that has not begun to answer is not cut off, whoever else wants its place.
+func TestWorkIsNotCutOff(t *testing.T) {
+	release, working := make(chan struct{}), make(chan struct{}, maxWork)
+	s, dial := serving(t, func(w http.ResponseWriter, r *http.Request) {
+		working <- struct{}{}
+		<-release
+		_, _ = io.WriteString(w, "done")
+	})
+	s.Handler.(*guard).conns.patience = 0
+	var all []*bufio.Reader
+	for range maxWork {
+		_, r := dial(fmt.Sprintf(get, "/work"))
+		all = append(all, r)
+		<-working
+	}
+	for range MaxConnections {
+		_, r := dial(fmt.Sprintf(get, "/work"))
+		if code, body := status(r); code != http.StatusServiceUnavailable {
+			t.Fatalf("one too many: %d %s", code, body)
+		}
+	}
+	close(release)
+	for i, r := range all {
+		if code, body := status(r); code != http.StatusOK || body != "done" {
+			t.Errorf("request %d: %d %s", i, code, body)
+		}
+	}
+}
+
+// An error does not send back what was sent.
+func TestErrorsAreShort(t *testing.T) {
+	_, dial := serving(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		Error(w, http.StatusUnprocessableEntity, string(b))
+	})
+	_, r := dial(fmt.Sprintf(post, 3*300_000, strings.Repeat("\u20ac", 300_000)))
+	code, body := status(r)
+	if code != http.StatusUnprocessableEntity || len(body) > maxErrorBytes+10 || !utf8.ValidString(body) || !strings.HasPrefix(body, "\u20ac") {
+		t.Errorf("%d, %d bytes", code, len(body))
 	}
 }

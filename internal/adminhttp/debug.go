@@ -14,7 +14,7 @@ const maxProfileSeconds = 60
 func profiling(on bool) http.Handler {
 	if !on {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			http.Error(w, "profiles are off; set admin.debug = true and restart", http.StatusNotFound)
+			Error(w, http.StatusNotFound, "profiles are off; set admin.debug = true and restart")
 		})
 	}
 	mux := http.NewServeMux()
@@ -41,7 +41,7 @@ func (p *profiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := boundedTime(r.URL.Query()["seconds"]); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		Error(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	select {
@@ -49,7 +49,7 @@ func (p *profiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer func() { <-p.taking }()
 	default:
 		w.Header().Set("Retry-After", "1")
-		http.Error(w, "another profile is being taken; try again when it is done", http.StatusTooManyRequests)
+		Error(w, http.StatusTooManyRequests, "another profile is being taken; try again when it is done")
 		return
 	}
 	asked.Method, asked.Body = r.Method, http.NoBody

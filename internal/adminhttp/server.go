@@ -1,10 +1,14 @@
 package adminhttp
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -30,10 +34,10 @@ func New(cfg Config, handler http.Handler, log *slog.Logger) *http.Server {
 	mux.Handle("/", handler)
 	mux.Handle("/debug/", profiling(cfg.Debug))
 	mux.Handle("GET /version", cfg.Build)
-	g := &guard{hosts: newHosts(cfg.Hosts), crossOrigin: http.NewCrossOriginProtection(), next: http.MaxBytesHandler(mux, maxBodyBytes)}
+	g := &guard{hosts: newHosts(cfg.Hosts), crossOrigin: http.NewCrossOriginProtection(), next: mux}
 	s := &http.Server{Handler: g, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: 90 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
-	bound(s, log)
+		WriteTimeout: answerTime, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
+	g.conns = bound(s, log)
 	return s
 }
 
@@ -41,6 +45,7 @@ func New(cfg Config, handler http.Handler, log *slog.Logger) *http.Server {
 type guard struct {
 	hosts       hosts
 	crossOrigin *http.CrossOriginProtection
+	conns       *conns
 	next        http.Handler
 }
 
@@ -57,7 +62,47 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnsupportedMediaType, "the body must be JSON, and the header Content-Type say so: application/json")
 		return
 	}
-	g.next.ServeHTTP(w, r)
+	if r.ContentLength != 0 && !receive(w, r) {
+		return
+	}
+	if isHealthCheck(r) {
+		g.next.ServeHTTP(w, r)
+		return
+	}
+	if !g.conns.begin(r) {
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusServiceUnavailable, fmt.Sprintf("%d requests are being answered, and more are not at once; try again", maxWork))
+		return
+	}
+	g.next.ServeHTTP(&answer{ResponseWriter: w, begins: func() { g.conns.answers(r) }}, r)
+}
+
+// isHealthCheck reports whether a request is one of those that an orchestrator ends the
+// process for. Their answers are short and cost nothing.
+func isHealthCheck(r *http.Request) bool {
+	return safe(r.Method) && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz")
+}
+
+// receive reads the body of a request, all of it, before the request takes a place among
+// those at work. It answers for a body that cannot be had.
+func receive(w http.ResponseWriter, r *http.Request) bool {
+	tooLong := fmt.Sprintf("the body must have at most %d bytes", maxBodyBytes)
+	if r.ContentLength > maxBodyBytes {
+		refuse(w, http.StatusRequestEntityTooLarge, tooLong)
+		return false
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		refuse(w, http.StatusRequestEntityTooLarge, tooLong)
+		return false
+	case err != nil:
+		refuse(w, http.StatusBadRequest, "the body did not come as a whole")
+		return false
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return true
 }
 
 // safe says whether a method changes nothing.
@@ -74,8 +119,19 @@ func isJSON(r *http.Request) bool {
 	return err == nil && kind == "application/json"
 }
 
-// refuse answers with one sentence and closes the connection, so that a body is not read.
+// maxErrorBytes is how much of an error a client is told: it may repeat what the client sent.
+const maxErrorBytes = 1 << 10
+
+// Error answers with an error of one sentence, the first KiB of it.
+func Error(w http.ResponseWriter, status int, why string) {
+	if len(why) > maxErrorBytes {
+		why = strings.ToValidUTF8(why[:maxErrorBytes], "") + " ..."
+	}
+	http.Error(w, why, status)
+}
+
+// refuse answers with an error and closes the connection, so that a body is not read.
 func refuse(w http.ResponseWriter, status int, why string) {
 	w.Header().Set("Connection", "close")
-	http.Error(w, why, status)
+	Error(w, status, why)
 }

@@ -284,3 +284,53 @@ func TestAdminTellsTheBuild(t *testing.T) {
 		}
 	}
 }
+
+// Clients that do not finish their requests, or take nothing of their answers, keep no health
+// check out; a body that says it is too long is refused by its header, and an error does not
+// send back what was sent.
+func TestAdminPortAnswersHealthChecksAlways(t *testing.T) {
+	for name, start := range map[string]func(testing.TB, string) string{"broker": aBroker, "controller": aController} {
+		admin := start(t, "")
+		send := func(request string) net.Conn {
+			nc, err := net.Dial("tcp", admin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { nc.Close() })
+			_ = nc.SetDeadline(time.Now().Add(time.Minute))
+			_, _ = io.WriteString(nc, request) // one that reads nothing is cut off while it still asks
+			return nc
+		}
+		const head = "POST /limits HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+		holders := map[string]string{
+			"half a body":    head + "Content-Length: 100\r\n\r\n{\"gr",
+			"half a chunk":   head + "Transfer-Encoding: chunked\r\n\r\n64\r\n{\"gr",
+			"half a header":  "GET /metrics HTTP/1.1\r\nHost: local",
+			"nothing":        "",
+			"slow reader":    strings.Repeat("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+			"checks no ends": strings.Repeat("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+		}
+		for kind, request := range holders {
+			for range 80 {
+				send(request)
+			}
+			for range 10 {
+				if line := statusLine(t, admin, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"); !strings.Contains(line, " 200 ") {
+					t.Errorf("%s, %s: a health check: %q", name, kind, line)
+				}
+			}
+		}
+		for _, length := range []string{"1048577", "1000000000000000"} {
+			began := time.Now()
+			if line := statusLine(t, admin, head+"Content-Length: "+length+"\r\n\r\n"); !strings.Contains(line, " 413 ") || time.Since(began) > 8*time.Second {
+				t.Errorf("%s: a body of %s bytes: %q after %v", name, length, line, time.Since(began))
+			}
+		}
+		if name == "broker" {
+			status, body := ask(t, http.MethodPost, admin, "/limits", `{"graph":"`+strings.Repeat("x", 900_000)+`","stage":"s","set":{"a":1}}`, "Content-Type", "application/json")
+			if status/100 != 4 || len(body) > 2000 {
+				t.Errorf("an unknown graph: %d, %d bytes", status, len(body))
+			}
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/sluicemq/sluice/internal/adminhttp"
 	"github.com/sluicemq/sluice/internal/memory"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/pipeline"
@@ -59,7 +60,7 @@ func (a *admin) handler() http.Handler {
 
 func (a *admin) readyz(w http.ResponseWriter, _ *http.Request) {
 	if err := a.ready(); err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		adminhttp.Error(w, http.StatusServiceUnavailable, err.Error())
 		return
 	}
 	fmt.Fprintln(w, "ok")

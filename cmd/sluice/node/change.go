@@ -145,7 +145,7 @@ func (l *limit) change() (StageLimits, error) {
 func (a *admin) limits(w http.ResponseWriter, r *http.Request) {
 	var l limit
 	if err := adminhttp.Decode(r, &l); err != nil {
-		http.Error(w, "body must be like {\"graph\":\"write\",\"stage\":\"batch\",\"set\":{\"linger_us\":500,\"depth\":128}}: "+err.Error(), http.StatusBadRequest)
+		adminhttp.Error(w, http.StatusBadRequest, "body must be like {\"graph\":\"write\",\"stage\":\"batch\",\"set\":{\"linger_us\":500,\"depth\":128}}: "+err.Error())
 		return
 	}
 	c, err := l.change()
@@ -153,7 +153,7 @@ func (a *admin) limits(w http.ResponseWriter, r *http.Request) {
 		err = a.limiter.apply(c)
 	}
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+		adminhttp.Error(w, http.StatusUnprocessableEntity, err.Error())
 		return
 	}
 	reply(w, l)

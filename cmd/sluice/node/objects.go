@@ -63,7 +63,7 @@ const giveUpTime = 30 * time.Minute
 func (a *admin) giveUp(w http.ResponseWriter, r *http.Request) {
 	var l loss
 	if err := adminhttp.Decode(r, &l); err != nil {
-		http.Error(w, "body must be like {\"topic\":\"orders\",\"partition\":0,\"base_offset\":10,\"end_offset\":20}: "+err.Error(), http.StatusBadRequest)
+		adminhttp.Error(w, http.StatusBadRequest, "body must be like {\"topic\":\"orders\",\"partition\":0,\"base_offset\":10,\"end_offset\":20}: "+err.Error())
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), giveUpTime)
@@ -71,7 +71,7 @@ func (a *admin) giveUp(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(giveUpTime)) // it is one of net/http
 	gaps, err := a.lose(ctx, l.Topic, l.Partition, l.span)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+		adminhttp.Error(w, http.StatusUnprocessableEntity, err.Error())
 		return
 	}
 	reply(w, gaps)
