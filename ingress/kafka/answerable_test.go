@@ -12,8 +12,8 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// A request that names much may have an answer that is larger still. It is charged before the
-// handler is called, and the request is whole then.
+// The response to a large request may be even larger. It is charged before the handler is
+// called, and the request stays intact meanwhile.
 func TestALargeRequestIsChargedItsLargerAnswer(t *testing.T) {
 	const many, answer = 10_000, 50 << 20
 	w := &wire{t: t, gate: &ledger{pipeline.NewBudget(256 << 20)}, over: make(chan error, 1)}
@@ -49,9 +49,9 @@ func TestALargeRequestIsChargedItsLargerAnswer(t *testing.T) {
 	}
 	w.send(req, 1)
 	if id, _ := w.receive(); id != 1 {
-		t.Fatalf("answer to %d", id)
+		t.Fatalf("got the response to request %d", id)
 	}
 	if charged < answer || named != many {
-		t.Errorf("%d bytes are charged for an answer of %d; %d of %d topics are named", charged, answer, named, many)
+		t.Errorf("charged %d bytes for a response of %d; %d of %d topics are in the request", charged, answer, named, many)
 	}
 }

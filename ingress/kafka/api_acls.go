@@ -7,10 +7,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// noAuthorizer is said of every ACL: who may connect may do everything.
-var noAuthorizer = "ACLs are not supported: whoever may connect may do everything"
+// noAuthorizer is the message of every ACL response: any client that can connect has all
+// permissions.
+var noAuthorizer = "ACLs are not supported: every client that can connect has all permissions"
 
-// describeACLs serves DescribeAcls as a Kafka without an authorizer does.
+// describeACLs serves DescribeAcls like a Kafka broker without an authorizer.
 func describeACLs(_ context.Context, r *Request) kmsg.Response {
 	resp := r.Body.ResponseKind().(*kmsg.DescribeACLsResponse)
 	resp.ErrorCode, resp.ErrorMessage = kerr.SecurityDisabled.Code, &noAuthorizer

@@ -62,15 +62,15 @@ func TestCreateTopics(t *testing.T) {
 		{"unknown config", "e", config("retention", ptr("1000")), kerr.InvalidConfig},
 		{"bad value", "e", config(topic.RetentionMs, ptr("soon")), kerr.InvalidConfig},
 		{"no value", "e", config(topic.RetentionMs, nil), kerr.InvalidConfig},
-		{"assigned to all", "f", assign([]int32{1, 2}, []int32{2, 1}), nil},
-		{"assigned to some", "g", assign([]int32{1}), kerr.InvalidReplicaAssignment},
-		{"assigned to nobody there", "g", assign([]int32{1, 2, 3}), kerr.InvalidReplicaAssignment},
+		{"assigned to all brokers", "f", assign([]int32{1, 2}, []int32{2, 1}), nil},
+		{"assigned to some brokers", "g", assign([]int32{1}), kerr.InvalidReplicaAssignment},
+		{"assigned to an unknown broker", "g", assign([]int32{1, 2, 3}), kerr.InvalidReplicaAssignment},
 		{"assigned twice", "g", assign([]int32{1, 1, 2}), kerr.InvalidReplicaAssignment},
 		{"assigned with gaps", "g", func(t *kmsg.CreateTopicsRequestTopic) {
 			assign([]int32{1, 2})(t)
 			t.ReplicaAssignment[0].Partition = 1
 		}, kerr.InvalidReplicaAssignment},
-		{"assigned and counted", "g", func(t *kmsg.CreateTopicsRequestTopic) {
+		{"assignment and partition count", "g", func(t *kmsg.CreateTopicsRequestTopic) {
 			assign([]int32{1, 2})(t)
 			t.NumPartitions = 1
 		}, kerr.InvalidRequest},
@@ -80,7 +80,7 @@ func TestCreateTopics(t *testing.T) {
 		before := len(c.View().Topics())
 		wantCode(t, tt.what+", validated only", call[*kmsg.CreateTopicsResponse](c, dry).Topics[0].ErrorCode, tt.want)
 		if got := len(c.View().Topics()); got != before {
-			t.Fatalf("%s: validation changed the topics", tt.what)
+			t.Fatalf("%s: validate-only changed the topics", tt.what)
 		}
 		got := call[*kmsg.CreateTopicsResponse](c, create(7, creation(tt.name, tt.change))).Topics[0]
 		wantCode(t, tt.what, got.ErrorCode, tt.want)
@@ -112,7 +112,7 @@ func TestCreateTopicsKeepsToTheRoomOfTheCluster(t *testing.T) {
 	wantCode(t, "6 more of 4", got[1].ErrorCode, kerr.PolicyViolation)
 	wantCode(t, "named twice", got[2].ErrorCode, kerr.InvalidRequest)
 	if _, made := c.View().TopicByName("c"); made || len(got) != 3 {
-		t.Errorf("a topic named twice: made %v, answers %+v", made, got)
+		t.Errorf("a duplicate topic: created %v, responses %+v", made, got)
 	}
 	c.failing = meta.ErrConflict
 	wantCode(t, "conflict", call[*kmsg.CreateTopicsResponse](c, create(7, creation("d", nil))).Topics[0].ErrorCode, kerr.NotController)
@@ -131,7 +131,7 @@ func TestDeleteTopics(t *testing.T) {
 		wantCode(t, fmt.Sprintf("topic %d", i), got[i].ErrorCode, want)
 	}
 	if *got[1].Topic != "b" || got[0].TopicID != a.ID {
-		t.Errorf("both name and id are told: %+v", got[:2])
+		t.Errorf("both name and id are set: %+v", got[:2])
 	}
 	old := kmsg.NewPtrDeleteTopicsRequest()
 	old.Version, old.TopicNames = 1, []string{"c"}
@@ -141,7 +141,7 @@ func TestDeleteTopics(t *testing.T) {
 	}
 }
 
-// Of a topic that is named more than once it is not known what is meant, so nothing is done.
+// A topic listed more than once is ambiguous, so nothing is done.
 func TestTopicsNamedTwiceAreLeftAlone(t *testing.T) {
 	c := newCluster(t, nil)
 	a, b := c.topic("a", 1), c.topic("b", 1)
@@ -151,7 +151,7 @@ func TestTopicsNamedTwiceAreLeftAlone(t *testing.T) {
 	growth.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: "a", Count: 2}, {Topic: "c", Count: 2}, {Topic: "a", Count: 3}, {Topic: "a", Count: 2}}
 	grown := call[*kmsg.CreatePartitionsResponse](c, growth).Topics
 	if len(grown) != 2 || grown[0].Topic != "a" || grown[1].Topic != "c" {
-		t.Fatalf("each is answered once: %+v", grown)
+		t.Fatalf("want one result each: %+v", grown)
 	}
 	wantCode(t, "grown twice", grown[0].ErrorCode, kerr.InvalidRequest)
 	wantCode(t, "grown once", grown[1].ErrorCode, nil)
@@ -166,13 +166,13 @@ func TestTopicsNamedTwiceAreLeftAlone(t *testing.T) {
 	}
 	got := call[*kmsg.DeleteTopicsResponse](c, doom).Topics
 	if len(got) != 4 {
-		t.Fatalf("each is answered once: %+v", got)
+		t.Fatalf("want one result each: %+v", got)
 	}
 	for i, want := range []*kerr.Error{kerr.InvalidRequest, kerr.InvalidRequest, nil, kerr.InvalidRequest} {
 		wantCode(t, fmt.Sprintf("topic %d", i), got[i].ErrorCode, want)
 	}
 	if got[1].Topic != nil || got[1].TopicID != b.ID || *got[3].Topic != "none" {
-		t.Errorf("they are told as they were asked for: %+v", got)
+		t.Errorf("want names or ids as in the request: %+v", got)
 	}
 	if left := c.View().Topics(); len(left) != 2 || len(left[0].Partitions) != 1 {
 		t.Errorf("left: %+v", left)
@@ -234,7 +234,7 @@ func TestNamesThatAreNotTheUsers(t *testing.T) {
 		if i == 4 {
 			want = kerr.InvalidTopicException
 		}
-		wantCode(t, "made by being named: "+*got.Topic, got.ErrorCode, want)
+		wantCode(t, "auto-created: "+*got.Topic, got.ErrorCode, want)
 	}
 	if got := len(c.View().Topics()); got != before {
 		t.Errorf("%d topics became %d", before, got)
@@ -292,7 +292,7 @@ func TestCreatePartitions(t *testing.T) {
 		{"huge", kmsg.CreatePartitionsRequestTopic{Topic: "a", Count: 1<<31 - 1, Assignment: []kmsg.CreatePartitionsRequestTopicAssignment{all}}, kerr.InvalidReplicaAssignment},
 		{"unknown", kmsg.CreatePartitionsRequestTopic{Topic: "none", Count: 3}, kerr.UnknownTopicOrPartition},
 		{"assigned", kmsg.CreatePartitionsRequestTopic{Topic: "a", Count: 3, Assignment: []kmsg.CreatePartitionsRequestTopicAssignment{all}}, nil},
-		{"assigned to some", kmsg.CreatePartitionsRequestTopic{Topic: "a", Count: 3, Assignment: []kmsg.CreatePartitionsRequestTopicAssignment{{Replicas: []int32{1}}}}, kerr.InvalidReplicaAssignment},
+		{"assigned to some brokers", kmsg.CreatePartitionsRequestTopic{Topic: "a", Count: 3, Assignment: []kmsg.CreatePartitionsRequestTopicAssignment{{Replicas: []int32{1}}}}, kerr.InvalidReplicaAssignment},
 	} {
 		wantCode(t, tt.what, ask(true, tt.ask)[0].ErrorCode, tt.want)
 	}
@@ -304,7 +304,7 @@ func TestCreatePartitions(t *testing.T) {
 	}
 }
 
-// Of a partition that is named twice, what is said last is done, and answered once.
+// If a partition is listed twice, the last entry counts and there is one result.
 func TestDeleteRecordsOfWhatIsNamedTwice(t *testing.T) {
 	c := newCluster(t, nil)
 	orders := c.topic("orders", 2)
@@ -362,13 +362,13 @@ func TestDeleteRecords(t *testing.T) {
 	ask.Version = 2
 	ask.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: "kept", Partitions: []kmsg.DeleteRecordsRequestTopicPartition{{Offset: 5}}}}
 	if p := call[*kmsg.DeleteRecordsResponse](c, ask).Topics[0].Partitions[0]; p.ErrorCode != 0 || p.LowWatermark != 5 {
-		t.Errorf("a topic that is neither compacted nor deleted: %+v", p)
+		t.Errorf("a topic whose records are neither compacted nor deleted: %+v", p)
 	}
 	proposed := c.proposed
 	req.Topics = req.Topics[:1]
 	req.Topics[0].Partitions = []kmsg.DeleteRecordsRequestTopicPartition{{Partition: 0, Offset: 5}}
 	if p := call[*kmsg.DeleteRecordsResponse](c, req).Topics[0].Partitions[0]; p.LowWatermark != 10 || p.ErrorCode != 0 || c.proposed != proposed {
-		t.Errorf("what is deleted already needs no change: %+v", p)
+		t.Errorf("records already deleted need no change: %+v", p)
 	}
 }
 
@@ -395,7 +395,7 @@ func TestInitProducerID(t *testing.T) {
 	}
 	bumped := ask(func(r *kmsg.InitProducerIDRequest) { r.ProducerID, r.ProducerEpoch = 1000, 4 })
 	if bumped.ErrorCode != 0 || bumped.ProducerID != 1003 || bumped.ProducerEpoch != 0 {
-		t.Errorf("a producer that gives its old id gets a new one: %+v", bumped)
+		t.Errorf("a producer that sends its old id gets a new one: %+v", bumped)
 	}
 	for _, tt := range []struct {
 		what   string

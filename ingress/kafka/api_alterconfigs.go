@@ -16,26 +16,26 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// configOp is what is to become of one config.
+// configOp is the requested change of one config.
 type configOp struct {
 	name  string
 	op    kmsg.IncrementalAlterConfigOp
 	value *string
 }
 
-// resource names what is altered.
+// resource identifies what is altered.
 type resource struct {
 	kind kmsg.ConfigResourceType
 	name string
 }
 
-// configChange is what an alteration does to one resource.
+// configChange is the requested change of one resource.
 type configChange struct {
 	resource
 	ops     []configOp
-	replace bool // what is not named goes back to its default
+	replace bool // configs not listed revert to their defaults
 
-	do  func(ctx context.Context) error // once all is checked; nil: there is nothing to do
+	do  func(ctx context.Context) error // applies the checked change; nil: nothing to do
 	err error
 }
 
@@ -62,8 +62,7 @@ func incrementalAlterConfigs(admin *topicAdmin, code Coder) changeFunc {
 	}
 }
 
-// alterConfigs serves the older AlterConfigs, which replaces all configs of a
-// resource by those given.
+// alterConfigs serves the older AlterConfigs, which replaces all configs of a resource.
 func alterConfigs(admin *topicAdmin, code Coder) changeFunc {
 	return func(ctx context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.AlterConfigsRequest)
@@ -86,7 +85,7 @@ func alterConfigs(admin *topicAdmin, code Coder) changeFunc {
 	}
 }
 
-// alter checks all changes, each by itself, and makes those that are without error.
+// alter checks each change by itself and applies those without error.
 func (a *topicAdmin) alter(ctx context.Context, changes []configChange, validateOnly bool) {
 	times := make(map[resource]int, len(changes))
 	for i := range changes {
@@ -110,7 +109,7 @@ func (a *topicAdmin) alter(ctx context.Context, changes []configChange, validate
 	})
 }
 
-// wellFormed checks what is the same for resources of all kinds.
+// wellFormed checks what holds for every kind of resource.
 func (c *configChange) wellFormed() error {
 	seen := make(map[string]bool, len(c.ops))
 	for i := range c.ops {
@@ -119,9 +118,9 @@ func (c *configChange) wellFormed() error {
 		case seen[op.name]:
 			return refuse(kerr.InvalidRequest, op.name+" is altered twice")
 		case op.op != kmsg.IncrementalAlterConfigOpDelete && op.value == nil:
-			return refuse(kerr.InvalidRequest, op.name+" has no value; delete it to have the default")
+			return refuse(kerr.InvalidRequest, op.name+" has no value; delete it to restore the default")
 		case op.op < kmsg.IncrementalAlterConfigOpSet || op.op > kmsg.IncrementalAlterConfigOpSubtract:
-			// Kafka has no code of its own for it.
+			// Kafka has no specific code for this.
 			return refuse(kerr.UnknownServerError, fmt.Sprintf("%s: operation %d; use set, delete, append or subtract", op.name, op.op))
 		}
 		seen[op.name] = true
@@ -129,7 +128,7 @@ func (c *configChange) wellFormed() error {
 	return nil
 }
 
-// prepare works out what c does.
+// prepare checks c and determines what to do.
 func (a *topicAdmin) prepare(c *configChange, validateOnly bool) error {
 	switch c.kind {
 	case kmsg.ConfigResourceTypeTopic:
@@ -141,7 +140,7 @@ func (a *topicAdmin) prepare(c *configChange, validateOnly bool) error {
 			return err
 		}
 		if !slices.ContainsFunc(c.ops, func(o configOp) bool { return o.op != kmsg.IncrementalAlterConfigOpDelete }) {
-			return nil // nothing is set, so that there is nothing to delete; tools clear throttles so
+			return nil // nothing is set, so there is nothing to delete; tools clear throttles this way
 		}
 		return refuse(kerr.InvalidRequest, "a broker is configured in its configuration file, not over this protocol")
 	case kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeGroupConfig:
@@ -155,10 +154,10 @@ func (a *topicAdmin) prepare(c *configChange, validateOnly bool) error {
 	return refuse(kerr.InvalidRequest, fmt.Sprintf("resource type %v has no configs here; alter topics or the broker's logger", c.kind))
 }
 
-// prepareTopic works out the configs of a topic as they will be.
+// prepareTopic computes the resulting configs of a topic.
 func (a *topicAdmin) prepareTopic(c *configChange) error {
 	if c.name == "" {
-		return refuse(kerr.InvalidRequest, "the topic has no name; there are no configs for all topics")
+		return refuse(kerr.InvalidRequest, "the topic has no name; there are no cluster-wide topic configs")
 	}
 	if err := topic.ValidateName(c.name); err != nil {
 		return err
@@ -187,8 +186,8 @@ func (a *topicAdmin) prepareTopic(c *configChange) error {
 	return nil
 }
 
-// difference returns what is to be set and deleted so that t has the configs after. What
-// ops set is set, also where it is that already.
+// difference returns the configs to set and to delete to get from t to after. A config that ops
+// sets is always set, even to its current value.
 func difference(t *meta.Topic, after map[string]string, ops []configOp) (set map[string]string, del []string) {
 	set = make(map[string]string, len(ops))
 	for i := range ops {
@@ -205,7 +204,7 @@ func difference(t *meta.Topic, after map[string]string, ops []configOp) (set map
 	return set, del
 }
 
-// apply does op to the configs of a topic. A config that is not known can be deleted.
+// apply applies op to the configs of a topic. Unknown configs can be deleted.
 func (op *configOp) apply(configs topic.Values) error {
 	switch op.op {
 	case kmsg.IncrementalAlterConfigOpDelete:
@@ -220,7 +219,7 @@ func (op *configOp) apply(configs topic.Values) error {
 		return err
 	}
 	if known.Kind != topic.List {
-		return fmt.Errorf("%w: %s is not a list; only set or delete it", topic.ErrInvalidConfig, op.name)
+		return fmt.Errorf("%w: %s is not a list; it can only be set or deleted", topic.ErrInvalidConfig, op.name)
 	}
 	items, given := topic.SplitList(configs.Get(op.name)), strings.Split(*op.value, ",")
 	for _, g := range given {
@@ -236,7 +235,7 @@ func (op *configOp) apply(configs topic.Values) error {
 	return nil
 }
 
-// thisBroker checks the name of a resource that is this broker.
+// thisBroker checks that a resource name is this broker's id.
 func thisBroker(node int32, name string) error {
 	if name == strconv.Itoa(int(node)) {
 		return nil
@@ -244,8 +243,8 @@ func thisBroker(node int32, name string) error {
 	return refuse(kerr.InvalidRequest, fmt.Sprintf("this is broker %d; ask broker %q itself", node, name))
 }
 
-// checkBroker checks a change of configs of this broker, or of all brokers, which have no
-// name. As in Kafka a config that is not known may be set.
+// checkBroker checks a config change of this broker, or of all brokers if the name is empty. As
+// in Kafka, unknown configs may be set.
 func (a *topicAdmin) checkBroker(c *configChange) error {
 	if c.name != "" {
 		if err := thisBroker(a.node, c.name); err != nil {
@@ -260,7 +259,7 @@ func (a *topicAdmin) checkBroker(c *configChange) error {
 			continue
 		}
 		if known[at].fixed {
-			return refuse(kerr.InvalidRequest, op.name+" cannot be altered while a broker runs")
+			return refuse(kerr.InvalidRequest, op.name+" cannot be altered while the broker runs")
 		}
 		if of := known[at].topicConfig; of != nil && op.op == kmsg.IncrementalAlterConfigOpSet {
 			if _, err := of.Normalize(*op.value); err != nil {

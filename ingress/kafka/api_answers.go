@@ -7,8 +7,8 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// What a row of an answer takes of memory, built and encoded: the structures of package
-// kmsg and what they hold, as TestAnswersAreNotLargerThanEstimated measures them.
+// Memory per element of a response, both decoded and encoded: kmsg structs and what they point
+// to, as measured by TestAnswersAreNotLargerThanEstimated.
 const (
 	topicAnswer     = 320
 	partitionAnswer = 240
@@ -17,10 +17,10 @@ const (
 	producerAnswer  = 120
 )
 
-// rowsOf is what an answer about all of a topic takes.
+// rowsOf estimates the part of a response that describes one topic.
 func rowsOf(t *meta.Topic) int64 { return topicAnswer + partitionAnswer*int64(len(t.Partitions)) }
 
-// metadataBytes estimates the answer to a Metadata request.
+// metadataBytes estimates the response to a Metadata request.
 func (h *Handlers) metadataBytes(r kmsg.Request) int64 {
 	req, view := r.(*kmsg.MetadataRequest), h.deps.Lookup.View()
 	total := int64(0)
@@ -46,25 +46,25 @@ func (h *Handlers) metadataBytes(r kmsg.Request) int64 {
 	return total
 }
 
-// configsBytes estimates the answer to a DescribeConfigs request.
+// configsBytes estimates the response to a DescribeConfigs request.
 func configsBytes(r kmsg.Request) int64 {
 	return configsOfOne * configAnswer * int64(len(r.(*kmsg.DescribeConfigsRequest).Resources))
 }
 
-// groupBytes estimates the answer to a request that may ask about all groups, or about
-// all that a group has, by what all groups take.
+// groupBytes estimates the response to a request that may cover all groups, or everything of
+// one group, by the memory of all groups.
 func (h *Handlers) groupBytes(r kmsg.Request) int64 {
 	if h.deps.GroupMemory == nil {
 		return 0
 	}
 	if req, ok := r.(*kmsg.OffsetFetchRequest); ok && len(req.Groups) <= 1 && !allOffsets(req) {
-		return 0 // not more than it names
+		return 0 // no larger than the request
 	}
 	used, _ := h.deps.GroupMemory()
 	return used
 }
 
-// allOffsets tells whether a request asks for all offsets of some group.
+// allOffsets reports whether a request asks for all offsets of some group.
 func allOffsets(req *kmsg.OffsetFetchRequest) bool {
 	if req.Version < 8 {
 		return req.Topics == nil
@@ -77,7 +77,7 @@ func allOffsets(req *kmsg.OffsetFetchRequest) bool {
 	return false
 }
 
-// logDirsBytes estimates the answer to a DescribeLogDirs request.
+// logDirsBytes estimates the response to a DescribeLogDirs request.
 func (h *Handlers) logDirsBytes(r kmsg.Request) (total int64) {
 	req := r.(*kmsg.DescribeLogDirsRequest)
 	if req.Topics == nil {
@@ -92,7 +92,7 @@ func (h *Handlers) logDirsBytes(r kmsg.Request) (total int64) {
 	return total
 }
 
-// electionBytes estimates the answer to an ElectLeaders request.
+// electionBytes estimates the response to an ElectLeaders request.
 func (h *Handlers) electionBytes(r kmsg.Request) (total int64) {
 	req := r.(*kmsg.ElectLeadersRequest)
 	for i := range req.Topics {
@@ -112,7 +112,7 @@ func (h *Handlers) electionBytes(r kmsg.Request) (total int64) {
 	return total
 }
 
-// resourcesBytes estimates the answer to a ListConfigResources request.
+// resourcesBytes estimates the response to a ListConfigResources request.
 func (h *Handlers) resourcesBytes(r kmsg.Request) int64 {
 	if r.GetVersion() == 0 {
 		return 0
@@ -120,7 +120,7 @@ func (h *Handlers) resourcesBytes(r kmsg.Request) int64 {
 	return topicAnswer * int64(len(h.deps.Lookup.View().Topics()))
 }
 
-// topicPartitionsBytes estimates the answer to a DescribeTopicPartitions request.
+// topicPartitionsBytes estimates the response to a DescribeTopicPartitions request.
 func (h *Handlers) topicPartitionsBytes(r kmsg.Request) int64 {
 	req := r.(*kmsg.DescribeTopicPartitionsRequest)
 	room := int64(partitionRoom(req))
@@ -136,7 +136,7 @@ func (h *Handlers) topicPartitionsBytes(r kmsg.Request) int64 {
 	return topicAnswer*int64(len(req.Topics)) + partitionAnswer*min(room, parts)
 }
 
-// producersBytes estimates the answer to a DescribeProducers request.
+// producersBytes estimates the response to a DescribeProducers request.
 func (h *Handlers) producersBytes(r kmsg.Request) (total int64) {
 	req, view := r.(*kmsg.DescribeProducersRequest), h.deps.Lookup.View()
 	for _, asked := range producersAsked(req) {

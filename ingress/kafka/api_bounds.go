@@ -6,16 +6,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// bounded serves requests that name at most RequestPartitions.
+// bounded wraps a handler to accept at most RequestPartitions elements per request.
 func (h *Handlers) bounded(next Handler) Handler { return h.atMost(h.cfg.RequestPartitions, next) }
 
-// atMost refuses requests that name more partitions, topics, resources or
-// configs than that by closing the connection: most have no field for an error
-// that would cost less than what they ask for.
+// atMost closes the connection on requests that list more partitions, topics, resources or
+// configs than most. Most APIs have no error field that would cost less than what they ask for.
 func (h *Handlers) atMost(most int, next Handler) Handler {
 	return handlerOf(func(ctx context.Context, r *Request, reply func(Response)) {
 		if n := named(r.Body); n > most {
-			h.deps.Log.Warn("a request names too much; its connection is closed", "api", kmsg.NameForKey(r.Key),
+			h.deps.Log.Warn("request lists too many elements; closing its connection", "api", kmsg.NameForKey(r.Key),
 				"named", n, "allowed", most, "client", r.ClientID, "connection", r.Conn.ID)
 			reply(Response{Silent: true, Close: true})
 			return
@@ -24,7 +23,7 @@ func (h *Handlers) atMost(most int, next Handler) Handler {
 	})
 }
 
-// named counts what a request names, in steps of its topics.
+// named counts the elements that a request lists, topic by topic.
 func named(req kmsg.Request) int {
 	switch r := req.(type) {
 	case *kmsg.ProduceRequest:
@@ -94,7 +93,7 @@ func named(req kmsg.Request) int {
 	return 0
 }
 
-// sum adds up what items hold, and one for each item itself.
+// sum counts the items and what n counts in each.
 func sum[T any](items []T, n func(*T) int) int {
 	total := len(items)
 	for i := range items {

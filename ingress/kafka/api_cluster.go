@@ -9,8 +9,8 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// endpointBrokers is the only kind of endpoint that clients may ask for here;
-// controllers are not reached by the Kafka protocol (KIP-919).
+// endpointBrokers is the only endpoint type served; controllers are not reachable over the
+// Kafka protocol (KIP-919).
 const (
 	endpointBrokers     = 1
 	endpointControllers = 2
@@ -44,15 +44,14 @@ func describeCluster(d *Deps) func(context.Context, *Request) kmsg.Response {
 	}
 }
 
-// Kinds of key that FindCoordinator is asked for.
+// Key types of FindCoordinator.
 const (
 	coordinatorGroup       = 0
 	coordinatorTransaction = 1
 )
 
-// findCoordinator serves FindCoordinator. All groups are coordinated by the
-// broker that the metadata names as controller, so every broker gives the same
-// answer.
+// findCoordinator serves FindCoordinator. The broker that the metadata calls controller
+// coordinates all groups, so every broker gives the same answer.
 func findCoordinator(d *Deps) func(context.Context, *Request) kmsg.Response {
 	return func(_ context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.FindCoordinatorRequest)
@@ -73,8 +72,8 @@ func findCoordinator(d *Deps) func(context.Context, *Request) kmsg.Response {
 	}
 }
 
-// coordinatorMessage is what stands beside a coordinator. Where there is no error Kafka has a
-// text, too: the name of that, and none from version 4 on.
+// coordinatorMessage returns the error message of a coordinator. On success Kafka sends the
+// name of the code NONE up to version 3, and null from version 4.
 func coordinatorMessage(version int16, err error) *string {
 	switch {
 	case err != nil:

@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Kinds of resource that may have configs.
+// Resource types that may have configs.
 const (
 	resourceTopic         = int8(kmsg.ConfigResourceTypeTopic)
 	resourceBroker        = int8(kmsg.ConfigResourceTypeBroker)
@@ -18,8 +18,8 @@ const (
 	resourceGroup         = int8(kmsg.ConfigResourceTypeGroupConfig)
 )
 
-// listConfigResources serves ListConfigResources (KIP-1142). Version 0 asks for client
-// metrics only (KIP-714); nothing can be set for them here, nor for groups.
+// listConfigResources serves ListConfigResources (KIP-1142). Version 0 lists client metrics
+// only (KIP-714); neither they nor groups have configs here.
 func listConfigResources(d *Deps) func(context.Context, *Request) kmsg.Response {
 	return func(_ context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.ListConfigResourcesRequest)

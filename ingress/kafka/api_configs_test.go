@@ -43,7 +43,7 @@ func TestDescribeConfigsOfATopic(t *testing.T) {
 		retention.ConfigType != kmsg.ConfigTypeLong || retention.ReadOnly || *retention.Documentation == "" {
 		t.Errorf("set: %+v", retention)
 	}
-	// Kafka has its default of hours, so that log.retention.ms is none.
+	// Kafka's default is log.retention.hours, so log.retention.ms is not a synonym.
 	if s := retention.ConfigSynonyms; len(s) != 1 || s[0].Name != topic.RetentionMs || *s[0].Value != "1000" {
 		t.Errorf("synonyms: %+v", s)
 	}
@@ -70,7 +70,7 @@ func TestDescribeConfigsOfBrokersAndOthers(t *testing.T) {
 	for _, g := range got {
 		values[g.Name] = *g.Value
 		if !g.ReadOnly {
-			t.Errorf("%s looks as if it could be altered", g.Name)
+			t.Errorf("%s is shown as alterable", g.Name)
 		}
 	}
 	if want := map[string]string{"num.partitions": "7", "auto.create.topics.enable": "true", "message.max.bytes": "1048588"}; !maps.Equal(values, want) {
@@ -113,32 +113,32 @@ func TestIncrementalAlterConfigs(t *testing.T) {
 		what string
 		ops  []op
 		want *kerr.Error
-		now  map[string]string // instead of the configs before
+		now  map[string]string // the resulting configs
 	}{
 		{"set", []op{{Name: topic.RetentionBytes, Op: set, Value: ptr("5")}}, nil, map[string]string{topic.RetentionMs: "1000", topic.RetentionBytes: "5"}},
 		{"delete", []op{{Name: topic.RetentionMs, Op: del}}, nil, map[string]string{}},
-		{"delete what is not set", []op{{Name: topic.RetentionBytes, Op: del}}, nil, nil},
+		{"delete a config that is not set", []op{{Name: topic.RetentionBytes, Op: del}}, nil, nil},
 		{"append to a default", []op{{Name: topic.CleanupPolicy, Op: add, Value: ptr("compact,delete")}}, nil,
 			map[string]string{topic.RetentionMs: "1000", topic.CleanupPolicy: "delete,compact"}},
 		{"subtract all", []op{{Name: topic.CleanupPolicy, Op: sub, Value: ptr("delete")}}, nil,
 			map[string]string{topic.RetentionMs: "1000", topic.CleanupPolicy: ""}},
-		{"in its normal form", []op{{Name: topic.CleanupPolicy, Op: set, Value: ptr(" compact, delete,compact")}, {Name: "preallocate", Op: set, Value: ptr("TRUE")}}, nil,
+		{"normalized", []op{{Name: topic.CleanupPolicy, Op: set, Value: ptr(" compact, delete,compact")}, {Name: "preallocate", Op: set, Value: ptr("TRUE")}}, nil,
 			map[string]string{topic.RetentionMs: "1000", topic.CleanupPolicy: "compact,delete", "preallocate": "true"}},
 		{"append nothing", []op{{Name: topic.CleanupPolicy, Op: add, Value: ptr("")}}, kerr.InvalidConfig, nil},
 		{"append null", []op{{Name: topic.CleanupPolicy, Op: add}}, kerr.InvalidRequest, nil},
-		{"subtract what is not there", []op{{Name: topic.CleanupPolicy, Op: sub, Value: ptr("compact")}}, nil,
+		{"subtract a value that is not in the list", []op{{Name: topic.CleanupPolicy, Op: sub, Value: ptr("compact")}}, nil,
 			map[string]string{topic.RetentionMs: "1000", topic.CleanupPolicy: "delete"}},
 		{"append to a number", []op{{Name: topic.RetentionMs, Op: add, Value: ptr("1")}}, kerr.InvalidConfig, nil},
 		{"no value", []op{{Name: topic.RetentionMs, Op: set}}, kerr.InvalidRequest, nil},
 		{"twice", []op{{Name: topic.RetentionMs, Op: del}, {Name: topic.RetentionMs, Op: set, Value: ptr("1")}}, kerr.InvalidRequest, nil},
-		{"delete an unknown one", []op{{Name: "retention", Op: del}}, nil, nil},
+		{"delete an unknown config", []op{{Name: "retention", Op: del}}, nil, nil},
 		{"unknown", []op{{Name: "retention", Op: set, Value: ptr("1")}}, kerr.InvalidConfig, nil},
-		{"append to an unknown one", []op{{Name: "retention", Op: add, Value: ptr("1")}}, kerr.InvalidConfig, nil},
+		{"append to an unknown config", []op{{Name: "retention", Op: add, Value: ptr("1")}}, kerr.InvalidConfig, nil},
 		{"unknown operation", []op{{Name: topic.CleanupPolicy, Op: 9, Value: ptr("compact")}}, kerr.UnknownServerError, nil},
 		{"negative operation", []op{{Name: topic.CleanupPolicy, Op: -1, Value: ptr("compact")}}, kerr.UnknownServerError, nil},
 		{"one of two is bad", []op{{Name: topic.RetentionBytes, Op: set, Value: ptr("5")}, {Name: topic.RetentionMs, Op: set, Value: ptr("x")}}, kerr.InvalidConfig, nil},
 		{"against another", []op{{Name: topic.MinCompactionLagMs, Op: set, Value: ptr("2")}, {Name: topic.MaxCompactionLagMs, Op: set, Value: ptr("1")}}, kerr.InvalidConfig, nil},
-		{"together with another", []op{{Name: topic.LocalRetentionMs, Op: set, Value: ptr("1001")}, {Name: topic.RetentionMs, Op: set, Value: ptr("2000")}}, nil,
+		{"valid only together", []op{{Name: topic.LocalRetentionMs, Op: set, Value: ptr("1001")}, {Name: topic.RetentionMs, Op: set, Value: ptr("2000")}}, nil,
 			map[string]string{topic.RetentionMs: "2000", topic.LocalRetentionMs: "1001"}},
 	} {
 		c := newCluster(t, nil)
@@ -155,7 +155,7 @@ func TestIncrementalAlterConfigs(t *testing.T) {
 		}
 		wantCode(t, tt.what+", validated only", ask(true), tt.want)
 		if now := configsOf(c, "orders"); !maps.Equal(now, before) {
-			t.Errorf("%s: validation changed it to %v", tt.what, now)
+			t.Errorf("%s: validate-only changed it to %v", tt.what, now)
 		}
 		wantCode(t, tt.what, ask(false), tt.want)
 		want := tt.now
@@ -195,7 +195,7 @@ func TestAlterConfigsReplacesAll(t *testing.T) {
 	wantCode(t, "no value", ask(config{Name: topic.RetentionMs, Value: nil}), kerr.InvalidRequest)
 }
 
-// alter sends changes, each of one resource with one config, and returns what became of them.
+// alter sends one config change per resource and returns the resulting error codes.
 func alter(c *cluster, dry bool, changes ...alteration) []int16 {
 	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
 	req.Version, req.ValidateOnly = 1, dry
@@ -232,7 +232,7 @@ func TestWhatElseCannotBeAltered(t *testing.T) {
 		{alteration{brokers, "1", "no.such", set, ptr("1")}, nil, kerr.InvalidRequest},
 		{alteration{brokers, "1", "node.id", set, ptr("1")}, kerr.InvalidRequest, kerr.InvalidRequest},
 		{alteration{brokers, "7", "log.retention.ms", set, ptr("1")}, kerr.InvalidRequest, kerr.InvalidRequest},
-		{alteration{brokers, "1", "log.retention.ms", del, nil}, nil, nil}, // it is not set,
+		{alteration{brokers, "1", "log.retention.ms", del, nil}, nil, nil}, // not set
 		{alteration{groups, "g", "consumer.session.timeout.ms", set, ptr("45000")}, nil, kerr.InvalidRequest},
 		{alteration{metrics, "m", "interval.ms", set, ptr("1000")}, nil, kerr.InvalidRequest},
 		{alteration{groups, "", "consumer.session.timeout.ms", set, ptr("45000")}, kerr.InvalidRequest, kerr.InvalidRequest},
@@ -250,7 +250,7 @@ func TestWhatElseCannotBeAltered(t *testing.T) {
 		wantCode(t, "named twice", code, kerr.InvalidRequest)
 	}
 	if now := configsOf(c, "orders"); len(now) > 0 {
-		t.Errorf("a topic named twice was altered: %v", now)
+		t.Errorf("a duplicate topic was altered: %v", now)
 	}
 	c.failing = meta.ErrUnavailable
 	wantCode(t, "no quorum", alter(c, false, retention)[0], kerr.RequestTimedOut)
@@ -275,7 +275,7 @@ func TestTheLogLevelIsSeenAndChangedByClients(t *testing.T) {
 		before := shown()
 		wantCode(t, level+", validated", alter(c, true, alteration{loggers, "1", "root", set, &level})[0], nil)
 		if got := shown(); got != before {
-			t.Errorf("validation changed %s to %s", before, got)
+			t.Errorf("validate-only changed %s to %s", before, got)
 		}
 		wantCode(t, level, alter(c, false, alteration{loggers, "1", "root", set, &level})[0], nil)
 		if got := shown(); got != level {
@@ -283,9 +283,9 @@ func TestTheLogLevelIsSeenAndChangedByClients(t *testing.T) {
 		}
 	}
 	if c.level.Level() <= slog.LevelError {
-		t.Errorf("the level of the log is %v", c.level.Level())
+		t.Errorf("the log level is %v", c.level.Level())
 	}
-	c.level.Set(slog.LevelWarn) // by a reload
+	c.level.Set(slog.LevelWarn) // as by a reload
 	if got := shown(); got != "WARN" {
 		t.Errorf("WARN is shown as %s", got)
 	}
@@ -309,6 +309,6 @@ func TestTheLogLevelIsSeenAndChangedByClients(t *testing.T) {
 		Configs: []kmsg.AlterConfigsRequestResourceConfig{{Name: "root", Value: ptr("DEBUG")}}}}
 	wantCode(t, "AlterConfigs", call[*kmsg.AlterConfigsResponse](c, old).Resources[0].ErrorCode, kerr.InvalidRequest)
 	if got := shown(); got != "WARN" {
-		t.Errorf("what was refused has changed the level to %s", got)
+		t.Errorf("a refused change set the level to %s", got)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// createTopics serves CreateTopics: each topic by itself succeeds or fails.
+// createTopics serves CreateTopics; each topic succeeds or fails by itself.
 func createTopics(admin *topicAdmin, code Coder) changeFunc {
 	return func(ctx context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.CreateTopicsRequest)
@@ -38,7 +38,7 @@ func createTopics(admin *topicAdmin, code Coder) changeFunc {
 			switch {
 			case errs[i] != nil:
 			case req.ValidateOnly:
-				specs[i].ID = topic.NewID() // as in Kafka, of a topic that will never be
+				specs[i].ID = topic.NewID() // like Kafka, a random id although the topic is not created
 			default:
 				errs[i] = admin.create(ctx, &specs[i])
 			}
@@ -56,7 +56,7 @@ func planTopic(admin *topicAdmin, view *meta.View, t *kmsg.CreateTopicsRequestTo
 	s.Partitions, s.Replication = t.NumPartitions, t.ReplicationFactor
 	if len(t.ReplicaAssignment) > 0 {
 		if t.NumPartitions != -1 || t.ReplicationFactor != -1 {
-			return refuse(kerr.InvalidRequest, "give either an assignment or numbers of partitions and replicas (-1 with an assignment)")
+			return refuse(kerr.InvalidRequest, "give either an assignment, or partition and replica counts (-1 with an assignment)")
 		}
 		if err := assigned(view, t.ReplicaAssignment, s); err != nil {
 			return err
@@ -73,19 +73,18 @@ func planTopic(admin *topicAdmin, view *meta.View, t *kmsg.CreateTopicsRequestTo
 		if c.Value == nil {
 			return fmt.Errorf("%w: %s has no value; leave it out for the default", topic.ErrInvalidConfig, c.Name)
 		}
-		s.Configs[c.Name] = *c.Value // the last counts
+		s.Configs[c.Name] = *c.Value // the last value counts
 	}
 	return nil
 }
 
-// assigned checks an assignment given by hand: partitions from 0 on without a
-// gap, and each on all brokers.
+// assigned checks a manual assignment: consecutive partitions from 0, each on all brokers.
 func assigned(view *meta.View, given []kmsg.CreateTopicsRequestTopicReplicaAssignment, s *meta.TopicSpec) error {
 	seen := make(map[int32]bool, len(given))
 	for i := range given {
 		p := given[i].Partition
 		if p < 0 || int(p) >= len(given) || seen[p] {
-			return refuse(kerr.InvalidReplicaAssignment, "assign partitions from 0 on, without gaps, each once")
+			return refuse(kerr.InvalidReplicaAssignment, "assign consecutive partitions from 0, each once")
 		}
 		seen[p] = true
 		if err := placement(view, given[i].Replicas); err != nil {
@@ -96,15 +95,15 @@ func assigned(view *meta.View, given []kmsg.CreateTopicsRequestTopicReplicaAssig
 	return nil
 }
 
-// createdTopic tells what became of a topic. Its configs are told as they were given, those
-// kept and described are in their normal form.
+// createdTopic builds the result of a topic. Configs are returned as requested; those stored
+// and described are normalized.
 func createdTopic(s *meta.TopicSpec, given []kmsg.CreateTopicsRequestTopicConfig, err error, code Coder) kmsg.CreateTopicsResponseTopic {
 	out := kmsg.NewCreateTopicsResponseTopic()
 	out.Topic = s.Name
 	if err != nil {
 		out.ErrorCode, out.ErrorMessage = code(err), message(err)
 		out.NumPartitions, out.ReplicationFactor = -1, -1
-		out.Configs = []kmsg.CreateTopicsResponseTopicConfig{} // null would mean that they must not be told
+		out.Configs = []kmsg.CreateTopicsResponseTopicConfig{} // null would mean that the client may not see them
 		return out
 	}
 	out.TopicID = s.ID

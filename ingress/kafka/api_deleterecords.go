@@ -13,7 +13,7 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// deletion is what DeleteRecords asks of one partition.
+// deletion is the deletion requested for one partition.
 type deletion struct {
 	asked *kmsg.DeleteRecordsRequestTopicPartition
 	out   *kmsg.DeleteRecordsResponseTopicPartition
@@ -21,8 +21,8 @@ type deletion struct {
 	err   error
 }
 
-// deleteRecords serves DeleteRecords (KIP-107): it moves log starts forward. Of a
-// partition that is named twice it does what is said last, as Kafka.
+// deleteRecords serves DeleteRecords (KIP-107), which advances log start offsets. As in Kafka,
+// the last entry of a duplicate partition counts.
 func deleteRecords(d *Deps) changeFunc {
 	return func(ctx context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.DeleteRecordsRequest)
@@ -76,7 +76,7 @@ func (x *deletion) do(ctx context.Context, d *Deps) {
 
 func (x *deletion) move(ctx context.Context, topics TopicChanger) error {
 	offset, hw := x.asked.Offset, x.state.HighWatermark()
-	if offset == -1 { // Kafka's sign for the high watermark
+	if offset == -1 { // the high watermark
 		offset = hw
 	}
 	if offset < 0 || offset > hw {

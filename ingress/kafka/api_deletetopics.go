@@ -11,7 +11,7 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// deleteTopics serves DeleteTopics, by name or, from version 6 on, by id.
+// deleteTopics serves DeleteTopics, by name or, since version 6, by id.
 func deleteTopics(admin *topicAdmin, code Coder) changeFunc {
 	return func(ctx context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.DeleteTopicsRequest)
@@ -20,22 +20,22 @@ func deleteTopics(admin *topicAdmin, code Coder) changeFunc {
 		for i := range req.TopicNames {
 			asked = append(asked, kmsg.DeleteTopicsRequestTopic{Topic: &req.TopicNames[i]})
 		}
-		var doomed []doomedTopic
+		var deletions []topicDeletion
 		if req.TimeoutMillis < 0 {
 			for _, a := range pointers(asked) {
-				doomed = append(doomed, doomedTopic{asked: a, err: errNoTime})
+				deletions = append(deletions, topicDeletion{asked: a, err: errNoTime})
 			}
 		} else {
-			doomed = findDoomed(admin.lookup.View(), asked)
+			deletions = resolveDeletions(admin.lookup.View(), asked)
 		}
-		each(len(doomed), func(i int) {
-			if d := &doomed[i]; d.err == nil {
+		each(len(deletions), func(i int) {
+			if d := &deletions[i]; d.err == nil {
 				d.err = admin.topics.DeleteTopic(ctx, d.topic.ID)
 			}
 		})
-		resp.Topics = make([]kmsg.DeleteTopicsResponseTopic, len(doomed))
-		for i := range doomed {
-			d, out := &doomed[i], &resp.Topics[i]
+		resp.Topics = make([]kmsg.DeleteTopicsResponseTopic, len(deletions))
+		for i := range deletions {
+			d, out := &deletions[i], &resp.Topics[i]
 			out.Topic, out.TopicID = d.asked.Topic, d.asked.TopicID
 			if d.topic != nil {
 				out.Topic, out.TopicID = &d.topic.Name, d.topic.ID
@@ -46,25 +46,25 @@ func deleteTopics(admin *topicAdmin, code Coder) changeFunc {
 	}
 }
 
-// doomedTopic is a topic that is to be deleted, or why not.
-type doomedTopic struct {
+// topicDeletion is a topic to delete, or the reason why it is not deleted.
+type topicDeletion struct {
 	asked *kmsg.DeleteTopicsRequestTopic
 	topic *meta.Topic
 	err   error
 }
 
-// findDoomed looks up what is asked for. A topic that is named more than once, be it by name
-// or by id, is there once, with an error.
-func findDoomed(view *meta.View, asked []kmsg.DeleteTopicsRequestTopic) []doomedTopic {
-	doomed := make([]doomedTopic, 0, len(asked))
+// resolveDeletions resolves the requested topics. A topic requested more than once, by name or by id,
+// appears once, with an error.
+func resolveDeletions(view *meta.View, asked []kmsg.DeleteTopicsRequestTopic) []topicDeletion {
+	deletions := make([]topicDeletion, 0, len(asked))
 	at := make(map[string]int, len(asked))
 	for i := range asked {
-		d := doomedTopic{asked: &asked[i]}
+		d := topicDeletion{asked: &asked[i]}
 		a, byID := d.asked, !topic.ID(asked[i].TopicID).IsZero()
 		var key string
 		switch {
 		case byID && a.Topic != nil:
-			d.err = refuse(kerr.InvalidRequest, "name a topic either by name or by id")
+			d.err = refuse(kerr.InvalidRequest, "give either the name or the id of a topic")
 		case byID:
 			d.topic, d.err = lookup.ByID(view, a.TopicID)
 			key = string(a.TopicID[:])
@@ -78,17 +78,17 @@ func findDoomed(view *meta.View, asked []kmsg.DeleteTopicsRequestTopic) []doomed
 			key = string(d.topic.ID[:])
 		}
 		if n, twice := at[key]; twice {
-			first := &doomed[n]
+			first := &deletions[n]
 			first.err = refuse(kerr.InvalidRequest, "the topic is in the request more than once")
-			if (first.asked.Topic == nil) == byID { // as in Kafka it is then told as it was asked for
+			if (first.asked.Topic == nil) == byID { // like Kafka, identify it the way the request did
 				first.topic = nil
 			}
 			continue
 		}
 		if key != "" {
-			at[key] = len(doomed)
+			at[key] = len(deletions)
 		}
-		doomed = append(doomed, d)
+		deletions = append(deletions, d)
 	}
-	return doomed
+	return deletions
 }

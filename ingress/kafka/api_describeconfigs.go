@@ -26,28 +26,28 @@ func describeConfigs(cfg *APIConfig, d *Deps) func(context.Context, *Request) km
 				out.ErrorCode, out.ErrorMessage = d.code(err), message(err)
 				continue
 			}
-			out.ErrorMessage = new(string) // Kafka has it, too
+			out.ErrorMessage = new(string) // like Kafka
 			out.Configs = selected(all, req, asked.ConfigNames)
 		}
 		return resp
 	}
 }
 
-// describedConfig is one config before it is cut down to what was asked.
+// describedConfig is one config before the request's filters apply.
 type describedConfig struct {
 	name, value string
-	unset       bool // it has no value of its own
-	only        bool // it is no synonym of anything, not even of itself
+	unset       bool // has no value of its own
+	only        bool // has no synonyms, not even itself
 	kind        topic.Kind
 	doc         string
 	readOnly    bool
-	fixed       bool // it cannot be altered in a broker of Kafka, either
+	fixed       bool // read-only in Kafka too
 	source      kmsg.ConfigSource
-	fallbacks   []fallback    // where the value comes from when it is not set here
-	topicConfig *topic.Config // whose broker-wide default this is
+	fallbacks   []fallback    // where the value comes from if it is not set here
+	topicConfig *topic.Config // the topic config whose broker-wide default this is
 }
 
-// fallback is a config whose value is that of another when that is not set.
+// fallback is a config from which another one takes its value if unset.
 type fallback struct {
 	name, value string
 	source      kmsg.ConfigSource
@@ -66,7 +66,7 @@ func described(cfg *APIConfig, d *Deps, asked *kmsg.DescribeConfigsRequestResour
 		return topicConfigs(t.Configs), nil
 	case kmsg.ConfigResourceTypeBroker:
 		if asked.ResourceName == "" {
-			return nil, nil // what is set for all brokers at run time: nothing
+			return nil, nil // cluster-wide dynamic configs: there are none
 		}
 		return brokerConfigs(cfg, d.Node), thisBroker(d.Node, asked.ResourceName)
 	case kmsg.ConfigResourceTypeBrokerLogger:
@@ -97,19 +97,19 @@ func topicConfigs(set map[string]string) []describedConfig {
 	return out
 }
 
-// brokerConfigs are the settings that Kafka's tools look for on a broker, under
-// Kafka's names. They are set in the broker's configuration file.
+// brokerConfigs lists the settings that Kafka's tools read from a broker, under Kafka's names.
+// They are set in the broker's configuration file.
 func brokerConfigs(cfg *APIConfig, node int32) []describedConfig {
 	static := func(name, value string, kind topic.Kind, doc string) describedConfig {
 		return describedConfig{name: name, value: value, kind: kind, doc: doc, readOnly: true, fixed: true, source: kmsg.ConfigSourceStaticBrokerConfig}
 	}
 	out := []describedConfig{
-		static("auto.create.topics.enable", strconv.FormatBool(cfg.AutoCreateTopics), topic.Boolean, "Whether naming a topic creates it."),
+		static("auto.create.topics.enable", strconv.FormatBool(cfg.AutoCreateTopics), topic.Boolean, "Whether a Metadata request creates unknown topics."),
 		static("broker.id", strconv.Itoa(int(node)), topic.Int, "The broker's id."),
-		static("default.replication.factor", strconv.Itoa(int(cfg.Replication)), topic.Int, "Replicas of a topic whose creator names no number."),
+		static("default.replication.factor", strconv.Itoa(int(cfg.Replication)), topic.Int, "Replication factor of topics created without one."),
 		static("delete.topic.enable", "true", topic.Boolean, "Whether topics can be deleted."),
 		static("node.id", strconv.Itoa(int(node)), topic.Int, "The broker's id."),
-		static("num.partitions", strconv.Itoa(int(cfg.Partitions)), topic.Int, "Partitions of a topic whose creator names no number."),
+		static("num.partitions", strconv.Itoa(int(cfg.Partitions)), topic.Int, "Number of partitions of topics created without one."),
 	}
 	all := topic.Configs()
 	for i := range all {
@@ -118,7 +118,7 @@ func brokerConfigs(cfg *APIConfig, node int32) []describedConfig {
 			continue
 		}
 		b := describedConfig{name: c.Broker, value: c.Default, unset: c.Unset, kind: c.Kind, readOnly: true, topicConfig: c,
-			source: kmsg.ConfigSourceDefaultConfig, doc: "Default of the topic config " + c.Name + ". " + c.Doc}
+			source: kmsg.ConfigSourceDefaultConfig, doc: "Default of topic config " + c.Name + ". " + c.Doc}
 		if !c.Unset {
 			b.fallbacks = []fallback{{c.Broker, c.Default, kmsg.ConfigSourceDefaultConfig}}
 		}
@@ -127,8 +127,7 @@ func brokerConfigs(cfg *APIConfig, node int32) []describedConfig {
 	return out
 }
 
-// selected cuts all down to names, none for all of them, and to what the version
-// and the flags of the request show.
+// selected filters configs by names (all if nil) and by the request's version and flags.
 func selected(all []describedConfig, req *kmsg.DescribeConfigsRequest, names []string) []kmsg.DescribeConfigsResponseResourceConfig {
 	var wanted map[string]bool
 	if len(names) > 0 {
@@ -156,14 +155,14 @@ func selected(all []describedConfig, req *kmsg.DescribeConfigsRequest, names []s
 		if req.IncludeDocumentation {
 			shown.Documentation = &c.doc
 		} else if c.only {
-			shown.Documentation = new(string) // as in Kafka
+			shown.Documentation = new(string) // like Kafka
 		}
 		out = append(out, shown)
 	}
 	return out
 }
 
-// synonyms lists where the value may come from, the one in force first (KIP-226).
+// synonyms lists the possible sources of the value, the effective one first (KIP-226).
 func synonyms(c *describedConfig) []kmsg.DescribeConfigsResponseResourceConfigConfigSynonym {
 	var out []kmsg.DescribeConfigsResponseResourceConfigConfigSynonym
 	add := func(name string, value *string, source kmsg.ConfigSource) {

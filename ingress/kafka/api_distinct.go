@@ -6,12 +6,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// errNoTime is for changes of topics whose client gives a time that has passed. As in Kafka
-// the request is then not looked at, and each element of it is answered.
+// errNoTime answers topic changes with a negative timeout. As in Kafka, nothing is checked and
+// every element gets this error.
 var errNoTime = refuse(kerr.RequestTimedOut, "the request's timeout is negative; nothing was done")
 
-// distinctNames returns the first item of each name, and how often each is there. Of what is
-// named more than once nothing is done, since it is not known which is meant.
+// distinctNames returns the first item of each name and how often each name occurs. Duplicates
+// are ambiguous, so nothing is done for them.
 func distinctNames[T any](items []T, name func(*T) string) (first []*T, times map[string]int) {
 	times = make(map[string]int, len(items))
 	for i := range items {
@@ -35,21 +35,21 @@ func topicTwice(name string, times int) error {
 	return refuse(kerr.InvalidRequest, fmt.Sprintf("topic %q is in the request %d times", name, times))
 }
 
-// distinctTopic is what a request asks of one topic, however often it names it.
+// distinctTopic merges all entries of one topic in a request.
 type distinctTopic[P any] struct {
 	name       string
 	partitions []distinctPartition[P]
 }
 
-// distinctPartition is what is asked of one partition: the last time, if it is more than
-// once.
+// distinctPartition is the last entry of a partition in a request.
 type distinctPartition[P any] struct {
 	asked *P
-	again bool // it is named more than once
+	again bool // listed more than once
 }
 
-// distinct gathers topics and their partitions in the order in which they are named
-// first, but for topics without any, which Kafka leaves out. read returns a topic's name and partitions, index that of a partition.
+// distinct merges duplicate topics and partitions in order of first occurrence, without topics
+// that have no partitions, which Kafka omits too. read returns the name and the partitions of a
+// topic, index the number of a partition.
 func distinct[T, P any](topics []T, read func(*T) (string, []P), index func(*P) int32) []distinctTopic[P] {
 	out := make([]distinctTopic[P], 0, len(topics))
 	at := make(map[string]int, len(topics))
@@ -79,7 +79,7 @@ func distinctPartitions[P any](all []distinctPartition[P], index func(*P) int32)
 	for i := 1; i < len(all) && inOrder; i++ {
 		inOrder = index(all[i-1].asked) < index(all[i].asked)
 	}
-	if inOrder { // none is named twice
+	if inOrder { // no duplicates
 		return all
 	}
 	at, kept := make(map[int32]int, len(all)), all[:0]

@@ -9,14 +9,14 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// Kinds of election (KIP-460).
+// Election types (KIP-460).
 const (
 	electPreferred = 0
 	electUnclean   = 1
 )
 
-// electLeaders serves ElectLeaders. A partition has one replica, which leads it: there is
-// nobody else to elect, and a partition without a leader has lost its metadata.
+// electLeaders serves ElectLeaders. Each partition has a single replica, its leader, so there
+// is no other to elect; a partition without a leader has lost its metadata.
 func electLeaders(d *Deps) func(context.Context, *Request) kmsg.Response {
 	return func(_ context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.ElectLeadersRequest)
@@ -37,7 +37,7 @@ func electLeaders(d *Deps) func(context.Context, *Request) kmsg.Response {
 			out := kmsg.ElectLeadersResponseTopic{Topic: asked.Topic, Partitions: make([]kmsg.ElectLeadersResponseTopicPartition, 0, len(asked.Partitions))}
 			t, ok := view.TopicByName(asked.Topic)
 			for _, p := range asked.Partitions {
-				err := meta.ErrUnknownTopic // with no name in it: one request may ask for very many partitions
+				err := meta.ErrUnknownTopic // without the name: one request may list very many partitions
 				if ok {
 					err = elected(req.ElectionType, t, p)
 				}
@@ -49,7 +49,7 @@ func electLeaders(d *Deps) func(context.Context, *Request) kmsg.Response {
 	}
 }
 
-// electable answers for those partitions of t that need an election.
+// electable builds the results of the partitions of t that need an election.
 func electable(code Coder, kind int8, t *meta.Topic) kmsg.ElectLeadersResponseTopic {
 	out := kmsg.ElectLeadersResponseTopic{Topic: t.Name}
 	for i := range t.Partitions {
@@ -61,12 +61,12 @@ func electable(code Coder, kind int8, t *meta.Topic) kmsg.ElectLeadersResponseTo
 }
 
 var (
-	errNoElection  = refuse(kerr.ElectionNotNeeded, "the partition has the leader that it should have")
+	errNoElection  = refuse(kerr.ElectionNotNeeded, "the partition already has the right leader")
 	errNoPreferred = refuse(kerr.PreferredLeaderNotAvailable, "the preferred leader of the partition is not available")
 	errNoEligible  = refuse(kerr.EligibleLeadersNotAvailable, "no replica of the partition is available")
 )
 
-// elected says what comes of an election.
+// elected returns the outcome of an election.
 func elected(kind int8, t *meta.Topic, index int32) error {
 	if index < 0 || int(index) >= len(t.Partitions) {
 		return meta.ErrUnknownTopic

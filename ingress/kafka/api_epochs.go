@@ -9,8 +9,8 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// offsetForLeaderEpoch serves OffsetForLeaderEpoch (KIP-320), with which a
-// client finds out whether what it read was truncated.
+// offsetForLeaderEpoch serves OffsetForLeaderEpoch (KIP-320), by which clients detect
+// truncation.
 func offsetForLeaderEpoch(d *Deps) func(context.Context, *Request) kmsg.Response {
 	return func(_ context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.OffsetForLeaderEpochRequest)

@@ -7,8 +7,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// fetchHandler hands Fetch to the Fetcher, which encodes its own answer so that
-// record batches are written from where they are.
+// fetchHandler passes Fetch to the Fetcher, which encodes its own response so that record
+// batches are written without copying.
 type fetchHandler struct{ fetcher Fetcher }
 
 func (h fetchHandler) Serve(ctx context.Context, r *Request, reply func(Response)) {

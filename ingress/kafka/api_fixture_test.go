@@ -25,10 +25,10 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// errOutside is an error of a package that the handlers do not know.
+// errOutside is an error that the handlers do not know.
 var errOutside = fault.Refused(kerr.InvalidTimestamp, "outside")
 
-// cluster is everything that handlers call, in memory, with its handlers.
+// cluster is an in-memory implementation of everything the handlers call, with its handlers.
 type cluster struct {
 	*Handlers
 	t testing.TB
@@ -36,12 +36,12 @@ type cluster struct {
 	mu       sync.Mutex
 	view     *meta.View
 	table    partition.Table
-	failing  error // of the next changes
-	proposed int   // changes
+	failing  error // returned by the next changes
+	proposed int   // number of changes
 	ids      int64
 
 	appended [][]flow.Append
-	settle   func(appends []flow.Append) error // decides what becomes of appends; nil: all are written
+	settle   func(appends []flow.Append) error // decides the outcome of appends; nil: all are written
 	byTime   func(s *partition.State, ms int64) (TimedOffset, bool, error)
 	groups   []kmsg.Request
 	quorum   Quorum
@@ -49,7 +49,7 @@ type cluster struct {
 	level    slog.LevelVar
 }
 
-// newCluster has brokers 1 (the one under test, the controller) and 2.
+// newCluster has brokers 1 (under test, the controller) and 2.
 func newCluster(t testing.TB, change func(*APIConfig)) *cluster {
 	c := &cluster{t: t, ids: 1000}
 	c.view = meta.NewView(1, "test-cluster", 1, []meta.Broker{{ID: 1, Host: "one", Port: 9092}, {ID: 2, Host: "two", Port: 9093, Rack: "r2"}}, nil)
@@ -73,7 +73,7 @@ func (c *cluster) View() *meta.View {
 	return c.view
 }
 
-// change publishes a View in which f has replaced the topics.
+// change publishes a View with topics changed by f.
 func (c *cluster) change(f func(map[topic.ID]*meta.Topic) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,7 +115,7 @@ func (c *cluster) CreateTopic(_ context.Context, s meta.TopicSpec) (*meta.Topic,
 	return t, err
 }
 
-// lead adds partitions that broker 1 leads at epoch 3.
+// lead makes broker 1 the leader of more partitions, at epoch 3.
 func (c *cluster) lead(t *meta.Topic, upTo int32) {
 	for i := int32(len(t.Partitions)); i < upTo; i++ {
 		t.Partitions = append(t.Partitions, &meta.Partition{Leader: 1, Epoch: 3, Replicas: []int32{1}, ISR: []int32{1}})
@@ -222,7 +222,7 @@ func (c *cluster) Serve(_ context.Context, who GroupClient, version int16, req k
 	reply(req.ResponseKind())
 }
 
-// topic makes a topic led by broker 1.
+// topic creates a topic led by broker 1.
 func (c *cluster) topic(name string, partitions int32) *meta.Topic {
 	c.t.Helper()
 	t, err := c.CreateTopic(context.Background(), meta.TopicSpec{Name: name, ID: topic.NewID(), Partitions: partitions})
@@ -240,8 +240,8 @@ func (c *cluster) state(t *meta.Topic, index int32) *partition.State {
 	return s
 }
 
-// call sends req, as the wire would, to the handler of its key, and returns the
-// response as the wire would. It checks that exactly one answer comes.
+// call passes req, encoded and decoded, to its handler, and returns the response, encoded and
+// decoded. It checks that there is exactly one response.
 func call[R kmsg.Response](c *cluster, req kmsg.Request) R {
 	c.t.Helper()
 	r := c.serve(req)
@@ -292,7 +292,7 @@ func (c *cluster) serve(req kmsg.Request) Response {
 	return Response{}
 }
 
-// wantCode fails the test unless got is the code of want, nil for none.
+// wantCode fails the test unless got is the code of want; nil means none.
 func wantCode(t testing.TB, what string, got int16, want *kerr.Error) {
 	t.Helper()
 	code := int16(0)
@@ -304,7 +304,7 @@ func wantCode(t testing.TB, what string, got int16, want *kerr.Error) {
 	}
 }
 
-// batch is one record batch as a producer sends it.
+// batch returns a record batch as a producer sends it.
 func batch(t testing.TB, change func(*record.Builder)) record.Batch {
 	t.Helper()
 	b := record.NewBuilder().Add(1000, []byte("k"), []byte("v")).Add(2000, []byte("k"), []byte("w"))

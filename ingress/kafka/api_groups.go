@@ -7,9 +7,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// group hands a request of a consumer group to the coordinator. It copies what it keeps
-// of those that may wait for other members, on the account of groups, and a member has
-// one of each that waits.
+// group passes consumer group requests to the coordinator. The coordinator copies what it keeps
+// of requests that wait for other members, charged to the groups' memory; a member has at most
+// one waiting request of each kind.
 func (h *Handlers) group() Handler {
 	return handlerOf(func(ctx context.Context, r *Request, reply func(Response)) {
 		who := GroupClient{ID: r.ClientID, Host: host(r.Conn.Remote)}
@@ -22,8 +22,7 @@ func (h *Handlers) group() Handler {
 	})
 }
 
-// host is the address of a client as group members are described by: Kafka puts
-// a slash before it.
+// host formats a client address for group members, with a leading slash as in Kafka.
 func host(a net.Addr) string {
 	if a == nil {
 		return ""

@@ -12,8 +12,7 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 )
 
-// Timestamps that ask for a place instead of a time, and the version that
-// introduced each.
+// Special timestamps, with the version that introduced each.
 const (
 	latest        = -1
 	earliest      = -2
@@ -28,17 +27,17 @@ var (
 	errListedTwice   = refuse(kerr.InvalidRequest, "the partition is named twice")
 )
 
-// listOffsetsHandler serves ListOffsets. Places are answered at once; what needs
-// a look at records is answered from the crew.
+// listOffsetsHandler serves ListOffsets. Special timestamps are answered at once where
+// possible; lookups that read records run in the searches pool.
 type listOffsetsHandler struct {
 	lookup  *lookup.Lookup
 	times   TimeIndex
 	code    Coder
-	crew    *crew
+	pool    *pool
 	timeout time.Duration
 }
 
-// listed is one partition of a request.
+// listed is one requested partition.
 type listed struct {
 	asked *kmsg.ListOffsetsRequestTopicPartition
 	out   *kmsg.ListOffsetsResponseTopicPartition
@@ -53,12 +52,12 @@ func (h *listOffsetsHandler) Serve(ctx context.Context, r *Request, reply func(R
 		reply(Response{Message: resp})
 		return
 	}
-	searches := h.places(req, resp)
+	searches := h.resolve(req, resp)
 	if len(searches) == 0 {
 		reply(Response{Message: resp})
 		return
 	}
-	h.crew.serve(ctx, r, reply, func() kmsg.Response {
+	h.pool.serve(ctx, r, reply, func() kmsg.Response {
 		ctx, cancel := context.WithTimeout(ctx, timeout(req, h.timeout))
 		defer cancel()
 		each(len(searches), func(i int) { h.search(ctx, searches[i]) })
@@ -66,9 +65,9 @@ func (h *listOffsetsHandler) Serve(ctx context.Context, r *Request, reply func(R
 	})
 }
 
-// places fills in what needs no search, and returns the rest. As in Kafka, a topic that is
-// named twice is answered once, and a partition that is named twice is refused.
-func (h *listOffsetsHandler) places(req *kmsg.ListOffsetsRequest, resp *kmsg.ListOffsetsResponse) []listed {
+// resolve answers what needs no search and returns the rest. As in Kafka, a duplicate topic is
+// answered once, and a duplicate partition is refused.
+func (h *listOffsetsHandler) resolve(req *kmsg.ListOffsetsRequest, resp *kmsg.ListOffsetsResponse) []listed {
 	var searches []listed
 	view := h.lookup.View()
 	topics := distinct(req.Topics,
@@ -96,13 +95,13 @@ func (h *listOffsetsHandler) places(req *kmsg.ListOffsetsRequest, resp *kmsg.Lis
 	return searches
 }
 
-// nothing answers that there is no such offset.
+// nothing answers that no such offset exists.
 func (l *listed) nothing() {
 	l.out.Partition, l.out.Timestamp, l.out.Offset, l.out.LeaderEpoch = l.asked.Partition, -1, -1, -1
 }
 
-// refuseListed answers a request with an isolation level that there is not: as Kafka, which
-// trips over it, at each partition as often as it is named.
+// refuseListed answers a request with an invalid isolation level. Like Kafka, which fails on
+// each, it reports the error for every listed partition, duplicates included.
 func refuseListed(req *kmsg.ListOffsetsRequest, resp *kmsg.ListOffsetsResponse) {
 	resp.Topics = make([]kmsg.ListOffsetsResponseTopic, len(req.Topics))
 	for i := range req.Topics {
@@ -118,7 +117,7 @@ func refuseListed(req *kmsg.ListOffsetsRequest, resp *kmsg.ListOffsetsResponse) 
 }
 
 func (h *listOffsetsHandler) place(req *kmsg.ListOffsetsRequest, l *listed, again bool, t *meta.Topic, err error) (search bool, _ error) {
-	if again { // whatever it is
+	if again { // whatever its timestamp
 		return false, errListedTwice
 	}
 	if err != nil {
@@ -159,11 +158,11 @@ func (h *listOffsetsHandler) place(req *kmsg.ListOffsetsRequest, l *listed, agai
 	return false, nil
 }
 
-// readCommitted is the isolation level of a reader who wants no open transactions.
+// readCommitted is the isolation level that hides open transactions.
 const readCommitted = 1
 
-// at answers with an offset and the epoch in which it was written, where known. What is
-// not written yet will be in the current one.
+// at answers with an offset and its leader epoch, if known. An offset not yet written belongs
+// to the current epoch.
 func (l *listed) at(offset int64) {
 	l.out.Offset = offset
 	if offset >= l.state.HighWatermark() {
@@ -194,13 +193,13 @@ func (h *listOffsetsHandler) search(ctx context.Context, l listed) {
 	}
 }
 
-// noTimestamp is that of a record whose producer gave none.
+// noTimestamp is the timestamp of a record whose producer set none.
 const noTimestamp = -1
 
-// newest finds the first of the records with the largest timestamp. An object, or a
-// run of the WAL, that the log start or the high watermark lies in may owe its max
-// timestamp to records that are not to be seen; where it matters, searches close in on
-// the largest of the others.
+// newest finds the first of the records with the largest timestamp. The index holds only the
+// max timestamp of each object and WAL range, which may belong to a record below the log start
+// or above the high watermark if one of them lies inside. If that matters, a binary search over
+// timestamps decides.
 func (h *listOffsetsHandler) newest(ctx context.Context, s *partition.State) (best TimedOffset, ok bool, err error) {
 	whole, cut := h.newestByIndex(s)
 	if whole >= 0 {
@@ -208,7 +207,7 @@ func (h *listOffsetsHandler) newest(ctx context.Context, s *partition.State) (be
 			return best, ok, err
 		}
 	}
-	// A record at low or later is known; there is none later than high.
+	// A record at low or later is known to exist; none is later than high.
 	for low, high, middle := whole, cut, cut; low < high; middle = low + (high-low+1)/2 {
 		at, found, err := h.times.ByTime(ctx, s, middle)
 		switch {
@@ -220,17 +219,17 @@ func (h *listOffsetsHandler) newest(ctx context.Context, s *partition.State) (be
 			high = middle - 1
 		}
 	}
-	if ok { // the first with that timestamp
+	if ok { // the first record with that timestamp
 		return h.times.ByTime(ctx, s, best.Timestamp)
 	}
-	if s.LogStart() < s.HighWatermark() { // no record has a time: it is the first of those
+	if s.LogStart() < s.HighWatermark() { // no record has a timestamp: return the first
 		return h.times.ByTime(ctx, s, noTimestamp)
 	}
 	return best, false, nil
 }
 
-// newestByIndex returns the largest timestamp of the objects and runs between log start
-// and high watermark, and of those that reach over either; -1 where there are none.
+// newestByIndex returns the largest timestamp of the objects and WAL ranges entirely between
+// log start and high watermark, and of those partly outside; -1 if there are none.
 func (h *listOffsetsHandler) newestByIndex(s *partition.State) (whole, cut int64) {
 	whole, cut = -1, -1
 	start, end := s.LogStart(), s.HighWatermark()

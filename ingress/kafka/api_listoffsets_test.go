@@ -24,7 +24,8 @@ func list(c *cluster, version int16, timestamp int64, change func(*kmsg.ListOffs
 	return call[*kmsg.ListOffsetsResponse](c, req).Topics[0].Partitions[0]
 }
 
-// listed has offsets 10 to 100: below 60 in two objects, from 40 on in the WAL.
+// listedCluster has a partition with offsets 10 to 100: below 60 in two objects, from 40 in the
+// WAL.
 func listedCluster(t *testing.T) (*cluster, *partition.State) {
 	c := newCluster(t, nil)
 	orders := c.topic("orders", 1)
@@ -56,12 +57,12 @@ func TestListOffsetsOfPlaces(t *testing.T) {
 		{"earliest", 10, earliest, 10, 1, nil},
 		{"earliest in the WAL", 8, earliestLocal, 40, 1, nil},
 		{"latest in objects", 9, latestTiered, 59, 3, nil},
-		{"a place too early", 7, earliestLocal, -1, -1, kerr.UnsupportedVersion},
-		{"a place too early", 8, latestTiered, -1, -1, kerr.UnsupportedVersion},
-		{"max timestamp too early", 6, maxTimestamp, -1, -1, kerr.UnsupportedVersion},
+		{"a special timestamp in an old version", 7, earliestLocal, -1, -1, kerr.UnsupportedVersion},
+		{"a special timestamp in an old version", 8, latestTiered, -1, -1, kerr.UnsupportedVersion},
+		{"max timestamp in an old version", 6, maxTimestamp, -1, -1, kerr.UnsupportedVersion},
 		{"first not in objects", 11, firstUntiered, 60, 3, nil},
-		{"a place too early", 10, firstUntiered, -1, -1, kerr.UnsupportedVersion},
-		{"a place that is none", 11, -7, -1, -1, kerr.UnsupportedVersion},
+		{"a special timestamp in an old version", 10, firstUntiered, -1, -1, kerr.UnsupportedVersion},
+		{"an unknown special timestamp", 11, -7, -1, -1, kerr.UnsupportedVersion},
 	} {
 		p := list(c, tt.version, tt.timestamp, nil)
 		wantCode(t, tt.what, p.ErrorCode, tt.want)
@@ -78,20 +79,19 @@ func TestListOffsetsOfPlaces(t *testing.T) {
 	if p := list(c, 9, latestTiered, nil); p.Offset != -1 || p.ErrorCode != 0 {
 		t.Errorf("nothing in objects: %+v", p)
 	}
-	for _, ts := range []int64{earliest, earliestLocal, firstUntiered} { // where nothing is, the next record will be of the current epoch
+	for _, ts := range []int64{earliest, earliestLocal, firstUntiered} { // in an empty log the next record belongs to the current epoch
 		if p := list(c, 11, ts, nil); p.Offset != 100 || p.LeaderEpoch != 3 {
-			t.Errorf("place %d of an empty log: %+v", ts, p)
+			t.Errorf("timestamp %d of an empty log: %+v", ts, p)
 		}
 		fresh := newCluster(t, nil)
 		fresh.topic("orders", 1)
 		if p := list(fresh, 11, ts, nil); p.Offset != 0 || p.LeaderEpoch != 3 {
-			t.Errorf("place %d of a new log: %+v", ts, p)
+			t.Errorf("timestamp %d of a new log: %+v", ts, p)
 		}
 	}
 }
 
-// What is named twice is refused, whatever it is, and answered once, wherever in the
-// request it stands.
+// Duplicates are refused, wherever they are in the request, and answered once.
 func TestListOffsetsOfWhatIsNamedTwice(t *testing.T) {
 	c := newCluster(t, nil)
 	c.topic("orders", 3)
@@ -131,7 +131,7 @@ func TestListOffsetsOfWhatIsNamedTwice(t *testing.T) {
 	}
 }
 
-// Where no record has a time, the newest is the first of them.
+// If no record has a timestamp, the newest is the first record.
 func TestListOffsetsOfTheMaxTimestampWhereThereIsNone(t *testing.T) {
 	c := newCluster(t, nil)
 	s := c.state(c.topic("orders", 1), 0)
@@ -146,11 +146,11 @@ func TestListOffsetsOfTheMaxTimestampWhereThereIsNone(t *testing.T) {
 	if p := list(c, 7, maxTimestamp, nil); p.Offset != 0 || p.Timestamp != -1 || p.LeaderEpoch != 3 {
 		t.Errorf("no record has a time: %+v", p)
 	}
-	s.Tail.Append(partition.Entry{Base: 10, Count: 1, Size: 100, MaxTimestamp: 7}) // of a record that is gone
+	s.Tail.Append(partition.Entry{Base: 10, Count: 1, Size: 100, MaxTimestamp: 7}) // of a deleted record
 	s.Publish(12)
 	s.SetLogStart(11)
 	if p := list(c, 7, maxTimestamp, nil); p.Offset != 11 || p.Timestamp != -1 {
-		t.Errorf("those with a time are gone: %+v", p)
+		t.Errorf("records with a timestamp are deleted: %+v", p)
 	}
 }
 
@@ -182,13 +182,13 @@ func TestListOffsetsByTime(t *testing.T) {
 		t.Errorf("found: %+v", p)
 	}
 	if p := list(c, 10, 8, nil); p.Offset != -1 || p.Timestamp != -1 || p.ErrorCode != 0 {
-		t.Errorf("nothing that late: %+v", p)
+		t.Errorf("no record that late: %+v", p)
 	}
 	wantCode(t, "failed", list(c, 10, 9, nil).ErrorCode, kerr.UnknownServerError)
 }
 
-// The first object's max timestamp, 5000, may belong to a record below the log
-// start: the search says so, and the rest of the log decides.
+// The first object's max timestamp, 5000, may belong to a record below the log start: the
+// search finds out, and the rest of the log decides.
 func TestListOffsetsOfTheMaxTimestamp(t *testing.T) {
 	c, s := listedCluster(t)
 	var asked []int64
@@ -198,12 +198,12 @@ func TestListOffsetsOfTheMaxTimestamp(t *testing.T) {
 		return TimedOffset{Offset: ms, Timestamp: ms}, ms <= left, nil
 	}
 	if p := list(c, 7, maxTimestamp, nil); p.Timestamp != 5000 {
-		t.Errorf("it is still there: %+v, asked %v", p, asked)
+		t.Errorf("the record exists: %+v, asked %v", p, asked)
 	}
 	left = 4999
 	asked = nil
 	if p := list(c, 7, maxTimestamp, nil); p.Timestamp != 4999 || len(asked) > 20 {
-		t.Errorf("it was deleted, one before it was not: %+v, asked %v", p, asked)
+		t.Errorf("it was deleted, the one before was not: %+v, asked %v", p, asked)
 	}
 	left = 1090
 	if p := list(c, 7, maxTimestamp, nil); p.Timestamp != 1090 {
@@ -214,10 +214,10 @@ func TestListOffsetsOfTheMaxTimestamp(t *testing.T) {
 	if p := list(c, 7, maxTimestamp, nil); p.Timestamp != 1090 || len(asked) != 1 {
 		t.Errorf("the object is below the log start: %+v, asked %v", p, asked)
 	}
-	s.SetLogStart(95) // in the last run of the WAL, whose time may be that of one below
+	s.SetLogStart(95) // inside the last WAL range, whose max timestamp may belong to a record below
 	left = 1089
 	if p := list(c, 7, maxTimestamp, nil); p.Timestamp != 1089 {
-		t.Errorf("the log start is in a run: %+v, asked %v", p, asked)
+		t.Errorf("the log start is inside a range: %+v, asked %v", p, asked)
 	}
 	empty := newCluster(t, nil)
 	empty.topic("orders", 1)

@@ -10,30 +10,30 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// LogDir is a place that has records.
+// LogDir is one storage location of records.
 type LogDir struct {
 	Name string
-	// Total and Usable are the bytes of its volume; -1 where they are not known.
+	// Total and Usable are the bytes of its volume; -1 if unknown.
 	Total, Usable int64
 }
 
-// LogDirs says where this broker's partitions have their records.
+// LogDirs describes where this broker's partitions are stored.
 type LogDirs interface {
 	// LogDirs returns the directory of the write-ahead log, and the object store.
 	LogDirs() (wal, objects LogDir)
-	// WALBytes returns how many bytes of a partition's records are in the log.
+	// WALBytes returns the bytes of a partition's records in the write-ahead log.
 	WALBytes(topic.Partition) int64
 }
 
-// logDirsWriter answers DescribeLogDirs (KIP-113): where the partitions of this broker
-// are, and how large. What is in the log and in the object store counts in both.
+// logDirsWriter answers DescribeLogDirs (KIP-113) with the location and size of this broker's
+// partitions. Records both in the WAL and in the object store count in both.
 type logDirsWriter struct {
 	node         int32
 	dirs         LogDirs
 	wal, objects []kmsg.DescribeLogDirsResponseDirTopic
 }
 
-// describeLogDirs serves DescribeLogDirs. The volume may be slow to tell how large it is.
+// describeLogDirs serves DescribeLogDirs. Asking the volume for its size may be slow.
 func (h *Handlers) describeLogDirs(ctx context.Context, r *Request, reply func(Response)) {
 	h.searches.serve(ctx, r, reply, func() kmsg.Response {
 		req := r.Body.(*kmsg.DescribeLogDirsRequest)
@@ -59,7 +59,7 @@ func dir(d LogDir, topics []kmsg.DescribeLogDirsResponseDirTopic) kmsg.DescribeL
 	return out
 }
 
-// named answers about what a request names, each once, whatever it names that is not here.
+// named describes the requested partitions of this broker, each once.
 func (w *logDirsWriter) named(view *meta.View, asked []kmsg.DescribeLogDirsRequestTopic) {
 	parts := make(map[string][]int32, len(asked))
 	var names []string
@@ -78,7 +78,7 @@ func (w *logDirsWriter) named(view *meta.View, asked []kmsg.DescribeLogDirsReque
 	}
 }
 
-// topic adds partitions of t, nil for all.
+// topic adds partitions of t; nil means all.
 func (w *logDirsWriter) topic(t *meta.Topic, parts []int32) {
 	if parts == nil {
 		parts = make([]int32, len(t.Partitions))

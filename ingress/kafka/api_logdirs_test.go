@@ -18,7 +18,7 @@ func logDirsOf(topics ...kmsg.DescribeLogDirsRequestTopic) *kmsg.DescribeLogDirs
 	return req
 }
 
-// put gives a partition bytes in the log and in objects.
+// put gives a partition bytes in the WAL and in objects.
 func (c *cluster) put(t *meta.Topic, index int32, inLog int32, inObjects ...int64) {
 	c.t.Helper()
 	c.state(t, index).Tail.Append(partition.Entry{Size: inLog, Count: 1})
@@ -55,7 +55,7 @@ func TestLogDirsHaveWhatIsInTheLogAndInObjects(t *testing.T) {
 		t.Errorf("places: %+v, %+v", wal, objects)
 	}
 	if len(wal.Topics) != 1 || len(wal.Topics[0].Partitions) != 2 || wal.Topics[0].Partitions[0].Size != 0 || wal.Topics[0].Partitions[1].Size != 700 {
-		t.Errorf("in the log: %+v", wal.Topics)
+		t.Errorf("in the WAL: %+v", wal.Topics)
 	}
 	if len(objects.Topics) != 1 || len(objects.Topics[0].Partitions) != 1 || objects.Topics[0].Partitions[0].Size != 5060 {
 		t.Errorf("in objects: %+v", objects.Topics)
@@ -78,7 +78,7 @@ func TestLogDirsAreChargedBeforeTheyAreMade(t *testing.T) {
 	for i := range int32(1000) {
 		c.put(big, i, 10, 20)
 	}
-	req := logDirsOf() // of all
+	req := logDirsOf() // all topics
 	resp := call[*kmsg.DescribeLogDirsResponse](c, req)
 	took := int64(len(resp.AppendTo(nil)))
 	for _, d := range resp.Dirs {

@@ -9,12 +9,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// rootLogger is the one logger of a broker, under Kafka's name for it: there is one level
-// for all that is logged.
+// rootLogger is Kafka's name of the root logger, the only one here: there is one log level.
 const rootLogger = "root"
 
-// logLevels are Kafka's names of levels and what they are here. Nothing is logged at trace
-// and fatal, which show more and less than all others.
+// logLevels maps Kafka's level names to slog levels. Nothing is logged at TRACE or FATAL; they
+// show more, or less, than all others.
 var logLevels = []struct {
 	name  string
 	level slog.Level
@@ -27,7 +26,7 @@ var logLevels = []struct {
 	{"FATAL", slog.LevelError + 4},
 }
 
-// levelName is Kafka's name of the level that shows as much.
+// levelName returns Kafka's name of a level.
 func levelName(level slog.Level) string {
 	for _, l := range logLevels {
 		if level <= l.level {
@@ -37,25 +36,25 @@ func levelName(level slog.Level) string {
 	return "OFF"
 }
 
-// loggerConfigs are the levels of the broker's loggers (KIP-412).
+// loggerConfigs returns the levels of the broker's loggers (KIP-412).
 func loggerConfigs(level *slog.LevelVar) []describedConfig {
 	return []describedConfig{{name: rootLogger, value: levelName(level.Level()), only: true, source: kmsg.ConfigSourceDynamicBrokerLoggerConfig,
-		doc: "The least level that is logged: TRACE, DEBUG, INFO, WARN, ERROR or FATAL. It is that of the configuration file again after a restart."}}
+		doc: "Minimum log level: TRACE, DEBUG, INFO, WARN, ERROR or FATAL. A restart resets it to the configuration file."}}
 }
 
-// prepareLogger checks a change of the level at which this broker logs. It takes effect
-// at once and is not kept.
+// prepareLogger checks a change of this broker's log level. It takes effect at once and is not
+// persisted.
 func (a *topicAdmin) prepareLogger(c *configChange) error {
 	if err := thisBroker(a.node, c.name); err != nil {
 		return err
 	}
 	if c.replace {
-		return refuse(kerr.InvalidRequest, "loggers are altered by IncrementalAlterConfigs only")
+		return refuse(kerr.InvalidRequest, "loggers can only be altered by IncrementalAlterConfigs")
 	}
 	for i := range c.ops {
 		op := &c.ops[i]
 		if op.name != rootLogger {
-			return refuse(kerr.InvalidConfig, "logger "+op.name+" does not exist; there is one, root")
+			return refuse(kerr.InvalidConfig, "logger "+op.name+" does not exist; the only one is root")
 		}
 		if op.op == kmsg.IncrementalAlterConfigOpDelete {
 			return refuse(kerr.InvalidRequest, "the level of the root logger cannot be removed; set it")
@@ -82,12 +81,12 @@ func parseLevel(name string) (slog.Level, error) {
 	for i, l := range logLevels {
 		names[i] = l.name
 	}
-	return 0, refuse(kerr.InvalidConfig, "log level "+name+"; use one of "+strings.Join(names, ", "))
+	return 0, refuse(kerr.InvalidConfig, "unknown log level "+name+"; use one of "+strings.Join(names, ", "))
 }
 
-// setLevel notes the change at whatever level, since somebody has asked for it.
+// setLevel logs the change at a level that is shown, before or after.
 func (a *topicAdmin) setLevel(level slog.Level) {
 	from := a.level.Level()
 	a.level.Set(level)
-	a.log.Log(context.Background(), max(from, level, slog.LevelInfo), "the log level was changed by a client", "from", levelName(from), "to", levelName(level))
+	a.log.Log(context.Background(), max(from, level, slog.LevelInfo), "log level changed by a client", "from", levelName(from), "to", levelName(level))
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// metadataHandler serves Metadata from one View. A request that may create
-// topics, and names some that do not exist, is finished on the crew.
+// metadataHandler serves Metadata from one View. A request that creates missing topics is
+// completed in the changes pool.
 type metadataHandler struct {
 	cfg    *APIConfig
 	lookup *lookup.Lookup
 	admin  *topicAdmin
 	code   Coder
-	crew   *crew
+	pool   *pool
 }
 
 func (h *metadataHandler) Serve(ctx context.Context, r *Request, reply func(Response)) {
@@ -32,16 +32,15 @@ func (h *metadataHandler) Serve(ctx context.Context, r *Request, reply func(Resp
 		reply(Response{Message: h.answer(req, nil)})
 		return
 	}
-	h.crew.serve(ctx, r, reply, func() kmsg.Response {
+	h.pool.serve(ctx, r, reply, func() kmsg.Response {
 		ctx, cancel := context.WithTimeout(ctx, h.cfg.ChangeTimeout)
 		defer cancel()
 		return h.answer(req, h.create(ctx, missing))
 	})
 }
 
-// normalizeMetadata leaves each topic once in req: those asked for by id, which are the only
-// ones that count where there are any, or by name. The error is that of a request which
-// Kafka refuses as a whole.
+// normalizeMetadata removes duplicate topics from req. If some are requested by id, those
+// requested by name are ignored. An error means that Kafka refuses the whole request.
 func normalizeMetadata(req *kmsg.MetadataRequest) error {
 	byID, unnamed := false, false
 	for i := range req.Topics {
@@ -50,9 +49,9 @@ func normalizeMetadata(req *kmsg.MetadataRequest) error {
 	}
 	switch {
 	case req.Version < 12 && (byID || unnamed):
-		return refuse(kerr.InvalidRequest, "topics are asked for by name up to version 11")
+		return refuse(kerr.InvalidRequest, "topic ids need version 12")
 	case unnamed && !byID:
-		return refuse(kerr.UnknownServerError, "a topic has neither name nor id") // Kafka has no other code for it
+		return refuse(kerr.UnknownServerError, "a topic has neither name nor id") // Kafka has no specific code for it
 	}
 	ids, names := make(map[topic.ID]bool), make(map[string]bool)
 	kept := req.Topics[:0]
@@ -73,7 +72,7 @@ func normalizeMetadata(req *kmsg.MetadataRequest) error {
 	return nil
 }
 
-// refusedMetadata is what Kafka answers to a request that it refuses as a whole.
+// refusedMetadata builds the response to a request refused as a whole.
 func refusedMetadata(req *kmsg.MetadataRequest, code int16) *kmsg.MetadataResponse {
 	resp := req.ResponseKind().(*kmsg.MetadataResponse)
 	resp.ControllerID, resp.ErrorCode, resp.AuthorizedOperations = -1, code, notAsked
@@ -87,11 +86,11 @@ func refusedMetadata(req *kmsg.MetadataRequest, code int16) *kmsg.MetadataRespon
 	return resp
 }
 
-// createdAtOnce bounds the topics that one Metadata request creates; the client
-// asks again for those that are still unknown.
+// createdAtOnce limits the topics that one Metadata request creates; clients ask again for the
+// rest.
 const createdAtOnce = 100
 
-// missing returns the names that are to be created.
+// missing returns the names of the topics to create.
 func (h *metadataHandler) missing(req *kmsg.MetadataRequest) []string {
 	if !h.cfg.AutoCreateTopics || req.Version >= 4 && !req.AllowAutoTopicCreation {
 		return nil
@@ -113,13 +112,13 @@ func (h *metadataHandler) missing(req *kmsg.MetadataRequest) []string {
 	return names
 }
 
-// autoCreatable keeps clients that still ask for Kafka's own topics from making
-// them: groups and transactions live in the metadata quorum.
+// autoCreatable excludes Kafka's internal topics, which some clients still ask for: groups and
+// transactions live in the metadata quorum.
 func autoCreatable(name string) bool {
 	return topic.ValidateName(name) == nil && !topic.Reserved(name)
 }
 
-// create makes the topics and returns why some could not be made.
+// create creates the topics and returns the errors by name.
 func (h *metadataHandler) create(ctx context.Context, names []string) map[string]error {
 	specs := make([]meta.TopicSpec, len(names))
 	for i, name := range names {
@@ -239,8 +238,8 @@ func rack(b meta.Broker) *string {
 	return &b.Rack
 }
 
-// Bit fields of the operations a client may do (KIP-430), by Kafka's numbers of
-// ACL operations. Without ACLs a client may do all that apply.
+// Bits of authorized operations (KIP-430), by Kafka's numbers of ACL operations. Without ACLs a
+// client may perform all that apply.
 const (
 	opRead = 3 + iota
 	opWrite

@@ -80,7 +80,7 @@ func TestMetadataTellsEachTopicOnce(t *testing.T) {
 		kmsg.MetadataRequestTopic{TopicID: orders.ID}, kmsg.MetadataRequestTopic{}, kmsg.MetadataRequestTopic{TopicID: unknown})
 	got := call[*kmsg.MetadataResponse](c, req).Topics
 	if len(got) != 2 || *got[0].Topic != "orders" || got[1].TopicID != unknown || got[1].ErrorCode != kerr.UnknownTopicID.Code {
-		t.Errorf("with ids, names do not count: %+v", got)
+		t.Errorf("with ids, names are ignored: %+v", got)
 	}
 }
 
@@ -115,7 +115,7 @@ func TestMetadataRefusesOddRequestsAsAWhole(t *testing.T) {
 		}
 	}
 	if _, made := c.View().TopicByName("new"); made {
-		t.Error("a request that was refused has made a topic")
+		t.Error("a refused request created a topic")
 	}
 }
 
@@ -125,8 +125,8 @@ func TestMetadataTellsAuthorizedOperations(t *testing.T) {
 	req := metadataOf(8, "orders")
 	req.IncludeClusterAuthorizedOperations, req.IncludeTopicAuthorizedOperations = true, true
 	resp := call[*kmsg.MetadataResponse](c, req)
-	// By Kafka's numbers: 3 read, 4 write, 5 create, 6 delete, 7 alter, 8 describe,
-	// 9 cluster action, 10 and 11 describe and alter configs, 12 idempotent write.
+	// Bits: 3 read, 4 write, 5 create, 6 delete, 7 alter, 8 describe, 9 cluster action, 10 and
+	// 11 describe and alter configs, 12 idempotent write.
 	if got := resp.Topics[0].AuthorizedOperations; got != 0b0000_1101_1111_1000 {
 		t.Errorf("topic: %b", got)
 	}
@@ -229,7 +229,7 @@ func BenchmarkMetadataOf10000Partitions(b *testing.B) {
 	}
 }
 
-// What is charged for an answer before it is made is at least what it takes.
+// The estimate charged for a response is at least its actual size.
 func TestAnswersAreNotLargerThanEstimated(t *testing.T) {
 	c := newCluster(t, nil)
 	for i := range 5 {
@@ -244,7 +244,7 @@ func TestAnswersAreNotLargerThanEstimated(t *testing.T) {
 			took += int64(unsafe.Sizeof(t)) + int64(len(t.Partitions))*int64(unsafe.Sizeof(kmsg.MetadataResponseTopicPartition{}))
 		}
 		if n := h.metadataBytes(req); n < took-1024 || n > 3*took+2048 {
-			t.Errorf("%d topics: %d bytes are charged for %d", len(resp.Topics), n, took)
+			t.Errorf("%d topics: charged %d bytes for %d", len(resp.Topics), n, took)
 		}
 	}
 }

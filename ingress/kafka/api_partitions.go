@@ -11,7 +11,7 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// createPartitions serves CreatePartitions: topics only grow.
+// createPartitions serves CreatePartitions; topics can only grow.
 func createPartitions(admin *topicAdmin, code Coder) changeFunc {
 	return func(ctx context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.CreatePartitionsRequest)

@@ -15,41 +15,41 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// Errors of one partition of a Produce request.
+// Errors of one partition in a Produce request.
 var (
 	errAcks      = refuse(kerr.InvalidRequiredAcks, "acks must be 0, 1 or -1 (all)")
-	errOneBatch  = refuse(kerr.InvalidRecord, "send exactly one record batch for each partition of a request")
-	errOldFormat = refuse(kerr.InvalidRecord, "only message format v2 is taken; use a client of Kafka 0.11 or newer")
-	errCodec     = refuse(kerr.UnsupportedCompressionType, "this codec is not known in this version of Produce; zstd needs version 7")
+	errOneBatch  = refuse(kerr.InvalidRecord, "send exactly one record batch per partition")
+	errOldFormat = refuse(kerr.InvalidRecord, "only message format v2 is supported; use a client of Kafka 0.11 or newer")
+	errCodec     = refuse(kerr.UnsupportedCompressionType, "this version of Produce does not support the codec; zstd needs version 7")
 )
 
-// zstdSince is the first version of Produce that may carry zstd (KIP-110).
+// zstdSince is the first Produce version that allows zstd (KIP-110).
 const zstdSince = 7
 
-// produceHandler serves Produce. It looks up partitions, cuts the batches out of
-// the frame and hands all of them to the pipeline with one callback; nothing is
-// copied, and the frame stays with the pipeline until that callback. The request's
-// own timeout is not used: an answer before the batches have settled would give
-// the frame back too early, and producers give up by themselves.
+// produceHandler serves Produce. It resolves partitions, finds the batches in the frame and
+// passes all of them to the pipeline with one callback. Nothing is copied: the frame belongs to
+// the pipeline until the callback. The request's timeout is ignored: a response before the
+// batches have settled would release the frame too early, and producers have timeouts of their
+// own.
 type produceHandler struct {
 	lookup   *lookup.Lookup
 	appender Appender
 	code     Coder
 }
 
-// produce is one request under way.
+// produce is one request in progress.
 type produce struct {
 	*produceHandler
-	req     *kmsg.ProduceRequest
-	view    *meta.View
-	reply   func(Response)
-	resp    *kmsg.ProduceResponse
-	out     []kmsg.ProduceResponseTopicPartition // of all topics, in request order
-	appends []flow.Append
-	slots   []int32 // for each append its place in out
-	refused bool    // some partition has an error
-	blamed  int     // records that the answer names
-	span    trace.Span
+	req          *kmsg.ProduceRequest
+	view         *meta.View
+	reply        func(Response)
+	resp         *kmsg.ProduceResponse
+	out          []kmsg.ProduceResponseTopicPartition // of all topics, in request order
+	appends      []flow.Append
+	outAt        []int32 // index in out of each append
+	refused      bool    // some partition has an error
+	recordErrors int     // number of records named in record_errors
+	span         trace.Span
 }
 
 func (h *produceHandler) Serve(ctx context.Context, r *Request, reply func(Response)) {
@@ -65,15 +65,14 @@ func (h *produceHandler) Serve(ctx context.Context, r *Request, reply func(Respo
 	h.appender.Append(ctx, r.Who, p.appends, p.settled)
 }
 
-// plan makes a place in the response for every partition, and an append for
-// every one that can be written.
+// plan adds a result for every partition, and an append for every one that can be written.
 func (p *produce) plan() {
 	n := 0
 	for i := range p.req.Topics {
 		n += len(p.req.Topics[i].Partitions)
 	}
 	p.out = make([]kmsg.ProduceResponseTopicPartition, n)
-	p.appends, p.slots = make([]flow.Append, 0, n), make([]int32, 0, n)
+	p.appends, p.outAt = make([]flow.Append, 0, n), make([]int32, 0, n)
 	p.resp.Topics = make([]kmsg.ProduceResponseTopic, len(p.req.Topics))
 	invalid := p.invalid()
 	at := 0
@@ -93,7 +92,7 @@ func (p *produce) plan() {
 	}
 }
 
-// invalid returns why no partition of the request can be written.
+// invalid returns the reason to refuse all partitions of the request.
 func (p *produce) invalid() error {
 	switch flow.Acks(p.req.Acks) {
 	case flow.AcksNone, flow.AcksLeader, flow.AcksAll:
@@ -140,15 +139,14 @@ func (p *produce) add(at int, t *meta.Topic, asked *kmsg.ProduceRequestTopicPart
 	}
 	p.appends = append(p.appends, flow.Append{Partition: topic.Partition{Topic: t.ID, Index: asked.Partition}, State: s,
 		Batch: b, Acks: flow.Acks(p.req.Acks), LogAppendTime: -1})
-	p.slots = append(p.slots, int32(at))
+	p.outAt = append(p.outAt, int32(at))
 	return nil
 }
 
-// magicAt is where both batches and the older message sets have their version.
+// magicAt is the offset of the magic byte, in batches and in older message sets alike.
 const magicAt = 16
 
-// onlyBatch returns the one batch that records must be. The pipeline validates
-// what is inside.
+// onlyBatch checks that records are exactly one batch. The pipeline validates its contents.
 func onlyBatch(records []byte, version int16) (record.Batch, error) {
 	if len(records) > magicAt && records[magicAt] < 2 {
 		return nil, errOldFormat
@@ -170,7 +168,7 @@ func onlyBatch(records []byte, version int16) (record.Batch, error) {
 	return b, nil
 }
 
-// redirect tells who leads the partition (KIP-951).
+// redirect adds the partition's current leader (KIP-951).
 func (p *produce) redirect(out *kmsg.ProduceResponseTopicPartition, t *meta.Topic) {
 	if p.req.Version < 10 || int(out.Partition) >= len(t.Partitions) {
 		return
@@ -199,32 +197,32 @@ func (p *produce) refuse(out *kmsg.ProduceResponseTopicPartition, code int16, er
 	var some *record.RecordErrors
 	switch {
 	case errors.As(err, &some):
-		p.blame(out, some.Records)
+		p.addRecordErrors(out, some.Records)
 	case errors.As(err, &one):
-		p.blame(out, []record.RecordError{*one})
+		p.addRecordErrors(out, []record.RecordError{*one})
 	}
 }
 
-// recordErrorsSince is the first version that says which records are wrong (KIP-467).
+// recordErrorsSince is the first version with record_errors (KIP-467).
 const recordErrorsSince = 8
 
-// blame names records, as long as the request has not named record.MaxRecordErrors yet.
-func (p *produce) blame(out *kmsg.ProduceResponseTopicPartition, records []record.RecordError) {
-	records = records[:min(len(records), record.MaxRecordErrors-p.blamed)]
-	p.blamed += len(records)
+// addRecordErrors adds record errors, up to record.MaxRecordErrors per request.
+func (p *produce) addRecordErrors(out *kmsg.ProduceResponseTopicPartition, records []record.RecordError) {
+	records = records[:min(len(records), record.MaxRecordErrors-p.recordErrors)]
+	p.recordErrors += len(records)
 	out.ErrorRecords = make([]kmsg.ProduceResponseTopicPartitionErrorRecord, len(records))
 	var last error
 	var text *string
 	for i := range records {
-		if text == nil || records[i].Err != last { // mostly one reason for all
+		if text == nil || records[i].Err != last { // most records share one message
 			last, text = records[i].Err, message(records[i].Err)
 		}
 		out.ErrorRecords[i].RelativeOffset, out.ErrorRecords[i].ErrorMessage = records[i].Index, text
 	}
 }
 
-// codeOf is code for what a producer sent. A batch that was damaged on its way may be
-// sent again; one that is wrong in itself may not.
+// codeOf returns the error code for a produced batch. A batch damaged in transit may be
+// retried; an invalid one may not.
 func (p *produce) codeOf(err error) int16 {
 	switch {
 	case errors.Is(err, record.ErrChecksum):
@@ -235,8 +233,8 @@ func (p *produce) codeOf(err error) int16 {
 	return p.code(err)
 }
 
-// refuseAppend is refuse for a batch that reached the log, of which the answer tells the
-// start, unless the batch says nothing about the log, as Kafka has it.
+// refuseAppend reports an error after the batch has reached the log. Like Kafka it includes the
+// log start offset, unless the batch itself is invalid.
 func (p *produce) refuseAppend(out *kmsg.ProduceResponseTopicPartition, a *flow.Append) {
 	p.refuse(out, p.codeOf(a.Err), a.Err)
 	switch out.ErrorCode {
@@ -247,14 +245,15 @@ func (p *produce) refuseAppend(out *kmsg.ProduceResponseTopicPartition, a *flow.
 	}
 }
 
-// settled is called once, when all appends have; failed is the pipeline's error.
+// settled is called once, when all appends have settled; failed is an error of the whole
+// pipeline.
 func (p *produce) settled(failed error) {
 	code := p.code(failed)
 	if code == kerr.UnknownServerError.Code {
-		code = kerr.KafkaStorageError.Code // what clients find the leader anew and retry on
+		code = kerr.KafkaStorageError.Code // retriable: clients look up the leader again
 	}
 	for i := range p.appends {
-		a, out := &p.appends[i], &p.out[p.slots[i]]
+		a, out := &p.appends[i], &p.out[p.outAt[i]]
 		switch {
 		case a.Err != nil:
 			p.refuseAppend(out, a)
@@ -267,8 +266,8 @@ func (p *produce) settled(failed error) {
 	p.finish()
 }
 
-// finish answers. With acks=0 there is no answer, and the only way to tell of an
-// error is to close the connection, as Kafka does.
+// finish replies. With acks=0 there is no response; like Kafka, an error closes the connection,
+// since nothing else would tell the client.
 func (p *produce) finish() {
 	if p.span.IsRecording() {
 		p.describe()

@@ -14,7 +14,7 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// produceOf asks for one append per partition 0, 1, 2... of t.
+// produceOf builds a request with one append for each of partitions 0, 1, 2... of t.
 func produceOf(version, acks int16, t *meta.Topic, records ...[]byte) *kmsg.ProduceRequest {
 	req := kmsg.NewPtrProduceRequest()
 	req.Version, req.Acks, req.TimeoutMillis = version, acks, 1000
@@ -83,8 +83,8 @@ func TestProduceRefusesWhatIsNotOneSoundBatch(t *testing.T) {
 		{"message format v1", 9, old, kerr.InvalidRecord},
 		{"transactional", 9, batch(t, func(b *record.Builder) { b.Transactional, b.ProducerID = true, 1 }), kerr.UnsupportedVersion},
 		{"zstd", 7, batch(t, func(b *record.Builder) { b.Codec = record.Zstd }), nil},
-		{"zstd too early", 6, batch(t, func(b *record.Builder) { b.Codec = record.Zstd }), kerr.UnsupportedCompressionType},
-		{"a codec that is none", 9, codec5, kerr.UnsupportedCompressionType},
+		{"zstd in an old version", 6, batch(t, func(b *record.Builder) { b.Codec = record.Zstd }), kerr.UnsupportedCompressionType},
+		{"an unknown codec", 9, codec5, kerr.UnsupportedCompressionType},
 	} {
 		resp := call[*kmsg.ProduceResponse](c, produceOf(tt.version, 1, orders, tt.records))
 		wantCode(t, tt.name, resp.Topics[0].Partitions[0].ErrorCode, tt.want)
@@ -146,11 +146,11 @@ func TestProduceWithoutAcks(t *testing.T) {
 		t.Errorf("written: %+v", r)
 	}
 	if r := c.serve(produceOf(9, 0, orders, nil)); !r.Silent || !r.Close {
-		t.Errorf("refused, and only closing the connection tells: %+v", r)
+		t.Errorf("a refused acks=0 batch must close the connection: %+v", r)
 	}
 }
 
-// The answer waits for the pipeline, however long that takes.
+// The response waits for the pipeline, however long that takes.
 func TestProduceIsAnsweredWhenItHasSettled(t *testing.T) {
 	c := newCluster(t, nil)
 	orders := c.topic("orders", 1)

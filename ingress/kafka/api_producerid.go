@@ -7,16 +7,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// errTransactions refuses what needs a transaction coordinator. Clients take
-// the code as final.
+// errTransactions refuses requests that need a transaction coordinator. Clients treat this code
+// as fatal.
 var errTransactions = refuse(kerr.UnsupportedVersion, "transactions are not supported yet; remove transactional.id")
 
-// producerIDs hands out ids from blocks taken from the metadata quorum.
+// producerIDs allocates ids from blocks reserved in the metadata quorum.
 type producerIDs struct {
 	source ProducerIDs
 	block  int32
 
-	turn      chan struct{} // of one place: who is in may touch the block
+	turn      chan struct{} // a mutex that a context can interrupt; guards the block
 	next, end int64
 }
 
@@ -43,10 +43,9 @@ func (p *producerIDs) take(ctx context.Context) (int64, error) {
 	return id, nil
 }
 
-// initProducerID serves InitProducerId for idempotent producers. Each call gets
-// a new id with epoch 0, also one that gives its old id and epoch to have the
-// epoch bumped: a new id fences nothing and loses nothing without a
-// transactional id, and Kafka does the same (KIP-360).
+// initProducerID serves InitProducerId for idempotent producers. Every call returns a new id
+// with epoch 0, even if the request has the old id and epoch: without a transactional id a new
+// id fences nothing and loses nothing, and Kafka does the same (KIP-360).
 func initProducerID(ids *producerIDs, code Coder) changeFunc {
 	return func(ctx context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.InitProducerIDRequest)
@@ -77,8 +76,7 @@ func validateInit(req *kmsg.InitProducerIDRequest) error {
 	return nil
 }
 
-// retriableInit turns a timeout of the quorum into the code that producers
-// retry this request on.
+// retriableInit maps a quorum timeout to a code that producers retry for this request.
 func retriableInit(code int16) int16 {
 	if code == kerr.RequestTimedOut.Code {
 		return kerr.CoordinatorNotAvailable.Code

@@ -12,18 +12,18 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// ProducerStates has what partitions remember of idempotent producers.
+// ProducerStates exposes the idempotent producers of partitions.
 type ProducerStates interface {
-	// ProducerCount returns how many a partition remembers.
+	// ProducerCount returns the number of producers of a partition.
 	ProducerCount(topic.Partition) int
-	// ProducerStates returns them by id; ok is false while not all of them are read yet.
+	// ProducerStates returns them by id; ok is false while some are still being loaded.
 	ProducerStates(topic.Partition) (states []idempotence.State, ok bool)
 }
 
-var errProducersLoading = refuse(kerr.NotLeaderForPartition, "the producers of the partition are not all read yet; try again")
+var errProducersLoading = refuse(kerr.NotLeaderForPartition, "the producers of the partition are still being loaded; try again")
 
-// describeProducers serves DescribeProducers (KIP-664). There may be very many, so that a
-// partition is answered once, however often it is named.
+// describeProducers serves DescribeProducers (KIP-664). A partition may have very many
+// producers, so it is answered once, however often it is listed.
 func (h *Handlers) describeProducers(ctx context.Context, r *Request, reply func(Response)) {
 	h.searches.serve(ctx, r, reply, func() kmsg.Response {
 		req := r.Body.(*kmsg.DescribeProducersRequest)
@@ -48,7 +48,7 @@ func (h *Handlers) describeProducers(ctx context.Context, r *Request, reply func
 	})
 }
 
-// producersAsked returns what a request names, each once.
+// producersAsked returns the requested partitions without duplicates.
 func producersAsked(req *kmsg.DescribeProducersRequest) []distinctTopic[int32] {
 	return distinct(req.Topics, func(t *kmsg.DescribeProducersRequestTopic) (string, []int32) { return t.Topic, t.Partitions },
 		func(p *int32) int32 { return *p })

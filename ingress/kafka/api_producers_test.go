@@ -49,7 +49,7 @@ func TestProducersOfAPartition(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, "led by another", call[*kmsg.DescribeProducersResponse](c, producersOf("orders", 0)).Topics[0].Partitions[0].ErrorCode, kerr.NotLeaderForPartition)
+	wantCode(t, "led by another broker", call[*kmsg.DescribeProducersResponse](c, producersOf("orders", 0)).Topics[0].Partitions[0].ErrorCode, kerr.NotLeaderForPartition)
 }
 
 func TestProducersAreChargedBeforeTheyAreTold(t *testing.T) {
@@ -68,8 +68,8 @@ func TestProducersAreChargedBeforeTheyAreTold(t *testing.T) {
 	}
 }
 
-// A partition is answered once, however often a small request names it: all of its
-// producers for each time could be more than there is of memory.
+// A partition is answered once, however often a small request lists it: repeating all of its
+// producers could exceed the broker's memory.
 func TestProducersOfAPartitionThatIsNamedOften(t *testing.T) {
 	c := newCluster(t, nil)
 	orders := c.topic("orders", 2)
@@ -87,6 +87,6 @@ func TestProducersOfAPartitionThatIsNamedOften(t *testing.T) {
 		t.Errorf("%d topics, the first with %d partitions", len(resp.Topics), len(resp.Topics[0].Partitions))
 	}
 	if once := c.producersBytes(producersOf("orders", 0, 1)); c.producersBytes(req) != once {
-		t.Errorf("%d bytes are charged, for each once it is %d", c.producersBytes(req), once)
+		t.Errorf("charged %d bytes; without duplicates it is %d", c.producersBytes(req), once)
 	}
 }

@@ -8,26 +8,26 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// metadataTopic is what Kafka calls the log of its metadata; nobody can read it here.
+// metadataTopic is Kafka's name for the metadata log; here it is not a readable topic.
 const metadataTopic = "__cluster_metadata"
 
-// Quorum is the state of the group of nodes that keeps the cluster's metadata.
+// Quorum is the state of the Raft group that holds the cluster's metadata.
 type Quorum struct {
-	Leader int32   // broker id; -1 where there is none
-	Epoch  int32   // its Raft term
-	Voters []Voter // the leader, too
-	// Committed is the index after the last entry that is committed.
+	Leader int32   // broker id; -1 if there is none
+	Epoch  int32   // the Raft term
+	Voters []Voter // including the leader
+	// Committed is the index after the last committed entry.
 	Committed int64
 }
 
-// Voter is a node of a Quorum, with the index after the last entry that it has.
+// Voter is a node of a Quorum, with the index after its last entry.
 type Voter struct {
 	Node int32
 	End  int64
 }
 
-// describeQuorum serves DescribeQuorum (KIP-595, KIP-836). Voters have no address: no
-// client reaches them by the Kafka protocol.
+// describeQuorum serves DescribeQuorum (KIP-595, KIP-836). Voters have no endpoints, since
+// clients cannot reach them over the Kafka protocol.
 func describeQuorum(d *Deps) func(context.Context, *Request) kmsg.Response {
 	return func(_ context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.DescribeQuorumRequest)
@@ -56,7 +56,7 @@ func describeQuorum(d *Deps) func(context.Context, *Request) kmsg.Response {
 	}
 }
 
-// asksForMetadata tells whether a request asks for the only quorum that there is.
+// asksForMetadata reports whether a request asks for the only existing quorum.
 func asksForMetadata(req *kmsg.DescribeQuorumRequest) bool {
 	if len(req.Topics) != 1 || req.Topics[0].Topic != metadataTopic {
 		return false

@@ -7,7 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-var noQuotas = "client quotas are not supported; memory and places are shared by connection and address"
+var noQuotas = "client quotas are not supported; resources are shared fairly between connections and addresses"
 
 // describeQuotas serves DescribeClientQuotas (KIP-546): there are none.
 func describeQuotas(_ context.Context, r *Request) kmsg.Response {
@@ -16,7 +16,7 @@ func describeQuotas(_ context.Context, r *Request) kmsg.Response {
 	return resp
 }
 
-// alterQuotas serves AlterClientQuotas: a quota that would not be kept is refused.
+// alterQuotas refuses AlterClientQuotas, since quotas would not be enforced.
 func alterQuotas(_ context.Context, r *Request) kmsg.Response {
 	req := r.Body.(*kmsg.AlterClientQuotasRequest)
 	resp := req.ResponseKind().(*kmsg.AlterClientQuotasResponse)

@@ -11,12 +11,12 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// listReassignments serves ListPartitionReassignments (KIP-455): no partition is ever on
-// its way to another broker, since each has one replica where its log is.
+// listReassignments serves ListPartitionReassignments (KIP-455): there are none, since each
+// partition has a single replica that does not move.
 func listReassignments(_ context.Context, r *Request) kmsg.Response { return r.Body.ResponseKind() }
 
-// alterReassignments serves AlterPartitionReassignments: the replicas that a partition has
-// are taken, others refused.
+// alterReassignments serves AlterPartitionReassignments: only a partition's current replicas
+// are accepted.
 func alterReassignments(d *Deps) func(context.Context, *Request) kmsg.Response {
 	return func(_ context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.AlterPartitionAssignmentsRequest)
@@ -49,13 +49,13 @@ func alterReassignments(d *Deps) func(context.Context, *Request) kmsg.Response {
 var (
 	errNoPartition      = refuse(kerr.UnknownTopicOrPartition, "there is no such partition")
 	errNothingToCancel  = refuse(kerr.NoReassignmentInProgress, "no reassignment is in progress")
-	errNoReplicas       = refuse(kerr.InvalidReplicaAssignment, "a partition needs a replica")
+	errNoReplicas       = refuse(kerr.InvalidReplicaAssignment, "a partition needs at least one replica")
 	errReplicaTwice     = refuse(kerr.InvalidReplicaAssignment, "a broker is named twice")
 	errCannotBeReplaced = refuse(kerr.InvalidReplicaAssignment, "partitions cannot be moved to other brokers yet; name the replicas that the partition has")
 )
 
-// reassigned says what comes of giving a partition those replicas, nil for those that it
-// had before.
+// reassigned returns the outcome of assigning replicas to a partition; nil cancels a
+// reassignment.
 func reassigned(view *meta.View, p *meta.Partition, replicas []int32) error {
 	if replicas == nil {
 		return errNothingToCancel

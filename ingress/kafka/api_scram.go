@@ -7,19 +7,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Kafka's numbers of the mechanisms.
+// Kafka's mechanism numbers.
 const (
 	scramSHA256 = 1
 	scramSHA512 = 2
 )
 
 var (
-	noSCRAMUser = "there is no such user: clients show who they are with certificates"
-	noSCRAM     = "users with passwords are not supported: clients show who they are with certificates"
+	noSCRAMUser = "there is no such user: clients authenticate with certificates"
+	noSCRAM     = "SCRAM users are not supported: clients authenticate with certificates"
 	namedTwice  = "the user is named twice"
 )
 
-// describeSCRAM serves DescribeUserScramCredentials (KIP-554): nobody has any.
+// describeSCRAM serves DescribeUserScramCredentials (KIP-554): no user has any.
 func describeSCRAM(_ context.Context, r *Request) kmsg.Response {
 	req := r.Body.(*kmsg.DescribeUserSCRAMCredentialsRequest)
 	resp := req.ResponseKind().(*kmsg.DescribeUserSCRAMCredentialsResponse)
@@ -32,7 +32,7 @@ func describeSCRAM(_ context.Context, r *Request) kmsg.Response {
 		name := req.Users[i].Name
 		times := seen[name]
 		if delete(seen, name); times == 0 {
-			continue // answered
+			continue // already answered
 		}
 		out := kmsg.DescribeUserSCRAMCredentialsResponseResult{User: name, ErrorCode: kerr.ResourceNotFound.Code, ErrorMessage: &noSCRAMUser}
 		if times > 1 {
@@ -43,7 +43,7 @@ func describeSCRAM(_ context.Context, r *Request) kmsg.Response {
 	return resp
 }
 
-// alterSCRAM serves AlterUserScramCredentials: each user is answered once.
+// alterSCRAM serves AlterUserScramCredentials; each user is answered once.
 func alterSCRAM(_ context.Context, r *Request) kmsg.Response {
 	req := r.Body.(*kmsg.AlterUserSCRAMCredentialsRequest)
 	resp := req.ResponseKind().(*kmsg.AlterUserSCRAMCredentialsResponse)

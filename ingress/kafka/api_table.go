@@ -70,23 +70,24 @@ func (c APIConfig) Validate() error {
 	return nil
 }
 
-// Appender takes the batches of one request of who into the write pipeline and calls
-// done once when all have settled: with nil when each is as durable as promised
-// or carries its own Err, with an error when the pipeline failed them. The
-// appends and their bytes are the pipeline's until then.
+// Appender takes the batches of one request from who into the write pipeline and calls done
+// once, when all have settled: with nil if each is as durable as promised or carries its own
+// Err, with an error if the pipeline failed them. The appends and their bytes belong to the
+// pipeline until then.
 type Appender interface {
 	Append(ctx context.Context, who pipeline.Holder, appends []flow.Append, done func(error))
 }
 
-// Fetcher serves Fetch requests, on the account of who. reply is called once with the encoded body;
-// release, which may be nil, is called when it was written or dropped. With charged the request is
-// on the Fetcher's account when Fetch returns, which may be long before it is answered.
+// Fetcher serves Fetch requests, charging who. reply is called once with the encoded body;
+// release, which may be nil, is called once the body was written or dropped. If charged is
+// true, the request is charged to the Fetcher's own budget when Fetch returns, which may be
+// long before the reply.
 type Fetcher interface {
 	Fetch(ctx context.Context, who pipeline.Holder, req *kmsg.FetchRequest, reply func(body net.Buffers, release func())) (charged bool)
 }
 
-// TopicChanger changes topics. Each method returns after the local View shows
-// the change; the errors are those of package meta.
+// TopicChanger changes topics. Each method returns once the local View shows the change; errors
+// are those of package meta.
 type TopicChanger interface {
 	CreateTopic(context.Context, meta.TopicSpec) (*meta.Topic, error)
 	DeleteTopic(context.Context, topic.ID) error
@@ -95,7 +96,7 @@ type TopicChanger interface {
 	SetLogStart(ctx context.Context, p topic.Partition, offset int64) error
 }
 
-// TimedOffset is a record found by its timestamp.
+// TimedOffset is a record found by timestamp.
 type TimedOffset struct {
 	Offset, Timestamp int64 // ms since epoch
 	Epoch             int32
@@ -103,26 +104,26 @@ type TimedOffset struct {
 
 // TimeIndex finds records by timestamp. It may read the WAL and objects.
 type TimeIndex interface {
-	// ByTime finds the first record at or after the log start with a timestamp at
-	// or after ms. ok is false when there is none.
+	// ByTime finds the first record at or after the log start whose timestamp is at least ms.
+	// ok is false if there is none.
 	ByTime(ctx context.Context, s *partition.State, ms int64) (at TimedOffset, ok bool, err error)
 }
 
-// ProducerIDs hands out producer ids that nobody had before.
+// ProducerIDs reserves producer ids that were never used before.
 type ProducerIDs interface {
 	AllocateProducerIDs(ctx context.Context, n int32) (first int64, err error)
 }
 
-// GroupClient says who sends a group request.
+// GroupClient identifies the sender of a group request.
 type GroupClient struct{ ID, Host string }
 
-// Groups serves the requests of consumer groups. reply is called once, at any
-// later time; the context is that of the connection.
+// Groups serves consumer group requests. reply is called once, at any later time; the context
+// is that of the connection.
 type Groups interface {
 	Serve(ctx context.Context, who GroupClient, version int16, req kmsg.Request, reply func(kmsg.Response))
 }
 
-// GroupsFunc is Groups made of a function.
+// GroupsFunc adapts a function to Groups.
 type GroupsFunc func(context.Context, GroupClient, int16, kmsg.Request, func(kmsg.Response))
 
 // Serve calls f.
@@ -130,7 +131,7 @@ func (f GroupsFunc) Serve(ctx context.Context, who GroupClient, version int16, r
 	f(ctx, who, version, req, reply)
 }
 
-// Deps is what handlers call. All of it but Tracer is required.
+// Deps holds what the handlers call. Everything but Tracer is required.
 type Deps struct {
 	Node        int32 // this broker's id
 	Lookup      *lookup.Lookup
@@ -140,14 +141,14 @@ type Deps struct {
 	Times       TimeIndex
 	ProducerIDs ProducerIDs
 	Groups      Groups
-	GroupMemory func() (used, limit int64) // of all groups; nil: not known
+	GroupMemory func() (used, limit int64) // of all groups; nil: unknown
 	LogDirs     LogDirs
 	Producers   ProducerStates
 	Quorum      func() Quorum
 	code        Coder // set by NewHandlers
 	Log         *slog.Logger
-	LogLevel    *slog.LevelVar // of Log; clients see and change it
-	// Tracer makes a span of each Produce and Fetch; nil makes none.
+	LogLevel    *slog.LevelVar // of Log; clients can read and change it
+	// Tracer starts a span for each Produce and Fetch; nil disables tracing.
 	Tracer trace.Tracer
 }
 
@@ -162,18 +163,17 @@ func (d *Deps) validate() error {
 	return nil
 }
 
-// Handlers serves every API of the data plane but ApiVersions, which belongs to
-// the connection.
+// Handlers serves every API except ApiVersions, which belongs to the connection.
 type Handlers struct {
 	cfg  APIConfig
 	deps Deps
-	// Changes of metadata never wait behind searches, which wait for the store.
-	changes, searches *crew
+	// Separate pools: metadata changes never wait behind searches, which wait for storage.
+	changes, searches *pool
 	ids               *producerIDs
 	admin             *topicAdmin
 }
 
-// NewHandlers returns the handlers. Close them when no connection is left.
+// NewHandlers returns the handlers. Call Close after the last connection has ended.
 func NewHandlers(cfg APIConfig, deps Deps) (*Handlers, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -182,27 +182,27 @@ func NewHandlers(cfg APIConfig, deps Deps) (*Handlers, error) {
 		return nil, err
 	}
 	deps.code = noticed(deps.Log)
-	return &Handlers{cfg: cfg, deps: deps, changes: newCrew(cfg.Changes, deps.Log), searches: newCrew(cfg.Changes, deps.Log),
+	return &Handlers{cfg: cfg, deps: deps, changes: newPool(cfg.Changes, deps.Log), searches: newPool(cfg.Changes, deps.Log),
 		ids:   newProducerIDs(deps.ProducerIDs, cfg.ProducerIDBlock),
 		admin: &topicAdmin{cfg: cfg, node: deps.Node, lookup: deps.Lookup, topics: deps.Topics, log: deps.Log, level: deps.LogLevel}}, nil
 }
 
-// Close waits for changes under way. Nothing may be served afterwards.
+// Close waits for changes in progress. Nothing may be served afterwards.
 func (h *Handlers) Close() {
 	h.changes.close()
 	h.searches.close()
 }
 
-// Table returns the rows for the dispatcher, sorted by key. The version ranges
-// are those that Kafka 4 has, reaching down to what clients in use still send;
-// docs/protocol/kafka.md says which and why.
+// Table returns the served APIs for the dispatcher, sorted by key. Version ranges are those of
+// Kafka 4, extended down to what clients in use still send; docs/protocol/kafka.md lists them
+// with reasons.
 func (h *Handlers) Table() []API {
 	d, cfg := &h.deps, &h.cfg
 	return []API{
 		{kmsg.Produce.Int16(), 3, 13, h.bounded(traced(d.Tracer, &produceHandler{lookup: d.Lookup, appender: d.Appender, code: d.code})), nil},
 		{kmsg.Fetch.Int16(), 4, 18, h.bounded(traced(d.Tracer, fetchHandler{d.Fetcher})), nil},
-		{kmsg.ListOffsets.Int16(), 1, 11, h.bounded(&listOffsetsHandler{lookup: d.Lookup, times: d.Times, code: d.code, crew: h.searches, timeout: cfg.ChangeTimeout}), nil},
-		{kmsg.Metadata.Int16(), 0, 13, h.bounded(&metadataHandler{cfg: cfg, lookup: d.Lookup, admin: h.admin, code: d.code, crew: h.changes}), h.metadataBytes},
+		{kmsg.ListOffsets.Int16(), 1, 11, h.bounded(&listOffsetsHandler{lookup: d.Lookup, times: d.Times, code: d.code, pool: h.searches, timeout: cfg.ChangeTimeout}), nil},
+		{kmsg.Metadata.Int16(), 0, 13, h.bounded(&metadataHandler{cfg: cfg, lookup: d.Lookup, admin: h.admin, code: d.code, pool: h.changes}), h.metadataBytes},
 		{kmsg.OffsetCommit.Int16(), 2, 10, h.group(), nil},
 		{kmsg.OffsetFetch.Int16(), 1, 10, h.group(), h.groupBytes},
 		{kmsg.FindCoordinator.Int16(), 0, 6, h.bounded(HandlerFunc(findCoordinator(d))), nil},

@@ -45,8 +45,8 @@ func TestTableIsSortedAndWithinWhatCanBeEncoded(t *testing.T) {
 	}
 }
 
-// Every version of every API is asked once with a request that has something in
-// every list, for a topic that exists and for one that does not.
+// Calls every version of every API with a request that has an element in every list, for an
+// existing topic and an unknown one.
 func TestEveryVersionOfEveryAPIAnswers(t *testing.T) {
 	for _, api := range newCluster(t, nil).Table() {
 		for version := api.Min; version <= api.Max; version++ {
@@ -71,8 +71,7 @@ func TestEveryVersionOfEveryAPIAnswers(t *testing.T) {
 	}
 }
 
-// fill puts one element into every list, name into every string, and id into
-// every topic id.
+// fill puts one element into every list, name into every string, and id into every topic id.
 func fill(v reflect.Value, name string, id topic.ID) {
 	if d, ok := v.Addr().Interface().(interface{ Default() }); ok {
 		d.Default()
@@ -187,7 +186,7 @@ func TestAPIConfigValidate(t *testing.T) {
 		}
 	}
 	if _, err := NewHandlers(DefaultAPIConfig(), Deps{}); err == nil {
-		t.Error("handlers without anything to call")
+		t.Error("handlers without dependencies were accepted")
 	}
 }
 
@@ -196,7 +195,7 @@ func TestGroupRequestsGoToTheCoordinatorWithTheirClient(t *testing.T) {
 	var who GroupClient
 	c.Handlers.deps.Groups = GroupsFunc(func(_ context.Context, w GroupClient, version int16, req kmsg.Request, reply func(kmsg.Response)) {
 		who = w
-		reply(kmsg.NewPtrHeartbeatResponse()) // without a version
+		reply(kmsg.NewPtrHeartbeatResponse()) // version not set
 	})
 	req := kmsg.NewPtrHeartbeatRequest()
 	req.Version = 4

@@ -60,21 +60,21 @@ func TestElections(t *testing.T) {
 		resp := ask(kind, kmsg.ElectLeadersRequestTopic{Topic: "a", Partitions: []int32{0, 9}},
 			kmsg.ElectLeadersRequestTopic{Topic: "nobody", Partitions: []int32{0}},
 			kmsg.ElectLeadersRequestTopic{Topic: "lost", Partitions: []int32{0}})
-		wantCode(t, "one that has a leader", resp.Topics[0].Partitions[0].ErrorCode, kerr.ElectionNotNeeded)
+		wantCode(t, "a partition with a leader", resp.Topics[0].Partitions[0].ErrorCode, kerr.ElectionNotNeeded)
 		wantCode(t, "an unknown partition", resp.Topics[0].Partitions[1].ErrorCode, kerr.UnknownTopicOrPartition)
 		wantCode(t, "an unknown topic", resp.Topics[1].Partitions[0].ErrorCode, kerr.UnknownTopicOrPartition)
-		wantCode(t, "one without a leader", resp.Topics[2].Partitions[0].ErrorCode, offline)
+		wantCode(t, "a partition without a leader", resp.Topics[2].Partitions[0].ErrorCode, offline)
 		all := ask(kind)
 		if len(all.Topics) != 2 || len(all.Topics[0].Partitions) != 0 || len(all.Topics[1].Partitions) != 1 {
 			t.Errorf("all: %+v", all.Topics)
 		}
 	}
-	// However long a name is, an answer does not have it once for each partition.
+	// However long a topic name is, a response does not repeat it for each partition.
 	many := ask(electPreferred, kmsg.ElectLeadersRequestTopic{Topic: strings.Repeat("x", 30_000), Partitions: make([]int32, 1000)})
 	if n := len(many.AppendTo(nil)); n > 30_000+1000*100 {
 		t.Errorf("an answer of %d bytes", n)
 	}
-	wantCode(t, "another kind of election", ask(2).ErrorCode, kerr.InvalidRequest)
+	wantCode(t, "an unknown election type", ask(2).ErrorCode, kerr.InvalidRequest)
 }
 
 func TestQuorum(t *testing.T) {
@@ -138,7 +138,7 @@ func TestReassignments(t *testing.T) {
 		t.Errorf("reassignments: %+v", resp)
 	}
 	if c.proposed != 1 {
-		t.Errorf("%d changes, want that of the topic alone", c.proposed)
+		t.Errorf("%d changes, want only that of the topic", c.proposed)
 	}
 }
 
@@ -155,7 +155,7 @@ func TestWhatThereIsNoneOf(t *testing.T) {
 	describe.TransactionalIDs = []string{"a", ""}
 	states := call[*kmsg.DescribeTransactionsResponse](c, describe).TransactionStates
 	wantCode(t, "a transaction", states[0].ErrorCode, kerr.TransactionalIDNotFound)
-	wantCode(t, "one without a name", states[1].ErrorCode, kerr.InvalidRequest)
+	wantCode(t, "an empty transactional id", states[1].ErrorCode, kerr.InvalidRequest)
 	if resp := call[*kmsg.DescribeClientQuotasResponse](c, kmsg.NewPtrDescribeClientQuotasRequest()); resp.ErrorCode != 0 || resp.Entries == nil || len(resp.Entries) != 0 {
 		t.Errorf("quotas: %+v", resp)
 	}
@@ -166,7 +166,7 @@ func TestWhatThereIsNoneOf(t *testing.T) {
 	wantCode(t, "ACLs", call[*kmsg.DescribeACLsResponse](c, &kmsg.DescribeACLsRequest{Version: 3}).ErrorCode, kerr.SecurityDisabled)
 }
 
-// Nothing is accepted that would not be kept.
+// Requests whose effect would not be kept are refused.
 func TestWhatIsNotKeptIsRefused(t *testing.T) {
 	c := newCluster(t, nil)
 	quotas := kmsg.NewPtrAlterClientQuotasRequest()

@@ -14,7 +14,7 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// topicAdmin checks and makes changes to topics for the handlers of several APIs.
+// topicAdmin checks and applies topic changes for the handlers of several APIs.
 type topicAdmin struct {
 	cfg    APIConfig
 	node   int32
@@ -24,33 +24,32 @@ type topicAdmin struct {
 	level  *slog.LevelVar // of log
 }
 
-// atOnce is how many changes of one request are proposed together; the metadata
-// quorum puts them into one batch.
+// atOnce is how many changes of one request are proposed concurrently; the metadata quorum
+// batches them.
 const atOnce = 16
 
-// each calls f for 0 to n-1, a few at once, and returns when all have returned.
+// each calls f for 0 to n-1, atOnce at a time, and waits for all.
 func each(n int, f func(i int)) {
 	var g errgroup.Group
 	g.SetLimit(atOnce)
 	for i := range n {
 		g.Go(func() error { f(i); return nil })
 	}
-	_ = g.Wait() // f reports in its own way
+	_ = g.Wait() // f reports errors itself
 }
 
-// replication is the factor for topics whose creator names none.
+// replication is the replication factor of topics created without one.
 func (a *topicAdmin) replication() int16 {
 	return int16(min(int(a.cfg.Replication), max(1, len(a.lookup.View().Brokers))))
 }
 
-// planner checks the new partitions of one request against the bounds of
-// topics and cluster.
+// planner checks the new partitions of one request against the limits per topic and cluster.
 type planner struct {
 	cfg  *APIConfig
 	view *meta.View
-	room int // partitions the cluster may still get
-	// alike has the topics with a '.' or '_' by the name that metrics give them; nil until
-	// one is created.
+	room int // partitions that the cluster may still get
+	// alike maps the metric names of topics with '.' or '_' to their names; nil until a topic
+	// is created.
 	alike map[string][]string
 }
 
@@ -63,10 +62,10 @@ func (a *topicAdmin) planner() *planner {
 	return &planner{cfg: &a.cfg, view: view, room: int(a.cfg.ClusterPartitions) - used}
 }
 
-// take counts the partitions that a topic grows by to total.
+// take reserves added partitions for a topic that grows to total.
 func (p *planner) take(added, total int32) error {
 	if total < 1 || total > p.cfg.TopicPartitions {
-		return refuse(kerr.InvalidPartitions, fmt.Sprintf("a topic has from 1 to %d partitions, not %d", p.cfg.TopicPartitions, total))
+		return refuse(kerr.InvalidPartitions, fmt.Sprintf("a topic may have 1 to %d partitions, not %d", p.cfg.TopicPartitions, total))
 	}
 	if int(added) > p.room {
 		return refuse(kerr.PolicyViolation, fmt.Sprintf("the cluster has room for %d more partitions of %d; delete topics or raise the limit",
@@ -76,19 +75,19 @@ func (p *planner) take(added, total int32) error {
 	return nil
 }
 
-// create checks a new topic; nothing is changed but the planner's room.
+// create checks a new topic and reserves its partitions; nothing else changes.
 func (p *planner) create(s *meta.TopicSpec) error {
 	if err := topic.ValidateName(s.Name); err != nil {
 		return err
 	}
 	if s.Name == topic.ClusterMetadata {
-		return refuse(kerr.InvalidRequest, "the metadata is no topic here, and its name is not for others")
+		return refuse(kerr.InvalidRequest, "the name is reserved: metadata is not a readable topic here")
 	}
 	if _, exists := p.view.TopicByName(s.Name); exists || topic.Reserved(s.Name) {
 		return refuse(kerr.TopicAlreadyExists, fmt.Sprintf("topic %q already exists", s.Name))
 	}
 	if other := p.collides(s.Name); other != "" {
-		return refuse(kerr.InvalidTopicException, fmt.Sprintf("topic %q differs from topic %q only by '.' and '_', which are the same in names of metrics", s.Name, other))
+		return refuse(kerr.InvalidTopicException, fmt.Sprintf("topic %q differs from topic %q only by '.' and '_', which are the same in metric names", s.Name, other))
 	}
 	if n := len(p.view.Brokers); s.Replication < 1 || int(s.Replication) > n {
 		return refuse(kerr.InvalidReplicationFactor, fmt.Sprintf("replication factor %d; use 1 to %d, the number of brokers, or -1", s.Replication, n))
@@ -101,8 +100,8 @@ func (p *planner) create(s *meta.TopicSpec) error {
 	return p.take(s.Partitions, s.Partitions)
 }
 
-// collides returns a topic whose name is that of another topic in metrics, where '.' and '_'
-// are the same, or nothing. As in Kafka, topics of one request are not compared.
+// collides returns an existing topic whose metric name is the same, since '.' and '_' are the
+// same there, or "". As in Kafka, topics of one request are not compared with each other.
 func (p *planner) collides(name string) string {
 	if !strings.ContainsAny(name, "._") {
 		return ""
@@ -122,7 +121,7 @@ func (p *planner) collides(name string) string {
 	return ""
 }
 
-// createAll makes the topics that pass the checks and returns what became of each.
+// createAll creates the topics that pass the checks and returns the outcome of each.
 func (a *topicAdmin) createAll(ctx context.Context, specs []meta.TopicSpec) []error {
 	errs := make([]error, len(specs))
 	p := a.planner()
@@ -137,7 +136,7 @@ func (a *topicAdmin) createAll(ctx context.Context, specs []meta.TopicSpec) []er
 	return errs
 }
 
-// create makes a topic that was checked and fills in its id.
+// create creates a checked topic and sets its id.
 func (a *topicAdmin) create(ctx context.Context, s *meta.TopicSpec) error {
 	s.ID = topic.NewID()
 	t, err := a.topics.CreateTopic(ctx, *s)
@@ -148,14 +147,14 @@ func (a *topicAdmin) create(ctx context.Context, s *meta.TopicSpec) error {
 	return nil
 }
 
-// placement checks a replica assignment given by hand. Brokers are stateless
-// and partitions move by themselves, so only an assignment that leaves nothing
-// to choose is taken: every replica list names all brokers.
+// placement checks a manual replica assignment. The cluster places partitions itself, so the
+// only accepted assignment is the one that leaves no choice: every replica list contains all
+// brokers.
 func placement(view *meta.View, replicas []int32) error {
 	seen := make(map[int32]bool, len(replicas))
 	for _, r := range replicas {
 		if seen[r] {
-			return refuse(kerr.InvalidReplicaAssignment, fmt.Sprintf("broker %d is named twice for one partition", r))
+			return refuse(kerr.InvalidReplicaAssignment, fmt.Sprintf("broker %d is listed twice for one partition", r))
 		}
 		seen[r] = true
 	}

@@ -13,12 +13,12 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// partitionsAtOnce bounds the partitions of one answer to DescribeTopicPartitions, as
-// Kafka's max.request.partition.size.limit does.
+// partitionsAtOnce limits the partitions in a DescribeTopicPartitions response, like Kafka's
+// max.request.partition.size.limit.
 const partitionsAtOnce = 2000
 
-// describeTopicPartitions serves DescribeTopicPartitions (KIP-966): a page of the
-// partitions of topics in the order of their names, and where the next page begins.
+// describeTopicPartitions serves DescribeTopicPartitions (KIP-966): a page of partitions,
+// ordered by topic name, and the cursor of the next page.
 func describeTopicPartitions(d *Deps) func(context.Context, *Request) kmsg.Response {
 	return func(_ context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.DescribeTopicPartitionsRequest)
@@ -37,17 +37,17 @@ func describeTopicPartitions(d *Deps) func(context.Context, *Request) kmsg.Respo
 	}
 }
 
-// partitionRoom is how many partitions an answer may have.
+// partitionRoom returns the maximum number of partitions in the response.
 func partitionRoom(req *kmsg.DescribeTopicPartitionsRequest) int {
 	return max(1, min(partitionsAtOnce, int(req.ResponsePartitionLimit)))
 }
 
-// pageNames returns the names of the topics from the cursor on, sorted.
+// pageNames returns the sorted topic names from the cursor on.
 func pageNames(view *meta.View, req *kmsg.DescribeTopicPartitionsRequest) ([]string, error) {
 	from := ""
 	if req.Cursor != nil {
 		if from = req.Cursor.Topic; req.Cursor.Partition < 0 {
-			return nil, refuse(kerr.InvalidRequest, fmt.Sprintf("the cursor's partition is %d", req.Cursor.Partition))
+			return nil, refuse(kerr.InvalidRequest, fmt.Sprintf("the cursor has partition %d", req.Cursor.Partition))
 		}
 	}
 	var names []string
@@ -67,17 +67,17 @@ func pageNames(view *meta.View, req *kmsg.DescribeTopicPartitionsRequest) ([]str
 	slices.Sort(names)
 	names = slices.Compact(names)
 	if req.Cursor != nil && !slices.Contains(names, from) {
-		return nil, refuse(kerr.InvalidRequest, "the cursor's topic is not among those that are asked for")
+		return nil, refuse(kerr.InvalidRequest, "the cursor's topic is not one of the requested topics")
 	}
 	return names, nil
 }
 
-// page is one answer to DescribeTopicPartitions.
+// page is one DescribeTopicPartitions response.
 type page struct {
 	view   *meta.View
 	code   Coder
-	room   int  // for partitions
-	strict bool // topics that there are not are answered
+	room   int  // partitions that may still be added
+	strict bool // unknown topics get a result
 	resp   *kmsg.DescribeTopicPartitionsResponse
 }
 
@@ -124,7 +124,7 @@ func noPartitions(name string, code int16, operations int32) kmsg.DescribeTopicP
 	return kmsg.DescribeTopicPartitionsResponseTopic{ErrorCode: code, Topic: &name, AuthorizedOperations: operations}
 }
 
-// topic adds the partitions of t from from to below to.
+// topic adds partitions [from, to) of t.
 func (p *page) topic(t *meta.Topic, from, to int) {
 	alive := metadataWriter{alive: make(map[int32]bool, len(p.view.Brokers))}
 	for _, b := range p.view.Brokers {

@@ -17,7 +17,7 @@ func partitionsOf(limit int32, cursor *kmsg.DescribeTopicPartitionsRequestCursor
 	return req
 }
 
-// Whatever the limit, going from cursor to cursor finds each partition once, in order.
+// Whatever the limit, paging by cursor returns each partition once, in order.
 func TestPagesOfTopicPartitionsHaveEachOnce(t *testing.T) {
 	c := newCluster(t, nil)
 	var want []string
@@ -82,11 +82,11 @@ func TestTopicPartitionsThatThereAreNot(t *testing.T) {
 		req  *kmsg.DescribeTopicPartitionsRequest
 		want *kerr.Error
 	}{
-		"unknown":               {partitionsOf(10, nil, "nobody"), kerr.UnknownTopicOrPartition},
-		"bad name":              {partitionsOf(10, nil, "a b"), kerr.InvalidTopicException},
-		"cursor before":         {partitionsOf(10, cursor("a", -1), "a"), kerr.InvalidRequest},
-		"cursor of another":     {partitionsOf(10, cursor("b", 0), "a"), kerr.InvalidRequest},
-		"cursor behind the end": {partitionsOf(10, cursor("a", 7), "a"), nil},
+		"unknown":                 {partitionsOf(10, nil, "nobody"), kerr.UnknownTopicOrPartition},
+		"bad name":                {partitionsOf(10, nil, "a b"), kerr.InvalidTopicException},
+		"cursor before":           {partitionsOf(10, cursor("a", -1), "a"), kerr.InvalidRequest},
+		"cursor of another topic": {partitionsOf(10, cursor("b", 0), "a"), kerr.InvalidRequest},
+		"cursor behind the end":   {partitionsOf(10, cursor("a", 7), "a"), nil},
 	} {
 		resp := call[*kmsg.DescribeTopicPartitionsResponse](c, tt.req)
 		if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 0 || resp.NextCursor != nil {
@@ -95,8 +95,8 @@ func TestTopicPartitionsThatThereAreNot(t *testing.T) {
 		}
 		wantCode(t, what, resp.Topics[0].ErrorCode, tt.want)
 	}
-	// A topic that is gone since the page before is passed over.
+	// A topic deleted since the previous page is skipped.
 	if resp := call[*kmsg.DescribeTopicPartitionsResponse](c, partitionsOf(10, cursor("0-gone", 5))); len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 2 {
-		t.Errorf("after a topic that is gone: %+v", resp.Topics)
+		t.Errorf("after a deleted topic: %+v", resp.Topics)
 	}
 }

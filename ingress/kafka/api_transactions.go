@@ -12,8 +12,8 @@ import (
 // transactionStates are the states that ListTransactions can filter by (KIP-664).
 var transactionStates = []string{"CompleteAbort", "CompleteCommit", "Dead", "Empty", "Ongoing", "PrepareAbort", "PrepareCommit", "PrepareEpochFence"}
 
-// listTransactions serves ListTransactions (KIP-664): there are none, since there is no
-// transaction coordinator.
+// listTransactions serves ListTransactions (KIP-664): without a transaction coordinator there
+// are none.
 func listTransactions(_ context.Context, r *Request) kmsg.Response {
 	req := r.Body.(*kmsg.ListTransactionsRequest)
 	resp := req.ResponseKind().(*kmsg.ListTransactionsResponse)

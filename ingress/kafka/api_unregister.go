@@ -8,8 +8,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// unregisterBroker serves UnregisterBroker. A broker that is registered has partitions
-// that nobody else has, so it stays.
+// unregisterBroker serves UnregisterBroker. A registered broker holds the only replica of its
+// partitions, so it cannot be removed.
 func unregisterBroker(d *Deps) func(context.Context, *Request) kmsg.Response {
 	return func(_ context.Context, r *Request) kmsg.Response {
 		req := r.Body.(*kmsg.UnregisterBrokerRequest)
@@ -17,7 +17,7 @@ func unregisterBroker(d *Deps) func(context.Context, *Request) kmsg.Response {
 		err := refuse(kerr.BrokerIDNotRegistered, fmt.Sprintf("broker %d is not registered", req.BrokerID))
 		for _, b := range d.Lookup.View().Brokers {
 			if b.ID == req.BrokerID {
-				err = refuse(kerr.InvalidRequest, fmt.Sprintf("broker %d cannot be taken away: its partitions have no other replica", req.BrokerID))
+				err = refuse(kerr.InvalidRequest, fmt.Sprintf("broker %d cannot be removed: its partitions have no other replica", req.BrokerID))
 			}
 		}
 		resp.ErrorCode, resp.ErrorMessage = d.code(err), message(err)

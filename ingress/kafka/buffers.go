@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// Most connections are silent most of the time, so buffers are lent to those that
-// are not.
+// Most connections are silent most of the time, so buffers are pooled and held only by active
+// ones.
 const (
 	readBuffer  = 8 << 10
 	writeBuffer = 64 << 10
-	// keepReader is how long a connection that sends nothing keeps the buffer that it
-	// is read with. A busy one never pays for giving it back.
+	// keepReader is how long a silent connection keeps its read buffer. A busy connection never
+	// pays for returning it.
 	keepReader = time.Second
 )
 
 var (
-	readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readBuffer) }}
-	outlets = sync.Pool{New: func() any { return &outlet{w: bufio.NewWriterSize(nil, writeBuffer)} }}
+	readers    = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readBuffer) }}
+	outBuffers = sync.Pool{New: func() any { return &outBuffer{w: bufio.NewWriterSize(nil, writeBuffer)} }}
 )
 
 func borrowReader(r io.Reader) *bufio.Reader {
@@ -33,28 +33,28 @@ func returnReader(in *bufio.Reader) {
 	readers.Put(in)
 }
 
-// outlet is what answers are encoded and gathered in.
-type outlet struct {
+// outBuffer is a pooled buffer in which responses are encoded and gathered.
+type outBuffer struct {
 	w       *bufio.Writer
 	scratch []byte
 }
 
-func borrowOutlet(w io.Writer) *outlet {
-	o, _ := outlets.Get().(*outlet)
+func borrowOut(w io.Writer) *outBuffer {
+	o, _ := outBuffers.Get().(*outBuffer)
 	o.w.Reset(w)
 	return o
 }
 
-func returnOutlet(o *outlet) {
+func returnOutBuffer(o *outBuffer) {
 	if cap(o.scratch) > writeBuffer {
-		o.scratch = nil // one large answer is no reason to keep its memory
+		o.scratch = nil // do not keep the memory of one large response
 	}
 	o.w.Reset(nil)
-	outlets.Put(o)
+	outBuffers.Put(o)
 }
 
-// flush writes what was gathered.
-func (o *outlet) flush() error {
+// flush writes the gathered responses.
+func (o *outBuffer) flush() error {
 	if o.w.Buffered() == 0 {
 		return nil
 	}

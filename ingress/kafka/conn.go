@@ -14,27 +14,27 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// conn is one connection: a goroutine that reads requests and starts their
-// handlers in order, and one that writes the answers in the same order. The second
-// may outlive the connection: it sees to what is still under way.
+// conn is one connection. One goroutine reads requests and starts their handlers in order;
+// another writes the responses in the same order. The writer may outlive the connection, to
+// finish requests in progress.
 type conn struct {
 	s    *Server
 	nc   net.Conn
 	info ConnInfo
 	who  pipeline.Holder
 
-	queue    chan *pending // requests in order of arrival; its capacity bounds them
-	owed     atomic.Int64  // answers not written yet
-	draining atomic.Bool   // the server wants no more requests
-	ended    atomic.Bool   // nobody is there for the answers that are left
-	last     *pending      // found no room in the queue; set before that is closed
-	failed   chan struct{} // closed when the client takes no more answers
+	queue    chan *pending // requests in order of arrival; its capacity limits them
+	owed     atomic.Int64  // responses not yet written
+	draining atomic.Bool   // the server takes no more requests
+	ended    atomic.Bool   // the client is gone; remaining responses are dropped
+	last     *pending      // did not fit into the queue; set before the queue is closed
+	failed   chan struct{} // closed when writing to the client fails
 	failure  error         // why; set before failed is closed
-	watch    watch         // for a client that goes while it is not read from
+	hangup   hangupWatch   // detects that the client left while the connection is not being read
 	in       source
 	buffer   *bufio.Reader // of in; nil while the connection is silent
 	out      sink
-	served   bool // a request has come in
+	served   bool // a request was received
 }
 
 func newConn(s *Server, nc net.Conn, info ConnInfo) *conn {
@@ -47,13 +47,13 @@ func newConn(s *Server, nc net.Conn, info ConnInfo) *conn {
 	return c
 }
 
-// drain makes the read loop end at the next frame.
+// drain ends the read loop at the next frame boundary.
 func (c *conn) drain() {
 	c.draining.Store(true)
 	c.interrupt()
 }
 
-// interrupt ends a read that is under way.
+// interrupt ends a pending read.
 func (c *conn) interrupt() { _ = c.nc.SetReadDeadline(time.Unix(1, 0)) }
 
 func (c *conn) serve(ctx context.Context) error {
@@ -65,7 +65,7 @@ func (c *conn) serve(ctx context.Context) error {
 		}
 	})
 	defer stop()
-	c.watch.start(c.nc, func() { cancel(errGone) })
+	c.hangup.start(c.nc, func() { cancel(errGone) })
 	wrote := make(chan error, 1)
 	c.s.wg.Add(1)
 	go func() {
@@ -73,9 +73,9 @@ func (c *conn) serve(ctx context.Context) error {
 		wrote <- c.write()
 	}()
 	readErr := c.read(ctx)
-	c.watch.stop()
+	c.hangup.stop()
 	if !c.draining.Load() {
-		cancel(errGone) // whoever still waits on its behalf should not
+		cancel(errGone) // cancel work still waiting on the client's behalf
 	}
 	close(c.queue)
 	writeErr := c.lastAnswers(readErr, wrote)
@@ -86,9 +86,9 @@ func (c *conn) serve(ctx context.Context) error {
 	return errors.Join(readErr, writeErr)
 }
 
-// lastAnswers waits until all answers are written. For a client that has closed
-// its side it waits no longer than goneGrace: what is not ready by then goes on
-// without a connection, and its answer is dropped.
+// lastAnswers waits until all responses are written. If the client has closed its side, it
+// waits at most goneGrace: requests still in progress then continue without a connection, and
+// their responses are dropped.
 func (c *conn) lastAnswers(readErr error, wrote <-chan error) error {
 	if c.draining.Load() {
 		return <-wrote
@@ -104,7 +104,7 @@ func (c *conn) lastAnswers(readErr error, wrote <-chan error) error {
 		return err
 	case <-timer.C:
 	}
-	c.ended.Store(true) // write only waits for the handlers from now on
+	c.ended.Store(true) // from now on write only waits for the handlers
 	c.nc.Close()
 	if c.isFailed() && !errors.Is(c.failure, errClosedByHandler) {
 		return c.failure
@@ -133,7 +133,7 @@ func (c *conn) read(ctx context.Context) error {
 			c.last = p
 			return context.Cause(ctx)
 		}
-		c.watch.done()
+		c.hangup.done()
 		select {
 		case <-c.failed:
 			return nil
@@ -142,13 +142,13 @@ func (c *conn) read(ctx context.Context) error {
 	}
 }
 
-// next reads a request and starts its handler.
+// next reads one request and starts its handler.
 func (c *conn) next(ctx context.Context, in *bufio.Reader, fixed *[4 + fixedHeader]byte) (*pending, error) {
 	h, size, err := readFixed(in, fixed)
 	if err != nil {
 		return nil, err
 	}
-	c.watch.begin()
+	c.hangup.begin()
 	p, err := c.take(ctx, in, &h, size)
 	if errors.Is(err, errTooSlow) {
 		c.s.slow("request", c)
@@ -156,10 +156,9 @@ func (c *conn) next(ctx context.Context, in *bufio.Reader, fixed *[4 + fixedHead
 	return p, err
 }
 
-// awaitFrame waits for the first byte of a frame: for ever while answers are
-// owed, else until the connection counts as idle. A connection that never sent
-// anything has no more time than a request has to come in. One that stays silent
-// lends its buffer to others meanwhile.
+// awaitFrame waits for the first byte of a frame: without limit while responses are pending,
+// else until the idle timeout. A connection that has not sent a request yet gets only the time
+// that a request may take. A silent connection returns its buffer to the pool meanwhile.
 func (c *conn) awaitFrame() error {
 	c.in.end()
 	if c.buffer.Buffered() > 0 {
@@ -175,7 +174,7 @@ func (c *conn) awaitFrame() error {
 		return err
 	}
 	returnReader(c.buffer)
-	c.buffer = nil // a reference would keep it for this connection alone
+	c.buffer = nil // drop the reference so that the pool can reuse it
 	for wait := idle - keep; ; wait = idle {
 		if wait > 0 {
 			err = c.await(wait, c.in.first)
@@ -187,12 +186,12 @@ func (c *conn) awaitFrame() error {
 	}
 }
 
-// await reads with a deadline. It returns io.EOF where the connection is to end.
+// await reads with a deadline. It returns io.EOF if the connection should end.
 func (c *conn) await(within time.Duration, read func() error) error {
 	if err := c.nc.SetReadDeadline(time.Now().Add(within)); err != nil {
 		return err
 	}
-	if c.draining.Load() || c.isFailed() { // their deadline may have come before ours
+	if c.draining.Load() || c.isFailed() { // their deadline may have been set before ours
 		return io.EOF
 	}
 	return read()

@@ -21,14 +21,14 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// ledger is an Admission of one budget.
+// ledger is an Admission with a single budget.
 type ledger struct{ *pipeline.Budget }
 
 func (l *ledger) Frame(who pipeline.Holder, _ int16, n int64) *pipeline.Claim { return l.Claim(who, n) }
 func (l *ledger) Work(who pipeline.Holder, n int64) *pipeline.Claim           { return l.Claim(who, n) }
 
-// wire is a client's end of a connection to a server of one handler, for
-// Heartbeat requests.
+// wire is the client's end of a connection to a server with one handler, for Heartbeat
+// requests.
 type wire struct {
 	t      *testing.T
 	server *Server
@@ -37,7 +37,7 @@ type wire struct {
 	over   chan error
 }
 
-// nobody is the identity of a broker of no importance.
+// nobody is the identity of a test broker.
 func nobody() (string, int32) { return "home", 3 }
 
 func dial(t *testing.T, cfg ServerConfig, h Handler) *wire {
@@ -88,7 +88,7 @@ func (w *wire) send(req kmsg.Request, id int32) {
 	}
 }
 
-// receive reads one answer: its correlation id and what follows.
+// receive reads one response: its correlation id and the rest.
 func (w *wire) receive() (id int32, rest []byte) {
 	w.t.Helper()
 	var head [8]byte
@@ -102,7 +102,7 @@ func (w *wire) receive() (id int32, rest []byte) {
 	return int32(binary.BigEndian.Uint32(head[4:])), rest
 }
 
-// closed checks that the server ends the connection without another byte.
+// closed checks that the server ends the connection without sending another byte.
 func (w *wire) closed() {
 	w.t.Helper()
 	if n, err := w.nc.Read(make([]byte, 1)); n > 0 || err == nil || errors.Is(err, context.DeadlineExceeded) {
@@ -126,8 +126,8 @@ func answer(r *Request) Response {
 
 var echo = HandlerFunc(func(_ context.Context, r *Request) kmsg.Response { return answer(r).Message })
 
-// A request whose handler has charged what it takes elsewhere holds nothing of the budget
-// of requests while it waits, and its memory is another's.
+// A request whose handler charges it elsewhere holds none of the request budget while it waits,
+// and its frame buffer can be reused.
 func TestWhatIsChargedElsewhereGivesItsFrameBack(t *testing.T) {
 	served := make(chan func(), 1)
 	w := dial(t, DefaultServerConfig(), handlerOf(func(_ context.Context, r *Request, reply func(Response)) {
@@ -142,13 +142,13 @@ func TestWhatIsChargedElsewhereGivesItsFrameBack(t *testing.T) {
 	}
 	for until := time.Now().Add(10 * time.Second); w.gate.InUse() != 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(until) {
-			t.Fatalf("%d bytes are held by requests that wait", w.gate.InUse())
+			t.Fatalf("%d bytes are held by waiting requests", w.gate.InUse())
 		}
 	}
 	for i, reply := range waiting {
 		reply()
 		if id, rest := w.receive(); id != int32(i) || binary.BigEndian.Uint32(rest[1:]) != uint32(i) {
-			t.Fatalf("answer %d to request %d: % x", id, i, rest)
+			t.Fatalf("response %d to request %d: % x", id, i, rest)
 		}
 	}
 }
@@ -172,7 +172,7 @@ func TestAnswersInEveryHeaderVersion(t *testing.T) {
 	}
 }
 
-// later replies to the requests it collects, last first.
+// later collects requests and replies to them in reverse order.
 type later struct {
 	mu    sync.Mutex
 	calls []func()
@@ -259,13 +259,13 @@ func TestRequestsOfOneConnectionAreBounded(t *testing.T) {
 			}
 		}
 	}()
-	// One is with the writer, four in the queue, one waits for room in it.
+	// One is at the writer, four are in the queue, and one waits for the queue.
 	for served.Load() < 6 {
 		time.Sleep(time.Millisecond)
 	}
-	time.Sleep(50 * time.Millisecond) // would it take more, it would now
+	time.Sleep(50 * time.Millisecond) // time for another one, if the server would take it
 	if n := served.Load(); n != 6 {
-		t.Errorf("%d requests were taken", n)
+		t.Errorf("%d requests were accepted", n)
 	}
 	close(release)
 	for range 50 {
@@ -327,14 +327,14 @@ func TestAClientThatLeavesEndsItsRequests(t *testing.T) {
 	<-w.over
 }
 
-// Connections that are silent hold no buffers, and nothing is lost when they go on.
+// Silent connections hold no buffers, and lose nothing when they resume.
 func TestSilentConnectionsLendTheirBuffers(t *testing.T) {
-	const n, most = 400, 12 << 10 // bytes of heap for each, both ends of it
+	const n, most = 400, 12 << 10 // heap bytes per connection, both ends
 	w := dial(t, DefaultServerConfig(), echo)
 	first := w.nc
 	inUse := func() int64 {
 		for range 3 {
-			runtime.GC() // a pool keeps what nobody borrows for two of them
+			runtime.GC() // a sync.Pool drops unused items after two collections
 		}
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
@@ -345,7 +345,7 @@ func TestSilentConnectionsLendTheirBuffers(t *testing.T) {
 	ask := func(id int32) {
 		w.send(heartbeat(4, "abc"), id)
 		if got, _ := w.receive(); got != id {
-			t.Fatalf("answer %d to request %d", got, id)
+			t.Fatalf("response %d to request %d", got, id)
 		}
 	}
 	for i := range conns {

@@ -10,14 +10,14 @@ import (
 	"github.com/sluicemq/sluice/internal/fault"
 )
 
-// Coder turns an error into the Kafka error code that a client acts on, as [fault.Code]
-// does. It returns 0 for nil.
+// Coder maps an error to the Kafka error code for the client, as [fault.Code] does. It returns
+// 0 for nil.
 type Coder func(error) int16
 
-// noticed logs errors that code does not know, at most one a second: clients see
-// only that something is wrong, so somebody else has to see what.
+// noticed logs errors without a Kafka code, at most one a second: clients see only a generic
+// code, so the log has to say what went wrong.
 func noticed(log *slog.Logger) Coder {
-	var last atomic.Int64 // seconds since epoch
+	var last atomic.Int64 // Unix seconds
 	return func(err error) int16 {
 		c := fault.Code(err)
 		if c != kerr.UnknownServerError.Code || fault.ClassOf(err) == fault.ClassRefused {
@@ -30,7 +30,7 @@ func noticed(log *slog.Logger) Coder {
 	}
 }
 
-// refuse returns an error of a handler's own, which is sent as code. text says what to do.
+// refuse returns an error that is sent as code. text tells the user what to do.
 func refuse(code *kerr.Error, text string) error { return fault.Refused(code, text) }
 
 // message returns err's text for the error_message of a response; nil for nil.

@@ -10,19 +10,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// header is what stands before the body of every request.
+// header is the request header, before the body.
 type header struct {
 	key, version  int16
 	correlationID int32
 	clientID      string
 }
 
-// fixedHeader is the part that all header versions share: key, version,
-// correlation id.
+// fixedHeader is the part shared by all header versions: key, version, correlation id.
 const fixedHeader = 8
 
-// readFixed reads the length of the next frame and its fixed header. size is
-// what of the frame is left to read.
+// readFixed reads the length of the next frame and its fixed header. size is the rest of the
+// frame.
 func readFixed(r io.Reader, scratch *[4 + fixedHeader]byte) (h header, size int, err error) {
 	if _, err = io.ReadFull(r, scratch[:]); err != nil {
 		return h, 0, err
@@ -37,7 +36,7 @@ func readFixed(r io.Reader, scratch *[4 + fixedHeader]byte) (h header, size int,
 	return h, int(n) - fixedHeader, nil
 }
 
-// finish reads the rest of the header from the front of b and returns the body.
+// finish parses the rest of the header from the front of b and returns the body.
 func (h *header) finish(b []byte, flexible bool) (body []byte, err error) {
 	w := walker{rest: b}
 	n := w.classic(2)
@@ -55,9 +54,9 @@ func (h *header) finish(b []byte, flexible bool) (body []byte, err error) {
 	return w.rest, nil
 }
 
-// appendHeader begins an answer: room for its length, correlation id and tags.
-// ApiVersions never has tags there, since the client does not know yet what
-// the broker speaks (KIP-511).
+// appendHeader starts a response: space for its length, correlation id and tags. ApiVersions
+// responses never have tags, since the client does not know the broker's versions yet
+// (KIP-511).
 func appendHeader(dst []byte, key int16, correlationID int32, flexible bool) []byte {
 	dst = append(dst, 0, 0, 0, 0)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(correlationID))
@@ -67,9 +66,8 @@ func appendHeader(dst []byte, key int16, correlationID int32, flexible bool) []b
 	return dst
 }
 
-// frames lends buffers for frames, in four sizes for each power of two, so that
-// at most a quarter more is held than was asked for. The collector takes those
-// that nobody borrows.
+// frames is a pool of frame buffers in four sizes per power of two, so that at most a quarter
+// more than requested is held. The garbage collector frees unused ones.
 type frames struct {
 	classes [classes]sync.Pool
 }
@@ -80,8 +78,8 @@ const (
 	maxFrame = minFrame << 17 // 128 MiB; larger frames are allocated each time
 )
 
-// frameClass returns the class of buffers for n bytes, and their size. Class
-// classes-1 has the largest; above it size is n and there is no class.
+// frameClass returns the size class for n bytes and its buffer size. Class classes-1 is the
+// largest; above it size is n and there is no class.
 func frameClass(n int) (class, size int) {
 	if n <= minFrame {
 		return 0, minFrame
@@ -94,7 +92,7 @@ func frameClass(n int) (class, size int) {
 	return 4*(shift-8) + steps - 4, steps << shift
 }
 
-// frameMemory is what a frame of n bytes takes of memory.
+// frameMemory returns the memory of a frame of n bytes.
 func frameMemory(n int) int64 {
 	_, size := frameClass(n)
 	return int64(size)

@@ -2,8 +2,8 @@ package kafka
 
 import "testing"
 
-// A buffer holds what was asked for and little more, and every size that is lent
-// is taken back into the class it came from.
+// A buffer holds what was requested and little more, and every buffer returns to the class it
+// came from.
 func TestFrameClasses(t *testing.T) {
 	last, lastSize := -1, 0
 	for n := 1; n <= maxFrame; n += 1 + n/97 {

@@ -12,26 +12,25 @@ import (
 	"github.com/sluicemq/sluice/internal/fault"
 )
 
-// errGone: the client has ended the connection.
-var errGone = fault.Transient(kerr.RequestTimedOut, "the client has gone")
+// errGone means that the client has closed the connection.
+var errGone = fault.Transient(kerr.RequestTimedOut, "the client has disconnected")
 
 const (
-	// goneGrace is how long answers still go out to a client that has closed its side.
+	// goneGrace is how long responses are still sent to a client that has closed its side.
 	goneGrace = time.Second
-	// goneCheck is how often a connection that is not read from is looked at.
+	// goneCheck is how often a connection that is not being read is checked.
 	goneCheck = time.Second
 )
 
-// watch notices that a client goes while its connection is not read from, since a
-// handler or the budget holds it up: the end of the stream cannot be read behind
-// requests that nobody takes yet.
-type watch struct {
+// hangupWatch detects that a client disconnects while its connection is not being read, because a
+// handler or the budget holds it up: the end of the stream is hidden behind unread requests.
+type hangupWatch struct {
 	busy  atomic.Bool
 	timer *time.Timer
 }
 
-// start makes the watch; gone is called once, when the client has gone.
-func (w *watch) start(nc net.Conn, gone func()) {
+// start sets up the watch; gone is called once, when the client has disconnected.
+func (w *hangupWatch) start(nc net.Conn, gone func()) {
 	w.timer = time.AfterFunc(goneCheck, func() {
 		switch {
 		case !w.busy.Load():
@@ -44,21 +43,21 @@ func (w *watch) start(nc net.Conn, gone func()) {
 	w.timer.Stop()
 }
 
-// begin and done are around what may take long.
-func (w *watch) begin() {
+// begin and done enclose anything that may block for long.
+func (w *hangupWatch) begin() {
 	w.busy.Store(true)
 	w.timer.Reset(goneCheck)
 }
 
-func (w *watch) done() {
+func (w *hangupWatch) done() {
 	w.busy.Store(false)
 	w.timer.Stop()
 }
 
-func (w *watch) stop() { w.done() }
+func (w *hangupWatch) stop() { w.done() }
 
-// hungUp says whether the peer has ended the connection, or its side of it. Where
-// that cannot be told it is taken to be there.
+// hungUp reports whether the peer has closed the connection, or its side of it; false if
+// unknown.
 func hungUp(nc net.Conn) bool {
 	if t, ok := nc.(*tls.Conn); ok {
 		nc = t.NetConn()
@@ -76,7 +75,7 @@ func hungUp(nc net.Conn) bool {
 	}
 	gone := false
 	if err := raw.Control(func(fd uintptr) { gone = polledGone(int(fd)) }); err != nil {
-		return true // closed here
+		return true // closed on this side
 	}
 	return gone
 }

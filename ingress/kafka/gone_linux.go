@@ -2,7 +2,7 @@ package kafka
 
 import "golang.org/x/sys/unix"
 
-// polledGone asks the kernel whether the other end has closed the socket.
+// polledGone asks the kernel whether the peer has closed the socket.
 func polledGone(fd int) bool {
 	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 	n, err := unix.Poll(p, 0)

@@ -2,5 +2,5 @@
 
 package kafka
 
-// polledGone cannot be told here while data waits to be read.
+// polledGone is not supported on this system while unread data is pending.
 func polledGone(int) bool { return false }

@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// errTooSlow: a client sends a request, or takes an answer, more slowly than it must.
-var errTooSlow = errors.New("slower than the least rate that is allowed")
+// errTooSlow means that a client sends a request, or reads a response, below the minimum rate.
+var errTooSlow = errors.New("slower than the minimum transfer rate")
 
-// pace holds what comes in or goes out to a least rate. Only time spent in reading or
-// writing counts: a broker that does not read since it has no room waits for itself.
+// pace enforces the minimum rate of a transfer. Only time spent reading or writing counts: the
+// client is not recordErrors while the broker is out of memory budget and does not read.
 type pace struct {
 	cfg   *ServerConfig
 	spent time.Duration
 	bytes int64
 }
 
-// begin begins a request or an answer.
+// begin starts a request or a response.
 func (p *pace) begin() { p.spent, p.bytes = 0, 0 }
 
-// left is the time that may pass before the next byte.
+// left returns how long the next byte may take.
 func (p *pace) left() time.Duration {
 	earned := time.Duration(p.bytes * int64(time.Second) / int64(p.cfg.MinBytesPerSecond))
 	return min(p.cfg.StallGrace+earned, p.cfg.TransferTimeout) - p.spent
@@ -33,17 +33,17 @@ func (p *pace) did(n int, began time.Time) {
 	p.spent += time.Since(began)
 }
 
-// source is what a connection's buffer is filled from. Within a frame it keeps the
-// client to its pace; between frames awaitFrame sets the deadline.
+// source fills a connection's read buffer. Within a frame it enforces the pace; between frames
+// awaitFrame sets the deadline.
 type source struct {
 	pace
 	c       *conn
 	inFrame bool
-	byte    [1]byte // that first has read
+	byte    [1]byte // holds the byte read by first
 	has     bool
 }
 
-// first waits for a byte, without a buffer. The next Read returns it.
+// first waits for one byte without a buffer. The next Read returns it.
 func (s *source) first() error {
 	n, err := s.c.nc.Read(s.byte[:])
 	s.has = n == 1
@@ -76,7 +76,7 @@ func (s *source) Read(b []byte) (int, error) {
 	if err := s.c.nc.SetReadDeadline(began.Add(left)); err != nil {
 		return 0, err
 	}
-	if s.c.draining.Load() || s.c.isFailed() { // their deadline may have come before ours
+	if s.c.draining.Load() || s.c.isFailed() { // their deadline may have been set before ours
 		return 0, io.EOF
 	}
 	n, err := s.c.nc.Read(b)
@@ -87,13 +87,13 @@ func (s *source) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// sink is what answers are written to.
+// sink writes responses to the connection.
 type sink struct {
 	pace
 	nc net.Conn
 }
 
-// writePiece is how much is written before the pace is looked at.
+// writePiece is how many bytes are written between checks of the pace.
 const writePiece = 256 << 10
 
 // Write implements io.Writer.

@@ -18,7 +18,7 @@ func impatient() ServerConfig {
 	return cfg
 }
 
-// head is the first bytes of a Heartbeat frame of so many.
+// head returns the first bytes of a Heartbeat frame of the given size.
 func head(size uint32) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, size), 0, 12, 0, 3, 0, 0, 0, 1, 0xff, 0xff)
 }
@@ -31,7 +31,7 @@ func TestAFrameThatStandsStillIsCutOffAndHoldsNothing(t *testing.T) {
 	deadline := time.Now().Add(10 * time.Second)
 	for len(w.over) == 0 && time.Now().Before(deadline) {
 		if n := w.gate.InUse(); n > firstStep {
-			t.Fatalf("%d bytes are charged for 14 that came", n)
+			t.Fatalf("%d bytes are charged for 14 received", n)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -92,15 +92,15 @@ func TestASlowButSteadyClientIsServed(t *testing.T) {
 			t.Fatal(err)
 		}
 		frame = frame[n:]
-		time.Sleep(20 * time.Millisecond) // 1000 bytes a second, 400 ms in all
+		time.Sleep(20 * time.Millisecond) // 1000 bytes a second, 400 ms in total
 	}
 	if id, _ := w.receive(); id != 9 {
 		t.Errorf("answer %d", id)
 	}
 }
 
-// A client that goes while nothing is read from it: its request waits for what does
-// not come, and more of its requests stand behind it.
+// A client disconnects while its connection is not being read: its request waits for something
+// that never happens, and more requests are queued behind it.
 func TestTheConnectionEndsWhenItsClientGoesAndItsRequestsGoOn(t *testing.T) {
 	cfg := DefaultServerConfig()
 	cfg.Outstanding = 1
@@ -114,17 +114,17 @@ func TestTheConnectionEndsWhenItsClientGoesAndItsRequestsGoOn(t *testing.T) {
 	for id := range int32(10) {
 		w.send(heartbeat(3, "g"), id)
 	}
-	for w.server.metrics.in == nil || w.gate.InUse() < 3<<10 { // one with the writer, one in the queue, one before it
+	for w.server.metrics.in == nil || w.gate.InUse() < 3<<10 { // one at the writer, one in the queue, one before it
 		time.Sleep(time.Millisecond)
 	}
 	w.nc.Close()
 	select {
 	case <-w.over:
 	case <-time.After(20 * time.Second):
-		t.Fatal("the connection is held by requests whose client has gone")
+		t.Fatal("requests of a disconnected client hold the connection")
 	}
 	if w.gate.InUse() == 0 {
-		t.Error("the frames of requests under way were given up")
+		t.Error("frames of requests in progress were released")
 	}
 	close(settle)
 	for range 3 {
@@ -134,11 +134,11 @@ func TestTheConnectionEndsWhenItsClientGoesAndItsRequestsGoOn(t *testing.T) {
 		t.Error(err)
 	}
 	if n := testutil.ToFloat64(w.server.metrics.dropped); n != 3 {
-		t.Errorf("%v answers were counted as dropped, of 3", n)
+		t.Errorf("%v responses were counted as dropped, want 3", n)
 	}
 }
 
-// A client that shuts down its side still gets what is ready within a second.
+// A client that closes its side still gets the responses that are ready within a second.
 func TestAHalfClosedClientGetsItsAnswers(t *testing.T) {
 	w := dial(t, DefaultServerConfig(), handlerOf(func(_ context.Context, r *Request, reply func(Response)) {
 		go func() {

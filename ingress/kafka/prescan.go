@@ -6,17 +6,16 @@ import (
 	"fmt"
 )
 
-// errMalformed: a request does not follow its schema.
+// errMalformed means that a request does not match its schema.
 var errMalformed = errors.New("malformed request")
 
-// prescan walks a request body and refuses it unless every field that its schema
-// has is really there. The decoder behind it trusts lengths: seven bytes can keep
-// it busy for minutes, and an array of which only the count was sent is allocated
-// in full. After a walk, memory and time of decoding are bounded by the bytes of
-// the frame. Bytes that follow the last field are ignored, as Kafka does.
+// prescan validates a request body: every field of its schema must really be present. The
+// decoder that follows trusts lengths: seven bytes can keep it busy for minutes, and it
+// allocates an array in full from its count alone. After prescan, memory and time of decoding
+// are bounded by the size of the frame. As in Kafka, bytes after the last field are ignored.
 //
-// decoded is about what the arrays of the request are decoded into, in bytes: that
-// can be twenty times what they take in the frame.
+// decoded estimates the memory that the request's arrays take once decoded, up to twenty times
+// their size in the frame.
 func prescan(key, version int16, body []byte) (decoded int64, err error) {
 	s, ok := schemas[key]
 	if !ok {
@@ -30,7 +29,7 @@ func prescan(key, version int16, body []byte) (decoded int64, err error) {
 	return w.decoded, nil
 }
 
-// walker goes through bytes; after the first mistake it does nothing more.
+// walker steps through the bytes; after the first error it does nothing.
 type walker struct {
 	rest     []byte
 	version  int16
@@ -79,7 +78,7 @@ func (w *walker) array(f *field) {
 	}
 }
 
-// maybe walks a struct that may be null, which a byte says.
+// maybe walks a nullable struct, which starts with a presence byte.
 func (w *walker) maybe(f *field) {
 	if len(w.rest) == 0 {
 		w.fail()
@@ -95,7 +94,7 @@ func (w *walker) maybe(f *field) {
 
 // primitive skips one field.
 func (w *walker) primitive(size int) {
-	text := size == sizeString // is copied, unlike bytes
+	text := size == sizeString // strings are copied when decoded, bytes are not
 	switch {
 	case size > 0:
 	case w.flexible:
@@ -111,7 +110,7 @@ func (w *walker) primitive(size int) {
 	w.skip(size)
 }
 
-// compact reads a length or count as an unsigned varint of one more; null is 0.
+// compact reads a length or count encoded as unsigned varint plus one; 0 is null.
 func (w *walker) compact() int {
 	n := w.uvarint()
 	if n == 0 {
@@ -120,7 +119,7 @@ func (w *walker) compact() int {
 	return w.checked(int64(n) - 1)
 }
 
-// classic reads a length or count of so many bytes; null is -1.
+// classic reads a length or count of width bytes; -1 is null.
 func (w *walker) classic(width int) int {
 	if len(w.rest) < width {
 		w.fail()
@@ -139,8 +138,8 @@ func (w *walker) classic(width int) int {
 	return w.checked(n)
 }
 
-// checked refuses what cannot fit into the bytes left: everything that is
-// counted takes at least one.
+// checked refuses a count larger than the bytes left, since every element takes at least one
+// byte.
 func (w *walker) checked(n int64) int {
 	if n < 0 || n > int64(len(w.rest)) {
 		w.fail()

@@ -50,7 +50,7 @@ func populate(r *rand.Rand, v reflect.Value) {
 	}
 }
 
-// highestServed has the highest version of each request in the table of the handlers.
+// highestServed returns the highest served version of each request.
 func highestServed() map[int16]int16 {
 	out := map[int16]int16{kmsg.ApiVersions.Int16(): apiVersionsMax}
 	h := &Handlers{cfg: DefaultAPIConfig()}
@@ -60,8 +60,7 @@ func highestServed() map[int16]int16 {
 	return out
 }
 
-// Every schema agrees with the encoder of every version of its request, to the
-// last byte.
+// Every schema agrees to the last byte with the encoder, for every version of its request.
 func TestSchemasFollowTheProtocol(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for key, highest := range highestServed() {
@@ -79,7 +78,7 @@ func TestSchemasFollowTheProtocol(t *testing.T) {
 				}
 				if len(body) > 0 && key != kmsg.ApiVersions.Int16() {
 					if _, err := prescan(key, version, body[:r.IntN(len(body))]); err == nil {
-						t.Fatalf("%s version %d: a part of the request passed", kmsg.NameForKey(key), version)
+						t.Fatalf("%s version %d: a truncated request passed", kmsg.NameForKey(key), version)
 					}
 				}
 			}
@@ -87,15 +86,15 @@ func TestSchemasFollowTheProtocol(t *testing.T) {
 	}
 }
 
-// untrue are requests that claim what is not in them. Each does so with numbers that the
-// decoder alone would take harmlessly: the walk refuses a claim whatever its size.
+// untrue are requests that claim more than they contain, each with numbers small enough to be
+// harmless to the decoder: prescan refuses a false claim whatever its size.
 var untrue = []struct {
 	name         string
 	key, version int16
 	body         []byte
 }{
-	{"tags of which only the count is there", 18, 3, []byte{1, 1, 3}},
-	{"an array of which only the count is there", 0, 8, append(make([]byte, 6), binary.BigEndian.AppendUint32(nil, 2)...)},
+	{"a tag count without tags", 18, 3, []byte{1, 1, 3}},
+	{"an array count without elements", 0, 8, append(make([]byte, 6), binary.BigEndian.AppendUint32(nil, 2)...)},
 	{"a negative count", 3, 1, []byte{0xff, 0xff, 0xff, 0xfe}},
 	{"a compact count beyond the frame", 3, 9, []byte{5}},
 	{"an overlong varint", 3, 9, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01}},
@@ -110,8 +109,7 @@ func TestUntrueRequestsAreRefused(t *testing.T) {
 	}
 }
 
-// What passes the walk is decoded, or refused, in time and memory bounded by its
-// size.
+// A request that passes prescan is decoded or refused in time and memory bounded by its size.
 func FuzzRequest(f *testing.F) {
 	for _, c := range untrue {
 		f.Add(c.key, c.version, c.body)
@@ -136,7 +134,7 @@ func FuzzRequest(f *testing.F) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		began := time.Now()
-		_ = req.ReadFrom(body) // null where a string has to be is for the decoder to refuse
+		_ = req.ReadFrom(body) // null in a non-nullable string is for the decoder to refuse
 		runtime.ReadMemStats(&after)
 		if took := time.Since(began); took > 2*time.Second {
 			t.Fatalf("%d bytes took %s", len(body), took)

@@ -15,7 +15,7 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// pending is a request whose answer is not written yet.
+// pending is a request whose response is not written yet.
 type pending struct {
 	api           *served
 	version       int16
@@ -23,7 +23,7 @@ type pending struct {
 	flexible      bool
 	frame         *[]byte
 	claim         *pipeline.Claim // of the frame
-	work          *pipeline.Claim // of a request that names much, else nil
+	work          *pipeline.Claim // of a large request, else nil
 	began         time.Time
 
 	resp    Response
@@ -31,11 +31,11 @@ type pending struct {
 	done    chan struct{} // closed once resp is set
 }
 
-// reply is what the handler calls. The answer to a request that names much is
-// encoded at once, so that what it was made of can go.
+// reply is passed to the handler. The response to a large request is encoded at once, so that
+// its decoded form can be freed.
 func (p *pending) reply(r Response) {
 	if p.replied.Swap(true) {
-		panic("kafka: a request was answered twice")
+		panic("kafka: two replies to one request")
 	}
 	if p.work != nil && r.Message != nil {
 		b := r.Message.AppendTo(nil)
@@ -46,12 +46,12 @@ func (p *pending) reply(r Response) {
 	close(p.done)
 }
 
-// Sizes of what is read at a time.
+// Read sizes.
 const (
-	// firstBytes must have come before anything is charged for a frame.
+	// firstBytes must arrive before anything is charged for a frame.
 	firstBytes = 4 << 10
-	// firstStep is charged for them; each further step is four times as large. So no
-	// more is ever held than four times what has come.
+	// firstStep is charged for them; each further step is four times as large. So at most four
+	// times the received bytes are held.
 	firstStep = 16 << 10
 	stepUp    = 4
 )
@@ -84,9 +84,9 @@ func (c *conn) take(ctx context.Context, in *bufio.Reader, h *header, size int) 
 	return p, nil
 }
 
-// receive reads a frame into memory that is charged as it comes. A connection that has
-// sent a whole request before gets all of it at once while there is plenty, which saves
-// copying the frame into larger and larger memory.
+// receive reads a frame into memory that is charged as bytes arrive. A connection that has
+// already sent a whole request gets the full size at once while the budget is plentiful, which
+// avoids copying the frame into ever larger buffers.
 func (c *conn) receive(ctx context.Context, in *bufio.Reader, p *pending, size int) error {
 	if _, err := in.Peek(min(size, firstBytes)); err != nil {
 		return fmt.Errorf("read a frame of %d bytes: %w", size, err)
@@ -141,11 +141,11 @@ func (c *conn) start(ctx context.Context, p *pending, h *header) error {
 	if err := decode(r, rest); err != nil {
 		return err
 	}
-	if err := c.answerable(ctx, p, h, r, rest, decoded); err != nil {
+	if err := c.chargeAnswer(ctx, p, h, r, rest, decoded); err != nil {
 		return err
 	}
 	if c.call(ctx, p, r); r.Charged {
-		c.shed(p)
+		c.releaseFrame(p)
 	}
 	return nil
 }
@@ -163,9 +163,9 @@ func decode(r *Request, rest []byte) error {
 	return nil
 }
 
-// answerable charges what the answer to a request is estimated to take, where that is much and
-// more than what is charged already. What a large request was decoded into goes while that waits.
-func (c *conn) answerable(ctx context.Context, p *pending, h *header, r *Request, rest []byte, decoded int64) (err error) {
+// chargeAnswer charges the estimated size of a response if it is large and exceeds what is
+// charged already. While it waits, the decoded form of a large request is released.
+func (c *conn) chargeAnswer(ctx context.Context, p *pending, h *header, r *Request, rest []byte, decoded int64) (err error) {
 	if p.api.Answer == nil {
 		return nil
 	}
@@ -186,9 +186,9 @@ func (c *conn) answerable(ctx context.Context, p *pending, h *header, r *Request
 	}
 }
 
-// shed gives back what the frame of a request takes, which is not needed any more. The
-// request is not in the queue yet, so nobody else looks at it.
-func (c *conn) shed(p *pending) {
+// releaseFrame releases the frame of a request that no longer needs it. The request is not in the queue
+// yet, so no other goroutine sees it.
+func (c *conn) releaseFrame(p *pending) {
 	c.s.frames.put(p.frame)
 	p.frame = nil
 	p.claim.Release()
@@ -197,12 +197,11 @@ func (c *conn) shed(p *pending) {
 	}
 }
 
-// call runs the handler; one that panics costs its client the connection and
-// nobody else anything.
+// call runs the handler. A panic costs the client its connection and affects nobody else.
 func (c *conn) call(ctx context.Context, p *pending, r *Request) {
 	defer func() {
 		if v := recover(); v != nil {
-			c.s.log.Error("a handler panicked; its connection is closed", "api", kmsg.NameForKey(r.Key),
+			c.s.log.Error("handler panicked; closing its connection", "api", kmsg.NameForKey(r.Key),
 				"version", r.Version, "client", r.ClientID, "panic", v, "stack", string(debug.Stack()))
 			c.s.metrics.panics.Inc()
 			if !p.replied.Load() {
@@ -213,31 +212,30 @@ func (c *conn) call(ctx context.Context, p *pending, r *Request) {
 	p.api.Handler.Serve(ctx, r, p.reply)
 }
 
-// unsupported answers ApiVersions of a version from the future with what is
-// spoken here, in version 0 (KIP-511). Any other API ends the connection: there
-// is no form of answer that the client would understand.
+// unsupported answers an ApiVersions request of an unknown version with the supported versions,
+// in version 0 (KIP-511). For any other API it ends the connection: the client would understand
+// no form of response.
 func (c *conn) unsupported(p *pending, h *header) error {
 	if h.key != kmsg.ApiVersions.Int16() {
-		return fmt.Errorf("%w: %s version %d, served are %d to %d", errMalformed, kmsg.NameForKey(h.key), h.version, p.api.Min, p.api.Max)
+		return fmt.Errorf("%w: %s version %d, supported are %d to %d", errMalformed, kmsg.NameForKey(h.key), h.version, p.api.Min, p.api.Max)
 	}
 	p.reply(Response{Message: c.s.refuseApiVersions()})
 	return nil
 }
 
-// lightWork is how much a request may be decoded into, or be answered with, without
-// asking for a place.
+// lightWork is how many decoded and response bytes a request may take without a slot.
 const lightWork = 256 << 10
 
-// answerShare is what the answer to a request that names much is taken to be, in
-// times of what the request is decoded into, until it is known.
+// answerShare estimates the response to a large request as a multiple of its decoded size,
+// until the size is known.
 const answerShare = 2
 
-// heavyWork is how long a request that names much has its place at most, about.
+// heavyWork is roughly how long a large request may keep its slot.
 const heavyWork = 20 * time.Millisecond
 
-// work waits until so many bytes of what a request is decoded into and answered with may
-// be, charges them, and returns its place among those few that are worked on at a time.
-// So the others find processors, however many of its kind come.
+// work charges the decoded and response bytes of a large request, waiting for the budget, and
+// returns its slot. Few large requests are processed at once, so that however many arrive,
+// others still get CPU time.
 func (c *conn) work(ctx context.Context, p *pending, bytes int64) (*pipeline.Place, error) {
 	p.work = c.s.admission.Work(c.who, bytes)
 	if err := p.work.Grow(ctx, bytes); err != nil {
@@ -246,7 +244,7 @@ func (c *conn) work(ctx context.Context, p *pending, bytes int64) (*pipeline.Pla
 	return c.s.places.Enter(ctx, c.who)
 }
 
-// discard gives back what a request holds.
+// discard releases what a request holds.
 func (c *conn) discard(p *pending) {
 	if p.resp.Release != nil {
 		p.resp.Release()

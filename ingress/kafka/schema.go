@@ -6,17 +6,16 @@ import (
 	"strings"
 )
 
-// schema says how a request is laid out, so that it can be walked before it is
-// decoded. The text form has one word a field:
+// schema describes the layout of a request, so that it can be validated before it is decoded.
+// The text form has one word per field:
 //
 //	i1 i2 i4 i8  integers      b  boolean      u  UUID
 //	s  string, nullable or not     y  bytes or records, nullable or not
 //	*x array of the primitive x
-//	[ ... ]      array of structs      ( ... )  struct that may be null
+//	[ ... ]      array of structs      ( ... )  nullable struct
 //
-// A suffix gives the versions that have the field: x@3-5, x@3-, x@-2. In
-// flexible versions lengths are compact and every struct ends with tags
-// (KIP-482).
+// A suffix gives the versions that have the field: x@3-5, x@3-, x@-2. In flexible versions
+// lengths are compact and every struct ends with tags (KIP-482).
 type schema struct {
 	flexible int16 // first flexible version
 	fields   []field
@@ -25,14 +24,14 @@ type schema struct {
 type field struct {
 	size     int // in bytes, or one of the two below
 	array    bool
-	optional bool    // a struct that may be null
-	elements []field // of an array of structs, or of such a struct
+	optional bool    // a nullable struct
+	elements []field // of a struct or an array of structs
 	from, to int16
-	memory   int // of one element of an array, when decoded
+	memory   int // of one decoded array element
 }
 
-// memoryOf is what a field takes in memory beside its text: at most what its Go type
-// does, be it a pointer or not.
+// memoryOf returns the decoded size of a field without its text: at most that of its Go type,
+// pointer or not.
 func memoryOf(f *field) int {
 	switch {
 	case f.array, f.optional:
@@ -45,15 +44,15 @@ func memoryOf(f *field) int {
 	return max(8, f.size)
 }
 
-// Sizes of fields that begin with their length.
+// Sizes of length-prefixed fields.
 const (
-	sizeString = 0  // two bytes of length
-	sizeBytes  = -1 // four bytes of length
+	sizeString = 0  // two-byte length
+	sizeBytes  = -1 // four-byte length
 )
 
 const noVersion = int16(1<<15 - 1)
 
-// schemas has every request that is served.
+// schemas holds the schema of every supported request.
 var schemas = map[int16]schema{
 	0:  parse(9, "s@3- i2 i4 [ s@-12 u@13- [ i4 y ] ]"),
 	1:  parse(12, "i4@-14 i4 i4 i4@3- i1@4- i4@7- i4@7- [ s@-12 u@13- [ i4 i4@9- i8 i4@12- i8@5- i4 ] ] [ s@-12 u@13- *i4 ]@7- s@11-"),
@@ -132,7 +131,7 @@ func parseFields(words []string) (fields []field, rest []string) {
 		f.from, f.to = parseVersions(versions)
 		f.memory = max(f.size, 16)
 		if f.elements != nil {
-			f.memory = 8 // its tags
+			f.memory = 8 // the tags
 			for i := range f.elements {
 				f.memory += memoryOf(&f.elements[i])
 			}
@@ -155,7 +154,7 @@ func sizeOf(word string) int {
 	}
 	n, err := strconv.Atoi(strings.TrimPrefix(word, "i"))
 	if err != nil {
-		panic(fmt.Sprintf("kafka: schema word %q", word))
+		panic(fmt.Sprintf("kafka: unknown schema word %q", word))
 	}
 	return n
 }

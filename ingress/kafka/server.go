@@ -55,8 +55,8 @@ func (c ServerConfig) Validate() error {
 	return nil
 }
 
-// FrameMemory is what the largest produce request, and the largest other, take of
-// the memory budget.
+// FrameMemory returns how much of the memory budget the largest produce request, and the
+// largest other request, can take.
 func (c ServerConfig) FrameMemory() (produce, other int64) {
 	return frameMemory(c.MaxFrameBytes), frameMemory(c.MaxControlBytes)
 }
@@ -71,7 +71,7 @@ type Server struct {
 	log       *slog.Logger
 	metrics   *metrics
 	frames    frames
-	places    *pipeline.Places // for requests that name much
+	places    *pipeline.Places // for large requests
 	slowSaid  atomic.Int64     // when a slow connection was last logged, Unix seconds
 
 	mu       sync.Mutex
@@ -80,15 +80,15 @@ type Server struct {
 	wg       sync.WaitGroup
 }
 
-// served is an API with what is measured of it.
+// served is an API with its metrics.
 type served struct {
 	API
 	requests prometheus.Counter
 	seconds  prometheus.Observer
 }
 
-// NewServer returns a server of apis and of ApiVersions, which it answers
-// itself from the table and from who it is.
+// NewServer returns a server for apis and for ApiVersions, which it answers itself from the
+// table and its identity.
 func NewServer(cfg ServerConfig, who Identity, apis []API, a Admission, log *slog.Logger, reg prometheus.Registerer) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -107,11 +107,11 @@ func NewServer(cfg ServerConfig, who Identity, apis []API, a Admission, log *slo
 	return s, nil
 }
 
-// ErrClosed: the server takes no more connections.
+// ErrClosed means that the server accepts no more connections.
 var ErrClosed = errors.New("server is shutting down")
 
-// ServeConn serves nc until its client or the server ends it, and closes it.
-// It returns why it ended, nil when the client simply left.
+// ServeConn serves nc until the client or the server ends it, and closes it. It returns the
+// reason, nil if the client simply disconnected.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn, info ConnInfo) error {
 	c := newConn(s, nc, info)
 	s.mu.Lock()
@@ -139,19 +139,18 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn, info ConnInfo) erro
 	return err
 }
 
-// slow notes that a connection is closed for being slow. At most one a second is
-// logged.
+// slow counts a connection closed for being slow, and logs at most one a second.
 func (s *Server) slow(what string, c *conn) {
 	s.metrics.slow.WithLabelValues(what).Inc()
 	if now := time.Now().Unix(); s.slowSaid.Swap(now) != now {
-		s.log.Warn("a connection is closed: its client is too slow", "what", what, "connection", c.info.ID, "remote", c.info.Remote)
+		s.log.Warn("closing a connection: its client is too slow", "what", what, "connection", c.info.ID, "remote", c.info.Remote)
 	}
 }
 
-// Shutdown stops reading requests, lets those under way be answered, and closes
-// the connections. When ctx is done it closes them at once, those of clients that take no
-// answers too, and does not wait: ServeConn returns when what the requests wait for has ended. Long polls are
-// ended by their own server.
+// Shutdown stops reading requests, waits for those in progress, and closes the connections.
+// When ctx is done it closes the rest at once, including those whose clients read no responses,
+// and does not wait: ServeConn returns when its requests have finished. Long polls are ended by
+// the fetch server.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.draining = true
@@ -172,7 +171,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	n := len(s.conns)
 	for c := range s.conns {
-		s.wg.Go(func() { c.nc.Close() }) // TLS would say goodbye, and may wait to
+		s.wg.Go(func() { c.nc.Close() }) // a TLS close sends an alert and may block
 	}
 	s.mu.Unlock()
 	return fmt.Errorf("%d connections were closed before all their requests were answered: %w", n, context.Cause(ctx))

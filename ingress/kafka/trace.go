@@ -10,8 +10,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// traced makes a span of each request that h serves. It ends when the answer is
-// ready, and the handler finds it in its context. Without a tracer it is h.
+// traced starts a span for each request that h serves and puts it into the handler's context.
+// The span ends when the response is ready. Without a tracer it returns h.
 func traced(t trace.Tracer, h Handler) Handler {
 	if t == nil {
 		return h
@@ -38,7 +38,7 @@ func (h *tracedHandler) Serve(ctx context.Context, r *Request, reply func(Respon
 	})
 }
 
-// describe says in the span what was produced and what became of it.
+// describe records in the span what was produced and the outcome.
 func (p *produce) describe() {
 	bytes, duplicates := 0, 0
 	for i := range p.appends {

@@ -36,7 +36,7 @@ func TestProduceMakesOneSpan(t *testing.T) {
 	serve(produceOf(12, -1, orders, b))
 	metadata := kmsg.NewPtrMetadataRequest()
 	metadata.Version = 9
-	serve(metadata) // has none
+	serve(metadata) // not traced
 
 	ended := spans.Ended()
 	if len(ended) != 2 {
@@ -54,11 +54,11 @@ func TestProduceMakesOneSpan(t *testing.T) {
 		}
 	}
 	if s := bad.Status(); s.Code != otelcodes.Error || s.Description != kerr.OutOfOrderSequenceNumber.Error() {
-		t.Errorf("status of what was refused: %v", s)
+		t.Errorf("status of a refused request: %v", s)
 	}
 }
 
-// Without a tracer the handlers are as if there were no tracing.
+// Without a tracer the handlers are not wrapped.
 func TestNoTracerNoWrapping(t *testing.T) {
 	c := newCluster(t, nil)
 	h := fetchHandler{c}

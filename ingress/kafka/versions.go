@@ -7,15 +7,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// apiVersionsMax is the highest version of ApiVersions that is answered as such.
+// apiVersionsMax is the highest supported version of ApiVersions.
 const apiVersionsMax = 5
 
-// announce returns what ApiVersions says of an API.
+// announce returns the ApiVersions entry of an API.
 //
-// Produce is announced from version 0 on, though versions 0 to 2 are not served, as
-// Kafka 4 does: librdkafka up to 2.10.1 looks at the lowest version to decide whether a
-// broker takes compressed batches, and sends them uncompressed, in silence, if it finds
-// 3 (KIP-896, KAFKA-18659).
+// Like Kafka 4, it announces Produce from version 0 although versions 0 to 2 are not served:
+// librdkafka up to 2.10.1 decides by the lowest version whether a broker accepts compressed
+// batches, and silently sends uncompressed ones if it is 3 (KIP-896, KAFKA-18659).
 func announce(a API) kmsg.ApiVersionsResponseApiKey {
 	lowest := a.Min
 	if a.Key == kmsg.Produce.Int16() {
@@ -24,11 +23,11 @@ func announce(a API) kmsg.ApiVersionsResponseApiKey {
 	return kmsg.ApiVersionsResponseApiKey{ApiKey: a.Key, MinVersion: lowest, MaxVersion: a.Max}
 }
 
-// Identity tells the id of the cluster that this broker is of, and its own.
+// Identity returns the cluster id and the id of this broker.
 type Identity func() (clusterID string, node int32)
 
-// apiVersions answers with the table of what is served, to a client that says who it is
-// and means this broker.
+// apiVersions answers with the supported versions, after checking who the client is and which
+// broker it means.
 func (s *Server) apiVersions(_ context.Context, r *Request) kmsg.Response {
 	req := r.Body.(*kmsg.ApiVersionsRequest)
 	resp := req.ResponseKind().(*kmsg.ApiVersionsResponse)
@@ -40,13 +39,13 @@ func (s *Server) apiVersions(_ context.Context, r *Request) kmsg.Response {
 	return resp
 }
 
-// greet judges what ApiVersions says of the client (KIP-511) and of the broker that it means
-// to talk to (KIP-1242): an address may have come to another broker, or cluster, since.
+// greet checks the client's name and version (KIP-511) and the cluster and broker that it
+// expects to talk to (KIP-1242): its address may have moved to another one.
 func (s *Server) greet(req *kmsg.ApiVersionsRequest) int16 {
 	if req.Version >= 3 && !(softwareName(req.ClientSoftwareName) && softwareName(req.ClientSoftwareVersion)) {
 		return kerr.InvalidRequest.Code
 	}
-	const unknown = -1 // of a client that has only an address yet
+	const unknown = -1 // for bootstrap addresses
 	if req.Version < 5 || req.ClusterID == nil && req.NodeID == unknown {
 		return 0
 	}
@@ -59,8 +58,8 @@ func (s *Server) greet(req *kmsg.ApiVersionsRequest) int16 {
 	return 0
 }
 
-// softwareName tells whether a client's name or version has the form that KIP-511 wants:
-// letters and digits, with dashes and dots between them.
+// softwareName reports whether a client's name or version has the form required by KIP-511:
+// letters and digits, with dashes and dots in between.
 func softwareName(s string) bool {
 	if s == "" {
 		return false
@@ -75,8 +74,8 @@ func softwareName(s string) bool {
 	return true
 }
 
-// refuseApiVersions says which versions of ApiVersions itself there are: its form of
-// version 0 is one that every client can read.
+// refuseApiVersions returns the supported versions of ApiVersions itself, in version 0, which
+// every client can read.
 func (s *Server) refuseApiVersions() kmsg.Response {
 	resp := kmsg.NewPtrApiVersionsResponse()
 	resp.ErrorCode = kerr.UnsupportedVersion.Code

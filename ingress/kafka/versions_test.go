@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// versions asks for them over a connection of its own.
+// versions sends ApiVersions on a new connection.
 func versions(t *testing.T, version int16, change func(*kmsg.ApiVersionsRequest)) *kmsg.ApiVersionsResponse {
 	t.Helper()
 	w := dial(t, DefaultServerConfig(), echo)
@@ -37,7 +37,7 @@ func TestApiVersions(t *testing.T) {
 			t.Errorf("version %d: %+v", v, resp)
 		}
 	}
-	for _, v := range []int16{6, 99, 32767} { // which are answered in version 0
+	for _, v := range []int16{6, 99, 32767} { // answered in version 0
 		resp := versions(t, v, nil)
 		if resp.ErrorCode != kerr.UnsupportedVersion.Code || len(resp.ApiKeys) != 1 ||
 			resp.ApiKeys[0].ApiKey != 18 || resp.ApiKeys[0].MinVersion != 0 || resp.ApiKeys[0].MaxVersion != 5 {
@@ -46,7 +46,7 @@ func TestApiVersions(t *testing.T) {
 	}
 }
 
-// A client that knows whom it means is told when that is somebody else.
+// A client that expects another broker or cluster gets an error.
 func TestApiVersionsOfAnotherBroker(t *testing.T) {
 	home, away, empty := "home", "away", ""
 	for _, tt := range []struct {

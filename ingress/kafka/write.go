@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// write writes answers in the order of their requests until the queue is closed
-// or the client fails; then it waits for the handlers that are left.
+// write writes responses in the order of their requests until the queue is closed or writing
+// fails; then it waits for the remaining handlers.
 func (c *conn) write() error {
 	w := writing{c: c}
 	for p := range c.queue {
@@ -28,7 +28,7 @@ func (c *conn) write() error {
 // writing is the state of write.
 type writing struct {
 	c       *conn
-	out     *outlet // nil while nothing is gathered
+	out     *outBuffer // nil while nothing is gathered
 	failure error
 }
 
@@ -44,7 +44,7 @@ func (w *writing) fail(err error) {
 	w.c.interrupt()
 }
 
-// rest writes what was gathered, and gives the buffer back.
+// rest writes what was gathered and returns the buffer.
 func (w *writing) rest() {
 	if w.out == nil {
 		return
@@ -54,11 +54,11 @@ func (w *writing) rest() {
 			w.fail(err)
 		}
 	}
-	returnOutlet(w.out)
+	returnOutBuffer(w.out)
 	w.out = nil
 }
 
-// one waits for an answer and writes it; others are gathered while they are there.
+// one waits for a response and writes it; it is gathered with others that are ready.
 func (w *writing) one(p *pending) {
 	c := w.c
 	if !p.replied.Load() {
@@ -70,7 +70,7 @@ func (w *writing) one(p *pending) {
 	}
 	if w.failure == nil {
 		if w.out == nil {
-			w.out = borrowOutlet(&c.out)
+			w.out = borrowOut(&c.out)
 		}
 		if err := c.writeOne(w.out, p); err != nil {
 			w.fail(err)
@@ -91,8 +91,8 @@ func (w *writing) one(p *pending) {
 
 var errClosedByHandler = errors.New("closed by a handler")
 
-// writeOne gathers one answer.
-func (c *conn) writeOne(o *outlet, p *pending) error {
+// writeOne gathers one response.
+func (c *conn) writeOne(o *outBuffer, p *pending) error {
 	defer func() { p.api.requests.Inc(); p.api.seconds.Observe(time.Since(p.began).Seconds()) }()
 	r := &p.resp
 	if r.Silent {
@@ -111,7 +111,7 @@ func (c *conn) writeOne(o *outlet, p *pending) error {
 		size += len(b)
 	}
 	if size > math.MaxInt32 {
-		return fmt.Errorf("an answer of %d bytes does not fit a frame", size)
+		return fmt.Errorf("a response of %d bytes does not fit into a frame", size)
 	}
 	binary.BigEndian.PutUint32(scratch, uint32(size))
 	c.s.metrics.out.Add(float64(size + 4))

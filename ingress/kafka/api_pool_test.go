@@ -18,39 +18,39 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 
 func TestCrewBoundsWhatRunsAndWaitsForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const places = 16
-		c := newCrew(places, quiet())
-		release, ran := make(chan struct{}), make(chan int, 2*places)
+		const slots = 16
+		c := newPool(slots, quiet())
+		release, ran := make(chan struct{}), make(chan int, 2*slots)
 		someone := func(i int) pipeline.Holder {
 			return pipeline.Holder{Conn: uint64(i), Addr: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}
 		}
-		for i := range places + 1 {
+		for i := range slots + 1 {
 			go c.run(t.Context(), someone(i), func() { ran <- i; <-release })
 		}
 		synctest.Wait()
-		if len(ran) != places {
-			t.Fatalf("%d run, there are %d places", len(ran), places)
+		if len(ran) != slots {
+			t.Fatalf("%d run in %d slots", len(ran), slots)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if c.run(ctx, someone(99), func() { t.Error("ran without a place") }) {
-			t.Error("run after its connection ended")
+		if c.run(ctx, someone(99), func() { t.Error("ran without a slot") }) {
+			t.Error("run returned true after the context ended")
 		}
 		closed := make(chan struct{})
 		close(release)
 		synctest.Wait()
 		go func() { c.close(); close(closed) }()
 		<-closed
-		if c.run(t.Context(), someone(99), func() { t.Error("ran after close") }) || len(ran) != places+1 {
+		if c.run(t.Context(), someone(99), func() { t.Error("ran after close") }) || len(ran) != slots+1 {
 			t.Errorf("after close; %d ran", len(ran))
 		}
 	})
 }
 
-// One address never has all places.
+// One address never takes every slot.
 func TestACrewHasPlacesForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrew(16, quiet())
+		c := newPool(16, quiet())
 		release, ran := make(chan struct{}), make(chan int, 64)
 		address := netip.MustParseAddr("192.0.2.1")
 		for i := range 40 {
@@ -58,11 +58,11 @@ func TestACrewHasPlacesForOthers(t *testing.T) {
 		}
 		synctest.Wait()
 		if n := len(ran); n < 8 || n > 12 {
-			t.Errorf("one address has %d of 16 places", n)
+			t.Errorf("one address has %d of 16 slots", n)
 		}
 		other := make(chan struct{})
 		if !c.run(t.Context(), pipeline.Holder{Conn: 100, Addr: netip.MustParseAddr("192.0.2.2")}, func() { close(other) }) {
-			t.Error("another address finds no place")
+			t.Error("another address gets no slot")
 		}
 		<-other
 		close(release)
@@ -75,7 +75,7 @@ func TestACrewHasPlacesForOthers(t *testing.T) {
 }
 
 func TestACrewOutlivesAPanic(t *testing.T) {
-	c := newCrew(1, quiet())
+	c := newPool(1, quiet())
 	defer c.close()
 	answers := make(chan Response, 1)
 	c.serve(t.Context(), &Request{}, func(r Response) { answers <- r }, func() kmsg.Response { panic("no") })

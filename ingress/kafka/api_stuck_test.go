@@ -18,9 +18,8 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// stuck is a cluster of which nothing goes on until release is closed: the WAL is full,
-// storage and the groups' coordinator do not answer, and the only place of the crew is
-// taken.
+// stuck is a cluster in which nothing completes until release is closed: the WAL is full,
+// storage and the group coordinator do not answer, and the only slot is taken.
 type stuck struct {
 	*cluster
 	release chan struct{}
@@ -46,8 +45,8 @@ func (s *stuck) Serve(_ context.Context, _ GroupClient, _ int16, req kmsg.Reques
 	reply(req.ResponseKind())
 }
 
-// stuckServer returns a server with one place, of handlers that wait for release;
-// entered is told of each request that comes to its handler.
+// stuckServer returns a server with one slot whose handlers wait for release; entered receives
+// the key of each request that reaches its handler.
 func stuckServer(t *testing.T) (s *Server, c *stuck, entered chan int16) {
 	t.Helper()
 	c = &stuck{newCluster(t, func(cfg *APIConfig) { cfg.AutoCreateTopics, cfg.Changes = true, 1 }), make(chan struct{})}
@@ -71,12 +70,12 @@ func stuckServer(t *testing.T) (s *Server, c *stuck, entered chan int16) {
 		t.Fatal(err)
 	}
 	s.places = pipeline.NewPlaces(1, heavyWork)
-	for _, crew := range []*crew{h.changes, h.searches} {
-		crew.run(context.Background(), pipeline.Holder{}, func() { <-c.release })
+	for _, pool := range []*pool{h.changes, h.searches} {
+		pool.run(context.Background(), pipeline.Holder{}, func() { <-c.release })
 	}
 	t.Cleanup(func() {
 		c.mu.Lock()
-		c.failing = errOutside // which is quicker than 8,000 topics
+		c.failing = errOutside // faster than creating 8,000 topics
 		c.mu.Unlock()
 		close(c.release)
 		_ = s.Shutdown(context.Background())
@@ -85,8 +84,8 @@ func stuckServer(t *testing.T) (s *Server, c *stuck, entered chan int16) {
 	return s, c, entered
 }
 
-// A request that names much and waits for something else does not keep the place that
-// those need which only have to be worked on.
+// A large request that waits for something else gives up its slot, so that requests that only
+// need CPU time can use it.
 func TestWhatWaitsHoldsNoPlace(t *testing.T) {
 	const many = 8_000
 	for name, req := range largeRequests(t, many) {
@@ -104,7 +103,7 @@ func TestWhatWaitsHoldsNoPlace(t *testing.T) {
 			select {
 			case <-entered:
 			case <-time.After(20 * time.Second):
-				t.Fatal("the request did not come to its handler")
+				t.Fatal("the request did not reach its handler")
 			}
 			witness := client()
 			_ = witness.nc.SetDeadline(time.Now().Add(10 * time.Second))
@@ -115,7 +114,7 @@ func TestWhatWaitsHoldsNoPlace(t *testing.T) {
 			}
 			witness.send(m, 2)
 			if id, _ := witness.receive(); id != 2 {
-				t.Errorf("answer to %d", id)
+				t.Errorf("got the response to request %d", id)
 			}
 		})
 	}
