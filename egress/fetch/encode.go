@@ -11,9 +11,9 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// The body of a Fetch response, by version. Lengths are int32, or unsigned
-// varints of n+1 in the compact form that version 12 begins with; T stands for
-// the tagged fields that end each struct there.
+// encoder writes the body of a Fetch response. Lengths are int32 or, in the compact form used
+// since version 12, unsigned varints of n+1. T is the tagged fields that end each struct in
+// that form. By version:
 //
 //	throttle ms int32
 //	error int16, session id int32                     7+
@@ -24,8 +24,8 @@ import (
 //	    index int32, error int16
 //	    high watermark int64, last stable int64
 //	    log start int64                               5+
-//	    aborted transactions []                       null for read_uncommitted, and with
-//	                                                  the errors of a partition that is known
+//	    aborted transactions []                       null for read_uncommitted, and on
+//	                                                  errors of a known partition
 //	    preferred replica int32                       11+
 //	    records                                       length, then whole batches
 //	    T: 0 diverging epoch int32, end int64, T      12+
@@ -37,18 +37,18 @@ type encoder struct {
 	version  int16
 	flexible bool // 12+
 	b        []byte
-	cuts     []cut
+	splices  []splice
 }
 
-// cut says that segments follow after so many bytes of b.
-type cut struct {
+// splice inserts segments after the first at bytes of b.
+type splice struct {
 	at       int
 	segments [][]byte
 }
 
-// encode writes the answer. Record bytes are referred to, not copied.
+// encode encodes the response. Record bytes are referenced, not copied.
 func (p *poll) encode() net.Buffers {
-	if p.session != nil && !p.full { // rotation and changes mix the topics up
+	if p.session != nil && !p.full { // rotation and partial responses interleave topics
 		slices.SortStableFunc(p.answers, func(a, b answer) int { return compare(a.slot.topic, b.slot.topic) })
 	}
 	e := newEncoder(p.asked.version, 64+len(p.answers)*80)
@@ -70,7 +70,7 @@ func (p *poll) encode() net.Buffers {
 	return e.buffers()
 }
 
-// refusal is the answer to a request that is refused as a whole.
+// refusal encodes the response to a request that is refused as a whole.
 func refusal(version, code int16) net.Buffers {
 	e := newEncoder(version, 32)
 	e.head(code, 0)
@@ -79,8 +79,8 @@ func refusal(version, code int16) net.Buffers {
 	return e.buffers()
 }
 
-// refuseEach is the answer to a request that is refused as a whole for what it says. It
-// has the code at every partition, too, for clients of versions before 13 look there.
+// refuseEach encodes the response to an invalid request. It repeats the code for every
+// partition, since clients of versions before 13 look there.
 func refuseEach(req *kmsg.FetchRequest, code int16) net.Buffers {
 	topics := req.Topics
 	if req.Version >= 13 {
@@ -120,7 +120,7 @@ func groups(answers []answer) int {
 	return n
 }
 
-// leaders returns the brokers that answers send the client to (KIP-951).
+// leaders returns the new leaders that answers redirect the client to (KIP-951).
 func (p *poll) leaders() []meta.Broker {
 	var out []meta.Broker
 	for i := range p.answers {
@@ -176,7 +176,7 @@ func (e *encoder) partition(a *answer, isolation int8) {
 		e.null()
 	}
 	if e.version >= 11 {
-		e.int32(-1) // no replica is better than this one
+		e.int32(-1) // no preferred replica
 	}
 	e.records(a)
 	if !e.flexible {
@@ -204,10 +204,10 @@ func (e *encoder) records(a *answer) {
 		return
 	}
 	e.length(a.read.Bytes)
-	e.cuts = append(e.cuts, cut{len(e.b), a.read.Buffers})
+	e.splices = append(e.splices, splice{len(e.b), a.read.Buffers})
 }
 
-// brokers ends the body with the addresses of new leaders.
+// brokers ends the body with the endpoints of new leaders.
 func (e *encoder) brokers(brokers []meta.Broker) {
 	if e.version < 16 || len(brokers) == 0 {
 		e.tags(0)
@@ -232,15 +232,15 @@ func (e *encoder) brokers(brokers []meta.Broker) {
 	e.b = append(e.b, field.b...)
 }
 
-// buffers lays segments between the encoded bytes.
+// buffers returns the encoded bytes with the segments inserted.
 func (e *encoder) buffers() net.Buffers {
 	n := 1
-	for _, c := range e.cuts {
+	for _, c := range e.splices {
 		n += 1 + len(c.segments)
 	}
 	out := make(net.Buffers, 0, n)
 	from := 0
-	for _, c := range e.cuts {
+	for _, c := range e.splices {
 		out = append(out, e.b[from:c.at:c.at])
 		out = append(out, c.segments...)
 		from = c.at
@@ -255,7 +255,7 @@ func (e *encoder) int16(v int16) { e.b = binary.BigEndian.AppendUint16(e.b, uint
 func (e *encoder) int32(v int32) { e.b = binary.BigEndian.AppendUint32(e.b, uint32(v)) }
 func (e *encoder) int64(v int64) { e.b = binary.BigEndian.AppendUint64(e.b, uint64(v)) }
 
-// length begins an array or bytes.
+// length starts an array or bytes.
 func (e *encoder) length(n int) {
 	if e.flexible {
 		e.b = binary.AppendUvarint(e.b, uint64(n)+1)
@@ -264,7 +264,7 @@ func (e *encoder) length(n int) {
 	e.int32(int32(n))
 }
 
-// null is an absent array, or an absent string of a flexible version.
+// null writes a null array, or a null string in flexible versions.
 func (e *encoder) null() {
 	if e.flexible {
 		e.b = append(e.b, 0)
@@ -282,7 +282,7 @@ func (e *encoder) string(s string) {
 	e.b = append(e.b, s...)
 }
 
-// tags begins n tagged fields.
+// tags starts n tagged fields.
 func (e *encoder) tags(n int) {
 	if e.flexible {
 		e.b = binary.AppendUvarint(e.b, uint64(n))

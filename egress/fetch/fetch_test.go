@@ -98,7 +98,7 @@ func TestRecordsAreNotCopied(t *testing.T) {
 		}
 	}
 	if found != len(want) {
-		t.Errorf("%d of %d batches are in the answer as they are", found, len(want))
+		t.Errorf("%d of %d batches are in the response unchanged", found, len(want))
 	}
 	b.Close()
 	b.idle()
@@ -138,14 +138,14 @@ func TestEpochsOfTheReaderAreChecked(t *testing.T) {
 	}{
 		{"no epochs", 0, -1, -1, nil, -1, -1, 40},
 		{"current", 3, 4, 4, nil, -1, -1, 10},
-		{"no epoch, though not -1", 3, -2, -2, nil, -1, -1, 10},
+		{"a negative epoch other than -1", 3, -2, -2, nil, -1, -1, 10},
 		{"older leader epoch", 0, 3, -1, kerr.FencedLeaderEpoch, -1, -1, 0},
 		{"newer leader epoch", 0, 5, -1, kerr.UnknownLeaderEpoch, -1, -1, 0},
 		{"read an older epoch to its end", 3, 4, 1, nil, -1, -1, 10},
 		{"read an older epoch beyond its end", 4, 4, 1, nil, 1, 3, 0},
 		{"read an epoch that was lost", 3, 4, 2, nil, 1, 3, 0},
-		{"read an epoch from before all that is known", 0, 4, 0, nil, -1, -1, 40},
-		{"read an epoch from before all that is known beyond its end", 3, 4, 0, nil, 0, 0, 0},
+		{"read an epoch older than all known ones", 0, 4, 0, nil, -1, -1, 40},
+		{"read an epoch older than all known ones beyond its end", 3, 4, 0, nil, 0, 0, 0},
 		{"read an epoch not known yet", 3, 4, 9, kerr.OffsetOutOfRange, -1, -1, 0},
 	}
 	for _, tt := range tests {
@@ -162,21 +162,22 @@ func TestEpochsOfTheReaderAreChecked(t *testing.T) {
 	}
 }
 
-// Behind the end of a damaged partition there was something. Who reads there waits as for records, and is told.
+// Records after the end of a damaged partition were lost. A reader there waits as for new
+// records, then gets an error.
 func TestReadersAtTheEndOfADamagedPartition(t *testing.T) {
 	b := newBroker(t, nil)
 	orders := b.topic("orders", 2)
 	b.append(orders, 0, 10)
 	s := b.state(orders, 0)
 	s.Lose(errTorn)
-	for _, offset := range []int64{1, 2} { // the first that is missing, and another
+	for _, offset := range []int64{1, 2} { // the first missing one, and another
 		began := time.Now()
 		p := only(t, b.fetch(request(newest, 0, -1, at{t: orders, offset: offset, with: func(p *kmsg.FetchRequestTopicPartition) { p.LastFetchedEpoch = 1 }})))
 		if p.ErrorCode != kerr.KafkaStorageError.Code || p.HighWatermark != -1 {
 			t.Errorf("offset %d: %+v", offset, p)
 		}
 		if took := time.Since(began); took < 900*time.Millisecond {
-			t.Errorf("offset %d: told after %s, so a client asks again at once", offset, took)
+			t.Errorf("offset %d: the error came after %s, so clients retry at once", offset, took)
 		}
 	}
 	if p := only(t, b.fetch(request(newest, 0, -1, at{t: orders}))); p.ErrorCode != 0 || len(p.RecordBatches) != 10 {
@@ -188,7 +189,7 @@ func TestReadersAtTheEndOfADamagedPartition(t *testing.T) {
 		t.Errorf("beside another partition: %+v", p)
 	}
 	s.Lose(nil)
-	s.Refuse(errTorn) // which is about appends
+	s.Refuse(errTorn) // concerns appends only
 	if p := only(t, b.fetch(request(newest, 0, -1, at{t: orders, offset: 1}))); p.ErrorCode != 0 {
 		t.Errorf("given up: %+v", p)
 	}
@@ -205,12 +206,12 @@ func TestLimitsOfAnAnswer(t *testing.T) {
 	req.MaxBytes = 250
 	resp := b.fetch(req)
 	if got := len(resp.Topics[0].Partitions); got != 3 {
-		t.Fatalf("a full answer has every partition, not %d", got)
+		t.Fatalf("a full response has every partition, got %d", got)
 	}
 	if b.reads != 2 {
 		t.Errorf("%d partitions were read for 250 bytes of 600", b.reads)
 	}
-	req.MaxBytes = 1 // the first batch comes whole
+	req.MaxBytes = 1 // the first batch is returned whole
 	if got := len(b.fetch(req).Topics[0].Partitions[0].RecordBatches); got != 100 {
 		t.Errorf("%d bytes of the first batch", got)
 	}
@@ -241,7 +242,7 @@ func TestTheBudgetBoundsAnswersThatAreNotWrittenYet(t *testing.T) {
 		go func() { second <- len(only(t, b.fetch(request(newest, 0, -1, at{t: orders}))).RecordBatches) }()
 		synctest.Wait()
 		if len(second) != 0 {
-			t.Error("a second answer of 1000 bytes fitted into a budget of 1500")
+			t.Error("a second response of 1000 bytes got into a budget of 1500")
 		}
 		release()
 		if got := <-second; got != 1000 {
@@ -252,7 +253,7 @@ func TestTheBudgetBoundsAnswersThatAreNotWrittenYet(t *testing.T) {
 	})
 }
 
-// A topic that is deleted and made again while a poll waits is followed by name.
+// A poll follows a topic by name when it is deleted and recreated.
 func TestAPollFollowsATopicThatIsMadeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBroker(t, nil)
@@ -274,8 +275,8 @@ func TestAPollFollowsATopicThatIsMadeAgain(t *testing.T) {
 	})
 }
 
-// While many partitions move all the time, and none has enough, a poll over
-// many of them looks at a bounded rate.
+// If many partitions change all the time and none has enough, a poll over them scans at a
+// bounded rate.
 func TestAPollOfManyPartitionsRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBroker(t, nil)
@@ -285,11 +286,11 @@ func TestAPollOfManyPartitionsRests(t *testing.T) {
 			parts[i] = at{t: orders, index: int32(i)}
 		}
 		req := request(newest, 0, 0, parts...)
-		req.MinBytes = 20_000 // each move may be enough
+		req.MinBytes = 20_000 // each change may be enough
 		looks, stop, over := 0, make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(over)
-			for i := 0; ; i++ { // something moves each millisecond
+			for i := 0; ; i++ { // one change per millisecond
 				select {
 				case <-stop:
 					return
@@ -306,13 +307,13 @@ func TestAPollOfManyPartitionsRests(t *testing.T) {
 			t.Errorf("after %v", took)
 		}
 		if scans := testutil.ToFloat64(b.metrics.scans); looks < 900 || scans > 45 || scans < 30 {
-			t.Errorf("%v scans during %d moves; a rest is 25 ms", scans, looks)
+			t.Errorf("%v scans during %d changes; a poll rests 25 ms between scans", scans, looks)
 		}
 		b.Close()
 	})
 }
 
-// waited returns how long the fetch took on the virtual clock.
+// waited returns how long the fetch took on the fake clock.
 func (b *broker) waited(req *kmsg.FetchRequest) (*kmsg.FetchResponse, time.Duration) {
 	start := time.Now()
 	resp := b.fetch(req)
@@ -321,7 +322,7 @@ func (b *broker) waited(req *kmsg.FetchRequest) (*kmsg.FetchResponse, time.Durat
 
 func TestLongPoll(t *testing.T) {
 	later := func(b *broker, orders *meta.Topic, d time.Duration, f func()) {
-		go func() { time.Sleep(d); f() }() // on the virtual clock
+		go func() { time.Sleep(d); f() }() // on the fake clock
 	}
 	tests := []struct {
 		name string
@@ -333,14 +334,14 @@ func TestLongPoll(t *testing.T) {
 		{name: "nothing comes", want: time.Second},
 		{name: "no wait", req: func(r *kmsg.FetchRequest) { r.MaxWaitMillis = 0 }},
 		{name: "no minimum", req: func(r *kmsg.FetchRequest) { r.MinBytes = 0 }},
-		{name: "a batch comes", want: 300 * time.Millisecond, got: 100, run: func(b *broker, orders *meta.Topic) {
+		{name: "a batch arrives", want: 300 * time.Millisecond, got: 100, run: func(b *broker, orders *meta.Topic) {
 			later(b, orders, 300*time.Millisecond, func() { b.append(orders, 1, 100) })
 		}},
-		{name: "too little comes", want: time.Second, got: 100, req: func(r *kmsg.FetchRequest) { r.MinBytes = 101 },
+		{name: "too little arrives", want: time.Second, got: 100, req: func(r *kmsg.FetchRequest) { r.MinBytes = 101 },
 			run: func(b *broker, orders *meta.Topic) {
 				later(b, orders, 300*time.Millisecond, func() { b.append(orders, 1, 100) })
 			}},
-		{name: "enough comes over two partitions", want: 600 * time.Millisecond, got: 150, req: func(r *kmsg.FetchRequest) { r.MinBytes = 101 },
+		{name: "enough arrives across two partitions", want: 600 * time.Millisecond, got: 150, req: func(r *kmsg.FetchRequest) { r.MinBytes = 101 },
 			run: func(b *broker, orders *meta.Topic) {
 				later(b, orders, 300*time.Millisecond, func() { b.append(orders, 1, 100) })
 				later(b, orders, 600*time.Millisecond, func() { b.append(orders, 0, 50) })
@@ -390,14 +391,14 @@ func TestPollsEndWithTheirConnection(t *testing.T) {
 		go func() { time.Sleep(100 * time.Millisecond); cancel() }()
 		start := time.Now()
 		if resp, _ := b.fetchHeld(ctx, request(newest, 0, -1, at{t: orders})); resp != nil {
-			t.Errorf("an answer for nobody: %+v", resp)
+			t.Errorf("a response after the connection ended: %+v", resp)
 		}
 		if took := time.Since(start); took != 100*time.Millisecond {
 			t.Errorf("after %v", took)
 		}
 		b.Close()
 		if resp, _ := b.fetchHeld(t.Context(), request(newest, 0, -1, at{t: orders})); resp != nil {
-			t.Errorf("an answer of a closed server: %+v", resp)
+			t.Errorf("a response from a closed server: %+v", resp)
 		}
 	})
 }

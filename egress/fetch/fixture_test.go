@@ -29,7 +29,7 @@ import (
 // errTorn is an error of the fake read pipeline; it is sent as KAFKA_STORAGE_ERROR.
 var errTorn = fault.Lost(kerr.KafkaStorageError, "torn")
 
-// broker is a server over a log in memory.
+// broker is a server over an in-memory log.
 type broker struct {
 	*Server
 	t     testing.TB
@@ -37,10 +37,10 @@ type broker struct {
 	table partition.Table
 
 	mu      sync.Mutex
-	log     map[topic.Partition][][]byte // batches; each has one offset
-	failing error                        // of the next reads
-	slow    map[topic.Partition]bool     // the store does not bring them in time
-	reads   int                          // partitions handed to the pipeline
+	log     map[topic.Partition][][]byte // batches of one offset each
+	failing error                        // returned by the next reads
+	slow    map[topic.Partition]bool     // reads that do not complete in time
+	reads   int                          // partitions passed to the pipeline
 	open    int                          // segments not yet released
 }
 
@@ -62,7 +62,7 @@ func newBroker(t testing.TB, change func(*Config)) *broker {
 	return b
 }
 
-// topic makes a topic whose partitions this broker leads at epoch 1.
+// topic creates a topic whose partitions this broker leads at epoch 1.
 func (b *broker) topic(name string, partitions int) *meta.Topic {
 	t := &meta.Topic{Name: name, ID: topic.NewID()}
 	for i := range partitions {
@@ -86,7 +86,7 @@ func (b *broker) state(t *meta.Topic, index int32) *partition.State {
 	return s
 }
 
-// append adds a batch of so many bytes, with one offset, and publishes it.
+// append adds and publishes a batch of the given size with one offset.
 func (b *broker) append(t *meta.Topic, index int32, size int) []byte {
 	s := b.state(t, index)
 	b.mu.Lock()
@@ -99,7 +99,7 @@ func (b *broker) append(t *meta.Topic, index int32, size int) []byte {
 	return batch
 }
 
-// Submit is the read pipeline: it settles on another goroutine.
+// Submit is the fake read pipeline: it settles on another goroutine.
 func (b *broker) Submit(_ context.Context, p pipeline.Parcel[*flow.Fetch]) error {
 	go func() {
 		b.mu.Lock()
@@ -136,7 +136,7 @@ func (b *broker) fill(r *flow.Read, left int, first bool) int {
 	return n
 }
 
-// at is one partition of a request.
+// at is one requested partition.
 type at struct {
 	t      *meta.Topic
 	index  int32
@@ -144,7 +144,7 @@ type at struct {
 	with   func(*kmsg.FetchRequestTopicPartition)
 }
 
-// request makes a fetch of at most 1 MiB that waits one second for one byte.
+// request builds a fetch of at most 1 MiB that waits up to a second for one byte.
 func request(version int16, session, epoch int32, parts ...at) *kmsg.FetchRequest {
 	req := kmsg.NewPtrFetchRequest()
 	req.Version, req.SessionID, req.SessionEpoch = version, session, epoch
@@ -170,8 +170,8 @@ func request(version int16, session, epoch int32, parts ...at) *kmsg.FetchReques
 	return req
 }
 
-// fetch serves req, checks that the answer decodes and encodes to the same
-// bytes as kmsg would write, and releases it.
+// fetch serves req, checks that the response re-encodes by kmsg to the same bytes, and releases
+// it.
 func (b *broker) fetch(req *kmsg.FetchRequest) *kmsg.FetchResponse {
 	b.t.Helper()
 	resp, release := b.fetchHeld(context.Background(), req)
@@ -203,24 +203,24 @@ func decode(t testing.TB, version int16, body net.Buffers) *kmsg.FetchResponse {
 	resp := kmsg.NewPtrFetchResponse()
 	resp.Version = version
 	if err := resp.ReadFrom(raw); err != nil {
-		t.Fatalf("v%d: the answer does not decode: %v", version, err)
+		t.Fatalf("v%d: the response does not decode: %v", version, err)
 	}
 	if again := resp.AppendTo(nil); !bytes.Equal(again, raw) {
-		t.Fatalf("v%d: the answer is\n%x\nkmsg writes\n%x", version, raw, again)
+		t.Fatalf("v%d: the response is\n%x\nkmsg writes\n%x", version, raw, again)
 	}
 	return resp
 }
 
-// only returns the single partition of an answer.
+// only returns the single partition of a response.
 func only(t testing.TB, resp *kmsg.FetchResponse) *kmsg.FetchResponseTopicPartition {
 	t.Helper()
 	if resp == nil || resp.ErrorCode != 0 || len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
-		t.Fatalf("not one partition: %+v", resp)
+		t.Fatalf("want exactly one partition: %+v", resp)
 	}
 	return &resp.Topics[0].Partitions[0]
 }
 
-// told lists the partitions of an answer as "topic/index:bytes", sorted.
+// told lists the partitions of a response as "topic/index:bytes", sorted.
 func (b *broker) told(resp *kmsg.FetchResponse) []string {
 	var out []string
 	for _, t := range resp.Topics {
@@ -236,18 +236,18 @@ func (b *broker) told(resp *kmsg.FetchResponse) []string {
 	return out
 }
 
-// idle fails the test when the server still holds something.
+// idle fails the test if the server still holds anything.
 func (b *broker) idle() {
 	b.t.Helper()
 	if n := b.waiting.memory(); n != 0 || len(b.waiting.addrs) != 0 || len(b.waiting.conns) != 0 {
-		b.t.Errorf("%d bytes of those that wait are held by nobody", n)
+		b.t.Errorf("%d bytes of waiting requests leaked", n)
 	}
 	if n := b.watched.Load(); n != 0 {
-		b.t.Errorf("%d partitions are watched by nobody", n)
+		b.t.Errorf("%d partition watches leaked", n)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.open != 0 || b.budget.InUse() != 0 {
-		b.t.Errorf("%d segments and %d bytes of budget are held by nobody", b.open, b.budget.InUse())
+		b.t.Errorf("%d segments and %d bytes of budget leaked", b.open, b.budget.InUse())
 	}
 }

@@ -6,16 +6,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// What is taken of memory by a poll that waits, with what is left of its request; by
-// each partition that it names, with the place of its watch; and by an answer that its
-// client has not taken, beside its bytes.
+// Memory of a waiting poll with the rest of its request; of each of its partitions, with its
+// watch; and of a response not yet taken by the client, beyond its bytes.
 const (
 	pollBytes      = 1280
 	partitionBytes = 160
 	answerBytes    = 512
 )
 
-// requestBytes is what a request takes that is its own session.
+// requestBytes returns the memory of a sessionless request.
 func requestBytes(req *kmsg.FetchRequest) int64 {
 	n := int64(pollBytes)
 	for i := range req.Topics {
@@ -32,7 +31,7 @@ func sizeOf(body net.Buffers) (n int64) {
 	return n
 }
 
-// records is how much of the answer are records, which are charged as such.
+// records returns how many bytes of the response are records, which are charged separately.
 func (p *poll) records() (n int64) {
 	for i := range p.answers {
 		if r := p.answers[i].read; r != nil {
@@ -42,15 +41,14 @@ func (p *poll) records() (n int64) {
 	return n
 }
 
-// WaitingMemory returns what fetches take until their answers are sent, but for records,
-// and how much there may be.
+// WaitingMemory returns the memory of fetches until their responses are sent, without records,
+// and its limit.
 func (s *Server) WaitingMemory() (used, limit int64) { return s.waiting.memory(), s.cfg.WaitingBytes }
 
-// SessionMemory returns the bytes that fetch sessions take, and may take.
+// SessionMemory returns the memory of fetch sessions, and its limit.
 func (s *Server) SessionMemory() (used, limit int64) {
 	return s.sessions.memory(), s.cfg.SessionBytes
 }
 
-// AnswerMemory returns the bytes of records in answers under way, and how many there
-// may be.
+// AnswerMemory returns the record bytes of responses in progress, and their limit.
 func (s *Server) AnswerMemory() (used, limit int64) { return s.budget.InUse(), s.budget.Capacity() }

@@ -9,8 +9,8 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// A partition that there is not has an empty list of aborted transactions; any other
-// error has none. So Kafka's clients have always seen it.
+// An unknown partition has an empty list of aborted transactions; any other error has null.
+// Kafka's clients have always seen it so.
 func TestAbortedTransactionsOfPartitionsWithErrors(t *testing.T) {
 	for version := int16(oldest); version <= newest; version++ {
 		b := newBroker(t, nil)
@@ -20,10 +20,10 @@ func TestAbortedTransactionsOfPartitionsWithErrors(t *testing.T) {
 			req.IsolationLevel = isolation
 			resp := b.fetch(req)
 			if p := resp.Topics[0].Partitions; p[0].AbortedTransactions == nil || p[1].AbortedTransactions != nil {
-				t.Errorf("v%d: of an unknown partition %v, of an offset out of range %v", version, p[0].AbortedTransactions, p[1].AbortedTransactions)
+				t.Errorf("v%d: aborted transactions of an unknown partition %v, of an offset out of range %v", version, p[0].AbortedTransactions, p[1].AbortedTransactions)
 			}
 			if p := resp.Topics[1].Partitions[0]; p.AbortedTransactions == nil || p.ErrorCode == 0 {
-				t.Errorf("v%d: of an unknown topic %+v", version, p)
+				t.Errorf("v%d: an unknown topic: %+v", version, p)
 			}
 		}
 		b.Close()
@@ -31,8 +31,8 @@ func TestAbortedTransactionsOfPartitionsWithErrors(t *testing.T) {
 	}
 }
 
-// Only a client that is behind is sent to the leader: one that knows more than this
-// broker would come back here.
+// Only a client with an older epoch is redirected to the leader: one with a newer epoch would
+// come straight back here.
 func TestOnlyFencedReadersAreToldTheLeader(t *testing.T) {
 	b := newBroker(t, nil)
 	orders := b.topic("orders", 1)
@@ -75,7 +75,7 @@ func TestUnknownIsolationLevels(t *testing.T) {
 	}
 }
 
-// Sizes below 0 are refused where there is something to read. 0 is as good as 1.
+// Negative sizes are refused if there is something to read. 0 works like 1.
 func TestNegativeSizes(t *testing.T) {
 	b := newBroker(t, nil)
 	orders := b.topic("orders", 2)
@@ -125,7 +125,7 @@ func TestAPartitionThatIsNamedTwiceIsAnsweredOnce(t *testing.T) {
 					read += len(p.RecordBatches)
 				}
 			}
-			if n != 4 || read != 20 { // from the offset that was asked for last
+			if n != 4 || read != 20 { // from the last offset requested
 				t.Errorf("version %d, session epoch %d: %d partitions, %d bytes", version, epoch, n, read)
 			}
 		}

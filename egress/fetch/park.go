@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// run goes on with a poll until it is answered or has to wait again.
+// run continues a poll until it is answered or has to wait again.
 func (p *poll) run(step func() (body net.Buffers, release func(), over bool)) {
 	var body net.Buffers
 	var release func()
 	over := true
 	defer func() {
 		if v := recover(); v != nil {
-			p.deps.Log.Error("a fetch panicked; its connection is closed", "panic", v, "stack", string(debug.Stack()))
+			p.deps.Log.Error("fetch panicked; closing its connection", "panic", v, "stack", string(debug.Stack()))
 		}
 		if over {
 			p.finish(body, release)
@@ -23,10 +23,10 @@ func (p *poll) run(step func() (body net.Buffers, release func(), over bool)) {
 	body, release, over = step()
 }
 
-// again runs it after it was parked.
+// again continues a poll that was parked.
 func (p *poll) again() { p.run(p.proceed) }
 
-// over says whether the client is to be answered now, with whatever there is.
+// over reports whether the client must be answered now, with whatever is available.
 func (p *poll) over() bool {
 	p.mu.Lock()
 	hurried := p.hurried
@@ -34,8 +34,8 @@ func (p *poll) over() bool {
 	return hurried || p.ctx.Err() != nil || p.life.Err() != nil || !time.Now().Before(p.until)
 }
 
-// park has the poll wait without a goroutine until it is worth another look. False
-// means that it is already; after true the poll is somebody else's.
+// park makes the poll wait without a goroutine until another scan is worthwhile. It returns
+// false if one is worthwhile now; after true, the caller must not touch the poll.
 func (p *poll) park() bool {
 	p.view, p.answers = nil, nil
 	moved := p.arm()
@@ -63,9 +63,9 @@ func (p *poll) park() bool {
 	return true
 }
 
-// arm has the poll told when it is worth another look. Over all partitions together it
-// is one for as many bytes as are missing, so in one of them at least their share of
-// these has come by then. It returns true if something is to be looked at already.
+// arm registers the poll with its partitions for wake-up. If the partitions together have
+// received the missing bytes, at least one of them has received its share, so each watch fires
+// at that share. It returns true if a scan is already worthwhile.
 func (p *poll) arm() (already bool) {
 	share := int64(max(1, (p.enough()-p.due)/max(1, len(p.slots))))
 	by := p.watcher()
@@ -75,7 +75,7 @@ func (p *poll) arm() (already bool) {
 	return already
 }
 
-// ready looks at every partition, and says whether the client can be answered.
+// ready scans every partition and reports whether the client can be answered.
 func (p *poll) ready() bool {
 	p.mu.Lock()
 	woken := p.moved
@@ -90,11 +90,11 @@ func (p *poll) ready() bool {
 	return false
 }
 
-// A poll that was woken for too little rests before it looks again, so long that the
-// looks of all polls together cost little, whatever they wait for.
+// A poll that was woken for too little rests before its next scan, long enough that the scans
+// of all polls together stay cheap.
 const (
-	restPerPartition = 5 * time.Microsecond // that any poll waits for
-	leastRest        = time.Millisecond     // less is none
+	restPerPartition = 5 * time.Microsecond // per partition of all parked polls
+	leastRest        = time.Millisecond     // shorter rests are skipped
 	longestRest      = 100 * time.Millisecond
 )
 
@@ -106,7 +106,7 @@ func (p *poll) rest() time.Duration {
 	return min(d, longestRest)
 }
 
-// Moved implements partition.Watcher: enough has come for a look, or something changed.
+// Moved implements partition.Watcher: enough bytes have arrived, or something else changed.
 func (p *poll) Moved() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,7 +131,7 @@ func (p *poll) Moved() {
 	go p.again()
 }
 
-// wake ends the wait, since its time is over or its connection.
+// wake ends the wait because of a timeout or the end of the connection.
 func (p *poll) wake() {
 	p.mu.Lock()
 	if !p.parked {
@@ -143,13 +143,13 @@ func (p *poll) wake() {
 	p.again()
 }
 
-// hurry has the poll answered with what there is.
+// hurry makes the poll answer with what is available.
 func (p *poll) hurry() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.hurried = true
-	if p.cut != nil {
-		p.cut()
+	if p.cancel != nil {
+		p.cancel()
 	}
 	if p.parked {
 		p.unpark()
@@ -157,32 +157,31 @@ func (p *poll) hurry() {
 	}
 }
 
-// unpark leaves the poll to the caller. Holds mu.
+// unpark gives the poll to the caller. Holds mu.
 func (p *poll) unpark() {
 	p.parked = false
 	p.metrics.waiting.Dec()
 	p.watched.Add(-int64(len(p.slots)))
 }
 
-// cuttable returns a context for what the poll waits for while it runs, which ends when
-// it is hurried, too.
-func (p *poll) cuttable() (context.Context, func()) {
+// cancellable returns a context for blocking calls of a running poll, which hurry also cancels.
+func (p *poll) cancellable() (context.Context, func()) {
 	ctx, cancel := context.WithCancel(p.ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cut = cancel
+	p.cancel = cancel
 	if p.hurried {
 		cancel()
 	}
 	return ctx, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.cut = nil
+		p.cancel = nil
 		cancel()
 	}
 }
 
-// listen has news told of moves; unlisten follows.
+// listen returns a channel that receives wake-ups, until unlisten.
 func (p *poll) listen() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -190,7 +189,7 @@ func (p *poll) listen() <-chan struct{} {
 	return p.news
 }
 
-// heard lets the next move be told.
+// heard re-enables wake-ups after one was received.
 func (p *poll) heard() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

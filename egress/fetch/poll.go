@@ -17,42 +17,42 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// readCommitted is the isolation level of a reader who wants no open transactions.
+// readCommitted is the isolation level that hides open transactions.
 const readCommitted = 1
 
-// poll serves one request. One goroutine at a time runs it, from its arrival to its
-// answer, but for the time that it waits: then there is none, only what wakes it. That
-// are the partitions, a timer, the end of its connection, and hurry.
+// poll serves one request. One goroutine at a time runs it from arrival to response. While it
+// is parked there is none, only what wakes it: its partitions, a timer, the end of its
+// connection, or hurry.
 type poll struct {
 	*Server
-	ctx     context.Context
-	who     pipeline.Holder
-	reply   func(body net.Buffers, release func())
-	place   *place
-	asked   asked
-	session *session // nil without
-	full    bool     // the answer has every slot, not only what changed
-	slots   []*slot
-	limit   int       // bytes of the whole answer, soft for the first batch
-	until   time.Time // when the client wants its answer
-	rested  time.Time // when it may look again, see rest
+	ctx         context.Context
+	who         pipeline.Holder
+	reply       func(body net.Buffers, release func())
+	reservation *reservation
+	asked       asked
+	session     *session // nil without a session
+	full        bool     // the response has every slot, not only changed ones
+	slots       []*slot
+	limit       int       // bytes of the whole response, soft for the first batch
+	until       time.Time // deadline set by the client
+	rested      time.Time // no scan before this time, see rest
 
-	view    *meta.View // taken by the scan at the first slot that needs it
+	view    *meta.View // loaded by the scan when a slot needs it
 	answers []answer
-	due     int // estimate of the bytes that answers are to be filled with
-	first   int // of these, about what the first batch is: it is returned whatever its size
+	due     int // estimated record bytes of the response
+	first   int // of these, about the size of the first batch, which is always returned
 
 	mu      sync.Mutex
 	parked  bool               // no goroutine runs it
-	moved   bool               // something has, since the last look
-	hurried bool               // it is to be answered with what there is
-	cut     context.CancelFunc // ends what it is waiting for though it is not parked
-	news    chan struct{}      // told of moves while it reads; capacity 1
+	moved   bool               // a partition has changed since the last scan
+	hurried bool               // must answer with what is available
+	cancel  context.CancelFunc // cancels a blocking call of a running poll
+	news    chan struct{}      // receives wake-ups while it reads; capacity 1
 	timer   *time.Timer
-	stop    func() bool // ends the watch on ctx
+	stop    func() bool // unregisters from ctx
 }
 
-// asked is what a request says of the whole answer.
+// asked holds the parameters of the whole request.
 type asked struct {
 	version   int16
 	isolation int8
@@ -61,8 +61,8 @@ type asked struct {
 	wait      time.Duration
 }
 
-// open finds or makes the session of a request and takes its turn. The code is
-// set when the whole request is refused.
+// open finds or creates the session of a request and takes its turn. A nonzero code refuses the
+// whole request.
 func (p *poll) open(req *kmsg.FetchRequest) int16 {
 	epoch := req.SessionEpoch
 	if epoch > initialEpoch {
@@ -81,7 +81,7 @@ func (p *poll) open(req *kmsg.FetchRequest) int16 {
 	return 0
 }
 
-// begin makes a session, if there is room.
+// begin creates a session, if the limits allow.
 func (p *poll) begin(req *kmsg.FetchRequest) {
 	n := 0
 	for i := range req.Topics {
@@ -96,9 +96,9 @@ func (p *poll) begin(req *kmsg.FetchRequest) {
 	p.use(s)
 }
 
-// resume goes on with a session that is there.
+// resume continues an existing session.
 func (p *poll) resume(req *kmsg.FetchRequest) int16 {
-	ctx, done := p.cuttable()
+	ctx, done := p.cancellable()
 	defer done()
 	s, code := p.sessions.resume(ctx, req)
 	if code != 0 {
@@ -114,14 +114,14 @@ func (p *poll) resume(req *kmsg.FetchRequest) int16 {
 	return 0
 }
 
-// use has the poll follow the partitions of s, which are on the account of sessions.
+// use makes the poll follow the partitions of s, which are charged to the sessions.
 func (p *poll) use(s *session) {
 	p.session, p.slots = s, s.slots
 	s.watcher.poll.Store(p)
-	p.place.resize(pollBytes)
+	p.reservation.resize(pollBytes)
 }
 
-// watcher is whom partitions tell that they have moved.
+// watcher returns the watcher to register with partitions.
 func (p *poll) watcher() partition.Watcher {
 	if p.session != nil {
 		return &p.session.watcher
@@ -129,8 +129,7 @@ func (p *poll) watcher() partition.Watcher {
 	return p
 }
 
-// scan looks at every slot, makes the answers anew, and reports whether they
-// are due.
+// scan rebuilds the answers from every slot and reports whether they are due.
 func (p *poll) scan() bool {
 	p.metrics.scans.Inc()
 	p.answers, p.due, p.first, p.view = p.answers[:0], 0, 0, nil
@@ -163,12 +162,12 @@ func (p *poll) scan() bool {
 	return urgent || p.due >= p.enough()
 }
 
-// enough is how much is to be there before the client is answered.
+// enough returns how many bytes must be available before the client is answered.
 func (p *poll) enough() int { return min(p.asked.minBytes, p.limit) }
 
-// estimate returns about how many bytes a read of s would give, at most left but
-// at least one batch, and about how large that one is. What is only in objects
-// counts in full, and its first batch as the largest that the topic takes.
+// estimate returns roughly how many bytes a read of s would return, at most left but at least
+// one batch, and the size of the first batch. Data only in objects counts in full, and its
+// first batch as the largest that the topic allows.
 func (p *poll) estimate(s *slot, end int64, left int) (due, first int) {
 	most := min(left, max(1, int(s.maxBytes)))
 	due, ok := s.state.Tail.Estimate(s.offset, end, most)
@@ -179,7 +178,7 @@ func (p *poll) estimate(s *slot, end int64, left int) (due, first int) {
 	return due, first
 }
 
-// look judges one slot without I/O.
+// look builds the answer of one slot without I/O.
 func (p *poll) look(s *slot) answer {
 	a := noAnswer(s)
 	if s.state != nil {
@@ -193,13 +192,13 @@ func (p *poll) look(s *slot) answer {
 	}
 	if err := lookup.CheckEpoch(s.state, s.epoch); err != nil {
 		a.code = fault.Code(err)
-		if errors.Is(err, lookup.ErrFencedEpoch) { // the client is behind
+		if errors.Is(err, lookup.ErrFencedEpoch) { // the client has an older epoch
 			a.leader, a.leaderEpoch = p.leaderOf(s.state)
 		}
 		return a
 	}
 	a.logStart, a.hw, a.stable = s.state.LogStart(), s.state.HighWatermark(), s.state.LastStable()
-	if s.offset < a.logStart { // whatever epoch it comes from
+	if s.offset < a.logStart { // whatever its epoch
 		a.refuse(kerr.OffsetOutOfRange.Code)
 		return a
 	}
@@ -215,7 +214,7 @@ func (p *poll) look(s *slot) answer {
 	case s.offset > a.hw:
 		a.refuse(kerr.OffsetOutOfRange.Code)
 	case (s.maxBytes < 0 || p.asked.maxBytes < 0) && s.offset < a.end(p.asked.isolation):
-		a.refuse(kerr.UnknownServerError.Code) // as Kafka, which looks at the size when there is something to read
+		a.refuse(kerr.UnknownServerError.Code) // like Kafka, which checks the size only if there is something to read
 	}
 	return a
 }
@@ -259,16 +258,15 @@ func (p *poll) leaderOf(s *partition.State) (leader, epoch int32) {
 	return -1, -1
 }
 
-// truncated compares the epoch of the last record that the reader has with the
-// log (KIP-595). Within the current epoch nothing can have been cut off. A reader whose
-// epoch is older than all that are known may have got to where the first of these
-// begins, and no further.
+// truncated compares the epoch of the reader's last record with the log (KIP-595). Within the
+// current epoch nothing can have been truncated. A reader whose epoch is older than all known
+// ones is valid up to the start of the first known epoch.
 func (p *poll) truncated(s *slot, a *answer) {
 	current := s.state.Epoch()
 	if s.lastEpoch < 0 || s.lastEpoch == current {
 		return
 	}
-	if s.lastEpoch > current { // there is no telling where it ends
+	if s.lastEpoch > current { // its end is unknown
 		a.refuse(kerr.OffsetOutOfRange.Code)
 		return
 	}

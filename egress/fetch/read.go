@@ -11,14 +11,14 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// answer is what one partition is answered with.
+// answer is the response for one partition.
 type answer struct {
 	slot                 *slot
 	code                 int16
-	patient              bool  // the code waits as long as records would: what it says will not pass by itself
-	unknown              bool  // the code says that there is no such partition
-	hw, stable, logStart int64 // -1 with a code
-	leader, leaderEpoch  int32 // -1 unless the client should go there
+	patient              bool  // report the code only after MaxWait: the condition does not pass by itself
+	unknown              bool  // the code means that the partition does not exist
+	hw, stable, logStart int64 // -1 on errors
+	leader, leaderEpoch  int32 // -1 unless the client is redirected
 
 	diverged      bool
 	divergedEpoch int32
@@ -28,7 +28,7 @@ type answer struct {
 	read   *flow.Read
 }
 
-// noAnswer is what a partition is answered with before anything is known of it.
+// noAnswer returns the initial answer of a partition.
 func noAnswer(s *slot) answer {
 	return answer{slot: s, hw: -1, stable: -1, logStart: -1, leader: -1, leaderEpoch: -1}
 }
@@ -37,7 +37,7 @@ func (a *answer) refuse(code int16) {
 	a.code, a.hw, a.stable, a.logStart = code, -1, -1, -1
 }
 
-// end is the first offset that a reader of that isolation may not have.
+// end returns the first offset that a reader with that isolation level may not read.
 func (a *answer) end(isolation int8) int64 {
 	if isolation == readCommitted {
 		return a.stable
@@ -45,13 +45,12 @@ func (a *answer) end(isolation int8) int64 {
 	return a.hw
 }
 
-// read has the wanted answers filled by the read pipeline, within the budget. What an
-// object store has not brought by the time the client wants its answer is left out;
-// the client asks again, and finds it. The segments are valid until release, which
-// may be nil. With again there is nothing to answer with yet, and something came that
-// is to be looked at.
+// read fills the wanted answers through the read pipeline, within the budget. Whatever an
+// object store has not delivered by the client's deadline is left out; the client's next fetch
+// finds it. The segments are valid until release, which may be nil. again means that there is
+// nothing to return yet but something has arrived that needs another scan.
 func (p *poll) read() (release func(), again bool) {
-	ctx, done := p.cuttable()
+	ctx, done := p.cancellable()
 	defer done()
 	f := p.fetch()
 	if len(f.Reads) == 0 {
@@ -59,7 +58,7 @@ func (p *poll) read() (release func(), again bool) {
 		return nil, false
 	}
 	claim, err := p.claim(ctx)
-	if err != nil { // the connection has ended, or others need the room
+	if err != nil { // the connection has ended, or the memory is needed for others
 		p.leaveOut()
 		p.tell()
 		return nil, false
@@ -85,27 +84,26 @@ func (p *poll) read() (release func(), again bool) {
 	}, false
 }
 
-// claim charges the answer before it is read: all that is due if there is plenty of
-// room, else less, but never less than the first batch, which is returned in any case.
+// claim charges the response before it is read: everything due if the budget is plentiful, else
+// less, but at least the first batch, which is always returned.
 func (p *poll) claim(ctx context.Context) (*pipeline.Claim, error) {
 	first := int64(min(p.first, p.cfg.MaxBytes))
 	return p.budget.ClaimUpTo(ctx, p.who, max(1, first), max(1, first, int64(p.due)))
 }
 
-// leastRead is how long reads may take in any case, also for a client that wants its
-// answer at once.
+// leastRead is how long reads may always take, even if the client wants its response at once.
 const leastRead = 100 * time.Millisecond
 
-// leaveOut takes back what was to be read.
+// leaveOut drops the planned reads from the response.
 func (p *poll) leaveOut() {
 	for i := range p.answers {
 		p.answers[i].read = nil
 	}
 }
 
-// submit puts the reads through the read pipeline, which is to be done with them when
-// the client wants its answer, when it or the server ends, or, woken, when there is
-// something in another partition: what is new must not wait for what is old.
+// submit passes the reads to the read pipeline. The reads end at the client's deadline, when
+// the poll or the server ends, or, if woken, when another partition has something to read: new
+// records must not wait for old ones.
 func (p *poll) submit(ctx context.Context, f *flow.Fetch, size int64) (_ error, woken bool) {
 	due, cancel := context.WithTimeout(ctx, max(leastRead, time.Until(p.until)))
 	defer cancel()
@@ -114,7 +112,7 @@ func (p *poll) submit(ctx context.Context, f *flow.Fetch, size int64) (_ error, 
 	news := p.listen()
 	defer p.unlisten()
 	done := make(chan error, 1)
-	// Submit owns the parcel even when it fails; the receipt tells.
+	// Submit owns the parcel even if it fails; the receipt reports the error.
 	_ = p.deps.Reader.Submit(p.ctx, pipeline.Parcel[*flow.Fetch]{Body: f, Size: size,
 		Receipt: pipeline.NewReceipt(func(err error) { done <- err })})
 	for {
@@ -138,8 +136,8 @@ func (p *poll) submit(ctx context.Context, f *flow.Fetch, size int64) (_ error, 
 	}
 }
 
-// armNews has the poll told when something comes where there was nothing to read; it
-// returns true if that is so already.
+// armNews registers for wake-ups from slots that had nothing to read; it returns true if one
+// already has.
 func (p *poll) armNews() (already bool) {
 	by := p.watcher()
 	for _, s := range p.slots {
@@ -150,11 +148,11 @@ func (p *poll) armNews() (already bool) {
 	return already
 }
 
-// newsAgain is how often a poll that reads looks whether there is news, at most.
+// newsAgain limits how often a reading poll checks for new records.
 const newsAgain = 10 * time.Millisecond
 
-// isNew says whether there is something to read where there was not when the poll began
-// to.
+// isNew reports whether a slot has something to read that had nothing when the poll started
+// reading.
 func (p *poll) isNew() bool {
 	for _, s := range p.slots {
 		if s.state == nil || s.behind {
@@ -168,7 +166,7 @@ func (p *poll) isNew() bool {
 	return false
 }
 
-// failed says whether a partition could not be read.
+// failed reports whether reading a partition failed.
 func (p *poll) failed() bool {
 	for i := range p.answers {
 		if a := &p.answers[i]; a.wanted && a.code != 0 {
@@ -178,8 +176,7 @@ func (p *poll) failed() bool {
 	return false
 }
 
-// hold keeps an answer back that has errors of reads and no records: many clients ask
-// again at once.
+// hold delays a response that has read errors and no records, since many clients retry at once.
 func (p *poll) hold(ctx context.Context) {
 	timer := time.NewTimer(max(0, min(holdTime, time.Until(p.until))))
 	defer timer.Stop()
@@ -192,7 +189,7 @@ func (p *poll) hold(ctx context.Context) {
 
 const holdTime = 200 * time.Millisecond
 
-// fetch makes the body of the read parcel.
+// fetch builds the body of the read parcel.
 func (p *poll) fetch() *flow.Fetch {
 	n := 0
 	for i := range p.answers {
@@ -214,8 +211,8 @@ func (p *poll) fetch() *flow.Fetch {
 	return f
 }
 
-// collect takes over what became of the reads and returns their bytes. Marks
-// are taken after the read, so that none lies below a record that is returned.
+// collect stores the results of the reads and returns their bytes. Watermarks are read after
+// the records, so that none is below a returned record.
 func (p *poll) collect(failed error) (bytes int64) {
 	for i := range p.answers {
 		a := &p.answers[i]
@@ -239,14 +236,13 @@ func (p *poll) collect(failed error) (bytes int64) {
 		bytes += int64(a.read.Bytes)
 	}
 	if bytes == 0 && p.session != nil {
-		p.session.cursor++ // so that what is slow does not take the turn of others
+		p.session.cursor++ // so that slow partitions do not starve others
 	}
 	return bytes
 }
 
-// readCode returns the code of a read that failed. Consumers know only some codes in
-// the answer to a fetch; with others they stop. What has none that they know is said
-// to be the storage's, which they take for a reason to try again.
+// readCode returns the code of a failed read. Consumers stop on codes that they do not expect
+// in a Fetch response. Other errors become KAFKA_STORAGE_ERROR, which they retry.
 func (p *poll) readCode(err error) int16 {
 	code := fault.Code(err)
 	switch code {
@@ -255,13 +251,13 @@ func (p *poll) readCode(err error) int16 {
 		return code
 	case kerr.UnknownServerError.Code:
 		if now, before := time.Now().Unix(), p.unknown.Load(); now != before && p.unknown.CompareAndSwap(before, now) {
-			p.deps.Log.Error("a read failed with an error that has no Kafka code; clients are told to try again", "err", err)
+			p.deps.Log.Error("read failed with an error that has no Kafka code; clients will retry", "err", err)
 		}
 	}
 	return kerr.KafkaStorageError.Code
 }
 
-// tell notes what the reader of a session is told by this answer.
+// tell records what the session's reader knows after this response.
 func (p *poll) tell() {
 	if p.session == nil {
 		return

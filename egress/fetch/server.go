@@ -19,13 +19,13 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// Reader is the entry of the read pipeline: reads are filled in when the
-// parcel's receipt settles.
+// Reader is the entry of the read pipeline: the reads are filled in when the parcel's receipt
+// settles.
 type Reader interface {
 	Submit(context.Context, pipeline.Parcel[*flow.Fetch]) error
 }
 
-// Deps is what the server calls. All of it is required.
+// Deps holds the server's dependencies. All are required.
 type Deps struct {
 	Lookup   *lookup.Lookup
 	Reader   Reader
@@ -38,22 +38,22 @@ type Deps struct {
 type Server struct {
 	cfg      Config
 	deps     Deps
-	budget   *pipeline.Budget // of records in answers
+	budget   *pipeline.Budget // of records in responses
 	waiting  *waiting
-	watched  atomic.Int64 // partitions of all polls that are parked
+	watched  atomic.Int64 // partitions of all parked polls
 	sessions *sessions
 	metrics  metrics
 
 	closing <-chan struct{}
-	life    context.Context // ends with closing
+	life    context.Context // done when closing
 	end     context.CancelFunc
-	unknown atomic.Int64 // second in which an error without a code was logged last
-	mu      sync.Mutex   // guards closed, and polls against Add after Wait
+	unknown atomic.Int64 // second in which an error without a code was last logged
+	mu      sync.Mutex   // guards closed, and Add on polls against Wait
 	closed  bool
 	polls   sync.WaitGroup
 }
 
-// New returns a server. Close it when no connection is left.
+// New returns a server. Call Close after the last connection has ended.
 func New(cfg Config, deps Deps) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -67,14 +67,13 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	return s, nil
 }
 
-// Fetch serves req, on the account of who, and calls reply once, with the encoded body
-// of the answer, or with nil when there can be none: the server is closed or the
-// connection has ended. release, if not nil, must be called when the body was written or
-// dropped. With charged, what the request takes is on the account of the server from now
-// on; else req must stay charged to whoever calls until then.
+// Fetch serves req, charging who. It calls reply once, with the encoded body of the response,
+// or with nil if there can be none because the server is closed or the connection has ended.
+// release, if not nil, must be called once the body was written or dropped. If charged is true,
+// the request's memory is charged to the server from now on; otherwise the caller must keep it
+// charged until the reply.
 //
-// It returns before, but may wait a moment for room for a request that waits: see
-// waiting.
+// Fetch returns before the reply, but may block briefly for memory: see waiting.
 func (s *Server) Fetch(ctx context.Context, who pipeline.Holder, req *kmsg.FetchRequest, reply func(body net.Buffers, release func())) (charged bool) {
 	s.mu.Lock()
 	if s.closed {
@@ -92,7 +91,7 @@ func (s *Server) Fetch(ctx context.Context, who pipeline.Holder, req *kmsg.Fetch
 		bytes, p.asked.wait = pollBytes, 0 // so large a request does not wait
 	}
 	p.until = time.Now().Add(p.asked.wait)
-	if p.place = s.waiting.enter(ctx, s.closing, who, bytes, p.hurry); p.place == nil {
+	if p.reservation = s.waiting.enter(ctx, s.closing, who, bytes, p.hurry); p.reservation == nil {
 		s.polls.Done()
 		reply(nil, nil)
 		return false
@@ -101,7 +100,7 @@ func (s *Server) Fetch(ctx context.Context, who pipeline.Holder, req *kmsg.Fetch
 	return charged
 }
 
-// Close answers all polls that wait, and returns when every one has replied.
+// Close answers all waiting polls, and returns when every one has replied.
 func (s *Server) Close() {
 	s.mu.Lock()
 	if !s.closed {
@@ -114,10 +113,10 @@ func (s *Server) Close() {
 	s.sessions.endAll()
 }
 
-// start begins with the request, and lets go of it.
+// start processes the request, which is not needed afterwards.
 func (p *poll) start(req *kmsg.FetchRequest) (net.Buffers, func(), bool) {
 	if req.IsolationLevel < 0 || req.IsolationLevel > readCommitted {
-		return refuseEach(req, kerr.UnknownServerError.Code), nil, true // as Kafka, which has no other code for it
+		return refuseEach(req, kerr.UnknownServerError.Code), nil, true // like Kafka, which has no better code for it
 	}
 	if code := p.open(req); code != 0 {
 		return refusal(p.asked.version, code), nil, true
@@ -125,8 +124,7 @@ func (p *poll) start(req *kmsg.FetchRequest) (net.Buffers, func(), bool) {
 	return p.proceed()
 }
 
-// proceed looks until the poll is due, and answers it; if it is not, the poll is parked
-// when it returns false.
+// proceed scans until the poll is due, and answers it; if it returns false, the poll is parked.
 func (p *poll) proceed() (body net.Buffers, release func(), over bool) {
 	span := trace.SpanFromContext(p.ctx)
 	for {
@@ -139,7 +137,7 @@ func (p *poll) proceed() (body net.Buffers, release func(), over bool) {
 		if p.ctx.Err() != nil {
 			return nil, nil, true
 		}
-		span.AddEvent("due") // the long poll is over
+		span.AddEvent("due") // the long poll has ended
 		release, again := p.read()
 		if again {
 			continue
@@ -151,7 +149,7 @@ func (p *poll) proceed() (body net.Buffers, release func(), over bool) {
 	}
 }
 
-// finish gives back what the poll has, and replies.
+// finish releases what the poll holds, and replies.
 func (p *poll) finish(body net.Buffers, release func()) {
 	defer p.polls.Done()
 	if p.timer != nil {
@@ -166,16 +164,16 @@ func (p *poll) finish(body net.Buffers, release func()) {
 			s.disarm()
 		}
 	}
-	p.place.answered(answerBytes + max(0, sizeOf(body)-p.records())) // without a body, they are nobody's
+	p.reservation.answered(answerBytes + max(0, sizeOf(body)-p.records())) // without a body they belong to nobody
 	p.reply(body, func() {
 		if release != nil {
 			release()
 		}
-		p.place.leave()
+		p.reservation.leave()
 	})
 }
 
-// metrics of the server. Session metrics are read when they are scraped.
+// metrics of the server. Session metrics are computed on scrape.
 type metrics struct {
 	evicted, turnedAway prometheus.Counter
 	scans               prometheus.Counter
@@ -188,23 +186,23 @@ func newMetrics(s *Server, reg prometheus.Registerer) metrics {
 		evicted: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_fetch_sessions_evicted_total",
 			Help: "Idle fetch sessions dropped to make room for new ones."}),
 		turnedAway: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_fetch_sessions_refused_total",
-			Help: "Fetches that asked for a session when there was no room."}),
+			Help: "Requests for a fetch session refused because the limits were reached."}),
 		scans: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_fetch_scans_total",
-			Help: "Looks over all partitions of a fetch: one when it arrives and one each time something moved while it waits."}),
+			Help: "Scans over all partitions of a fetch: one on arrival and one for each wake-up while it waits."}),
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_fetch_waiting",
-			Help: "Fetches that wait for records."}),
+			Help: "Fetches waiting for records."}),
 		hurried: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_fetch_answered_early_total",
-			Help: "Fetches answered with what there was, since the room for those that wait was needed for others."}),
+			Help: "Waiting fetches answered early because their memory was needed for others."}),
 	}
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
 	reg.MustRegister(m.evicted, m.turnedAway, m.scans, m.waiting, m.hurried,
-		gauge("sluice_fetch_sessions", "Fetch sessions remembered.", func() float64 { n, _ := s.sessions.size(); return float64(n) }),
-		gauge("sluice_fetch_session_partitions", "Partitions of all fetch sessions.", func() float64 { _, n := s.sessions.size(); return float64(n) }),
-		gauge("sluice_fetch_waiting_bytes", "What fetches take of memory from their arrival until their answers are sent, but for the records.", func() float64 { return float64(s.waiting.memory()) }),
-		gauge("sluice_fetch_budget_used_bytes", "Record bytes of answers being read or written.", func() float64 { return float64(s.budget.InUse()) }),
-		gauge("sluice_fetch_budget_waiting", "Fetches that have records to read and wait for room in the budget.", func() float64 { return float64(s.budget.Waiters()) }),
+		gauge("sluice_fetch_sessions", "Open fetch sessions.", func() float64 { n, _ := s.sessions.size(); return float64(n) }),
+		gauge("sluice_fetch_session_partitions", "Partitions in all fetch sessions.", func() float64 { _, n := s.sessions.size(); return float64(n) }),
+		gauge("sluice_fetch_waiting_bytes", "Memory of fetches from arrival until their responses are sent, without records.", func() float64 { return float64(s.waiting.memory()) }),
+		gauge("sluice_fetch_budget_used_bytes", "Record bytes of responses being read or written.", func() float64 { return float64(s.budget.InUse()) }),
+		gauge("sluice_fetch_budget_waiting", "Fetches with records to read that wait for the budget.", func() float64 { return float64(s.budget.Waiters()) }),
 	)
 	return m
 }

@@ -16,33 +16,34 @@ import (
 	"github.com/sluicemq/sluice/internal/clock"
 )
 
-// Epochs of a session that have a meaning of their own (KIP-227).
+// Session epochs with a special meaning (KIP-227).
 const (
-	initialEpoch = 0  // make a session
-	finalEpoch   = -1 // end it, or go without
+	initialEpoch = 0  // create a session
+	finalEpoch   = -1 // end it, or fetch without one
 )
 
-// session is what is remembered of a reader who sends only changes. Whoever
-// holds its turn owns all fields but those of the cache.
+// session is the state of a reader that sends only changes. The holder of its turn owns all
+// fields except those guarded by the cache.
 type session struct {
 	id      int32
-	byID    bool          // its requests name topics by id
+	byID    bool          // its requests identify topics by id
 	turn    chan struct{} // of one token
-	dropped chan struct{} // closed when the cache has let go of it
-	next    int32         // epoch of the request that is due
+	dropped chan struct{} // closed when the cache has dropped it
+	next    int32         // epoch of the next request
 	watcher follower
 	slots   []*slot
 	index   map[slotKey]*slot
-	cursor  int // where the next scan begins, so that none is starved
+	cursor  int // where the next scan starts, so that no partition starves
 	bytes   int64
 
-	place     *list.Element // in the cache, nil once dropped; guarded by sessions.mu
+	elem      *list.Element // in the cache, nil once dropped; guarded by sessions.mu
 	held      int           // partitions counted in the cache; guarded by sessions.mu
 	heldBytes int64         // likewise
 	used      time.Time     // guarded by sessions.mu
 }
 
-// follower is the poll that has the session's turn, for whom its partitions are watched.
+// follower is registered with a session's partitions and notifies the poll that has the
+// session's turn.
 type follower struct{ poll atomic.Pointer[poll] }
 
 // Moved implements partition.Watcher.
@@ -57,12 +58,12 @@ type slotKey struct {
 	index int32
 }
 
-// sessions is the cache of sessions, the most recently used first. Watches are
-// ended after mu is free: a session may have many.
+// sessions is the cache of sessions, most recently used first. Watches are removed after mu is
+// released: a session may have many.
 type sessions struct {
 	cfg     Config
 	clock   clock.Clock
-	evicted func() // called for each session that had to make room
+	evicted func() // called for each evicted session
 
 	mu         sync.Mutex
 	byID       map[int32]*session
@@ -71,15 +72,15 @@ type sessions struct {
 	bytes      int64
 }
 
-// slotBytes is about what a session takes for a partition, and sessionBytes for itself:
-// slot, key, their places in slice and map, and the place of the watch in the
-// partition's state.
+// slotBytes estimates the memory of a partition in a session, and sessionBytes that of the
+// session itself: slot, key, their entries in slice and map, and the watch in the partition's
+// state.
 const (
 	slotBytes    = 320
 	sessionBytes = 512
 )
 
-// bytesOf is what a session that is made by req takes.
+// bytesOf returns the memory of a session created by req.
 func bytesOf(req *kmsg.FetchRequest) (n int64) {
 	for i := range req.Topics {
 		n += int64(len(req.Topics[i].Partitions)) * (slotBytes + int64(len(req.Topics[i].Topic)))
@@ -87,7 +88,7 @@ func bytesOf(req *kmsg.FetchRequest) (n int64) {
 	return n
 }
 
-// memory returns the bytes that all sessions take.
+// memory returns the memory of all sessions.
 func (c *sessions) memory() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,7 +105,7 @@ func (c *sessions) size() (sessions, partitions int) {
 	return len(c.byID), c.partitions
 }
 
-// create returns a session with its turn taken, or nil when there is no room.
+// create returns a session with its turn taken, or nil if the limits do not allow one.
 func (c *sessions) create(req *kmsg.FetchRequest, partitions int) *session {
 	s, idle := c.add(req, partitions)
 	clearAll(idle)
@@ -116,7 +117,7 @@ func (c *sessions) add(req *kmsg.FetchRequest, partitions int) (s *session, idle
 	defer c.mu.Unlock()
 	now := c.clock.Now()
 	bytes := sessionBytes + bytesOf(req)
-	idle, ok := c.room(1, partitions, bytes, now)
+	idle, ok := c.evict(1, partitions, bytes, now)
 	if !ok {
 		return nil, idle
 	}
@@ -128,13 +129,13 @@ func (c *sessions) add(req *kmsg.FetchRequest, partitions int) (s *session, idle
 	c.byID[s.id] = s
 	c.partitions += partitions
 	c.bytes += bytes
-	s.place = c.recent.PushFront(s)
+	s.elem = c.recent.PushFront(s)
 	return s, idle
 }
 
-// room makes room by dropping idle sessions, the longest idle first, and returns
-// those that the caller has to clear.
-func (c *sessions) room(sessions, partitions int, bytes int64, now time.Time) (idle []*session, ok bool) {
+// evict drops idle sessions, longest idle first, until the new ones fit, and returns those that
+// the caller has to clear.
+func (c *sessions) evict(sessions, partitions int, bytes int64, now time.Time) (idle []*session, ok bool) {
 	for len(c.byID)+sessions > c.cfg.Sessions || c.partitions+partitions > c.cfg.SessionPartitions || c.bytes+bytes > c.cfg.SessionBytes {
 		last := c.recent.Back()
 		if last == nil || now.Sub(last.Value.(*session).used) < c.cfg.SessionIdle {
@@ -146,8 +147,8 @@ func (c *sessions) room(sessions, partitions int, bytes int64, now time.Time) (i
 	return idle, true
 }
 
-// resume takes the turn of a session for the request with that epoch. The code
-// is Kafka's when the client has to start a new session.
+// resume takes the turn of a session for the request with that epoch. A nonzero code tells the
+// client to start a new session.
 func (c *sessions) resume(ctx context.Context, req *kmsg.FetchRequest) (*session, int16) {
 	c.mu.Lock()
 	s := c.byID[req.SessionID]
@@ -156,7 +157,7 @@ func (c *sessions) resume(ctx context.Context, req *kmsg.FetchRequest) (*session
 		return nil, kerr.FetchSessionIDNotFound.Code
 	}
 	select {
-	case <-s.turn: // an earlier request of the same session was still waiting
+	case <-s.turn: // an earlier request of the session was still waiting
 	case <-s.dropped:
 		return nil, kerr.FetchSessionIDNotFound.Code
 	case <-ctx.Done():
@@ -189,18 +190,18 @@ func epochAfter(e int32) int32 {
 func (c *sessions) touch(s *session) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.place == nil {
+	if s.elem == nil {
 		return false
 	}
 	s.used = c.clock.Now()
-	c.recent.MoveToFront(s.place)
+	c.recent.MoveToFront(s.elem)
 	return true
 }
 
-// leave gives the turn back; a session that was dropped meanwhile is cleared.
+// leave returns the turn; a session dropped meanwhile is cleared.
 func (c *sessions) leave(s *session) {
 	c.mu.Lock()
-	kept := s.place != nil
+	kept := s.elem != nil
 	if kept {
 		s.turn <- struct{}{}
 	}
@@ -210,7 +211,7 @@ func (c *sessions) leave(s *session) {
 	}
 }
 
-// end drops the session with that id, if there is one.
+// end drops the session with that id, if it exists.
 func (c *sessions) end(id int32) {
 	c.mu.Lock()
 	var gone []*session
@@ -221,12 +222,12 @@ func (c *sessions) end(id int32) {
 	clearAll(gone)
 }
 
-// drop forgets s and returns it if nobody has its turn, which the caller then
-// has and must clear it; else leave does. REQUIRES: mu.
+// drop removes s from the cache. If nobody has its turn, it takes the turn and returns s for
+// the caller to clear; else leave clears it. REQUIRES: mu.
 func (c *sessions) drop(s *session) []*session {
 	delete(c.byID, s.id)
-	c.recent.Remove(s.place)
-	s.place = nil
+	c.recent.Remove(s.elem)
+	s.elem = nil
 	c.partitions -= s.held
 	c.bytes -= s.heldBytes
 	close(s.dropped)
@@ -248,7 +249,7 @@ func (c *sessions) endAll() {
 	clearAll(gone)
 }
 
-// hold changes how many partitions are counted for s; false means no room, or
+// hold changes the number of partitions counted for s; false means that they do not fit, or
 // that s was dropped. REQUIRES: the caller has the turn of s.
 func (c *sessions) hold(s *session, partitions int) bool {
 	ok, idle := c.resize(s, partitions)
@@ -260,13 +261,13 @@ func (c *sessions) resize(s *session, partitions int) (ok bool, idle []*session)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	grow, more := partitions-s.held, s.bytes-s.heldBytes
-	if s.place != nil && (grow > 0 || more > 0) {
-		idle, ok = c.room(0, max(grow, 0), max(more, 0), c.clock.Now())
+	if s.elem != nil && (grow > 0 || more > 0) {
+		idle, ok = c.evict(0, max(grow, 0), max(more, 0), c.clock.Now())
 		if !ok {
 			return false, idle
 		}
 	}
-	if s.place == nil { // perhaps it was the idlest itself
+	if s.elem == nil { // it may have been the longest idle itself
 		return false, idle
 	}
 	c.partitions += grow
@@ -281,7 +282,7 @@ func clearAll(gone []*session) {
 	}
 }
 
-// clear ends all watches. REQUIRES: the caller has the turn and keeps it.
+// clear removes all watches. REQUIRES: the caller has the turn and keeps it.
 func (s *session) clear() {
 	for _, x := range s.slots {
 		x.disarm()
@@ -289,8 +290,8 @@ func (s *session) clear() {
 	s.slots, s.index = nil, nil
 }
 
-// update takes over what a request adds, changes and forgets. Strings are
-// cloned, since the request is gone before the session.
+// update applies what a request adds, changes and forgets. Strings are cloned, since the
+// session outlives the request.
 func (s *session) update(req *kmsg.FetchRequest) {
 	for i := range req.Topics {
 		t := &req.Topics[i]

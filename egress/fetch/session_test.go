@@ -16,7 +16,7 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// expect fails the test unless the answer tells exactly want.
+// expect fails the test unless the response has exactly the partitions want.
 func (b *broker) expect(what string, resp *kmsg.FetchResponse, want ...string) {
 	b.t.Helper()
 	if resp == nil || resp.ErrorCode != 0 {
@@ -43,15 +43,15 @@ func TestSessionTellsOnlyWhatChanged(t *testing.T) {
 			}
 			b.expect("the same offsets again", b.fetch(request(version, id, 1)), "orders/0:10")
 			start := time.Now()
-			b.expect("the reader went on", b.fetch(request(version, id, 2, at{t: orders, offset: 1})))
+			b.expect("the reader advanced", b.fetch(request(version, id, 2, at{t: orders, offset: 1})))
 			if took := time.Since(start); took != time.Second {
-				t.Errorf("an answer without anything came after %v", took)
+				t.Errorf("an empty response came after %v", took)
 			}
 			b.append(bills, 0, 20)
 			b.append(orders, 1, 30)
 			b.expect("news", b.fetch(request(version, id, 3)), "bills/0:20", "orders/1:30")
 			b.state(orders, 0).SetLogStart(1)
-			b.expect("a log start alone", b.fetch(request(version, id, 4, at{t: bills, offset: 1}, at{t: orders, index: 1, offset: 1})), "orders/0:0")
+			b.expect("only the log start changed", b.fetch(request(version, id, 4, at{t: bills, offset: 1}, at{t: orders, index: 1, offset: 1})), "orders/0:0")
 			forget := request(version, id, 5)
 			forget.ForgottenTopics = []kmsg.FetchRequestForgottenTopic{{Topic: "bills", TopicID: bills.ID, Partitions: []int32{0, 9}}}
 			if version >= 13 {
@@ -114,19 +114,19 @@ func TestSessionsOutOfStep(t *testing.T) {
 		req  *kmsg.FetchRequest
 		want *kerr.Error
 	}{
-		"unknown session":     {request(12, id+1, 1), kerr.FetchSessionIDNotFound},
-		"epoch ahead":         {request(12, id, 2), kerr.InvalidFetchSessionEpoch},
-		"ids after names":     {request(13, id, 1), kerr.FetchSessionTopicIDError},
-		"an epoch that is no": {request(12, id, math.MaxInt32), kerr.InvalidFetchSessionEpoch},
+		"unknown session":  {request(12, id+1, 1), kerr.FetchSessionIDNotFound},
+		"epoch ahead":      {request(12, id, 2), kerr.InvalidFetchSessionEpoch},
+		"ids after names":  {request(13, id, 1), kerr.FetchSessionTopicIDError},
+		"an invalid epoch": {request(12, id, math.MaxInt32), kerr.InvalidFetchSessionEpoch},
 	} {
 		if resp := b.fetch(tt.req); resp.ErrorCode != tt.want.Code {
 			t.Errorf("%s: error %d, want %v", name, resp.ErrorCode, tt.want)
 		}
 	}
-	b.expect("the session is still good", b.fetch(request(12, id, 1)), "orders/0:10")
+	b.expect("the session is still valid", b.fetch(request(12, id, 1)), "orders/0:10")
 	b.expect("and ends", b.fetch(request(12, id, finalEpoch, at{t: orders})), "orders/0:10")
 	if resp := b.fetch(request(12, id, 2)); resp.ErrorCode != kerr.FetchSessionIDNotFound.Code {
-		t.Errorf("after its end: %+v", resp)
+		t.Errorf("after the session ended: %+v", resp)
 	}
 	if n, parts := b.sessions.size(); n != 0 || parts != 0 {
 		t.Errorf("%d sessions with %d partitions are left", n, parts)
@@ -135,7 +135,7 @@ func TestSessionsOutOfStep(t *testing.T) {
 
 func TestSessionEpochWraps(t *testing.T) {
 	if got := epochAfter(math.MaxInt32); got != 1 {
-		t.Errorf("after the last epoch comes %d; 0 would mean a new session", got)
+		t.Errorf("the last epoch is followed by %d; 0 would mean a new session", got)
 	}
 }
 
@@ -148,24 +148,24 @@ func TestSessionsAreBounded(t *testing.T) {
 		open := func() int32 { return b.fetch(request(newest, 0, 0, at{t: orders}, at{t: orders, index: 1})).SessionID }
 		a, c := open(), open()
 		if a == 0 || c == 0 || open() != 0 {
-			t.Fatal("not exactly two sessions")
+			t.Fatal("want exactly two sessions")
 		}
 		time.Sleep(30 * time.Second)
-		b.expect("a is in use", b.fetch(request(newest, a, 1)), "orders/0:10")
+		b.expect("session a is in use", b.fetch(request(newest, a, 1)), "orders/0:10")
 		time.Sleep(31 * time.Second)
 		d := open()
 		if d == 0 {
-			t.Error("no room although a session has been idle for a minute")
+			t.Error("no session although another has been idle for a minute")
 		}
 		if resp := b.fetch(request(newest, c, 1)); resp.ErrorCode != kerr.FetchSessionIDNotFound.Code {
-			t.Errorf("the idle one was to go: %+v", resp)
+			t.Errorf("the idle session was not evicted: %+v", resp)
 		}
-		b.expect("a is still there", b.fetch(request(newest, a, 2)), "orders/0:10")
+		b.expect("session a still exists", b.fetch(request(newest, a, 2)), "orders/0:10")
 		grow := request(newest, a, 3, at{t: orders, index: 2}, at{t: orders, index: 3})
 		if resp := b.fetch(grow); resp.ErrorCode != kerr.FetchSessionIDNotFound.Code {
-			t.Errorf("2+4 partitions fitted into 5: %+v", resp)
+			t.Errorf("2+4 partitions were admitted with a limit of 5: %+v", resp)
 		}
-		b.expect("its room is free", b.fetch(request(newest, d, 1, at{t: orders, index: 2}, at{t: orders, index: 3}, at{t: orders, index: 4})),
+		b.expect("its partitions are released", b.fetch(request(newest, d, 1, at{t: orders, index: 2}, at{t: orders, index: 3}, at{t: orders, index: 4})),
 			"orders/0:10", "orders/2:0", "orders/3:0", "orders/4:0")
 		if n, parts := b.sessions.size(); n != 1 || parts != 5 {
 			t.Errorf("%d sessions with %d partitions", n, parts)
@@ -185,8 +185,8 @@ func TestSessionsMayBeOff(t *testing.T) {
 	}
 }
 
-// A client that lost its connection goes on with its session while the broker
-// has not noticed: the second request waits for the turn of the first.
+// A client that lost its connection resumes its session before the broker has noticed: the
+// second request waits for the turn of the first.
 func TestRequestsOfOneSessionTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBroker(t, nil)
@@ -222,10 +222,10 @@ func TestDroppingASessionThatIsPolledEndsItAfterwards(t *testing.T) {
 		synctest.Wait()
 		b.sessions.end(id)
 		if resp := <-next; resp.ErrorCode != kerr.FetchSessionIDNotFound.Code {
-			t.Errorf("who waited for its turn: %+v", resp)
+			t.Errorf("the request that waited for its turn: %+v", resp)
 		}
 		if !watched.watch.Armed() {
-			t.Error("the watch was taken from the poll")
+			t.Error("the poll lost its watch")
 		}
 		b.append(orders, 0, 10)
 		b.expect("the poll", <-polled, "orders/0:10")
@@ -261,8 +261,8 @@ func TestNoPartitionIsStarved(t *testing.T) {
 	}
 }
 
-// BenchmarkIncremental is one poll of a session with 10,000 partitions, one of
-// which has something new.
+// BenchmarkIncremental measures one poll of a session with 10,000 partitions, one of which has
+// new records.
 func BenchmarkIncremental(b *testing.B) {
 	const partitions = 10_000
 	br := newBroker(b, nil)
@@ -286,10 +286,10 @@ func BenchmarkIncremental(b *testing.B) {
 	}
 }
 
-// FuzzFetchSession drives the server with arbitrary requests on a session,
-// appends and deletions, beside a reader who believes what answers say. It must
-// never be told what it knows, never miss what it does not, and hold nothing
-// at the end.
+// FuzzFetchSession drives the server with arbitrary requests on a session, appends and
+// deletions, next to a model of a client that trusts the responses. A response must never
+// repeat what the client knows nor omit what it does not, and the server must hold nothing at
+// the end.
 func FuzzFetchSession(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 0x43, 0x84, 0xc5, 6, 7, 8, 9})
 	f.Add([]byte{3, 3, 3, 0x20, 0x41, 0x62, 0x83, 0xa4, 0xc5, 0xe6})
@@ -311,14 +311,14 @@ func FuzzFetchSession(f *testing.F) {
 	})
 }
 
-// reader is a client with a session and what it believes.
+// reader is a client with a session and what it knows.
 type reader struct {
 	b       *broker
 	topics  []*meta.Topic
 	id      int32
 	epoch   int32
 	follows map[topic.Partition]int64 // offset by partition
-	changed []at                      // to be told with the next request
+	changed []at                      // to send with the next request
 	forget  []topic.Partition
 }
 
@@ -339,9 +339,9 @@ func (r *reader) step(op byte) {
 			r.forget = append(r.forget, p)
 			r.changed = slices.DeleteFunc(r.changed, func(a at) bool { return a.t == t && a.index == index })
 		}
-	case 4: // the session is lost
+	case 4: // the client loses the session
 		r.id = 0
-	case 5: // a request out of step changes nothing
+	case 5: // a request out of sequence changes nothing
 		if r.id != 0 {
 			if resp := r.b.fetch(r.request(r.id, r.epoch+1+int32(op>>3))); resp.ErrorCode != kerr.InvalidFetchSessionEpoch.Code {
 				r.b.t.Fatalf("epoch ahead: %+v", resp)
@@ -382,7 +382,7 @@ func (r *reader) poll() {
 	}
 	resp := r.b.fetch(req)
 	if resp.ErrorCode == kerr.FetchSessionIDNotFound.Code && r.id != 0 && len(r.changed) > 0 {
-		r.id = 0 // there was no room for what it added: it begins anew
+		r.id = 0 // the added partitions did not fit: start over
 		r.poll()
 		return
 	}
@@ -400,10 +400,10 @@ func (r *reader) believe(resp *kmsg.FetchResponse) {
 		for _, p := range t.Partitions {
 			id := topic.Partition{Topic: t.TopicID, Index: p.Partition}
 			if _, ok := r.follows[id]; !ok || p.ErrorCode != 0 {
-				r.b.t.Fatalf("not asked for, or an error: %+v", p)
+				r.b.t.Fatalf("not requested, or an error: %+v", p)
 			}
 			if _, twice := got[id]; twice {
-				r.b.t.Fatalf("%v is in one answer twice", id)
+				r.b.t.Fatalf("%v is in one response twice", id)
 			}
 			got[id] = len(p.RecordBatches)
 		}

@@ -8,40 +8,40 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// named is a topic as the client names it: by id from version 13 on, else by name.
+// named is a topic as the client identifies it: by id since version 13, else by name.
 type named struct {
 	name string
 	id   topic.ID
 }
 
-// slot is one partition that a reader follows.
+// slot is one partition followed by a reader.
 type slot struct {
-	topic *named // shared by neighbours of one request
+	topic *named // shared by adjacent partitions of a request
 	index int32
-	at    int // position among the slots of a session
+	at    int // index in the slots of a session
 
-	state  *partition.State // nil while it cannot be served here
-	mark   partition.Mark   // of state, from before the poll looked
+	state  *partition.State // nil while the partition cannot be served here
+	mark   partition.Mark   // of state, taken before the poll scanned
 	watch  partition.Watch  // of state
-	behind bool             // there was something to read when the poll looked
+	behind bool             // there was something to read at the last scan
 
 	offset    int64
 	maxBytes  int32
-	epoch     int32 // leader epoch that the reader believes in, -1 for none
-	lastEpoch int32 // epoch of the last record it read, -1 for none
+	epoch     int32 // current leader epoch known to the reader, -1 if none
+	lastEpoch int32 // epoch of the last record it read, -1 if none
 
-	// What the reader of a session was last told, -1 for nothing.
+	// What the reader of a session knows, -1 for nothing.
 	toldHW, toldStart int64
 }
 
-// ask takes over what a request says of the partition.
+// ask applies what a request says about the partition.
 func (s *slot) ask(p *kmsg.FetchRequestTopicPartition) {
 	s.offset, s.maxBytes = p.FetchOffset, p.PartitionMaxBytes
 	s.epoch, s.lastEpoch = max(lookup.NoEpoch, p.CurrentLeaderEpoch), p.LastFetchedEpoch
 }
 
-// arm has by told when n bytes have come since the poll looked, or something else has
-// changed; it returns true if that is so already.
+// arm notifies by when n bytes have arrived since mark, or something else has changed; it
+// returns true if that is already so.
 func (s *slot) arm(by partition.Watcher, n int64) bool {
 	return s.state != nil && s.state.Arm(&s.watch, by, s.mark, n)
 }
@@ -52,9 +52,9 @@ func (s *slot) disarm() {
 	}
 }
 
-// slotsOf makes the slots of a request that stands for itself. They refer to
-// the request's strings. A partition that is named twice has one, as in a session: with
-// what is said last, where it was named first.
+// slotsOf builds the slots of a sessionless request. They refer to the request's strings. As in
+// a session, a duplicate partition has one slot, in its first position and with its last
+// values.
 func slotsOf(req *kmsg.FetchRequest) []*slot {
 	n := 0
 	for i := range req.Topics {
@@ -88,8 +88,8 @@ func slotsOf(req *kmsg.FetchRequest) []*slot {
 	return out[:at]
 }
 
-// ascending says of a request that its partitions, and its topics, come in order, so that
-// none is named twice.
+// ascending reports whether topics and partitions are strictly ascending, so that there are no
+// duplicates.
 func ascending(req *kmsg.FetchRequest) bool {
 	for i := range req.Topics {
 		t := &req.Topics[i]

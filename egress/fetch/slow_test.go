@@ -16,8 +16,8 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// slowly makes a topic of so many partitions with a batch each, those named of which
-// the store does not bring in time.
+// slowly creates a topic with one batch in each partition; reads of those listed in slow do not
+// complete in time.
 func slowly(t *testing.T, partitions int, slow ...int32) (*broker, *meta.Topic) {
 	b := newBroker(t, nil)
 	orders := b.topic("orders", partitions)
@@ -29,8 +29,8 @@ func slowly(t *testing.T, partitions int, slow ...int32) (*broker, *meta.Topic) 
 	return b, orders
 }
 
-// A store that is slow: the client is answered when it wants to be, without records and
-// without an error, and what others moved meanwhile is no reason to look again.
+// With a slow store, the client is answered at its deadline, without records and without an
+// error, and changes elsewhere cause no further read.
 func TestWhatIsNotThereInTimeIsLeftOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, orders := slowly(t, 1, 0)
@@ -61,8 +61,8 @@ func TestWhatIsNotThereInTimeIsLeftOut(t *testing.T) {
 	})
 }
 
-// In a session too; and what is left out comes with the next fetch, though the client
-// says nothing of it any more.
+// The same in a session; what was left out comes with the next fetch, although the client does
+// not ask for it again.
 func TestSessionsHaveWhatWasLeftOutNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, orders := slowly(t, 2, 0)
@@ -71,16 +71,16 @@ func TestSessionsHaveWhatWasLeftOutNext(t *testing.T) {
 		first := b.fetch(request(newest, 0, 0, at{t: orders}, at{t: orders, index: 1}))
 		b.expect("at first", first, "orders/0:0", "orders/1:10")
 		move := at{t: orders, index: 1, offset: 1}
-		b.expect("as slow as before", b.fetch(request(newest, first.SessionID, 1, move)), "orders/0:0")
+		b.expect("still slow", b.fetch(request(newest, first.SessionID, 1, move)), "orders/0:0")
 		b.mu.Lock()
 		clear(b.slow)
 		b.mu.Unlock()
-		b.expect("what came meanwhile", b.fetch(request(newest, first.SessionID, 2)), "orders/0:10")
+		b.expect("delivered meanwhile", b.fetch(request(newest, first.SessionID, 2)), "orders/0:10")
 	})
 }
 
-// What is new in one partition does not wait for what is old in another, wherever it
-// stands in the request and however little the client takes at once.
+// New records of one partition do not wait for old ones of another, whatever their order in the
+// request and however small the response limit.
 func TestNewRecordsDoNotWaitForASlowStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, orders := slowly(t, 2, 0)
@@ -95,7 +95,7 @@ func TestNewRecordsDoNotWaitForASlowStore(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		began := time.Now()
 		b.append(orders, 1, 20)
-		b.expect("the new one", <-done, "orders/0:0", "orders/1:20")
+		b.expect("the new record", <-done, "orders/0:0", "orders/1:20")
 		if took := time.Since(began); took > 20*time.Millisecond {
 			t.Errorf("after %s", took)
 		}
@@ -111,8 +111,7 @@ func TestNewRecordsDoNotWaitForASlowStore(t *testing.T) {
 	})
 }
 
-// An error of a read is kept back for a moment, and only where there is nothing else to
-// say: many clients ask again at once.
+// A response with only read errors is delayed briefly, since many clients retry at once.
 func TestFailedReadsDoNotMakeClientsSpin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, orders := slowly(t, 1)

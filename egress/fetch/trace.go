@@ -7,8 +7,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// describe says in the span of a request what was read, and with an event for
-// each partition from which tier.
+// describe records in the request's span what was read, with an event per partition that names
+// the tier.
 func (p *poll) describe(span trace.Span) {
 	bytes := 0
 	for i := range p.answers {

@@ -12,68 +12,67 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// waiting bounds the memory of fetches from their arrival until their answers are
-// taken, and shares it out. Nobody is kept from fetching by others' long polls: when
-// there is no more room, fetches are answered with what there is, however little. It
-// is the turn of the connection that holds most at the address that holds most, and of
-// its fetch that has been there longest.
+// waiting limits the memory of fetches from arrival until their responses are taken, and
+// divides it fairly. Long polls of some never keep others from fetching: when the memory is
+// used up, polls are answered early with what is available. The first to go is the oldest poll
+// of the largest connection of the largest address.
 //
-// A place is
+// A reservation is in one of the states
 //
-//	open      its fetch is not answered yet and may be hurried    in kept
-//	hurried   it was told to be answered with what there is       in going
-//	answered  its client has not taken the answer yet             in going
-//	left                                                          in neither
+//	open      the fetch is not answered yet and may be hurried    counted in kept
+//	hurried   the fetch is being answered with what it has        counted in draining
+//	answered  the client has not taken the response yet           counted in draining
+//	left                                                          not counted
 //
-// An eighth is for what is going, and while it is used up, connections that have
-// something there are not read. The rest is for what is kept.
+// An eighth of the limit is for draining, and while it is used up, connections with memory in
+// draining are not read. The rest is for kept.
 //
-// Who holds most himself pays for his own room with time: his connection is not read
-// until the longest there has been there for least, at most for longestPause. So
-// clients that are answered early do not come back as fast as they can.
+// A connection that itself holds the most pays for its own memory with time: it is not read
+// until the oldest open poll has had leastOpen, at most for longestPause. So clients that are
+// answered early do not come back as fast as they can.
 type waiting struct {
 	limit int64
-	early func() // called for each fetch that has to make room
+	early func() // called for each fetch that is hurried
 
-	mu     sync.Mutex
-	kept   int64
-	going  int64
-	count  uint64 // places ever given
-	addrs  holders
-	byAddr map[netip.Addr]*holder
-	conns  map[uint64]*holder
+	mu       sync.Mutex
+	kept     int64
+	draining int64
+	count    uint64 // reservations made so far
+	addrs    holders
+	byAddr   map[netip.Addr]*holder
+	conns    map[uint64]*holder
 }
 
-// goingPart is the part of the limit for what is going.
-const goingPart = 8
+// drainingPart is the fraction of the limit for draining.
+const drainingPart = 8
 
-// leastOpen is how long a fetch is left alone by those of its like, and longestPause
-// how long one waits for a place at most.
+// leastOpen is how long a fetch is safe from others that hold about as much, and longestPause
+// how long a fetch waits for memory at most.
 const (
 	leastOpen    = 500 * time.Millisecond
 	longestPause = time.Second
 )
 
-// holder is a connection with its places, or an address with its connections.
+// holder is a connection with its reservations, or an address with its connections.
 type holder struct {
-	who    pipeline.Holder
-	bytes  int64
-	going  int64 // of bytes
-	parent *holder
-	index  int       // among its like
-	conns  holders   // of an address
-	open   list.List // of a connection: *place, the oldest first
+	who      pipeline.Holder
+	bytes    int64
+	draining int64 // part of bytes
+	parent   *holder
+	index    int       // in the heap of its parent
+	conns    holders   // of an address
+	open     list.List // of a connection: *reservation, oldest first
 }
 
-// place is what one fetch takes.
-type place struct {
+// reservation is the memory reserved for one fetch.
+type reservation struct {
 	w     *waiting
 	conn  *holder
 	bytes int64
 	since time.Time
 	nth   uint64
 	elem  *list.Element // in conn.open, nil once hurried or answered
-	hurry func()        // has the fetch answered with what there is; must not wait
+	hurry func()        // makes the fetch answer with what is available; must not block
 	left  bool
 }
 
@@ -85,14 +84,14 @@ func newWaiting(limit int64) *waiting {
 func (w *waiting) memory() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.kept + w.going
+	return w.kept + w.draining
 }
 
-// largest is how much one fetch may take and wait.
+// largest is the most that one fetch may reserve and still wait.
 func (w *waiting) largest() int64 { return w.limit / 4 }
 
-// enter gives a fetch a place, and returns nil when ctx or the server ends before.
-func (w *waiting) enter(ctx context.Context, closing <-chan struct{}, who pipeline.Holder, bytes int64, hurry func()) *place {
+// enter reserves memory for a fetch; nil if ctx or the server ends first.
+func (w *waiting) enter(ctx context.Context, closing <-chan struct{}, who pipeline.Holder, bytes int64, hurry func()) *reservation {
 	began := time.Now()
 	for {
 		now := time.Now()
@@ -117,29 +116,29 @@ func (w *waiting) enter(ctx context.Context, closing <-chan struct{}, who pipeli
 	}
 }
 
-// Pauses of who waits until answers have been sent, and of whose client does not take
-// them.
+// Retry intervals: until responses have been sent, and for a connection whose client does not
+// take its responses.
 const (
 	shortPause = 10 * time.Millisecond
 	sentPause  = 50 * time.Millisecond
 )
 
-// try gives a place, or says how long to wait before the next try, and whom to hurry
-// in any case.
-func (w *waiting) try(who pipeline.Holder, bytes int64, now time.Time, atAnyRate bool, hurry func()) (p *place, pause time.Duration, hurried []func()) {
+// try returns a reservation, or how long to wait before the next try. atAnyRate makes it hurry others
+// instead of waiting.
+func (w *waiting) try(who pipeline.Holder, bytes int64, now time.Time, atAnyRate bool, hurry func()) (p *reservation, pause time.Duration, hurried []func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	conn := w.conns[who.Conn]
-	if w.going > w.limit/goingPart && conn != nil { // a new one costs little
-		if conn.going > untaken {
+	if w.draining > w.limit/drainingPart && conn != nil { // a new connection costs little
+		if conn.draining > untaken {
 			return nil, sentPause, nil
 		}
 		if !atAnyRate {
 			return nil, shortPause, nil
 		}
 	}
-	for w.kept+bytes > w.limit-w.limit/goingPart && w.kept > 0 {
-		first := w.addrs[0].first() // there is one, since something is kept
+	for w.kept+bytes > w.limit-w.limit/drainingPart && w.kept > 0 {
+		first := w.addrs[0].first() // never nil, since kept > 0
 		if open := now.Sub(first.since); !atAnyRate && open < leastOpen && !w.holdsMore(first.conn, conn, who, bytes) {
 			return nil, min(leastOpen-open, longestPause), hurried
 		}
@@ -149,12 +148,11 @@ func (w *waiting) try(who pipeline.Holder, bytes int64, now time.Time, atAnyRate
 	return w.add(who, bytes, now, hurry), 0, hurried
 }
 
-// untaken is how much of answers a connection may have that its client does not take
-// while such answers take much in all.
+// untaken is how many response bytes a connection may leave unread while such bytes are scarce.
 const untaken = 16 << 10
 
-// holdsMore says whether a holder has clearly more than one who wants so many bytes
-// would have, at his address or, at the same one, on his connection. Holds mu.
+// holdsMore reports whether another holder clearly has more than the caller would have with
+// that many bytes: another address, or another connection of the same address. Holds mu.
 func (w *waiting) holdsMore(than, conn *holder, who pipeline.Holder, bytes int64) bool {
 	mine, ofConn := bytes, bytes
 	if addr := w.byAddr[who.Addr]; addr != nil {
@@ -169,13 +167,13 @@ func (w *waiting) holdsMore(than, conn *holder, who pipeline.Holder, bytes int64
 	return class(than.bytes) > class(ofConn)
 }
 
-// class makes those alike that hold about the same.
+// class groups holders of about the same size.
 func class(bytes int64) int { return bits.Len64(uint64(bytes)) }
 
-// add makes a place. Holds mu.
-func (w *waiting) add(who pipeline.Holder, bytes int64, now time.Time, hurry func()) *place {
+// add creates a reservation. Holds mu.
+func (w *waiting) add(who pipeline.Holder, bytes int64, now time.Time, hurry func()) *reservation {
 	conn := w.conns[who.Conn]
-	if conn == nil { // else it is of the address that it had at first, though it may have moved
+	if conn == nil { // an existing connection keeps the address it started with, even after migration
 		addr := w.byAddr[who.Addr]
 		if addr == nil {
 			addr = &holder{who: who}
@@ -187,19 +185,19 @@ func (w *waiting) add(who pipeline.Holder, bytes int64, now time.Time, hurry fun
 		heap.Push(&addr.conns, conn)
 	}
 	w.count++
-	p := &place{w: w, conn: conn, bytes: bytes, since: now, nth: w.count, hurry: hurry}
+	p := &reservation{w: w, conn: conn, bytes: bytes, since: now, nth: w.count, hurry: hurry}
 	p.elem = conn.open.PushBack(p)
 	w.kept += bytes
 	w.account(conn, bytes, 0)
 	return p
 }
 
-// account adds to what a connection and its address hold, and forgets those that hold
-// nothing. Holds mu.
-func (w *waiting) account(conn *holder, bytes, going int64) {
+// account changes what a connection and its address hold, and removes holders of nothing. Holds
+// mu.
+func (w *waiting) account(conn *holder, bytes, draining int64) {
 	addr := conn.parent
-	conn.bytes, conn.going = conn.bytes+bytes, conn.going+going
-	addr.bytes, addr.going = addr.bytes+bytes, addr.going+going
+	conn.bytes, conn.draining = conn.bytes+bytes, conn.draining+draining
+	addr.bytes, addr.draining = addr.bytes+bytes, addr.draining+draining
 	if conn.bytes == 0 {
 		heap.Remove(&addr.conns, conn.index)
 		delete(w.conns, conn.who.Conn)
@@ -214,8 +212,8 @@ func (w *waiting) account(conn *holder, bytes, going int64) {
 	}
 }
 
-// resize notes what an open fetch really takes.
-func (p *place) resize(bytes int64) {
+// resize sets the actual size of an open fetch.
+func (p *reservation) resize(bytes int64) {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	if p.elem == nil {
@@ -226,31 +224,31 @@ func (p *place) resize(bytes int64) {
 	p.bytes = bytes
 }
 
-// answered leaves to the fetch what its answer takes, until leave.
-func (p *place) answered(bytes int64) {
+// answered keeps only what the response takes, until leave.
+func (p *reservation) answered(bytes int64) {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	if p.elem != nil {
 		p.close(bytes)
 		return
 	}
-	p.w.going += bytes - p.bytes
+	p.w.draining += bytes - p.bytes
 	p.w.account(p.conn, bytes-p.bytes, bytes-p.bytes)
 	p.bytes = bytes
 }
 
-// close takes the place from those that are open. Holds mu.
-func (p *place) close(bytes int64) {
+// close removes the reservation from the open ones. Holds mu.
+func (p *reservation) close(bytes int64) {
 	p.conn.open.Remove(p.elem)
 	p.elem = nil
 	p.w.kept -= p.bytes
-	p.w.going += bytes
+	p.w.draining += bytes
 	p.w.account(p.conn, bytes-p.bytes, bytes)
 	p.bytes = bytes
 }
 
-// leave gives the place up. Further calls do nothing.
-func (p *place) leave() {
+// leave releases the reservation. Further calls do nothing.
+func (p *reservation) leave() {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	if p.left {
@@ -260,17 +258,17 @@ func (p *place) leave() {
 	if p.elem != nil {
 		p.close(p.bytes)
 	}
-	p.w.going -= p.bytes
+	p.w.draining -= p.bytes
 	p.w.account(p.conn, -p.bytes, -p.bytes)
 }
 
-// hurryAll has all fetches answered.
+// hurryAll makes all fetches answer.
 func (w *waiting) hurryAll() {
 	w.mu.Lock()
 	var all []func()
 	for _, conn := range w.conns {
 		for e := conn.open.Front(); e != nil; e = e.Next() {
-			all = append(all, e.Value.(*place).hurry)
+			all = append(all, e.Value.(*reservation).hurry)
 		}
 	}
 	w.mu.Unlock()
@@ -279,19 +277,19 @@ func (w *waiting) hurryAll() {
 	}
 }
 
-// first is the place whose turn it is to make room, nil where none is open.
-func (h *holder) first() *place {
+// first returns the reservation that is hurried next, nil if none is open.
+func (h *holder) first() *reservation {
 	if len(h.conns) > 0 {
 		h = h.conns[0]
 	}
 	if e := h.open.Front(); e != nil {
-		return e.Value.(*place)
+		return e.Value.(*reservation)
 	}
 	return nil
 }
 
-// before says whether h makes room before x: who has nothing open never, then who
-// holds more, then who has been there longer.
+// before orders holders for hurrying: those with nothing open last, then larger first, then
+// older first.
 func (h *holder) before(x *holder) bool {
 	a, b := h.first(), x.first()
 	if a == nil || b == nil {

@@ -17,12 +17,12 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// from is a connection of an address, by number.
+// from returns a connection of an address, by number.
 func from(conn uint64, addr byte) pipeline.Holder {
 	return pipeline.Holder{Conn: conn, Addr: netip.AddrFrom4([4]byte{192, 0, 2, addr})}
 }
 
-// polled is a fetch under way.
+// polled is a fetch in progress.
 type polled struct {
 	began  time.Time
 	took   time.Duration // once it is answered
@@ -32,7 +32,7 @@ type polled struct {
 
 func (p *polled) answered() bool { return p.resp != nil }
 
-// poll begins a fetch that waits for a minute for more than there ever is.
+// poll starts a fetch that waits a minute for more bytes than ever arrive.
 func (b *broker) poll(who pipeline.Holder, req *kmsg.FetchRequest) *polled {
 	p := &polled{began: time.Now()}
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = 60_000, 1<<30, 1<<30
@@ -43,8 +43,8 @@ func (b *broker) poll(who pipeline.Holder, req *kmsg.FetchRequest) *polled {
 	return p
 }
 
-// crowd has one connection after the other poll until there is no more room, and
-// returns the polls.
+// crowd starts polls on one connection after another until the memory is used up, and returns
+// them.
 func (b *broker) crowd(orders *meta.Topic, who func(i int) pipeline.Holder) (all []*polled) {
 	for one := int64(0); b.waiting.memory()+one <= b.waiting.limit*7/8; one = b.waiting.memory() / int64(len(all)) {
 		all = append(all, b.poll(who(len(all)), request(11, 0, -1, at{t: orders})))
@@ -63,8 +63,8 @@ func answered(all []*polled) (n int) {
 
 const room = 64 * pollBytes
 
-// Who comes later finds room at once where others hold more, and it is the oldest of
-// who holds most that is answered for it: early, with what there is.
+// A newcomer gets memory at once if others hold more, and the oldest poll of the largest holder
+// is answered early for it.
 func TestPollsThatWaitMakeRoomForOthers(t *testing.T) {
 	one := func(conn uint64, addr byte) func(int) pipeline.Holder {
 		return func(int) pipeline.Holder { return from(conn, addr) }
@@ -87,13 +87,13 @@ func TestPollsThatWaitMakeRoomForOthers(t *testing.T) {
 			others := b.crowd(orders, tt.others)
 			synctest.Wait()
 			if n := answered(others); n != 0 || len(others) < 30 {
-				t.Fatalf("%s: %d of %d are answered with room for all", tt.name, n, len(others))
+				t.Fatalf("%s: %d of %d are answered although all fit", tt.name, n, len(others))
 			}
 			late := b.poll(tt.late, request(11, 0, -1, at{t: orders}))
 			took := time.Since(late.began)
 			synctest.Wait()
 			if took != 0 || late.answered() {
-				t.Errorf("%s: it waited %s for its place, answered: %v", tt.name, took, late.answered())
+				t.Errorf("%s: it waited %s for memory, answered: %v", tt.name, took, late.answered())
 			}
 			if n := answered(others); n != 1 || !others[0].answered() {
 				t.Errorf("%s: %d are answered for it, the oldest: %v", tt.name, n, others[0].answered())
@@ -106,8 +106,8 @@ func TestPollsThatWaitMakeRoomForOthers(t *testing.T) {
 	}
 }
 
-// Where nobody holds more than who comes, it has to wait until the oldest has had some
-// time: so those that are answered early do not come back as fast as they can.
+// If nobody holds more than the newcomer, it waits until the oldest poll has had some time, so
+// that polls answered early do not come back as fast as they can.
 func TestPollsOfTheLikeMakeRoomInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBroker(t, func(c *Config) { c.WaitingBytes = room })
@@ -116,7 +116,7 @@ func TestPollsOfTheLikeMakeRoomInTime(t *testing.T) {
 		time.Sleep(leastOpen / 5)
 		late := b.poll(from(1000, 200), request(11, 0, -1, at{t: orders}))
 		if took := time.Since(late.began); took != leastOpen*4/5 {
-			t.Errorf("it had to wait for %s", took)
+			t.Errorf("the newcomer waited for %s", took)
 		}
 		synctest.Wait()
 		if n := answered(others); n != 1 || others[0].took != leastOpen {
@@ -127,8 +127,8 @@ func TestPollsOfTheLikeMakeRoomInTime(t *testing.T) {
 	})
 }
 
-// Whatever a poll waits for, it can be answered: for its session's turn, for room for its
-// answer, for a slow store.
+// A poll can be answered early whatever it waits for: its session's turn, the response budget,
+// or a slow store.
 func TestPollsAreAnsweredEarlyWhateverTheyWaitFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, orders := slowly(t, 2, 0)
@@ -152,11 +152,11 @@ func TestPollsAreAnsweredEarlyWhateverTheyWaitFor(t *testing.T) {
 		synctest.Wait()
 		for i, p := range all {
 			if !p.answered() {
-				t.Fatalf("number %d is not answered", i)
+				t.Fatalf("poll %d is not answered", i)
 			}
 		}
 		if turn.resp.ErrorCode != kerr.FetchSessionIDNotFound.Code {
-			t.Errorf("who waited for its turn: %+v", turn.resp)
+			t.Errorf("the poll that waited for its turn: %+v", turn.resp)
 		}
 		for i, p := range all[:2] {
 			if got := only(t, p.resp); got.ErrorCode != 0 {
@@ -167,18 +167,18 @@ func TestPollsAreAnsweredEarlyWhateverTheyWaitFor(t *testing.T) {
 	})
 }
 
-// Records of an answer that is not taken yet are charged as records, and not once more to
-// those that wait: a consumer of much is not held up by its own answers.
+// Records of an untaken response are charged to the response budget, and not a second time to
+// the waiting memory: a heavy consumer is not held up by its own responses.
 func TestRecordsAreNotChargedToThoseThatWait(t *testing.T) {
 	b := newBroker(t, nil)
 	orders := b.topic("orders", 1)
 	b.append(orders, 0, 4<<20)
 	resp, release := b.fetchHeld(t.Context(), request(12, 0, -1, at{t: orders}))
 	if n := len(only(t, resp).RecordBatches); n != 4<<20 {
-		t.Fatalf("%d bytes of records", n)
+		t.Fatalf("the budget holds %d bytes of records", n)
 	}
 	if used, _ := b.WaitingMemory(); used < answerBytes || used > 4<<10 {
-		t.Errorf("%d bytes are charged for an answer of 4 MiB of records", used)
+		t.Errorf("%d bytes of waiting memory are charged for a response of 4 MiB of records", used)
 	}
 	if used, _ := b.AnswerMemory(); used < 4<<20 {
 		t.Errorf("its records are charged with %d bytes", used)
@@ -188,7 +188,7 @@ func TestRecordsAreNotChargedToThoseThatWait(t *testing.T) {
 	b.idle()
 }
 
-// A request that takes more than a share by itself does not wait.
+// A request larger than the largest reservation does not wait.
 func TestVeryLargeRequestsDoNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBroker(t, func(c *Config) { c.WaitingBytes = room })
@@ -207,13 +207,12 @@ func TestVeryLargeRequestsDoNotWait(t *testing.T) {
 	})
 }
 
-// Places come and go in any order; what is kept never exceeds its part, and nothing is
-// left of anybody at the end.
+// Reservations come and go in any order; kept never exceeds its part, and nothing leaks.
 func TestPlacesAreWithinTheirBound(t *testing.T) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(1, seed))
 		w := newWaiting(100_000)
-		var all []*place
+		var all []*reservation
 		now := time.Unix(0, 0)
 		for range 5000 {
 			now = now.Add(time.Duration(rng.IntN(20)) * time.Millisecond)
@@ -239,24 +238,24 @@ func TestPlacesAreWithinTheirBound(t *testing.T) {
 			for _, p := range all {
 				sum += p.bytes
 			}
-			if w.kept > w.limit*7/8 || w.kept+w.going != sum {
-				t.Fatalf("seed %d: %d kept, %d going of %d; places have %d", seed, w.kept, w.going, w.limit, sum)
+			if w.kept > w.limit*7/8 || w.kept+w.draining != sum {
+				t.Fatalf("seed %d: %d kept, %d draining of %d; reservations have %d", seed, w.kept, w.draining, w.limit, sum)
 			}
 			if len(w.addrs) > 0 && w.kept > 0 && w.addrs[0].first() == nil {
-				t.Fatalf("seed %d: none is to make room, though %d bytes are kept", seed, w.kept)
+				t.Fatalf("seed %d: nobody to hurry, although %d bytes are kept", seed, w.kept)
 			}
 		}
 		for _, p := range all {
 			p.leave()
 			p.leave()
 		}
-		if w.kept != 0 || w.going != 0 || len(w.addrs)+len(w.byAddr)+len(w.conns) != 0 {
-			t.Errorf("seed %d: %d and %d bytes, %d addresses, %d connections are left", seed, w.kept, w.going, len(w.byAddr), len(w.conns))
+		if w.kept != 0 || w.draining != 0 || len(w.addrs)+len(w.byAddr)+len(w.conns) != 0 {
+			t.Errorf("seed %d: leaked %d and %d bytes, %d addresses, %d connections", seed, w.kept, w.draining, len(w.byAddr), len(w.conns))
 		}
 	}
 }
 
-// An append that is too little for polls that wait costs no look at any of them.
+// An append too small for waiting polls causes no scan.
 func TestAppendsLeavePollsAloneThatMissMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBroker(t, func(c *Config) { c.WaitingBytes, c.MaxBytes, c.BudgetBytes = 16<<20, 1<<30, 2<<30 })
@@ -272,21 +271,20 @@ func TestAppendsLeavePollsAloneThatMissMore(t *testing.T) {
 			synctest.Wait()
 		}
 		if n := testutil.ToFloat64(b.metrics.scans) - before; n != 0 || answered(polls) != 0 {
-			t.Errorf("%v looks for 300 kB, each poll waits for 1 GB", n)
+			t.Errorf("%v scans after 300 kB although each poll waits for 1 GB", n)
 		}
 		b.state(orders, 1).SetEpoch(2)
 		time.Sleep(longestRest)
 		synctest.Wait()
 		if n := testutil.ToFloat64(b.metrics.scans) - before; n != 500 {
-			t.Errorf("%v looks at a new epoch", n)
+			t.Errorf("%v scans after a new epoch", n)
 		}
 		b.Close()
 		b.idle()
 	})
 }
 
-// A poll is answered as soon as enough has come, over however many partitions, and not
-// before.
+// A poll is answered as soon as enough has arrived across its partitions, and not before.
 func TestPollsAreAnsweredWhenEnoughHasCome(t *testing.T) {
 	for seed := range uint64(60) {
 		synctest.Test(t, func(t *testing.T) {
@@ -295,7 +293,7 @@ func TestPollsAreAnsweredWhenEnoughHasCome(t *testing.T) {
 			orders := b.topic("orders", 1+rng.IntN(8))
 			var parts []at
 			for i := range orders.Partitions {
-				for range rng.IntN(3) { // some is there before
+				for range rng.IntN(3) { // some records exist already
 					b.append(orders, int32(i), 1+rng.IntN(50))
 				}
 				parts = append(parts, at{t: orders, index: int32(i)})
@@ -326,7 +324,7 @@ func TestPollsAreAnsweredWhenEnoughHasCome(t *testing.T) {
 			due := time.Since(began)
 			time.Sleep(time.Second)
 			if synctest.Wait(); !answered || took != due {
-				t.Fatalf("seed %d: answered %v after %s, enough had come after %s", seed, answered, took, due)
+				t.Fatalf("seed %d: answered %v after %s, enough had arrived after %s", seed, answered, took, due)
 			}
 			b.Close()
 			b.idle()

@@ -201,14 +201,14 @@ const noTimestamp = -1
 // or above the high watermark if one of them lies inside. If that matters, a binary search over
 // timestamps decides.
 func (h *listOffsetsHandler) newest(ctx context.Context, s *partition.State) (best TimedOffset, ok bool, err error) {
-	whole, cut := h.newestByIndex(s)
+	whole, partial := h.newestByIndex(s)
 	if whole >= 0 {
-		if best, ok, err = h.times.ByTime(ctx, s, whole); err != nil || ok && cut <= best.Timestamp {
+		if best, ok, err = h.times.ByTime(ctx, s, whole); err != nil || ok && partial <= best.Timestamp {
 			return best, ok, err
 		}
 	}
 	// A record at low or later is known to exist; none is later than high.
-	for low, high, middle := whole, cut, cut; low < high; middle = low + (high-low+1)/2 {
+	for low, high, middle := whole, partial, partial; low < high; middle = low + (high-low+1)/2 {
 		at, found, err := h.times.ByTime(ctx, s, middle)
 		switch {
 		case err != nil:
@@ -230,15 +230,15 @@ func (h *listOffsetsHandler) newest(ctx context.Context, s *partition.State) (be
 
 // newestByIndex returns the largest timestamp of the objects and WAL ranges entirely between
 // log start and high watermark, and of those partly outside; -1 if there are none.
-func (h *listOffsetsHandler) newestByIndex(s *partition.State) (whole, cut int64) {
-	whole, cut = -1, -1
+func (h *listOffsetsHandler) newestByIndex(s *partition.State) (whole, partial int64) {
+	whole, partial = -1, -1
 	start, end := s.LogStart(), s.HighWatermark()
 	note := func(base, to, timestamp int64) {
 		switch {
 		case base >= start && to <= end:
 			whole = max(whole, timestamp)
 		case to > start && base < end:
-			cut = max(cut, timestamp)
+			partial = max(partial, timestamp)
 		}
 	}
 	if p, ok := h.lookup.View().Partition(s.ID); ok {
@@ -249,5 +249,5 @@ func (h *listOffsetsHandler) newestByIndex(s *partition.State) (whole, cut int64
 	for e := range s.Tail.Runs(start, end) {
 		note(e.Base, e.End(), e.MaxTimestamp)
 	}
-	return whole, cut
+	return whole, partial
 }
