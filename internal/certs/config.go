@@ -97,7 +97,9 @@ func ClientConfig(caFile, certFile, keyFile string) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Certificates = []tls.Certificate{*pair}
+	// With Certificates it would be kept back where the broker names other authorities, and
+	// the broker would say, or not even mind, that it got none.
+	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair, nil }
 	return c, nil
 }
 

@@ -34,6 +34,15 @@ func TestCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// TLS names the authorities that the broker takes; a certificate of one with another name is shown all the same.
+	named := t.TempDir()
+	if _, _, err := certs.Init(named, "another authority", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := certs.Issue(named, "app", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name   string
 		change func(*sluice.Config)
@@ -43,6 +52,7 @@ func TestCertificates(t *testing.T) {
 		{"good", func(c *sluice.Config) { c.CertFile, c.KeyFile = own.Cert, own.Key }, nil, ""},
 		{"none", func(*sluice.Config) {}, sluice.ErrCertificateRefused, "give a certificate"},
 		{"foreign", func(c *sluice.Config) { c.CertFile, c.KeyFile = foreign.Cert, foreign.Key }, sluice.ErrCertificateRefused, "signed"},
+		{"of an authority with another name", func(c *sluice.Config) { c.CertFile, c.KeyFile = stranger.Cert, stranger.Key }, sluice.ErrCertificateRefused, "signed"},
 		{"wrong CA", func(c *sluice.Config) { c.CAFile = foreign.CA }, sluice.ErrUntrusted, "give the CA file"},
 		{"no CA", func(c *sluice.Config) { c.CA = x509.NewCertPool() }, sluice.ErrUntrusted, "give the CA file"},
 		{"wrong name", func(c *sluice.Config) { c.ServerName = "example.org" }, sluice.ErrUntrusted, "example.org"},
