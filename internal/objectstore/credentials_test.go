@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 // A change of a file is taken up within the pause between looks; what cannot be used is
@@ -112,6 +114,26 @@ func TestS3CredentialsFollowTheirFile(t *testing.T) {
 	anonymous := aws.AnonymousCredentials{}
 	if got := s3Credentials(anonymous, nil, nil); got != aws.CredentialsProvider(anonymous) {
 		t.Errorf("%T is signed with", got)
+	}
+}
+
+// A secret that is replaced signs from then on, also where the id of its key stays.
+func TestASecretThatIsReplacedSigns(t *testing.T) {
+	at := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	sign := func(s s3.HTTPSignerV4, secret string) string {
+		t.Helper()
+		r := httptest.NewRequest(http.MethodHead, "https://bucket.example.org/owner/a%20b", nil)
+		if err := s.SignHTTP(t.Context(), aws.Credentials{AccessKeyID: "key", SecretAccessKey: secret}, r, "UNSIGNED-PAYLOAD", "s3", "us-east-1", at); err != nil {
+			t.Fatal(err)
+		}
+		return r.Header.Get("Authorization")
+	}
+	signer := new(s3Signer)
+	for _, secret := range []string{"first", "second", "first"} {
+		fresh := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
+		if got, want := sign(signer, secret), sign(fresh, secret); got != want {
+			t.Errorf("with the secret %s: %s, want %s", secret, got, want)
+		}
 	}
 }
 

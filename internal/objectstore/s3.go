@@ -59,6 +59,7 @@ func (s *Store) openS3(ctx context.Context, u *url.URL, client *http.Client, ret
 	s3client := s3.NewFromConfig(cfg, func(o *s3.Options) {
 		o.HTTPClient = client
 		o.Retryer = retryer
+		o.HTTPSignerV4 = new(s3Signer)
 		o.UsePathStyle = pathStyle
 		o.UseAccelerate = accelerate
 		// Ranges have no checksum of their own; blocks of an object do.

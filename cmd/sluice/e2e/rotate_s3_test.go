@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,16 +64,24 @@ listen = %q
 	b.dir, b.addr = dir, addr
 	b.history("t", 2, 500)
 
-	stop()
-	stop = startGateway(t, gateway, at, objects, "the-second", "of-no-value-either")
-	failed := b.metric("sluice_upload_failures_total")
 	cl := b.client(kgo.DefaultProduceTopic("t"))
-	if err := cl.ProduceSync(deadline(t), kgo.StringRecord("after")).FirstErr(); err != nil { // the WAL has it
-		t.Fatal(err)
+	for i, key := range []struct{ id, secret string }{
+		{"the-second", "of-no-value-either"},
+		{"the-second", "another-secret-of-the-same-key"},
+	} {
+		stop()
+		stop = startGateway(t, gateway, at, objects, key.id, key.secret)
+		failed := b.metric("sluice_upload_failures_total")
+		if err := cl.ProduceSync(deadline(t), kgo.StringRecord("after")).FirstErr(); err != nil { // the WAL has it
+			t.Fatal(err)
+		}
+		until(t, b, "the old key is refused", 30*time.Second, func() bool { return b.metric("sluice_upload_failures_total") > failed })
+		write(key.id, key.secret)
+		until(t, b, "uploads go on", 60*time.Second, func() bool { return b.metric("sluice_upload_pending_bytes") == 0 })
+		if n := strings.Count(b.log.String(), "credentials of the object store have changed"); n != i+1 {
+			t.Errorf("%d changes of the key are logged, want %d", n, i+1)
+		}
 	}
-	until(t, b, "the old key is refused", 30*time.Second, func() bool { return b.metric("sluice_upload_failures_total") > failed })
-	write("the-second", "of-no-value-either")
-	until(t, b, "uploads go on", 60*time.Second, func() bool { return b.metric("sluice_upload_pending_bytes") == 0 })
-	consume(t, b.client(kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())), 501)
+	consume(t, b.client(kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())), 502)
 	b.stop()
 }

@@ -154,7 +154,7 @@ func openStorage(ctx context.Context, cfg StorageConfig, broker int32, m metadat
 }
 
 func (s *storage) open(ctx context.Context, cfg StorageConfig, broker int32, log *slog.Logger, reg prometheus.Registerer) (err error) {
-	if s.objects, err = objectstore.Open(ctx, cfg.ObjectURL, objectstore.WithConfig(cfg.Objects), objectstore.WithRegistry(reg)); err != nil {
+	if s.objects, err = objectstore.Open(ctx, cfg.ObjectURL, objectstore.WithConfig(cfg.Objects), objectstore.WithRegistry(reg), objectstore.WithLogger(log)); err != nil {
 		return err
 	}
 	s.owned = &ownedStore{Store: s.objects}
