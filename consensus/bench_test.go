@@ -13,8 +13,8 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// BenchmarkChange is a change of a group by so many callers at once: proposed,
-// synced and applied.
+// BenchmarkChange measures group changes by a number of concurrent callers, from proposal to
+// apply.
 func BenchmarkChange(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {

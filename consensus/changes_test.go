@@ -40,8 +40,8 @@ func TestTopicErrors(t *testing.T) {
 	}
 }
 
-// TestNameAgain: a deleted topic's name may be used at once, and the new topic
-// knows nothing of the old one.
+// TestNameAgain: the name of a deleted topic can be reused at once, and the new topic inherits
+// nothing.
 func TestNameAgain(t *testing.T) {
 	c := node(t)
 	ctx := t.Context()
@@ -51,14 +51,14 @@ func TestNameAgain(t *testing.T) {
 	must(t, c.ChangeGroup(ctx, "g", meta.GroupChange{Set: map[topic.Partition]meta.CommittedOffset{at: {Offset: 7}}}))
 	must(t, c.DeleteTopic(ctx, first.ID))
 	if _, ok := c.View().TopicByName("orders"); ok {
-		t.Error("a deleted topic is still seen")
+		t.Error("a deleted topic is still in the view")
 	}
 	if g, ok := c.Group("g"); !ok || len(g.Offsets) != 0 {
-		t.Errorf("group %+v, want one that has nothing of the deleted topic", g)
+		t.Errorf("group %+v, want nothing of the deleted topic", g)
 	}
 	second := create(t, c, "orders", 3)
 	if p := second.Partitions[0]; second.ID == first.ID || p.LogStart != 0 {
-		t.Errorf("the new topic %s begins at %d, the old one was %s", second.ID, p.LogStart, first.ID)
+		t.Errorf("the new topic %s starts at %d, the old one was %s", second.ID, p.LogStart, first.ID)
 	}
 }
 
@@ -77,7 +77,7 @@ func TestConcurrentCreates(t *testing.T) {
 			}
 			seen, ok := c.View().TopicByName(name)
 			if !ok || seen.ID != made.ID || len(seen.Partitions) != 7 {
-				t.Errorf("%s was made as %s and is seen as %+v", name, made.ID, seen)
+				t.Errorf("%s was created as %s, but the view has %+v", name, made.ID, seen)
 			}
 			mu.Lock()
 			won = append(won, made.ID)
@@ -90,7 +90,7 @@ func TestConcurrentCreates(t *testing.T) {
 	}
 }
 
-// TestManyPartitions: a change of one partition shares all others.
+// TestManyPartitions: a change of one partition does not copy the others.
 func TestManyPartitions(t *testing.T) {
 	c := node(t)
 	began := time.Now()
@@ -103,18 +103,18 @@ func TestManyPartitions(t *testing.T) {
 	after, _ := c.View().TopicByID(big.ID)
 	for i := range after.Partitions {
 		if (after.Partitions[i] == big.Partitions[i]) != (i != 77) {
-			t.Errorf("partition %d is shared: %v", i, i == 77)
+			t.Errorf("partition %d is shared with the old view: %v", i, i == 77)
 		}
 	}
 	if same, _ := c.View().TopicByID(other.ID); same != other {
-		t.Error("a topic that did not change was built again")
+		t.Error("a topic that did not change was rebuilt")
 	}
 	if big.Partitions[77].LogStart != 0 || after.Partitions[77].LogStart != 5 {
-		t.Error("a view that was handed out has changed")
+		t.Error("a published view has changed")
 	}
 }
 
-// TestChanged: whoever waits for a change finds it in the view.
+// TestChanged: a caller waiting for a change finds it in the view.
 func TestChanged(t *testing.T) {
 	c := node(t)
 	changed := c.Changed()
@@ -130,7 +130,7 @@ func TestChanged(t *testing.T) {
 		t.Errorf("version %d after %d", v.Version, before.Version)
 	}
 	if _, ok := c.View().TopicByName("orders"); !ok {
-		t.Error("the change is not there")
+		t.Error("the view does not have the change")
 	}
 	ids := make(map[int64]bool)
 	for range 10 {
@@ -145,9 +145,9 @@ func TestChanged(t *testing.T) {
 	}
 }
 
-// TestGarbage follows objects to their end: given up, committed to topics that
-// are deleted one after the other, and passed by the log start. Each is named again
-// when no PUT can have brought it back since, and then forgotten.
+// TestGarbage follows objects to their end: abandoned, committed to topics that are deleted one
+// after the other, and below the log start. Each is returned a second time once no PUT can
+// bring it back, and then forgotten.
 func TestGarbage(t *testing.T) {
 	now := clock.NewManual(time.UnixMilli(1_700_000_000_000))
 	cfg := small(t.TempDir())
@@ -165,14 +165,14 @@ func TestGarbage(t *testing.T) {
 
 	garbage(t, c)
 	now.Advance(time.Minute)
-	garbage(t, c) // given up only now, and kept for the grace
+	garbage(t, c) // abandoned only now, and kept for the grace period
 	refusedParts(t, c, abandoned, both)
 	now.Advance(time.Minute)
 	garbage(t, c, early(abandoned)...)
 	must(t, c.SetLogStart(ctx, topic.Partition{Topic: b.ID, Index: 3}, 10))
 	must(t, c.DeleteTopic(ctx, a.ID))
 	now.Advance(time.Hour)
-	garbage(t, c, early(abandoned, passed)...) // b still has shared
+	garbage(t, c, early(abandoned, passed)...) // b still refers to shared
 	must(t, c.Collected(ctx, early(abandoned, passed)))
 	garbage(t, c)
 	must(t, c.DeleteTopic(ctx, b.ID))
@@ -182,7 +182,7 @@ func TestGarbage(t *testing.T) {
 	must(t, c.Collected(ctx, early(shared)))
 	garbage(t, c)
 
-	old := meta.NewObjectID() // is forgotten at once, since it dies when it is old
+	old := meta.NewObjectID() // forgotten at once, since it is old when it dies
 	third := create(t, c, "c", 4).ID
 	commit(t, c, old, 10, topic.Partition{Topic: third})
 	now.Advance(cfg.LatePutGrace)
@@ -195,7 +195,7 @@ func TestGarbage(t *testing.T) {
 	garbage(t, c, final(old)...)
 	must(t, c.Collected(ctx, final(old)))
 	garbage(t, c)
-	for _, id := range []meta.ObjectID{abandoned, shared, passed, old} { // as if they had never been
+	for _, id := range []meta.ObjectID{abandoned, shared, passed, old} { // as if they had never existed
 		must(t, c.PrepareObject(ctx, id, both, time.Minute))
 	}
 }
@@ -217,7 +217,7 @@ func final(ids ...meta.ObjectID) (g []meta.Garbage) {
 func commit(t *testing.T, c *consensus.Cluster, id meta.ObjectID, end int64, parts ...topic.Partition) {
 	t.Helper()
 	must(t, c.PrepareObject(t.Context(), id, parts, time.Minute))
-	for range 2 { // an answer may be lost, so it may be asked again
+	for range 2 { // the response may be lost and the request repeated
 		results, err := c.CommitObject(t.Context(), id, ranges(id, end, parts))
 		must(t, err)
 		for _, r := range results {
@@ -251,7 +251,7 @@ func garbage(t *testing.T, c *consensus.Cluster, want ...meta.Garbage) {
 		t.Fatalf("garbage is %v, want %v", got, want)
 	}
 	if few, err := c.Garbage(t.Context(), 1); err != nil || len(few) != min(1, len(want)) {
-		t.Fatalf("at most one: %v, %v", few, err)
+		t.Fatalf("limit 1: %v, %v", few, err)
 	}
 }
 
@@ -265,7 +265,7 @@ func TestGroups(t *testing.T) {
 			at := topic.Partition{Topic: orders.ID, Index: i}
 			err := c.ChangeGroup(ctx, "g", meta.GroupChange{Set: map[topic.Partition]meta.CommittedOffset{at: {Offset: int64(i)}}})
 			if g, ok := c.Group("g"); err != nil || !ok || g.Offsets[at].Offset != int64(i) {
-				t.Errorf("offset of %d is not seen after it was committed: %v", i, err)
+				t.Errorf("offset of %d is missing after its commit: %v", i, err)
 			}
 		})
 	}
@@ -277,7 +277,7 @@ func TestGroups(t *testing.T) {
 	}
 	must(t, c.ChangeGroup(ctx, "g", meta.GroupChange{Delete: true}))
 	if _, ok := c.Group("g"); ok || len(c.Groups()) != 0 {
-		t.Error("a deleted group is still there")
+		t.Error("a deleted group still exists")
 	}
 }
 
@@ -296,12 +296,12 @@ func TestShardsAreFixed(t *testing.T) {
 	c = open(t, cfg)
 	defer closed(t, c)
 	if _, ok := c.View().TopicByName("orders"); !ok {
-		t.Error("the attempts have cost the topic")
+		t.Error("the refused attempts lost the topic")
 	}
 }
 
-// TestSnapshots: with many more changes than entries between snapshots, a
-// restart reads snapshots and what followed them.
+// TestSnapshots: after many more changes than entries between snapshots, a restart reads
+// snapshots and the entries after them.
 func TestSnapshots(t *testing.T) {
 	cfg := small(t.TempDir())
 	c := open(t, cfg)

@@ -20,11 +20,11 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// ErrShards: the node was first started with another number of shards.
+// ErrShards means that the node was first started with another number of shards.
 var ErrShards = errors.New("the number of metadata shards cannot be changed")
 
-// Cluster is this node's part in the metadata. Its methods are safe for
-// concurrent use. A change returns once it is durable and View or Group shows it.
+// Cluster is this node's view of, and access to, the metadata. Its methods are safe for
+// concurrent use. A change returns once it is durable and visible in View or Group.
 type Cluster struct {
 	cfg     Config
 	log     *slog.Logger
@@ -34,19 +34,19 @@ type Cluster struct {
 	logs    []*logSize // by shard
 	trim    chan int   // shards whose logs are large
 
-	life  context.Context // ends with Close
+	life  context.Context // done when closing
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
 
-	keepOrphans bool           // shard 0 has lost something once
-	calls       sync.WaitGroup // that use host; mu is held to add
+	keepOrphans bool           // shard 0 has lost changes at some time
+	calls       sync.WaitGroup // calls that use host; mu is held to add
 
 	mu   sync.Mutex
-	busy map[topic.ID]int // topics that a call is at work on; repair leaves them alone
+	busy map[topic.ID]int // topics being changed by a call; repair skips them
 }
 
-// Open starts the node's replicas and returns when all of them have applied what
-// was committed before, so that View is complete.
+// Open starts the node's replicas and returns once all of them have applied what was committed
+// before, so that View is complete.
 func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Cluster, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 	return c, nil
 }
 
-// Close stops the replicas. Calls under way fail.
+// Close stops the replicas. Calls in progress fail.
 func (c *Cluster) Close() error {
 	c.mu.Lock()
 	c.stop()
@@ -87,19 +87,19 @@ func (c *Cluster) Close() error {
 	return errors.Join(c.host.close(), c.host.witness.close())
 }
 
-// Failed is closed when the disk of the metadata has failed, which Err then tells.
-// Nothing can be changed any more: the process has to end.
+// Failed is closed when the metadata disk has failed; Err returns the error. No further changes
+// are possible, so the process must exit.
 func (c *Cluster) Failed() <-chan struct{} { return c.host.latch.Failed() }
 
-// Err returns what has failed, in a sentence that says what to do; nil if nothing has.
+// Err returns the disk error, with advice on what to do; nil if there is none.
 func (c *Cluster) Err() error { return c.host.latch.Err() }
 
-// Offline returns the shards that were not started, and why; the caller must not
-// change it. Their partitions have no leader and their groups no coordinator.
+// Offline returns the shards that were not started, and why; the caller must not modify it.
+// Their partitions have no leader and their groups no coordinator.
 func (c *Cluster) Offline() map[int]error { return c.host.offline }
 
-// watchDisk ends all calls when the disk fails, and allocates the reserve again when
-// there is room.
+// watchDisk ends all calls when the disk fails, and refills the reserve when there is space
+// again.
 func (c *Cluster) watchDisk() {
 	timer := time.NewTicker(reservePause)
 	defer timer.Stop()
@@ -107,7 +107,7 @@ func (c *Cluster) watchDisk() {
 	for {
 		select {
 		case <-c.host.latch.Failed():
-			c.log.Error("the metadata cannot be written any more; the process ends", "err", c.host.latch.Err())
+			c.log.Error("the metadata can no longer be written; shutting down", "err", c.host.latch.Err())
 			c.mu.Lock()
 			c.stop()
 			c.mu.Unlock()
@@ -118,19 +118,19 @@ func (c *Cluster) watchDisk() {
 		}
 		if used := c.host.reserve.Used(); used != full {
 			full = used
-			c.log.Error("the disk of the metadata is full; its reserve is in use: make room before that is used up", "left_bytes", c.host.reserve.Bytes())
+			c.log.Error("the metadata disk is full and its reserve is in use; free space before the reserve runs out", "left_bytes", c.host.reserve.Bytes())
 		}
 		if full && c.host.reserve.Fill() == nil {
 			full = false
-			c.log.Info("the disk of the metadata has room again, and its reserve is whole")
+			c.log.Info("the metadata disk has space again and its reserve is refilled")
 		}
 	}
 }
 
-// reservePause is between two looks at the reserve.
+// reservePause is the interval between checks of the reserve.
 const reservePause = 5 * time.Second
 
-// startUnlessDiskFails is start, which would not return once the disk has failed.
+// startUnlessDiskFails calls start, which would not return after a disk failure.
 func (c *Cluster) startUnlessDiskFails(ctx context.Context) error {
 	c.host.latch.Block()
 	done := make(chan error, 1)
@@ -146,18 +146,18 @@ func (c *Cluster) startUnlessDiskFails(ctx context.Context) error {
 // View returns the latest snapshot of the metadata.
 func (c *Cluster) View() *meta.View { return c.out.view.Load() }
 
-// Changed returns a channel that is closed when there is a later View than one
-// that is taken after the call.
+// Changed returns a channel that is closed when a View newer than any taken before the call is
+// available.
 func (c *Cluster) Changed() <-chan struct{} { return *c.out.next.Load() }
 
-// publish makes visible what was applied.
+// publish makes applied changes visible.
 func (c *Cluster) publish() {
 	if c.out.publish() {
 		c.metrics.views.Inc()
 	}
 }
 
-// follow publishes changes that nobody here waits for.
+// follow publishes changes that no local caller waits for.
 func (c *Cluster) follow(ctx context.Context) {
 	for {
 		select {
@@ -169,9 +169,9 @@ func (c *Cluster) follow(ctx context.Context) {
 	}
 }
 
-// start starts all shards and waits until they are up to date. The shards must be
-// as many as the cluster was made with; where the disk does not have just as many,
-// shard 0 is asked before any is created.
+// start starts all shards and waits until they are up to date. The number of shards must be the
+// one that the cluster was created with; if the disk has a different number, shard 0 is asked
+// before any is created.
 func (c *Cluster) start(ctx context.Context) error {
 	var first int
 	if has := c.stored(); has != 0 && has != c.cfg.Shards+1 {
@@ -202,7 +202,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	return g.Wait()
 }
 
-// stored returns how many shards are on disk, those that are offline too.
+// stored returns the number of shards on disk, including offline ones.
 func (c *Cluster) stored() (n int) {
 	for shard := 0; shard <= maxShards; shard++ {
 		if c.host.offline[shard] != nil || c.host.HasNodeInfo(raftShard(shard), replicaID) {
@@ -227,7 +227,7 @@ func (c *Cluster) startShard(shard int) error {
 	return nil
 }
 
-// agree names the cluster if nobody did, and checks the number of shards.
+// agree names the cluster if it has no name yet, and checks the number of shards.
 func (c *Cluster) agree(ctx context.Context) error {
 	cluster, err := readRoot(ctx, c, func(r *machine.Root) machine.Cluster { return *r.All().Cluster })
 	if err != nil {
@@ -242,14 +242,14 @@ func (c *Cluster) agree(ctx context.Context) error {
 		return c.agree(ctx)
 	}
 	if int(cluster.Shards) != c.cfg.Shards {
-		return fmt.Errorf("%w: %s was made with %d, the config says %d", ErrShards, c.cfg.Directory, cluster.Shards, c.cfg.Shards)
+		return fmt.Errorf("%w: %s was created with %d, the config says %d", ErrShards, c.cfg.Directory, cluster.Shards, c.cfg.Shards)
 	}
 	return nil
 }
 
-// RegisterBroker records a process start of a broker: its address, a new
-// incarnation, and in every shard a new epoch for the partitions it leads. Nothing
-// may be appended before it returns.
+// RegisterBroker records the start of a broker process: its address, a new incarnation, and in
+// every shard a new epoch for the partitions it leads. Nothing may be appended before it
+// returns.
 func (c *Cluster) RegisterBroker(ctx context.Context, b meta.Broker) (incarnation uint64, err error) {
 	r, err := c.propose(ctx, 0, &machine.RegisterBroker{Broker: b})
 	if err != nil {
@@ -263,7 +263,7 @@ func (c *Cluster) RegisterBroker(ctx context.Context, b meta.Broker) (incarnatio
 	return incarnation, nil
 }
 
-// RecordClaim says which process of a broker is about to claim the object store.
+// RecordClaim records which process of a broker is about to claim the object store.
 func (c *Cluster) RecordClaim(ctx context.Context, x meta.Claim) error {
 	if _, err := c.propose(ctx, 0, &machine.RecordClaim{Claim: x}); err != nil {
 		return fmt.Errorf("record the claim of broker %d: %w", x.Broker, err)
@@ -272,7 +272,7 @@ func (c *Cluster) RecordClaim(ctx context.Context, x meta.Claim) error {
 	return nil
 }
 
-// RecordWAL says which log a broker writes from now on.
+// RecordWAL records which WAL a broker writes from now on.
 func (c *Cluster) RecordWAL(ctx context.Context, w meta.WAL) error {
 	if _, err := c.propose(ctx, 0, &machine.RecordWAL{WAL: w}); err != nil {
 		return fmt.Errorf("record the WAL of broker %d: %w", w.Broker, err)
@@ -281,19 +281,19 @@ func (c *Cluster) RecordWAL(ctx context.Context, w meta.WAL) error {
 	return nil
 }
 
-// RecordWALStart says which process of a broker was the last to take its log over.
+// RecordWALStart records which process of a broker was the last to take over its WAL.
 func (c *Cluster) RecordWALStart(ctx context.Context, x meta.WALStart) error {
 	if _, err := c.propose(ctx, 0, &machine.RecordWALStart{Start: x}); err != nil {
-		return fmt.Errorf("record who has the WAL of broker %d: %w", x.Broker, err)
+		return fmt.Errorf("record the owner of the WAL of broker %d: %w", x.Broker, err)
 	}
 	c.publish()
 	return nil
 }
 
-// AllocateProducerIDs returns the first of n producer ids that nobody had before.
+// AllocateProducerIDs returns the first of n producer ids that were never used before.
 func (c *Cluster) AllocateProducerIDs(ctx context.Context, n int32) (first int64, err error) {
 	if n < 1 {
-		return 0, fmt.Errorf("%d producer ids were asked for", n)
+		return 0, fmt.Errorf("%d producer ids requested", n)
 	}
 	r, err := c.propose(ctx, 0, &machine.AllocateIDs{Count: n})
 	return r.Number, err

@@ -19,7 +19,7 @@ import (
 
 var me = meta.Broker{ID: 1, Host: "localhost", Port: 9092}
 
-// small is a config whose elections are quick.
+// small returns a config with fast elections.
 func small(dir string) consensus.Config {
 	cfg := consensus.DefaultConfig(dir)
 	cfg.Shards, cfg.Tick, cfg.SnapshotEntries = 4, 5*time.Millisecond, 64
@@ -42,7 +42,7 @@ func closed(t *testing.T, c *consensus.Cluster) {
 	}
 }
 
-// node opens a cluster with one broker, closed when the test ends.
+// node opens a cluster with one broker; it is closed with the test.
 func node(t *testing.T) *consensus.Cluster {
 	t.Helper()
 	c := open(t, small(t.TempDir()))
@@ -82,7 +82,7 @@ func refused(t *testing.T, err, want error) {
 	}
 }
 
-// fill makes one of everything.
+// fill creates one of everything.
 func fill(t *testing.T, c *consensus.Cluster) {
 	t.Helper()
 	ctx := t.Context()
@@ -137,7 +137,7 @@ func TestRestartKeepsEverything(t *testing.T) {
 	}
 	first, err := c.AllocateProducerIDs(t.Context(), 1)
 	if err != nil || first != 100 {
-		t.Errorf("producer id %d, %v; want 100, the first that was not given out", first, err)
+		t.Errorf("producer id %d, %v; want 100, the first unused one", first, err)
 	}
 	register(t, c, 2)
 	for _, topic := range c.View().Topics() {
@@ -149,7 +149,7 @@ func TestRestartKeepsEverything(t *testing.T) {
 	}
 }
 
-// same compares all that a view has.
+// same compares everything in a view.
 func same(t *testing.T, got, want *meta.View) {
 	t.Helper()
 	if got.ClusterID != want.ClusterID || got.Controller != want.Controller || !reflect.DeepEqual(got.Brokers, want.Brokers) {
@@ -182,8 +182,7 @@ func TestUnavailableOnceClosed(t *testing.T) {
 	refused(t, err, meta.ErrUnavailable)
 }
 
-// TestCloseWhileCalled: calls under way when the node is closed end with an error
-// or their result.
+// TestCloseWhileCalled: calls in progress when the node closes return an error or their result.
 func TestCloseWhileCalled(t *testing.T) {
 	c := open(t, small(t.TempDir()))
 	register(t, c, 1)

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicemq/sluice/consensus"
 )
 
-// TestCorruptLog: a Raft log with a flipped bit is not opened, as acknowledged
-// changes would be missing without a word.
+// TestCorruptLog: a Raft log with a flipped bit is not opened, since acknowledged changes would
+// be silently missing.
 func TestCorruptLog(t *testing.T) {
 	cfg := small(t.TempDir())
 	c := open(t, cfg)
@@ -39,8 +39,8 @@ func TestCorruptLog(t *testing.T) {
 	refused(t, err, consensus.ErrDamaged)
 }
 
-// TestTornTail: what a crash leaves of a write that it cut off is dropped, and
-// nothing before it.
+// TestTornTail: the remains of a write interrupted by a crash are dropped, and nothing before
+// them.
 func TestTornTail(t *testing.T) {
 	for name, tail := range map[string][]byte{
 		"zeros":   make([]byte, 4096),
@@ -63,7 +63,7 @@ func TestTornTail(t *testing.T) {
 			defer closed(t, c)
 			for _, name := range names {
 				if _, ok := c.View().TopicByName(name); !ok {
-					t.Errorf("topic %s was acknowledged and is gone", name)
+					t.Errorf("topic %s was acknowledged and is missing", name)
 				}
 			}
 			create(t, c, "after", 3)

@@ -15,8 +15,8 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// crashDirectory, when set, makes the test binary a node that creates topics until
-// it is killed.
+// crashDirectory, if set, turns the test binary into a node that creates topics until it is
+// killed.
 const crashDirectory = "SLUICE_TEST_CRASH_DIRECTORY"
 
 func TestMain(m *testing.M) {
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// createUntilKilled prints the name of each topic once it was acknowledged.
+// createUntilKilled prints the name of each topic once it is acknowledged.
 func createUntilKilled(dir string) error {
 	ctx, cfg := context.Background(), small(dir)
 	c, err := consensus.Open(ctx, cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
@@ -64,13 +64,13 @@ func TestKilledNodeKeepsWhatItAcknowledged(t *testing.T) {
 			}
 		}
 		if extra := len(view.Topics()) - len(acknowledged); extra < 0 || extra > 1+round {
-			t.Errorf("round %d: %d topics that were not acknowledged; at most one a kill can be", round, extra)
+			t.Errorf("round %d: %d topics were not acknowledged, at most one per kill can be", round, extra)
 		}
 		closed(t, c)
 	}
 }
 
-// TestOneProcess: a directory that another process has open is refused.
+// TestOneProcess: a directory in use by another process is refused.
 func TestOneProcess(t *testing.T) {
 	dir := t.TempDir()
 	cmd := exec.Command(os.Args[0])
@@ -90,14 +90,14 @@ func TestOneProcess(t *testing.T) {
 	t.Log(err)
 	must(t, cmd.Process.Kill())
 	for lines.Scan() {
-		continue // what it had written
+		continue // printed before the kill
 	}
 	if err := cmd.Wait(); err == nil {
 		t.Error("the other process was not killed")
 	}
 }
 
-// killAfter runs a node, kills it after so many topics and returns those that it
+// killAfter runs a node, kills it after that many topics, and returns those that it
 // acknowledged.
 func killAfter(t *testing.T, dir string, topics int) (names []string) {
 	t.Helper()
@@ -113,7 +113,7 @@ func killAfter(t *testing.T, dir string, topics int) (names []string) {
 		}
 	}
 	if err := cmd.Wait(); err == nil || len(names) < topics {
-		t.Fatalf("the node ended by itself: %v, %q", err, names)
+		t.Fatalf("the node exited by itself: %v, %q", err, names)
 	}
 	return names
 }

@@ -22,9 +22,9 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// written is a data directory of a node, and all that was acknowledged there.
+// written is a node's data directory with everything that was acknowledged there.
 type written struct {
-	dir    string // of meta and meta.guard
+	dir    string // parent of meta and meta.guard
 	view   *meta.View
 	groups map[string]*meta.Group
 }
@@ -35,7 +35,7 @@ func (w written) config() consensus.Config {
 	return cfg
 }
 
-// write changes so much that all shards have logs, and some have snapshots.
+// write makes enough changes that all shards have logs, and some have snapshots.
 func write(t *testing.T, dir string) written {
 	t.Helper()
 	w := written{dir: dir, groups: make(map[string]*meta.Group)}
@@ -59,7 +59,7 @@ func write(t *testing.T, dir string) written {
 	return w
 }
 
-// copied returns the same in another directory.
+// copied returns a copy in another directory.
 func (w written) copied(t *testing.T) written {
 	t.Helper()
 	dir := t.TempDir()
@@ -68,7 +68,7 @@ func (w written) copied(t *testing.T) written {
 	return w
 }
 
-// files returns the paths of all files, below w.dir.
+// files returns the paths of all files, relative to w.dir.
 func (w written) files(t *testing.T) (paths []string) {
 	t.Helper()
 	must(t, filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
@@ -82,7 +82,7 @@ func (w written) files(t *testing.T) (paths []string) {
 	return paths
 }
 
-// outcome is what became of a start on a damaged disk.
+// outcome is the result of a start on a damaged disk.
 type outcome string
 
 const (
@@ -92,13 +92,13 @@ const (
 	silent       outcome = "SILENT LOSS"
 )
 
-// start opens the directory and compares what there is with what was acknowledged.
+// start opens the directory and compares its contents with what was acknowledged.
 func (w written) start(t *testing.T) (outcome, error) {
 	t.Helper()
 	c, err := consensus.Open(t.Context(), w.config(), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		if strings.Contains(err.Error(), "goroutine ") {
-			t.Errorf("it says %q", err)
+			t.Errorf("the error is %q", err)
 		}
 		return refusedStart, err
 	}
@@ -112,7 +112,7 @@ func (w written) start(t *testing.T) (outcome, error) {
 	return allThere, nil
 }
 
-// missing returns what of w is neither there nor said to be offline.
+// missing returns what of w is missing from shards that are not offline.
 func (w written) missing(c *consensus.Cluster) error {
 	none := len(c.Offline()) == 0
 	for _, was := range w.view.Topics() {
@@ -141,7 +141,7 @@ func (w written) missing(c *consensus.Cluster) error {
 	return nil
 }
 
-// damages are ways to spoil the content of a file; nil removes it.
+// damages returns ways to damage a file's contents; nil removes the file.
 func damages(b []byte, random *rand.Rand) map[string][]byte {
 	d := map[string][]byte{"removed": nil, "zeros": make([]byte, len(b)), "empty": {}}
 	if len(b) == 0 {
@@ -157,15 +157,15 @@ func damages(b []byte, random *rand.Rand) map[string][]byte {
 	return d
 }
 
-// TestDamageAtRest: whatever becomes of one file, nothing that was acknowledged is
-// missing without a word.
+// TestDamageAtRest: whatever happens to a single file, nothing that was acknowledged is
+// silently missing.
 func TestDamageAtRest(t *testing.T) {
 	original := write(t, t.TempDir())
 	random := rand.New(rand.NewPCG(1, 2))
 	counts := make(map[outcome]int)
 	for _, name := range original.files(t) {
 		if testing.Short() && !strings.Contains(name, "-1-1") && !strings.Contains(name, "-3-1") && strings.Count(name, "/") > 2 {
-			continue // two shards are as good as five
+			continue // two shards are enough
 		}
 		b, err := os.ReadFile(filepath.Join(original.dir, name))
 		must(t, err)
@@ -190,8 +190,8 @@ func TestDamageAtRest(t *testing.T) {
 	t.Log(counts)
 }
 
-// TestEachByteOfASnapshot: dragonboat panics where a snapshot is not as it was written, on a goroutine of
-// its own. So each byte that it looks at is looked at before.
+// TestEachByteOfASnapshot: dragonboat panics on a snapshot that differs from what it wrote, on
+// a goroutine of its own. So we check every byte that it checks beforehand.
 func TestEachByteOfASnapshot(t *testing.T) {
 	w := write(t, t.TempDir())
 	snapshots := 0
@@ -219,6 +219,6 @@ func TestEachByteOfASnapshot(t *testing.T) {
 		}
 	}
 	if snapshots == 0 {
-		t.Fatal("there is no snapshot")
+		t.Fatal("no snapshot found")
 	}
 }

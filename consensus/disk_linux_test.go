@@ -2,7 +2,7 @@ package consensus_test
 
 import "syscall"
 
-// allocated returns how much of the disk a file has, preallocated or not.
+// allocated returns the disk space of a file, including preallocated blocks.
 func allocated(path string) (int64, error) {
 	var st syscall.Stat_t
 	err := syscall.Stat(path, &st)

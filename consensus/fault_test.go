@@ -23,8 +23,8 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// faultPlan, when set, makes the test binary a node whose disk fails once: a process
-// of its own, since goroutines that wait for its end never return.
+// faultPlan, if set, turns the test binary into a node whose disk fails once. It is a separate
+// process, since goroutines blocked by the failure never return.
 const faultPlan = "SLUICE_TEST_FAULT_PLAN"
 
 type plan struct {
@@ -37,12 +37,12 @@ type plan struct {
 }
 
 const (
-	exitFailed = 3 // with a sentence
+	exitFailed = 3 // exit code with an error message
 	exitHangs  = 4
 )
 
-// runFaulty opens a node, creates topics, prints what was acknowledged and ends. The
-// last line has how many operations there were.
+// runFaulty opens a node, creates topics, prints what was acknowledged and exits. Its last line
+// is the number of disk operations.
 func runFaulty(text string) int {
 	var p plan
 	if err := json.Unmarshal([]byte(text), &p); err != nil {
@@ -92,8 +92,8 @@ func createOn(cfg consensus.Config, topics int) (err error) {
 	return nil
 }
 
-// faultyRun runs a node in a process of its own and returns the topics that it
-// acknowledged, and, if nothing failed, how many operations there were.
+// faultyRun runs a node in a separate process and returns the topics that it acknowledged and,
+// if nothing failed, the number of disk operations.
 func faultyRun(t *testing.T, p plan) (topics []string, operations int64) {
 	t.Helper()
 	text, err := json.Marshal(p)
@@ -123,8 +123,8 @@ func faultyRun(t *testing.T, p plan) (topics []string, operations int64) {
 	return topics, operations
 }
 
-// torn leaves in each log of a directory what a crash leaves of a write that it cut
-// off, so that the next start rebuilds the logs.
+// torn appends to each log in a directory what an interrupted write leaves, so that the next
+// start rebuilds the logs.
 func torn(t *testing.T, dir string) {
 	t.Helper()
 	logs, err := filepath.Glob(filepath.Join(dir, "meta", "*", "*", "tandb", "node-*-1", "*.log"))
@@ -137,7 +137,7 @@ func torn(t *testing.T, dir string) {
 	}
 }
 
-// crashed makes a directory of a node that was killed in the middle of writing.
+// crashed returns the directory of a node that was killed while writing.
 func crashed(t *testing.T) (dir string, topics []string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -149,9 +149,9 @@ func crashed(t *testing.T) (dir string, topics []string) {
 	return dir, topics
 }
 
-// TestEveryFailingOperation: a node starts on a directory that a crash left, and
-// each operation of its disk fails in turn, once or from then on: it says so and
-// ends; with a disk that works all that was acknowledged is there.
+// TestEveryFailingOperation: a node starts on a directory left by a crash, and each of its disk
+// operations fails in turn, once or from then on. It must report the failure and exit; on a
+// working disk everything that was acknowledged is there.
 func TestEveryFailingOperation(t *testing.T) {
 	dir, before := crashed(t)
 	const topics = 6
@@ -168,7 +168,7 @@ func TestEveryFailingOperation(t *testing.T) {
 				must(t, os.CopyFS(p.Directory, os.DirFS(dir)))
 				created, operations := faultyRun(t, p)
 				if at == 0 && len(created) != topics {
-					t.Fatalf("%d topics were created on a disk that works", len(created))
+					t.Fatalf("%d topics were created on a working disk", len(created))
 				}
 				c := open(t, faultConfig(p.Directory))
 				if len(c.Offline()) > 0 {
@@ -176,7 +176,7 @@ func TestEveryFailingOperation(t *testing.T) {
 				}
 				for _, name := range append(created, before...) {
 					if _, ok := c.View().TopicByName(name); !ok {
-						t.Errorf("%+v: topic %s was acknowledged and is gone", p, name)
+						t.Errorf("%+v: topic %s was acknowledged and is missing", p, name)
 					}
 				}
 				closed(t, c)
@@ -192,7 +192,7 @@ func TestEveryFailingOperation(t *testing.T) {
 	}
 }
 
-// step is how many operations are left out between two that fail.
+// step returns the distance between two operations to fail.
 func step(operations int64) int64 {
 	switch {
 	case os.Getenv("SLUICE_TEST_EVERY_FAULT") != "":

@@ -8,13 +8,13 @@ import (
 	"github.com/lni/vfs"
 )
 
-// faulty is a disk on which an operation fails, counted from 1: those that change
-// something, or those that read.
+// faulty is a disk on which one operation fails, counted from 1 among those that change
+// something, or among reads.
 type faulty struct {
 	vfs.FS
-	reads bool  // which are counted
-	stays bool  // all later ones of the kind fail too
-	at    int64 // 0: none
+	reads bool  // count reads
+	stays bool  // all later operations of the kind fail too
+	at    int64 // 0: never
 	errno syscall.Errno
 	count *atomic.Int64
 }
@@ -105,10 +105,10 @@ type faultyFile struct {
 	fs faulty
 }
 
-// Write writes half of what it should before it fails, as a full disk does.
+// Write writes half of b before it fails, as on a full disk.
 func (f *faultyFile) Write(b []byte) (int, error) {
 	if err := f.fs.fault(false); err != nil {
-		n, _ := f.File.Write(b[:len(b)/2]) // what counts is the fault
+		n, _ := f.File.Write(b[:len(b)/2]) // the fault is what matters
 		return n, err
 	}
 	return f.File.Write(b)

@@ -10,16 +10,16 @@ import (
 	"path/filepath"
 )
 
-// Files in which dragonboat notes under what settings a directory was made, and a
-// name of the node that is not used here. It makes those that are missing, writes
-// them in place, and panics over one that a crash has left half.
+// Files in which dragonboat records the settings of a directory, and a node name that we do not
+// use. It creates missing ones, writes them in place, and panics on one that a crash left
+// half-written.
 const (
 	statusFile = "dragonboat.ds"
 	nameFile   = "NODEHOST.ID"
 )
 
-// dropFlagFiles removes what would keep a directory from being opened and is made
-// again. The logs are compared with the guard, whatever these files say.
+// dropFlagFiles removes damaged flag files, which would keep the directory from being opened;
+// dragonboat recreates them. The logs are compared with the guard in any case.
 func dropFlagFiles(directory string, log *slog.Logger) error {
 	for _, name := range []string{statusFile, nameFile} {
 		path := filepath.Join(directory, name)
@@ -33,7 +33,7 @@ func dropFlagFiles(directory string, log *slog.Logger) error {
 		if wholeFlagFile(b) {
 			continue
 		}
-		log.Warn("a file of the metadata is damaged; it has nothing that is not known otherwise, and is made again", "file", path)
+		log.Warn("a metadata flag file is damaged; recreating it, since it holds nothing that is not known otherwise", "file", path)
 		if err := errors.Join(os.Remove(path), syncDirectory(directory)); err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func dropFlagFiles(directory string, log *slog.Logger) error {
 	return nil
 }
 
-// wholeFlagFile reports whether a file is a checksum and what it is of.
+// wholeFlagFile reports whether a file is a checksum followed by matching content.
 func wholeFlagFile(b []byte) bool {
 	const sumBytes = 8
 	if len(b) < sumBytes {

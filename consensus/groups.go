@@ -9,14 +9,14 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// Groups returns all consumer groups, in no order.
+// Groups returns all consumer groups, unordered.
 func (c *Cluster) Groups() []*meta.Group { return c.out.groups.list() }
 
 // Group returns one consumer group as last changed.
 func (c *Cluster) Group(name string) (*meta.Group, bool) { return c.out.groups.get(name) }
 
-// GroupOffline returns an error if it cannot be known whether there is a group of that
-// name and what it has, since its shard is offline.
+// GroupOffline returns an error if a group's shard is offline, so that its existence and
+// contents are unknown.
 func (c *Cluster) GroupOffline(name string) error {
 	if len(c.host.offline) == 0 {
 		return nil
@@ -24,12 +24,11 @@ func (c *Cluster) GroupOffline(name string) error {
 	return c.offline(machine.ShardOfGroup(name, c.cfg.Shards) + 1)
 }
 
-// PartitionOffline returns an error if the record of a partition cannot be read, since its
-// shard is offline.
+// PartitionOffline returns an error if the record of a partition is in an offline shard.
 func (c *Cluster) PartitionOffline(p topic.Partition) error { return c.offline(c.ShardOf(p)) }
 
-// ChangeGroup changes a group, and makes it if it sets anything. Changes of one
-// group are applied in the order in which calls return.
+// ChangeGroup changes a group, and creates it if change sets anything. Changes of one group are
+// applied in the order in which the calls return.
 func (c *Cluster) ChangeGroup(ctx context.Context, name string, change meta.GroupChange) error {
 	shard := machine.ShardOfGroup(name, c.cfg.Shards) + 1
 	if _, err := c.propose(ctx, shard, &machine.ChangeGroup{Name: name, Change: change}); err != nil {

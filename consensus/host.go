@@ -17,19 +17,19 @@ import (
 	"github.com/sluicemq/sluice/consensus/raftfs"
 )
 
-// replicaID is this node's number within every shard.
+// replicaID is this node's replica number in every shard.
 const replicaID = 1
 
-// raftShard is dragonboat's number of a shard of ours: 0 is Root, i+1 the i-th
-// partition shard. Dragonboat begins at 1.
+// raftShard returns dragonboat's number of a shard: 0 is Root, i is the i-th partition shard.
+// Dragonboat starts at 1.
 func raftShard(shard int) uint64 { return uint64(shard) + 1 }
 
-// host is dragonboat, with what was found on its disk.
+// host is dragonboat, with the findings about its disk.
 type host struct {
 	*dragonboat.NodeHost
 	latch   *raftfs.Latch
 	reserve *raftfs.Reserve
-	offline map[int]error // shards that are not started, and why
+	offline map[int]error // shards that were not started, and why
 	guard   *guard.File
 	witness *witness
 }
@@ -55,10 +55,10 @@ func openHost(cfg Config, log *slog.Logger) (*host, error) {
 	c := hostConfig(cfg, raftfs.FS{Disk: cfg.disk(), Latch: h.latch, Reserve: h.reserve}, logs)
 	err = unpanicked(func() (err error) { h.NodeHost, err = dragonboat.NewNodeHost(c); return err })
 	if failed := h.latch.Err(); failed != nil {
-		return nil, errors.Join(failed, h.witness.close()) // what dragonboat made of it says less
+		return nil, errors.Join(failed, h.witness.close()) // dragonboat's own error says less
 	}
 	if err == nil && h.NodeHost == nil {
-		err = errors.New("raft: it could not be started, and did not say why") // it swallows panics that are no errors
+		err = errors.New("raft: start failed without an error") // it swallows panics that are not errors
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", cfg.Directory, err), h.witness.close())
@@ -67,14 +67,14 @@ func openHost(cfg Config, log *slog.Logger) (*host, error) {
 	return h, nil
 }
 
-// openReserve allocates room that is used when others have filled the disk.
+// openReserve allocates disk space for when others have filled the disk.
 func openReserve(cfg Config, log *slog.Logger) (*raftfs.Reserve, error) {
 	r, err := raftfs.NewReserve(filepath.Join(cfg.Directory, reserveDirectory), cfg.ReserveBytes)
 	if err != nil {
 		return nil, err
 	}
 	if err := r.Fill(); err != nil {
-		log.Error("the disk of the metadata has no room for its reserve; make room before changes of the metadata stop the process", "err", err)
+		log.Error("the metadata disk has no space for its reserve; free space, or the process will stop when the disk is full", "err", err)
 	}
 	return r, nil
 }
@@ -101,21 +101,21 @@ func hostConfig(cfg Config, disk vfs.FS, logs config.LogDBFactory) config.NodeHo
 }
 
 const (
-	// workers of each of dragonboat's pools: more than the syncs of a node's disk
-	// can use costs memory and idle time. A directory keeps the number for good.
+	// workers in each of dragonboat's pools: more than the disk can sync in parallel costs
+	// memory and idle time. The number of a directory cannot be changed.
 	workers = 2
-	// writeBuffer is taken 16 times. A command that is larger gets its own.
+	// writeBuffer is allocated 16 times. A larger command gets its own.
 	writeBuffer = 64 << 10
 )
 
-// shardConfig is for every shard alike.
+// shardConfig is the config of every shard.
 func shardConfig(cfg Config, shard int) config.Config {
 	return config.Config{ReplicaID: replicaID, ShardID: raftShard(shard), ElectionRTT: 5, HeartbeatRTT: 1,
 		CheckQuorum: true, SnapshotEntries: uint64(cfg.SnapshotEntries), CompactionOverhead: uint64(cfg.SnapshotEntries / 8)}
 }
 
-// close stops dragonboat. Once its disk has failed that would never end, since
-// goroutines of it do not return; see raftfs.Latch.
+// close stops dragonboat. After a disk failure that would never end, since its goroutines are
+// blocked; see raftfs.Latch.
 func (h *host) close() error {
 	if err := h.latch.Err(); err != nil {
 		return err
@@ -130,8 +130,8 @@ func (h *host) close() error {
 	}
 }
 
-// unpanicked calls f and returns a panic as an error: that is how dragonboat
-// reports a log it cannot read.
+// unpanicked calls f and returns a panic as an error, since dragonboat reports an unreadable
+// log by panicking.
 func unpanicked(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -145,7 +145,7 @@ func unpanicked(f func() error) (err error) {
 	return f()
 }
 
-// address is what a node is called in Raft. A node alone needs only a name.
+// address is a node's address in Raft. A single node only needs a name.
 func address(cfg Config) string {
 	if cfg.RaftAddress == "" {
 		return aloneAddress
@@ -155,7 +155,7 @@ func address(cfg Config) string {
 
 const aloneAddress = "alone"
 
-// alone is the transport of a node that has no others: it listens nowhere.
+// alone is the transport of a single node: it listens nowhere.
 type alone struct{}
 
 var errAlone = errors.New("this node is alone")

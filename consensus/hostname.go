@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// adopt makes a directory that was written under another host name readable.
-// Dragonboat keeps its logs in a folder named like the host and refuses a
-// directory of another one, but a container has a new name at every start. What
-// identifies a node is its directory. The status file goes first, as it is made
-// again where it is missing; so a crash here leaves what the next start adopts.
+// adopt makes a directory usable that was written under another host name. Dragonboat keeps its
+// logs in a folder named after the host and refuses the directory of another one, but a
+// container has a new name at every start. A node is identified by its directory. The status
+// file goes first, since dragonboat recreates it if missing; so after a crash here the next
+// start adopts what is left.
 func adopt(directory, hostname string) error {
 	entries, err := os.ReadDir(directory)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -27,7 +27,7 @@ func adopt(directory, hostname string) error {
 		if e.IsDir() && e.Name() == hostname {
 			return nil
 		}
-		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") { // those are ours
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") { // names with a dot are ours
 			other = append(other, e.Name())
 		}
 	}

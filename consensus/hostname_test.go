@@ -8,7 +8,7 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// TestOtherHostName: what was written under another host name is found.
+// TestOtherHostName: metadata written under another host name is found.
 func TestOtherHostName(t *testing.T) {
 	dir := t.TempDir()
 	c := openInternal(t, dir, quiet)

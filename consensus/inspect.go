@@ -22,20 +22,20 @@ import (
 )
 
 var (
-	// ErrDamaged: a Raft log or snapshot on disk cannot be read.
+	// ErrDamaged means that a Raft log or snapshot on disk is unreadable.
 	ErrDamaged = errors.New("the metadata log is damaged")
-	// ErrLost: a Raft log can be read, and lacks what was acknowledged.
-	ErrLost = errors.New("the metadata log has lost changes that were acknowledged")
+	// ErrLost means that a Raft log is readable but lacks acknowledged entries.
+	ErrLost = errors.New("the metadata log has lost acknowledged changes")
 )
 
-// finding is what a shard's log is like before anything has touched it.
+// finding describes a shard's log before anything has touched it.
 type finding struct {
-	mark guard.Mark // how far it can be read
-	err  error      // ErrDamaged or ErrLost; nil: all is there
-	// readable is whether the log could be used, apart from what it lacks.
+	mark guard.Mark // how far it is readable
+	err  error      // ErrDamaged or ErrLost; nil: complete
+	// readable means that the log can be used, apart from what it lacks.
 	readable bool
-	// torn is the log file, and how much of it is whole, if what follows has to be
-	// removed first.
+	// torn is the log file and the length of its intact part, if the rest must be removed
+	// first.
 	torn *tornTail
 }
 
@@ -44,8 +44,8 @@ type tornTail struct {
 	keep int64
 }
 
-// inspect reads the logs of all shards that there are, or that the guard knows,
-// and changes nothing. An error means that it could not be found out.
+// inspect reads the logs of all shards on disk or known to the guard, and changes nothing. An
+// error means that their state could not be determined.
 func inspect(c config.NodeHostConfig, dirs, wals []string, marks map[guard.Replica]guard.Mark) (map[int]finding, error) {
 	shards, err := bootstrapped(c, dirs, wals)
 	if err != nil {
@@ -103,7 +103,7 @@ func haveLogs(disk vfs.FS, dir string, shards map[int]bool) error {
 
 func replicaOf(shard int) guard.Replica { return guard.Replica{Shard: raftShard(shard), ID: replicaID} }
 
-// overlaid calls f with the log store over an overlay of the disk.
+// overlaid calls f with the log store on an overlay of the disk.
 func overlaid(c config.NodeHostConfig, dirs, wals []string, change func(*raftfs.Overlay) error, f func(raftio.ILogDB) error) error {
 	return unpanicked(func() (err error) {
 		o := raftfs.NewOverlay(c.Expert.FS)
@@ -122,9 +122,9 @@ func overlaid(c config.NodeHostConfig, dirs, wals []string, change func(*raftfs.
 	})
 }
 
-// inspectShard finds out how far a shard's log can be read, without and, if that
-// is not enough, with its torn end cut off. What follows the last acknowledged
-// record may be anything: it was being written when the power went.
+// inspectShard determines how far a shard's log is readable, as it is and, if that is not
+// enough, without its torn end. Anything may follow the last acknowledged record: it was being
+// written when the power failed.
 func inspectShard(c config.NodeHostConfig, dirs, wals []string, shard int, want guard.Mark) (finding, error) {
 	f, err := look(c, dirs, wals, shard, want, nil)
 	if err != nil || f.err == nil || f.readable {
@@ -132,7 +132,7 @@ func inspectShard(c config.NodeHostConfig, dirs, wals []string, shard int, want 
 	}
 	torn, err := tornEnd(c.Expert.FS, filepath.Join(dirs[0], "tandb", fmt.Sprintf("node-%d-%d", raftShard(shard), replicaID)))
 	if err != nil || torn == nil {
-		return f, nil // nothing to cut off: it stays damaged
+		return f, nil // no torn end: it stays damaged
 	}
 	repaired, err := look(c, dirs, wals, shard, want, torn)
 	if err != nil || !repaired.readable {
@@ -142,7 +142,7 @@ func inspectShard(c config.NodeHostConfig, dirs, wals []string, shard int, want 
 	return repaired, nil
 }
 
-// look reads a shard's log as far as torn says.
+// look reads a shard's log, up to torn if set.
 func look(c config.NodeHostConfig, dirs, wals []string, shard int, want guard.Mark, torn *tornTail) (f finding, err error) {
 	var change func(*raftfs.Overlay) error
 	if torn != nil {
@@ -167,7 +167,7 @@ func look(c config.NodeHostConfig, dirs, wals []string, shard int, want guard.Ma
 		f.err = fmt.Errorf("%w: shard %d: %w", ErrDamaged, shard, err)
 	case want.Ahead(f.mark):
 		f.readable = true
-		f.err = fmt.Errorf("%w: shard %d: its log ends at entry %d of term %d (snapshot %d), entry %d of term %d (snapshot %d) was acknowledged",
+		f.err = fmt.Errorf("%w: shard %d: its log ends at entry %d of term %d (snapshot %d), but entry %d of term %d (snapshot %d) was acknowledged",
 			ErrLost, shard, f.mark.Index, f.mark.Term, f.mark.Snapshot, want.Index, want.Term, want.Snapshot)
 	default:
 		f.readable = true
@@ -175,14 +175,13 @@ func look(c config.NodeHostConfig, dirs, wals []string, shard int, want guard.Ma
 	return f, nil
 }
 
-// notTheDisk reports whether reading failed for a reason that says nothing about
-// what is on disk.
+// notTheDisk reports whether a read error says nothing about the data on disk.
 func notTheDisk(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, fs.ErrPermission)
 }
 
-// tornEnd finds the newest log of a directory and where in it the last whole record
-// ends; nil where all are whole.
+// tornEnd finds the newest log of a directory and the end of its last whole record; nil if all
+// records are whole.
 func tornEnd(disk vfs.FS, dir string) (*tornTail, error) {
 	names, err := disk.List(dir)
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/sluicemq/sluice/consensus/tanlog"
 )
 
-// guardedLogs is the log store, with a guard that every acknowledgement waits for.
-// Shards that are offline are not in it: nothing may open their directories.
+// guardedLogs is the log store with a guard that is updated before every acknowledgement. It
+// does not contain offline shards, whose directories must not be opened.
 type guardedLogs struct {
 	raftio.ILogDB
 	guard   *guard.File
@@ -26,7 +26,7 @@ type guardedLogs struct {
 	offline map[int]error
 }
 
-// SaveRaftState returns when the updates are in the logs, and the guard knows.
+// SaveRaftState returns once the updates are in the logs and the guard.
 func (g *guardedLogs) SaveRaftState(updates []raftpb.Update, worker uint64) error {
 	if err := g.ILogDB.SaveRaftState(updates, worker); err != nil {
 		return g.latch.Fail("write the metadata log", err)
@@ -34,7 +34,7 @@ func (g *guardedLogs) SaveRaftState(updates []raftpb.Update, worker uint64) erro
 	return g.note(updates)
 }
 
-// SaveSnapshots is SaveRaftState of what names a snapshot.
+// SaveSnapshots is SaveRaftState for snapshot records.
 func (g *guardedLogs) SaveSnapshots(updates []raftpb.Update) error {
 	if err := g.ILogDB.SaveSnapshots(updates); err != nil {
 		return g.latch.Fail("write the metadata log", err)
@@ -42,8 +42,8 @@ func (g *guardedLogs) SaveSnapshots(updates []raftpb.Update) error {
 	return g.note(updates)
 }
 
-// note has the guard keep how far logs have got. What was not synced, since only
-// the commit index has changed, is not kept.
+// note records in the guard how far logs have got. Updates that only change the commit index
+// are not synced, and not recorded.
 func (g *guardedLogs) note(updates []raftpb.Update) error {
 	var changed map[guard.Replica]guard.Mark
 	for _, u := range updates {
@@ -70,8 +70,8 @@ func (g *guardedLogs) note(updates []raftpb.Update) error {
 	return nil
 }
 
-// advance returns how far a log has got with an update. Entries may replace others
-// of a leader that was not followed, so the index may go back.
+// advance returns the mark of a log after an update. Entries may replace others from a
+// superseded leader, so the index may go back.
 func advance(m guard.Mark, u raftpb.Update) guard.Mark {
 	if n := len(u.EntriesToSave); n > 0 {
 		m.Index = u.EntriesToSave[n-1].Index
@@ -86,7 +86,7 @@ func advance(m guard.Mark, u raftpb.Update) guard.Mark {
 	return m
 }
 
-// ListNodeInfo leaves out what is offline.
+// ListNodeInfo omits offline shards.
 func (g *guardedLogs) ListNodeInfo() ([]raftio.NodeInfo, error) {
 	all, err := g.ILogDB.ListNodeInfo()
 	var nodes []raftio.NodeInfo
@@ -98,8 +98,7 @@ func (g *guardedLogs) ListNodeInfo() ([]raftio.NodeInfo, error) {
 	return nodes, err
 }
 
-// RemoveNodeData removes a log, and what the guard has of it first: a log that the
-// guard knows must be there.
+// RemoveNodeData removes a log, after its mark: every log known to the guard must exist.
 func (g *guardedLogs) RemoveNodeData(shard, replica uint64) error {
 	if err := g.guard.Forget(guard.Replica{Shard: shard, ID: replica}); err != nil {
 		return g.latch.Fail("write the guard of the metadata", err)
@@ -110,10 +109,10 @@ func (g *guardedLogs) RemoveNodeData(shard, replica uint64) error {
 // Close closes the store, then the guard.
 func (g *guardedLogs) Close() error { return errors.Join(g.ILogDB.Close(), g.guard.Close()) }
 
-// readBytes is how much of a log is in memory at once.
+// readBytes is how much of a log is read at a time.
 const readBytes = 8 << 20
 
-// readLog reads all that a start will read of a log, and returns how far it goes.
+// readLog reads everything that a start will read of a log, and returns its mark.
 func readLog(db raftio.ILogDB, n raftio.NodeInfo, checkSnapshot func(raftio.NodeInfo, raftpb.Snapshot) error) (m guard.Mark, err error) {
 	if _, err := db.GetBootstrapInfo(n.ShardID, n.ReplicaID); err != nil {
 		return m, fmt.Errorf("bootstrap record: %w", err)
@@ -130,7 +129,7 @@ func readLog(db raftio.ILogDB, n raftio.NodeInfo, checkSnapshot func(raftio.Node
 	}
 	state, err := db.ReadRaftState(n.ShardID, n.ReplicaID, snapshot.Index)
 	if errors.Is(err, raftio.ErrNoSavedLog) {
-		return m, nil // it was about to be made
+		return m, nil // it was just being created
 	}
 	if err != nil {
 		return m, err
@@ -143,12 +142,12 @@ func readLog(db raftio.ILogDB, n raftio.NodeInfo, checkSnapshot func(raftio.Node
 		return m, err
 	}
 	if m.Index < state.State.Commit {
-		return m, fmt.Errorf("it ends at entry %d, and %d was committed", m.Index, state.State.Commit)
+		return m, fmt.Errorf("it ends at entry %d, but %d was committed", m.Index, state.State.Commit)
 	}
 	return m, nil
 }
 
-// readEntries reads the entries from next to before end.
+// readEntries reads the entries [next, end).
 func readEntries(db raftio.ILogDB, n raftio.NodeInfo, next, end uint64) error {
 	for next < end {
 		entries, _, err := db.IterateEntries(nil, 0, n.ShardID, n.ReplicaID, next, end, readBytes)
@@ -156,7 +155,7 @@ func readEntries(db raftio.ILogDB, n raftio.NodeInfo, next, end uint64) error {
 			return err
 		}
 		if len(entries) == 0 || entries[0].Index != next {
-			return fmt.Errorf("entries %d to %d are not there", next, end-1)
+			return fmt.Errorf("entries %d to %d are missing", next, end-1)
 		}
 		for _, e := range entries {
 			if cmd := commandIn(e); len(cmd) > 0 {
@@ -170,20 +169,20 @@ func readEntries(db raftio.ILogDB, n raftio.NodeInfo, next, end uint64) error {
 	return nil
 }
 
-// commandIn returns the command that was proposed with an entry, nil where there is none.
+// commandIn returns the command in an entry, nil if there is none.
 func commandIn(e raftpb.Entry) []byte {
 	switch {
 	case len(e.Cmd) == 0:
-		return nil // a new leader's
+		return nil // by a new leader
 	case e.Type == raftpb.ApplicationEntry:
 		return e.Cmd
-	case e.Type == raftpb.EncodedEntry && e.Cmd[0] == 0: // its head: the first version, no compression
+	case e.Type == raftpb.EncodedEntry && e.Cmd[0] == 0: // its header: first version, no compression
 		return e.Cmd[1:]
 	}
 	return nil
 }
 
-// snapshotIn returns a function that reads the file of a snapshot below a directory.
+// snapshotIn returns a function that reads a snapshot file below a directory.
 func snapshotIn(disk vfs.FS, dir string) func(raftio.NodeInfo, raftpb.Snapshot) error {
 	return func(n raftio.NodeInfo, s raftpb.Snapshot) (err error) {
 		parent, err := snapshotsOf(disk, dir, n)
@@ -222,5 +221,5 @@ func snapshotsOf(disk vfs.FS, dir string, n raftio.NodeInfo) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("the directory of its snapshots is missing in %s", dir)
+	return "", fmt.Errorf("its snapshot directory is missing in %s", dir)
 }

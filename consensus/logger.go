@@ -10,8 +10,8 @@ import (
 	"github.com/lni/dragonboat/v4/logger"
 )
 
-// raftLog is where dragonboat's log goes. Dragonboat has one for the process, so
-// this is the one global of the package: the last Open decides.
+// raftLog receives dragonboat's log. Dragonboat has one logger factory per process, so this is
+// the package's only global: the last Open wins.
 var (
 	raftLog      atomic.Pointer[slog.Logger]
 	raftLogRoute sync.Once
@@ -24,9 +24,9 @@ func routeRaftLog(log *slog.Logger) {
 	})
 }
 
-// raftLogger is dragonboat's log of one of its packages. Errors pass. Its
-// warnings are elections and requests that came before one was over, a hundred at
-// every start: they are for who debugs it.
+// raftLogger is the logger of one dragonboat package. Errors pass. Warnings become debug
+// messages: they are about elections, and requests before one is over, a hundred at every
+// start.
 type raftLogger string
 
 func (raftLogger) SetLevel(logger.LogLevel) {}

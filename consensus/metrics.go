@@ -22,24 +22,24 @@ func newMetrics(c *Cluster, reg prometheus.Registerer) metrics {
 		proposals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_metadata_proposals_total",
 			Help: "Changes proposed to the metadata shards, by whether they were applied in time."}, []string{"outcome"}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_metadata_proposed_bytes_total",
-			Help: "Bytes of the changes proposed to the metadata shards, which their Raft logs take in."}),
+			Help: "Bytes of changes proposed to the metadata shards and written to their Raft logs."}),
 		seconds: prometheus.NewHistogram(histogram.Seconds("sluice_metadata_proposal_seconds",
-			"Time until a change was durable and applied, or given up.", 250*time.Microsecond, 8*time.Second)),
+			"Time until a change was durable and applied, or abandoned.", 250*time.Microsecond, 8*time.Second)),
 		views: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_metadata_views_total",
-			Help: "Snapshots of the metadata that were published."}),
+			Help: "Published snapshots of the metadata."}),
 		repairs: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_metadata_repairs_total",
-			Help: "Topics whose creation, growth or deletion was cut off and then completed."}),
+			Help: "Topics whose creation, growth or deletion was interrupted and then completed."}),
 	}
 	topics := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_topics", Help: "Topics."},
 		func() float64 { return float64(len(p.view.Load().Topics())) })
 	offline := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_shards_offline",
-		Help: "Metadata shards that were not started, since their logs are damaged or have lost something."},
+		Help: "Metadata shards that were not started because their logs are damaged or incomplete."},
 		func() float64 { return float64(len(c.host.offline)) })
 	reserve := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_reserve_bytes",
-		Help: "Room on the disk of the metadata that no other program can take."},
+		Help: "Space on the metadata disk that no other program can take."},
 		func() float64 { return float64(c.host.reserve.Bytes()) })
 	full := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_disk_full",
-		Help: "1 while the metadata has used some of its reserve, since its disk is full."},
+		Help: "1 while part of the reserve is in use because the metadata disk is full."},
 		func() float64 {
 			if c.host.reserve.Used() {
 				return 1
@@ -47,7 +47,7 @@ func newMetrics(c *Cluster, reg prometheus.Registerer) metrics {
 			return 0
 		})
 	logs := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_log_bytes",
-		Help: "Bytes of changes that came after the shards' last snapshots, which a start replays."}, func() float64 {
+		Help: "Bytes of changes since the shards' last snapshots, which a start replays."}, func() float64 {
 		n := int64(0)
 		for _, l := range c.logs {
 			n += l.bytes.Load()
@@ -62,7 +62,7 @@ func newMetrics(c *Cluster, reg prometheus.Registerer) metrics {
 	return m
 }
 
-// What becomes of a proposal.
+// Outcomes of a proposal.
 const (
 	applied     = "applied"
 	unavailable = "unavailable"

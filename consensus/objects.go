@@ -15,11 +15,11 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// PrepareObject announces an object with ranges of parts, which may be put into
-// the store once this returns and must be committed within ttl.
+// PrepareObject announces an object with ranges of parts. Once it returns, the object may be
+// put into the store; it must be committed within ttl.
 func (c *Cluster) PrepareObject(ctx context.Context, id meta.ObjectID, parts []topic.Partition, ttl time.Duration) error {
 	if len(parts) == 0 || ttl < 2*c.cfg.Timeout {
-		return fmt.Errorf("object %s: it needs a partition and at least %s", id, 2*c.cfg.Timeout)
+		return fmt.Errorf("object %s: it needs a partition and a ttl of at least %s", id, 2*c.cfg.Timeout)
 	}
 	cmd := &machine.PrepareObject{ID: id, ExpiryMs: c.nowMs() + ttl.Milliseconds()}
 	for _, p := range parts {
@@ -38,15 +38,15 @@ func (c *Cluster) PrepareObject(ctx context.Context, id meta.ObjectID, parts []t
 	return g.Wait()
 }
 
-// bit is that of a shard, from 1, in machine.PrepareObject.Shards.
+// bit returns the bit of a shard, from 1, in machine.PrepareObject.Shards.
 func bit(shard int) uint64 { return 1 << (shard - 1) }
 
-// CommitObject adds parts of a prepared object to the partitions' manifests and
-// says of each, in the order given, what became of it. It may be repeated after
-// an error: what was committed stays so.
+// CommitObject adds parts of a prepared object to the partitions' manifests and returns the
+// result of each, in the given order. It may be repeated after an error: what was committed
+// stays committed.
 func (c *Cluster) CommitObject(ctx context.Context, id meta.ObjectID, parts []meta.CommitPart) ([]meta.PartResult, error) {
 	cmds := make(map[int]*machine.CommitParts)
-	places := make(map[int][]int) // of a command's parts in parts
+	places := make(map[int][]int) // indexes in parts of a command's parts
 	for i, p := range parts {
 		shard := c.ShardOf(p.Partition)
 		if cmds[shard] == nil {
@@ -64,7 +64,7 @@ func (c *Cluster) CommitObject(ctx context.Context, id meta.ObjectID, parts []me
 				return err
 			}
 			if len(r.Parts) != len(cmd.Parts) {
-				return fmt.Errorf("shard %d answered for %d of %d parts", shard, len(r.Parts), len(cmd.Parts))
+				return fmt.Errorf("shard %d returned %d results for %d parts", shard, len(r.Parts), len(cmd.Parts))
 			}
 			for i, at := range places[shard] {
 				results[at] = meta.PartResult{Partition: parts[at].Partition, Err: r.Parts[i].Err()}
@@ -80,9 +80,9 @@ func (c *Cluster) CommitObject(ctx context.Context, id meta.ObjectID, parts []me
 	return results, nil
 }
 
-// ReplaceObjects puts one range of a prepared object in the place of adjacent ones
-// of the partition that r names. ErrConflict: they are no longer as r says, and
-// nothing has changed. It may be repeated after another error.
+// ReplaceObjects replaces adjacent ranges of the partition, given by r, by one range of a
+// prepared object. ErrConflict: they no longer match r, and nothing has changed. It may be
+// repeated after any other error.
 func (c *Cluster) ReplaceObjects(ctx context.Context, p topic.Partition, r meta.Replacement) error {
 	_, err := c.propose(ctx, c.ShardOf(p), &machine.ReplaceObjects{Partition: p, Epoch: r.Epoch, Old: r.Old, New: r.New,
 		CleanEnd: r.CleanEnd, NowMs: c.nowMs()})
@@ -93,12 +93,12 @@ func (c *Cluster) ReplaceObjects(ctx context.Context, p topic.Partition, r meta.
 	return nil
 }
 
-// Garbage returns at most max objects that nothing refers to, and nothing will, to be
-// deleted: all their shards are done with them, each for the grace at least. One that
-// was deleted already is among them once, when no PUT can bring it back any more.
+// Garbage returns at most max unreferenced objects to delete: every shard has released them for
+// at least the grace period. An object that was deleted already is returned once more, when no
+// PUT can bring it back.
 func (c *Cluster) Garbage(ctx context.Context, max int) ([]meta.Garbage, error) {
 	if len(c.host.offline) > 0 {
-		return nil, nil // what those shards refer to cannot be known
+		return nil, nil // the references of those shards are unknown
 	}
 	now := c.nowMs()
 	dead := make([][]machine.DeadObject, c.cfg.Shards+1)
@@ -121,16 +121,16 @@ func (c *Cluster) Garbage(ctx context.Context, max int) ([]meta.Garbage, error) 
 	return garbage, nil
 }
 
-// deadObject is what the shards that know of a dead object say together.
+// deadObject merges what the shards know about a dead object.
 type deadObject struct {
-	waiting uint64 // shards that did not say it is dead
-	swept   bool   // all that did say that it was deleted
+	waiting uint64 // shards that did not report it dead
+	deleted bool   // every shard that reported it knows that it was deleted
 	final   bool   // no PUT can bring it back
 }
 
-// deadObjects puts together what the shards say, and leaves out what was deleted and may
-// still come back. PUTs of objects that expired at settledMs are over.
-func deadObjects(dead [][]machine.DeadObject, settledMs int64) map[meta.ObjectID]deadObject {
+// deadObjects merges the shards' reports, without objects that were deleted but may still come
+// back. PUTs of objects that expired at putsEndedMs are over.
+func deadObjects(dead [][]machine.DeadObject, putsEndedMs int64) map[meta.ObjectID]deadObject {
 	all := make(map[meta.ObjectID]deadObject)
 	for shard, objects := range dead {
 		for _, o := range objects {
@@ -139,16 +139,16 @@ func deadObjects(dead [][]machine.DeadObject, settledMs int64) map[meta.ObjectID
 				x = deadObject{o.Shards, true, true}
 			}
 			x.waiting &^= bit(shard)
-			x.swept = x.swept && o.Swept
-			x.final = x.final && o.ExpiryMs <= settledMs
+			x.deleted = x.deleted && o.Deleted
+			x.final = x.final && o.ExpiryMs <= putsEndedMs
 			all[o.ID] = x
 		}
 	}
-	maps.DeleteFunc(all, func(_ meta.ObjectID, x deadObject) bool { return x.swept && !x.final })
+	maps.DeleteFunc(all, func(_ meta.ObjectID, x deadObject) bool { return x.deleted && !x.final })
 	return all
 }
 
-// dead gives up what has expired in a shard and returns what is dead.
+// dead expires prepared objects in a shard and returns its dead objects.
 func (c *Cluster) dead(ctx context.Context, shard int, now int64) ([]machine.DeadObject, error) {
 	expired, err := read(ctx, c, shard, func(s *machine.Shard) bool { return s.HasExpired(now) })
 	if err != nil {
@@ -168,7 +168,8 @@ func (c *Cluster) dead(ctx context.Context, shard int, now int64) ([]machine.Dea
 	return read(ctx, c, shard, func(s *machine.Shard) []machine.DeadObject { return s.Dead(before) })
 }
 
-// expireProducers has a shard drop snapshots in which nobody has written since idle.
+// expireProducers makes a shard drop the producer snapshots of partitions without a write for
+// idle.
 func (c *Cluster) expireProducers(ctx context.Context, shard int, idle, now int64) error {
 	due, err := read(ctx, c, shard, func(s *machine.Shard) bool { return s.HasExpiredProducers(idle) })
 	if err != nil || !due {
@@ -179,7 +180,7 @@ func (c *Cluster) expireProducers(ctx context.Context, shard int, idle, now int6
 	return err
 }
 
-// keepUnnamed leaves those objects of which the shards that they wait for know nothing.
+// keepUnnamed keeps the objects that are unknown to the shards they still wait for.
 func (c *Cluster) keepUnnamed(ctx context.Context, all map[meta.ObjectID]deadObject) error {
 	asked := make([][]meta.ObjectID, c.cfg.Shards+1)
 	for id, x := range all {
@@ -204,8 +205,8 @@ func (c *Cluster) keepUnnamed(ctx context.Context, all map[meta.ObjectID]deadObj
 	return err
 }
 
-// Collected says that objects, all from Garbage, were deleted since it returned them.
-// Those that may come back stay known; the others are forgotten.
+// Collected records that objects returned by Garbage were deleted afterwards. Objects that may
+// come back stay known; the others are forgotten.
 func (c *Cluster) Collected(ctx context.Context, garbage []meta.Garbage) error {
 	var final, early []meta.ObjectID
 	for _, g := range garbage {
@@ -217,7 +218,7 @@ func (c *Cluster) Collected(ctx context.Context, garbage []meta.Garbage) error {
 	}
 	var errs []error
 	if len(early) > 0 {
-		errs = append(errs, c.everywhere(ctx, &machine.SweepObjects{IDs: early}))
+		errs = append(errs, c.everywhere(ctx, &machine.MarkDeleted{IDs: early}))
 	}
 	if len(final) > 0 {
 		errs = append(errs, c.everywhere(ctx, &machine.CollectObjects{IDs: final}))
@@ -225,13 +226,13 @@ func (c *Cluster) Collected(ctx context.Context, garbage []meta.Garbage) error {
 	return errors.Join(errs...)
 }
 
-// each calls f for every partition shard at once.
+// each calls f for all partition shards concurrently.
 func (c *Cluster) each(f func(shard int) error) error {
 	errs := make([]error, c.cfg.Shards+1)
 	var g errgroup.Group
 	for shard := 1; shard <= c.cfg.Shards; shard++ {
 		g.Go(func() error { errs[shard] = f(shard); return nil })
 	}
-	_ = g.Wait() // f's errors are in errs
+	_ = g.Wait() // errors are in errs
 	return errors.Join(errs...)
 }

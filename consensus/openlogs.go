@@ -18,12 +18,12 @@ import (
 	"github.com/sluicemq/sluice/consensus/raftfs"
 )
 
-// ErrNoGuard: there are Raft logs, and nothing says how far they have to go.
+// ErrNoGuard means that there are Raft logs, but no guard that says how far they must go.
 var ErrNoGuard = errors.New("the guard of the metadata is missing or damaged")
 
-// openLogs opens the log store. All logs are compared with the guard before it
-// touches any, and opened before anything runs: dragonboat does both on goroutines
-// of its own, where all it can do about a log that is damaged is to end the process.
+// openLogs opens the log store. It compares all logs with the guard before the store touches
+// any, and opens all of them before anything runs: dragonboat does both on goroutines of its
+// own, where a damaged log can only end the process.
 type openLogs struct {
 	cfg   Config
 	log   *slog.Logger
@@ -33,13 +33,13 @@ type openLogs struct {
 	out     *guardedLogs // set by Create
 }
 
-// Name is that of the log store.
+// Name returns the name of the log store.
 func (o *openLogs) Name() string { return tan.Factory.Name() }
 
 // Create opens the logs.
 func (o *openLogs) Create(c config.NodeHostConfig, busy config.LogDBCallback, dirs, wals []string) (raftio.ILogDB, error) {
 	reading := c
-	reading.Expert.FS = o.cfg.disk() // one sector that cannot be read is no reason to give up the others
+	reading.Expert.FS = o.cfg.disk() // one unreadable sector is no reason to give up the rest
 	g, found, err := o.compare(reading, dirs, wals)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (o *openLogs) Create(c config.NodeHostConfig, busy config.LogDBCallback, di
 	if err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
-	if o.cfg.AcceptLost { // after the guard has what was accepted
+	if o.cfg.AcceptLost { // after the guard has been updated
 		if err := o.witness.forget(); err != nil {
 			return nil, errors.Join(err, g.Close())
 		}
@@ -61,8 +61,7 @@ func (o *openLogs) Create(c config.NodeHostConfig, busy config.LogDBCallback, di
 	return o.out, nil
 }
 
-// compare opens the guard, or makes one where there are no logs, and finds out what
-// the logs are like.
+// compare opens the guard, or creates one if there are no logs, and inspects the logs.
 func (o *openLogs) compare(c config.NodeHostConfig, dirs, wals []string) (*guard.File, map[int]finding, error) {
 	path := o.cfg.guardPath()
 	g, err := guard.Open(path)
@@ -91,7 +90,7 @@ func (o *openLogs) compare(c config.NodeHostConfig, dirs, wals []string) (*guard
 		return g, found, nil
 	case missing && len(found) == 0:
 	case !o.cfg.AcceptLost:
-		inspectErr = fmt.Errorf("%w: %w: so nothing says whether the logs in %s are complete; put the file back, or start once with --accept-lost-metadata to take them as they are", ErrNoGuard, err, o.cfg.Directory)
+		inspectErr = fmt.Errorf("%w: %w: so nothing says whether the logs in %s are complete; put the file back, or start once with --accept-lost-metadata to accept them as they are", ErrNoGuard, err, o.cfg.Directory)
 	case damaged:
 		inspectErr = os.Rename(path, path+".damaged")
 	}
@@ -100,10 +99,10 @@ func (o *openLogs) compare(c config.NodeHostConfig, dirs, wals []string) (*guard
 	}
 	g, err = guard.Create(path)
 	if err != nil {
-		return nil, nil, o.latch.Fail("make the guard of the metadata", err)
+		return nil, nil, o.latch.Fail("create the guard of the metadata", err)
 	}
 	if len(found) > 0 {
-		o.log.Error("the metadata logs were taken as they are, as was asked for: what they lack is lost, and cannot be told", "directory", o.cfg.Directory)
+		o.log.Error("the metadata logs were accepted as they are, as requested; what they lack is lost and unknown", "directory", o.cfg.Directory)
 	}
 	return g, found, nil
 }
@@ -115,14 +114,14 @@ func closeGuard(g *guard.File) error {
 	return g.Close()
 }
 
-// decide returns the shards that must stay offline. Without shard 0 nothing can
-// be served. A loss that is accepted is put right.
+// decide returns the shards that must stay offline. Without shard 0 nothing can be served. An
+// accepted loss is repaired.
 func (o *openLogs) decide(dirs []string, g *guard.File, found map[int]finding) (map[int]error, error) {
 	offline := make(map[int]error)
 	for _, shard := range slices.Sorted(maps.Keys(found)) {
 		f := found[shard]
 		if f.err == nil && f.torn != nil {
-			o.log.Warn("the end of a metadata log was being written when the power went; it is cut off, and nothing of it was acknowledged",
+			o.log.Warn("the end of a metadata log was being written during a crash; truncating it, since none of it was acknowledged",
 				"shard", shard, "file", f.torn.path, "bytes", f.torn.keep)
 			if err := cutOff(f.torn); err != nil {
 				return nil, err
@@ -132,26 +131,26 @@ func (o *openLogs) decide(dirs []string, g *guard.File, found map[int]finding) (
 		case f.err == nil:
 		case o.cfg.AcceptLost:
 			if err := o.accept(dirs, g, shard, f); err != nil {
-				return nil, fmt.Errorf("shard %d: what is lost could not be accepted: %w", shard, err)
+				return nil, fmt.Errorf("shard %d: accept the loss: %w", shard, err)
 			}
 		case shard == 0:
-			return nil, fmt.Errorf("%w; put back %s and %s as they were last, or start once with --accept-lost-metadata to go on without what is lost", f.err, o.cfg.Directory, o.cfg.guardPath())
+			return nil, fmt.Errorf("%w; restore the latest %s and %s, or start once with --accept-lost-metadata to continue without what is lost", f.err, o.cfg.Directory, o.cfg.guardPath())
 		default:
 			offline[shard] = f.err
-			o.log.Error("a metadata shard is offline, and with it its partitions and groups; the rest is served. Put its log back, or start once with --accept-lost-metadata to go on without what is lost",
+			o.log.Error("a metadata shard is offline, with its partitions and groups; the rest is served. Restore its log, or start once with --accept-lost-metadata to continue without what is lost",
 				"shard", shard, "err", f.err, "directory", filepath.Join(dirs[0], "tandb", nodeName(shard)))
 		}
 	}
 	if o.cfg.AcceptLost && !slices.ContainsFunc(slices.Collect(maps.Values(found)), func(f finding) bool { return f.err != nil }) {
-		o.log.Warn("--accept-lost-metadata was given and no metadata log lacks anything; start without it, or the next loss is accepted unseen")
+		o.log.Warn("--accept-lost-metadata was given, but no metadata log lacks anything; start without it, or the next loss is accepted unseen")
 	}
 	return offline, nil
 }
 
 func nodeName(shard int) string { return fmt.Sprintf("node-%d-%d", raftShard(shard), replicaID) }
 
-// accept makes a shard usable with what is left of it: the log as far as it can be
-// read, or none at all where it cannot be used, which is put aside.
+// accept makes a shard usable with what is left of it: its log as far as it is readable or, if
+// it is unusable, an empty one, with the old log moved aside.
 func (o *openLogs) accept(dirs []string, g *guard.File, shard int, f finding) error {
 	if shard == 0 {
 		if err := keepOrphans(o.cfg.Directory); err != nil {
@@ -164,19 +163,19 @@ func (o *openLogs) accept(dirs []string, g *guard.File, shard int, f finding) er
 				return err
 			}
 		}
-		o.log.Error("a metadata shard goes on without the changes that its log has lost, as was asked for", "shard", shard, "err", f.err)
+		o.log.Error("a metadata shard continues without the changes that its log has lost, as requested", "shard", shard, "err", f.err)
 		return g.Save(map[guard.Replica]guard.Mark{replicaOf(shard): f.mark})
 	}
 	aside, err := putAside(o.cfg, dirs[0], shard)
 	if err != nil {
 		return err
 	}
-	o.log.Error("a metadata shard begins anew, as was asked for: its partitions have no records and no leader until their topics are deleted and made again, and its groups have no offsets",
+	o.log.Error("a metadata shard starts empty, as requested: its partitions have no records and no leader until their topics are deleted and recreated, and its groups have no offsets",
 		"shard", shard, "err", f.err, "old", aside)
 	return g.Forget(replicaOf(shard))
 }
 
-// open opens the store and all logs that are there.
+// open opens the store and all existing logs.
 func (o *openLogs) open(c config.NodeHostConfig, busy config.LogDBCallback, dirs, wals []string, found map[int]finding) (raftio.ILogDB, error) {
 	for shard, f := range found {
 		if f.err == nil {
@@ -192,7 +191,7 @@ func (o *openLogs) open(c config.NodeHostConfig, busy config.LogDBCallback, dirs
 	err = unpanicked(func() error {
 		for shard, f := range found {
 			if f.err != nil {
-				continue // offline, or to be made anew by StartReplica
+				continue // offline, or to be recreated by StartReplica
 			}
 			if _, err := db.ReadRaftState(raftShard(shard), replicaID, f.mark.Snapshot); err != nil && !errors.Is(err, raftio.ErrNoSavedLog) {
 				return fmt.Errorf("metadata shard %d: %w", shard, err)
@@ -206,8 +205,8 @@ func (o *openLogs) open(c config.NodeHostConfig, busy config.LogDBCallback, dirs
 	return db, nil
 }
 
-// syncLogs syncs what a process that was killed had written and not synced. It was
-// read, so it counts from now on.
+// syncLogs syncs what a killed process had written and not synced. It was read, so it must
+// stay.
 func syncLogs(dir string) error {
 	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
 	if err != nil {
@@ -225,7 +224,7 @@ func cutOff(c *tornTail) error {
 	return synced(c.path, func(f *os.File) error { return f.Truncate(c.keep) })
 }
 
-// synced opens a file, calls change and syncs it.
+// synced opens a file, calls change, and syncs it.
 func synced(path string, change func(*os.File) error) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -234,8 +233,8 @@ func synced(path string, change func(*os.File) error) error {
 	return errors.Join(change(f), f.Sync(), f.Close())
 }
 
-// putAside moves all that a shard has to a directory that dragonboat does not look
-// into, and returns its name.
+// putAside moves all files of a shard to a directory that dragonboat ignores, and returns its
+// name.
 func putAside(cfg Config, dir string, shard int) (string, error) {
 	aside := filepath.Join(cfg.Directory, asideDirectory, fmt.Sprintf("%s-shard-%d", cfg.Clock.Now().UTC().Format("20060102T150405"), shard))
 	if err := os.MkdirAll(aside, 0o700); err != nil {
@@ -258,15 +257,15 @@ func putAside(cfg Config, dir string, shard int) (string, error) {
 	return aside, syncDirectory(aside)
 }
 
-// What is in the directory besides dragonboat's. No host name begins with a dot.
+// Our files in dragonboat's directory. No host name starts with a dot.
 const (
 	asideDirectory   = ".lost"
 	reserveDirectory = ".reserve"
 	orphansFile      = ".keep-orphans"
 )
 
-// keepOrphans notes that shard 0 may have lost topics, so that partitions without a
-// topic are no reason to delete anything any more.
+// keepOrphans records that shard 0 may have lost topics, so that partitions without a topic
+// must never be deleted again.
 func keepOrphans(directory string) error {
 	f, err := os.OpenFile(filepath.Join(directory, orphansFile), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -10,29 +10,29 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// projection folds the changes of all shards into one View. State machines put
-// changes in; publish makes them visible. One publish takes all changes that
-// wait, and costs a copy of the partition list of each topic that changed.
+// projection folds the changes of all shards into one View. State machines add changes; publish
+// makes them visible. One publish takes all pending changes, and copies the partition list of
+// each changed topic.
 //
-// A topic is in the View with the partitions below its record's Count, once the
-// shards have all of them.
+// A topic is in the View with the partitions below its record's Count, once the shards have all
+// of them.
 type projection struct {
 	shards  int
-	offline map[int]error // shards that are not started
+	offline map[int]error // shards that were not started
 	view    atomic.Pointer[meta.View]
 	next    atomic.Pointer[chan struct{}] // closed at the next View
-	woken   chan struct{}                 // capacity 1: publish has something to do
+	woken   chan struct{}                 // capacity 1: publish has work to do
 	groups  groupTable
 
 	mu      sync.Mutex
 	cluster machine.Cluster
-	topics  map[topic.ID]*machine.Topic // all records, unfinished and deleted ones too
+	topics  map[topic.ID]*machine.Topic // all records, including unfinished and deleted ones
 	parts   map[topic.ID]map[int32]*meta.Partition
-	built   map[topic.ID]*meta.Topic // what the View has
-	stale   map[topic.ID]struct{}    // to be built again
-	whole   bool                     // all shards that are online have said what they have
-	deleted map[topic.ID]struct{}    // deletions on record; replaced, never changed
-	changed bool                     // the View is not what it should be, apart from stale
+	built   map[topic.ID]*meta.Topic // the topics in the View
+	stale   map[topic.ID]struct{}    // to be rebuilt
+	whole   bool                     // all online shards have reported
+	deleted map[topic.ID]struct{}    // recorded deletions; replaced, never modified
+	changed bool                     // the View is out of date, apart from stale
 }
 
 func newProjection(shards int, offline map[int]error) *projection {
@@ -45,8 +45,8 @@ func newProjection(shards int, offline map[int]error) *projection {
 	return p
 }
 
-// started says that all shards that are online have said what they have. A partition
-// that is missing then is in a shard that is offline, or was lost with one.
+// started means that all online shards have reported. A partition missing then is in an offline
+// shard, or was lost with one.
 func (p *projection) started() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -64,7 +64,7 @@ func (p *projection) wake() {
 	}
 }
 
-// root takes changes of shard 0.
+// root adds changes of shard 0.
 func (p *projection) root(ch machine.RootChanges) {
 	p.mu.Lock()
 	p.fold(ch)
@@ -72,7 +72,7 @@ func (p *projection) root(ch machine.RootChanges) {
 	p.wake()
 }
 
-// resetRoot takes the whole of shard 0.
+// resetRoot replaces the state of shard 0.
 func (p *projection) resetRoot(all machine.RootChanges) {
 	p.mu.Lock()
 	for id := range p.topics {
@@ -100,8 +100,7 @@ func (p *projection) fold(ch machine.RootChanges) {
 	p.foldDeleted(ch)
 }
 
-// foldDeleted makes the deletions on record anew where they have changed: tombstones, and
-// what is gone altogether.
+// foldDeleted updates the recorded deletions: tombstones, and forgotten topics.
 func (p *projection) foldDeleted(ch machine.RootChanges) {
 	removed := slices.ContainsFunc(ch.Topics, func(t machine.TopicChange) bool { return t.Now == nil || t.Now.Deleted })
 	if !removed && p.deleted != nil {
@@ -119,7 +118,7 @@ func (p *projection) foldDeleted(ch machine.RootChanges) {
 	p.deleted, p.changed = deleted, true
 }
 
-// shard takes changes of a partition shard.
+// shard adds changes of a partition shard.
 func (p *projection) shard(ch machine.Changes) {
 	p.groups.put(ch.Groups)
 	if len(ch.Partitions) == 0 {
@@ -131,7 +130,7 @@ func (p *projection) shard(ch machine.Changes) {
 	p.wake()
 }
 
-// resetShard takes the whole of a partition shard, from 1.
+// resetShard replaces the state of a partition shard, from 1.
 func (p *projection) resetShard(shard int, all machine.Changes) {
 	p.groups.reset(all.Groups, func(name string) bool { return machine.ShardOfGroup(name, p.shards)+1 == shard })
 	p.mu.Lock()
@@ -166,7 +165,7 @@ func (p *projection) foldParts(changes []machine.PartitionChange) {
 	}
 }
 
-// publish makes everything visible that was put in before the call.
+// publish makes everything visible that was added before the call.
 func (p *projection) publish() (published bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -194,8 +193,7 @@ func (p *projection) publish() (published bool) {
 	return true
 }
 
-// rebuild brings a topic up to date. Most steps of a topic's creation change
-// nothing that is seen.
+// rebuild updates a topic. Most steps of a topic's creation change nothing visible.
 func (p *projection) rebuild(id topic.ID) {
 	old, now := p.built[id], p.build(id)
 	if old == now {
@@ -209,9 +207,9 @@ func (p *projection) rebuild(id topic.ID) {
 	p.built[id] = now
 }
 
-// build returns a topic as clients see it; nil while it is not there for them. A
-// topic that has not all partitions here yet stays as it was; one whose partitions
-// cannot be known has them, offline.
+// build returns a topic as clients see it; nil while it does not exist for them. A topic whose
+// partitions are not all here yet stays as it was; partitions whose state cannot be known are
+// included, offline.
 func (p *projection) build(id topic.ID) *meta.Topic {
 	t, ok := p.topics[id]
 	if !ok || t.Deleted || t.Count == 0 {
@@ -231,7 +229,7 @@ func (p *projection) build(id topic.ID) *meta.Topic {
 	return now
 }
 
-// known reports whether a topic has been seen with a partition that is not offline.
+// known reports whether a topic was visible with a partition that is not offline.
 func (p *projection) known(t *meta.Topic, index int) bool {
 	return t != nil && index < len(t.Partitions) && !t.Partitions[index].Offline
 }
@@ -244,8 +242,8 @@ func (p *projection) topic(id topic.ID) (*machine.Topic, bool) {
 	return t, ok
 }
 
-// unfinished returns the topics that need a repair: those whose records say so,
-// and partitions without a record.
+// unfinished returns the topics that need a repair: unfinished by their records, and partitions
+// without a topic record.
 func (p *projection) unfinished() (topics []*machine.Topic, orphans []topic.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -262,7 +260,7 @@ func (p *projection) unfinished() (topics []*machine.Topic, orphans []topic.ID) 
 	return topics, orphans
 }
 
-// groupTable has the groups of all shards.
+// groupTable holds the groups of all shards.
 type groupTable struct {
 	mu  sync.RWMutex
 	all map[string]*meta.Group
@@ -287,8 +285,8 @@ func (g *groupTable) fold(changes []machine.GroupChange) {
 	}
 }
 
-// reset replaces the groups for which of reports true. Readers see all of the old ones or
-// all of the new: a group that is in both is never away.
+// reset replaces the groups for which of returns true. It is atomic for readers: a group that
+// is in both sets never disappears.
 func (g *groupTable) reset(changes []machine.GroupChange, of func(name string) bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

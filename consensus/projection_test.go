@@ -9,8 +9,8 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// TestAGroupIsThereWhileItsShardIsReset: a snapshot that takes the place of a shard has
-// the groups that were there before, and no reader sees one away.
+// TestAGroupIsThereWhileItsShardIsReset: while a snapshot replaces a shard, no reader misses a
+// group that is in both.
 func TestAGroupIsThereWhileItsShardIsReset(t *testing.T) {
 	p := newProjection(1, nil)
 	var all machine.Changes
@@ -30,7 +30,7 @@ func TestAGroupIsThereWhileItsShardIsReset(t *testing.T) {
 				default:
 				}
 				if _, ok := p.groups.get("g1999"); !ok {
-					t.Error("a group is away")
+					t.Error("a group was missing")
 					return
 				}
 				if n := len(p.groups.list()); n < 2000 {
@@ -48,6 +48,6 @@ func TestAGroupIsThereWhileItsShardIsReset(t *testing.T) {
 	readers.Wait()
 	p.resetShard(1, all)
 	if _, ok := p.groups.get("new"); ok {
-		t.Error("a group that the snapshot does not have is still there")
+		t.Error("a group that is not in the snapshot still exists")
 	}
 }

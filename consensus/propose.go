@@ -13,9 +13,9 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// propose has a shard apply a command and returns the result. Errors are those of
-// package meta; ErrUnavailable where it is not known whether it was applied. What
-// it changed is visible after publish.
+// propose applies a command in a shard and returns its result. Errors are those of package
+// meta; ErrUnavailable means that it may or may not have been applied. Its changes are visible
+// after publish.
 func (c *Cluster) propose(ctx context.Context, shard int, cmd machine.Command) (machine.Result, error) {
 	began := c.cfg.Clock.Now()
 	encoded := machine.Encode(cmd)
@@ -37,7 +37,7 @@ func (c *Cluster) propose(ctx context.Context, shard int, cmd machine.Command) (
 	return r, r.Code.Err()
 }
 
-// retry calls f until it gets through to the shard or the time is over.
+// retry calls f until it reaches the shard or the time is up.
 func (c *Cluster) retry(ctx context.Context, shard int, f func(context.Context) error) error {
 	if err := c.offline(shard); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (c *Cluster) retry(ctx context.Context, shard int, f func(context.Context) 
 			return nil
 		}
 		if errors.Is(err, dragonboat.ErrShardNotReady) || errors.Is(err, dragonboat.ErrSystemBusy) {
-			select { // it was not taken: there is no leader yet, or too much to do
+			select { // it was not accepted: no leader yet, or overload
 			case <-time.After(retryPause):
 				continue
 			case <-ctx.Done():
@@ -68,7 +68,7 @@ func (c *Cluster) retry(ctx context.Context, shard int, f func(context.Context) 
 	}
 }
 
-// enter keeps the host open until calls.Done; it reports false once Close was called.
+// enter keeps the host open until calls.Done; it returns false after Close was called.
 func (c *Cluster) enter() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,11 +81,10 @@ func (c *Cluster) enter() bool {
 
 const retryPause = 10 * time.Millisecond
 
-// ErrOffline: the shard was not started, since its log is damaged or has lost
-// something.
+// ErrOffline means that the shard was not started because its log is damaged or incomplete.
 var ErrOffline = errors.New("a metadata shard is offline")
 
-// offline returns an error if a shard is.
+// offline returns an error if the shard is offline.
 func (c *Cluster) offline(shard int) error {
 	if c.host.offline[shard] == nil {
 		return nil
@@ -93,7 +92,7 @@ func (c *Cluster) offline(shard int) error {
 	return fmt.Errorf("%w: %w: shard %d", meta.ErrUnavailable, ErrOffline, shard)
 }
 
-// everywhere proposes a command to all partition shards at once. It fails if one is
+// everywhere proposes a command to all partition shards concurrently. It fails if one is
 // offline.
 func (c *Cluster) everywhere(ctx context.Context, cmd machine.Command) error {
 	err := c.online(ctx, cmd)
@@ -118,12 +117,12 @@ func (c *Cluster) online(ctx context.Context, cmd machine.Command) error {
 	return g.Wait()
 }
 
-// read calls f with the state of a partition shard, which is no older than the call.
+// read calls f with a linearizable state of a partition shard.
 func read[T any](ctx context.Context, c *Cluster, shard int, f func(*machine.Shard) T) (T, error) {
 	return ask[T](ctx, c, shard, func(s *machine.Shard) any { return f(s) })
 }
 
-// readRoot is read of shard 0.
+// readRoot is read for shard 0.
 func readRoot[T any](ctx context.Context, c *Cluster, f func(*machine.Root) T) (T, error) {
 	return ask[T](ctx, c, 0, func(r *machine.Root) any { return f(r) })
 }

@@ -1,13 +1,13 @@
 package consensus
 
-// Quorum is the state of the Raft group that keeps topics, brokers and configs.
+// Quorum is the state of the Raft group that holds topics, brokers and configs.
 type Quorum struct {
-	Led  bool   // there is a leader, which is this node: it is alone
-	Term uint64 // the leader's
-	Last uint64 // index of the last entry in the log; a lone node's are all committed
+	Led  bool   // there is a leader: this node, which is the only one
+	Term uint64 // of the leader
+	Last uint64 // index of the last log entry; on a single node all are committed
 }
 
-// Quorum returns the state now; nobody leads while the node starts or stops.
+// Quorum returns the current state; there is no leader while the node starts or stops.
 func (c *Cluster) Quorum() Quorum {
 	leader, term, known, err := c.host.GetLeaderID(raftShard(0))
 	if err != nil || !known {

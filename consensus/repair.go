@@ -9,10 +9,10 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// repairPause is between two looks for topics that are not complete.
+// repairPause is the interval between checks for incomplete topics.
 const repairPause = 5 * time.Second
 
-// repairs completes topics whose creation, growth or deletion was cut off.
+// repairs completes topics whose creation, growth or deletion was interrupted.
 func (c *Cluster) repairs(ctx context.Context) {
 	timer := time.NewTicker(repairPause)
 	defer timer.Stop()
@@ -29,7 +29,7 @@ func (c *Cluster) repairs(ctx context.Context) {
 func (c *Cluster) repair(ctx context.Context) {
 	topics, orphans := c.out.unfinished()
 	for _, t := range topics {
-		if !c.claimed(t.ID) {
+		if !c.isBusy(t.ID) {
 			c.repaired(ctx, t.ID, c.carryOn(ctx, t))
 		}
 	}
@@ -50,9 +50,9 @@ func (c *Cluster) carryOn(ctx context.Context, t *machine.Topic) error {
 	return c.complete(ctx, t.ID)
 }
 
-// orphan reports whether partitions of a topic are left that has no record: they
-// were put there by somebody who did not know that it was deleted. A record is
-// there before the first partition, so none now means none ever again.
+// orphan reports whether partitions exist of a topic that has no record: a node that did not
+// know of its deletion created them. The record exists before the first partition, so without
+// one now there never will be one.
 func (c *Cluster) orphan(ctx context.Context, id topic.ID) (bool, error) {
 	there, err := readRoot(ctx, c, func(r *machine.Root) bool { return r.Has(id) })
 	return !there, err
@@ -67,15 +67,15 @@ func (c *Cluster) dropOrphan(ctx context.Context, id topic.ID, err error) error 
 
 func (c *Cluster) repaired(ctx context.Context, id topic.ID, err error) {
 	if ctx.Err() != nil {
-		return // the node is being closed; the next start carries on
+		return // the node is closing; the next start continues
 	}
 	if errors.Is(err, ErrOffline) {
-		return // as long as the shard is, which was said at the start
+		return // reported at start
 	}
 	if err != nil {
-		c.log.Warn("a topic could not be completed; it is tried again", "topic", id, "err", err, "pause", repairPause)
+		c.log.Warn("cannot complete a topic; retrying", "topic", id, "err", err, "pause", repairPause)
 		return
 	}
 	c.metrics.repairs.Inc()
-	c.log.Info("a topic whose change was cut off is complete", "topic", id)
+	c.log.Info("completed a topic whose change was interrupted", "topic", id)
 }

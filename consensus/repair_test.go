@@ -15,7 +15,7 @@ import (
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// said hands over the first thing that is told as news.
+// said receives the first message logged at level info.
 type said chan string
 
 func (said) Enabled(_ context.Context, l slog.Level) bool { return l == slog.LevelInfo }
@@ -49,8 +49,8 @@ func propose(t *testing.T, c *Cluster, shard int, cmd machine.Command) {
 	c.publish()
 }
 
-// TestRepair cuts creation, growth and deletion off after each of their steps,
-// as a crash would. Nothing of it is seen; after a restart it is completed.
+// TestRepair interrupts creation, growth and deletion after each of their steps, as a crash
+// would. Nothing of it is visible; after a restart it is completed.
 func TestRepair(t *testing.T) {
 	id := topic.NewID()
 	begin := &machine.BeginTopic{Spec: meta.TopicSpec{Name: "orders", ID: id, Partitions: 6, Replication: 1}}
@@ -106,10 +106,10 @@ func checkRepair(t *testing.T, id topic.ID, cut func(*testing.T, *Cluster), seen
 	if _, err := c.RegisterBroker(t.Context(), meta.Broker{ID: 1}); err != nil {
 		t.Fatal(err)
 	}
-	free := c.claim(id) // no repair by this process
+	free := c.markBusy(id) // keep this process from repairing it
 	cut(t, c)
 	if n := partitions(c, id); n != seen {
-		t.Errorf("%d partitions are seen, want %d", n, seen)
+		t.Errorf("%d partitions are visible, want %d", n, seen)
 	}
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
@@ -122,17 +122,17 @@ func checkRepair(t *testing.T, id topic.ID, cut func(*testing.T, *Cluster), seen
 			t.Error(err)
 		}
 	}()
-	if text := <-said; text != "a topic whose change was cut off is complete" {
+	if text := <-said; text != "completed a topic whose change was interrupted" {
 		t.Error(text)
 	}
 	if topics, orphans := c.out.unfinished(); len(topics) != 0 || len(orphans) != 0 {
-		t.Errorf("still to do: %v, %v", topics, orphans)
+		t.Errorf("still unfinished: %v, %v", topics, orphans)
 	}
 	if n := partitions(c, id); n != then {
 		t.Errorf("%d partitions after the repair, want %d", n, then)
 	}
 	if _, there := c.out.topic(id); there != (then > 0) {
-		t.Errorf("a record is there: %v", there)
+		t.Errorf("the record exists: %v", there)
 	}
 }
 

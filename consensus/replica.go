@@ -9,7 +9,7 @@ import (
 	"github.com/sluicemq/sluice/consensus/machine"
 )
 
-// rootReplica is shard 0 for dragonboat, which calls one method at a time.
+// rootReplica adapts shard 0 to dragonboat, which calls one method at a time.
 type rootReplica struct {
 	state *machine.Root
 	out   *projection
@@ -30,7 +30,7 @@ func (r *rootReplica) Update(e statemachine.Entry) (statemachine.Result, error) 
 	return statemachine.Result{Data: result.Encode()}, nil
 }
 
-// Lookup calls the query, a func(*machine.Root) any.
+// Lookup calls query, a func(*machine.Root) any.
 func (r *rootReplica) Lookup(query any) (any, error) {
 	return query.(func(*machine.Root) any)(r.state), nil
 }
@@ -56,7 +56,7 @@ func (r *rootReplica) RecoverFromSnapshot(in io.Reader, _ []statemachine.Snapsho
 
 func (r *rootReplica) Close() error { return nil }
 
-// shardReplica is a partition shard for dragonboat.
+// shardReplica adapts a partition shard to dragonboat.
 type shardReplica struct {
 	shard int // from 1
 	state *machine.Shard
@@ -78,7 +78,7 @@ func (r *shardReplica) Update(e statemachine.Entry) (statemachine.Result, error)
 	return statemachine.Result{Data: result.Encode()}, nil
 }
 
-// Lookup calls the query, a func(*machine.Shard) any.
+// Lookup calls query, a func(*machine.Shard) any.
 func (r *shardReplica) Lookup(query any) (any, error) {
 	return query.(func(*machine.Shard) any)(r.state), nil
 }

@@ -12,20 +12,20 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// A topic is in shard 0 and its partitions are in the others, so its changes are
-// sequences of commands. Shard 0 has the intent first; each step may be repeated;
-// whoever finds an intent that is not complete carries on (see repairs).
+// A topic is in shard 0 and its partitions are in the others, so its changes are sequences of
+// commands. Shard 0 records the intent first; each step may be repeated; whoever finds an
+// incomplete intent continues it (see repairs).
 //
-//	create, grow:  0: Begin or Grow   i: EnsurePartitions   0: Finish (seen from here on)
-//	delete:        0: Delete (unseen from here on)   i: DropTopic   0: Forget
+//	create, grow:  0: Begin or Grow   i: EnsurePartitions   0: Finish (now visible)
+//	delete:        0: Delete (now invisible)   i: DropTopic   0: Forget
 
-// CreateTopic makes a topic and returns it as it is in the View. If it fails with
-// ErrUnavailable the topic may appear later.
+// CreateTopic creates a topic and returns it as it is in the View. After ErrUnavailable the
+// topic may appear later.
 func (c *Cluster) CreateTopic(ctx context.Context, s meta.TopicSpec) (*meta.Topic, error) {
 	if s.ID == (topic.ID{}) {
 		s.ID = topic.NewID()
 	}
-	defer c.claim(s.ID)()
+	defer c.markBusy(s.ID)()
 	if err := c.placeable(s.ID, 0, s.Partitions); err != nil {
 		return nil, fmt.Errorf("topic %q: %w", s.Name, err)
 	}
@@ -44,7 +44,7 @@ func (c *Cluster) CreateTopic(ctx context.Context, s meta.TopicSpec) (*meta.Topi
 
 // GrowTopic raises a topic's number of partitions.
 func (c *Cluster) GrowTopic(ctx context.Context, id topic.ID, partitions int32) error {
-	defer c.claim(id)()
+	defer c.markBusy(id)()
 	if t, ok := c.View().TopicByID(id); ok {
 		if err := c.placeable(id, int32(len(t.Partitions)), partitions); err != nil {
 			return fmt.Errorf("topic %s: %w", id, err)
@@ -56,8 +56,8 @@ func (c *Cluster) GrowTopic(ctx context.Context, id topic.ID, partitions int32) 
 	return c.complete(ctx, id)
 }
 
-// tellLost logs which topics have partitions without a record although no shard of
-// theirs is offline: they went with a shard that was made anew.
+// tellLost logs which topics have partitions without a record although none of their shards is
+// offline: they were lost with a shard that was started empty.
 func (c *Cluster) tellLost() {
 	var names []string
 	lost := 0
@@ -73,16 +73,16 @@ func (c *Cluster) tellLost() {
 		}
 	}
 	if lost > 0 {
-		c.log.Error("partitions have no leader, since they were lost with their metadata shard; delete their topics and make them again when nothing of the others is needed",
+		c.log.Error("partitions have no leader because they were lost with their metadata shard; delete and recreate their topics once the other partitions are no longer needed",
 			"partitions", lost, "topics", names)
 	}
 }
 
-// maxNames bounds the topics of a line of the log.
+// maxNames limits the topics named in one log line.
 const maxNames = 20
 
-// placeable returns an error if one of the partitions from first to before end would
-// be in a shard that is offline: the topic could not be completed.
+// placeable returns an error if one of the partitions [first, end) would be in an offline
+// shard, so that the topic could not be completed.
 func (c *Cluster) placeable(id topic.ID, first, end int32) error {
 	if end-first > int32(c.cfg.Shards) {
 		end = first + int32(c.cfg.Shards) // they are in all shards
@@ -95,7 +95,7 @@ func (c *Cluster) placeable(id topic.ID, first, end int32) error {
 	return nil
 }
 
-// AlterTopic sets configs and takes others away.
+// AlterTopic sets and removes configs.
 func (c *Cluster) AlterTopic(ctx context.Context, id topic.ID, set map[string]string, del []string) error {
 	if _, err := c.propose(ctx, 0, &machine.AlterTopic{ID: id, Set: set, Del: del}); err != nil {
 		return fmt.Errorf("topic %s: %w", id, err)
@@ -104,22 +104,22 @@ func (c *Cluster) AlterTopic(ctx context.Context, id topic.ID, set map[string]st
 	return nil
 }
 
-// DeleteTopic removes a topic. Its objects become garbage, and what groups
-// committed for it goes, at the latest when the shards can be reached again.
+// DeleteTopic deletes a topic. Its objects become garbage and its committed offsets are
+// removed, at the latest when the shards are reachable again.
 func (c *Cluster) DeleteTopic(ctx context.Context, id topic.ID) error {
-	defer c.claim(id)()
+	defer c.markBusy(id)()
 	if _, err := c.propose(ctx, 0, &machine.DeleteTopic{ID: id}); err != nil {
 		return fmt.Errorf("topic %s: %w", id, err)
 	}
 	c.publish()
 	if err := c.remove(ctx, id); err != nil {
-		c.log.Warn("a topic is deleted but not yet removed; it is tried again", "topic", id, "err", err)
+		c.log.Warn("a topic is deleted but not removed yet; retrying", "topic", id, "err", err)
 	}
 	return nil
 }
 
-// SetLogStart raises a partition's log start; a lower one changes nothing.
-// Objects that are wholly below it become garbage.
+// SetLogStart raises a partition's log start; a lower one changes nothing. Objects entirely
+// below it become garbage.
 func (c *Cluster) SetLogStart(ctx context.Context, p topic.Partition, offset int64) error {
 	_, err := c.propose(ctx, c.ShardOf(p), &machine.SetLogStart{Partition: p, Offset: offset, NowMs: c.nowMs()})
 	if err != nil {
@@ -129,9 +129,9 @@ func (c *Cluster) SetLogStart(ctx context.Context, p topic.Partition, offset int
 	return nil
 }
 
-// TrimLog raises a partition's log start on behalf of its leader, to the end of an
-// object or above the tier end. ErrConflict: epoch is not the leader epoch, or offset
-// is no such boundary.
+// TrimLog raises a partition's log start on behalf of its leader, to the end of an object or
+// above the tier end. ErrConflict: epoch is not the leader epoch, or offset is no such
+// boundary.
 func (c *Cluster) TrimLog(ctx context.Context, p topic.Partition, epoch int32, offset int64) error {
 	_, err := c.propose(ctx, c.ShardOf(p), &machine.TrimLog{Partition: p, Epoch: epoch, Offset: offset, NowMs: c.nowMs()})
 	if err != nil {
@@ -146,8 +146,8 @@ func (c *Cluster) nowMs() int64 { return c.cfg.Clock.Now().UnixMilli() }
 // ShardOf returns the shard, from 1, of a partition.
 func (c *Cluster) ShardOf(p topic.Partition) int { return machine.ShardOf(p, c.cfg.Shards) + 1 }
 
-// complete puts those partitions into their shards that a topic's record has
-// ahead, and makes them visible.
+// complete creates the partitions that a topic's record has ahead of the shards, and makes them
+// visible.
 func (c *Cluster) complete(ctx context.Context, id topic.ID) error {
 	t, ok := c.out.topic(id)
 	if !ok || t.Deleted {
@@ -178,8 +178,8 @@ func (c *Cluster) complete(ctx context.Context, id topic.ID) error {
 	return nil
 }
 
-// remove drops what is left of a deleted topic. A tombstone that somebody else
-// has removed meanwhile is not missed.
+// remove removes what is left of a deleted topic. It is fine if another caller has removed the
+// tombstone already.
 func (c *Cluster) remove(ctx context.Context, id topic.ID) error {
 	if err := c.everywhere(ctx, &machine.DropTopic{Topic: id, NowMs: c.nowMs()}); err != nil {
 		return err
@@ -192,8 +192,8 @@ func (c *Cluster) remove(ctx context.Context, id topic.ID) error {
 	return err
 }
 
-// claim keeps repairs away from a topic until the returned function is called.
-func (c *Cluster) claim(id topic.ID) (free func()) {
+// markBusy makes repairs skip a topic until the returned function is called.
+func (c *Cluster) markBusy(id topic.ID) (free func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.busy[id]++
@@ -206,7 +206,7 @@ func (c *Cluster) claim(id topic.ID) (free func()) {
 	}
 }
 
-func (c *Cluster) claimed(id topic.ID) bool {
+func (c *Cluster) isBusy(id topic.ID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.busy[id] > 0

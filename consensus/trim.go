@@ -9,16 +9,16 @@ import (
 	"github.com/lni/dragonboat/v4"
 )
 
-// logSize counts what a shard's log has beyond its last snapshot. Dragonboat takes a
-// snapshot after so many commands, however large they are; what bounds the disk, and the
-// time of a start, is their bytes. The replica calls its methods one at a time.
+// logSize counts the bytes of a shard's log since its last snapshot. Dragonboat takes a
+// snapshot after a number of commands, however large; disk usage and start time depend on their
+// bytes. The replica calls its methods one at a time.
 type logSize struct {
 	shard    int
 	limit    int64
-	trim     chan<- int // has room for every shard
+	trim     chan<- int // capacity for every shard
 	bytes    atomic.Int64
 	entries  atomic.Int64
-	snapshot int64 // size of the last one; a snapshot is not worth it for less
+	snapshot int64 // size of the last one; less than that is not worth a snapshot
 	asked    atomic.Bool
 }
 
@@ -30,7 +30,7 @@ func (l *logSize) applied(n int) {
 	}
 }
 
-// save writes a snapshot of everything that was applied.
+// save writes a snapshot of everything applied.
 func (l *logSize) save(w io.Writer, snapshot []byte) error {
 	_, err := w.Write(snapshot)
 	if err == nil {
@@ -39,15 +39,15 @@ func (l *logSize) save(w io.Writer, snapshot []byte) error {
 	return err
 }
 
-// saved notes that a snapshot of n bytes was taken of everything that was applied.
+// saved records that a snapshot of n bytes covers everything applied.
 func (l *logSize) saved(n int) {
 	l.snapshot = int64(n)
 	l.bytes.Store(0)
 	l.entries.Store(0)
 }
 
-// trims takes snapshots of shards whose logs are large, so that these are cut, until
-// ctx is done.
+// trims takes snapshots of shards with large logs, so that the logs are truncated, until ctx is
+// done.
 func (c *Cluster) trims(ctx context.Context) {
 	for {
 		select {
@@ -59,24 +59,24 @@ func (c *Cluster) trims(ctx context.Context) {
 	}
 }
 
-// snapshot has a shard take one. Of the log an eighth stays, as after those that
-// dragonboat takes by itself. It is no failure if there was one at that moment.
+// snapshot makes a shard take one. An eighth of the log is kept, as after dragonboat's own
+// snapshots. It is not an error if one is being taken already.
 func (c *Cluster) snapshot(ctx context.Context, shard int) {
 	l := c.logs[shard]
 	defer l.asked.Store(false)
 	asked, err := c.host.RequestSnapshot(raftShard(shard), dragonboat.SnapshotOption{OverrideCompactionOverhead: true,
 		CompactionOverhead: uint64(max(1, l.entries.Load()/8))}, snapshotTimeout)
 	if err != nil {
-		c.log.Debug("no snapshot could be asked for", "shard", shard, "err", err)
+		c.log.Debug("cannot request a snapshot", "shard", shard, "err", err)
 		return
 	}
 	defer asked.Release()
 	select {
 	case r := <-asked.ResultC():
-		c.log.Debug("took a snapshot, since the log is large", "shard", shard, "done", r.Completed(), "rejected", r.Rejected())
+		c.log.Debug("took a snapshot because the log is large", "shard", shard, "done", r.Completed(), "rejected", r.Rejected())
 	case <-ctx.Done():
 	}
 }
 
-// snapshotTimeout is for how long a snapshot is waited for.
+// snapshotTimeout is how long to wait for a snapshot.
 const snapshotTimeout = time.Minute

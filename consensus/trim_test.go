@@ -17,9 +17,9 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// TestLargeCommandsAreSnapshotted: a few large commands, far less than SnapshotEntries,
-// have their shard take a snapshot, so that neither the log nor what a start replays
-// grows with them.
+// TestLargeCommandsAreSnapshotted: a few large commands, far fewer than SnapshotEntries, make
+// their shard take a snapshot, so that neither the log nor what a start replays grows with
+// them.
 func TestLargeCommandsAreSnapshotted(t *testing.T) {
 	cfg := small(t.TempDir())
 	cfg.Shards, cfg.SnapshotEntries, cfg.SnapshotBytes = 1, 1<<20, 256<<10
@@ -43,7 +43,7 @@ func TestLargeCommandsAreSnapshotted(t *testing.T) {
 	}
 	for end := time.Now().Add(20 * time.Second); after > float64(cfg.SnapshotBytes)+2*size; after = gauge(t, reg, "sluice_metadata_log_bytes") {
 		if time.Now().After(end) {
-			t.Fatalf("%v bytes are in the logs beyond the snapshots; %d may be", after, cfg.SnapshotBytes)
+			t.Fatalf("%v bytes are in the logs since the snapshots; the limit is %d", after, cfg.SnapshotBytes)
 		}
 		<-time.After(20 * time.Millisecond)
 	}
@@ -80,7 +80,7 @@ func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	return 0
 }
 
-// snapshots counts those of partition shards.
+// snapshots counts the snapshots of partition shards.
 func snapshots(t *testing.T, dir string) (n int) {
 	t.Helper()
 	must(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {

@@ -10,7 +10,7 @@ import (
 	"github.com/sluicemq/sluice/consensus/machine"
 )
 
-// entriesOnly is a log of which only the entries are read.
+// entriesOnly is a log that only serves entries.
 type entriesOnly struct {
 	raftio.ILogDB
 	entries []raftpb.Entry
@@ -20,7 +20,7 @@ func (e entriesOnly) IterateEntries([]raftpb.Entry, uint64, uint64, uint64, uint
 	return e.entries, 0, nil
 }
 
-// Commands of another version are found when a log is looked at, before anything starts.
+// Commands of another version are found when the logs are inspected, before anything starts.
 func TestLogsOfAnotherVersionAreRefused(t *testing.T) {
 	cmd := machine.Encode(&machine.AllocateIDs{Count: 1})
 	other := append([]byte{machine.Version - 1}, cmd[1:]...)
@@ -32,13 +32,13 @@ func TestLogsOfAnotherVersionAreRefused(t *testing.T) {
 	}{
 		{"this version", raftpb.Entry{Cmd: cmd}, nil},
 		{"this version, encoded", raftpb.Entry{Type: raftpb.EncodedEntry, Cmd: encoded(cmd)}, nil},
-		{"an older one", raftpb.Entry{Cmd: other}, machine.ErrVersion},
-		{"an older one, encoded", raftpb.Entry{Type: raftpb.EncodedEntry, Cmd: encoded(other)}, machine.ErrVersion},
-		{"a newer one", raftpb.Entry{Cmd: append([]byte{machine.Version + 1}, cmd[1:]...)}, machine.ErrVersion},
-		{"a change of members", raftpb.Entry{Type: raftpb.ConfigChangeEntry, Cmd: other}, nil},
+		{"an older command", raftpb.Entry{Cmd: other}, machine.ErrVersion},
+		{"an older command, encoded", raftpb.Entry{Type: raftpb.EncodedEntry, Cmd: encoded(other)}, machine.ErrVersion},
+		{"a newer command", raftpb.Entry{Cmd: append([]byte{machine.Version + 1}, cmd[1:]...)}, machine.ErrVersion},
+		{"a membership change", raftpb.Entry{Type: raftpb.ConfigChangeEntry, Cmd: other}, nil},
 	} {
 		c.last.Index = 2
-		log := entriesOnly{entries: []raftpb.Entry{{Index: 1}, c.last}} // the first is a new leader's
+		log := entriesOnly{entries: []raftpb.Entry{{Index: 1}, c.last}} // the first is by a new leader
 		if err := readEntries(log, raftio.NodeInfo{}, 1, 3); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}

@@ -13,9 +13,10 @@ import (
 	"github.com/sluicemq/sluice/consensus/guard"
 )
 
-// witness is a second guard, that lies with what depends on the metadata: what is given up
-// there since the metadata has it is lost if that is put back from an older copy, together with
-// its guard. It is written before something is given up, not with each change.
+// witness is a second guard, stored with the data that depends on the metadata. Data released
+// because the metadata refers to it elsewhere is lost if the metadata is restored from an older
+// copy, together with its guard. The witness is written before such a release, not with each
+// change.
 type witness struct {
 	path string
 	log  *slog.Logger
@@ -24,8 +25,8 @@ type witness struct {
 	file *guard.File
 }
 
-// marks returns what the witness knows, nothing where there is none. A damaged one knows
-// nothing and is made anew: it is there for the case that two others have gone back.
+// marks returns the witness's marks, none if there is no file. A damaged witness has none and
+// is recreated: it only matters if the other two files have gone back.
 func (w *witness) marks() (map[guard.Replica]guard.Mark, error) {
 	if w.path == "" {
 		return nil, nil
@@ -35,7 +36,7 @@ func (w *witness) marks() (map[guard.Replica]guard.Mark, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case errors.Is(err, guard.ErrDamaged):
-		w.log.Error("what says, beside the WAL, how far the metadata had got is damaged, and is made anew", "file", w.path, "err", err)
+		w.log.Error("the copy of the metadata guard beside the WAL is damaged; recreating it", "file", w.path, "err", err)
 		return nil, w.forget()
 	case err != nil:
 		return nil, err
@@ -44,7 +45,7 @@ func (w *witness) marks() (map[guard.Replica]guard.Mark, error) {
 	return f.Marks(), nil
 }
 
-// forget removes what the witness knows.
+// forget removes all marks.
 func (w *witness) forget() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -66,8 +67,8 @@ func (w *witness) forget() error {
 	return syncDirectory(filepath.Dir(w.path))
 }
 
-// attest has the witness know the marks of g, durably. They are taken in turn, so that it
-// never goes back. A file that could not be written is made anew by the next call.
+// attest durably adds the marks of g to the witness. Calls are serialized, so that it never
+// goes back. After a failed write the next call recreates the file.
 func (w *witness) attest(g *guard.File) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -77,7 +78,7 @@ func (w *witness) attest(g *guard.File) error {
 	if w.file == nil {
 		f, err := guard.Create(w.path)
 		if err != nil {
-			return fmt.Errorf("make the witness of the metadata: %w", err)
+			return fmt.Errorf("create the witness of the metadata: %w", err)
 		}
 		w.file = f
 	}
@@ -104,6 +105,6 @@ func (w *witness) close() error {
 	return err
 }
 
-// Attest returns when the witness knows how far the logs have got by now. Call it before
-// something is given up since the metadata has it.
+// Attest returns once the witness has the current positions of the logs. Call it before data is
+// released because the metadata refers to it elsewhere.
 func (c *Cluster) Attest() error { return c.host.witness.attest(c.host.guard) }

@@ -30,7 +30,7 @@ func witnessed(t *testing.T) (*witness, *guard.File) {
 
 var aReplica = guard.Replica{Shard: 1, ID: 1}
 
-// A write that failed is no reason to refuse all that come after it.
+// After a failed write, later ones succeed.
 func TestAWitnessThatCouldNotBeWrittenIsMadeAnew(t *testing.T) {
 	w, g := witnessed(t)
 	note := func(index uint64) error {
@@ -43,21 +43,21 @@ func TestAWitnessThatCouldNotBeWrittenIsMadeAnew(t *testing.T) {
 	if err := note(1); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.file.Close(); err != nil { // as a disk that fails
+	if err := w.file.Close(); err != nil { // simulates a failing disk
 		t.Fatal(err)
 	}
 	if err := note(2); err == nil {
-		t.Error("a write that failed is not told")
+		t.Error("a failed write was not reported")
 	}
 	if err := note(3); err != nil {
 		t.Error(err)
 	}
 	if m := w.file.Mark(aReplica); m.Index != 3 {
-		t.Errorf("it knows %+v", m)
+		t.Errorf("the witness has %+v", m)
 	}
 }
 
-// Whoever has returned from attest can rely on it, however many call it at once.
+// When attest returns, its marks are on disk, however many calls run at once.
 func TestAWitnessNeverGoesBack(t *testing.T) {
 	w, g := witnessed(t)
 	var all sync.WaitGroup
@@ -81,7 +81,7 @@ func TestAWitnessNeverGoesBack(t *testing.T) {
 				}
 				w.mu.Lock()
 				if known := w.file.Mark(aReplica).Index; known < mine {
-					t.Errorf("it knows %d after %d was attested", known, mine)
+					t.Errorf("the witness has %d after %d was attested", known, mine)
 				}
 				w.mu.Unlock()
 			}

@@ -14,8 +14,8 @@ import (
 	"github.com/sluicemq/sluice/consensus"
 )
 
-// The logs and their guard are put back together from a copy of the same start: the witness
-// refuses them, however often, until that is accepted for one start.
+// If the logs and their guard are restored together from an older copy, the witness refuses
+// them at every start, until that is accepted for one start.
 func TestLogsAndGuardPutBackTogetherAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	cfg := small(filepath.Join(dir, "meta"))
@@ -39,17 +39,17 @@ func TestLogsAndGuardPutBackTogetherAreRefused(t *testing.T) {
 	create(t, c, "after", 3)
 	must(t, c.Attest())
 	closed(t, c)
-	closed(t, open(t, cfg)) // what is there is not behind what was noted
+	closed(t, open(t, cfg)) // an up-to-date copy is fine
 
 	refused := func() {
 		t.Helper()
 		c, err := consensus.Open(context.Background(), cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		if err == nil {
 			closed(t, c)
-			t.Fatal("an older copy of the logs and their guard is taken for the present")
+			t.Fatal("an older copy of the logs and their guard was accepted")
 		}
 		if !strings.Contains(err.Error(), "--accept-lost-metadata") {
-			t.Errorf("it does not say what can be done: %v", err)
+			t.Errorf("the error does not say what to do: %v", err)
 		}
 	}
 	copied(old, dir)
@@ -60,21 +60,21 @@ func TestLogsAndGuardPutBackTogetherAreRefused(t *testing.T) {
 	accepting.AcceptLost = true
 	c = open(t, accepting)
 	if _, ok := c.View().TopicByName("after"); ok {
-		t.Error("a topic has come back")
+		t.Error("a deleted topic is back")
 	}
 	create(t, c, "again", 1)
 	must(t, c.Attest())
 	closed(t, c)
 	c = open(t, cfg)
 	if _, ok := c.View().TopicByName("again"); !ok {
-		t.Error("what was made after the loss is gone")
+		t.Error("a topic created after the loss is missing")
 	}
 	closed(t, c)
 	copied(old, dir)
 	refused()
 }
 
-// A witness that is damaged says so and is made anew; it never stands in the way alone.
+// A damaged witness is reported and recreated; it never prevents a start by itself.
 func TestADamagedWitnessIsMadeAnew(t *testing.T) {
 	dir := t.TempDir()
 	cfg := small(filepath.Join(dir, "meta"))

@@ -14,15 +14,15 @@ import (
 	"github.com/sluicemq/sluice/consensus/group/rebalance"
 )
 
-// groupType is that of all groups here (KIP-848 has another, "consumer").
+// groupType is the type of all groups here; KIP-848 adds "consumer".
 const groupType = "classic"
 
-// groupOperations is what may be done to a group, as a bit field of Kafka's ACL
+// groupOperations are the authorized operations on a group, as a bit field of Kafka's ACL
 // operations: read, delete, describe, describe configs, alter configs.
 const groupOperations = 1<<3 | 1<<6 | 1<<8 | 1<<10 | 1<<11
 
-// distinct returns the names without repetition, in order. Asking for the same
-// group a thousand times is no use but to make a small request costly.
+// distinct returns the names without duplicates, in order. A small request that repeats one
+// group a thousand times must not be expensive.
 func distinct(names []string) []string {
 	seen := make(map[string]struct{}, len(names))
 	return slices.DeleteFunc(slices.Clone(names), func(n string) bool {
@@ -32,7 +32,7 @@ func distinct(names []string) []string {
 	})
 }
 
-// gather calls done once each of n parts was told of.
+// gather calls done once n parts have reported.
 type gather struct {
 	left atomic.Int64
 	done func()
@@ -76,7 +76,7 @@ func (c *Coordinator) describe(version int16, req *kmsg.DescribeGroupsRequest, r
 			} else {
 				d.State = rebalance.Dead.String()
 				if version >= 6 { // KIP-1043
-					d.AuthorizedOperations = math.MinInt32 // not asked for a group that there is not
+					d.AuthorizedOperations = math.MinInt32 // of a group that does not exist
 					text := fmt.Sprintf("Group %s not found.", name)
 					d.ErrorCode, d.ErrorMessage = kerr.GroupIDNotFound.Code, &text
 				}
@@ -96,7 +96,7 @@ func fillDescription(d *kmsg.DescribeGroupsResponseGroup, g rebalance.Descriptio
 	}
 }
 
-// list serves ListGroups 0-5. Filters do not mind case.
+// list serves ListGroups 0-5. Filters are case-insensitive.
 func (c *Coordinator) list(req *kmsg.ListGroupsRequest, reply func(kmsg.Response)) {
 	resp := kmsg.NewPtrListGroupsResponse()
 	parts := make([][]kmsg.ListGroupsResponseGroup, len(c.lanes))

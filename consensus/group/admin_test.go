@@ -27,7 +27,7 @@ func TestEveryVersionOfDescribeGroups(t *testing.T) {
 		one := "one"
 		m := h.consumer("stable")
 		m.instance = &one
-		settle(m)
+		stabilize(m)
 		codes(t, h.send(9, commitRequest("simple", "", -1, at{"orders", 0, 1, ""})))
 		for v := int16(0); v <= 6; v++ {
 			gs := h.describe(v, "stable", "simple", "nobody", "stable")
@@ -42,7 +42,7 @@ func TestEveryVersionOfDescribeGroups(t *testing.T) {
 				string(got.MemberAssignment) != "for "+m.id || len(got.ProtocolMetadata) == 0 || v >= 4 && *got.InstanceID != one {
 				t.Errorf("v%d: %+v", v, got)
 			}
-			if v >= 3 && g.AuthorizedOperations != 3400 { // as Kafka
+			if v >= 3 && g.AuthorizedOperations != 3400 { // like Kafka
 				t.Errorf("v%d: operations %d", v, g.AuthorizedOperations)
 			}
 			if g := gs[1]; g.State != "Empty" || g.ErrorCode != 0 || len(g.Members) != 0 {
@@ -50,14 +50,14 @@ func TestEveryVersionOfDescribeGroups(t *testing.T) {
 			}
 			g = gs[2]
 			if want := int32(math.MinInt32); v >= 3 && v < 6 && g.AuthorizedOperations != 3400 || v >= 6 && g.AuthorizedOperations != want {
-				t.Errorf("v%d: operations %d on a group that there is not", v, g.AuthorizedOperations)
+				t.Errorf("v%d: operations %d on an unknown group", v, g.AuthorizedOperations)
 			}
 			if g.State != "Dead" || v < 6 && g.ErrorCode != 0 || v >= 6 && (g.ErrorCode != kerr.GroupIDNotFound.Code || !strings.Contains(*g.ErrorMessage, "nobody")) {
 				t.Errorf("v%d: %+v", v, g)
 			}
 		}
 		if len(h.describe(6)) != 0 {
-			t.Error("something is described though nothing was asked")
+			t.Error("an empty request described something")
 		}
 	})
 }
@@ -65,7 +65,7 @@ func TestEveryVersionOfDescribeGroups(t *testing.T) {
 func TestEveryVersionOfListGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, newStore(newTopic("orders", 2)), devConfig())
-		settle(h.consumer("stable"))
+		stabilize(h.consumer("stable"))
 		for i := range 20 {
 			codes(t, h.send(9, commitRequest(fmt.Sprintf("simple%02d", i), "", -1, at{"orders", 0, 1, ""})))
 		}
@@ -115,7 +115,7 @@ func TestEveryVersionOfDeleteGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(newTopic("orders", 2))
 		h := start(t, s, devConfig())
-		settle(h.consumer("stable"))
+		stabilize(h.consumer("stable"))
 		for v := int16(0); v <= 3; v++ {
 			codes(t, h.send(9, commitRequest("simple", "", -1, at{"orders", 0, 1, ""})))
 			got := h.delete(v, "simple", "stable", "nobody", "", "simple", strings.Repeat("g", maxName+1))
@@ -124,12 +124,12 @@ func TestEveryVersionOfDeleteGroups(t *testing.T) {
 				t.Errorf("v%d: %v, want %v", v, got, want)
 			}
 			if _, there := s.Group("simple"); there || h.offset("simple", "orders", 0) != -1 || h.used().groups != 1 {
-				t.Errorf("v%d: the group is still there", v)
+				t.Errorf("v%d: the group still exists", v)
 			}
-			// The group without a name is one that clients used once: it can go.
+			// Some clients used the empty group id: such a group can be deleted.
 			codes(t, h.send(9, commitRequest("", "", -1, at{"orders", 0, 1, ""})))
 			if got := h.delete(v, ""); got[0] != 0 || h.offset("", "orders", 0) != -1 {
-				t.Errorf("v%d: without a name: %v", v, got)
+				t.Errorf("v%d: empty group id: %v", v, got)
 			}
 		}
 	})
@@ -159,7 +159,7 @@ func TestDeletionAndCommitsAtOnce(t *testing.T) {
 			t.Errorf("commit after: %v", got)
 		}
 		if h.offset("g", "orders", 0) != -1 || h.offset("g", "orders", 1) != 4 {
-			t.Error("the group has offsets from before its deletion")
+			t.Error("the group still has offsets from before its deletion")
 		}
 	})
 }
@@ -167,7 +167,7 @@ func TestDeletionAndCommitsAtOnce(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, newStore(newTopic("orders", 2)), devConfig())
-		settle(h.consumer("stable"))
+		stabilize(h.consumer("stable"))
 		codes(t, h.send(9, commitRequest("simple", "", -1, at{"orders", 0, 1, ""}, at{"orders", 1, 1, ""})))
 		err := testutil.GatherAndCompare(h.reg, strings.NewReader(`
 # HELP sluice_groups Consumer groups, by state.
@@ -177,7 +177,7 @@ sluice_groups{state="Dead"} 0
 sluice_groups{state="Empty"} 1
 sluice_groups{state="PreparingRebalance"} 0
 sluice_groups{state="Stable"} 1
-# HELP sluice_group_rebalances_total Generations that began.
+# HELP sluice_group_rebalances_total Generations started.
 # TYPE sluice_group_rebalances_total counter
 sluice_group_rebalances_total 1
 # HELP sluice_group_committed_offsets_total Offsets written.

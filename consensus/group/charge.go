@@ -5,35 +5,35 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// What a group takes in memory, roughly: its structures and those of an offset beside
-// the bytes of their text. What its members say and are assigned is there twice, in the
-// machine and in the store.
+// Approximate memory of a group: its structs and those of an offset, beyond the bytes of their
+// strings. Metadata and assignments of members are held twice, in the state machine and in the
+// store.
 const (
 	perGroup  = 2048
 	perOffset = 128
 	copies    = 2
 )
 
-// shares is how many groups can take all the memory of groups together: one takes at most
-// that part of it.
+// shares is how many groups could use up the memory of all groups: one group gets at most that
+// fraction.
 const shares = 2
 
 func sizeOf(o meta.CommittedOffset) int64 { return perOffset + int64(len(o.Metadata)) }
 
-// needs is what a request takes that adds so many bytes to a group, which may not be
-// there yet (nil).
-func needs(e *entry, name string, bytes int64) amount {
+// needs returns what a request takes that adds bytes to a group, which need not exist yet
+// (nil).
+func needs(e *laneGroup, name string, bytes int64) amount {
 	if e == nil {
 		return amount{1, perGroup + int64(len(name)) + bytes}
 	}
 	return amount{0, bytes}
 }
 
-// kept is what the store has of a group.
+// kept summarizes what the store has of a group.
 type kept struct {
-	from    *meta.Group // as last looked at; nil: it has none
+	from    *meta.Group // the group when last looked at; nil: none
 	bytes   int64       // of its offsets
-	usedMs  int64       // when the newest of them was committed
+	usedMs  int64       // commit time of the newest
 	offsets int
 }
 
@@ -50,7 +50,7 @@ func keptOf(g *meta.Group) kept {
 	return k
 }
 
-// after is k with a change. It is right if nothing else changed meanwhile.
+// after returns k after a change, provided that nothing else changed.
 func (k kept) after(c *change) kept {
 	var old offsets
 	if k.from != nil {
@@ -65,7 +65,7 @@ func (k kept) after(c *change) kept {
 		k.offsets++
 		k.usedMs = max(k.usedMs, o.CommitMs)
 	}
-	for _, p := range c.Clear { // none of which is set
+	for _, p := range c.Clear { // none of which is in Set
 		if was, ok := old[p]; ok {
 			k.bytes -= sizeOf(was)
 			k.offsets--
@@ -74,10 +74,10 @@ func (k kept) after(c *change) kept {
 	return k
 }
 
-// look brings what is known of the store up to date. wrote is the change that was made
-// since, if it alone was made: then a large group need not be counted anew. Nobody else
-// changes a group but the deletion of a topic, which takes offsets.
-func (l *lane) look(e *entry, wrote *change) {
+// look updates the summary of the store. wrote is the change made since, if it is the only one:
+// then a large group need not be counted again. Only the deletion of a topic changes a group
+// from outside, by removing offsets.
+func (l *lane) look(e *laneGroup, wrote *change) {
 	now, ok := l.c.store.Group(e.name)
 	switch {
 	case !ok:
@@ -94,8 +94,8 @@ func (l *lane) look(e *entry, wrote *change) {
 	}
 }
 
-// size is what a group is to be charged.
-func (e *entry) size() amount {
+// size returns what the group is to be charged.
+func (e *laneGroup) size() amount {
 	n := perGroup + int64(len(e.name)) + copies*int64(e.g.Bytes()) + e.kept.bytes + e.next.grows
 	if e.under != nil {
 		n += e.under.grows
@@ -103,9 +103,8 @@ func (e *entry) size() amount {
 	return amount{1, n}
 }
 
-// growth is by how much set adds to what the group has, or will have when its writes are
-// done.
-func (e *entry) growth(set offsets) int64 {
+// growth returns by how many bytes set adds to what the group has or is writing.
+func (e *laneGroup) growth(set offsets) int64 {
 	n := int64(0)
 	for p, o := range set {
 		n += sizeOf(o)
@@ -123,87 +122,85 @@ func (e *entry) growth(set offsets) int64 {
 	return max(0, n)
 }
 
-// writing is what is being written, committed what the store has.
-func (e *entry) writing() offsets {
+// writing returns the offsets being written, committed those in the store.
+func (e *laneGroup) writing() offsets {
 	if e == nil || e.under == nil {
 		return nil
 	}
 	return e.under.Set
 }
 
-func (e *entry) committed() offsets {
+func (e *laneGroup) committed() offsets {
 	if e == nil || e.kept.from == nil {
 		return nil
 	}
 	return e.kept.from.Offsets
 }
 
-// bytes is what the group is charged, nothing if it is not there.
-func (e *entry) bytes() int64 {
+// bytes returns what the group is charged, 0 if nil.
+func (e *laneGroup) bytes() int64 {
 	if e == nil {
 		return 0
 	}
 	return e.charged.bytes
 }
 
-// share is the most that one group may be charged.
+// share returns the most that one group may be charged.
 func (c Config) share() int64 { return c.MetadataBytes / shares }
 
-// admit has the lane hold what a request needs, or has the request wait until there is
-// room, and refuses it if that is in vain. It reports whether the request can go on.
-func (l *lane) admit(e *entry, need amount, refuse func(code int16), run task) bool {
+// admit reserves what a request needs, or makes the request wait until it fits, or refuses it
+// if it never will. It reports whether the request can continue now.
+func (l *lane) admit(e *laneGroup, need amount, refuse func(code int16), run task) bool {
 	more := need.minus(l.held).positive()
-	if l.c.room.take(more) {
+	if l.c.quota.take(more) {
 		l.held = l.held.plus(more)
 		return true
 	}
-	l.park(&claim{need: need, lane: l, entry: e, run: run, refuse: refuse})
+	l.park(&claim{need: need, lane: l, group: e, run: run, refuse: refuse})
 	return false
 }
 
-// park has a request begin anew when there is room. One that has waited already does not
-// wait again.
+// park makes a request start over when it fits. A request waits only once.
 func (l *lane) park(c *claim) {
-	if l.resumed || !l.c.room.wait(c) {
+	if l.resumed || !l.c.quota.wait(c) {
 		l.c.refuse(c)
 		return
 	}
-	if c.entry != nil {
-		c.entry.claims++
-		l.rank(c.entry)
+	if c.group != nil {
+		c.group.claims++
+		l.rank(c.group)
 	}
 }
 
-// charge brings what is used in step with what the group takes.
-func (l *lane) charge(e *entry, now amount) {
-	l.c.room.adjust(now.minus(e.charged).minus(l.held))
+// charge updates the usage to what the group takes.
+func (l *lane) charge(e *laneGroup, now amount) {
+	l.c.quota.adjust(now.minus(e.charged).minus(l.held))
 	e.charged, l.held = now, amount{}
 }
 
-// put gives back what the lane holds and has not used.
+// put returns what the lane has reserved and not used.
 func (l *lane) put() {
-	l.c.room.adjust(amount{}.minus(l.held))
+	l.c.quota.adjust(amount{}.minus(l.held))
 	l.held = amount{}
 }
 
-// unused says how long a group has not been used. That it was joined and left, or that
-// an offset was committed, is a use; both are durable.
+// unused says how long a group has not been used. Joining, leaving and committing offsets are
+// uses; all of them are durable.
 type unused struct {
-	blank   bool // the store has nothing of it: its client was given a member id and has not come back
+	blank   bool // not in the store: the client was given a member id and has not come back
 	sinceMs int64
 }
 
-// idle reports whether nobody uses the group, and nothing is under way.
-func (e *entry) idle() bool {
+// idle reports whether nobody uses the group and nothing is in progress.
+func (e *laneGroup) idle() bool {
 	return !e.gone && e.g.State() == rebalance.Empty && e.under == nil && e.next.empty() && e.remove == nil && e.claims == 0
 }
 
 // quiet reports whether the group is idle and nobody is about to join.
-func (e *entry) quiet() bool { return e.idle() && e.g.Wake().IsZero() }
+func (e *laneGroup) quiet() bool { return e.idle() && e.g.Wake().IsZero() }
 
-// unused reports whether the group may make room for others, and since when it was not
-// used.
-func (e *entry) unused() (unused, bool) {
+// unused reports whether the group may be evicted, and since when it is unused.
+func (e *laneGroup) unused() (unused, bool) {
 	switch {
 	case !e.idle():
 		return unused{}, false

@@ -14,7 +14,7 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// texts are offsets of the first n partitions with so much text each.
+// texts returns offsets of the first n partitions with size bytes of metadata each.
 func texts(n, size int) []at {
 	all := make([]at, n)
 	for i := range all {
@@ -33,28 +33,28 @@ func TestOffsetsAndTheirTextsAreWithinTheMemoryOfGroups(t *testing.T) {
 				t.Fatalf("commit of group %d: %v", i, kerr.ErrorForCode(got[0]))
 			}
 			if used := h.used(); used.bytes > cfg.MetadataBytes {
-				t.Fatalf("%+v is used", used)
+				t.Fatalf("usage is %+v", used)
 			}
 			time.Sleep(time.Second)
 		}
 		if got := h.names(); got != "g44 g45 g46 g47 g48 g49" { // 10.2 kB each
 			t.Errorf("groups %s", got)
 		}
-		// One group has its share and no more. What it has it may change.
+		// One group gets its share and no more. It may change what it has.
 		if got := codes(t, h.send(9, commitRequest("big", "", -1, texts(8, 4000)...))); got[0] != kerr.InvalidCommitOffsetSize.Code {
-			t.Errorf("commit of more than a share: %v", got)
+			t.Errorf("commit of more than the share: %v", got)
 		}
 		if got := codes(t, h.send(9, commitRequest("big", "", -1, texts(7, 4000)...))); got[0] != 0 {
-			t.Errorf("commit of a share: %v", got)
+			t.Errorf("commit of exactly the share: %v", got)
 		}
 		if got := codes(t, h.send(9, commitRequest("big", "", -1, at{"orders", 7, 1, strings.Repeat("x", 4000)}))); got[0] != kerr.InvalidCommitOffsetSize.Code {
 			t.Errorf("commit beyond the share: %v", got)
 		}
 		if got := codes(t, h.send(9, commitRequest("big", "", -1, texts(7, 4000)...))); got[0] != 0 {
-			t.Errorf("commit of the same again: %v", got)
+			t.Errorf("the same commit again: %v", got)
 		}
 		if got := codes(t, h.send(9, commitRequest("big", "", -1, texts(7, 10)...))); got[0] != 0 {
-			t.Errorf("commit of less: %v", got)
+			t.Errorf("a smaller commit: %v", got)
 		}
 		h.audit()
 		h.restart()
@@ -62,8 +62,8 @@ func TestOffsetsAndTheirTextsAreWithinTheMemoryOfGroups(t *testing.T) {
 	})
 }
 
-// Nothing goes for a request that would not fit even then, nor for those behind it more
-// than they need.
+// Nothing is evicted for a request that would not fit even then, nor more than needed for those
+// behind it.
 func TestNothingIsRemovedInVain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := devConfig()
@@ -73,7 +73,7 @@ func TestNothingIsRemovedInVain(t *testing.T) {
 			m := &consumer{h: h, group: fmt.Sprint("g", i), version: 3}
 			m.joined(m.join(strings.Repeat("x", 10_000)))
 		}
-		for i := range 3 { // some 19 kB are left
+		for i := range 3 { // about 19 kB are left
 			h.commitTo(fmt.Sprint("old", i), 1)
 			time.Sleep(time.Second)
 		}
@@ -90,7 +90,7 @@ func TestNothingIsRemovedInVain(t *testing.T) {
 	})
 }
 
-// A group that comes back when there is no room does not make it itself.
+// A group that comes back when the memory is full does not evict itself.
 func TestAGroupThatReturnsKeepsItsOffsets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := devConfig()
@@ -111,7 +111,7 @@ func TestAGroupThatReturnsKeepsItsOffsets(t *testing.T) {
 	})
 }
 
-// An assignment needs room too, which it gets or is told to try again.
+// An assignment needs memory too: it gets it, or the client is told to retry.
 func TestAssignmentsAreWithinTheMemoryOfGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := devConfig()
@@ -135,7 +135,7 @@ func TestAssignmentsAreWithinTheMemoryOfGroups(t *testing.T) {
 				t.Errorf("sync %d: %v", i, kerr.ErrorForCode(code))
 			}
 			if used := h.used(); used.bytes > cfg.MetadataBytes {
-				t.Errorf("%+v is used", used)
+				t.Errorf("usage is %+v", used)
 			}
 		}
 		if got := h.names(); got != "g0 g1 g2" {
@@ -143,14 +143,14 @@ func TestAssignmentsAreWithinTheMemoryOfGroups(t *testing.T) {
 		}
 		ms[0].leave()
 		if got := sync(ms[2]); got.ErrorCode != 0 || len(got.MemberAssignment) != 10_000 {
-			t.Errorf("sync when there is room again: %v", kerr.ErrorForCode(got.ErrorCode))
+			t.Errorf("sync when there is memory again: %v", kerr.ErrorForCode(got.ErrorCode))
 		}
 		h.audit()
 	})
 }
 
-// The number of offsets is the same whether it is counted or reckoned, also when a topic
-// is deleted in between.
+// The number of offsets is the same counted or calculated, even if a topic is deleted in
+// between.
 func TestOffsetsOfDeletedTopicsAreNotCharged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		orders, bills := newTopic("orders", 5), newTopic("bills", 5)

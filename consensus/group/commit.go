@@ -9,25 +9,25 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// offsets are those of one OffsetCommit.
+// offsets are the offsets of one OffsetCommit.
 type offsets map[topic.Partition]meta.CommittedOffset
 
-// commit serves OffsetCommit 2-10. The retention that versions 2 to 4 can ask for
-// is that of the broker, as it is in Kafka for all later versions (KIP-211).
+// commit serves OffsetCommit 2-10. The retention time in versions 2 to 4 is ignored in favor of
+// the broker's, which is what Kafka does in later versions (KIP-211).
 func (c *Coordinator) commit(version int16, req *kmsg.OffsetCommitRequest, reply func(kmsg.Response)) {
 	resp, set := c.readCommit(version, req)
 	finish := func(code int16) {
 		for i := range resp.Topics {
 			for j := range resp.Topics[i].Partitions {
 				p := &resp.Topics[i].Partitions[j]
-				if p.ErrorCode == 0 || code != 0 && p.ErrorCode == kerr.OffsetMetadataTooLarge.Code { // which is less than what is wrong with all
+				if p.ErrorCode == 0 || code != 0 && p.ErrorCode == kerr.OffsetMetadataTooLarge.Code { // takes precedence over errors of the whole request
 					p.ErrorCode = code
 				}
 			}
 		}
 		reply(resp)
 	}
-	if len(req.Group) > maxName { // the empty name is one that clients used once
+	if len(req.Group) > maxName { // some clients used the empty id
 		finish(kerr.InvalidGroupID.Code)
 		return
 	}
@@ -42,7 +42,7 @@ func (c *Coordinator) commit(version int16, req *kmsg.OffsetCommitRequest, reply
 		case req.MemberID != "" || req.InstanceID != nil:
 			finish(kerr.UnknownMemberID.Code)
 			return
-		case len(set) == 0: // no group is made for it, and none gives way
+		case len(set) == 0: // creates no group and evicts none
 			finish(0)
 			return
 		case !l.fits(nil, set, finish) || !l.admit(nil, needs(nil, req.Group, e.growth(set)), finish, serve):
@@ -56,7 +56,7 @@ func (c *Coordinator) commit(version int16, req *kmsg.OffsetCommitRequest, reply
 	c.on(req.Group, finish, serve)
 }
 
-// noGroup is the code for a member's commit to a group that is not there (KIP-848).
+// noGroup returns the code for a member's commit to an unknown group (KIP-848).
 func noGroup(version int16) int16 {
 	if version >= 9 {
 		return kerr.GroupIDNotFound.Code
@@ -64,12 +64,11 @@ func noGroup(version int16) int16 {
 	return kerr.IllegalGeneration.Code
 }
 
-// idsFrom is the first version of OffsetCommit and OffsetFetch that names topics by their
-// ids.
+// idsFrom is the first version of OffsetCommit and OffsetFetch with topic ids.
 const idsFrom = 10
 
-// named finds a topic as a request of that version names it. Code is for the partitions of one
-// that there is not.
+// named looks up a topic as identified in that version. The code is for partitions of an
+// unknown topic.
 func named(view *meta.View, version int16, name string, id topic.ID) (t *meta.Topic, code int16) {
 	var known bool
 	if version >= idsFrom {
@@ -85,14 +84,14 @@ func named(view *meta.View, version int16, name string, id topic.ID) (t *meta.To
 	return nil, code
 }
 
-// readCommit finds out which offsets can be committed. The response has the
-// codes of the others.
+// readCommit determines which offsets can be committed. The response has the codes of the
+// others.
 func (c *Coordinator) readCommit(version int16, req *kmsg.OffsetCommitRequest) (*kmsg.OffsetCommitResponse, offsets) {
 	view, now := c.store.View(), c.clock.Now().UnixMilli()
 	resp, set := kmsg.NewPtrOffsetCommitResponse(), make(offsets)
 	for _, rt := range req.Topics {
 		if len(rt.Partitions) == 0 {
-			continue // as Kafka, whose answer has partitions
+			continue // like Kafka, whose response has only topics with partitions
 		}
 		t, unknown := named(view, version, rt.Topic, rt.TopicID)
 		st := kmsg.NewOffsetCommitResponseTopic()
@@ -121,10 +120,10 @@ func (c *Coordinator) readCommit(version int16, req *kmsg.OffsetCommitRequest) (
 	return resp, set
 }
 
-// commit has offsets written, with whatever else is waiting for the group's next
-// write, if the machine allows it. What waits for room is not passed by what comes later,
-// for offsets must not go back.
-func (l *lane) commit(e *entry, set offsets, code int16, finish func(code int16), again task) {
+// commit writes offsets, with whatever else waits for the group's next write, if the state
+// machine allows. Later commits do not overtake one that waits for memory, so that offsets
+// never go back.
+func (l *lane) commit(e *laneGroup, set offsets, code int16, finish func(code int16), again task) {
 	if code != 0 || len(set) == 0 {
 		finish(code)
 		return
@@ -134,7 +133,7 @@ func (l *lane) commit(e *entry, set offsets, code int16, finish func(code int16)
 	}
 	grows := e.growth(set)
 	if e.claims > 0 && !l.resumed {
-		l.park(&claim{need: amount{bytes: grows}, lane: l, entry: e, run: again, refuse: finish})
+		l.park(&claim{need: amount{bytes: grows}, lane: l, group: e, run: again, refuse: finish})
 		return
 	}
 	if !l.admit(e, amount{bytes: grows}, finish, again) {
@@ -151,9 +150,9 @@ func (l *lane) commit(e *entry, set offsets, code int16, finish func(code int16)
 	l.flush(e)
 }
 
-// fits reports whether the group, if it is there, may have these offsets too, in number
-// and in bytes; else the commit is refused. What is being written just now is not counted.
-func (l *lane) fits(e *entry, set offsets, finish func(code int16)) bool {
+// fits reports whether the group may hold these offsets as well, in number and bytes; if not,
+// the commit is refused. Writes in progress are not counted.
+func (l *lane) fits(e *laneGroup, set offsets, finish func(code int16)) bool {
 	grows := e.growth(set)
 	if e.count(set, l.c.cfg.OffsetsPerGroup) <= l.c.cfg.OffsetsPerGroup && (grows == 0 || e.bytes()+grows <= l.c.cfg.share()) {
 		return true
@@ -163,8 +162,9 @@ func (l *lane) fits(e *entry, set offsets, finish func(code int16)) bool {
 	return false
 }
 
-// count is how many offsets the group has with set, or more if that is not above most.
-func (e *entry) count(set offsets, most int) int {
+// count returns how many offsets the group has with set; the exact number only matters above
+// most.
+func (e *laneGroup) count(set offsets, most int) int {
 	kept, waits := e.committed(), offsets(nil)
 	if e != nil {
 		waits = e.next.Set
@@ -188,8 +188,7 @@ func (e *entry) count(set offsets, most int) int {
 	return n
 }
 
-// codeOf tells clients of a failed write: it may be tried again, whatever became
-// of it.
+// codeOf returns a retriable code for a failed write, whatever its outcome.
 func codeOf(err error) int16 {
 	if err != nil {
 		return kerr.CoordinatorNotAvailable.Code

@@ -30,7 +30,7 @@ func TestConfig(t *testing.T) {
 		c := DefaultConfig()
 		spoil(&c)
 		if c.Validate() == nil {
-			t.Errorf("%s is taken", name)
+			t.Errorf("%s was accepted", name)
 		}
 	}
 }

@@ -18,18 +18,17 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// Store keeps groups. Its values are immutable. When it is handed to New it has
-// all that was ever written.
+// Store stores groups. Its values are immutable. When passed to New, it must have everything
+// ever written.
 type Store interface {
 	View() *meta.View
 	Groups() []*meta.Group
 	Group(name string) (*meta.Group, bool)
-	// ChangeGroup makes one step of a group durable and returns when Group shows
-	// it. A group that is not there is made; deleting one that is not there is no
-	// error.
+	// ChangeGroup makes one change of a group durable and returns once Group shows it. It
+	// creates a missing group; deleting a missing one is not an error.
 	ChangeGroup(ctx context.Context, name string, c meta.GroupChange) error
-	// GroupOffline returns an error if what the store has of a group cannot be read:
-	// that Group knows none says nothing then.
+	// GroupOffline returns an error if the store cannot read the group; a missing group then
+	// means nothing.
 	GroupOffline(name string) error
 }
 
@@ -43,22 +42,22 @@ type Coordinator struct {
 
 	lanes []*lane
 	seed  maphash.Seed
-	slots chan struct{} // one for each write that may be under way
+	slots chan struct{} // one for each concurrent write
 	hosts *hosts
-	room  *room
+	quota *quota
 
-	// fullLog and evictLog bound what is logged of refusals and evictions; unsaid are
-	// those that were not.
+	// fullLog and evictLog limit the logging of refusals and evictions; unsaid counts those not
+	// logged.
 	fullLog, evictLog *rate.Limiter
 	unsaid            atomic.Int64
 
-	mu      sync.RWMutex // held for reading while a task is handed to a lane
+	mu      sync.RWMutex // held for reading while a task is posted to a lane
 	closed  bool
 	closing chan struct{}
 	tasks   sync.WaitGroup
 }
 
-// New returns a coordinator that has loaded all groups of the store. Close it.
+// New loads all groups of the store and returns a coordinator. Call Close when done.
 func New(cfg Config, store Store, clk clock.Clock, log *slog.Logger, reg prometheus.Registerer) (*Coordinator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -66,7 +65,7 @@ func New(cfg Config, store Store, clk clock.Clock, log *slog.Logger, reg prometh
 	c := &Coordinator{cfg: cfg, store: store, clock: clk, log: log, seed: maphash.MakeSeed(),
 		slots: make(chan struct{}, cfg.Writes), closing: make(chan struct{}),
 		hosts:   newHosts(cfg.Groups),
-		room:    newRoom(amount{cfg.Groups, cfg.MetadataBytes}, cfg.Queue),
+		quota:   newQuota(amount{cfg.Groups, cfg.MetadataBytes}, cfg.Queue),
 		fullLog: rate.NewLimiter(rate.Every(time.Minute), 1), evictLog: rate.NewLimiter(1, 10)}
 	c.metrics = newMetrics(c, reg)
 	for range cfg.Lanes {
@@ -79,17 +78,16 @@ func New(cfg Config, store Store, clk clock.Clock, log *slog.Logger, reg prometh
 	for _, l := range c.lanes {
 		c.tasks.Go(l.run)
 	}
-	c.tasks.Go(c.sweep)
+	c.tasks.Go(c.expireOffsets)
 	c.tasks.Go(c.makeRoom)
-	c.room.poke() // for what may be more than there may be
+	c.quota.poke() // the limits may be exceeded already
 	log.Info("consumer groups loaded", "groups", len(groups))
 	return c, nil
 }
 
-// Serve answers one request. reply is called once, here or later by another
-// goroutine; resp.SetVersion is left to the caller. It waits only while the
-// queue of the group's lane is full. ctx is that of the connection: when it ends,
-// what was asked for goes on.
+// Serve answers one request. reply is called once, here or later by another goroutine; calling
+// resp.SetVersion is up to the caller. It blocks only while the queue of the group's lane is
+// full. ctx is that of the connection; the request continues when it ends.
 func (c *Coordinator) Serve(_ context.Context, clientID, host string, version int16, req kmsg.Request, reply func(kmsg.Response)) {
 	switch req := req.(type) {
 	case *kmsg.JoinGroupRequest:
@@ -113,12 +111,12 @@ func (c *Coordinator) Serve(_ context.Context, clientID, host string, version in
 	case *kmsg.DeleteGroupsRequest:
 		c.deleteGroups(req, reply)
 	default:
-		panic(fmt.Sprintf("group: %T is no request of consumer groups", req))
+		panic(fmt.Sprintf("group: %T is not a consumer group request", req))
 	}
 }
 
-// Close answers whoever still waits, lets writes end, and returns when nothing
-// runs any more. Requests that come later are refused.
+// Close answers waiting requests, lets writes finish, and returns when nothing runs any more.
+// Later requests are refused.
 func (c *Coordinator) Close() {
 	c.mu.Lock()
 	if !c.closed {
@@ -133,15 +131,14 @@ func (c *Coordinator) lane(group string) *lane {
 	return c.lanes[maphash.String(c.seed, group)%uint64(len(c.lanes))]
 }
 
-// post hands a task to a lane. Once the coordinator is closed it does not, and
-// returns false.
+// post queues a task on a lane; it returns false once the coordinator is closed.
 func (c *Coordinator) post(l *lane, t task) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if c.closed {
 		return false
 	}
-	l.tasks <- t // lanes run until they have all that was handed over before closed
+	l.tasks <- t // lanes run until all tasks posted before closing are done
 	return true
 }
 

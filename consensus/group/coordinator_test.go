@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// consumer is a client's side of one membership.
+// consumer is the client side of one membership.
 type consumer struct {
 	h          *harness
 	group      string
@@ -34,7 +34,7 @@ func (m *consumer) joinRequest(topics ...string) *kmsg.JoinGroupRequest {
 	return req
 }
 
-// join joins, and again with the id it was given.
+// join joins, twice if it has to come back with the id it was given.
 func (m *consumer) join(topics ...string) *call {
 	m.h.t.Helper()
 	c := m.h.send(m.version, m.joinRequest(topics...))
@@ -97,8 +97,8 @@ func (h *harness) consumer(group string) *consumer {
 	return &consumer{h: h, group: group, version: 9, generation: -1}
 }
 
-// settle has the consumers form a stable group.
-func settle(ms ...*consumer) {
+// stabilize makes the consumers form a stable group.
+func stabilize(ms ...*consumer) {
 	calls := make([]*call, len(ms))
 	for i, m := range ms {
 		calls[i] = m.join("orders")
@@ -118,7 +118,7 @@ func TestGroupGoesOnAfterRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, newStore(newTopic("orders", 2)), DefaultConfig())
 		a, b := h.consumer("g"), h.consumer("g")
-		settle(a, b)
+		stabilize(a, b)
 		if a.leader == b.leader || a.generation != 1 || b.generation != 1 {
 			t.Fatalf("a %+v b %+v", a, b)
 		}
@@ -130,7 +130,7 @@ func TestGroupGoesOnAfterRestart(t *testing.T) {
 		if code := a.heartbeat(); code != 0 {
 			t.Errorf("heartbeat of a member in time: %v", kerr.ErrorForCode(code))
 		}
-		time.Sleep(2 * time.Second) // b's session began at the restart
+		time.Sleep(2 * time.Second) // b's session started at the restart
 		if code := a.heartbeat(); code != kerr.RebalanceInProgress.Code {
 			t.Errorf("heartbeat after b was lost: %v", kerr.ErrorForCode(code))
 		}

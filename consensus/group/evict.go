@@ -11,7 +11,7 @@ import (
 	"github.com/sluicemq/sluice/consensus/group/rebalance"
 )
 
-// victim is a group that may make room for others.
+// victim is a group that may be evicted.
 type victim struct {
 	unused
 	name  string
@@ -19,8 +19,8 @@ type victim struct {
 	bytes int64
 }
 
-// before orders victims: first those of which the store has nothing, for nothing is lost
-// with them; then those that were unused the longest.
+// before orders victims: first groups that are not in the store, since nothing is lost with
+// them; then those unused the longest.
 func (a victim) before(b victim) int {
 	switch {
 	case a.blank != b.blank:
@@ -39,25 +39,24 @@ func (a victim) before(b victim) int {
 }
 
 const (
-	// atOnce is how many groups are removed at once at most.
+	// atOnce is the maximum number of groups evicted together.
 	atOnce = 64
-	// attempts is how often in a row victims may turn out to be used again, before those
-	// who wait are refused.
+	// attempts is how often in a row victims may turn out to be in use again before waiting
+	// requests are refused.
 	attempts = 3
 )
 
-// makeRoom serves the claims, and removes groups for them, until the coordinator is
-// closed. It waits for lanes, so no lane may do that: a lane that waited for another
-// could wait for ever.
+// makeRoom serves the claims, and evicts groups for them, until the coordinator is closed. It
+// waits for lanes, so it is not a lane: two lanes waiting for each other would deadlock.
 func (c *Coordinator) makeRoom() {
 	defer func() {
-		for _, cl := range c.room.close() {
+		for _, cl := range c.quota.close() {
 			cl.refuse(kerr.CoordinatorNotAvailable.Code)
 		}
 	}()
 	for {
 		select {
-		case <-c.room.wake:
+		case <-c.quota.wake:
 			c.serve()
 		case <-c.closing:
 			return
@@ -65,22 +64,22 @@ func (c *Coordinator) makeRoom() {
 	}
 }
 
-// serve grants what fits and evicts for the rest, until nothing waits.
+// serve grants what fits and evicts for the rest, until no claim waits.
 func (c *Coordinator) serve() {
 	for failed := 0; ; {
-		c.resume(c.room.grant(), true)
-		need := c.room.lacks()
+		c.resume(c.quota.grant(), true)
+		need := c.quota.lacks()
 		if need.none() {
 			return
 		}
 		victims, can := c.victims(need)
-		need, hopeless := c.room.plan(can)
+		need, hopeless := c.quota.plan(can)
 		c.resume(hopeless, false)
 		switch n := c.evict(first(victims, need)); {
 		case n[removed] > 0 || len(hopeless) > 0:
 			failed = 0
 		case n[used] == 0 || failed == attempts:
-			granted, refused := c.room.giveUp()
+			granted, refused := c.quota.giveUp()
 			c.resume(granted, true)
 			c.resume(refused, false)
 			return
@@ -90,7 +89,7 @@ func (c *Coordinator) serve() {
 	}
 }
 
-// resume has the lanes go on with claims.
+// resume makes the lanes continue the claims.
 func (c *Coordinator) resume(claims []*claim, granted bool) {
 	for _, cl := range claims {
 		if !c.post(cl.lane, func(l *lane) { l.resume(cl, granted) }) {
@@ -100,8 +99,8 @@ func (c *Coordinator) resume(claims []*claim, granted bool) {
 }
 
 func (l *lane) resume(c *claim, granted bool) {
-	if c.entry != nil {
-		c.entry.claims--
+	if c.group != nil {
+		c.group.claims--
 	}
 	if granted {
 		l.held, l.resumed = c.need, true
@@ -110,12 +109,12 @@ func (l *lane) resume(c *claim, granted bool) {
 	} else {
 		l.c.refuse(c)
 	}
-	if c.entry != nil {
-		l.settle(c.entry)
+	if c.group != nil {
+		l.refresh(c.group)
 	}
 }
 
-// refuse turns a claim away, for clients to try again.
+// refuse refuses a claim with a retriable code.
 func (c *Coordinator) refuse(cl *claim) {
 	select {
 	case <-c.closing:
@@ -125,25 +124,25 @@ func (c *Coordinator) refuse(cl *claim) {
 	}
 	c.metrics.refused.Inc()
 	if c.fullLog.AllowN(c.clock.Now(), 1) {
-		now, waiting := c.room.now()
-		c.log.Warn("there is no room for what consumer groups ask for: no group without members is unused, or too many requests wait for room already. Clients are told to try again; raise groups.max_groups or groups.max_metadata_bytes",
+		now, waiting := c.quota.now()
+		c.log.Warn("consumer groups have reached their limits, and no unused group can be evicted or too many requests wait already. Clients will retry; raise groups.max_groups or groups.max_metadata_bytes",
 			"groups", now.groups, "max_groups", c.cfg.Groups, "bytes", now.bytes, "max_metadata_bytes", c.cfg.MetadataBytes,
 			"asked_groups", cl.need.groups, "asked_bytes", cl.need.bytes, "waiting", waiting)
 	}
 	cl.refuse(kerr.CoordinatorNotAvailable.Code)
 }
 
-// outcome is what became of a victim.
+// outcome is the result of evicting a victim.
 type outcome int
 
 const (
 	removed   outcome = iota // by us or by others
-	used                     // since it was found
+	used                     // in use again
 	unwritten                // the store could not delete it
 	outcomes
 )
 
-// evict removes victims. It returns how many came to which end.
+// evict evicts victims and counts the outcomes.
 func (c *Coordinator) evict(victims []victim) (n [outcomes]int) {
 	done := make(chan outcome, len(victims))
 	for _, v := range victims {
@@ -157,12 +156,12 @@ func (c *Coordinator) evict(victims []victim) (n [outcomes]int) {
 	return n
 }
 
-// victims looks over all lanes for the groups that were unused the longest, as many as
-// may be needed, and returns what all together could give, these and the others.
+// victims collects from all lanes the groups unused the longest, as many as may be needed, and
+// returns them with what all evictable groups together would free.
 func (c *Coordinator) victims(need amount) (first []victim, can amount) {
 	most := need.groups
 	if need.bytes > 0 {
-		most = max(most, int(min(atOnce, need.bytes/perGroup+1))) // each frees as much at least
+		most = max(most, int(min(atOnce, need.bytes/perGroup+1))) // each frees at least that much
 	}
 	most = min(most, atOnce)
 	type answer struct {
@@ -183,7 +182,7 @@ func (c *Coordinator) victims(need amount) (first []victim, can amount) {
 	return first[:min(most, len(first))], can
 }
 
-// first returns as many of the victims as are needed.
+// first returns as many victims as are needed.
 func first(victims []victim, need amount) []victim {
 	n := 0
 	for freed := (amount{}); n < len(victims) && !need.minus(freed).positive().none(); n++ {
@@ -192,11 +191,11 @@ func first(victims []victim, need amount) []victim {
 	return victims[:n]
 }
 
-// oldest returns the first n groups of the lane that may make room.
+// oldest returns the first n evictable groups of the lane.
 func (l *lane) oldest(n int) []victim {
 	var first []victim
 	for range min(n, len(l.unused)) {
-		first = append(first, heap.Pop(&l.unused).(*entry).victim)
+		first = append(first, heap.Pop(&l.unused).(*laneGroup).victim)
 	}
 	for _, v := range first {
 		heap.Push(&l.unused, l.groups[v.name])
@@ -204,11 +203,11 @@ func (l *lane) oldest(n int) []victim {
 	return first
 }
 
-// evict removes a group, unless it was used since it was found.
+// evict evicts a group unless it is in use again.
 func (l *lane) evict(v victim, done func(outcome)) {
 	e, ok := l.groups[v.name]
 	if !ok {
-		done(removed) // by somebody else
+		done(removed) // by another request
 		return
 	}
 	if since, ok := e.unused(); !ok || since != v.unused {
@@ -228,11 +227,11 @@ func (l *lane) evict(v victim, done func(outcome)) {
 	l.step(e, rebalance.Delete{To: l.expect(waiter{on, func(int16) { done(unwritten) }})})
 }
 
-// evicted counts and logs a group that was removed.
+// evicted counts and logs an eviction.
 func (c *Coordinator) evicted(v victim, offsets int) {
-	if v.blank { // it never was a group for anybody but its client, who may ask again
+	if v.blank { // only its client knows of it, and asks again
 		c.metrics.forgotten.Inc()
-		c.log.Debug("a group that nobody has joined yet was forgotten, to make room", "group", v.name)
+		c.log.Debug("dropped a group that nobody has joined yet, to free memory", "group", v.name)
 		return
 	}
 	c.metrics.evicted.Inc()
@@ -240,13 +239,13 @@ func (c *Coordinator) evicted(v victim, offsets int) {
 		c.unsaid.Add(1)
 		return
 	}
-	c.log.Warn("a consumer group that was unused the longest was removed with its offsets, to make room",
+	c.log.Warn("evicted the consumer group unused the longest, with its offsets, to free memory",
 		"group", v.name, "unused_since", time.UnixMilli(v.sinceMs).UTC(), "offsets", offsets, "not_logged_before", c.unsaid.Swap(0))
 }
 
-// rank keeps the group's place among those that may make room, and what these take, and
-// counts those that have members.
-func (l *lane) rank(e *entry) {
+// rank updates the group's position among evictable groups, their total, and the count of
+// groups with members.
+func (l *lane) rank(e *laneGroup) {
 	host := ""
 	if !e.gone {
 		host = e.g.Host()
@@ -276,8 +275,8 @@ func (l *lane) rank(e *entry) {
 	}
 }
 
-// ranking is a heap of the groups that may make room, the first victim first.
-type ranking []*entry
+// ranking is a heap of the evictable groups, the first victim on top.
+type ranking []*laneGroup
 
 func (r ranking) Len() int           { return len(r) }
 func (r ranking) Less(i, j int) bool { return r[i].victim.before(r[j].victim) < 0 }
@@ -286,14 +285,14 @@ func (r ranking) Swap(i, j int) {
 	r[i].rank, r[j].rank = i, j
 }
 
-// Push adds an *entry.
+// Push implements heap.Interface.
 func (r *ranking) Push(x any) {
-	e := x.(*entry)
+	e := x.(*laneGroup)
 	e.rank = len(*r)
 	*r = append(*r, e)
 }
 
-// Pop removes the last one.
+// Pop implements heap.Interface.
 func (r *ranking) Pop() any {
 	last := len(*r) - 1
 	e := (*r)[last]

@@ -11,10 +11,9 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// fetch serves OffsetFetch 1-10 from the store. Offsets there are durable; there
-// are no transactions that could leave some unstable, so RequireStable asks for
-// what is always so. Where nothing is committed the offset is -1, without error unless the
-// topic is named by an id that there is not.
+// fetch serves OffsetFetch 1-10 from the store. All offsets there are durable, and without
+// transactions all are stable, so RequireStable changes nothing. Without a committed offset the
+// result is -1 and no error, unless the topic id is unknown.
 func (c *Coordinator) fetch(version int16, req *kmsg.OffsetFetchRequest) kmsg.Response {
 	resp := kmsg.NewPtrOffsetFetchResponse()
 	view := c.store.View()
@@ -22,7 +21,7 @@ func (c *Coordinator) fetch(version int16, req *kmsg.OffsetFetchRequest) kmsg.Re
 		seen := make(map[string]struct{}, len(req.Groups))
 		for _, g := range req.Groups {
 			if _, twice := seen[g.Group]; twice {
-				continue // or a small request could ask for an endless answer
+				continue // a small request must not get an endless response
 			}
 			seen[g.Group] = struct{}{}
 			resp.Groups = append(resp.Groups, c.fetchGroup(view, version, g))
@@ -56,8 +55,8 @@ func oldTopic(t kmsg.OffsetFetchResponseGroupTopic) kmsg.OffsetFetchResponseTopi
 	return old
 }
 
-// fetchGroup answers for one group: for the topics named, or for all it has
-// offsets of when Topics is nil.
+// fetchGroup answers for one group: for the requested topics, or for all its offsets if Topics
+// is nil.
 func (c *Coordinator) fetchGroup(view *meta.View, version int16, req kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
 	resp := kmsg.NewOffsetFetchResponseGroup()
 	resp.Group = req.Group
@@ -92,7 +91,7 @@ func (c *Coordinator) fetchGroup(view *meta.View, version int16, req kmsg.Offset
 				o, committed = kept[topic.Partition{Topic: known.ID, Index: index}]
 			}
 			p := fetched(index, o, committed)
-			if version >= idsFrom { // a name that there is not is none that has offsets
+			if version >= idsFrom { // an unknown name simply has no offsets
 				p.ErrorCode = unknown
 			}
 			t.Partitions = append(t.Partitions, p)
@@ -102,9 +101,8 @@ func (c *Coordinator) fetchGroup(view *meta.View, version int16, req kmsg.Offset
 	return resp
 }
 
-// notFetched answers with an error, for each partition too: version 1 has no
-// other place for it, and a partition that is left out would look like one without
-// an offset.
+// notFetched answers with an error, also for each partition: version 1 has no other place for
+// it, and a missing partition would look like one without an offset.
 func notFetched(req kmsg.OffsetFetchRequestGroup, code int16) kmsg.OffsetFetchResponseGroup {
 	resp := kmsg.NewOffsetFetchResponseGroup()
 	resp.Group, resp.ErrorCode = req.Group, code
@@ -127,13 +125,13 @@ func distinctIndexes(indexes []int32) []int32 {
 	return slices.Compact(indexes)
 }
 
-// fetchedTopic is a topic as OffsetFetch names it: by name, or from version 10 on by id.
+// fetchedTopic identifies a topic in OffsetFetch: by name, or since version 10 by id.
 type fetchedTopic struct {
 	name string
 	id   topic.ID
 }
 
-// merged yields each topic once, in the order in which they are named first.
+// merged yields each topic once, in order of first occurrence.
 func merged(topics []kmsg.OffsetFetchRequestGroupTopic) func(yield func(fetchedTopic, []int32) bool) {
 	at := make(map[fetchedTopic]int, len(topics))
 	var asked []fetchedTopic
@@ -166,7 +164,7 @@ func fetched(index int32, o meta.CommittedOffset, committed bool) kmsg.OffsetFet
 	return p
 }
 
-// allTopics answers with every offset of a topic that still exists, in order.
+// allTopics returns all offsets of existing topics, in order.
 func allTopics(view *meta.View, kept offsets) []kmsg.OffsetFetchResponseGroupTopic {
 	byID := make(map[topic.ID]*kmsg.OffsetFetchResponseGroupTopic)
 	for p, o := range kept {

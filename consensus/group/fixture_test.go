@@ -18,7 +18,7 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// store is a Store in memory. Writes take delay and fail while fail is set.
+// store is an in-memory Store. Writes take delay, and fail while fail is set.
 type store struct {
 	mu      sync.Mutex
 	view    *meta.View
@@ -27,7 +27,7 @@ type store struct {
 	fail    error
 	offline []string
 	changes []meta.GroupChange
-	atOnce  int // writes of one group that overlapped
+	atOnce  int // overlapping writes of one group
 	busy    map[string]int
 }
 
@@ -149,13 +149,13 @@ func (s *store) apply(name string, c meta.GroupChange) {
 	s.groups[name] = g
 }
 
-// harness is a coordinator over a store, in a synctest bubble.
+// harness is a coordinator with a store, in a synctest bubble.
 type harness struct {
 	host  string // of clients; 127.0.0.1 unless set
 	t     *testing.T
 	store *store
 	cfg   Config
-	log   slog.Handler // nil: nowhere
+	log   slog.Handler // nil: discard
 	reg   *prometheus.Registry
 	c     *Coordinator
 }
@@ -181,14 +181,14 @@ func (h *harness) open() {
 	h.c = c
 }
 
-// restart closes the coordinator and opens it over the same store.
+// restart closes the coordinator and opens a new one on the same store.
 func (h *harness) restart() {
 	h.t.Helper()
 	h.c.Close()
 	h.open()
 }
 
-// call is one request under way.
+// call is one request in progress.
 type call struct {
 	t     *testing.T
 	what  kmsg.Request
@@ -197,7 +197,7 @@ type call struct {
 	resps []kmsg.Response
 }
 
-// send sends req, encoded and decoded as over a connection.
+// send sends req, encoded and decoded as on a connection.
 func (h *harness) send(version int16, req kmsg.Request) *call {
 	h.t.Helper()
 	req.SetVersion(version)
@@ -226,7 +226,7 @@ func (h *harness) send(version int16, req kmsg.Request) *call {
 	return c
 }
 
-// answers returns what has come.
+// answers returns the responses so far.
 func (c *call) answers() []kmsg.Response {
 	synctest.Wait()
 	c.mu.Lock()
@@ -234,19 +234,19 @@ func (c *call) answers() []kmsg.Response {
 	return c.resps
 }
 
-// answer waits for the one answer, a minute at most.
+// answer waits up to a minute for the single response.
 func answer[R kmsg.Response](t *testing.T, c *call) R {
 	t.Helper()
 	for range 600 {
 		if got := c.answers(); len(got) > 0 {
 			if len(got) > 1 {
-				t.Fatalf("%T was answered %d times", c.what, len(got))
+				t.Fatalf("%T got %d responses", c.what, len(got))
 			}
 			return got[0].(R)
 		}
-		time.Sleep(100 * time.Millisecond) // virtual
+		time.Sleep(100 * time.Millisecond) // fake clock
 	}
-	t.Fatalf("%T got no answer", c.what)
+	t.Fatalf("%T got no response", c.what)
 	panic("unreachable")
 }
 
@@ -256,9 +256,9 @@ func devConfig() Config {
 	return cfg
 }
 
-// used is what all groups are charged.
+// used returns what all groups are charged.
 func (h *harness) used() amount {
 	synctest.Wait()
-	now, _ := h.c.room.now()
+	now, _ := h.c.quota.now()
 	return now
 }

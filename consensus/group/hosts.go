@@ -2,10 +2,10 @@ package group
 
 import "sync"
 
-// hosts counts the groups with members by the address of the member that came first. Such
-// groups make room for nobody, so one address may not have them all: once three quarters
-// of the groups there may be have members, an address with more than a quarter gets no
-// more. It is shared by the lanes.
+// hosts counts the groups with members by the address of their first member. Such groups cannot
+// be evicted, so one address must not have all of them: once three quarters of the allowed
+// groups have members, an address with more than a quarter gets no more. It is shared by the
+// lanes.
 type hosts struct {
 	most int
 
@@ -16,14 +16,14 @@ type hosts struct {
 
 func newHosts(most int) *hosts { return &hosts{most: most, of: make(map[string]int)} }
 
-// crowded says whether another group with a member at host would leave too little to others.
+// crowded reports whether another group with a member at host would leave too few to others.
 func (h *hosts) crowded(host string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.all+1 > h.most-h.most/4 && h.of[host]+1 > h.most/4
 }
 
-// move counts a group at another host than before; "" is none.
+// move moves a group between hosts; "" is none.
 func (h *hosts) move(from, to string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// One address that makes groups with members, and is never heard of again, leaves places
-// to others; what it has is given back when its members go.
+// An address that creates groups with members and then disappears leaves groups to others; its
+// groups are released when their members expire.
 func TestOneAddressLeavesGroupsToOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := devConfig()
@@ -20,7 +20,7 @@ func TestOneAddressLeavesGroupsToOthers(t *testing.T) {
 			t.Helper()
 			h.host = host
 			m := h.consumer(group)
-			m.version = 3 // one request makes a member
+			m.version = 3 // one request creates a member
 			req := m.joinRequest("orders")
 			req.SessionTimeoutMillis, req.RebalanceTimeoutMillis = 1_800_000, 1_800_000
 			return answer[*kmsg.JoinGroupResponse](t, h.send(3, req)).ErrorCode
@@ -36,10 +36,11 @@ func TestOneAddressLeavesGroupsToOthers(t *testing.T) {
 		}
 		for i := range 10 {
 			if code := join("/192.0.2.2", fmt.Sprint("ours-", i)); code != 0 {
-				t.Fatalf("group %d of another: %d", i, code)
+				t.Fatalf("group %d of another address: %d", i, code)
 			}
 		}
-		// Nobody asks for an assignment: they go after a minute, not after half an hour.
+		// Nobody asks for an assignment: the members expire after a minute, not after half an
+		// hour.
 		time.Sleep(2 * time.Minute)
 		if code := join("/192.0.2.1", "later"); code != 0 {
 			t.Errorf("afterwards: %d", code)

@@ -10,36 +10,36 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// task is something that a lane does with its groups.
+// task is a function that runs on a lane.
 type task func(*lane)
 
-// waiter is a request that a machine will answer.
+// waiter is a request that a state machine will answer.
 type waiter struct {
 	on     func(rebalance.Effect)
 	refuse func(code int16)
 }
 
-// entry is one group of a lane.
-type entry struct {
-	name   string
-	g      *rebalance.Group
-	wake   time.Time // when the lane will tick it, if it is among the wakes
-	place  int       // in the wakes; -1: it is not there
-	next   change    // gathers while under is written
-	under  *change   // being written
-	remove func(error)
-	// evicting is called when the group has been deleted to make room.
+// laneGroup is one group of a lane.
+type laneGroup struct {
+	name      string
+	g         *rebalance.Group
+	wake      time.Time // next tick, if it is among the wakes
+	wakeIndex int       // index in the wakes; -1: none
+	next      change    // collects changes while under is being written
+	under     *change   // being written
+	remove    func(error)
+	// evicting is called once the group has been deleted by an eviction.
 	evicting func()
 	gone     bool
-	claims   int   // requests that wait for room
-	bornMs   int64 // when it was asked to be joined, as long as the store has nothing of it
+	claims   int   // requests waiting for the quota
+	bornMs   int64 // when it was created, while it is not in the store
 	kept     kept
-	host     string // that it is counted at
+	host     string // under which it is counted
 
-	// What the totals have of it.
+	// What the totals include.
 	state   rebalance.State
 	charged amount
-	rank    int // among the unused; -1: it is not there
+	rank    int // index among the evictable groups; -1: none
 	victim  victim
 }
 
@@ -47,27 +47,26 @@ type entry struct {
 type lane struct {
 	c       *Coordinator
 	tasks   chan task
-	groups  map[string]*entry
+	groups  map[string]*laneGroup
 	waiting map[rebalance.Ticket]waiter
 	ticket  rebalance.Ticket
-	writing int // groups that are being written
+	writing int // groups being written
 	wakes   wakes
 	unused  ranking
-	spare   amount // what the unused take
+	spare   amount // total of the evictable groups
 	timer   *time.Timer
-	held    amount // for the task that it is at
-	resumed bool   // the task has waited for room
+	held    amount // reserved for the current task
+	resumed bool   // the current task has waited already
 }
 
 func newLane(c *Coordinator) *lane {
-	l := &lane{c: c, tasks: make(chan task, c.cfg.Queue), groups: make(map[string]*entry),
+	l := &lane{c: c, tasks: make(chan task, c.cfg.Queue), groups: make(map[string]*laneGroup),
 		waiting: make(map[rebalance.Ticket]waiter), timer: time.NewTimer(time.Hour)}
 	l.timer.Stop()
 	return l
 }
 
-// run does tasks until the coordinator is closed and all that was handed over is
-// done.
+// run executes tasks until the coordinator is closed and all posted tasks are done.
 func (l *lane) run() {
 	defer l.timer.Stop()
 	for {
@@ -99,48 +98,48 @@ func (l *lane) refuseAll() {
 	}
 }
 
-// load takes in a group of the store, before the lane runs.
+// load adds a group of the store, before the lane runs.
 func (l *lane) load(g *meta.Group) {
-	l.settle(l.insert(g.Name, rebalance.Load(g, l.c.cfg.limits(), l.c.clock.Now())))
+	l.refresh(l.insert(g.Name, rebalance.Load(g, l.c.cfg.limits(), l.c.clock.Now())))
 }
 
-// insert takes in a group that was not there; settle is to follow.
-func (l *lane) insert(name string, g *rebalance.Group) *entry {
-	e := &entry{name: name, g: g, place: -1, rank: -1, bornMs: l.c.clock.Now().UnixMilli()}
+// insert adds a new group; the caller must call refresh afterwards.
+func (l *lane) insert(name string, g *rebalance.Group) *laneGroup {
+	e := &laneGroup{name: name, g: g, wakeIndex: -1, rank: -1, bornMs: l.c.clock.Now().UnixMilli()}
 	l.groups[name] = e
 	l.c.metrics.state(e.state, 1)
 	l.look(e, nil)
 	return e
 }
 
-// forget drops a group that is nowhere any more.
-func (l *lane) forget(e *entry) {
+// forget removes a group that exists nowhere else.
+func (l *lane) forget(e *laneGroup) {
 	e.gone = true
 	delete(l.groups, e.name)
-	if e.place >= 0 {
-		heap.Remove(&l.wakes, e.place)
+	if e.wakeIndex >= 0 {
+		heap.Remove(&l.wakes, e.wakeIndex)
 	}
 	l.rank(e)
 	l.charge(e, amount{})
 	l.c.metrics.state(e.state, -1)
 }
 
-// expect returns a ticket for a request that the machine will answer.
+// expect returns a ticket for a request that the state machine will answer.
 func (l *lane) expect(w waiter) rebalance.Ticket {
 	l.ticket++
 	l.waiting[l.ticket] = w
 	return l.ticket
 }
 
-// step has the machine take ev and does what it says.
-func (l *lane) step(e *entry, ev rebalance.Event) {
+// step passes ev to the state machine and performs its effects.
+func (l *lane) step(e *laneGroup, ev rebalance.Event) {
 	for _, eff := range e.g.Step(l.c.clock.Now(), ev) {
 		l.apply(e, eff)
 	}
-	l.settle(e)
+	l.refresh(e)
 }
 
-func (l *lane) apply(e *entry, eff rebalance.Effect) {
+func (l *lane) apply(e *laneGroup, eff rebalance.Effect) {
 	switch eff := eff.(type) {
 	case rebalance.Joined:
 		l.reply(eff.To, eff)
@@ -159,7 +158,7 @@ func (l *lane) apply(e *entry, eff rebalance.Effect) {
 		l.c.metrics.members.Inc()
 		l.c.log.Info("group member removed", "group", e.name, "member", eff.MemberID, "why", eff.Why)
 	case rebalance.Deleted:
-		if e.evicting != nil { // also where nobody waits for it any more
+		if e.evicting != nil { // even if nobody waits for it any more
 			e.evicting()
 		}
 		l.forget(e)
@@ -167,14 +166,14 @@ func (l *lane) apply(e *entry, eff rebalance.Effect) {
 }
 
 func (l *lane) reply(to rebalance.Ticket, eff rebalance.Effect) {
-	if w, ok := l.waiting[to]; ok { // else it was refused when the coordinator closed
+	if w, ok := l.waiting[to]; ok { // otherwise it was refused when the coordinator closed
 		delete(l.waiting, to)
 		w.on(eff)
 	}
 }
 
-// settle brings totals and timers in step with the machine.
-func (l *lane) settle(e *entry) {
+// refresh updates totals and timers from the state machine.
+func (l *lane) refresh(e *laneGroup) {
 	if e.gone {
 		return
 	}
@@ -192,30 +191,30 @@ func (l *lane) settle(e *entry) {
 	l.arm(e)
 }
 
-// arm has the lane tick the group when it is due. A tick that comes too early
-// does no harm, so one that is later than before is left as it was.
-func (l *lane) arm(e *entry) {
+// arm schedules the group's next tick. An early tick does no harm, so a timer is never moved to
+// a later time.
+func (l *lane) arm(e *laneGroup) {
 	at := e.g.Wake()
 	switch {
 	case at.IsZero():
 		return
-	case e.place < 0:
+	case e.wakeIndex < 0:
 		e.wake = at
 		heap.Push(&l.wakes, e)
 	case at.Before(e.wake):
 		e.wake = at
-		heap.Fix(&l.wakes, e.place)
+		heap.Fix(&l.wakes, e.wakeIndex)
 	default:
 		return
 	}
 	l.rewind()
 }
 
-// tick wakes the groups that are due.
+// tick ticks the groups that are due.
 func (l *lane) tick() {
 	now := l.c.clock.Now()
 	for len(l.wakes) > 0 && !now.Before(l.wakes[0].wake) {
-		l.step(heap.Pop(&l.wakes).(*entry), rebalance.Tick{})
+		l.step(heap.Pop(&l.wakes).(*laneGroup), rebalance.Tick{})
 	}
 	l.rewind()
 }
@@ -226,29 +225,29 @@ func (l *lane) rewind() {
 	}
 }
 
-// wakes is a heap of the groups that are to be ticked, the earliest first.
-type wakes []*entry
+// wakes is a heap of the groups to tick, the earliest first.
+type wakes []*laneGroup
 
 func (w wakes) Len() int           { return len(w) }
 func (w wakes) Less(i, j int) bool { return w[i].wake.Before(w[j].wake) }
 func (w wakes) Swap(i, j int) {
 	w[i], w[j] = w[j], w[i]
-	w[i].place, w[j].place = i, j
+	w[i].wakeIndex, w[j].wakeIndex = i, j
 }
 
-// Push adds an *entry.
+// Push implements heap.Interface.
 func (w *wakes) Push(x any) {
-	e := x.(*entry)
-	e.place = len(*w)
+	e := x.(*laneGroup)
+	e.wakeIndex = len(*w)
 	*w = append(*w, e)
 }
 
-// Pop removes the last one.
+// Pop implements heap.Interface.
 func (w *wakes) Pop() any {
 	last := len(*w) - 1
 	e := (*w)[last]
 	(*w)[last] = nil
 	*w = (*w)[:last]
-	e.place = -1
+	e.wakeIndex = -1
 	return e
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicemq/sluice/consensus/group/rebalance"
 )
 
-// maxName bounds the name of a group, in bytes. Kafka has no bound but that of a
-// string on the wire, 32 KiB.
+// maxName limits a group id, in bytes. Kafka's only limit is that of a string on the wire, 32
+// KiB.
 const maxName = 1024
 
 func validName(group string) bool { return group != "" && len(group) <= maxName }
@@ -40,7 +40,7 @@ func (c *Coordinator) join(clientID, host string, version int16, req *kmsg.JoinG
 		g := l.machine(e, req.Group)
 		need := needs(e, req.Group, copies*int64(g.JoinGrowth(&j)))
 		switch {
-		case e == nil && g.JoinGrowth(&j) == 0: // none is made for it, and no other gives way
+		case e == nil && g.JoinGrowth(&j) == 0: // creates no group and evicts none
 			j.To = 0
 			on(g.Step(c.clock.Now(), j)[0])
 			return
@@ -64,20 +64,20 @@ func (c *Coordinator) join(clientID, host string, version int16, req *kmsg.JoinG
 	c.on(req.Group, refuse, serve)
 }
 
-// machine returns that of e, and for a group that is not there one that nobody has yet.
-func (l *lane) machine(e *entry, name string) *rebalance.Group {
+// machine returns the state machine of e, or a new one if there is no group.
+func (l *lane) machine(e *laneGroup, name string) *rebalance.Group {
 	if e == nil {
 		return rebalance.New(name, l.c.cfg.limits())
 	}
 	return e.g
 }
 
-// newJoin copies what a machine keeps of the request.
+// newJoin copies what a state machine keeps of the request.
 func newJoin(clientID, host string, version int16, req *kmsg.JoinGroupRequest) rebalance.Join {
 	j := rebalance.Join{MemberID: req.MemberID, InstanceID: req.InstanceID, ClientID: clientID, ClientHost: host,
 		RequireID: version >= 4, CanSkip: version >= 9, ProtocolType: req.ProtocolType,
 		Session: millis(req.SessionTimeoutMillis), Rebalance: millis(req.RebalanceTimeoutMillis)}
-	if req.RebalanceTimeoutMillis < 0 { // version 0 has none
+	if req.RebalanceTimeoutMillis < 0 { // version 0 does not have it
 		j.Rebalance = j.Session
 	}
 	if j.MemberID == "" {
@@ -125,7 +125,7 @@ func (c *Coordinator) sync(req *kmsg.SyncGroupRequest, reply func(kmsg.Response)
 		s.Assignments = append(s.Assignments, rebalance.Assignment{MemberID: a.MemberID, Bytes: bytes.Clone(a.MemberAssignment)})
 	}
 	var serve task
-	serve = known(req.Group, refuse, func(l *lane, e *entry) {
+	serve = known(req.Group, refuse, func(l *lane, e *laneGroup) {
 		if !l.admit(e, amount{bytes: copies * int64(e.g.SyncGrowth(&s))}, refuse, serve) {
 			return
 		}
@@ -155,13 +155,13 @@ func (c *Coordinator) heartbeat(req *kmsg.HeartbeatRequest, reply func(kmsg.Resp
 		refuse(kerr.InvalidGroupID.Code)
 		return
 	}
-	c.on(req.Group, refuse, known(req.Group, refuse, func(l *lane, e *entry) {
+	c.on(req.Group, refuse, known(req.Group, refuse, func(l *lane, e *laneGroup) {
 		to := l.expect(waiter{func(eff rebalance.Effect) { refuse(eff.(rebalance.Answer).Code) }, refuse})
 		l.step(e, rebalance.Heartbeat{To: to, MemberID: req.MemberID, InstanceID: req.InstanceID, Generation: req.Generation})
 	}))
 }
 
-// leave serves LeaveGroup 0-5, up to 2 with one member.
+// leave serves LeaveGroup 0-5; up to version 2 it has one member.
 func (c *Coordinator) leave(version int16, req *kmsg.LeaveGroupRequest, reply func(kmsg.Response)) {
 	members := req.Members
 	if version < 3 {
@@ -201,9 +201,8 @@ func leaveResponse(version int16, members []kmsg.LeaveGroupRequestMember, left r
 	return resp
 }
 
-// known is f with the group, or refuses when there is none: then nobody can be its
-// member.
-func known(group string, refuse func(int16), f func(*lane, *entry)) task {
+// known calls f with the group, or refuses if it does not exist and so has no members.
+func known(group string, refuse func(int16), f func(*lane, *laneGroup)) task {
 	return func(l *lane) {
 		e, ok := l.groups[group]
 		if !ok {

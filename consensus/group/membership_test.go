@@ -92,7 +92,7 @@ func TestRefusedMembership(t *testing.T) {
 			t.Errorf("join: %+v", got)
 		}
 		if n := h.used().groups; n != 0 {
-			t.Errorf("%d groups were made by what was refused", n)
+			t.Errorf("refused requests created %d groups", n)
 		}
 	})
 }
@@ -122,7 +122,7 @@ func TestStaticMemberReturnsAfterRestart(t *testing.T) {
 		one := "one"
 		m := h.consumer("g")
 		m.instance = &one
-		settle(m)
+		stabilize(m)
 		if !strings.HasPrefix(m.id, "one-") {
 			t.Errorf("id %s", m.id)
 		}
@@ -145,7 +145,7 @@ func TestStaticMemberReturnsAfterRestart(t *testing.T) {
 			t.Errorf("sync %+v", got)
 		}
 		if code := m.heartbeat(); code != kerr.FencedInstanceID.Code {
-			t.Errorf("its old self: %v", kerr.ErrorForCode(code))
+			t.Errorf("the replaced member: %v", kerr.ErrorForCode(code))
 		}
 	})
 }
@@ -178,9 +178,9 @@ func TestWhatIsKeptIsCopied(t *testing.T) {
 		var joined *kmsg.JoinGroupResponse
 		h.c.Serve(context.Background(), "client", "/h", 3, req, func(r kmsg.Response) { joined = r.(*kmsg.JoinGroupResponse) })
 		synctest.Wait()
-		clear(req.Protocols[0].Metadata) // the frame is used again
+		clear(req.Protocols[0].Metadata) // simulates reuse of the frame
 		if !bytes.Equal(joined.Members[0].ProtocolMetadata, want) {
-			t.Error("metadata is not a copy")
+			t.Error("metadata was not copied")
 		}
 		sync := kmsg.NewPtrSyncGroupRequest()
 		sync.Group, sync.MemberID, sync.Generation = "g", joined.MemberID, 1
@@ -193,7 +193,7 @@ func TestWhatIsKeptIsCopied(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if string(synced.MemberAssignment) != "assignment" {
-			t.Errorf("assignment %q is not a copy", synced.MemberAssignment)
+			t.Errorf("assignment %q was not copied", synced.MemberAssignment)
 		}
 	})
 }
@@ -207,7 +207,7 @@ func TestCloseAnswersWhoWaits(t *testing.T) {
 		waits := m.join("orders")
 		commit := h.send(9, commitRequest("simple", "", -1, at{"orders", 0, 1, ""}))
 		if len(waits.answers())+len(commit.answers()) > 0 {
-			t.Fatal("both are to wait")
+			t.Fatal("both must wait")
 		}
 		h.c.Close()
 		if got := answer[*kmsg.JoinGroupResponse](t, waits); got.ErrorCode != kerr.CoordinatorNotAvailable.Code {
@@ -216,7 +216,7 @@ func TestCloseAnswersWhoWaits(t *testing.T) {
 		if got := codes(t, commit); got[0] != 0 {
 			t.Errorf("a commit that was being written: %v", got)
 		}
-		h.c.Close() // twice is no harm
+		h.c.Close() // a second Close does nothing
 		for v, req := range map[int16]kmsg.Request{9: m.joinRequest("orders"), 4: &kmsg.HeartbeatRequest{Group: "g"}, 5: kmsg.NewPtrListGroupsRequest()} {
 			if got := h.send(v, req).answers(); len(got) != 1 || errorCode(got[0]) != kerr.CoordinatorNotAvailable.Code {
 				t.Errorf("%T after Close: %+v", req, got)

@@ -1,7 +1,7 @@
 package group
 
-// Memory returns the bytes of groups, their members and offsets, and how many there may be.
+// Memory returns the bytes of groups with their members and offsets, and the limit.
 func (c *Coordinator) Memory() (used, limit int64) {
-	now, _ := c.room.now()
+	now, _ := c.quota.now()
 	return now.bytes, c.cfg.MetadataBytes
 }

@@ -12,20 +12,20 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestModelOfCommits has simple clients of two groups commit ever higher offsets,
-// many at once, while writes are slow, fail, the group is deleted and the coordinator
-// restarts. Every request is answered once; what was acknowledged is there, and no
-// offset goes back but by a deletion.
+// TestModelOfCommits has simple clients of two groups commit increasing offsets concurrently,
+// while writes are slow or fail, the groups are deleted and the coordinator restarts. Every
+// request is answered once; acknowledged offsets are there, and no offset goes back except by a
+// deletion.
 func TestModelOfCommits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(bubbled{t}, func(rt *rapid.T) { modelOfCommits(t, rt) })
 	})
 }
 
-// bubbled hides the deadline of a test, which may not be asked for in a bubble.
+// bubbled hides the deadline of a test, which must not be read in a bubble.
 type bubbled struct{ testing.TB }
 
-// sent is one request under way.
+// sent is one request in progress.
 type sent struct {
 	*call
 	group   string
@@ -45,7 +45,7 @@ func modelOfCommits(t *testing.T, rt *rapid.T) {
 	look := func() {
 		synctest.Wait()
 		for _, c := range calls {
-			c.settle(rt, acked, seen)
+			c.collect(rt, acked, seen)
 		}
 		for _, g := range []string{"g", "h"} {
 			now := max(0, h.offset(g, "orders", 0))
@@ -71,7 +71,7 @@ func modelOfCommits(t *testing.T, rt *rapid.T) {
 			}
 			s.setFailure(nil)
 			s.setDelay(0)
-			time.Sleep(time.Minute) // what is under way is over
+			time.Sleep(time.Minute) // everything in progress has ended
 			look()
 			if code := h.delete(2, g)[0]; code != 0 && code != kerr.GroupIDNotFound.Code {
 				rt.Fatalf("delete: %v", kerr.ErrorForCode(code))
@@ -92,7 +92,7 @@ func modelOfCommits(t *testing.T, rt *rapid.T) {
 	look()
 	for _, c := range calls {
 		if !c.settled {
-			rt.Fatalf("the commit of %d has no answer", c.offset)
+			rt.Fatalf("the commit of %d has no response", c.offset)
 		}
 	}
 	if s.atOnce > 1 {
@@ -101,12 +101,12 @@ func modelOfCommits(t *testing.T, rt *rapid.T) {
 	h.open()
 }
 
-// settle takes the answer, if it has come. An acknowledged offset is the least
-// that is to be there, unless the group was deleted since.
-func (c *sent) settle(rt *rapid.T, acked, seen map[string]int64) {
+// collect reads the response, if it has come. An acknowledged offset is a lower bound from then
+// on, unless the group was deleted since.
+func (c *sent) collect(rt *rapid.T, acked, seen map[string]int64) {
 	got := c.answers()
 	if len(got) > 1 {
-		rt.Fatalf("the commit of %d was answered %d times", c.offset, len(got))
+		rt.Fatalf("the commit of %d got %d responses", c.offset, len(got))
 	}
 	if len(got) == 0 || c.settled {
 		return

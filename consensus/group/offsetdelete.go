@@ -43,17 +43,17 @@ func (c *Coordinator) deleteOffsets(req *kmsg.OffsetDeleteRequest, reply func(km
 		e.next.clear(gone)
 		e.next.done = append(e.next.done, func(err error) { finish(codeOf(err)) })
 		l.flush(e)
-		l.settle(e)
+		l.refresh(e)
 	})
 }
 
-// readDeletion finds out which offsets can go; the response has the codes.
+// readDeletion determines which offsets can be deleted; the response has the codes.
 func (c *Coordinator) readDeletion(req *kmsg.OffsetDeleteRequest, resp *kmsg.OffsetDeleteResponse, uses subscription) []topic.Partition {
 	view := c.store.View()
 	var gone []topic.Partition
 	for _, rt := range req.Topics {
 		if len(rt.Partitions) == 0 {
-			continue // as Kafka, whose answer has partitions
+			continue // like Kafka, whose response has only topics with partitions
 		}
 		t, known := view.TopicByName(rt.Topic)
 		st := kmsg.NewOffsetDeleteResponseTopic()

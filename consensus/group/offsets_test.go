@@ -39,7 +39,7 @@ func commitRequest(group, member string, generation int32, ats ...at) *kmsg.Offs
 	return req
 }
 
-// codes are those of an OffsetCommit, in order.
+// codes returns the error codes of an OffsetCommit, in order.
 func codes(t *testing.T, c *call) []int16 {
 	t.Helper()
 	var all []int16
@@ -51,7 +51,7 @@ func codes(t *testing.T, c *call) []int16 {
 	return all
 }
 
-// offset is what OffsetFetch 9 shows of one partition.
+// offset returns the offset of one partition by OffsetFetch 9.
 func (h *harness) offset(group, name string, partition int32) int64 {
 	h.t.Helper()
 	req := kmsg.NewPtrOffsetFetchRequest()
@@ -88,7 +88,7 @@ func TestCommitsAreGatheredAndDurableBeforeTheirAnswer(t *testing.T) {
 		}
 		time.Sleep(2 * time.Millisecond)
 		if len(calls[0].answers()) != 1 || len(calls[1].answers()) != 0 || h.offset("g", "orders", 0) != 0 {
-			t.Fatal("the first write has the first commit, and it alone")
+			t.Fatal("the first write must have the first commit only")
 		}
 		time.Sleep(time.Second)
 		for _, c := range append(slices.Clone(calls), later) {
@@ -115,10 +115,10 @@ func TestCommitThatCannotBeWritten(t *testing.T) {
 			t.Fatalf("codes %v", got)
 		}
 		if n := h.used().groups; n != 0 {
-			t.Errorf("%d groups are kept of which nothing was written", n)
+			t.Errorf("%d groups exist that were never written", n)
 		}
 		s.setFailure(nil)
-		s.setDelay(time.Minute) // longer than the write may take
+		s.setDelay(time.Minute) // longer than the write timeout
 		began := time.Now()
 		if got := codes(t, h.send(9, commitRequest("g", "", -1, at{"orders", 0, 1, ""}))); got[0] != unavailable {
 			t.Fatalf("codes %v", got)
@@ -146,24 +146,24 @@ func TestCommitChecksEachOffset(t *testing.T) {
 			t.Errorf("codes %v, want %v", got, want)
 		}
 		if h.offset("g", "orders", 0) != 5 || h.offset("g", "orders", 1) != -1 || h.offset("g", "nothing", 0) != -1 {
-			t.Error("other offsets than those that were taken")
+			t.Error("the store does not have exactly the accepted offsets")
 		}
 		got = codes(t, h.send(9, commitRequest("g", "", -1, at{"orders", 0, 6, ""}, at{"orders", 1, 6, ""}, at{"orders", 2, 6, ""})))
 		if fmt.Sprint(got) != "[0 0 0]" {
-			t.Errorf("codes of as many as there may be: %v", got)
+			t.Errorf("codes at the limit: %v", got)
 		}
 		got = codes(t, h.send(9, commitRequest("g", "", -1, at{"orders", 0, 7, ""}, at{"orders", 3, 7, ""})))
 		if got[0] != kerr.InvalidCommitOffsetSize.Code || h.offset("g", "orders", 0) != 6 {
-			t.Errorf("codes of one too many: %v", got)
+			t.Errorf("codes above the limit: %v", got)
 		}
-		// Nothing but unknown partitions still says whether the member may commit.
+		// Even if all partitions are unknown, the response says whether the member may commit.
 		got = codes(t, h.send(9, commitRequest("g", "someone", 3, at{"orders", 0, 1, ""})))
 		if got[0] != kerr.UnknownMemberID.Code {
-			t.Errorf("codes %v of a stranger", got)
+			t.Errorf("codes %v of an unknown member", got)
 		}
 		got = codes(t, h.send(9, commitRequest("other", "someone", 3, at{"orders", 0, 1, ""})))
 		if got[0] != kerr.GroupIDNotFound.Code || h.used().groups != 1 {
-			t.Errorf("codes %v of a member of no group", got)
+			t.Errorf("codes %v of a member of an unknown group", got)
 		}
 		none := commitRequest("g", "", -1, at{"orders", 0, 6, ""}, at{"nothing", 0, 5, ""})
 		none.Topics[0].Partitions, none.Topics[1].Partitions = nil, nil
@@ -173,20 +173,20 @@ func TestCommitChecksEachOffset(t *testing.T) {
 		for v := int16(2); v <= 8; v++ {
 			got = codes(t, h.send(v, commitRequest("other", "someone", 3, at{"orders", 0, 1, ""})))
 			if got[0] != kerr.IllegalGeneration.Code {
-				t.Errorf("v%d: codes %v of a member of no group", v, got)
+				t.Errorf("v%d: codes %v of a member of an unknown group", v, got)
 			}
 		}
 		got = codes(t, h.send(9, commitRequest("g", "someone", 3, at{"orders", 0, 1, "12345"}, at{"nothing", 0, 5, ""})))
 		if got[0] != kerr.UnknownMemberID.Code || got[1] != unknown {
-			t.Errorf("codes %v of a stranger with large metadata", got)
+			t.Errorf("codes %v of an unknown member with large metadata", got)
 		}
 		got = codes(t, h.send(9, commitRequest("other", "someone", -1, at{"orders", 0, 1, ""})))
 		if got[0] != kerr.UnknownMemberID.Code || h.used().groups != 1 {
-			t.Errorf("codes %v of a member of no group", got)
+			t.Errorf("codes %v of a member of an unknown group", got)
 		}
 		got = codes(t, h.send(9, commitRequest(strings.Repeat("g", maxName+1), "", -1, at{"orders", 0, 1, ""})))
 		if got[0] != kerr.InvalidGroupID.Code {
-			t.Errorf("codes %v of a long name", got)
+			t.Errorf("codes %v with a long group id", got)
 		}
 	})
 }
@@ -195,7 +195,7 @@ func TestMembersCommitInTheirGeneration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, newStore(newTopic("orders", 2)), devConfig())
 		a := h.consumer("g")
-		settle(a)
+		stabilize(a)
 		commit := func(member string, generation int32) int16 {
 			return codes(t, h.send(9, commitRequest("g", member, generation, at{"orders", 0, 1, ""})))[0]
 		}
@@ -206,19 +206,19 @@ func TestMembersCommitInTheirGeneration(t *testing.T) {
 			t.Errorf("an older generation: %v", kerr.ErrorForCode(c))
 		}
 		if c := commit("", -1); c != kerr.UnknownMemberID.Code {
-			t.Errorf("no member, while there are some: %v", kerr.ErrorForCode(c))
+			t.Errorf("not a member, while the group has some: %v", kerr.ErrorForCode(c))
 		}
-		// A commit is a sign of life.
+		// A commit keeps the session alive.
 		for range 5 {
 			time.Sleep(9 * time.Second)
 			if c := commit(a.id, a.generation); c != 0 {
-				t.Fatalf("a member that commits now and then: %v", kerr.ErrorForCode(c))
+				t.Fatalf("a member that commits regularly: %v", kerr.ErrorForCode(c))
 			}
 		}
 	})
 }
 
-// withIDs names topics as version 10 does, too.
+// withIDs also identifies topics as version 10 does.
 func withIDs(req kmsg.Request, topics ...*meta.Topic) kmsg.Request {
 	id := func(name string) (id topic.ID) {
 		for _, t := range topics {
@@ -243,8 +243,7 @@ func withIDs(req kmsg.Request, topics ...*meta.Topic) kmsg.Request {
 	return req
 }
 
-// shown is what an OffsetFetch of any version says, with the names of topics that it has by
-// their ids.
+// shown formats an OffsetFetch response of any version, with names instead of topic ids.
 func shown(resp *kmsg.OffsetFetchResponse, topics ...*meta.Topic) string {
 	name := map[topic.ID]string{{}: ""}
 	for _, t := range topics {
@@ -274,7 +273,7 @@ func TestEveryVersionOfOffsets(t *testing.T) {
 		for v := int16(1); v <= 10; v++ {
 			req := commitRequest("g", "", -1, at{"orders", 1, int64(100 + v), "m"}, at{"bills", 0, 7, ""})
 			req.Topics[0].Partitions[0].LeaderEpoch = 4
-			if v >= 2 { // which is the first of OffsetCommit
+			if v >= 2 { // the first version of OffsetCommit
 				if got := codes(t, h.send(v, withIDs(req, orders, bills))); fmt.Sprint(got) != "[0 0]" {
 					t.Fatalf("commit v%d: %v", v, got)
 				}
@@ -308,8 +307,8 @@ func TestEveryVersionOfOffsets(t *testing.T) {
 	})
 }
 
-// From version 10 on a topic is its id: one that there is not, or not any more, is
-// UNKNOWN_TOPIC_ID, and one that was made again under its name is another.
+// Since version 10 a topic is identified by its id: an unknown or deleted one is
+// UNKNOWN_TOPIC_ID, and one recreated with the same name is different.
 func TestOffsetsOfTopicsByID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		orders, again, bills := newTopic("orders", 3), newTopic("orders", 3), newTopic("bills", 1)
@@ -338,17 +337,17 @@ func TestOffsetsOfTopicsByID(t *testing.T) {
 			t.Errorf("commit: %s, want %s", got, want)
 		}
 		if got, want := commit(orders, 3), fmt.Sprint([]int16{kerr.UnknownTopicOrPartition.Code, unknown, 0}); got != want {
-			t.Errorf("commit to a partition that there is not: %s, want %s", got, want)
+			t.Errorf("commit to an unknown partition: %s, want %s", got, want)
 		}
 		if got, want := fetch(false), fmt.Sprintf("g:old 0 5  0;new 0 -1  %[1]d; 0 -1  %[1]d;bills 0 6  0; 0 -1  %[1]d;", unknown); got != want {
 			t.Errorf("fetch: %s, want %s", got, want)
 		}
 		s.setTopics(again, bills)
 		if got, want := commit(orders, 0), fmt.Sprint([]int16{unknown, unknown, 0}); got != want {
-			t.Errorf("commit to a topic that is gone: %s, want %s", got, want)
+			t.Errorf("commit to a deleted topic: %s, want %s", got, want)
 		}
 		if got, want := fetch(false), fmt.Sprintf("g:old 0 -1  %[1]d;new 0 -1  0; 0 -1  %[1]d;bills 0 6  0; 0 -1  %[1]d;", unknown); got != want {
-			t.Errorf("fetch of a topic that was made again: %s, want %s", got, want)
+			t.Errorf("fetch of a recreated topic: %s, want %s", got, want)
 		}
 		if got := fetch(true); got != "g:bills 0 6  0;" {
 			t.Errorf("all offsets: %s", got)
@@ -356,7 +355,7 @@ func TestOffsetsOfTopicsByID(t *testing.T) {
 	})
 }
 
-// epochOf is the leader epoch of the second partition.
+// epochOf returns the leader epoch of the second partition.
 func epochOf(resp *kmsg.OffsetFetchResponse) int32 {
 	if len(resp.Groups) > 0 {
 		return resp.Groups[0].Topics[0].Partitions[1].LeaderEpoch
@@ -396,14 +395,14 @@ func TestFetchOfAllTopics(t *testing.T) {
 		if got := all(); got != "bills/0=7 orders/0=10 orders/2=12 " {
 			t.Errorf("all: %s", got)
 		}
-		// Deleted and made again: nobody has committed for the new one.
+		// Deleted and recreated: nobody has committed for the new topic.
 		s.setTopics(orders, newTopic("bills", 1))
 		if got := all(); got != "orders/0=10 orders/2=12 " || h.offset("g", "bills", 0) != -1 {
-			t.Errorf("all, after bills was deleted: %s", got)
+			t.Errorf("all offsets after bills was deleted: %s", got)
 		}
 		h.restart()
 		if got := all(); got != "orders/0=10 orders/2=12 " {
-			t.Errorf("all, after a restart: %s", got)
+			t.Errorf("all offsets after a restart: %s", got)
 		}
 	})
 }
@@ -420,7 +419,7 @@ func TestOffsetDelete(t *testing.T) {
 				dt.Partitions = append(dt.Partitions, kmsg.NewOffsetDeleteRequestTopicPartition())
 				req.Topics = append(req.Topics, dt)
 			}
-			req.Topics = append(req.Topics, kmsg.OffsetDeleteRequestTopic{Topic: "orders"}) // without partitions, it is left out
+			req.Topics = append(req.Topics, kmsg.OffsetDeleteRequestTopic{Topic: "orders"}) // omitted without partitions
 			resp := answer[*kmsg.OffsetDeleteResponse](t, h.send(0, req))
 			show := fmt.Sprint(resp.ErrorCode)
 			for _, rt := range resp.Topics {
@@ -439,12 +438,12 @@ func TestOffsetDelete(t *testing.T) {
 		}
 		codes(t, h.send(9, commitRequest("g", "", -1, at{"orders", 0, 1, ""}, at{"orders", 1, 1, ""}, at{"bills", 0, 1, ""})))
 		a := h.consumer("g")
-		settle(a)                                                    // subscribes to orders
+		stabilize(a)                                                 // subscribes to orders
 		if got := del("g"); got != "0 orders=86 bills=0 nothing=3" { // GROUP_SUBSCRIBED_TO_TOPIC
 			t.Errorf("with a member: %s", got)
 		}
 		if h.offset("g", "bills", 0) != -1 || h.offset("g", "orders", 0) != 1 {
-			t.Error("other offsets went than were to")
+			t.Error("the wrong offsets were deleted")
 		}
 		leave := kmsg.NewPtrLeaveGroupRequest()
 		leave.Group, leave.MemberID = "g", a.id
@@ -459,7 +458,7 @@ func TestOffsetDelete(t *testing.T) {
 		req.ProtocolType = "connect"
 		answer[*kmsg.JoinGroupResponse](t, h.send(3, req))
 		if got := del("connect"); got != "68" { // NON_EMPTY_GROUP
-			t.Errorf("of another protocol: %s", got)
+			t.Errorf("group of another protocol: %s", got)
 		}
 	})
 }
@@ -478,9 +477,8 @@ func TestClearAndSetInOneWrite(t *testing.T) {
 	}
 }
 
-// TestOfflineGroup: of a group whose shard is offline nothing is answered but that
-// its coordinator is not there; an offset that is not known is not one that is not
-// committed.
+// TestOfflineGroup: for a group in an offline shard the only response is that the coordinator
+// is not available; an unknown offset is not the same as no offset.
 func TestOfflineGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(newTopic("orders", 3))

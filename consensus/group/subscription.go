@@ -4,17 +4,17 @@ import (
 	"encoding/binary"
 )
 
-// consumerProtocol is the protocol type of consumers. Only of these is known what
-// their members' metadata means.
+// consumerProtocol is the protocol type of consumers, the only one whose member metadata we can
+// parse.
 const consumerProtocol = "consumer"
 
-// subscription tells which topics a group consumes.
+// subscription is the set of topics a group consumes.
 type subscription struct {
 	topics map[string]struct{}
-	all    bool // not known, so any may be
+	all    bool // unknown, so it may be any topic
 }
 
-// subscribed reads what members told their leader.
+// subscribed parses the members' metadata.
 func subscribed(members [][]byte) subscription {
 	s := subscription{topics: make(map[string]struct{})}
 	for _, m := range members {
@@ -34,12 +34,11 @@ func (s subscription) has(topic string) bool {
 	return ok || s.all
 }
 
-// subscribedTopics reads the beginning of a consumer's subscription, the same in
-// all its versions:
+// subscribedTopics parses the start of a consumer's subscription, the same in all its versions:
 //
 //	version int16, number of topics int32, then for each its length int16 and name
 //
-// What a client sent is not trusted: nothing is allocated for what is not there.
+// Clients are not trusted: nothing is allocated beyond the bytes present.
 func subscribedTopics(b []byte) ([]string, bool) {
 	if len(b) < 6 {
 		return nil, false

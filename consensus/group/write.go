@@ -10,16 +10,16 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// change gathers what is written in one step of a group, and whom to tell.
+// change collects what is written in one step of a group, and who to notify.
 type change struct {
 	meta.GroupChange
-	grows int64         // by so many bytes of offsets at most
+	grows int64         // maximum growth in bytes of offsets
 	done  []func(error) // on the lane
 }
 
 func (c *change) empty() bool { return c.State == nil && len(c.Set) == 0 && len(c.Clear) == 0 }
 
-// set adds offsets; what comes later for the same partition wins.
+// set adds offsets; later ones for the same partition win.
 func (c *change) set(set offsets) {
 	if c.Set == nil {
 		c.Set = make(offsets, len(set))
@@ -36,11 +36,11 @@ func (c *change) clear(gone []topic.Partition) {
 	c.Clear = append(c.Clear, gone...)
 }
 
-// write has the machine's state written, with the offsets that are waiting.
-func (l *lane) write(e *entry, w rebalance.Write) {
+// write writes the state machine's state, with pending offsets.
+func (l *lane) write(e *laneGroup, w rebalance.Write) {
 	done := func(err error) {
 		if err != nil {
-			l.c.log.Warn("a group could not be written", "group", e.name, "err", err)
+			l.c.log.Warn("cannot write a group", "group", e.name, "err", err)
 		}
 		l.step(e, rebalance.Written{ID: w.ID, OK: err == nil})
 	}
@@ -53,9 +53,9 @@ func (l *lane) write(e *entry, w rebalance.Write) {
 	l.flush(e)
 }
 
-// flush begins to write what has gathered, unless a write is under way. A
-// deletion comes last.
-func (l *lane) flush(e *entry) {
+// flush starts to write the collected changes, unless a write is in progress. A deletion comes
+// last.
+func (l *lane) flush(e *laneGroup) {
 	next := e.next
 	switch {
 	case e.under != nil:
@@ -72,27 +72,27 @@ func (l *lane) flush(e *entry) {
 	l.writing++
 	l.c.tasks.Go(func() {
 		err := l.c.change(e.name, next.GroupChange)
-		l.tasks <- func(l *lane) { l.wrote(e, &next, err) } // the lane runs while it is writing
+		l.tasks <- func(l *lane) { l.wrote(e, &next, err) } // the lane keeps running while it is writing
 	})
 }
 
-func (l *lane) wrote(e *entry, c *change, err error) {
+func (l *lane) wrote(e *laneGroup, c *change, err error) {
 	e.under = nil
 	l.writing--
 	if err == nil {
 		l.look(e, c)
 	} else {
-		l.look(e, nil) // it may have been made all the same
+		l.look(e, nil) // it may have been applied all the same
 	}
 	l.c.metrics.wrote(c, err)
 	for _, done := range c.done {
 		done(err)
 	}
 	l.flush(e)
-	l.settle(e)
+	l.refresh(e)
 }
 
-// change writes one step of a group, when it is its turn.
+// change writes one step of a group once a write slot is free.
 func (c *Coordinator) change(name string, g meta.GroupChange) error {
 	c.slots <- struct{}{}
 	defer func() { <-c.slots }()

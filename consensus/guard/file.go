@@ -11,27 +11,27 @@ import (
 )
 
 var (
-	// ErrDamaged: neither page of the file can be read.
+	// ErrDamaged means that neither page of the file is readable.
 	ErrDamaged = errors.New("the guard is damaged")
-	// ErrVersion: the file was written by a later version of the program.
-	ErrVersion = errors.New("the guard is of another version")
+	// ErrVersion means that the file was written by a newer version of the program.
+	ErrVersion = errors.New("the guard has an unsupported version")
 )
 
 // File is an open guard. Its methods are safe for concurrent use.
 type File struct {
 	disk *os.File
 
-	mu      sync.Mutex // marks and changes
+	mu      sync.Mutex // guards marks and changes
 	marks   map[Replica]Mark
 	changes uint64
 
-	writing    sync.Mutex // what follows; taken before mu
+	writing    sync.Mutex // guards what follows; taken before mu
 	generation uint64     // of the last page written
 	written    uint64     // changes that are durable
 	failed     error
 }
 
-// Create makes an empty guard that is there whole or not at all.
+// Create creates an empty guard atomically.
 func Create(path string) (*File, error) {
 	temporary := path + ".tmp"
 	f, err := os.OpenFile(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -55,7 +55,7 @@ func Create(path string) (*File, error) {
 	return Open(path)
 }
 
-// Open opens a guard that was made before.
+// Open opens an existing guard.
 func Open(path string) (*File, error) {
 	disk, err := os.OpenFile(path, os.O_RDWR|syscall.O_DSYNC, 0)
 	if err != nil {
@@ -68,7 +68,7 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// load takes the later of the pages that can be read.
+// load reads the newer of the readable pages.
 func (f *File) load() error {
 	st, err := f.disk.Stat()
 	if err != nil {
@@ -88,7 +88,7 @@ func (f *File) load() error {
 			return err
 		}
 		if err == nil && generation%2 != uint64(at) {
-			err = fmt.Errorf("%w: page %d is in the place of the other", ErrDamaged, at)
+			err = fmt.Errorf("%w: page %d is at the position of the other", ErrDamaged, at)
 		}
 		if err != nil {
 			errs = append(errs, err)
@@ -104,26 +104,26 @@ func (f *File) load() error {
 	return nil
 }
 
-// Marks returns all that is kept.
+// Marks returns all marks.
 func (f *File) Marks() map[Replica]Mark {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return maps.Clone(f.marks)
 }
 
-// Mark returns what is kept of a replica; the zero Mark where nothing is.
+// Mark returns the mark of a replica, the zero Mark if there is none.
 func (f *File) Mark(r Replica) Mark {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.marks[r]
 }
 
-// Save keeps marks and returns when they are durable.
+// Save stores marks and returns once they are durable.
 func (f *File) Save(marks map[Replica]Mark) error {
 	return f.change(func() { maps.Copy(f.marks, marks) })
 }
 
-// Forget drops what is kept of a replica and returns when that is durable.
+// Forget removes a replica's mark and returns once that is durable.
 func (f *File) Forget(r Replica) error {
 	return f.change(func() { delete(f.marks, r) })
 }
@@ -141,7 +141,7 @@ func (f *File) change(apply func()) error {
 		return f.failed
 	}
 	if f.written >= mine {
-		return nil // another's page had it
+		return nil // written by another caller
 	}
 	if err := f.write(); err != nil {
 		f.failed = fmt.Errorf("guard %s: %w", f.disk.Name(), err)
@@ -149,7 +149,7 @@ func (f *File) change(apply func()) error {
 	return f.failed
 }
 
-// write writes the page that is not the last one.
+// write overwrites the older page.
 func (f *File) write() error {
 	f.mu.Lock()
 	changes, replicas, page := f.changes, len(f.marks), []byte(nil)
@@ -158,7 +158,7 @@ func (f *File) write() error {
 	}
 	f.mu.Unlock()
 	if page == nil {
-		return fmt.Errorf("%d logs; at most %d can be kept", replicas, MaxReplicas)
+		return fmt.Errorf("%d logs; at most %d are supported", replicas, MaxReplicas)
 	}
 	if _, err := f.disk.WriteAt(page, int64((f.generation+1)%2)*pageBytes); err != nil {
 		return err

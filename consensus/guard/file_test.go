@@ -23,7 +23,7 @@ func made(t *testing.T) (*File, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = f.Close() }) // a test may have closed it
+	t.Cleanup(func() { _ = f.Close() }) // a test may have closed it already
 	return f, path
 }
 
@@ -54,10 +54,10 @@ func TestMarksAreKept(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	if err := f.Save(map[Replica]Mark{{3, 1}: {}, {1, 2}: {}}); err == nil {
-		t.Error("more replicas than a page has room for were taken")
+		t.Error("more replicas than fit into a page were accepted")
 	}
 	if err := f.Save(map[Replica]Mark{{1, 1}: {Index: 1}}); err == nil {
-		t.Error("a guard that has failed took something more")
+		t.Error("a failed guard accepted a write")
 	}
 	if got := reopened(t, path).Marks(); !maps.Equal(got, want) {
 		t.Errorf("%v after a failure, want %v", got, want)
@@ -70,8 +70,7 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// TestTornPage: whatever is left of the page that was being written, what was
-// saved before is there.
+// TestTornPage: whatever remains of the page being written, everything saved before is there.
 func TestTornPage(t *testing.T) {
 	f, path := made(t)
 	r := Replica{1, 1}
@@ -102,8 +101,8 @@ func TestTornPage(t *testing.T) {
 	}
 }
 
-// TestDamagedPages: a file of which nothing is left is refused, and a flipped bit
-// never changes what is read to something that was not saved.
+// TestDamagedPages: a file without a readable page is refused, and a flipped bit never yields
+// marks that were not saved.
 func TestDamagedPages(t *testing.T) {
 	f, path := made(t)
 	r := Replica{1, 1}
@@ -156,7 +155,7 @@ func TestOtherVersion(t *testing.T) {
 	}
 }
 
-// TestSharedWrites: what a Save that has returned kept is on disk, whoever wrote it.
+// TestSharedWrites: when Save returns, its marks are on disk, whichever caller wrote them.
 func TestSharedWrites(t *testing.T) {
 	f, path := made(t)
 	var wg sync.WaitGroup
@@ -176,7 +175,7 @@ func TestSharedWrites(t *testing.T) {
 			}
 			defer g.Close()
 			if got := g.Mark(r).Index; got != 30 {
-				t.Errorf("shard %d: index %d on disk, 30 was saved", r.Shard, got)
+				t.Errorf("shard %d: index %d on disk, want 30", r.Shard, got)
 			}
 		})
 	}

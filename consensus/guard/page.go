@@ -9,24 +9,24 @@ import (
 	"slices"
 )
 
-// Replica names a log: a Raft shard and this node's replica in it.
+// Replica identifies a log: a Raft shard and this node's replica in it.
 type Replica struct{ Shard, ID uint64 }
 
-// Mark is how far a log has got.
+// Mark is the position that a log has reached.
 type Mark struct {
 	Index    uint64 // of the last entry
 	Term     uint64
-	Vote     uint64 // in that term; 0 is none
-	Snapshot uint64 // index of the last snapshot; 0 is none
+	Vote     uint64 // in that term; 0: none
+	Snapshot uint64 // index of the last snapshot; 0: none
 }
 
-// Ahead reports whether m has something that a log which is at other does not have.
+// Ahead reports whether m has anything that a log at other lacks.
 func (m Mark) Ahead(other Mark) bool {
 	return m.Index > other.Index || m.Snapshot > other.Snapshot || m.Term > other.Term ||
 		m.Term == other.Term && m.Vote != 0 && m.Vote != other.Vote
 }
 
-// With returns what a log must have that is not behind m or other.
+// With returns the smallest mark that is behind neither m nor other.
 func (m Mark) With(other Mark) Mark {
 	both := Mark{Index: max(m.Index, other.Index), Snapshot: max(m.Snapshot, other.Snapshot), Term: m.Term, Vote: m.Vote}
 	if other.Term > m.Term || other.Term == m.Term && m.Vote == 0 {
@@ -39,7 +39,7 @@ const (
 	pageBytes  = 4096
 	headBytes  = 32
 	entryBytes = 48
-	// MaxReplicas is how many logs a guard can keep.
+	// MaxReplicas is the number of logs that fit into a page.
 	MaxReplicas = (pageBytes - headBytes) / entryBytes
 
 	version = 1
@@ -50,7 +50,7 @@ var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// encode returns a page.
+// encode encodes a page.
 func encode(generation uint64, marks map[Replica]Mark) []byte {
 	p := make([]byte, pageBytes)
 	copy(p, magic)
@@ -76,10 +76,10 @@ func encode(generation uint64, marks map[Replica]Mark) []byte {
 	return p
 }
 
-// decode reads a page.
+// decode decodes a page.
 func decode(p []byte) (generation uint64, marks map[Replica]Mark, err error) {
 	if len(p) != pageBytes || !bytes.Equal(p[:8], magic) {
-		return 0, nil, fmt.Errorf("%w: no page of a guard", ErrDamaged)
+		return 0, nil, fmt.Errorf("%w: not a guard page", ErrDamaged)
 	}
 	zeroed := bytes.Clone(p)
 	clear(zeroed[12:16])
@@ -87,7 +87,7 @@ func decode(p []byte) (generation uint64, marks map[Replica]Mark, err error) {
 		return 0, nil, fmt.Errorf("%w: checksum", ErrDamaged)
 	}
 	if v := binary.LittleEndian.Uint32(p[8:]); v != version {
-		return 0, nil, fmt.Errorf("%w: it has version %d, and %d is known here", ErrVersion, v, version)
+		return 0, nil, fmt.Errorf("%w: version %d, supported is %d", ErrVersion, v, version)
 	}
 	n := binary.LittleEndian.Uint32(p[24:])
 	if n > MaxReplicas {

@@ -13,31 +13,29 @@ import (
 )
 
 // Version is the first byte of commands and results. Version 1 had all of a partition's
-// producers in CommitParts, version 2 object refs without WrittenMs; they are not read any
-// more.
+// producers in CommitParts, version 2 object refs without WrittenMs; they are no longer read.
 const Version = 3
 
-// rootVersion is the first byte of snapshots of Root. Version 2 added the brokers'
-// WALs and the topics that are gone, version 3 their claims of the object store, version 4
-// which processes took the WALs over; those before are still read.
+// rootVersion is the first byte of snapshots of Root. Version 2 added the brokers' WALs and
+// forgotten topics, version 3 their claims of the object store, version 4 the processes that
+// took over the WALs; older versions are still read.
 const rootVersion = 4
 
-// shardVersion is the first byte of snapshots of a Shard. Those up to 3 had all of a
-// partition's producers, version 4 object refs without WrittenMs; they are not read any
-// more.
+// shardVersion is the first byte of snapshots of a Shard. Versions up to 3 had all of a
+// partition's producers, version 4 object refs without WrittenMs; they are no longer read.
 const shardVersion = 5
 
 var (
-	// ErrMalformed: the bytes are not what this version writes.
+	// ErrMalformed means that the bytes do not follow the format.
 	ErrMalformed = errors.New("malformed metadata")
-	// ErrVersion: the bytes were written by a newer version, or one that is too old.
-	ErrVersion = errors.New("metadata of a version that this build does not read; run the version of Sluice that wrote it")
+	// ErrVersion means that the bytes have a newer version, or one that is too old.
+	ErrVersion = errors.New("unsupported metadata version; run the version of Sluice that wrote it")
 )
 
-// coder writes or reads a layout. One function per type describes its fields for
-// both directions, so that they cannot differ; writing leaves the value alone,
-// since readers may hold it. Numbers are varints (zigzag where signed), strings
-// and lists are preceded by their length, maps are sorted.
+// coder reads or writes a layout. One function per type describes its fields for both
+// directions, so that they cannot differ; writing does not modify the value, since readers may
+// hold it. Numbers are varints (zigzag if signed), strings and lists are length-prefixed, maps
+// are sorted.
 type coder struct {
 	buf     []byte // written so far, or left to read
 	reading bool
@@ -58,7 +56,7 @@ func (c *coder) byte(v *byte) {
 		return
 	}
 	if len(c.buf) == 0 {
-		c.fail("it ends too early")
+		c.fail("unexpected end")
 		return
 	}
 	*v, c.buf = c.buf[0], c.buf[1:]
@@ -74,7 +72,7 @@ func (c *coder) bool(v *bool) {
 		return
 	}
 	if b > 1 {
-		c.fail("neither true nor false")
+		c.fail("invalid boolean")
 	}
 	*v = b == 1
 }
@@ -86,7 +84,7 @@ func (c *coder) uint64(v *uint64) {
 	}
 	n, size := binary.Uvarint(c.buf)
 	if size <= 0 {
-		c.fail("a number is cut off or too large")
+		c.fail("a number is truncated or too large")
 		return
 	}
 	*v, c.buf = n, c.buf[size:]
@@ -115,13 +113,13 @@ func signed[T int16 | int32 | int64](c *coder, v *T) {
 	}
 	n, size := binary.Varint(c.buf)
 	if size <= 0 || int64(T(n)) != n {
-		c.fail("a number is cut off or too large")
+		c.fail("a number is truncated or too large")
 		return
 	}
 	*v, c.buf = T(n), c.buf[size:]
 }
 
-// count writes or reads the length of a list whose items have at least min bytes.
+// count reads or writes the length of a list whose items take at least min bytes.
 func (c *coder) count(n, min int) int {
 	v := uint64(n)
 	c.uint64(&v)
@@ -129,7 +127,7 @@ func (c *coder) count(n, min int) int {
 		return n
 	}
 	if v > uint64(len(c.buf)/min) {
-		c.fail("a list is longer than what is there")
+		c.fail("a list is longer than the data")
 		return 0
 	}
 	return int(v)
@@ -152,7 +150,7 @@ func (c *coder) bytes(v *[]byte) {
 	}
 }
 
-// optional is a string that may be absent.
+// optional codes a nullable string.
 func (c *coder) optional(v **string) {
 	there := *v != nil
 	c.bool(&there)
@@ -171,7 +169,7 @@ func (c *coder) id(v *[16]byte) {
 		return
 	}
 	if len(c.buf) < len(v) {
-		c.fail("it ends too early")
+		c.fail("unexpected end")
 		return
 	}
 	c.buf = c.buf[copy(v[:], c.buf):]
@@ -182,7 +180,7 @@ func (c *coder) partition(v *topic.Partition) {
 	c.int32(&v.Index)
 }
 
-// list is a slice; an item takes at least min bytes. Empty is read as nil.
+// list codes a slice; an item takes at least min bytes. An empty list is read as nil.
 func list[T any](c *coder, s *[]T, min int, item func(*coder, *T)) {
 	n := c.count(len(*s), min)
 	if c.reading {
@@ -198,7 +196,7 @@ func list[T any](c *coder, s *[]T, min int, item func(*coder, *T)) {
 	}
 }
 
-// table is a map, sorted by compare. Empty is read as nil.
+// table codes a map, sorted by compare. An empty map is read as nil.
 func table[K comparable, V any](c *coder, m *map[K]V, min int, compare func(a, b K) int, key func(*coder, *K), value func(*coder, *V)) {
 	n := c.count(len(*m), min)
 	if !c.reading {
@@ -239,7 +237,7 @@ func comparePartitions(a, b topic.Partition) int {
 // begin writes the version.
 func begin(version byte) *coder { return &coder{buf: []byte{version}, version: version} }
 
-// open reads the version, from oldest to newest.
+// open reads the version, which must be from oldest to newest.
 func open(b []byte, oldest, newest byte) *coder {
 	c := &coder{buf: b, reading: true}
 	if c.byte(&c.version); c.err == nil && (c.version < oldest || c.version > newest) {
@@ -248,7 +246,7 @@ func open(b []byte, oldest, newest byte) *coder {
 	return c
 }
 
-// end reports the first error, or that something is left.
+// end returns the first error, or an error if bytes are left.
 func (c *coder) end() error {
 	if c.err == nil && len(c.buf) > 0 {
 		c.fail(fmt.Sprintf("%d bytes after the end", len(c.buf)))

@@ -7,13 +7,13 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// Command is one change of a machine's state.
+// Command is one change of a state machine.
 type Command interface {
 	kind() byte
 	layout(*coder)
 }
 
-// Encode returns the command as it goes into the log.
+// Encode encodes a command for the log.
 func Encode(cmd Command) []byte {
 	c, kind := begin(Version), cmd.kind()
 	c.byte(&kind)
@@ -21,11 +21,10 @@ func Encode(cmd Command) []byte {
 	return c.buf
 }
 
-// CheckVersion reports whether a command is of the version that this build reads: nil, or
-// ErrVersion.
+// CheckVersion returns nil if this build reads the version of a command, or ErrVersion.
 func CheckVersion(cmd []byte) error { return open(cmd, Version, Version).err }
 
-// Decode reads a command. It keeps nothing of b.
+// Decode decodes a command. It retains nothing of b.
 func Decode(b []byte) (Command, error) {
 	c := open(b, Version, Version)
 	var kind byte
@@ -41,11 +40,11 @@ func Decode(b []byte) (Command, error) {
 	return cmd, c.end()
 }
 
-// blank returns the command of a kind; the numbers are part of the format.
+// blank returns an empty command of a kind; the numbers are part of the format.
 func blank(kind byte) Command {
 	for _, cmd := range [...]Command{&InitCluster{}, &RegisterBroker{}, &BeginTopic{}, &GrowTopic{}, &FinishTopic{},
 		&AlterTopic{}, &DeleteTopic{}, &ForgetTopic{}, &AllocateIDs{}, &EnsurePartitions{}, &StartBroker{}, &SetLogStart{},
-		&PrepareObject{}, &CommitParts{}, &ExpireObjects{}, &CollectObjects{}, &DropTopic{}, &ChangeGroup{}, &TrimLog{}, &ReplaceObjects{}, &SweepObjects{}, &ExpireProducers{}, &RecordWAL{}, &RecordClaim{}, &RecordWALStart{}} {
+		&PrepareObject{}, &CommitParts{}, &ExpireObjects{}, &CollectObjects{}, &DropTopic{}, &ChangeGroup{}, &TrimLog{}, &ReplaceObjects{}, &MarkDeleted{}, &ExpireProducers{}, &RecordWAL{}, &RecordClaim{}, &RecordWALStart{}} {
 		if cmd.kind() == kind {
 			return cmd
 		}
@@ -55,23 +54,23 @@ func blank(kind byte) Command {
 
 // Commands of Root.
 type (
-	// InitCluster names the cluster and fixes how many partition shards it has.
-	// Once that is done it changes nothing.
+	// InitCluster names the cluster and fixes its number of partition shards. Repeating it
+	// changes nothing.
 	InitCluster struct {
 		ClusterID string
 		Shards    int32
 	}
-	// RegisterBroker records a process start of a broker. Result.Number is its
-	// new incarnation.
+	// RegisterBroker records the start of a broker process. Result.Number is its new
+	// incarnation.
 	RegisterBroker struct{ Broker meta.Broker }
-	// BeginTopic reserves the name; the topic is there once FinishTopic is applied.
+	// BeginTopic reserves the name; the topic exists once FinishTopic is applied.
 	BeginTopic struct{ Spec meta.TopicSpec }
-	// GrowTopic says how many partitions a topic is to have; again FinishTopic ends it.
+	// GrowTopic sets the new number of partitions; again FinishTopic completes it.
 	GrowTopic struct {
 		ID         topic.ID
 		Partitions int32
 	}
-	// FinishTopic says that the partitions below Partitions are in their shards.
+	// FinishTopic records that the partitions below Partitions exist in their shards.
 	FinishTopic struct {
 		ID         topic.ID
 		Partitions int32
@@ -86,25 +85,25 @@ type (
 	DeleteTopic struct{ ID topic.ID }
 	// ForgetTopic removes the tombstone.
 	ForgetTopic struct{ ID topic.ID }
-	// RecordWAL says which log a broker writes from now on.
+	// RecordWAL records which WAL a broker writes from now on.
 	RecordWAL struct{ WAL meta.WAL }
-	// RecordWALStart says which process of a broker was the last to take its log over.
+	// RecordWALStart records which process of a broker was the last to take over its WAL.
 	RecordWALStart struct{ Start meta.WALStart }
-	// RecordClaim says which process of a broker is about to claim the object store.
+	// RecordClaim records which process of a broker is about to claim the object store.
 	RecordClaim struct{ Claim meta.Claim }
-	// AllocateIDs hands out Count producer ids; Result.Number is the first.
+	// AllocateIDs reserves Count producer ids; Result.Number is the first.
 	AllocateIDs struct{ Count int32 }
 )
 
 // Commands of Shard.
 type (
-	// EnsurePartitions creates those partitions of a topic that are not there.
+	// EnsurePartitions creates those partitions of a topic that do not exist.
 	EnsurePartitions struct {
 		Topic topic.ID
 		Parts []NewPartition
 	}
-	// StartBroker begins a new epoch of every partition that the broker leads,
-	// unless this or a later incarnation did so before.
+	// StartBroker starts a new epoch in every partition that the broker leads, unless this or a
+	// later incarnation has done so.
 	StartBroker struct {
 		Broker      int32
 		Incarnation uint64
@@ -121,53 +120,54 @@ type (
 		Shards   uint64 // bit i: shard i has partitions of the object
 		ExpiryMs int64
 	}
-	// CommitParts adds ranges of an object to manifests. Result.Parts says of each
-	// part what became of it.
+	// CommitParts adds ranges of an object to manifests. Result.Parts is the result of each
+	// part.
 	CommitParts struct {
 		ID    meta.ObjectID
 		NowMs int64
 		Parts []meta.CommitPart
 	}
-	// ExpireObjects gives up objects that were prepared and not committed in time.
+	// ExpireObjects marks objects dead that were prepared and not committed in time.
 	ExpireObjects struct{ NowMs int64 }
-	// ExpireProducers drops sections of producers that were all idle since before BeforeMs.
+	// ExpireProducers drops producer sections in which every producer is idle since before
+	// BeforeMs.
 	ExpireProducers struct{ BeforeMs, NowMs int64 }
-	// CollectObjects forgets objects that nothing refers to, after they were deleted.
+	// CollectObjects forgets unreferenced objects after they were deleted.
 	CollectObjects struct{ IDs []meta.ObjectID }
-	// SweepObjects says that objects that nothing refers to were deleted, and may come
-	// back by a PUT that is under way.
-	SweepObjects struct{ IDs []meta.ObjectID }
-	// DropTopic removes a topic's partitions and what groups committed for them.
+	// MarkDeleted marks unreferenced objects as deleted although a PUT in progress may bring
+	// them back.
+	MarkDeleted struct{ IDs []meta.ObjectID }
+	// DropTopic removes a topic's partitions and the offsets committed for them.
 	DropTopic struct {
 		Topic topic.ID
 		NowMs int64
 	}
-	// TrimLog raises a partition's log start to the end of one of its objects, or to
-	// an offset at or above its tier end, if Epoch is its leader epoch.
+	// TrimLog raises a partition's log start to the end of one of its objects, or to an offset
+	// at or above its tier end, if Epoch is its leader epoch.
 	TrimLog struct {
 		Partition topic.Partition
 		Epoch     int32
 		Offset    int64
 		NowMs     int64
 	}
-	// ReplaceObjects puts one range of a prepared object in the place of adjacent
-	// ranges that hold the same offsets.
+	// ReplaceObjects replaces adjacent ranges by one range of a prepared object that holds the
+	// same offsets.
 	ReplaceObjects struct {
 		Partition topic.Partition
 		Epoch     int32
 		Old       []meta.ObjectRef
 		New       meta.ObjectRef
-		CleanEnd  int64 // raises the partition's; 0 leaves it
+		CleanEnd  int64 // raises the partition's; 0: unchanged
 		NowMs     int64
 	}
-	// ChangeGroup is one step of a consumer group.
+	// ChangeGroup is one change of a consumer group.
 	ChangeGroup struct {
 		Name   string
 		Change meta.GroupChange
 	}
 )
 
-// NewPartition says where a partition begins its life. The first replica leads.
+// NewPartition is the initial state of a partition. The first replica leads.
 type NewPartition struct {
 	Index    int32
 	Replicas []int32
@@ -196,5 +196,5 @@ func (*DropTopic) kind() byte        { return 39 }
 func (*ChangeGroup) kind() byte      { return 40 }
 func (*TrimLog) kind() byte          { return 41 }
 func (*ReplaceObjects) kind() byte   { return 42 }
-func (*SweepObjects) kind() byte     { return 43 }
+func (*MarkDeleted) kind() byte      { return 43 }
 func (*ExpireProducers) kind() byte  { return 44 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// FuzzDecode: whatever the bytes, a command is read or refused; one that was read
-// can be written and read again.
+// FuzzDecode: arbitrary bytes are decoded or refused; a decoded command can be encoded and
+// decoded again.
 func FuzzDecode(f *testing.F) {
 	for _, cmd := range examples() {
 		f.Add(Encode(cmd))

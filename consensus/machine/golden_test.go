@@ -15,10 +15,10 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// golden is what -golden writes again. A difference is a new format version.
+// golden makes the test rewrite the golden files. A difference needs a new format version.
 var golden = flag.Bool("golden", false, "write the golden files")
 
-// examples are one of each command, with every field set.
+// examples returns one of each command, with every field set.
 func examples() []Command {
 	instance := "static"
 	at := topic.Partition{Topic: topicID("orders"), Index: 300}
@@ -57,12 +57,12 @@ func examples() []Command {
 		&TrimLog{Partition: at, Epoch: 4, Offset: 1600, NowMs: 1700000000006},
 		&ReplaceObjects{Partition: at, Epoch: 4, Old: []meta.ObjectRef{ref}, New: meta.ObjectRef{ID: objectID("merged"),
 			Base: 1000, End: 2000, Bytes: 1 << 19, MaxTimestamp: 1699999999999, WrittenMs: 1700000000500}, CleanEnd: 1900, NowMs: 1700000000007},
-		&SweepObjects{IDs: []meta.ObjectID{ref.ID, objectID("other")}},
+		&MarkDeleted{IDs: []meta.ObjectID{ref.ID, objectID("other")}},
 		&ExpireProducers{BeforeMs: 1690000000000, NowMs: 1700000000008},
 	}
 }
 
-// states are a Root and a Shard with something of everything.
+// states returns a Root and a Shard with something of everything.
 func states(t *testing.T) (*Root, *Shard) {
 	root, shard := NewRoot(), NewShard()
 	for _, cmd := range examples() {
@@ -119,11 +119,12 @@ func TestGoldenSnapshots(t *testing.T) {
 	restored(t, root.Snapshot(), RestoreRoot)
 	s := restored(t, shard.Snapshot(), RestoreShard)
 	if !reflect.DeepEqual(s, shard) {
-		t.Errorf("read back as %+v, was %+v", s, shard)
+		t.Errorf("read back as %+v, want %+v", s, shard)
 	}
 }
 
-// TestOldSnapshots: what had all producers in partitions' records is refused, not misread.
+// TestOldSnapshots: snapshots with all producers in the partition records are refused, not
+// misread.
 func TestOldSnapshots(t *testing.T) {
 	_, shard := states(t)
 	for version := range byte(shardVersion) {
@@ -135,8 +136,8 @@ func TestOldSnapshots(t *testing.T) {
 	}
 }
 
-// TestOldRootSnapshots: what version 1 wrote, which knew no WALs and forgot deletions,
-// version 2, which knew no claims, and version 3, which did not know who has the WALs, is read.
+// TestOldRootSnapshots: snapshots of version 1 (without WALs and forgotten topics), version 2
+// (without claims) and version 3 (without WAL starts) are read.
 func TestOldRootSnapshots(t *testing.T) {
 	for version := byte(1); version < rootVersion; version++ {
 		b, err := os.ReadFile(fmt.Sprintf("testdata/root.v%d.golden", version))
@@ -147,7 +148,7 @@ func TestOldRootSnapshots(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		later := min(1, int(version-1))    // one WAL and one topic that is gone, since version 2
+		later := min(1, int(version-1))    // a WAL and a forgotten topic, since version 2
 		claims := max(0, int(version-1)-1) // one since version 3
 		if b[0] != version || len(r.topics) != 1 || len(r.cluster.Brokers) != 1 || len(r.cluster.Claims) != claims ||
 			len(r.cluster.WALs) != later || len(r.cluster.Gone) != later || len(r.cluster.Starts) != 0 {
@@ -157,7 +158,7 @@ func TestOldRootSnapshots(t *testing.T) {
 	}
 }
 
-// TestForgottenTopicsAreRemembered, the latest of them.
+// TestForgottenTopicsAreRemembered: the latest ones.
 func TestForgottenTopicsAreRemembered(t *testing.T) {
 	r := NewRoot()
 	_, _, _ = r.Apply(&RegisterBroker{Broker: meta.Broker{ID: 1}})
@@ -190,32 +191,32 @@ func compare(t *testing.T, name string, got []byte) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs; what older versions wrote can no longer be read:\n got %q\nwant %q", path, got, want)
+		t.Errorf("%s differs; data of older versions can no longer be read:\n got %q\nwant %q", path, got, want)
 	}
 }
 
-// TestCutOff: no beginning of a command or a snapshot is taken for the whole.
+// TestCutOff: no proper prefix of a command or a snapshot is accepted.
 func TestCutOff(t *testing.T) {
 	for _, cmd := range examples() {
 		b := Encode(cmd)
 		for n := range b {
 			if got, err := Decode(b[:n]); err == nil {
-				t.Errorf("%d of %d bytes of a %T were read as %+v", n, len(b), cmd, got)
+				t.Errorf("%d of %d bytes of a %T were decoded as %+v", n, len(b), cmd, got)
 			}
 		}
 		if _, err := Decode(append(b, 0)); err == nil {
-			t.Errorf("a byte after a %T was overlooked", cmd)
+			t.Errorf("a trailing byte after a %T was accepted", cmd)
 		}
 	}
 	root, shard := states(t)
 	for n := range root.Snapshot() {
 		if _, err := RestoreRoot(root.Snapshot()[:n]); err == nil {
-			t.Errorf("%d bytes of a root snapshot were read", n)
+			t.Errorf("%d bytes of a root snapshot were accepted", n)
 		}
 	}
 	for n := range shard.Snapshot() {
 		if _, err := RestoreShard(shard.Snapshot()[:n]); err == nil {
-			t.Errorf("%d bytes of a shard snapshot were read", n)
+			t.Errorf("%d bytes of a shard snapshot were accepted", n)
 		}
 	}
 }

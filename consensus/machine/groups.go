@@ -45,7 +45,7 @@ func (s *Shard) putGroup(g *meta.Group, ch *Changes) {
 	ch.Groups = append(ch.Groups, GroupChange{g.Name, g})
 }
 
-// clearTopic removes what groups committed for a topic.
+// clearTopic removes the offsets that groups committed for a topic.
 func (s *Shard) clearTopic(id topic.ID, ch *Changes) {
 	for _, name := range slices.Sorted(maps.Keys(s.groups)) {
 		g := s.groups[name]

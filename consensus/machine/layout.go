@@ -5,7 +5,7 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// The layouts of commands, field by field in the order of docs/formats/metadata.md.
+// Layouts of commands, field by field in the order of docs/formats/metadata.md.
 
 func (x *InitCluster) layout(c *coder) {
 	c.string(&x.ClusterID)
@@ -95,7 +95,7 @@ func (x *CollectObjects) layout(c *coder) {
 	list(c, &x.IDs, 16, func(c *coder, id *meta.ObjectID) { c.id((*[16]byte)(id)) })
 }
 
-func (x *SweepObjects) layout(c *coder) {
+func (x *MarkDeleted) layout(c *coder) {
 	list(c, &x.IDs, 16, func(c *coder, id *meta.ObjectID) { c.id((*[16]byte)(id)) })
 }
 
@@ -202,7 +202,7 @@ func layoutPartition(c *coder, p *meta.Partition) {
 	c.int64(&p.CleanEnd)
 }
 
-// layoutGroupState is a group without its name and its offsets.
+// layoutGroupState codes a group without its name and offsets.
 func layoutGroupState(c *coder, g *meta.Group) {
 	c.int32(&g.Generation)
 	c.string(&g.ProtocolType)

@@ -10,9 +10,9 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// TestManifest drives a Shard with arbitrary commands, stale ones among them, and
-// holds it against what RELIABILITY.md 2.3 says of manifests (11 to 14) and a
-// model of every object's references.
+// TestManifest drives a Shard with arbitrary commands, including stale ones, and checks the
+// invariants of manifests in RELIABILITY.md 2.3 (11 to 14) and a model of every object's
+// references.
 func TestManifest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &manifestModel{shard: NewShard(), taken: make(map[topic.Partition]int64), readers: make(map[topic.Partition]reader),
@@ -20,23 +20,23 @@ func TestManifest(t *testing.T) {
 		m.apply(t, &EnsurePartitions{Topic: topicID("t"), Parts: []NewPartition{{0, []int32{1}}, {1, []int32{2}}}})
 		m.apply(t, &EnsurePartitions{Topic: topicID("u"), Parts: []NewPartition{{0, []int32{1}}}})
 		t.Repeat(map[string]func(*rapid.T){
-			"prepare":  m.prepare,
-			"prepare2": m.prepare,
-			"commit":   m.commit,
-			"commit2":  m.commit,
-			"commit3":  m.commit,
-			"expire":   func(t *rapid.T) { m.apply(t, &ExpireObjects{NowMs: m.tick(t)}) },
-			"idle":     m.expireProducers,
-			"collect":  m.collect,
-			"sweep":    m.sweep,
-			"logstart": m.logStart,
-			"trim":     m.trim,
-			"replace":  m.replace,
-			"replace2": m.replace,
-			"start":    m.start,
-			"drop":     m.drop,
-			"restore":  m.restore,
-			"":         m.check,
+			"prepare":     m.prepare,
+			"prepare2":    m.prepare,
+			"commit":      m.commit,
+			"commit2":     m.commit,
+			"commit3":     m.commit,
+			"expire":      func(t *rapid.T) { m.apply(t, &ExpireObjects{NowMs: m.tick(t)}) },
+			"idle":        m.expireProducers,
+			"collect":     m.collect,
+			"markDeleted": m.markDeleted,
+			"logstart":    m.logStart,
+			"trim":        m.trim,
+			"replace":     m.replace,
+			"replace2":    m.replace,
+			"start":       m.start,
+			"drop":        m.drop,
+			"restore":     m.restore,
+			"":            m.check,
 		})
 	})
 }
@@ -49,8 +49,8 @@ type reader struct {
 type manifestModel struct {
 	shard   *Shard
 	now     int64
-	taken   map[topic.Partition]int64             // tier end according to the results
-	epochs  map[topic.Partition][]meta.EpochStart // all that there ever were
+	taken   map[topic.Partition]int64             // tier ends according to the results
+	epochs  map[topic.Partition][]meta.EpochStart // all that ever existed
 	readers map[topic.Partition]reader
 }
 
@@ -76,7 +76,7 @@ func (m *manifestModel) apply(t *rapid.T, cmd Command) Result {
 	return r
 }
 
-// off is mostly 0, sometimes one too many or too few.
+// off is mostly 0, sometimes off by one or more.
 func off(t *rapid.T, what string) int64 {
 	return rapid.SampledFrom([]int64{0, 0, 0, 0, 0, 0, 0, -1, 1}).Draw(t, what)
 }
@@ -94,7 +94,7 @@ func (m *manifestModel) prepare(t *rapid.T) {
 	dead := m.shard.objects[id].deadMs > 0
 	r := m.apply(t, &PrepareObject{ID: id, Shards: 1, ExpiryMs: m.tick(t) + rapid.Int64Range(1, 200).Draw(t, "ttl")})
 	if (r.Code == OK) == dead {
-		t.Fatalf("prepare of an object that is dead (%v): %v", dead, r.Code.Err())
+		t.Fatalf("prepare of a dead object (%v): %v", dead, r.Code.Err())
 	}
 }
 
@@ -113,7 +113,7 @@ func (m *manifestModel) commit(t *rapid.T) {
 			part.Epoch = p.Epoch + int32(off(t, "epoch"))
 			part.Producers.Sections = sections(t, p.Producers.Sections, m.now)
 		}
-		part.Epochs = slices.Clone(m.epochs[at]) // an uploader that has not heard of what was trimmed
+		part.Epochs = slices.Clone(m.epochs[at]) // an uploader that has not seen the trim
 		if n := len(part.Epochs); n == 0 || part.Epochs[n-1].Epoch < part.Epoch {
 			part.Epochs = append(part.Epochs, meta.EpochStart{Epoch: part.Epoch, Start: base})
 		}
@@ -125,7 +125,7 @@ func (m *manifestModel) commit(t *rapid.T) {
 	}
 }
 
-// sections are some of those that a partition has, and maybe a new one.
+// sections returns some of a partition's sections, and maybe a new one.
 func sections(t *rapid.T, old []meta.ProducerSection, now int64) (out []meta.ProducerSection) {
 	for _, x := range old {
 		if rapid.Bool().Draw(t, "kept") {
@@ -144,13 +144,13 @@ func (m *manifestModel) expireProducers(t *rapid.T) {
 	was := m.shard.Snapshot()
 	m.apply(t, &ExpireProducers{BeforeMs: before, NowMs: m.now})
 	if due == slices.Equal(was, m.shard.Snapshot()) || m.shard.HasExpiredProducers(before) {
-		t.Fatalf("sections are due: %v, and that is what became of them", due)
+		t.Fatalf("expired sections: %v, but the result is", due)
 	}
 	for _, parts := range m.shard.topics {
 		for _, p := range parts {
 			for _, x := range p.Producers.Sections {
 				if x.NewestMs < before {
-					t.Fatalf("%+v is there after all", x)
+					t.Fatalf("%+v still exists", x)
 				}
 			}
 		}
@@ -164,7 +164,7 @@ func (m *manifestModel) judge(t *rapid.T, part meta.CommitPart, code Code, live 
 	switch {
 	case !there:
 		if code != UnknownTopic {
-			t.Fatalf("commit to a partition that is not there: %v", code.Err())
+			t.Fatalf("commit to an unknown partition: %v", code.Err())
 		}
 	case code == OK && goesOn:
 		if !live || part.Epoch != p.Epoch || part.Ref.End <= part.Ref.Base {
@@ -173,10 +173,10 @@ func (m *manifestModel) judge(t *rapid.T, part meta.CommitPart, code Code, live 
 		m.taken[part.Partition], m.epochs[part.Partition] = part.Ref.End, part.Epochs
 	case code == OK:
 		if !slices.Contains(p.Objects, part.Ref) {
-			t.Fatalf("said yes to %+v, which is not in %+v", part, p.Objects)
+			t.Fatalf("accepted %+v, which is not in %+v", part, p.Objects)
 		}
 	case code == Conflict && len(part.Producers.Sections) == 0 && live && part.Epoch == p.Epoch && goesOn && part.Ref.End > part.Ref.Base:
-		t.Fatalf("refused %+v, which is as it should be", part)
+		t.Fatalf("refused the valid %+v", part)
 	}
 }
 
@@ -185,14 +185,14 @@ func (m *manifestModel) collect(t *rapid.T) {
 	m.apply(t, &CollectObjects{IDs: []meta.ObjectID{id}})
 }
 
-// sweep marks what is dead and nothing else, until it is collected.
-func (m *manifestModel) sweep(t *rapid.T) {
+// markDeleted marks dead objects and nothing else, until they are collected.
+func (m *manifestModel) markDeleted(t *rapid.T) {
 	id := object5(t)
 	before, known := m.shard.objects[id]
-	m.apply(t, &SweepObjects{IDs: []meta.ObjectID{id}})
+	m.apply(t, &MarkDeleted{IDs: []meta.ObjectID{id}})
 	now, still := m.shard.objects[id]
-	if before.swept = before.deadMs > 0; now != before || still != known {
-		t.Fatalf("swept %s: known %v as %+v, want %+v", label(id), still, now, before)
+	if before.deleted = before.deadMs > 0; now != before || still != known {
+		t.Fatalf("marked %s deleted: known %v as %+v, want %+v", label(id), still, now, before)
 	}
 }
 
@@ -223,7 +223,7 @@ func (m *manifestModel) trim(t *rapid.T) {
 	}
 }
 
-// replace merges some of a manifest's objects, or what is nearly that.
+// replace merges some of a manifest's objects, or almost valid variants of that.
 func (m *manifestModel) replace(t *rapid.T) {
 	at := place(t)
 	p := m.shard.topics[at.Topic][at.Index]
@@ -326,7 +326,7 @@ func (m *manifestModel) check(t *rapid.T) {
 		}
 	}
 	for id, o := range m.shard.objects {
-		if o.swept && o.deadMs == 0 {
+		if o.deleted && o.deadMs == 0 {
 			t.Fatalf("object %s was deleted and lives: %+v", label(id), o)
 		}
 		if o.refs != refs[id] {
@@ -335,13 +335,13 @@ func (m *manifestModel) check(t *rapid.T) {
 	}
 	for at, r := range m.readers {
 		if !slices.Equal(r.seen.Objects, r.was) {
-			t.Fatalf("%v: what a reader holds has changed from %+v to %+v", at, r.was, r.seen.Objects)
+			t.Fatalf("%v: a reader's value changed from %+v to %+v", at, r.was, r.seen.Objects)
 		}
 	}
 }
 
-// checkEpochs: a partition has the epochs of records that can be read, and the one that
-// its log start is in, and no others.
+// checkEpochs: a partition has exactly the epochs of readable records, and the one that
+// contains its log start.
 func (m *manifestModel) checkEpochs(t *rapid.T, at topic.Partition, p *meta.Partition) {
 	var want []meta.EpochStart
 	for i, e := range m.epochs[at] {

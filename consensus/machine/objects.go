@@ -7,24 +7,24 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// object is what a shard knows of an object with partitions of the shard:
+// object is the state of an object with partitions in the shard:
 //
-//	prepared   deadMs = 0, refs = 0; commits are taken before expiryMs
-//	live       deadMs = 0, refs > 0 manifests name it, or sections of producers lie in it
-//	dead       deadMs > 0; nothing names it and nothing will, since when
+//	prepared   deadMs = 0, refs = 0; can be committed before expiryMs
+//	live       deadMs = 0, refs > 0 from manifests and producer sections
+//	dead       deadMs > 0: the time since when it is unreferenced, for good
 //
-// A dead object stays known until CollectObjects, so that a late commit is
-// refused. It is garbage when it is dead or unknown in all its shards.
+// A dead object stays known until CollectObjects, so that a late commit is refused. It is
+// garbage when it is dead or unknown in all its shards.
 //
-// A PUT that was given up may get to the store long after expiryMs, and bring back a
-// key that was deleted meanwhile. So an object that is deleted before that is out of
-// the question is swept, not collected: it stays known, to be deleted once more.
+// An abandoned PUT may reach the store long after expiryMs and bring back a key that was
+// deleted meanwhile. So an object deleted while that is still possible is marked deleted, not collected:
+// it stays known, to be deleted once more.
 type object struct {
 	shards   uint64
 	expiryMs int64
 	refs     int32
 	deadMs   int64
-	swept    bool // deleted while PUTs could be under way; dead objects only
+	deleted  bool // deleted while a PUT could be in progress; dead objects only
 }
 
 func layoutObject(c *coder, o *object) {
@@ -32,7 +32,7 @@ func layoutObject(c *coder, o *object) {
 	c.int64(&o.expiryMs)
 	c.int32(&o.refs)
 	c.int64(&o.deadMs)
-	c.bool(&o.swept)
+	c.bool(&o.deleted)
 }
 
 func (s *Shard) prepare(x *PrepareObject) Code {
@@ -46,9 +46,10 @@ func (s *Shard) prepare(x *PrepareObject) Code {
 	return OK
 }
 
-// commit adds parts to manifests. A part is taken if the object may still be
-// committed, the leader epoch is current, the range continues the manifest at the
-// tier end (see continues), and new sections of producers may be committed, too; one that the manifest has already counts as taken.
+// commit adds parts to manifests. A part is accepted if the object can still be committed, the
+// leader epoch is current, the range continues the manifest at the tier end (see continues),
+// and the objects of new producer sections can be committed as well; a part already in the
+// manifest counts as accepted.
 func (s *Shard) commit(x *CommitParts, ch *Changes) []Code {
 	open := s.open(x.ID, x.NowMs)
 	codes := make([]Code, len(x.Parts))
@@ -58,7 +59,7 @@ func (s *Shard) commit(x *CommitParts, ch *Changes) []Code {
 	return codes
 }
 
-// open reports whether manifests may still take an object in.
+// open reports whether manifests may still accept an object.
 func (s *Shard) open(id meta.ObjectID, nowMs int64) bool {
 	o, known := s.objects[id]
 	return known && o.deadMs == 0 && (o.refs > 0 || nowMs < o.expiryMs)
@@ -70,7 +71,7 @@ func (s *Shard) commitPart(id meta.ObjectID, open bool, part *meta.CommitPart, n
 	case !ok:
 		return UnknownTopic
 	case part.Ref.ID == id && slices.Contains(p.Objects, part.Ref):
-		return OK // asked again
+		return OK // a repetition
 	case !open, part.Ref.ID != id, part.Epoch != p.Epoch, !continues(p, part.Ref.Base), part.Ref.End <= part.Ref.Base,
 		!s.sectionsOpen(p.Producers.Sections, part.Producers.Sections, nowMs):
 		return Conflict
@@ -78,10 +79,10 @@ func (s *Shard) commitPart(id meta.ObjectID, open bool, part *meta.CommitPart, n
 	s.exchange(p.Producers.Sections, part.Producers.Sections, nowMs)
 	o := s.objects[id]
 	o.refs++
-	o.deadMs = 0 // where the part before was below its log start and trimmed at once
+	o.deadMs = 0 // an earlier part was below its log start and trimmed at once
 	s.objects[id] = o
 	next := *p
-	next.Objects = append(p.Objects, part.Ref) // beyond the end of what readers have
+	next.Objects = append(p.Objects, part.Ref) // beyond the end of what readers hold
 	next.TierEnd = part.Ref.End
 	next.Epochs, next.Producers = part.Epochs, part.Producers
 	s.trim(&next, nowMs)
@@ -89,13 +90,13 @@ func (s *Shard) commitPart(id meta.ObjectID, open bool, part *meta.CommitPart, n
 	return OK
 }
 
-// continues reports whether base is where p's manifest goes on: at the tier end, or
-// behind a hole that lies below the log start, which a lost WAL can leave.
+// continues reports whether base continues p's manifest: at the tier end, or after a hole below
+// the log start, which a lost WAL can leave.
 func continues(p *meta.Partition, base int64) bool {
 	return base == p.TierEnd || base > p.TierEnd && base <= p.LogStart
 }
 
-// release takes back one reference to an object.
+// release drops one reference to an object.
 func (s *Shard) release(id meta.ObjectID, nowMs int64) {
 	o := s.objects[id]
 	if o.refs--; o.refs == 0 {
@@ -117,10 +118,10 @@ func (o object) expired(nowMs int64) bool {
 	return o.deadMs == 0 && o.refs == 0 && o.expiryMs <= nowMs
 }
 
-func (s *Shard) sweep(x *SweepObjects) {
+func (s *Shard) markDeleted(x *MarkDeleted) {
 	for _, id := range x.IDs {
 		if o := s.objects[id]; o.deadMs > 0 {
-			o.swept = true
+			o.deleted = true
 			s.objects[id] = o
 		}
 	}
@@ -144,20 +145,20 @@ func (s *Shard) HasExpired(nowMs int64) bool {
 	return false
 }
 
-// DeadObject is an object that a shard is done with, and the shards it is in.
+// DeadObject is an unreferenced object, and the shards it is in.
 type DeadObject struct {
 	ID       meta.ObjectID
 	Shards   uint64
-	ExpiryMs int64 // no PUT was begun later
-	Swept    bool  // it was deleted, and may have come back
+	ExpiryMs int64 // no PUT started later
+	Deleted  bool  // deleted, but may have come back
 }
 
-// Dead returns the objects that are dead since beforeMs or longer, by id.
+// Dead returns the objects that have been dead since beforeMs or longer, by id.
 func (s *Shard) Dead(beforeMs int64) []DeadObject {
 	var dead []DeadObject
 	for _, id := range slices.SortedFunc(maps.Keys(s.objects), func(a, b meta.ObjectID) int { return compareIDs(a, b) }) {
 		if o := s.objects[id]; o.deadMs > 0 && o.deadMs <= beforeMs {
-			dead = append(dead, DeadObject{id, o.shards, o.expiryMs, o.swept})
+			dead = append(dead, DeadObject{id, o.shards, o.expiryMs, o.deleted})
 		}
 	}
 	return dead

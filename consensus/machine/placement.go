@@ -9,14 +9,14 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// Site is a broker as placement sees it.
+// Site is a broker as seen by placement.
 type Site struct {
 	ID   int32
 	Rack string
 }
 
-// Layout fixes which brokers the partitions from From on were placed on, so that
-// whoever carries on with a topic places them just so.
+// Layout records the brokers used to place the partitions from From on, so that whoever
+// continues the change of a topic gets the same placement.
 type Layout struct {
 	From  int32
 	Sites []Site
@@ -39,10 +39,9 @@ func sitesOf(brokers []meta.Broker) []Site {
 	return sites
 }
 
-// Place returns the replicas of one partition, the leader first. Leaders go
-// around the sites, beginning at one that the topic's id decides. Followers begin
-// further on with every round, so that a broker's followers are spread; they
-// take racks that have no replica yet as long as there are any.
+// Place returns the replicas of one partition, the leader first. Leaders rotate over the sites,
+// starting at one chosen by the topic's id. Followers start further on in every round, which
+// spreads a broker's followers; racks without a replica come first, as long as there are any.
 // REQUIRES: replication is at most len(sites).
 func Place(sites []Site, id topic.ID, index int32, replication int16) []int32 {
 	n := len(sites)
@@ -61,13 +60,13 @@ func Place(sites []Site, id topic.ID, index int32, replication int16) []int32 {
 	return replicas
 }
 
-// spread is stable for good: the number is stored in what depends on it.
+// spread must never change: stored data depends on it.
 func spread(id topic.ID) uint64 {
 	return fnv(binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:]))
 }
 
-// ShardOf returns the shard, from 0, that holds a partition's record. A topic's
-// partitions go around the shards.
+// ShardOf returns the shard, from 0, that holds a partition's record. A topic's partitions
+// rotate over the shards.
 func ShardOf(p topic.Partition, shards int) int {
 	return int((spread(p.Topic)%uint64(shards) + uint64(uint32(p.Index))) % uint64(shards))
 }

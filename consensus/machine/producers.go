@@ -9,10 +9,10 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// Each section of a partition's producers is one reference to the object in which it
-// lies, like a range in a manifest.
+// Each producer section of a partition is one reference to the object that contains it, like a
+// range in a manifest.
 
-// sectionsOpen reports whether the sections that are new may be committed.
+// sectionsOpen reports whether the objects of new sections can still be committed.
 func (s *Shard) sectionsOpen(old, now []meta.ProducerSection, nowMs int64) bool {
 	for _, x := range now {
 		if !slices.Contains(old, x) && !s.open(x.Object, nowMs) {
@@ -22,8 +22,7 @@ func (s *Shard) sectionsOpen(old, now []meta.ProducerSection, nowMs int64) bool 
 	return true
 }
 
-// exchange takes references for the sections that are new and gives back those for the
-// ones that are gone.
+// exchange adds references for new sections and releases those of removed ones.
 func (s *Shard) exchange(old, now []meta.ProducerSection, nowMs int64) {
 	for _, x := range now {
 		if !slices.Contains(old, x) {
@@ -39,7 +38,7 @@ func (s *Shard) exchange(old, now []meta.ProducerSection, nowMs int64) {
 	}
 }
 
-// expireProducers drops the sections of which nobody is remembered any more.
+// expireProducers drops the sections without a remembered producer.
 func (s *Shard) expireProducers(x *ExpireProducers, ch *Changes) {
 	for _, id := range slices.SortedFunc(maps.Keys(s.topics), compareTopics) {
 		for _, index := range slices.SortedFunc(maps.Keys(s.topics[id]), cmp.Compare[int32]) {

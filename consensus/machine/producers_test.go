@@ -8,8 +8,8 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// TestSectionsKeepTheirObjects: the life of an object that has nothing but sections, of
-// two partitions.
+// TestSectionsKeepTheirObjects follows an object that only contains producer sections, of two
+// partitions.
 func TestSectionsKeepTheirObjects(t *testing.T) {
 	s, id := NewShard(), topicID("t")
 	apply := func(cmd Command) Result {
@@ -57,14 +57,14 @@ func TestSectionsKeepTheirObjects(t *testing.T) {
 		t.Errorf("a section of an object that has expired: %v", got)
 	}
 	if got := commit(99, map[int32][]meta.ProducerSection{0: {a, c}, 1: {b}}); !slices.Equal(got, []Code{OK, OK}) {
-		t.Errorf("sections that stay are taken however old their objects are: %v", got)
+		t.Errorf("unchanged sections must be accepted however old their objects are: %v", got)
 	}
 	apply(&ExpireProducers{BeforeMs: 2001, NowMs: 200})
 	if s.objects[first].deadMs != 200 || s.objects[second].refs != 1 {
 		t.Errorf("the objects are %+v and %+v after their sections have expired", s.objects[first], s.objects[second])
 	}
 	if got := commit(99, map[int32][]meta.ProducerSection{0: {a, c}}); !slices.Equal(got, []Code{Conflict, OK}) {
-		t.Errorf("a section that has expired meanwhile: %v", got)
+		t.Errorf("a section that expired meanwhile: %v", got)
 	}
 	apply(&DropTopic{Topic: id, NowMs: 300})
 	if s.objects[second].deadMs != 300 {

@@ -6,9 +6,8 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// trimLog is how the leader applies retention. Beyond what setLogStart asks it
-// must know the log as it is: an offset that is no boundary, or that a leader
-// before the current one has chosen, is refused.
+// trimLog applies retention by the leader. Unlike setLogStart it requires knowledge of the log
+// as it is: an offset that is no boundary, or was chosen by an earlier leader, is refused.
 func (s *Shard) trimLog(x *TrimLog, ch *Changes) Code {
 	p, ok := s.topics[x.Partition.Topic][x.Partition.Index]
 	switch {
@@ -17,7 +16,7 @@ func (s *Shard) trimLog(x *TrimLog, ch *Changes) Code {
 	case x.Epoch != p.Epoch:
 		return Conflict
 	case x.Offset <= p.LogStart:
-		return OK // asked again, or somebody else went further
+		return OK // a repetition, or somebody else went further
 	case x.Offset < p.TierEnd && !slices.ContainsFunc(p.Objects, func(o meta.ObjectRef) bool { return o.End == x.Offset }):
 		return Conflict
 	}
@@ -28,17 +27,16 @@ func (s *Shard) trimLog(x *TrimLog, ch *Changes) Code {
 	return OK
 }
 
-// replace changes which objects hold a stretch of the manifest and nothing else:
-// the stretch, the leader epoch and the new object's state must be what they were
-// when the replacement was planned. One that the manifest has already counts as
-// done.
+// replace changes which objects hold a range of the manifest and nothing else: the range, the
+// leader epoch and the state of the new object must be as they were when the replacement was
+// planned. A replacement already in the manifest counts as done.
 func (s *Shard) replace(x *ReplaceObjects, ch *Changes) Code {
 	p, ok := s.topics[x.Partition.Topic][x.Partition.Index]
 	if !ok {
 		return UnknownTopic
 	}
 	if slices.Contains(p.Objects, x.New) {
-		return OK // asked again
+		return OK // a repetition
 	}
 	at := stretch(p.Objects, x.Old)
 	switch {
@@ -62,8 +60,8 @@ func (s *Shard) replace(x *ReplaceObjects, ch *Changes) Code {
 	return OK
 }
 
-// stretch returns where old lies in objects, one after the other; -1 if it does
-// not, or is nothing.
+// stretch returns the index of the consecutive refs old in objects; -1 if it is not there or
+// empty.
 func stretch(objects, old []meta.ObjectRef) int {
 	if len(old) == 0 {
 		return -1

@@ -6,7 +6,7 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// Code says what became of a command. The numbers are part of the format.
+// Code is the outcome of a command. The numbers are part of the format.
 type Code byte
 
 // The outcomes of commands.
@@ -41,7 +41,7 @@ func (c Code) Err() error {
 	return fmt.Errorf("%w: outcome %d", ErrVersion, c)
 }
 
-// Result is what a command returns to whoever proposed it.
+// Result is returned to the proposer of a command.
 type Result struct {
 	Code   Code
 	Number int64  // of RegisterBroker and AllocateIDs
@@ -54,14 +54,14 @@ func (r *Result) layout(c *coder) {
 	list(c, &r.Parts, 1, func(c *coder, p *Code) { c.byte((*byte)(p)) })
 }
 
-// Encode returns the result's bytes.
+// Encode encodes the result.
 func (r Result) Encode() []byte {
 	c := begin(Version)
 	r.layout(c)
 	return c.buf
 }
 
-// DecodeResult reads what Encode wrote.
+// DecodeResult decodes a result.
 func DecodeResult(b []byte) (r Result, err error) {
 	c := open(b, Version, Version)
 	r.layout(c)

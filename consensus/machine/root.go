@@ -10,13 +10,12 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// Topic is a topic's record in Root. Values are never changed after they were
-// handed out.
+// Topic is a topic's record in Root. Values are immutable once published.
 //
-// Count partitions are there for clients to see; 0 means that the topic is being
-// created and is not seen at all. While Target is larger, partitions from Count
-// on are being put into their shards. A Deleted topic is a tombstone that stays
-// until every shard has dropped the partitions.
+// Count partitions are visible to clients; 0 means that the topic is being created and
+// invisible. While Target is larger, partitions from Count on are being created in their
+// shards. A Deleted topic is a tombstone that stays until every shard has dropped its
+// partitions.
 type Topic struct {
 	Name          string
 	ID            topic.ID
@@ -28,10 +27,10 @@ type Topic struct {
 	Deleted       bool
 }
 
-// Unfinished reports whether commands are missing that complete or remove it.
+// Unfinished reports whether commands are missing to complete or remove it.
 func (t *Topic) Unfinished() bool { return t.Deleted || t.Count < t.Target }
 
-// Place returns the replicas of the topic's partition.
+// Place returns the replicas of one of the topic's partitions.
 func (t *Topic) Place(index int32) []int32 {
 	i := len(t.Layouts) - 1
 	for t.Layouts[i].From > index {
@@ -40,31 +39,30 @@ func (t *Topic) Place(index int32) []int32 {
 	return Place(t.Layouts[i].Sites, t.ID, index, t.Replication)
 }
 
-// Cluster is what Root knows of the cluster as a whole.
+// Cluster is the state of the cluster as a whole.
 type Cluster struct {
 	ID      string
 	Shards  int32
 	Brokers []meta.Broker   // by id
-	WALs    []meta.WAL      // by broker: the log that it writes
-	Claims  []meta.Claim    // by broker: the last of the object store
+	WALs    []meta.WAL      // by broker: the WAL that it writes
+	Claims  []meta.Claim    // by broker: its last claim of the object store
 	Starts  []meta.WALStart // by broker
-	// Gone are topics that were deleted and dropped from all shards, in the order in which they
-	// were forgotten: what a WAL still has of them may be dropped. The oldest are forgotten here too,
-	// beyond maxGone.
+	// Gone are topics deleted and dropped from all shards, in the order in which they were
+	// forgotten: a WAL may drop what it has of them. Beyond maxGone the oldest are removed.
 	Gone []topic.ID
 }
 
-// maxGone bounds Gone, to 160 KB. A WAL that has batches of a topic whose deletion is
-// not known any more keeps them.
+// maxGone limits Gone, to 160 KB. A WAL keeps batches of a topic whose deletion is no longer
+// known.
 const maxGone = 10_000
 
 // RootChanges is what a command changed; values are immutable.
 type RootChanges struct {
-	Cluster *Cluster // nil: as it was
+	Cluster *Cluster // nil: unchanged
 	Topics  []TopicChange
 }
 
-// TopicChange says what a topic's record is now; nil: forgotten.
+// TopicChange is the new record of a topic; nil: forgotten.
 type TopicChange struct {
 	ID  topic.ID
 	Now *Topic
@@ -75,7 +73,7 @@ type Root struct {
 	cluster Cluster
 	nextID  int64 // producer id
 	topics  map[topic.ID]*Topic
-	names   map[string]topic.ID // of those not deleted
+	names   map[string]topic.ID // of topics that are not deleted
 }
 
 // NewRoot returns the state before the first command.
@@ -83,8 +81,7 @@ func NewRoot() *Root {
 	return &Root{topics: make(map[topic.ID]*Topic), names: make(map[string]topic.ID)}
 }
 
-// Apply changes the state by one command. The error is for a command that is
-// not Root's.
+// Apply applies one command. It returns an error if the command is not one of Root's.
 func (r *Root) Apply(cmd Command) (Result, RootChanges, error) {
 	switch x := cmd.(type) {
 	case *InitCluster:
@@ -134,7 +131,7 @@ func (r *Root) clusterChanged(number int64) (Result, RootChanges, error) {
 	return Result{Code: OK, Number: number}, RootChanges{Cluster: &cluster}, nil
 }
 
-// put makes t the record of its topic.
+// put stores the record t.
 func (r *Root) put(t *Topic) (Result, RootChanges, error) {
 	r.topics[t.ID] = t
 	return Result{Code: OK}, RootChanges{Topics: []TopicChange{{t.ID, t}}}, nil
@@ -165,7 +162,7 @@ func (r *Root) registerBroker(x *RegisterBroker) (Result, RootChanges, error) {
 func (r *Root) beginTopic(x *BeginTopic) (Result, RootChanges, error) {
 	s := x.Spec
 	if t, ok := r.topics[s.ID]; ok && !t.Deleted && t.Name == s.Name {
-		return refused(OK) // asked again
+		return refused(OK) // a repetition
 	}
 	switch _, taken := r.names[s.Name]; {
 	case taken || r.topics[s.ID] != nil:
@@ -180,7 +177,7 @@ func (r *Root) beginTopic(x *BeginTopic) (Result, RootChanges, error) {
 		Target: s.Partitions, Layouts: []Layout{{0, sitesOf(r.cluster.Brokers)}}})
 }
 
-// seen returns the record of a topic that clients can see.
+// seen returns the record of a topic that is visible to clients.
 func (r *Root) seen(id topic.ID) (*Topic, bool) {
 	t, ok := r.topics[id]
 	return t, ok && !t.Deleted && t.Count > 0
@@ -194,7 +191,7 @@ func (r *Root) growTopic(x *GrowTopic) (Result, RootChanges, error) {
 	case x.Partitions <= t.Count:
 		return refused(InvalidPartitions)
 	case t.Count < t.Target && x.Partitions == t.Target:
-		return refused(OK) // asked again
+		return refused(OK) // a repetition
 	case t.Count < t.Target:
 		return refused(Conflict)
 	case int(t.Replication) > len(r.cluster.Brokers):
@@ -254,30 +251,30 @@ func (r *Root) forgetTopic(x *ForgetTopic) (Result, RootChanges, error) {
 	if len(gone) >= maxGone {
 		gone = gone[len(gone)-maxGone+1:]
 	}
-	r.cluster.Gone = append(slices.Clip(gone), x.ID) // a copy: readers have the one before
+	r.cluster.Gone = append(slices.Clip(gone), x.ID) // a copy: readers have the old one
 	cluster := r.cluster
 	return Result{Code: OK}, RootChanges{Cluster: &cluster, Topics: []TopicChange{{x.ID, nil}}}, nil
 }
 
-// recordWAL says which log a broker writes from now on.
+// recordWAL records which WAL a broker writes from now on.
 func (r *Root) recordWAL(x *RecordWAL) (Result, RootChanges, error) {
 	r.cluster.WALs = withBroker(r.cluster.WALs, x.WAL, func(w meta.WAL) int32 { return w.Broker })
 	return r.clusterChanged(0)
 }
 
-// recordWALStart says which process of a broker was the last to take its log over.
+// recordWALStart records which process of a broker was the last to take over its WAL.
 func (r *Root) recordWALStart(x *RecordWALStart) (Result, RootChanges, error) {
 	r.cluster.Starts = withBroker(r.cluster.Starts, x.Start, func(s meta.WALStart) int32 { return s.Broker })
 	return r.clusterChanged(0)
 }
 
-// recordClaim says which process of a broker is about to claim the object store.
+// recordClaim records which process of a broker is about to claim the object store.
 func (r *Root) recordClaim(x *RecordClaim) (Result, RootChanges, error) {
 	r.cluster.Claims = withBroker(r.cluster.Claims, x.Claim, func(c meta.Claim) int32 { return c.Broker })
 	return r.clusterChanged(0)
 }
 
-// withBroker returns a copy of list, by broker, with x in the place of what is there of its broker.
+// withBroker returns a copy of list, sorted by broker, with x in place of its broker's item.
 func withBroker[T any](list []T, x T, broker func(T) int32) []T {
 	list = slices.Clone(list)
 	i, known := slices.BinarySearchFunc(list, broker(x), func(e T, id int32) int { return cmp.Compare(broker(e), id) })
@@ -288,5 +285,5 @@ func withBroker[T any](list []T, x T, broker func(T) int32) []T {
 	return slices.Insert(list, i, x)
 }
 
-// Has reports whether there is a record of the topic, be it a tombstone.
+// Has reports whether there is a record of the topic, even a tombstone.
 func (r *Root) Has(id topic.ID) bool { return r.topics[id] != nil }

@@ -15,9 +15,9 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// TestScripts runs the scripts in testdata/scripts against a Root and a Shard.
-// Each line is a command; -rewrite writes what comes out. After every command
-// the states are taken through a snapshot, so whatever a script shows survives.
+// TestScripts runs the scripts in testdata/scripts against a Root and a Shard. Each line is a
+// command; -rewrite rewrites the expectations. After every command the states go through a
+// snapshot, so everything a script shows survives one.
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
 		s := &script{root: NewRoot(), shard: NewShard()}
@@ -77,7 +77,7 @@ func restored[T interface{ Snapshot() []byte }](t *testing.T, b []byte, restore 
 		t.Fatal(err)
 	}
 	if again := state.Snapshot(); !slices.Equal(again, b) {
-		t.Fatal("a restored state has another snapshot")
+		t.Fatal("a restored state has a different snapshot")
 	}
 	return state
 }
@@ -128,7 +128,7 @@ func number(t *testing.T, s string) int64 {
 	return n
 }
 
-// topicID and objectID make ids of a letter.
+// topicID and objectID return ids made of a letter.
 func topicID(name string) (id topic.ID)       { copy(id[:], name); return id }
 func objectID(name string) (id meta.ObjectID) { copy(id[:], name); return id }
 
@@ -201,18 +201,18 @@ func shardCommand(t *testing.T, verb string, a arguments) Command {
 		return &ExpireObjects{NowMs: a.number("now")}
 	case "collect":
 		return &CollectObjects{IDs: objectIDs(a.plain)}
-	case "sweep":
-		return &SweepObjects{IDs: objectIDs(a.plain)}
+	case "mark-deleted":
+		return &MarkDeleted{IDs: objectIDs(a.plain)}
 	case "drop":
 		return &DropTopic{Topic: topicID(a.plain[0]), NowMs: a.number("now")}
 	case "group":
 		return groupCommand(t, a)
 	}
-	t.Fatalf("no command %q", verb)
+	t.Fatalf("unknown command %q", verb)
 	return nil
 }
 
-// commitCommand reads parts like t/0:0-10.
+// commitCommand parses parts like t/0:0-10.
 func commitCommand(t *testing.T, a arguments) Command {
 	c := &CommitParts{ID: objectID(a.plain[0]), NowMs: a.number("now")}
 	for _, w := range a.plain[1:] {
@@ -224,7 +224,7 @@ func commitCommand(t *testing.T, a arguments) Command {
 	return c
 }
 
-// replaceCommand reads `replace t/0 n:0-20 o:0-10 p:10-20`: n is the new object.
+// replaceCommand parses `replace t/0 n:0-20 o:0-10 p:10-20`: n is the new object.
 func replaceCommand(t *testing.T, a arguments) Command {
 	c := &ReplaceObjects{Partition: a.place(a.plain[0]), Epoch: int32(a.number("epoch")), CleanEnd: a.number("clean"), NowMs: a.number("now")}
 	for i, w := range a.plain[1:] {
@@ -295,8 +295,8 @@ func (s *script) showShard() string {
 	for _, id := range slices.SortedFunc(maps.Keys(s.shard.objects), func(a, b meta.ObjectID) int { return compareIDs(a, b) }) {
 		o := s.shard.objects[id]
 		line := fmt.Sprintf("  object %s shards %b expiry %d refs %d dead %d", label(id), o.shards, o.expiryMs, o.refs, o.deadMs)
-		if o.swept {
-			line += " swept"
+		if o.deleted {
+			line += " deleted"
 		}
 		out = append(out, line)
 	}

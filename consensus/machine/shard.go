@@ -15,13 +15,13 @@ type Changes struct {
 	Groups     []GroupChange
 }
 
-// PartitionChange says what a partition's record is now; nil: removed.
+// PartitionChange is the new record of a partition; nil: removed.
 type PartitionChange struct {
 	ID  topic.Partition
 	Now *meta.Partition
 }
 
-// GroupChange says what a group is now; nil: removed.
+// GroupChange is the new state of a group; nil: removed.
 type GroupChange struct {
 	Name string
 	Now  *meta.Group
@@ -29,11 +29,11 @@ type GroupChange struct {
 
 // Shard is the state machine of a partition shard.
 //
-// Records and groups are replaced, never written, so readers may keep what
-// Changes gave them. A manifest that grows shares its array with the one before.
+// Records and groups are replaced, never modified, so readers may keep what Changes gave them.
+// A manifest that grows shares its array with the previous one.
 type Shard struct {
 	topics       map[topic.ID]map[int32]*meta.Partition
-	incarnations map[int32]uint64 // of brokers, as far as this shard was told
+	incarnations map[int32]uint64 // of brokers, as known to this shard
 	objects      map[meta.ObjectID]object
 	groups       map[string]*meta.Group
 }
@@ -44,8 +44,7 @@ func NewShard() *Shard {
 		objects: make(map[meta.ObjectID]object), groups: make(map[string]*meta.Group)}
 }
 
-// Apply changes the state by one command. The error is for a command that is
-// not a Shard's.
+// Apply applies one command. It returns an error if the command is not one of a Shard's.
 func (s *Shard) Apply(cmd Command) (r Result, ch Changes, err error) {
 	r.Code = OK
 	switch x := cmd.(type) {
@@ -63,8 +62,8 @@ func (s *Shard) Apply(cmd Command) (r Result, ch Changes, err error) {
 		s.expire(x)
 	case *ExpireProducers:
 		s.expireProducers(x, &ch)
-	case *SweepObjects:
-		s.sweep(x)
+	case *MarkDeleted:
+		s.markDeleted(x)
 	case *CollectObjects:
 		s.collect(x)
 	case *DropTopic:
@@ -114,9 +113,9 @@ func (s *Shard) ensure(x *EnsurePartitions, ch *Changes) {
 	}
 }
 
-// startBroker gives every partition that the broker leads a new epoch: a log that
-// was cut short by a crash never continues under the epoch of what it lost, and
-// whatever the incarnation before has under way is refused.
+// startBroker starts a new epoch in every partition that the broker leads, so that a log
+// truncated by a crash never continues under the epoch of the lost records, and whatever the
+// previous incarnation left in progress is refused.
 func (s *Shard) startBroker(x *StartBroker, ch *Changes) Code {
 	if x.Incarnation <= s.incarnations[x.Broker] {
 		return Conflict
@@ -150,8 +149,8 @@ func (s *Shard) setLogStart(x *SetLogStart, ch *Changes) Code {
 	return OK
 }
 
-// trim takes objects out of the manifest that are wholly below the log start, and epochs
-// that ended at or below it.
+// trim removes the objects entirely below the log start from the manifest, and the epochs that
+// ended at or below it.
 func (s *Shard) trim(p *meta.Partition, nowMs int64) {
 	p.Epochs = meta.EpochsFrom(p.Epochs, p.LogStart)
 	for len(p.Objects) > 0 && p.Objects[0].End <= p.LogStart {

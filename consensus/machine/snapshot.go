@@ -7,13 +7,13 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// The second byte of a snapshot says whose it is.
+// The second byte of a snapshot identifies its state machine.
 const (
 	snapshotRoot  = 'R'
 	snapshotShard = 'S'
 )
 
-// Snapshot returns the whole state.
+// Snapshot encodes the whole state.
 func (r *Root) Snapshot() []byte {
 	c := begin(rootVersion)
 	mark(c, snapshotRoot)
@@ -21,7 +21,7 @@ func (r *Root) Snapshot() []byte {
 	return c.buf
 }
 
-// RestoreRoot reads what Snapshot wrote. It keeps nothing of b.
+// RestoreRoot decodes a snapshot. It retains nothing of b.
 func RestoreRoot(b []byte) (*Root, error) {
 	c, r := open(b, 1, rootVersion), NewRoot()
 	mark(c, snapshotRoot)
@@ -29,7 +29,7 @@ func RestoreRoot(b []byte) (*Root, error) {
 	return r, c.end()
 }
 
-// Snapshot returns the whole state.
+// Snapshot encodes the whole state.
 func (s *Shard) Snapshot() []byte {
 	c := begin(shardVersion)
 	mark(c, snapshotShard)
@@ -37,7 +37,7 @@ func (s *Shard) Snapshot() []byte {
 	return c.buf
 }
 
-// RestoreShard reads what Snapshot wrote. It keeps nothing of b.
+// RestoreShard decodes a snapshot. It retains nothing of b.
 func RestoreShard(b []byte) (*Shard, error) {
 	c, s := open(b, shardVersion, shardVersion), NewShard()
 	mark(c, snapshotShard)
@@ -45,7 +45,7 @@ func RestoreShard(b []byte) (*Shard, error) {
 	return s, c.end()
 }
 
-// mark writes whose snapshot it is, or checks it.
+// mark codes the kind of state machine, and checks it when reading.
 func mark(c *coder, want byte) {
 	got := want
 	if c.byte(&got); c.err == nil && got != want {
@@ -122,7 +122,7 @@ func made[K comparable, V any](m *map[K]V) {
 	}
 }
 
-// records is a table of values that are handed out by pointer.
+// records codes a table of values that are published by pointer.
 func records[K comparable, V any](c *coder, m *map[K]*V, min int, compare func(a, b K) int, key func(*coder, *K), value func(*coder, *V)) {
 	table(c, m, min, compare, key, func(c *coder, v **V) {
 		if c.reading {

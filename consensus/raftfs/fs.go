@@ -11,7 +11,7 @@ import (
 	"github.com/lni/vfs"
 )
 
-// FS is a disk with a latch and, if Reserve is not nil, room in reserve.
+// FS is a disk with a latch and, if Reserve is not nil, a reserve.
 type FS struct {
 	Disk    vfs.FS
 	Latch   *Latch
@@ -20,8 +20,8 @@ type FS struct {
 
 var _ vfs.FS = FS{}
 
-// change does an operation that changes something, unless one has failed before.
-// Where there is no room it is done again with some of the reserve.
+// change performs an operation that changes something, unless one has failed before. On a full
+// disk it retries with space from the reserve.
 func (f FS) change(op, path string, do func() error) error {
 	if err := f.Latch.check(); err != nil {
 		return err
@@ -44,7 +44,7 @@ func (f FS) opened(op, path string, file vfs.File, err error) (vfs.File, error) 
 	return &latched{File: file, fs: f, path: path}, nil
 }
 
-// Create makes a file, on a full disk out of the reserve.
+// Create creates a file, on a full disk from the reserve.
 func (f FS) Create(name string) (vfs.File, error) {
 	if err := f.Latch.check(); err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func (f FS) Create(name string) (vfs.File, error) {
 	return created, nil
 }
 
-// reopen opens a file that has blocks beyond its end, which Create would free.
+// reopen opens a file without freeing the blocks beyond its end, unlike Create.
 func (f FS) reopen(name string) (vfs.File, error) { return os.OpenFile(name, os.O_RDWR, 0) }
 
 // Open opens a file for reading.
@@ -79,13 +79,13 @@ func (f FS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 	return f.opened("open", name, file, err)
 }
 
-// OpenDir opens a directory to sync it.
+// OpenDir opens a directory, for syncing.
 func (f FS) OpenDir(name string) (vfs.File, error) {
 	file, err := f.Disk.OpenDir(name)
 	return f.opened("open", name, file, err)
 }
 
-// OpenForAppend opens a file to be carried on with.
+// OpenForAppend opens a file for appending.
 func (f FS) OpenForAppend(name string) (vfs.File, error) {
 	file, err := f.Disk.OpenForAppend(name)
 	return f.opened("open", name, file, err)
@@ -100,7 +100,7 @@ func (f FS) ReuseForWrite(from, to string) (vfs.File, error) {
 	return f.opened("rename", from, file, err)
 }
 
-// Link gives a file another name.
+// Link creates a hard link.
 func (f FS) Link(from, to string) error {
 	return f.change("link", from, func() error { return f.Disk.Link(from, to) })
 }
@@ -110,11 +110,11 @@ func (f FS) Remove(name string) error {
 	return f.change("remove", name, func() error { return f.Disk.Remove(name) })
 }
 
-// RemoveAll removes a file or directory with all in it. It returns no error, since tan
-// panics over one on a goroutine that runs before Block is called: whoever goes on
-// after it fails at what comes next, and what is left is removed at the next start.
+// RemoveAll removes a file or directory tree. It returns no error, since tan would panic on
+// one, on a goroutine that runs before Block is called: the next operation fails instead, and
+// the rest is removed at the next start.
 func (f FS) RemoveAll(name string) error {
-	_ = f.change("remove", name, func() error { return f.Disk.RemoveAll(name) }) // the latch has it
+	_ = f.change("remove", name, func() error { return f.Disk.RemoveAll(name) }) // recorded in the latch
 	return nil
 }
 
@@ -123,12 +123,12 @@ func (f FS) Rename(from, to string) error {
 	return f.change("rename", from, func() error { return f.Disk.Rename(from, to) })
 }
 
-// MkdirAll makes a directory and those above it.
+// MkdirAll creates a directory and its parents.
 func (f FS) MkdirAll(dir string, perm os.FileMode) error {
 	return f.change("make directory", dir, func() error { return f.Disk.MkdirAll(dir, perm) })
 }
 
-// Lock takes a file for this process. That another has it is no failure of the disk.
+// Lock locks a file for this process. A lock held by another process is not a disk failure.
 func (f FS) Lock(name string) (io.Closer, error) {
 	var lock io.Closer
 	err := f.Latch.check()
@@ -156,26 +156,26 @@ func (f FS) Stat(name string) (fs.FileInfo, error) {
 	return info, f.Latch.done("stat", name, err)
 }
 
-// GetDiskUsage tells how full the disk is.
+// GetDiskUsage returns how full the disk is.
 func (f FS) GetDiskUsage(path string) (vfs.DiskUsage, error) { return f.Disk.GetDiskUsage(path) }
 
-// PathBase, PathJoin and PathDir are those of package filepath.
+// PathBase, PathJoin and PathDir behave like those of package filepath.
 func (f FS) PathBase(path string) string    { return f.Disk.PathBase(path) }
 func (f FS) PathJoin(elem ...string) string { return f.Disk.PathJoin(elem...) }
 func (f FS) PathDir(path string) string     { return f.Disk.PathDir(path) }
 
-// latched is an open file. It is no *os.File, so tan does not allocate 64 MiB for
-// each log in advance.
+// latched is an open file. It is not an *os.File, so tan does not preallocate 64 MiB for each
+// log.
 type latched struct {
 	vfs.File
 	fs    FS
 	path  string
-	ahead int64 // of a log: how far it has blocks
-	size  int64 // of a log: how much was written
+	ahead int64 // of a log: end of its allocated blocks
+	size  int64 // of a log: bytes written
 }
 
-// aheadBytes is how much room a log has in advance, so that it goes on for a while
-// when others have filled the disk.
+// aheadBytes is how far a log is preallocated, so that it can grow for a while when others have
+// filled the disk.
 const aheadBytes = 64 << 10
 
 func (l *latched) preallocate() {
@@ -185,7 +185,7 @@ func (l *latched) preallocate() {
 	}
 }
 
-// Write carries a write on with the reserve where the disk had no room for all.
+// Write continues a short write on a full disk with space from the reserve.
 func (l *latched) Write(b []byte) (int, error) {
 	if err := l.fs.Latch.check(); err != nil {
 		return 0, err
@@ -228,10 +228,10 @@ func (l *latched) ReadAt(b []byte, at int64) (int, error) {
 	return n, l.fs.Latch.done("read", l.path, err)
 }
 
-// Close gives back the room that a log did not use.
+// Close frees the blocks that a log did not use.
 func (l *latched) Close() error {
 	if f, ok := l.File.(*os.File); ok && l.ahead > l.size {
-		_ = f.Truncate(l.size) // it is gone when the log is
+		_ = f.Truncate(l.size) // fails if the log was removed
 	}
 	return l.fs.Latch.done("close", l.path, l.File.Close())
 }

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// Latch keeps the first failure of a disk. The zero Latch is not ready; see NewLatch.
+// Latch holds the first failure of a disk. Use NewLatch; the zero Latch is not usable.
 type Latch struct {
 	failed chan struct{}
 
@@ -18,7 +18,7 @@ type Latch struct {
 	block bool
 }
 
-// NewLatch returns one that nothing has failed for.
+// NewLatch returns a latch without a failure.
 func NewLatch() *Latch { return &Latch{failed: make(chan struct{})} }
 
 // Failed is closed at the first failure.
@@ -31,15 +31,15 @@ func (l *Latch) Err() error {
 	return l.err
 }
 
-// Block has operations that fail from now on never return. Their callers are
-// goroutines that nobody could keep from ending the process with a panic.
+// Block makes operations that fail from now on never return. Their callers are goroutines that
+// would otherwise panic and end the process.
 func (l *Latch) Block() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.block = true
 }
 
-// Fail keeps a failure and returns it, or, after Block, does not return.
+// Fail records a failure and returns it or, after Block, does not return.
 func (l *Latch) Fail(what string, err error) error {
 	l.mu.Lock()
 	if l.err == nil {
@@ -49,13 +49,12 @@ func (l *Latch) Fail(what string, err error) error {
 	block := l.block
 	l.mu.Unlock()
 	if block {
-		select {} // until the process ends
+		select {} // until the process exits
 	}
 	return err
 }
 
-// check returns what has failed before, for an operation that must not be done
-// any more.
+// check returns the recorded failure, if any; the caller must then not perform its operation.
 func (l *Latch) check() error {
 	l.mu.Lock()
 	err, block := l.err, l.block
@@ -66,8 +65,7 @@ func (l *Latch) check() error {
 	return err
 }
 
-// done passes on the result of an operation, and keeps it if it is a failure of
-// the disk.
+// done passes on the result of an operation, and records it if it is a disk failure.
 func (l *Latch) done(op, path string, err error) error {
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -75,7 +73,7 @@ func (l *Latch) done(op, path string, err error) error {
 	return l.Fail(op+" "+path, err)
 }
 
-// root leaves out what wrappers say twice.
+// root strips wrappers that repeat each other.
 func root(err error) error {
 	var no syscall.Errno
 	if errors.As(err, &no) {
@@ -88,12 +86,12 @@ func root(err error) error {
 func advice(err error) string {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "the disk of the metadata is full: make room and start again; nothing that was acknowledged is lost"
+		return "the metadata disk is full: free space and start again; nothing that was acknowledged is lost"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "too many files are open: raise the limit (ulimit -n, LimitNOFILE) and start again; nothing that was acknowledged is lost"
 	case errors.Is(err, syscall.EROFS):
-		return "the disk of the metadata is read-only: mount it writable and start again; nothing that was acknowledged is lost"
+		return "the metadata disk is read-only: mount it writable and start again; nothing that was acknowledged is lost"
 	default:
-		return "the disk of the metadata fails: look at the kernel's log, then start again on a disk that works; what was acknowledged was on disk"
+		return "the metadata disk fails: check the kernel log, then start again on a working disk; what was acknowledged was on disk"
 	}
 }

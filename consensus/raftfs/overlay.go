@@ -13,24 +13,24 @@ import (
 	"github.com/lni/vfs"
 )
 
-// errReadOnly is the answer to what the log store has never been seen to do.
-var errReadOnly = errors.New("not possible on an overlay")
+// errReadOnly is returned by operations that the log store is not known to use.
+var errReadOnly = errors.New("not supported by an overlay")
 
 // Overlay shows the files of a disk and keeps changes in memory.
 type Overlay struct {
-	vfs.FS // the disk, which is only read
+	vfs.FS // the disk, only read
 	memory *vfs.MemFS
 
-	mu   sync.Mutex      // tan removes files on a goroutine of its own
+	mu   sync.Mutex      // tan removes files on its own goroutine
 	gone map[string]bool // paths of the disk that were removed
 }
 
-// NewOverlay returns one over a disk.
+// NewOverlay returns an overlay on a disk.
 func NewOverlay(disk vfs.FS) *Overlay {
 	return &Overlay{FS: disk, memory: vfs.NewMem(), gone: make(map[string]bool)}
 }
 
-// Replace shows b as the content of a file.
+// Replace replaces the content of a file by b.
 func (o *Overlay) Replace(name string, b []byte) error {
 	f, err := o.Create(name)
 	if err != nil {
@@ -60,7 +60,7 @@ func (o *Overlay) onDisk(name string) bool {
 
 func missing(op, name string) error { return &os.PathError{Op: op, Path: name, Err: fs.ErrNotExist} }
 
-// Create makes a file in memory.
+// Create creates a file in memory.
 func (o *Overlay) Create(name string) (vfs.File, error) {
 	if err := o.memory.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (o *Overlay) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 	return nil, missing("open", name)
 }
 
-// OpenDir opens a directory; to sync it does nothing.
+// OpenDir opens a directory; syncing it does nothing.
 func (o *Overlay) OpenDir(name string) (vfs.File, error) { return o.Open(name) }
 
 // Remove hides a file.
@@ -111,7 +111,7 @@ func (o *Overlay) RemoveAll(name string) error {
 	return o.memory.RemoveAll(name)
 }
 
-// Rename moves a file that was made in memory.
+// Rename moves a file that was created in memory.
 func (o *Overlay) Rename(from, to string) error {
 	if !o.inMemory(from) {
 		return errReadOnly
@@ -133,7 +133,7 @@ func (o *Overlay) Stat(name string) (os.FileInfo, error) {
 	return o.FS.Stat(name)
 }
 
-// List returns the names in a directory, those of memory and disk each once.
+// List returns the names in a directory, merged from memory and disk.
 func (o *Overlay) List(dir string) (names []string, err error) {
 	if o.inMemory(dir) {
 		if names, err = o.memory.List(dir); err != nil {
@@ -155,18 +155,18 @@ func (o *Overlay) List(dir string) (names []string, err error) {
 	return names, nil
 }
 
-// MkdirAll makes a directory in memory.
+// MkdirAll creates a directory in memory.
 func (o *Overlay) MkdirAll(dir string, perm os.FileMode) error { return o.memory.MkdirAll(dir, perm) }
 
-// Lock locks nothing, since nobody else sees what is changed.
+// Lock does nothing, since no other process sees the changes.
 func (o *Overlay) Lock(string) (io.Closer, error) { return io.NopCloser(strings.NewReader("")), nil }
 
-// Link, OpenForAppend and ReuseForWrite fail.
+// Link, OpenForAppend and ReuseForWrite are not supported.
 func (o *Overlay) Link(_, _ string) error                      { return errReadOnly }
 func (o *Overlay) OpenForAppend(string) (vfs.File, error)      { return nil, errReadOnly }
 func (o *Overlay) ReuseForWrite(_, _ string) (vfs.File, error) { return nil, errReadOnly }
 
-// unsynced is a file of the disk that is only read.
+// unsynced is a read-only file of the disk.
 type unsynced struct{ vfs.File }
 
 func (unsynced) Write([]byte) (int, error)          { return 0, errReadOnly }

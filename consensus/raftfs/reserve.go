@@ -9,22 +9,22 @@ import (
 	"sync"
 )
 
-// spareBytes is how much room a file of the reserve has.
+// spareBytes is the size of one spare file.
 const spareBytes = 64 << 10
 
-// Reserve is room that no other program can take. A nil Reserve has none. Its
-// methods are safe for concurrent use.
+// Reserve is disk space that no other program can take. A nil Reserve is empty. Its methods are
+// safe for concurrent use.
 type Reserve struct {
 	dir  string
 	want int
 
 	mu     sync.Mutex
-	spares int  // spare files are numbered from 0, without gaps
-	used   bool // some were taken since Fill last had them all
+	spares int  // spare files are numbered from 0 without gaps
+	used   bool // some were used since the reserve was last full
 }
 
-// NewReserve returns a reserve of so many bytes in a directory of its own, as far
-// as it is there already; see Fill.
+// NewReserve returns a reserve of that many bytes in its own directory, with the spare files
+// that exist already; see Fill.
 func NewReserve(dir string, bytes int64) (*Reserve, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil && !noRoom(err) {
 		return nil, fmt.Errorf("reserve of the metadata: %w", err)
@@ -43,7 +43,7 @@ func NewReserve(dir string, bytes int64) (*Reserve, error) {
 
 func (r *Reserve) path(i int) string { return filepath.Join(r.dir, fmt.Sprintf("%04d", i)) }
 
-// shrink gives back what is above a reserve that was larger once.
+// shrink removes spare files beyond the size of the reserve, which was larger before.
 func (r *Reserve) shrink() error {
 	for r.spares > r.want {
 		if err := os.Remove(r.path(r.spares - 1)); err != nil {
@@ -54,7 +54,7 @@ func (r *Reserve) shrink() error {
 	return nil
 }
 
-// Fill allocates what is missing. It fails where the disk has no room for it.
+// Fill allocates what is missing. It fails if the disk has no space for it.
 func (r *Reserve) Fill() error {
 	if r == nil {
 		return nil
@@ -63,7 +63,7 @@ func (r *Reserve) Fill() error {
 	defer r.mu.Unlock()
 	for r.spares < r.want {
 		if err := r.add(); err != nil {
-			return fmt.Errorf("reserve of the metadata, %d of %d bytes are there: %w", r.spares*spareBytes, r.want*spareBytes, root(err))
+			return fmt.Errorf("reserve of the metadata, %d of %d bytes allocated: %w", r.spares*spareBytes, r.want*spareBytes, root(err))
 		}
 		r.spares++
 	}
@@ -78,7 +78,7 @@ func (r *Reserve) add() error {
 	}
 	err = allocate(f.Fd(), 0, spareBytes)
 	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrInvalid) {
-		_, err = f.Write(make([]byte, spareBytes)) // the next best; it is freed when it is taken
+		_, err = f.Write(make([]byte, spareBytes)) // the next best, without fallocate; freed when it is used
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
@@ -86,8 +86,7 @@ func (r *Reserve) add() error {
 	return nil
 }
 
-// Bytes returns how much there is, and Used whether some of it was taken and could
-// not be allocated again yet.
+// Bytes returns the space left in the reserve.
 func (r *Reserve) Bytes() int64 {
 	if r == nil {
 		return 0
@@ -97,7 +96,7 @@ func (r *Reserve) Bytes() int64 {
 	return int64(r.spares) * spareBytes
 }
 
-// Used reports whether some of the reserve was taken since it was last whole.
+// Used reports whether some of the reserve was used since it was last full.
 func (r *Reserve) Used() bool {
 	if r == nil {
 		return false
@@ -107,12 +106,12 @@ func (r *Reserve) Used() bool {
 	return r.used
 }
 
-// give frees one spare file for a write that found no room.
+// give frees one spare file for a write that ran out of space.
 func (r *Reserve) give() bool {
 	return r.take(func(spare string) error { return os.Remove(spare) })
 }
 
-// rename makes a file out of a spare one, with its blocks.
+// rename turns a spare file, with its blocks, into a new file.
 func (r *Reserve) rename(to string) bool {
 	return r.take(func(spare string) error {
 		if info, err := os.Stat(spare); err != nil || info.Size() > 0 {

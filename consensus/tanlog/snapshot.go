@@ -11,9 +11,9 @@ import (
 	"github.com/lni/dragonboat/v4/raftpb"
 )
 
-// A snapshot file is a header of 1 KiB (8 bytes length, a protobuf message, zeros), then
-// blocks of 2 MiB with a CRC-32 after each, the last one shorter, then their total
-// size in 8 bytes and 8 bytes of magic.
+// A snapshot file is a header of 1 KiB (length in 8 bytes, a protobuf message, zeros), then
+// blocks of 2 MiB, each followed by a CRC-32, the last one shorter, then their total size in 8
+// bytes and a magic of 8 bytes.
 const (
 	snapshotHeaderBytes = 1024
 	snapshotBlockBytes  = 2 << 20
@@ -23,11 +23,11 @@ const (
 
 var snapshotMagic = []byte{0x3F, 0x5B, 0xCB, 0xF1, 0xFA, 0xBA, 0x81, 0x9F}
 
-// ErrSnapshot: a snapshot file is not as it was written.
+// ErrSnapshot means that a snapshot file is not as it was written.
 var ErrSnapshot = errors.New("damaged snapshot")
 
-// CheckSnapshot reads a snapshot file of that size to its end. payload is the
-// checksum of its content that the log has too.
+// CheckSnapshot reads a whole snapshot file of that size. payload is the checksum of its
+// content recorded in the log.
 func CheckSnapshot(in io.Reader, size int64, payload []byte) error {
 	header := make([]byte, snapshotHeaderBytes)
 	if _, err := io.ReadFull(in, header); err != nil {
@@ -46,7 +46,7 @@ func CheckSnapshot(in io.Reader, size int64, payload []byte) error {
 		return err
 	}
 	if !bytes.Equal(sum, h.PayloadChecksum) || !bytes.Equal(sum, payload) {
-		return fmt.Errorf("%w: it is not the one that the log names", ErrSnapshot)
+		return fmt.Errorf("%w: it is not the one recorded in the log", ErrSnapshot)
 	}
 	tail := make([]byte, snapshotTailBytes)
 	if _, err := io.ReadFull(in, tail); err != nil {
@@ -58,8 +58,7 @@ func CheckSnapshot(in io.Reader, size int64, payload []byte) error {
 	return nil
 }
 
-// checkBlocks reads blocks of so many bytes together and returns the checksum of
-// their checksums.
+// checkBlocks reads blocks of total bytes together and returns the checksum of their checksums.
 func checkBlocks(in io.Reader, total int64) ([]byte, error) {
 	sums := crc32.NewIEEE()
 	block := make([]byte, min(total, snapshotBlockBytes+4))
@@ -71,15 +70,15 @@ func checkBlocks(in io.Reader, total int64) ([]byte, error) {
 		if len(b) <= 4 || crc32.ChecksumIEEE(b[:len(b)-4]) != binary.BigEndian.Uint32(b[len(b)-4:]) {
 			return nil, fmt.Errorf("%w: checksum of the block at %d", ErrSnapshot, total-left+snapshotHeaderBytes)
 		}
-		_, _ = sums.Write(b[len(b)-4:]) // a hash takes everything
+		_, _ = sums.Write(b[len(b)-4:]) // hash.Hash never fails
 		left -= int64(len(b))
 	}
 	return sums.Sum(nil), nil
 }
 
-// decodeHeader returns a header, whose checksum is of all that it has but itself. Each byte must be as it is
-// written: what dragonboat does not like it panics at, and it takes four bytes behind
-// the message for a checksum unless they are zero.
+// decodeHeader decodes a header. Its checksum covers everything but itself. Every byte must be
+// as dragonboat writes it, since dragonboat panics on what it does not accept, and takes four
+// bytes after the message for a checksum unless they are zero.
 func decodeHeader(header []byte) (h raftpb.SnapshotHeader, err error) {
 	length := binary.LittleEndian.Uint64(header)
 	if length > snapshotHeaderBytes-12 {
@@ -87,13 +86,13 @@ func decodeHeader(header []byte) (h raftpb.SnapshotHeader, err error) {
 	}
 	message := header[8 : 8+length]
 	if len(bytes.TrimRight(header[8+length:], "\x00")) > 0 {
-		return h, fmt.Errorf("%w: something is behind the header", ErrSnapshot)
+		return h, fmt.Errorf("%w: unexpected bytes after the header", ErrSnapshot)
 	}
 	if err := h.Unmarshal(message); err != nil {
 		return h, fmt.Errorf("%w: header: %w", ErrSnapshot, err)
 	}
 	if again, err := h.Marshal(); err != nil || !bytes.Equal(again, message) {
-		return h, fmt.Errorf("%w: the header is not as it is written", ErrSnapshot)
+		return h, fmt.Errorf("%w: the header is not in its canonical form", ErrSnapshot)
 	}
 	rest := h
 	rest.HeaderChecksum = nil

@@ -1,16 +1,15 @@
-// Package tanlog finds the end of a log of dragonboat's log store, tan, where that
-// cannot open it, and checks dragonboat's snapshot files. It only reads.
+// Package tanlog finds the end of a log of tan, dragonboat's log store, that tan cannot open,
+// and checks dragonboat's snapshot files. It only reads.
 //
-// A log is blocks of 32 KiB; a record is one chunk or several, none of which
-// crosses a block:
+// A log consists of 32 KiB blocks. A record is one or more chunks, none of which crosses a
+// block:
 //
-//	0  4  low half of xxHash64 of what follows from byte 6 on
+//	0  4  low half of xxHash64 of everything from byte 6 on
 //	4  2  length of the payload
-//	6  1  1 the whole record, 2 its first chunk, 3 a middle one, 4 the last
+//	6  1  1 a whole record, 2 its first chunk, 3 a middle one, 4 the last
 //	7     payload
 //
-// Where a block has no room for another header the rest is zeros. Numbers are
-// little endian.
+// If a block has no space for another header, the rest is zeros. Numbers are little endian.
 package tanlog
 
 import (
@@ -26,12 +25,12 @@ const (
 	full, first, middle, last = 1, 2, 3, 4
 )
 
-// Whole returns how many bytes of a log are whole records, from its beginning.
+// Whole returns the length of the prefix of a log that consists of whole records.
 func Whole(log []byte) (end int64) {
-	within := false // a record has begun
+	within := false // inside a record
 	for at := 0; at+headerBytes <= len(log); {
 		block := min((at/blockBytes+1)*blockBytes, len(log))
-		if at+headerBytes > block { // no room for a header: zeros up to the next block
+		if at+headerBytes > block { // no space for a header: zeros up to the next block
 			at = block
 			continue
 		}

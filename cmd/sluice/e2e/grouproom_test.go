@@ -177,7 +177,7 @@ func TestGroupsWithMembersMakeNoRoom(t *testing.T) {
 	if got := g.groups(); !slices.Equal(got, []string{"first", "second"}) {
 		t.Errorf("groups %v", got)
 	}
-	if n := strings.Count(g.log.String(), "there is no room for what consumer groups ask for"); n < 1 || n > 1+int(time.Since(began)/time.Minute) {
+	if n := strings.Count(g.log.String(), "consumer groups have reached their limits"); n < 1 || n > 1+int(time.Since(began)/time.Minute) {
 		t.Errorf("that there is no room was logged %d times in %v", n, time.Since(began))
 	}
 	leave()

@@ -470,7 +470,7 @@ func (n *metaNode) checkOffline(shard int) {
 	if out, errs, code := n.sluice("", "cluster", "status", "--admin", n.admin); code != 1 || !strings.Contains(out+errs, "without leader") {
 		n.t.Errorf("cluster status: %d\n%s%s", code, out, errs)
 	}
-	n.statusNames(fmt.Sprintf("\n%d ", shard), "has lost changes that were acknowledged", fmt.Sprintf("its metadata shard %d is offline", shard), "wide")
+	n.statusNames(fmt.Sprintf("\n%d ", shard), "has lost acknowledged changes", fmt.Sprintf("its metadata shard %d is offline", shard), "wide")
 	n.partitionsOffline()
 	n.groupsOffline()
 }

@@ -20,7 +20,7 @@ func (h Heartbeat) step(g *Group, now time.Time) {
 
 func (c Commit) step(g *Group, now time.Time) {
 	if g.state == Empty && c.Generation < 0 {
-		g.answer(c.To, 0) // from a client that assigns itself
+		g.answer(c.To, 0) // by a client that assigns itself
 		return
 	}
 	m, code := g.check(c.MemberID, c.InstanceID, c.Generation)
@@ -47,7 +47,7 @@ func (l Leave) step(g *Group, now time.Time) {
 }
 
 func (g *Group) leaveOne(now time.Time, who Leaver) int16 {
-	if who.MemberID == "" && who.InstanceID != nil { // an administrator
+	if who.MemberID == "" && who.InstanceID != nil { // by an administrator
 		m, ok := g.static[*who.InstanceID]
 		if !ok {
 			return kerr.UnknownMemberID.Code
@@ -55,7 +55,7 @@ func (g *Group) leaveOne(now time.Time, who Leaver) int16 {
 		g.leave(now, m)
 		return 0
 	}
-	if who.InstanceID == nil && g.forgetPromise(who.MemberID) {
+	if who.InstanceID == nil && g.dropPending(who.MemberID) {
 		return 0
 	}
 	m, code := g.current(who.MemberID, who.InstanceID)
@@ -65,7 +65,7 @@ func (g *Group) leaveOne(now time.Time, who Leaver) int16 {
 	return code
 }
 
-// leave removes m and has the others share what it had.
+// leave removes m and rebalances what it had.
 func (g *Group) leave(now time.Time, m *member) {
 	g.remove(m)
 	g.prepare(now)
@@ -83,7 +83,7 @@ func (d Delete) step(g *Group, now time.Time) {
 		return
 	}
 	for id := range g.pending {
-		g.forgetPromise(id)
+		g.dropPending(id)
 	}
 	g.state, g.wake = Dead, time.Time{}
 	g.write(Write{Delete: true}, func(_ time.Time, ok bool) {
@@ -99,10 +99,10 @@ func (d Delete) step(g *Group, now time.Time) {
 
 func (Tick) step(*Group, time.Time) {} // Step ticks
 
-// touch begins a new session of m.
+// touch restarts the session of m.
 func (g *Group) touch(m *member, now time.Time) {
 	if m.isNew {
-		return // it is not heard of before its join is answered
+		return // the session starts when its join is answered
 	}
 	m.expires = now.Add(m.session)
 	g.wakeAt(m.expires)
@@ -116,11 +116,11 @@ func (g *Group) wakeAt(t time.Time) {
 
 func (g *Group) due(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
-// tick does what is due and finds out when the next thing is.
+// tick does what is due and sets wake to the next time.
 func (g *Group) tick(now time.Time) {
 	for id, until := range g.pending {
 		if g.due(until, now) {
-			g.forgetPromise(id)
+			g.dropPending(id)
 		}
 	}
 	g.tryComplete(now)
@@ -130,15 +130,15 @@ func (g *Group) tick(now time.Time) {
 		}
 	}
 	if g.due(g.syncBy, now) {
-		g.syncOver(now)
+		g.endSync(now)
 	}
 	if g.state == PreparingRebalance && g.due(g.joinBy, now) {
-		g.joinOver(now)
+		g.endJoin(now)
 	}
-	g.rewind()
+	g.updateWake()
 }
 
-// expire removes m unless it waits for us.
+// expire removes m unless it waits for the group.
 func (g *Group) expire(now time.Time, m *member) {
 	if !m.isNew && (m.join != 0 || m.sync != 0) {
 		g.touch(m, now)
@@ -148,8 +148,8 @@ func (g *Group) expire(now time.Time, m *member) {
 	g.leave(now, m)
 }
 
-// joinOver ends the joining, or goes on with it while an empty group fills up.
-func (g *Group) joinOver(now time.Time) {
+// endJoin ends the join phase, or extends it while an empty group fills up.
+func (g *Group) endJoin(now time.Time) {
 	if !g.initial || !g.cameMore || g.initialLeft <= 0 {
 		g.complete(now)
 		return
@@ -160,9 +160,8 @@ func (g *Group) joinOver(now time.Time) {
 	g.joinBy = now.Add(wait)
 }
 
-// syncOver removes the members that were told of the generation and never asked
-// for their assignment.
-func (g *Group) syncOver(now time.Time) {
+// endSync removes the members that know the generation and never asked for their assignment.
+func (g *Group) endSync(now time.Time) {
 	g.syncBy = time.Time{}
 	late := false
 	for _, m := range slices.Clone(g.members) {
@@ -177,8 +176,8 @@ func (g *Group) syncOver(now time.Time) {
 	}
 }
 
-// rewind sets wake to the earliest thing that is due.
-func (g *Group) rewind() {
+// updateWake sets wake to the earliest time at which something is due.
+func (g *Group) updateWake() {
 	g.wake = time.Time{}
 	for _, until := range g.pending {
 		g.wakeAt(until)

@@ -1,21 +1,21 @@
 package rebalance
 
-// Member describes one member to DescribeGroups.
+// Member is one member in DescribeGroups.
 type Member struct {
 	ID, ClientID, ClientHost string
 	InstanceID               *string
 	Metadata, Assignment     []byte
 }
 
-// Description is what DescribeGroups shows of a group.
+// Description is a group in DescribeGroups.
 type Description struct {
 	State                  State
 	ProtocolType, Protocol string
 	Members                []Member
 }
 
-// Describe returns the members. What they subscribe to is only known in a stable group;
-// what they were assigned they have until the next assignment.
+// Describe returns the members. Their subscriptions are only known in a stable group; their
+// assignments are those until the next rebalance.
 func (g *Group) Describe() Description {
 	d := Description{State: g.state, ProtocolType: g.protocolType}
 	stable := g.state == Stable
@@ -32,8 +32,7 @@ func (g *Group) Describe() Description {
 	return d
 }
 
-// Subscriptions returns what the members told the leader. It is nil where there
-// are no members.
+// Subscriptions returns the metadata that members sent to the leader; nil without members.
 func (g *Group) Subscriptions() [][]byte {
 	var all [][]byte
 	for _, m := range g.members {

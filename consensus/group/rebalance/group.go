@@ -13,9 +13,9 @@ type State uint8
 const (
 	// Empty: no members. The group may have offsets.
 	Empty State = iota
-	// PreparingRebalance: members are called to join again.
+	// PreparingRebalance: members have to join again.
 	PreparingRebalance
-	// CompletingRebalance: the leader's assignment is awaited.
+	// CompletingRebalance: waiting for the leader's assignment.
 	CompletingRebalance
 	// Stable: every member has, or can fetch, its assignment.
 	Stable
@@ -31,16 +31,16 @@ func (s State) String() string {
 	return [...]string{"Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead"}[s]
 }
 
-// Limits bounds a group.
+// Limits are the limits of a group.
 type Limits struct {
-	// InitialDelay is how long an empty group waits for more members after its
-	// first (Kafka's group.initial.rebalance.delay.ms).
+	// InitialDelay is how long an empty group waits for more members after the first one
+	// (Kafka's group.initial.rebalance.delay.ms).
 	InitialDelay time.Duration
-	// MinSession and MaxSession bound a member's session timeout.
+	// MinSession and MaxSession limit a member's session timeout.
 	MinSession, MaxSession time.Duration
-	// Members bounds the members of the group.
+	// Members limits the number of members.
 	Members int
-	// Bytes bounds what the members' metadata and assignments take.
+	// Bytes limits the size of the members' metadata and assignments.
 	Bytes int
 }
 
@@ -54,23 +54,23 @@ type Group struct {
 	protocolType, protocol, leader string
 	changedMs                      int64
 
-	members  []*member // in the order in which they came
+	members  []*member // in order of arrival
 	byID     map[string]*member
 	static   map[string]*member   // by instance id
-	pending  map[string]time.Time // ids given to members that have not come back, until when
+	pending  map[string]time.Time // deadlines of ids given to clients that have not come back
 	supports map[string]int       // protocol -> members that offer it
-	awaiting int                  // members with a join to be answered
+	awaiting int                  // members whose join is not answered yet
 	bytes    int
-	// pendingBytes are those of pending, which give way to members.
+	// pendingBytes is the size of pending, which is dropped in favor of members.
 	pendingBytes int
-	// assignment is the leader's while it is being written, assignmentBytes its size.
+	// assignment is the leader's while it is being written; assignmentBytes is its size.
 	assignment      map[string][]byte
 	assignmentBytes int
 
-	joinBy time.Time // PreparingRebalance ends then
-	syncBy time.Time // members that have not synced are removed then
-	// initial: joinBy is the initial delay, which grows while members come, by
-	// initialLeft at most.
+	joinBy time.Time // end of PreparingRebalance
+	syncBy time.Time // members that have not synced by then are removed
+	// initial means that joinBy is the initial delay, which is extended while members arrive,
+	// by initialLeft at most.
 	initial, cameMore bool
 	initialLeft       time.Duration
 
@@ -80,13 +80,13 @@ type Group struct {
 	out    []Effect
 }
 
-// New returns an empty group that was never heard of.
+// New returns an empty group.
 func New(name string, l Limits) *Group {
 	return &Group{limits: l, name: name, byID: make(map[string]*member), static: make(map[string]*member),
 		pending: make(map[string]time.Time), supports: make(map[string]int), onDone: make(map[uint64]func(time.Time, bool))}
 }
 
-// Load returns the group that was written as s. Its members' sessions begin now.
+// Load returns the group that was written as s. Its members' sessions start now.
 func Load(s *meta.Group, l Limits, now time.Time) *Group {
 	g := New(s.Name, l)
 	g.generation, g.protocolType, g.protocol, g.leader = s.Generation, s.ProtocolType, s.Protocol, s.Leader
@@ -106,8 +106,7 @@ func Load(s *meta.Group, l Limits, now time.Time) *Group {
 	return g
 }
 
-// Step applies ev at the time now and returns what is to be done, in order. Time
-// may stand still between steps but must not go back.
+// Step applies ev at the time now and returns the effects in order. now must not decrease.
 func (g *Group) Step(now time.Time, ev Event) []Effect {
 	g.out = nil
 	ev.step(g, now)
@@ -122,11 +121,10 @@ func (g *Group) Step(now time.Time, ev Event) []Effect {
 // Wake returns when the next Tick is due; the zero time means never.
 func (g *Group) Wake() time.Time { return g.wake }
 
-// State returns the state that the group is in.
+// State returns the current state.
 func (g *Group) State() State { return g.state }
 
-// Host returns the address of the member that came first, as it said; empty without
-// members.
+// Host returns the host of the first member; empty without members.
 func (g *Group) Host() string {
 	if len(g.members) == 0 {
 		return ""
@@ -137,18 +135,18 @@ func (g *Group) Host() string {
 // Generation returns the current generation.
 func (g *Group) Generation() int32 { return g.generation }
 
-// ProtocolType returns the type of its members, "consumer" as a rule; empty for
-// a group that never had any.
+// ProtocolType returns the protocol type of the members, usually "consumer"; empty if the group
+// never had any.
 func (g *Group) ProtocolType() string { return g.protocolType }
 
-// Bytes returns what the members take, as Limits.Bytes counts it.
+// Bytes returns the size of the members, as limited by Limits.Bytes.
 func (g *Group) Bytes() int { return g.bytes }
 
-// ChangedMs returns when the group became empty or was last assigned, in ms
-// since the epoch; 0 when that is not known.
+// ChangedMs returns when the group became empty or was last assigned, in Unix milliseconds; 0
+// if unknown.
 func (g *Group) ChangedMs() int64 { return g.changedMs }
 
-// Blank reports whether nothing would be lost by forgetting the group.
+// Blank reports whether removing the group would lose nothing.
 func (g *Group) Blank() bool {
 	return g.state == Empty && g.generation == 0 && len(g.pending) == 0 && len(g.onDone) == 0
 }
@@ -161,7 +159,7 @@ func (g *Group) answer(to Ticket, code int16) {
 	}
 }
 
-// write has the state, or the deletion, made durable.
+// write makes the state, or the deletion, durable.
 func (g *Group) write(w Write, done func(now time.Time, ok bool)) {
 	g.writes++
 	w.ID = g.writes
@@ -177,7 +175,7 @@ func (w Written) step(g *Group, now time.Time) {
 	}
 }
 
-// durable returns the state as it is written, with the assignments given.
+// durable returns the state to write, with the given assignments.
 func (g *Group) durable(now time.Time, assigned map[string][]byte) *meta.Group {
 	g.changedMs = now.UnixMilli()
 	s := &meta.Group{Name: g.name, Generation: g.generation, ProtocolType: g.protocolType, Protocol: g.protocol,
@@ -190,7 +188,7 @@ func (g *Group) durable(now time.Time, assigned map[string][]byte) *meta.Group {
 	return s
 }
 
-// assigned returns the assignments in force.
+// assigned returns the current assignments.
 func (g *Group) assigned() map[string][]byte {
 	a := make(map[string][]byte, len(g.members))
 	for _, m := range g.members {

@@ -6,18 +6,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// newMemberTimeout is how long a member that does not know its id yet is kept
-// while a rebalance goes on. Its client may have gone and cannot say so.
+// newMemberTimeout is how long a member that does not know its id yet is kept during a
+// rebalance. Its client may be gone without leaving.
 const newMemberTimeout = 5 * time.Minute
 
-// minRebalance is the least time that members are given to join and to sync,
-// whatever they ask for.
+// minRebalance is the minimum time for members to join and to sync, whatever they request.
 const minRebalance = time.Second
 
 func (j Join) step(g *Group, now time.Time) {
 	switch code := g.verdict(&j); {
 	case code == kerr.GroupMaxSizeReached.Code:
-		j.crowd(g, now)
+		j.refuseFull(g, now)
 	case code != 0:
 		j.refuse(g, code)
 	case j.MemberID == "":
@@ -25,23 +24,23 @@ func (j Join) step(g *Group, now time.Time) {
 	default:
 		g.joinAgain(now, &j)
 	}
-	g.shed()
+	g.trimPending()
 	g.tryComplete(now)
 }
 
-// size is what the member is counted, its id apart.
+// size returns the size of the member, without its id.
 func (j *Join) size() int {
 	return perMember + sizeOf(j.Protocols) + len(j.ClientID) + len(j.ClientHost)
 }
 
-// verdict tells whether j can be taken, whoever it comes from.
+// verdict returns whether j is acceptable, whoever sent it.
 func (g *Group) verdict(j *Join) int16 {
 	switch {
 	case g.state == Dead:
 		return kerr.CoordinatorNotAvailable.Code
 	case j.Session < g.limits.MinSession || j.Session > g.limits.MaxSession:
 		return kerr.InvalidSessionTimeout.Code
-	case !g.accord(j.ProtocolType, j.Protocols):
+	case !g.compatible(j.ProtocolType, j.Protocols):
 		return kerr.InconsistentGroupProtocol.Code
 	case !g.hasRoom(j):
 		return kerr.GroupMaxSizeReached.Code
@@ -49,8 +48,7 @@ func (g *Group) verdict(j *Join) int16 {
 	return 0
 }
 
-// JoinGrowth returns by how much Bytes may grow when the group takes j; 0 where it is
-// refused.
+// JoinGrowth returns by how much Bytes may grow if the group accepts j; 0 if it refuses it.
 func (g *Group) JoinGrowth(j *Join) int {
 	if g.verdict(j) != 0 {
 		return 0
@@ -59,11 +57,11 @@ func (g *Group) JoinGrowth(j *Join) int {
 	if m, known := g.sender(j); known {
 		return max(0, says+len(j.NewID)-len(m.clientID)-len(m.clientHost)-sizeOf(m.protocols))
 	}
-	switch _, promised := g.pending[j.MemberID]; {
-	case promised:
+	switch _, pending := g.pending[j.MemberID]; {
+	case pending:
 		return says
 	case j.MemberID != "":
-		return 0 // nobody's id
+		return 0 // an unknown id
 	case j.InstanceID != nil:
 		return perMember + len(j.NewID) + len(*j.InstanceID) + says
 	case j.RequireID:
@@ -73,7 +71,7 @@ func (g *Group) JoinGrowth(j *Join) int {
 	}
 }
 
-// sender returns the member that j says it comes from.
+// sender returns the member that j claims to come from.
 func (g *Group) sender(j *Join) (m *member, known bool) {
 	if j.InstanceID != nil && j.MemberID == "" {
 		m, known = g.static[*j.InstanceID]
@@ -87,17 +85,17 @@ func (j *Join) refuse(g *Group, code int16) {
 	g.emit(Joined{To: j.To, Code: code, MemberID: j.MemberID, Generation: -1})
 }
 
-// crowd turns a member away for lack of room. One that was a member is none any more.
-func (j *Join) crowd(g *Group, now time.Time) {
-	g.forgetPromise(j.MemberID)
+// refuseFull refuses a member because the group is full. An existing member is removed.
+func (j *Join) refuseFull(g *Group, now time.Time) {
+	g.dropPending(j.MemberID)
 	if m, code := g.current(j.MemberID, j.InstanceID); code == 0 {
 		g.leave(now, m)
 	}
 	g.emit(Joined{To: j.To, Code: kerr.GroupMaxSizeReached.Code, Generation: -1})
 }
 
-// hasRoom reports whether the member may be in the next generation. While members
-// join again, those that came first are in: a group above its limit shrinks.
+// hasRoom reports whether the member may join the next generation. During a rebalance the
+// earliest members have priority, so that a group above its limit shrinks.
 func (g *Group) hasRoom(j *Join) bool {
 	m, known := g.sender(j)
 	old := 0
@@ -123,7 +121,7 @@ func (g *Group) joinNew(now time.Time, j *Join) {
 			return
 		}
 	} else if j.RequireID {
-		g.promise(j.NewID, now.Add(j.Session))
+		g.addPending(j.NewID, now.Add(j.Session))
 		g.emit(Joined{To: j.To, Code: kerr.MemberIDRequired.Code, MemberID: j.NewID, Generation: -1})
 		return
 	}
@@ -131,7 +129,7 @@ func (g *Group) joinNew(now time.Time, j *Join) {
 }
 
 func (g *Group) joinAgain(now time.Time, j *Join) {
-	if j.InstanceID == nil && g.forgetPromise(j.MemberID) {
+	if j.InstanceID == nil && g.dropPending(j.MemberID) {
 		g.add(now, j.MemberID, j)
 		return
 	}
@@ -140,8 +138,8 @@ func (g *Group) joinAgain(now time.Time, j *Join) {
 		j.refuse(g, code)
 		return
 	}
-	// A follower that joins as it was, or anyone before the assignment is there,
-	// did not get the answer. A leader asks for a new assignment.
+	// A follower that rejoins unchanged, or any member before the assignment exists, did not
+	// get its reply. A leader requests a new assignment.
 	follows := g.state == Stable && m.id != g.leader
 	if (follows || g.state == CompletingRebalance) && m.offers(j.Protocols) {
 		g.touch(m, now)
@@ -152,7 +150,7 @@ func (g *Group) joinAgain(now time.Time, j *Join) {
 	g.prepare(now)
 }
 
-// add takes a member in and begins a rebalance.
+// add adds a member and starts a rebalance.
 func (g *Group) add(now time.Time, id string, j *Join) {
 	if g.state == PreparingRebalance && g.initial {
 		g.cameMore = true
@@ -168,7 +166,7 @@ func (g *Group) add(now time.Time, id string, j *Join) {
 	g.prepare(now)
 }
 
-// update takes what a member says of itself and has it wait for the next generation.
+// update stores what a member sent and makes it wait for the next generation.
 func (g *Group) update(m *member, j *Join) {
 	g.count(m, -1)
 	m.protocols = j.Protocols
@@ -179,8 +177,8 @@ func (g *Group) update(m *member, j *Join) {
 	g.awaitJoin(m, j.To)
 }
 
-// replace gives the place of a static member to its restarted self. Whoever still
-// uses the old id is fenced. If nothing else changes, nobody need rebalance.
+// replace replaces a static member that has restarted. Whoever still uses the old id is fenced.
+// Without other changes no rebalance is needed.
 func (g *Group) replace(now time.Time, m *member, j *Join) {
 	g.refuseWaiting(m, kerr.FencedInstanceID.Code)
 	oldLeader := g.leader
@@ -199,20 +197,20 @@ func (g *Group) replace(now time.Time, m *member, j *Join) {
 	id, generation := m.id, g.generation
 	g.write(Write{State: g.durable(now, g.assigned())}, func(_ time.Time, ok bool) {
 		if g.byID[id] != m || m.join == 0 || g.state != Stable || g.generation != generation {
-			return // it waits for the next generation, or has its answer
+			return // it waits for the next generation, or has been answered
 		}
 		if !ok {
 			g.refuseWaiting(m, kerr.CoordinatorNotAvailable.Code)
 			return
 		}
-		g.welcomeBack(m, oldLeader)
+		g.answerReplaced(m, oldLeader)
 	})
 }
 
-// welcomeBack answers the join of a replaced static member in a stable group. A
-// leader that cannot skip the assignment is told of its own old id as the leader,
-// so that it takes itself for a follower (KIP-814).
-func (g *Group) welcomeBack(m *member, oldLeader string) {
+// answerReplaced answers the join of a replaced static member in a stable group. A leader that
+// does not support skipping the assignment gets its old id as the leader, so that it acts as a
+// follower (KIP-814).
+func (g *Group) answerReplaced(m *member, oldLeader string) {
 	a := g.joined(m, m.join)
 	if m.id == g.leader && m.canSkip {
 		a.SkipAssignment = true
@@ -224,7 +222,7 @@ func (g *Group) welcomeBack(m *member, oldLeader string) {
 	g.emit(a)
 }
 
-// joined describes the current generation to m.
+// joined returns the current generation for m.
 func (g *Group) joined(m *member, to Ticket) Joined {
 	a := Joined{To: to, MemberID: m.id, Generation: g.generation, ProtocolType: g.protocolType, Protocol: g.protocol, Leader: g.leader}
 	if m.id == g.leader {
@@ -236,7 +234,7 @@ func (g *Group) joined(m *member, to Ticket) Joined {
 	return a
 }
 
-// prepare calls all members to join again.
+// prepare starts a rebalance: all members have to join again.
 func (g *Group) prepare(now time.Time) {
 	if g.state == PreparingRebalance || g.state == Dead {
 		return
@@ -256,15 +254,15 @@ func (g *Group) prepare(now time.Time) {
 	g.tryComplete(now)
 }
 
-// tryComplete ends the joining once everybody is there.
+// tryComplete ends the join phase once all members have joined.
 func (g *Group) tryComplete(now time.Time) {
 	if g.state == PreparingRebalance && !g.initial && g.awaiting == len(g.members) && len(g.pending) == 0 {
 		g.complete(now)
 	}
 }
 
-// complete ends the joining: who has not come is out, but for static members, who
-// have until the end of their session. Those that have come form a generation.
+// complete ends the join phase. Members that have not joined are removed, except static ones,
+// which have until the end of their session. The rest form a generation.
 func (g *Group) complete(now time.Time) {
 	for _, m := range append([]*member(nil), g.members...) {
 		if m.join == 0 && m.instance == nil {
@@ -301,11 +299,11 @@ func (g *Group) complete(now time.Time) {
 	}
 }
 
-// firstSync bounds the time in which a group that never had an assignment must get one:
-// whoever has just joined is there to ask for it, and till then it keeps others out.
+// firstSync limits the time to the first assignment of a group: its members have just joined,
+// so they can ask for it, and until then it blocks a slot that others may need.
 const firstSync = time.Minute
 
-// syncTime is how long members have to ask for their assignment.
+// syncTime returns how long members have to ask for their assignment.
 func (g *Group) syncTime() time.Duration {
 	if g.changedMs == 0 {
 		return min(firstSync, g.longestRebalance())
@@ -313,7 +311,7 @@ func (g *Group) syncTime() time.Duration {
 	return g.longestRebalance()
 }
 
-// electLeader makes sure that the leader is one who joined, if anyone did.
+// electLeader makes sure that the leader has joined, if anyone has.
 func (g *Group) electLeader() bool {
 	if m, ok := g.byID[g.leader]; ok && m.join != 0 {
 		return true

@@ -19,12 +19,12 @@ type member struct {
 	bytes                int
 
 	expires time.Time
-	// isNew: it does not know its id yet and cannot send heartbeats.
+	// isNew means that the member does not know its id yet and cannot send heartbeats.
 	isNew bool
-	// unsynced: it was told of the generation and has not asked for its assignment.
+	// unsynced means that it knows the generation and has not asked for its assignment.
 	unsynced   bool
 	canSkip    bool
-	join, sync Ticket // requests to be answered
+	join, sync Ticket // pending requests
 }
 
 func (m *member) metadata(protocol string) []byte {
@@ -43,7 +43,7 @@ func (m *member) offers(ps []Protocol) bool {
 	})
 }
 
-// perMember and perProtocol are roughly what the structures take beside their bytes.
+// perMember and perProtocol approximate the size of the structs, without their bytes.
 const (
 	perMember   = 256
 	perProtocol = 64
@@ -65,7 +65,7 @@ func sizeOf(ps []Protocol) int {
 	return n
 }
 
-// recount keeps g.bytes in step with a change of m.
+// recount updates g.bytes after a change of m.
 func (g *Group) recount(m *member) {
 	n := m.size()
 	g.bytes += n - m.bytes
@@ -95,7 +95,7 @@ func (g *Group) insert(m *member) {
 	g.recount(m)
 }
 
-// remove takes m out. Requests that wait are answered.
+// remove removes m and answers its pending requests.
 func (g *Group) remove(m *member) {
 	g.refuseWaiting(m, kerr.UnknownMemberID.Code)
 	g.members = slices.DeleteFunc(g.members, func(o *member) bool { return o == m })
@@ -113,7 +113,7 @@ func (g *Group) remove(m *member) {
 	}
 }
 
-// refuseWaiting answers whatever m waits for with code.
+// refuseWaiting answers the pending requests of m with code.
 func (g *Group) refuseWaiting(m *member, code int16) {
 	if m.join != 0 {
 		g.emit(Joined{To: m.join, Code: code, MemberID: m.id})
@@ -126,14 +126,14 @@ func (g *Group) refuseWaiting(m *member, code int16) {
 	}
 }
 
-// awaitJoin has m wait for the next generation.
+// awaitJoin makes m wait for the next generation.
 func (g *Group) awaitJoin(m *member, to Ticket) {
 	g.refuseWaiting(m, kerr.RebalanceInProgress.Code)
 	m.join = to
 	g.awaiting++
 }
 
-// current finds a member by what a request says of it, or the code why not.
+// current looks up a member by the ids in a request, or returns an error code.
 func (g *Group) current(id string, instance *string) (*member, int16) {
 	if instance != nil {
 		switch m, ok := g.static[*instance]; {
@@ -154,8 +154,8 @@ func (g *Group) current(id string, instance *string) (*member, int16) {
 // common reports whether all members offer the protocol.
 func (g *Group) common(protocol string) bool { return g.supports[protocol] == len(g.members) }
 
-// accord reports whether a member of that type and with these protocols fits in.
-func (g *Group) accord(protocolType string, ps []Protocol) bool {
+// compatible reports whether a member with that type and these protocols is compatible.
+func (g *Group) compatible(protocolType string, ps []Protocol) bool {
 	if protocolType == "" || len(ps) == 0 {
 		return false
 	}
@@ -165,8 +165,8 @@ func (g *Group) accord(protocolType string, ps []Protocol) bool {
 	return protocolType == g.protocolType && slices.ContainsFunc(ps, func(p Protocol) bool { return g.common(p.Name) })
 }
 
-// elect returns the protocol that most members like best among those that all of
-// them offer. The first to reach that number of votes wins.
+// elect returns, of the protocols that all members offer, the one that most members prefer. The
+// first to reach the highest number of votes wins.
 func (g *Group) elect() string {
 	votes, best := make(map[string]int), ""
 	for _, m := range g.members {
@@ -183,7 +183,7 @@ func (g *Group) elect() string {
 	return best
 }
 
-// longestRebalance is how long all members may take to join again.
+// longestRebalance returns the longest rebalance timeout of all members.
 func (g *Group) longestRebalance() time.Duration {
 	var d time.Duration
 	for _, m := range g.members {
@@ -192,11 +192,11 @@ func (g *Group) longestRebalance() time.Duration {
 	return d
 }
 
-// promise keeps an id for a member that is to come back with it.
-func (g *Group) promise(id string, until time.Time) {
-	g.forgetPromise(id)
+// addPending keeps an id for a client that is expected to come back with it.
+func (g *Group) addPending(id string, until time.Time) {
+	g.dropPending(id)
 	for len(g.pending) >= g.limits.Members {
-		g.forgetOldest()
+		g.dropOldestPending()
 	}
 	g.pending[id] = until
 	g.bytes += perMember + len(id)
@@ -204,27 +204,27 @@ func (g *Group) promise(id string, until time.Time) {
 	g.wakeAt(until)
 }
 
-// shed keeps the bound on bytes at the cost of ids that nobody has come back with.
-// Whoever does is told that it is not known, and asks for another.
-func (g *Group) shed() {
+// trimPending enforces the limit on bytes by dropping pending ids. A client that comes back with one
+// gets UNKNOWN_MEMBER_ID and asks for another.
+func (g *Group) trimPending() {
 	for len(g.pending) > 0 && g.bytes > g.limits.Bytes {
-		g.forgetOldest()
+		g.dropOldestPending()
 	}
 }
 
-// forgetOldest takes back the promise that would end first.
-func (g *Group) forgetOldest() {
+// dropOldestPending drops the pending id that would end first.
+func (g *Group) dropOldestPending() {
 	oldest := ""
 	for id, until := range g.pending {
 		if was := g.pending[oldest]; oldest == "" || until.Before(was) || until.Equal(was) && id < oldest {
 			oldest = id
 		}
 	}
-	g.forgetPromise(oldest)
+	g.dropPending(oldest)
 }
 
-// forgetPromise takes it back, and reports whether there was one.
-func (g *Group) forgetPromise(id string) bool {
+// dropPending drops a pending id, and reports whether it existed.
+func (g *Group) dropPending(id string) bool {
 	_, ok := g.pending[id]
 	if ok {
 		delete(g.pending, id)

@@ -13,21 +13,21 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// model drives a group with random events of a few clients that behave, misbehave,
-// vanish and come back, and checks after each what must hold.
+// model drives a group with random events of a few clients that behave, misbehave, disappear
+// and come back, and checks the invariants after each.
 type model struct {
 	t     *rapid.T
 	g     *Group
-	twin  *Group // takes the same events; must do the same
+	twin  *Group // gets the same events; must behave the same
 	now   time.Time
-	ids   []string // every member id that was ever given out
+	ids   []string // every member id ever issued
 	next  int
 	made  Ticket
 	owed  map[Ticket]bool
 	write []Write // not yet reported, oldest first
 
-	leaders    map[int32]string            // who was told to assign a generation
-	assigned   map[int32]map[string]string // what was durable for a generation
+	leaders    map[int32]string            // the leader of each generation
+	assigned   map[int32]map[string]string // the durable assignment of each generation
 	generation int32
 }
 
@@ -51,7 +51,7 @@ func (m *model) ticket() Ticket {
 	return m.made
 }
 
-// someone is a member id: mostly one that was given out.
+// someone returns a member id, usually one that was issued.
 func (m *model) someone() string {
 	if len(m.ids) == 0 {
 		return "stranger"
@@ -139,11 +139,11 @@ func (m *model) delete(*rapid.T) { m.step(Delete{To: m.ticket()}) }
 
 func (m *model) written(t *rapid.T) {
 	if len(m.write) > 0 {
-		m.settle(rapid.IntRange(0, 4).Draw(t, "ok") > 0)
+		m.reportWrite(rapid.IntRange(0, 4).Draw(t, "ok") > 0)
 	}
 }
 
-func (m *model) settle(ok bool) {
+func (m *model) reportWrite(ok bool) {
 	w := m.write[0]
 	m.write = m.write[1:]
 	if ok && w.State != nil {
@@ -154,7 +154,7 @@ func (m *model) settle(ok bool) {
 		m.assigned[w.State.Generation] = a
 	}
 	m.step(Written{ID: w.ID, OK: ok})
-	if ok && w.Delete { // the driver forgets it; the name may come back
+	if ok && w.Delete { // the driver removes it; the name may come back
 		m.g, m.twin, m.generation = New("g", modelLimits), New("g", modelLimits), 0
 		clear(m.leaders)
 		clear(m.assigned)
@@ -164,7 +164,7 @@ func (m *model) settle(ok bool) {
 	}
 }
 
-// reloads checks that what was written is what a restarted coordinator gets.
+// reloads checks that a restarted coordinator gets what was written.
 func (m *model) reloads(s *meta.Group) {
 	g := Load(s, modelLimits, m.now)
 	again := g.durable(time.UnixMilli(s.StateMs), g.assigned())
@@ -186,17 +186,17 @@ func (m *model) pass(d time.Duration) {
 	m.now = end
 }
 
-// drain has all clients vanish: in the end everything was answered and nobody is left.
+// drain makes all clients disappear: in the end everything was answered and no member is left.
 func (m *model) drain() {
 	for len(m.write) > 0 {
-		m.settle(true)
+		m.reportWrite(true)
 	}
 	m.pass(time.Hour)
 	for len(m.write) > 0 {
-		m.settle(true)
+		m.reportWrite(true)
 	}
 	if len(m.owed) > 0 || m.g.State() != Empty || len(m.g.pending) > 0 || m.g.bytes != 0 || !m.g.Wake().IsZero() {
-		m.t.Fatalf("in the end %v is owed, the group is %+v", m.owed, m.g)
+		m.t.Fatalf("in the end %v is unanswered, the group is %+v", m.owed, m.g)
 	}
 }
 
@@ -210,7 +210,7 @@ func (m *model) step(ev Event) {
 	}
 	effects := m.g.Step(m.now, ev)
 	if most >= 0 && m.g.bytes > before+most {
-		m.t.Fatalf("%+v was to add %d bytes at most, it added %d", ev, most, m.g.bytes-before)
+		m.t.Fatalf("%+v may add %d bytes at most, it added %d", ev, most, m.g.bytes-before)
 	}
 	if twin := m.twin.Step(m.now, ev); !reflect.DeepEqual(effects, twin) {
 		m.t.Fatalf("%+v gives %+v, and then %+v", ev, effects, twin)
@@ -251,12 +251,12 @@ func (m *model) take(e Effect) {
 
 func (m *model) answered(to Ticket) {
 	if !m.owed[to] {
-		m.t.Fatalf("ticket %d was answered twice or never given", to)
+		m.t.Fatalf("ticket %d was answered twice or never issued", to)
 	}
 	delete(m.owed, to)
 }
 
-// check compares what the group keeps beside its members with its members.
+// check compares the group's derived state with its members.
 func (m *model) check() {
 	g := m.g
 	if g.generation < m.generation {
@@ -268,7 +268,7 @@ func (m *model) check() {
 		bytes += perMember + len(id)
 	}
 	if want := bytes - g.assignmentBytes; g.pendingBytes != want {
-		m.t.Fatalf("counted %d bytes of promises, kept %d", want, g.pendingBytes)
+		m.t.Fatalf("counted %d bytes of pending ids, stored %d", want, g.pendingBytes)
 	}
 	for _, mem := range g.members {
 		bytes += mem.size()
@@ -286,9 +286,9 @@ func (m *model) check() {
 	}
 	switch {
 	case bytes != g.bytes || awaiting != g.awaiting || !reflect.DeepEqual(supports, g.supports):
-		m.t.Fatalf("counted %d bytes, %d awaiting, %v; kept %+v", bytes, awaiting, supports, g)
+		m.t.Fatalf("counted %d bytes, %d awaiting, %v; stored %+v", bytes, awaiting, supports, g)
 	case len(g.byID) != len(g.members) || len(g.pending) > g.limits.Members || g.bytes > g.limits.Bytes+1000:
-		m.t.Fatalf("grown out of bounds: %+v", g)
+		m.t.Fatalf("above its limits: %+v", g)
 	case len(g.members) > 0 && g.byID[g.leader] == nil:
 		m.t.Fatalf("leader %q is no member", g.leader)
 	case (len(g.members) > 0) && (g.state == Empty || g.state == Dead):
@@ -296,9 +296,9 @@ func (m *model) check() {
 	case (g.state == Stable || g.state == CompletingRebalance) && (len(g.members) == 0 || !g.common(g.protocol)):
 		m.t.Fatalf("%v with protocol %q among %v", g.state, g.protocol, g.supports)
 	case !g.wake.IsZero() && !g.wake.After(m.now):
-		m.t.Fatalf("wants to be woken at %v, which is over", g.wake)
+		m.t.Fatalf("wants to be woken at %v, which has passed", g.wake)
 	case g.wake.IsZero() && len(g.members)+len(g.pending) > 0:
-		m.t.Fatalf("has members and will never wake")
+		m.t.Fatalf("has members but no next wake")
 	}
 }
 

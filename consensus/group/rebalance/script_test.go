@@ -12,8 +12,8 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// TestScripts runs testdata/*. Each command is an event; the output has its
-// effects and then the group. Rewrite them with -rewrite.
+// TestScripts runs testdata/*. Each command is an event; the output is its effects and the
+// group. -rewrite rewrites the expectations.
 //
 //	new [delay=3s] [members=N] [bytes=N]        a new group
 //	join [id=] [new=] [instance=] [known] [skip] [session=10s] [rebalance=30s] [type=consumer] [protocols=(range:a,rr)]
@@ -23,7 +23,7 @@ import (
 //	delete
 //	written id= [fail]                          the outcome of a write
 //	advance by=3s                               time passes, with a Tick whenever one is due
-//	describe | reload                           reload starts from the last write that went well
+//	describe | reload                           reload starts from the last successful write
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		s := &script{now: time.UnixMilli(0).UTC()}
@@ -80,7 +80,7 @@ func (s *script) step(ev Event) {
 	}
 }
 
-// advance ticks as a driver does.
+// advance ticks like a driver.
 func (s *script) advance(by time.Duration) {
 	end := s.now.Add(by)
 	for w := s.g.Wake(); !w.IsZero() && !w.After(end); w = s.g.Wake() {

@@ -32,7 +32,7 @@ func (s Sync) step(g *Group, now time.Time) {
 	}
 }
 
-// check finds the member of the current generation that a request comes from.
+// check looks up the member of the current generation that sent a request.
 func (g *Group) check(id string, instance *string, generation int32) (*member, int16) {
 	if g.state == Dead {
 		return nil, kerr.CoordinatorNotAvailable.Code
@@ -51,7 +51,7 @@ func (g *Group) synced(m *member, to Ticket) Synced {
 // assigning reports whether the leader's assignment is being written.
 func (g *Group) assigning() bool { return g.assignment != nil }
 
-// SyncGrowth returns by how much Bytes may grow when the group takes s.
+// SyncGrowth returns by how much Bytes may grow if the group accepts s.
 func (g *Group) SyncGrowth(s *Sync) int {
 	m, code := g.check(s.MemberID, s.InstanceID, s.Generation)
 	if code != 0 || g.state != CompletingRebalance || m.id != g.leader || g.assigning() {
@@ -59,12 +59,12 @@ func (g *Group) SyncGrowth(s *Sync) int {
 	}
 	_, size := g.ofMembers(s.Assignments)
 	if !g.fits(size) {
-		return 0 // it is refused
+		return 0 // refused
 	}
 	return size
 }
 
-// ofMembers returns what is assigned to members, and its size.
+// ofMembers returns the assignments of actual members, and their size.
 func (g *Group) ofMembers(as []Assignment) (assigned map[string][]byte, size int) {
 	assigned = make(map[string][]byte, len(as))
 	for _, a := range as {
@@ -76,8 +76,7 @@ func (g *Group) ofMembers(as []Assignment) (assigned map[string][]byte, size int
 	return assigned, size
 }
 
-// fits reports whether there is room for an assignment of that size in place of the one
-// that there is.
+// fits reports whether an assignment of that size fits in place of the current one.
 func (g *Group) fits(size int) bool {
 	before := 0
 	for _, m := range g.members {
@@ -90,19 +89,19 @@ func (g *Group) fits(size int) bool {
 func (g *Group) assign(now time.Time, as []Assignment) {
 	assigned, size := g.ofMembers(as)
 	if !g.fits(size) {
-		g.dropAssignments(now, kerr.UnknownServerError.Code) // Kafka's for an assignment it cannot store
+		g.dropAssignments(now, kerr.UnknownServerError.Code) // like Kafka, for an assignment that it cannot store
 		g.prepare(now)
 		return
 	}
 	g.clearAssignments()
 	g.assignment, g.assignmentBytes = assigned, size
 	g.bytes += size
-	g.shed()
+	g.trimPending()
 	generation := g.generation
 	g.write(Write{State: g.durable(now, assigned)}, func(now time.Time, ok bool) {
 		switch {
 		case g.state != CompletingRebalance || g.generation != generation:
-			// A rebalance has begun meanwhile; everybody was told.
+			// A rebalance has started meanwhile; members know.
 		case ok:
 			g.propagate(now)
 		default:
@@ -112,7 +111,7 @@ func (g *Group) assign(now time.Time, as []Assignment) {
 	})
 }
 
-// propagate gives everybody what was assigned and written.
+// propagate sends every member its written assignment.
 func (g *Group) propagate(now time.Time) {
 	g.state = Stable
 	assigned := g.forgetAssignment()
@@ -127,7 +126,7 @@ func (g *Group) propagate(now time.Time) {
 	}
 }
 
-// forgetAssignment ends the writing of the leader's assignment, and returns it.
+// forgetAssignment ends the write of the leader's assignment, and returns it.
 func (g *Group) forgetAssignment() map[string][]byte {
 	assigned := g.assignment
 	g.bytes -= g.assignmentBytes
@@ -135,7 +134,8 @@ func (g *Group) forgetAssignment() map[string][]byte {
 	return assigned
 }
 
-// dropAssignments answers all who wait for theirs with code. Nobody has an assignment then.
+// dropAssignments answers all members that wait for an assignment with code. Nobody has one
+// afterwards.
 func (g *Group) dropAssignments(now time.Time, code int16) {
 	g.forgetAssignment()
 	g.clearAssignments()
@@ -148,7 +148,7 @@ func (g *Group) dropAssignments(now time.Time, code int16) {
 	}
 }
 
-// clearAssignments takes from all what they had been assigned.
+// clearAssignments removes all members' assignments.
 func (g *Group) clearAssignments() {
 	for _, m := range g.members {
 		m.assignment = nil

@@ -21,13 +21,13 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// commitTo commits one offset as a client that is no member, and returns the code.
+// commitTo commits one offset as a client that is not a member, and returns the code.
 func (h *harness) commitTo(group string, offset int64) int16 {
 	h.t.Helper()
 	return codes(h.t, h.send(9, commitRequest(group, "", -1, at{"orders", 0, offset, ""})))[0]
 }
 
-// names are the groups that ListGroups shows.
+// names returns the groups in ListGroups.
 func (h *harness) names() string {
 	h.t.Helper()
 	var all []string
@@ -37,7 +37,7 @@ func (h *harness) names() string {
 	return strings.Join(all, " ")
 }
 
-// audit compares what is charged with what there is, once nothing is under way.
+// audit compares the charges with the actual groups, once nothing is in progress.
 func (h *harness) audit() {
 	h.t.Helper()
 	synctest.Wait()
@@ -54,14 +54,14 @@ func (h *harness) audit() {
 				n = n.plus(want)
 				_, can := e.unused()
 				if can != (e.rank >= 0) {
-					h.t.Errorf("group %s may make room: %v, has rank %d", e.name, can, e.rank)
+					h.t.Errorf("group %s is evictable: %v, has rank %d", e.name, can, e.rank)
 				}
 				if can {
 					spare = spare.plus(want)
 				}
 			}
 			if l.spare != spare {
-				h.t.Errorf("%+v may be spared, counted as %+v", spare, l.spare)
+				h.t.Errorf("%+v is evictable, counted as %+v", spare, l.spare)
 			}
 			sum <- n
 		})
@@ -71,7 +71,7 @@ func (h *harness) audit() {
 		all = all.plus(<-sum)
 	}
 	if used := h.used(); used != all {
-		h.t.Errorf("%+v is used, the groups take %+v", used, all)
+		h.t.Errorf("usage is %+v, the groups take %+v", used, all)
 	}
 }
 
@@ -89,27 +89,27 @@ func TestTheGroupUnusedTheLongestMakesRoom(t *testing.T) {
 		}
 		began := time.Now()
 		if code := h.commitTo("d", 7); code != 0 {
-			t.Fatalf("commit of a fourth: %v", kerr.ErrorForCode(code))
+			t.Fatalf("commit of a fourth group: %v", kerr.ErrorForCode(code))
 		}
 		if took := time.Since(began); took > 100*time.Millisecond {
-			t.Errorf("it took %v", took)
+			t.Errorf("the eviction took %v", took)
 		}
 		if got := h.names(); got != "a c d" || h.offset("b", "orders", 0) != -1 || h.offset("d", "orders", 0) != 7 {
 			t.Errorf("groups %s", got)
 		}
 		if _, there := s.Group("b"); there {
-			t.Error("b is still in the store")
+			t.Error("group b is still in the store")
 		}
 		if n := testutil.ToFloat64(h.c.metrics.evicted); n != 1 {
 			t.Errorf("%v groups counted", n)
 		}
-		h.restart() // when a group was used is durable
+		h.restart() // the time of last use is durable
 		m := h.consumer("e")
-		settle(m)
+		stabilize(m)
 		if got := h.names(); got != "a d e" {
 			t.Errorf("groups %s, after a restart and a new group with a member", got)
 		}
-		m.leave() // which is a use
+		m.leave() // counts as use
 		time.Sleep(time.Second)
 		for _, want := range []string{"d e f", "e f g", "f g h"} {
 			if code := h.commitTo(want[4:], 1); code != 0 || h.names() != want {
@@ -130,21 +130,21 @@ func TestGroupsInUseMakeNoRoom(t *testing.T) {
 		var log logged
 		h.c.log = slog.New(&log)
 		a, b := h.consumer("a"), h.consumer("b")
-		settle(a, b)
+		stabilize(a, b)
 		s.setDelay(time.Second)
 		under := h.send(9, commitRequest("c", "", -1, at{"orders", 0, 1, ""}))
 		synctest.Wait()
 		refused := []int16{h.commitTo("d", 1), answer[*kmsg.JoinGroupResponse](t, h.send(3, h.consumer("e").joinRequest("orders"))).ErrorCode}
 		for _, code := range refused {
 			if !errors.Is(kerr.ErrorForCode(code), kerr.CoordinatorNotAvailable) {
-				t.Errorf("with no room to be made: %v, which is none that clients try again", kerr.ErrorForCode(code))
+				t.Errorf("with nothing to evict: %v, which clients do not retry", kerr.ErrorForCode(code))
 			}
 		}
-		if n := testutil.ToFloat64(h.c.metrics.refused); n != 2 || log.count("there is no room") != 1 {
+		if n := testutil.ToFloat64(h.c.metrics.refused); n != 2 || log.count("have reached their limits") != 1 {
 			t.Errorf("%v refusals counted, logged %v", n, log.lines)
 		}
 		if got := codes(t, under); got[0] != 0 {
-			t.Errorf("the commit that was under way: %v", got)
+			t.Errorf("the commit in progress: %v", got)
 		}
 		s.setDelay(time.Millisecond)
 		if code := h.commitTo("d", 1); code != 0 || h.names() != "a b d" {
@@ -160,7 +160,7 @@ func TestGroupsInUseMakeNoRoom(t *testing.T) {
 	})
 }
 
-// logged is a slog.Handler that keeps messages.
+// logged is a slog.Handler that stores messages.
 type logged struct {
 	mu    sync.Mutex
 	lines []string
@@ -189,8 +189,8 @@ func (l *logged) count(part string) (n int) {
 	return n
 }
 
-// Clients that were given a member id and never came back make room first, for nothing
-// is lost with them.
+// Groups of clients that were given a member id and never came back are dropped first, since
+// nothing is lost with them.
 func TestPromisesMakeRoomFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := devConfig()
@@ -208,7 +208,7 @@ func TestPromisesMakeRoomFirst(t *testing.T) {
 			t.Errorf("offset %d, %+v", h.offset("old", "orders", 0), h.used())
 		}
 		h.audit()
-		time.Sleep(time.Minute) // no promise is left
+		time.Sleep(time.Minute) // no pending id is left
 		if got := h.names(); got != "old" {
 			t.Errorf("groups %s", got)
 		}
@@ -216,7 +216,7 @@ func TestPromisesMakeRoomFirst(t *testing.T) {
 	})
 }
 
-// What is refused anyhow costs nobody its place.
+// A request that is refused anyway evicts nothing.
 func TestRefusedRequestsMakeNobodyGiveWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := devConfig()
@@ -251,7 +251,7 @@ func TestRefusedRequestsMakeNobodyGiveWay(t *testing.T) {
 	})
 }
 
-// A commit that waits for room is not passed by a later one that needs none.
+// A commit that waits for memory is not overtaken by a later one that needs none.
 func TestCommitsOfAGroupStayInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(newTopic("orders", 100))
@@ -266,7 +266,7 @@ func TestCommitsOfAGroupStayInOrder(t *testing.T) {
 		waits := h.send(9, commitRequest("g3", "", -1, at{"orders", 0, 2, strings.Repeat("x", 4000)}, at{"orders", 2, 2, strings.Repeat("x", 4000)}))
 		later := h.send(9, commitRequest("g3", "", -1, at{"orders", 0, 3, ""}))
 		if len(waits.answers())+len(later.answers()) > 0 {
-			t.Fatal("both are to wait")
+			t.Fatal("both must wait")
 		}
 		if a, b := codes(t, waits), codes(t, later); a[0] != 0 || a[1] != 0 || b[0] != 0 {
 			t.Errorf("codes %v %v", a, b)
@@ -294,7 +294,7 @@ func TestWhoWaitsForRoomIsBoundedAndAnsweredAtClose(t *testing.T) {
 			synctest.Wait()
 		}
 		if err := testutil.GatherAndCompare(h.reg, strings.NewReader(`
-# HELP sluice_group_requests_waiting Requests that wait for room which other groups make.
+# HELP sluice_group_requests_waiting Requests waiting for the eviction of other groups.
 # TYPE sluice_group_requests_waiting gauge
 sluice_group_requests_waiting 8
 `), "sluice_group_requests_waiting"); err != nil {
@@ -305,7 +305,7 @@ sluice_group_requests_waiting 8
 			refused += len(c.answers())
 		}
 		if refused != 22 {
-			t.Errorf("%d are refused at once", refused)
+			t.Errorf("%d were refused at once", refused)
 		}
 		go h.c.Close()
 		for _, c := range calls {
@@ -347,7 +347,7 @@ func TestMoreGroupsThanThereMayBeAtAStart(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		m := h.consumer("g00") // the oldest has a member, so it stays
-		settle(m)
+		stabilize(m)
 		h.cfg.Groups = 3
 		h.restart()
 		time.Sleep(5 * time.Second)
@@ -355,14 +355,13 @@ func TestMoreGroupsThanThereMayBeAtAStart(t *testing.T) {
 			t.Errorf("groups %s", got)
 		}
 		if m.heartbeat() != 0 {
-			t.Error("its member is not known")
+			t.Error("its member is unknown")
 		}
 		h.audit()
 	})
 }
 
-// A write that was given up for lost and was made all the same leaves a group that is
-// known later.
+// A write that timed out and was applied later leaves a group that becomes known.
 func TestGroupsOfLateWritesAreTakenIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(newTopic("orders", 2))
@@ -399,7 +398,7 @@ func TestVictimsInOrder(t *testing.T) {
 	}
 }
 
-// BenchmarkNewGroupsInTheFullTable has each commit make room first.
+// BenchmarkNewGroupsInTheFullTable measures commits that each evict a group first.
 func BenchmarkNewGroupsInTheFullTable(b *testing.B) {
 	s := newStore(newTopic("orders", 1))
 	s.delay = 0
@@ -428,19 +427,19 @@ func BenchmarkNewGroupsInTheFullTable(b *testing.B) {
 }
 
 func TestWhatComesLaterDoesNotPass(t *testing.T) {
-	r := newRoom(amount{3, 100}, 2)
+	r := newQuota(amount{3, 100}, 2)
 	large, small := &claim{need: amount{0, 50}}, &claim{need: amount{1, 1}}
 	if !r.take(amount{3, 85}) || r.take(amount{1, 0}) || r.take(amount{0, 16}) || !r.take(amount{0, 5}) {
-		t.Fatal("what fits is taken, and nothing else")
+		t.Fatal("take must accept what fits, and nothing else")
 	}
 	if !r.wait(large) || !r.wait(small) || r.wait(&claim{}) {
-		t.Fatal("two may wait")
+		t.Fatal("two claims may wait")
 	}
 	if need := r.lacks(); need != (amount{1, 41}) {
-		t.Errorf("%+v has to go", need)
+		t.Errorf("%+v must be freed", need)
 	}
 	if r.take(amount{0, 1}) || len(r.grant()) != 0 {
-		t.Error("one byte passed who waits for fifty")
+		t.Error("a claim of one byte overtook one of fifty")
 	}
 	r.adjust(amount{0, -45})
 	if got := r.grant(); !slices.Equal(got, []*claim{large}) {
@@ -448,14 +447,14 @@ func TestWhatComesLaterDoesNotPass(t *testing.T) {
 	}
 	r.adjust(amount{-1, 0})
 	if got := r.grant(); !slices.Equal(got, []*claim{small}) {
-		t.Errorf("granted %v, %+v is used", got, r.used)
+		t.Errorf("granted %v, usage is %+v", got, r.used)
 	}
 	if r.used != (amount{3, 96}) {
-		t.Errorf("%+v is used", r.used)
+		t.Errorf("usage is %+v", r.used)
 	}
 }
 
-// A group that is used between being found and being removed stays.
+// A group that is used between being selected and evicted stays.
 func TestAVictimThatIsUsedStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, newStore(newTopic("orders", 2)), devConfig())
@@ -470,23 +469,23 @@ func TestAVictimThatIsUsedStays(t *testing.T) {
 		done := make(chan outcome, 1)
 		h.c.post(found[0].lane, func(l *lane) { l.evict(found[0], func(o outcome) { done <- o }) })
 		if <-done != used || h.offset("a", "orders", 0) != 2 {
-			t.Errorf("it was removed, offset %d", h.offset("a", "orders", 0))
+			t.Errorf("it was evicted, offset %d", h.offset("a", "orders", 0))
 		}
 	})
 }
 
-// Who begins to wait while the coordinator is closed is answered too.
+// A request that starts to wait while the coordinator closes is answered too.
 func TestNobodyWaitsForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, newStore(), devConfig())
 		h.c.Close()
-		if h.c.room.wait(&claim{}) {
-			t.Error("one waits for nobody")
+		if h.c.quota.wait(&claim{}) {
+			t.Error("a claim waits for ever")
 		}
-		for range 20 { // the order in which it hears of both is left to chance
+		for range 20 { // either may happen first
 			answers := 0
-			h.c.room = newRoom(amount{}, 1)
-			h.c.room.wait(&claim{need: amount{1, 1}, lane: h.c.lanes[0], refuse: func(int16) { answers++ }})
+			h.c.quota = newQuota(amount{}, 1)
+			h.c.quota.wait(&claim{need: amount{1, 1}, lane: h.c.lanes[0], refuse: func(int16) { answers++ }})
 			h.c.makeRoom()
 			if answers != 1 {
 				t.Fatalf("%d answers", answers)

@@ -18,36 +18,36 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestModelOfRoom has more groups than there is room for, in number and in bytes, come and
-// go over several lanes: clients commit and join, many at once, groups are left, deleted
-// and expire, writes are slow and fail, and the coordinator restarts. What is charged is
-// never above the limits and is what there is; every request is answered once; a group
-// goes only by deletion, by expiry or to make room, and then it had no member, no commit
-// under way, and no other was unused for longer.
-func TestModelOfRoom(t *testing.T) {
+// TestModelOfQuota runs more groups than the limits allow, in number and bytes, over several
+// lanes: clients commit and join concurrently, groups are left, deleted and expire, writes are
+// slow or fail, and the coordinator restarts. The charges never exceed the limits and match the
+// groups; every request is answered once; a group disappears only by deletion, expiry or
+// eviction, and an evicted one had no member and no commit in progress, and no other was unused
+// for longer.
+func TestModelOfQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rapid.Check(bubbled{t}, func(rt *rapid.T) { modelOfRoom(t, rt) })
 	})
 }
 
-// session is the timeout of members.
+// session is the session timeout of members.
 const session = 10 * time.Second
 
 var roomGroups = []string{"a", "b", "c", "d", "e", "f", "g", "h"}
 
-type roomModel struct {
+type quotaModel struct {
 	h        *harness
 	rt       *rapid.T
 	calls    []*roomCall
 	next     int64
-	acked    map[string]int64     // the newest offset acknowledged
+	acked    map[string]int64     // the newest acknowledged offset
 	ackedAt  map[string]time.Time // when it was sent
 	members  map[string]*roomMember
-	idle     map[string]time.Time // since when nothing is under way with a group
+	idle     map[string]time.Time // since when nothing is in progress for a group
 	looked   time.Time
 	failures float64
 	slow     bool
-	quickAt  time.Time // since when nothing slow is under way, unless slow
+	quickAt  time.Time // since when no slow request is in progress, unless slow
 	evicted  evictions
 }
 
@@ -62,10 +62,10 @@ type roomMember struct {
 	*consumer
 	since  time.Time
 	heard  time.Time
-	synced bool // so that a restart knows it
+	synced bool // a restart knows it
 }
 
-// evictions is a slog.Handler that keeps those.
+// evictions is a slog.Handler that stores evictions.
 type evictions struct {
 	logged
 	emu  sync.Mutex
@@ -74,7 +74,7 @@ type evictions struct {
 
 // Handle implements slog.Handler.
 func (e *evictions) Handle(_ context.Context, r slog.Record) error {
-	if !strings.Contains(r.Message, "unused the longest was removed") {
+	if !strings.Contains(r.Message, "evicted the consumer group unused the longest") {
 		return nil
 	}
 	var v victim
@@ -103,7 +103,7 @@ func (e *evictions) take() []victim {
 
 func modelOfRoom(t *testing.T, rt *rapid.T) {
 	s := newStore(newTopic("orders", 4))
-	m := &roomModel{h: &harness{t: t, store: s, cfg: devConfig()}, rt: rt, acked: map[string]int64{}, ackedAt: map[string]time.Time{},
+	m := &quotaModel{h: &harness{t: t, store: s, cfg: devConfig()}, rt: rt, acked: map[string]int64{}, ackedAt: map[string]time.Time{},
 		members: map[string]*roomMember{}, idle: map[string]time.Time{}}
 	m.h.log = &m.evicted
 	cfg := &m.h.cfg
@@ -122,7 +122,7 @@ func modelOfRoom(t *testing.T, rt *rapid.T) {
 		"slow": func(rt *rapid.T) {
 			ms := rapid.SampledFrom([]int{0, 1, 1, 700, 6000}).Draw(rt, "ms")
 			if m.slow {
-				m.quickAt = time.Now().Add(time.Minute) // what began before is over then
+				m.quickAt = time.Now().Add(time.Minute) // everything started before has ended by then
 			}
 			m.slow = ms > 1
 			s.setDelay(time.Duration(ms) * time.Millisecond)
@@ -146,24 +146,24 @@ func modelOfRoom(t *testing.T, rt *rapid.T) {
 	m.h.c.Close()
 	for _, c := range m.calls {
 		if len(c.answers()) != 1 {
-			rt.Fatalf("%T of group %s was answered %d times", c.what, c.group, len(c.answers()))
+			rt.Fatalf("%T of group %s got %d responses", c.what, c.group, len(c.answers()))
 		}
 	}
 	m.h.open()
 }
 
-func (m *roomModel) open() {
+func (m *quotaModel) open() {
 	m.h.open()
 	m.h.c.evictLog = rate.NewLimiter(rate.Inf, 1)
 	m.failures = 0
 }
 
-func (m *roomModel) group() string { return rapid.SampledFrom(roomGroups).Draw(m.rt, "group") }
+func (m *quotaModel) group() string { return rapid.SampledFrom(roomGroups).Draw(m.rt, "group") }
 
-// uses says that something begins with a group.
-func (m *roomModel) uses(group string) { delete(m.idle, group) }
+// uses records that a request for a group starts.
+func (m *quotaModel) uses(group string) { delete(m.idle, group) }
 
-func (m *roomModel) commit(rt *rapid.T) {
+func (m *quotaModel) commit(rt *rapid.T) {
 	g := m.group()
 	for range rapid.IntRange(1, 3).Draw(rt, "n") {
 		m.next++
@@ -178,8 +178,8 @@ func (m *roomModel) commit(rt *rapid.T) {
 	}
 }
 
-// join has a group's only member join, and get its assignment if it can.
-func (m *roomModel) join(rt *rapid.T) {
+// join makes a group's only member join, and get its assignment if it can.
+func (m *quotaModel) join(rt *rapid.T) {
 	g := m.group()
 	if _, ok := m.members[g]; ok {
 		return
@@ -196,7 +196,7 @@ func (m *roomModel) join(rt *rapid.T) {
 	default:
 		rt.Fatalf("join: %v", kerr.ErrorForCode(got.ErrorCode))
 	}
-	if got.LeaderID != got.MemberID { // one that is still there by a promise kept, or was lost
+	if got.LeaderID != got.MemberID { // an earlier member, still there or lost
 		return
 	}
 	c.id, c.generation, c.leader, c.members = got.MemberID, got.Generation, true, got.Members[:1]
@@ -208,13 +208,13 @@ func (m *roomModel) join(rt *rapid.T) {
 	}
 }
 
-// drop has the member of a group vanish.
-func (m *roomModel) drop(g string) {
+// drop makes the member of a group disappear.
+func (m *quotaModel) drop(g string) {
 	delete(m.members, g)
 	m.uses(g)
 }
 
-func (m *roomModel) leave(*rapid.T) {
+func (m *quotaModel) leave(*rapid.T) {
 	g := m.group()
 	mem, ok := m.members[g]
 	if !ok {
@@ -228,7 +228,7 @@ func (m *roomModel) leave(*rapid.T) {
 	m.drop(g)
 }
 
-func (m *roomModel) delete(rt *rapid.T) {
+func (m *quotaModel) delete(rt *rapid.T) {
 	g := m.group()
 	if rapid.IntRange(0, 3).Draw(rt, "rarely") > 0 {
 		return
@@ -236,8 +236,8 @@ func (m *roomModel) delete(rt *rapid.T) {
 	m.uses(g)
 	switch code := m.h.delete(2, g)[0]; code {
 	case 0, kerr.GroupIDNotFound.Code:
-		time.Sleep(30 * time.Second) // what was under way is over
-		m.settle()
+		time.Sleep(30 * time.Second) // everything in progress has ended
+		m.collect()
 		m.acked[g] = 0
 	case kerr.NonEmptyGroup.Code, kerr.CoordinatorNotAvailable.Code:
 	default:
@@ -246,16 +246,16 @@ func (m *roomModel) delete(rt *rapid.T) {
 }
 
 // promise is a client that is given a member id and does not come back.
-func (m *roomModel) promise(*rapid.T) {
+func (m *quotaModel) promise(*rapid.T) {
 	g := m.group()
 	m.uses(g)
 	m.calls = append(m.calls, &roomCall{call: m.h.send(9, m.h.consumer(g).joinRequest("orders")), group: g})
 }
 
-func (m *roomModel) reopen(*rapid.T) {
+func (m *quotaModel) reopen(*rapid.T) {
 	m.look()
 	m.h.c.Close()
-	m.settle()
+	m.collect()
 	m.check(m.evicted.take())
 	m.open()
 	for _, mem := range m.members {
@@ -264,8 +264,8 @@ func (m *roomModel) reopen(*rapid.T) {
 	m.look()
 }
 
-// settle takes the answers that have come.
-func (m *roomModel) settle() {
+// collect reads the responses that have arrived.
+func (m *quotaModel) collect() {
 	for _, c := range m.calls {
 		got := c.answers()
 		if len(got) == 0 || c.over {
@@ -287,18 +287,18 @@ func (m *roomModel) settle() {
 	}
 }
 
-// look lets everything come to rest that can, and checks what is to hold at any time.
-func (m *roomModel) look() {
+// look waits until nothing runs, and checks the invariants.
+func (m *quotaModel) look() {
 	synctest.Wait()
-	m.settle()
+	m.collect()
 	now := time.Now()
-	used, _ := m.h.c.room.now()
+	used, _ := m.h.c.quota.now()
 	if used.groups > m.h.cfg.Groups || used.bytes > m.h.cfg.MetadataBytes || used.groups < 0 || used.bytes < 0 {
-		m.rt.Fatalf("%+v is used", used)
+		m.rt.Fatalf("usage is %+v", used)
 	}
 	m.check(m.evicted.take())
 	for g, mem := range m.members {
-		if now.Sub(mem.heard) >= session { // its session is over, or may be
+		if now.Sub(mem.heard) >= session { // its session has expired, or may have
 			m.drop(g)
 			continue
 		}
@@ -316,20 +316,20 @@ func (m *roomModel) look() {
 		if !there || has || busy[g] || len(kept.Members) > 0 {
 			m.uses(g)
 		} else if m.idle[g].IsZero() {
-			m.idle[g] = now.Add(40 * time.Second) // promises and deletions that are under way are over then
+			m.idle[g] = now.Add(40 * time.Second) // pending ids and deletions in progress have ended by then
 		}
 	}
 	m.looked = now
 }
 
-// check judges what has gone and what is there.
-func (m *roomModel) check(gone []victim) {
+// check checks the evicted groups and the remaining ones.
+func (m *quotaModel) check(gone []victim) {
 	failed := testutil.ToFloat64(m.h.c.metrics.failures)
 	calm := failed == m.failures && !m.slow && m.quickAt.Before(m.looked)
 	m.failures = failed
 	for _, v := range gone {
 		if mem, ok := m.members[v.name]; ok && mem.since.Before(m.looked) && time.Since(mem.heard) < session {
-			m.rt.Fatalf("group %s was removed, which has a member", v.name)
+			m.rt.Fatalf("group %s was evicted although it has a member", v.name)
 		}
 		for g, since := range m.idle {
 			kept, there := m.h.store.Group(g)
@@ -337,13 +337,13 @@ func (m *roomModel) check(gone []victim) {
 				continue
 			}
 			used := keptOf(kept).used()
-			expires := time.UnixMilli(used).Add(m.h.cfg.OffsetsRetention) // then it is being deleted
+			expires := time.UnixMilli(used).Add(m.h.cfg.OffsetsRetention) // it is being deleted then
 			if used < v.sinceMs && time.Now().Before(expires) {
-				m.rt.Fatalf("group %s made room, unused since %d, and not %s, unused since %d", v.name, v.sinceMs, g, used)
+				m.rt.Fatalf("group %s, unused since %d, was evicted instead of %s, unused since %d", v.name, v.sinceMs, g, used)
 			}
 		}
 		m.acked[v.name] = 0
-		for _, c := range m.calls { // what is acknowledged later is of a new group
+		for _, c := range m.calls { // an acknowledgement after it belongs to a new group
 			if c.group == v.name && !c.over {
 				m.uses(v.name)
 			}
@@ -353,7 +353,7 @@ func (m *roomModel) check(gone []victim) {
 		kept, there := m.h.store.Group(g)
 		if !there {
 			if m.acked[g] > 0 && time.Since(m.ackedAt[g]) < m.h.cfg.OffsetsRetention {
-				m.rt.Fatalf("group %s has gone", g)
+				m.rt.Fatalf("group %s is missing", g)
 			}
 			m.acked[g] = 0
 			continue
@@ -364,7 +364,7 @@ func (m *roomModel) check(gone []victim) {
 	}
 }
 
-// keptAt is the offset of partition 0.
+// keptAt returns the offset of partition 0.
 func keptAt(o offsets) int64 {
 	for p, o := range o {
 		if p.Index == 0 {
@@ -374,7 +374,7 @@ func keptAt(o offsets) int64 {
 	return -1
 }
 
-func (m *roomModel) membersOf(g string) (ids []string) {
+func (m *quotaModel) membersOf(g string) (ids []string) {
 	found := make(chan []string, 1)
 	m.h.c.post(m.h.c.lane(g), func(l *lane) {
 		var ids []string
@@ -388,5 +388,5 @@ func (m *roomModel) membersOf(g string) (ids []string) {
 	return <-found
 }
 
-// used is when the group was used last, as far as it is durable.
+// used returns the durable time of last use.
 func (k kept) used() int64 { return max(k.usedMs, k.from.StateMs) }

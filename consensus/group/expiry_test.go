@@ -31,15 +31,15 @@ func TestOffsetsOfSimpleConsumersExpireAfterTheirCommit(t *testing.T) {
 		codes(t, h.send(9, commitRequest("g", "", -1, at{"orders", 1, 2, ""})))
 		time.Sleep(3*day - time.Minute)
 		if h.offset("g", "orders", 0) != 1 {
-			t.Error("expired before its time")
+			t.Error("expired too early")
 		}
 		time.Sleep(hour)
 		if h.offset("g", "orders", 0) != -1 || h.offset("g", "orders", 1) != 2 {
-			t.Error("the first offset is to be gone, the second not")
+			t.Error("want the first offset expired and the second kept")
 		}
 		time.Sleep(4 * day)
 		if _, there := h.store.Group("g"); there || h.used().groups != 0 {
-			t.Error("a group without members and offsets is still there")
+			t.Error("a group without members and offsets still exists")
 		}
 		if n := testutil.ToFloat64(h.c.metrics.expired); n != 2 {
 			t.Errorf("%v expired offsets counted", n)
@@ -51,25 +51,25 @@ func TestOffsetsExpireAfterTheGroupBecameEmpty(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, newStore(newTopic("orders", 2), newTopic("bills", 1)), devConfig())
 		m := h.consumer("g")
-		settle(m)
+		stabilize(m)
 		if got := codes(t, h.send(9, commitRequest("g", m.id, m.generation, at{"orders", 0, 1, ""}, at{"bills", 0, 1, ""}))); got[0] != 0 {
 			t.Fatal(got)
 		}
-		for range 8 * 24 * 400 { // eight days with a member that beats every nine seconds
+		for range 8 * 24 * 400 { // eight days with a heartbeat every nine seconds
 			time.Sleep(9 * time.Second)
 			if code := m.heartbeat(); code != 0 {
 				t.Fatalf("heartbeat: %d", code)
 			}
 		}
 		if h.offset("g", "orders", 0) != 1 {
-			t.Error("expired though the group consumes the topic")
+			t.Error("expired although the group consumes the topic")
 		}
 		if h.offset("g", "bills", 0) != -1 {
-			t.Error("not expired though the group does not subscribe to the topic")
+			t.Error("not expired although the group does not subscribe to the topic")
 		}
 		m.leave()
 		time.Sleep(4 * day)
-		h.restart() // when it became empty is durable
+		h.restart() // the time at which it became empty is durable
 		time.Sleep(3*day - hour)
 		if h.offset("g", "orders", 0) != 1 {
 			t.Error("expired before the group was empty for long enough")
@@ -103,7 +103,7 @@ func TestSubscribedTopics(t *testing.T) {
 		sub.Version, sub.Topics, sub.UserData = 3, topics, []byte("data")
 		got, ok := subscribedTopics(sub.AppendTo(nil))
 		if !ok || len(got) != len(topics) {
-			t.Fatalf("%v is read as %v", topics, got)
+			t.Fatalf("%v was parsed as %v", topics, got)
 		}
 		s := subscribed([][]byte{sub.AppendTo(nil)})
 		for _, name := range topics {
@@ -113,7 +113,7 @@ func TestSubscribedTopics(t *testing.T) {
 		}
 	}
 	if s := subscribed([][]byte{{1}}); !s.has("anything") {
-		t.Error("what cannot be read may be a subscription to anything")
+		t.Error("unparsable metadata must count as a subscription to all topics")
 	}
 }
 

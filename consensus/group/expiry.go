@@ -7,9 +7,9 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// sweep looks for expired offsets every now and then, one group at a time, so
-// that lanes go on serving.
-func (c *Coordinator) sweep() {
+// expireOffsets looks for expired offsets periodically, one group at a time, so that lanes keep
+// serving.
+func (c *Coordinator) expireOffsets() {
 	timer := time.NewTicker(c.cfg.SweepInterval)
 	defer timer.Stop()
 	for {
@@ -24,7 +24,7 @@ func (c *Coordinator) sweep() {
 					if e, ok := l.groups[name]; ok {
 						l.look(e, nil) // a topic may have been deleted
 						l.expire(e)
-						l.settle(e)
+						l.refresh(e)
 					}
 				})
 			}
@@ -33,8 +33,8 @@ func (c *Coordinator) sweep() {
 	}
 }
 
-// adopt takes in groups that the store has and no lane: what a write made that was given
-// up for lost.
+// adopt adds groups that are in the store but not in a lane: a write was applied after it had
+// timed out.
 func (c *Coordinator) adopt() {
 	for _, g := range c.store.Groups() {
 		c.post(c.lane(g.Name), func(l *lane) {
@@ -64,10 +64,9 @@ func (c *Coordinator) names(l *lane) []string {
 	return <-names
 }
 
-// expire removes the offsets of a group whose retention has passed, and the group
-// when it is empty and has none left. A group with writes under way has just been
-// used; it is looked at next time.
-func (l *lane) expire(e *entry) {
+// expire removes expired offsets of a group, and the group if it is empty and has none left. A
+// group being written is in use; its turn comes next time.
+func (l *lane) expire(e *laneGroup) {
 	if e.under != nil || e.g.State() == rebalance.Dead {
 		return
 	}
@@ -93,10 +92,11 @@ func (l *lane) expire(e *entry) {
 	}
 }
 
-// expired applies KIP-211. The retention runs
-//   - from when the group became empty, or the commit if that is later;
+// expired applies KIP-211. The retention time runs
+//
+//   - from when the group became empty, or from the commit if that is later;
 //   - from the commit, for groups that never had members, for topics that a stable
-//     group of consumers does not subscribe to, and for topics that were deleted.
+//     group of consumers does not subscribe to, and for deleted topics.
 //
 // Other offsets of a group with members do not expire.
 func (l *lane) expired(g *rebalance.Group, kept offsets) []topic.Partition {
