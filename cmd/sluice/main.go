@@ -36,16 +36,20 @@ func main() {
 func run(ctx context.Context, c *cli, args []string) int {
 	root := newRoot(c)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(c.stderr, "sluice: %s\n", oneLine(err))
 	var usage *usageError
-	if errors.As(err, &usage) || !c.began {
-		return exitUsage
+	switch isUsage := errors.As(err, &usage); {
+	case !isUsage && c.began:
+		fmt.Fprintf(c.stderr, "sluice: %s\n", oneLine(err))
+		return exitFailed
+	case !isUsage: // it is cobra's, which names neither the command nor its arguments
+		err = fmt.Errorf("%w; usage: %s", err, cmd.UseLine())
 	}
-	return exitFailed
+	fmt.Fprintf(c.stderr, "sluice: %s\n", oneLine(err))
+	return exitUsage
 }
 
 // oneLine returns what err says in one line, joined errors each once.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sluicemq/sluice/cmd/sluice/node"
 	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/object"
 	"github.com/sluicemq/sluice/internal/objectstore"
@@ -60,7 +61,31 @@ func (c *cli) verifyMetadata(ctx context.Context, admin, store string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.compare(ctx, s, admin), s.Close())
+	if err = c.sameCluster(ctx, s, admin); err == nil {
+		err = c.compare(ctx, s, admin)
+	}
+	return errors.Join(err, s.Close())
+}
+
+// sameCluster refuses a store that the broker does not use: all would be missing there, and
+// what is missing may be given up. Where the mark of the owner is lost nobody knows.
+func (c *cli) sameCluster(ctx context.Context, s *objectstore.Store, admin string) error {
+	var broker struct {
+		Cluster string `json:"cluster_id"`
+	}
+	if err := c.ask(ctx, http.MethodGet, admin, "/damage", nil, &broker); err != nil {
+		return err
+	}
+	owner, err := node.StoreCluster(ctx, s)
+	switch {
+	case err != nil:
+		return fmt.Errorf("whose store this is cannot be told: %w", err)
+	case owner == "":
+		fmt.Fprintln(c.stderr, "sluice: the store has no mark of its owner; if it is not the broker's object_storage.url, name that with --store")
+	case owner != broker.Cluster:
+		return fmt.Errorf("the store is that of the cluster %s, and the broker at %s is of %s; name its object_storage.url with --store", owner, admin, broker.Cluster)
+	}
+	return nil
 }
 
 // openStore opens a store to read from, by default that of a development broker.

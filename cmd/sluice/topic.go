@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,6 +20,9 @@ func newTopic(c *cli) *cobra.Command {
 	return family("topic", "Create, list, describe, alter and delete topics",
 		newTopicCreate(c), newTopicList(c), newTopicDescribe(c), newTopicAlter(c), newTopicDelete(c))
 }
+
+// kafkaID writes the id of a topic as Kafka's own tools do.
+func kafkaID(id kadm.TopicID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
 // assignments parses flags of the form KEY=VALUE.
 func assignments(flag string, given []string) (map[string]string, error) {
@@ -77,7 +82,7 @@ func (c *cli) createTopic(ctx context.Context, a *kadm.Client, name string, part
 	if err != nil {
 		return refusal("topic", name, err, r.ErrMessage)
 	}
-	return c.result(map[string]any{"topic": name, "created": true, "id": r.ID.String(), "partitions": r.NumPartitions, "replication_factor": r.ReplicationFactor},
+	return c.result(map[string]any{"topic": name, "created": true, "id": kafkaID(r.ID), "partitions": r.NumPartitions, "replication_factor": r.ReplicationFactor},
 		"created topic %s with %s", name, plural(int(r.NumPartitions), "partition"))
 }
 
@@ -108,7 +113,7 @@ func newTopicList(c *cli) *cobra.Command {
 func (c *cli) listTopics(topics []kadm.TopicDetail) error {
 	var all []topicSummary
 	for _, t := range topics {
-		s := topicSummary{t.Topic, t.ID.String(), len(t.Partitions), 0, t.IsInternal}
+		s := topicSummary{t.Topic, kafkaID(t.ID), len(t.Partitions), 0, t.IsInternal}
 		for _, p := range t.Partitions {
 			s.Replicas = max(s.Replicas, len(p.Replicas))
 		}
@@ -133,6 +138,7 @@ func (c *cli) listTopics(topics []kadm.TopicDetail) error {
 type topicDescription struct {
 	Topic      string            `json:"topic"`
 	ID         string            `json:"id"`
+	HexID      string            `json:"id_hex"`  // as in the WAL and in objects
 	Configs    map[string]string `json:"configs"` // set for the topic; the rest has defaults
 	Partitions []partitionInfo   `json:"partitions"`
 }
@@ -188,7 +194,7 @@ func describeTopic(ctx context.Context, a *kadm.Client, name string) (*topicDesc
 	if err != nil {
 		return nil, fmt.Errorf("end offsets of %s: %w", name, err)
 	}
-	d := &topicDescription{Topic: name, ID: t.ID.String()}
+	d := &topicDescription{Topic: name, ID: kafkaID(t.ID), HexID: hex.EncodeToString(t.ID[:])}
 	for _, p := range t.Partitions.Sorted() {
 		d.Partitions = append(d.Partitions, partitionInfo{p.Partition, p.Leader, p.LeaderEpoch, p.Replicas, p.ISR,
 			starts[name][p.Partition].Offset, ends[name][p.Partition].Offset})
@@ -223,7 +229,7 @@ func (c *cli) printTopic(d *topicDescription) error {
 	if c.json {
 		return c.emit(d)
 	}
-	fmt.Fprintf(c.stdout, "topic %s, id %s\n", d.Topic, d.ID)
+	fmt.Fprintf(c.stdout, "topic %s, id %s (%s)\n", d.Topic, d.ID, d.HexID)
 	for _, k := range slices.Sorted(maps.Keys(d.Configs)) {
 		fmt.Fprintf(c.stdout, "  %s=%s\n", k, d.Configs[k])
 	}

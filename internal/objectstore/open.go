@@ -2,6 +2,7 @@ package objectstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -62,6 +63,9 @@ func (s *Store) open(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
 	s.idle = base.CloseIdleConnections
 	if u.Scheme != "file" && u.Scheme != "mem" && u.Host == "" {
 		return nil, fmt.Errorf("the URL must be %s", forms)
+	}
+	if u.Scheme == "file" && (u.Host != "" || u.Path == "") { // file://a/b is /b of a machine named a
+		return nil, errors.New("a directory needs three slashes and its whole path: file:///DIRECTORY")
 	}
 	switch u.Scheme {
 	case "file":

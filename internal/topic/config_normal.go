@@ -111,7 +111,7 @@ func SplitList(value string) []string {
 // notZero is for levels that begin at 1 and have -1 for the codec's own default.
 func notZero(value string) string {
 	if value == "0" {
-		return "use -1 or 1 and above"
+		return "use -1 or 1 to 9"
 	}
 	return ""
 }

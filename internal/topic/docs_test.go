@@ -50,6 +50,8 @@ func (c *Config) taken() string {
 		return "`true`, `false`"
 	case c.Kind == Double:
 		return "0 to 1"
+	case c.Kind == Int && c.also != nil && c.also("0") != "":
+		return fmt.Sprintf("%d, 1 to %d", c.min, c.max)
 	case c.Kind == Int || c.Kind == Long:
 		return fmt.Sprintf("%d to %d", c.min, c.max)
 	case len(c.allowed) == 0:

@@ -47,6 +47,10 @@ func TestLostRecordsAreGivenUp(t *testing.T) {
 	if out := b.must("", verify...); !strings.Contains(out, "that the metadata names are right") {
 		t.Errorf("before: %s", out)
 	}
+	other := newBroker(t)
+	if _, errs, code := b.sluice("", append(verify, "--data-dir", other.dir)...); code != 1 || !strings.Contains(errs, "the store is that of the cluster") {
+		t.Errorf("in the store of another cluster: code %d: %s", code, errs)
+	}
 	places := b.places()
 	for _, topic := range []string{"gone", "block"} {
 		p := objectAt(t, places, topic, perObject)

@@ -29,7 +29,9 @@ func TestObjectCheck(t *testing.T) {
 			t.Errorf("%v: exit %d: %s", args, code, errs)
 		}
 	}
-	if _, errs, code := alone(t, "object", "check", "ftp://x"); code != 1 || !strings.Contains(errs, "the URL must be s3://BUCKET") {
-		t.Errorf("exit %d: %s", code, errs)
+	for url, says := range map[string]string{"ftp://x": "the URL must be s3://BUCKET", "file://objects/here": "file:///DIRECTORY", "file://": "file:///DIRECTORY"} {
+		if _, errs, code := alone(t, "object", "check", url); code != 1 || !strings.Contains(errs, says) {
+			t.Errorf("%s: exit %d: %s", url, code, errs)
+		}
 	}
 }

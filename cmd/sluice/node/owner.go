@@ -201,6 +201,12 @@ func (o *owner) read(ctx context.Context, key string) (m mark, found bool, err e
 	}
 }
 
+// StoreCluster returns the cluster that uses a store; empty where it has no mark of one.
+func StoreCluster(ctx context.Context, s *objectstore.Store) (string, error) {
+	m, _, err := (&owner{store: s}).read(ctx, clusterMark)
+	return m.Cluster, err
+}
+
 func (o *owner) readOnce(ctx context.Context, key string) (m mark, found bool, err error) {
 	n, err := o.store.Size(ctx, key)
 	if errors.Is(err, objectstore.ErrNotFound) {
