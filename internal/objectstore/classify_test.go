@@ -137,6 +137,22 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 	}
 }
 
+// Requests carry secrets in their URLs where access is by a token in them, as in Azure. None
+// is told, whatever has become of the request.
+func TestNoSecretOfAURLIsTold(t *testing.T) {
+	for _, cause := range []error{syscall.ECONNREFUSED, x509.UnknownAuthorityError{}, errors.New("http: server gave HTTP response to HTTPS client")} {
+		err := &url.Error{Op: "Put", URL: "https://user:hidden@store.example.org:444/c/k?sig=hidden", Err: cause}
+		got := mapped(context.Background(), "put", "k", fmt.Errorf("operation error S3: PutObject, %w", err))
+		if text := got.Error(); strings.Contains(text, "hidden") || !strings.Contains(text, "https://store.example.org:444: "+cause.Error()) || !errors.Is(got, err) {
+			t.Errorf("told: %s", text)
+		}
+	}
+	identity := fmt.Errorf("get identity: get credentials: no EC2 IMDS role found, %w", &url.Error{Op: "Get", URL: "http://169.254.169.254/latest", Err: syscall.ENETUNREACH})
+	if got := mapped(context.Background(), "put", "k", identity); !strings.Contains(got.Error(), ": get credentials: no EC2 IMDS role found, ") {
+		t.Errorf("without credentials: %v", got)
+	}
+}
+
 // An answer is told in one line by the store's own code, not by its status.
 func TestAnswersAreNamedByTheStoresCode(t *testing.T) {
 	denied := &smithy.OperationError{Err: &awshttp.ResponseError{RequestID: "R1", ResponseError: &smithyhttp.ResponseError{
@@ -151,7 +167,7 @@ func TestAnswersAreNamedByTheStoresCode(t *testing.T) {
 		"put object k: the object store is not available: SlowDown (HTTP 503)":                                                                                   s3Error(503, "SlowDown"),
 		"put object k: the object store is not available: backendError (HTTP 503): words":                                                                        gcsReason(503, "backendError"),
 		"put object k: the object store is not available: connection reset by peer":                                                                              syscall.ECONNRESET,
-		"put object k: the object store refuses it: " + doCertificate + "; Put \"http://x\": x509: certificate signed by unknown authority":                      sent(x509.UnknownAuthorityError{}),
+		"put object k: the object store refuses it: " + doCertificate + "; http://x: x509: certificate signed by unknown authority":                              sent(x509.UnknownAuthorityError{}),
 		"put object k: the object store refuses it: SomethingNew (HTTP 400): " + doRequest:                                                                       s3Error(400, "SomethingNew"),
 		"put object k: the object store refuses it: HTTP 418: " + doRequest + "; the store says: " + strings.Repeat("x", messageBytes) + "...":                   gcsError(418, strings.Repeat("x", 5000)),
 	} {

@@ -48,6 +48,9 @@ func mapped(ctx context.Context, what, key string, err error) error {
 		return fmt.Errorf("%s object %s: %w: %w", what, key, ErrUnavailable, &told{v, err, ""})
 	case classGivenUp, classUnknown:
 	}
+	if v.status == 0 {
+		err = &told{v, err, ""}
+	}
 	return fmt.Errorf("%s object %s: %w", what, key, err)
 }
 

@@ -60,9 +60,12 @@ func (s *Store) settle(ctx context.Context, key string, sum func() (size int64, 
 	ours, err := s.holds(opRead.on(ctx), key, size, crc)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return fmt.Errorf("put object %s: %w: %w", key, ErrUnavailable, cause)
+		return fmt.Errorf("put object %s: %w: %w", key, ErrUnavailable, &told{classify(cause), cause, ""})
 	case err != nil:
-		return fmt.Errorf("put object %s: whether it is there is not known: %w", key, errors.Join(err, cause))
+		if why := (&told{classify(cause), cause, ""}); !strings.Contains(err.Error(), why.Error()) {
+			err = errors.Join(err, why)
+		}
+		return fmt.Errorf("put object %s: whether it is there is not known: %w", key, err)
 	case !ours:
 		return fmt.Errorf("put object %s: %w", key, ErrExists)
 	}

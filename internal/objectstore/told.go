@@ -3,6 +3,7 @@ package objectstore
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -23,7 +24,7 @@ func (t *told) Unwrap() error { return t.err }
 
 func (t *told) Error() string {
 	if t.status == 0 {
-		return joined(t.advice, "; ", t.err.Error())
+		return joined(t.advice, "; ", unanswered(t.err))
 	}
 	message, request := details(t.err)
 	where := joined(fmt.Sprintf("HTTP %d", t.status), ", request ", request)
@@ -36,6 +37,28 @@ func (t *told) Error() string {
 		between = "; the store says: "
 	}
 	return joined(joined(name, ": ", t.advice), between, message)
+}
+
+// unanswered says which server gave no answer, and why. The SDKs say more, above all the
+// URL, which has the secret in it where access is by a token.
+func unanswered(err error) string {
+	text := err.Error()
+	_, why, noCredentials := strings.Cut(text, "get credentials: ")
+	if noCredentials {
+		text = "get credentials: " + why
+	}
+	var sent *url.Error
+	if !errors.As(err, &sent) {
+		return text
+	}
+	server := "the server"
+	if at, err := url.Parse(sent.URL); err == nil {
+		server = at.Scheme + "://" + at.Host
+	}
+	if noCredentials { // the server was asked for these
+		return strings.ReplaceAll(text, sent.URL, server)
+	}
+	return fmt.Sprintf("%s: %v", server, sent.Err)
 }
 
 // joined puts two texts together if there are both.
