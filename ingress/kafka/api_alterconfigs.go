@@ -222,14 +222,18 @@ func (op *configOp) apply(configs topic.Values) error {
 		return fmt.Errorf("%w: %s is not a list; it can only be set or deleted", topic.ErrInvalidConfig, op.name)
 	}
 	items, given := topic.SplitList(configs.Get(op.name)), strings.Split(*op.value, ",")
+	there := make(map[string]bool, len(items)+len(given))
+	for _, item := range items {
+		there[item] = true
+	}
 	for _, g := range given {
-		at := slices.Index(items, g)
-		switch {
-		case op.op == kmsg.IncrementalAlterConfigOpAppend && at < 0:
+		if op.op == kmsg.IncrementalAlterConfigOpAppend && !there[g] {
 			items = append(items, g)
-		case op.op == kmsg.IncrementalAlterConfigOpSubtract && at >= 0:
-			items = slices.Delete(items, at, at+1)
 		}
+		there[g] = op.op == kmsg.IncrementalAlterConfigOpAppend
+	}
+	if op.op == kmsg.IncrementalAlterConfigOpSubtract {
+		items = slices.DeleteFunc(items, func(item string) bool { return !there[item] })
 	}
 	configs[op.name] = strings.Join(items, ",")
 	return nil

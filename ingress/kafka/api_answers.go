@@ -11,25 +11,26 @@ import (
 // to, as measured by TestAnswersAreNotLargerThanEstimated.
 const (
 	topicAnswer     = 320
+	topicHeld       = 64 // of a topic until its row is made
 	partitionAnswer = 240
-	configAnswer    = 512
-	configsOfOne    = 48
-	producerAnswer  = 120
+	// partitionEncoded is a partition of Metadata in its encoded form, with three replicas.
+	partitionEncoded = 64
+	createdAnswer    = 128 // of a config of a topic that was created
+	producerAnswer   = 120
 )
 
 // rowsOf estimates the part of a response that describes one topic.
 func rowsOf(t *meta.Topic) int64 { return topicAnswer + partitionAnswer*int64(len(t.Partitions)) }
 
-// metadataBytes estimates the response to a Metadata request.
+// metadataBytes estimates what the answer to a Metadata request takes: what its rows are made of
+// while it is written, and the largest of them.
 func (h *Handlers) metadataBytes(r kmsg.Request) int64 {
 	req, view := r.(*kmsg.MetadataRequest), h.deps.Lookup.View()
-	total := int64(0)
-	if req.Topics == nil || req.Version == 0 && len(req.Topics) == 0 {
-		for _, t := range view.Topics() {
-			total += rowsOf(t)
-		}
-		return total
+	if allTopics(req) {
+		topics, partitions := view.TopicCount()
+		return metadataHeld(topics, partitions)
 	}
+	partitions := 0
 	for i := range req.Topics {
 		asked := &req.Topics[i]
 		var t *meta.Topic
@@ -39,16 +40,33 @@ func (h *Handlers) metadataBytes(r kmsg.Request) int64 {
 		} else {
 			t, ok = view.TopicByID(asked.TopicID)
 		}
-		if total += topicAnswer; ok {
-			total += rowsOf(t)
+		if ok {
+			partitions = max(partitions, len(t.Partitions))
 		}
 	}
-	return total
+	return metadataHeld(len(req.Topics), partitions)
 }
 
-// configsBytes estimates the response to a DescribeConfigs request.
+// metadataHeld is what is held for an answer with so many topics, and with so many partitions in
+// the largest row.
+func metadataHeld(topics, partitions int) int64 {
+	return topicHeld*int64(topics) + partitionEncoded*int64(partitions)
+}
+
+// configsBytes estimates what the answer to a DescribeConfigs request takes: it is made while it is
+// written, a row at a time.
 func configsBytes(r kmsg.Request) int64 {
-	return configsOfOne * configAnswer * int64(len(r.(*kmsg.DescribeConfigsRequest).Resources))
+	return configsHeld * int64(len(r.(*kmsg.DescribeConfigsRequest).Resources))
+}
+
+// createdBytes estimates the answer to a CreateTopics request, which has all configs of each topic
+// from version 5 on.
+func createdBytes(r kmsg.Request) int64 {
+	one := int64(topicAnswer)
+	if r.GetVersion() >= 5 {
+		one += createdAnswer * int64(len(topic.Configs()))
+	}
+	return one * int64(len(r.(*kmsg.CreateTopicsRequest).Topics))
 }
 
 // groupBytes estimates the response to a request that may cover all groups, or everything of
@@ -57,10 +75,10 @@ func (h *Handlers) groupBytes(r kmsg.Request) int64 {
 	if h.deps.GroupMemory == nil {
 		return 0
 	}
-	if req, ok := r.(*kmsg.OffsetFetchRequest); ok && len(req.Groups) <= 1 && !allOffsets(req) {
-		return 0 // no larger than the request
-	}
 	used, _ := h.deps.GroupMemory()
+	if req, ok := r.(*kmsg.OffsetFetchRequest); ok && !allOffsets(req) {
+		return min(used, h.deps.OffsetBytes(req))
+	}
 	return used
 }
 

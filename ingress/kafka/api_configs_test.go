@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -310,5 +311,31 @@ func TestTheLogLevelIsSeenAndChangedByClients(t *testing.T) {
 	wantCode(t, "AlterConfigs", call[*kmsg.AlterConfigsResponse](c, old).Resources[0].ErrorCode, kerr.InvalidRequest)
 	if got := shown(); got != "WARN" {
 		t.Errorf("a refused change set the level to %s", got)
+	}
+}
+
+// The answer to DescribeConfigs is the same bytes in parts and as a whole, in every version.
+func TestConfigsInPartsAreConfigs(t *testing.T) {
+	c := newCluster(t, nil)
+	c.topic("orders", 1)
+	for version := int16(1); version <= 4; version++ {
+		req := kmsg.NewPtrDescribeConfigsRequest()
+		req.Version, req.IncludeSynonyms, req.IncludeDocumentation = version, true, true
+		for _, r := range []struct {
+			kind kmsg.ConfigResourceType
+			name string
+		}{{kmsg.ConfigResourceTypeTopic, "orders"}, {kmsg.ConfigResourceTypeTopic, "none"}, {kmsg.ConfigResourceTypeBroker, "1"}, {kmsg.ConfigResourceTypeBroker, ""},
+			{kmsg.ConfigResourceTypeBrokerLogger, "1"}, {kmsg.ConfigResourceTypeTopic, "orders"}} {
+			req.Resources = append(req.Resources, kmsg.DescribeConfigsRequestResource{ResourceType: r.kind, ResourceName: r.name})
+		}
+		resp := call[*kmsg.DescribeConfigsResponse](c, req)
+		a := c.serve(req).parts
+		raw := a.begin(nil)
+		for i := range a.rows {
+			raw = a.row(i, raw)
+		}
+		if raw = append(raw, a.tail...); !bytes.Equal(raw, resp.AppendTo(nil)) || len(resp.Resources) != len(req.Resources) {
+			t.Errorf("version %d: %d bytes with %d resources are not the answer", version, len(raw), len(resp.Resources))
+		}
 	}
 }

@@ -9,28 +9,75 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluicemq/sluice/internal/lookup"
+	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// describeConfigs serves DescribeConfigs for topics, for this broker, and for its logger.
-func describeConfigs(cfg *APIConfig, d *Deps) func(context.Context, *Request) kmsg.Response {
-	return func(_ context.Context, r *Request) kmsg.Response {
+// describeConfigs serves DescribeConfigs for topics, for this broker, and for its logger. A
+// topic's configs take some hundred times what its name takes in the request, so each is
+// described when it is written.
+func describeConfigs(cfg *APIConfig, d *Deps) handlerOf {
+	return func(_ context.Context, r *Request, reply func(Response)) {
 		req := r.Body.(*kmsg.DescribeConfigsRequest)
-		resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
-		resp.Resources = make([]kmsg.DescribeConfigsResponseResource, len(req.Resources))
+		w := &configsWriter{cfg: cfg, node: d.Node, level: levelName(d.LogLevel.Level()), req: req,
+			found: make([]foundConfigs, len(req.Resources))}
 		for i := range req.Resources {
-			asked, out := &req.Resources[i], &resp.Resources[i]
-			out.ResourceType, out.ResourceName = asked.ResourceType, asked.ResourceName
-			all, err := described(cfg, d, asked)
-			if err != nil {
-				out.ErrorCode, out.ErrorMessage = d.code(err), message(err)
-				continue
-			}
-			out.ErrorMessage = new(string) // like Kafka
-			out.Configs = selected(all, req, asked.ConfigNames)
+			f := &w.found[i]
+			f.set, f.err = w.find(d.Lookup.View(), &req.Resources[i])
+			f.code = d.code(f.err)
 		}
-		return resp
+		reply(Response{parts: w.parts(r.Version)})
 	}
+}
+
+// configsWriter describes the configs of resources that were found.
+type configsWriter struct {
+	cfg   *APIConfig
+	node  int32
+	level string // of the logger
+	req   *kmsg.DescribeConfigsRequest
+	found []foundConfigs
+}
+
+// foundConfigs is what a resource is described by.
+type foundConfigs struct {
+	set  map[string]string // of a topic, never changed
+	err  error
+	code int16
+}
+
+// fewConfigs is how many resources are described without a place among the requests that name much.
+const fewConfigs = 8
+
+// configsHeld is what a resource takes of memory beside the request until it is answered.
+const configsHeld = 64
+
+// parts has a row for each resource: after throttle_time_ms, and before the tags of version 4.
+func (w *configsWriter) parts(version int16) *parts {
+	resp := kmsg.NewPtrDescribeConfigsResponse()
+	resp.SetVersion(version)
+	a := &parts{head: make([]byte, 4), compact: resp.IsFlexible(), rows: len(w.found), held: configsHeld * int64(len(w.found)), heavy: len(w.found) > fewConfigs}
+	if a.compact {
+		a.tail = []byte{0}
+	}
+	a.row = func(i int, to []byte) []byte {
+		resp.Resources = []kmsg.DescribeConfigsResponseResource{w.resource(i)}
+		return rowOf(resp, len(a.head), len(a.tail), to)
+	}
+	return a
+}
+
+func (w *configsWriter) resource(i int) kmsg.DescribeConfigsResponseResource {
+	asked, found := &w.req.Resources[i], &w.found[i]
+	out := kmsg.NewDescribeConfigsResponseResource()
+	out.ResourceType, out.ResourceName = asked.ResourceType, asked.ResourceName
+	if found.err != nil {
+		out.ErrorCode, out.ErrorMessage = found.code, message(found.err)
+		return out
+	}
+	out.ErrorMessage = new(string) // Kafka has it, too
+	out.Configs = selected(w.described(asked, found.set), w.req, asked.ConfigNames)
+	return out
 }
 
 // describedConfig is one config before the request's filters apply.
@@ -53,31 +100,46 @@ type fallback struct {
 	source      kmsg.ConfigSource
 }
 
-func described(cfg *APIConfig, d *Deps, asked *kmsg.DescribeConfigsRequestResource) ([]describedConfig, error) {
+// find looks whether a resource can be described, and returns what is set for a topic.
+func (w *configsWriter) find(view *meta.View, asked *kmsg.DescribeConfigsRequestResource) (map[string]string, error) {
 	switch asked.ResourceType {
 	case kmsg.ConfigResourceTypeTopic:
 		if err := topic.ValidateName(asked.ResourceName); err != nil {
 			return nil, err
 		}
-		t, err := lookup.ByName(d.Lookup.View(), asked.ResourceName)
+		t, err := lookup.ByName(view, asked.ResourceName)
 		if err != nil {
 			return nil, err
 		}
-		return topicConfigs(t.Configs), nil
+		return t.Configs, nil
 	case kmsg.ConfigResourceTypeBroker:
 		if asked.ResourceName == "" {
 			return nil, nil // cluster-wide dynamic configs: there are none
 		}
-		return brokerConfigs(cfg, d.Node), thisBroker(d.Node, asked.ResourceName)
+		return nil, thisBroker(w.node, asked.ResourceName)
 	case kmsg.ConfigResourceTypeBrokerLogger:
-		return loggerConfigs(d.LogLevel), thisBroker(d.Node, asked.ResourceName)
+		return nil, thisBroker(w.node, asked.ResourceName)
 	case kmsg.ConfigResourceTypeGroupConfig, kmsg.ConfigResourceTypeClientMetrics:
 		if asked.ResourceName == "" {
 			return nil, refuse(kerr.InvalidRequest, "the resource has no name")
 		}
-		return nil, nil // nothing can be set
+		return nil, nil
 	}
 	return nil, refuse(kerr.InvalidRequest, fmt.Sprintf("resource type %v has no configs here; ask for topics or brokers", asked.ResourceType))
+}
+
+// described returns the configs of a resource that was found. Nothing can be set for a group, or at
+// run time for all brokers.
+func (w *configsWriter) described(asked *kmsg.DescribeConfigsRequestResource, set map[string]string) []describedConfig {
+	switch {
+	case asked.ResourceType == kmsg.ConfigResourceTypeTopic:
+		return topicConfigs(set)
+	case asked.ResourceType == kmsg.ConfigResourceTypeBroker && asked.ResourceName != "":
+		return brokerConfigs(w.cfg, w.node)
+	case asked.ResourceType == kmsg.ConfigResourceTypeBrokerLogger:
+		return loggerConfigs(w.level)
+	}
+	return nil
 }
 
 func topicConfigs(set map[string]string) []describedConfig {

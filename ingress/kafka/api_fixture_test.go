@@ -252,6 +252,13 @@ func call[R kmsg.Response](c *cluster, req kmsg.Request) R {
 	if r.Message != nil {
 		raw = net.Buffers{r.Message.AppendTo(nil)}
 	}
+	if a := r.parts; a != nil {
+		raw = net.Buffers{a.begin(nil)}
+		for i := range a.rows {
+			raw = append(raw, a.row(i, nil))
+		}
+		raw = append(raw, a.tail)
+	}
 	resp := req.ResponseKind()
 	if err := resp.ReadFrom(join(raw)); err != nil {
 		c.t.Fatalf("%T v%d: the answer does not decode: %v", req, req.GetVersion(), err)

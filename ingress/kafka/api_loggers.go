@@ -37,8 +37,8 @@ func levelName(level slog.Level) string {
 }
 
 // loggerConfigs returns the levels of the broker's loggers (KIP-412).
-func loggerConfigs(level *slog.LevelVar) []describedConfig {
-	return []describedConfig{{name: rootLogger, value: levelName(level.Level()), only: true, source: kmsg.ConfigSourceDynamicBrokerLoggerConfig,
+func loggerConfigs(level string) []describedConfig {
+	return []describedConfig{{name: rootLogger, value: level, only: true, source: kmsg.ConfigSourceDynamicBrokerLoggerConfig,
 		doc: "Minimum log level: TRACE, DEBUG, INFO, WARN, ERROR or FATAL. A restart resets it to the configuration file."}}
 }
 

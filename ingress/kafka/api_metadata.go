@@ -29,10 +29,10 @@ func (h *metadataHandler) Serve(ctx context.Context, r *Request, reply func(Resp
 	}
 	missing := h.missing(req)
 	if len(missing) == 0 {
-		reply(Response{Message: h.answer(req, nil)})
+		reply(h.answer(req, nil))
 		return
 	}
-	h.pool.serve(ctx, r, reply, func() kmsg.Response {
+	h.pool.respond(ctx, r, reply, func() Response {
 		ctx, cancel := context.WithTimeout(ctx, h.cfg.ChangeTimeout)
 		defer cancel()
 		return h.answer(req, h.create(ctx, missing))
@@ -133,7 +133,9 @@ func (h *metadataHandler) create(ctx context.Context, names []string) map[string
 	return failed
 }
 
-func (h *metadataHandler) answer(req *kmsg.MetadataRequest, failed map[string]error) *kmsg.MetadataResponse {
+// answer has a row for each topic, made while it is written: a small request may ask for all
+// topics of a large cluster.
+func (h *metadataHandler) answer(req *kmsg.MetadataRequest, failed map[string]error) Response {
 	view := h.lookup.View()
 	resp := req.ResponseKind().(*kmsg.MetadataResponse)
 	resp.ClusterID = &view.ClusterID
@@ -142,73 +144,119 @@ func (h *metadataHandler) answer(req *kmsg.MetadataRequest, failed map[string]er
 		resp.AuthorizedOperations = clusterOperations
 	}
 	resp.Brokers = make([]kmsg.MetadataResponseBroker, len(view.Brokers))
-	alive := make(map[int32]bool, len(view.Brokers))
+	w := metadataWriter{alive: make(map[int32]bool, len(view.Brokers)), operations: notAsked}
 	for i, b := range view.Brokers {
 		resp.Brokers[i] = kmsg.MetadataResponseBroker{NodeID: b.ID, Host: b.Host, Port: b.Port, Rack: rack(b)}
-		alive[b.ID] = true
+		w.alive[b.ID] = true
 	}
-	w := metadataWriter{alive: alive}
 	if req.IncludeTopicAuthorizedOperations {
 		w.operations = topicOperations
-	} else {
-		w.operations = notAsked
 	}
-	if req.Topics == nil || req.Version == 0 && len(req.Topics) == 0 {
-		w.all(view.Topics())
+	if allTopics(req) {
+		w.topics = view.Topics()
 	} else {
 		h.named(&w, view, req.Topics, failed)
 	}
-	resp.Topics = w.topics
-	return resp
+	return Response{parts: w.parts(resp)}
+}
+
+// allTopics tells whether a request asks for all topics.
+func allTopics(req *kmsg.MetadataRequest) bool {
+	return req.Topics == nil || req.Version == 0 && len(req.Topics) == 0
 }
 
 func (h *metadataHandler) named(w *metadataWriter, view *meta.View, asked []kmsg.MetadataRequestTopic, failed map[string]error) {
-	w.topics = make([]kmsg.MetadataResponseTopic, 0, len(asked))
+	w.topics, w.refused = make([]*meta.Topic, len(asked)), make(map[int]refusedTopic)
 	for i := range asked {
 		a := &asked[i]
 		if a.Topic == nil {
 			t, err := lookup.ByID(view, a.TopicID)
-			if err != nil {
-				w.refuse(a, h.code(err))
-			} else {
-				w.topic(t)
-			}
+			w.set(i, a, t, h.code(err))
 			continue
 		}
 		t, err := lookup.ByName(view, *a.Topic)
-		switch invalid := topic.ValidateName(*a.Topic); {
-		case invalid != nil:
-			w.refuse(a, h.code(invalid))
-		case err == nil:
-			w.topic(t)
-		case failed[*a.Topic] != nil:
-			w.refuse(a, h.code(failed[*a.Topic]))
-		default:
-			w.refuse(a, h.code(err))
+		if invalid := topic.ValidateName(*a.Topic); invalid != nil {
+			err = invalid
+		} else if err != nil && failed[*a.Topic] != nil {
+			err = failed[*a.Topic]
 		}
+		w.set(i, a, t, h.code(err))
 	}
 }
 
-// metadataWriter builds the topics of a response.
+// metadataWriter makes the rows of a response.
 type metadataWriter struct {
 	alive      map[int32]bool
 	operations int32
-	topics     []kmsg.MetadataResponseTopic
+	topics     []*meta.Topic
+	refused    map[int]refusedTopic // by where topics has none
 }
 
-func (w *metadataWriter) all(topics []*meta.Topic) {
-	w.topics = make([]kmsg.MetadataResponseTopic, 0, len(topics))
-	for _, t := range topics {
-		w.topic(t)
+// refusedTopic is a topic of a request that is answered with an error.
+type refusedTopic struct {
+	asked *kmsg.MetadataRequestTopic
+	code  int16
+}
+
+func (w *metadataWriter) set(i int, a *kmsg.MetadataRequestTopic, t *meta.Topic, code int16) {
+	if code == 0 {
+		w.topics[i] = t
+	} else {
+		w.refused[i] = refusedTopic{a, code}
 	}
 }
 
-func (w *metadataWriter) refuse(a *kmsg.MetadataRequestTopic, code int16) {
-	w.topics = append(w.topics, kmsg.MetadataResponseTopic{ErrorCode: code, Topic: a.Topic, TopicID: a.TopicID,
-		AuthorizedOperations: notAsked})
+// lightPartitions is how many partitions are answered without a place among the requests that
+// name much.
+const lightPartitions = 1000
+
+// parts has resp, which is without topics, around the rows.
+func (w *metadataWriter) parts(resp *kmsg.MetadataResponse) *parts {
+	row := kmsg.NewPtrMetadataResponse()
+	row.SetVersion(resp.Version)
+	whole, around := resp.AppendTo(nil), len(row.AppendTo(nil))
+	tail, array := metadataTail(resp.Version), 4
+	if resp.IsFlexible() {
+		array = 1
+	}
+	a := &parts{head: whole[:len(whole)-tail-array], tail: whole[len(whole)-tail:], compact: resp.IsFlexible(), rows: len(w.topics)}
+	partitions, most := 0, 0
+	for _, t := range w.topics {
+		if t != nil {
+			partitions += len(t.Partitions)
+			most = max(most, len(t.Partitions))
+		}
+	}
+	a.held = metadataHeld(a.rows, most)
+	a.heavy = partitions+a.rows > lightPartitions
+	a.row = func(i int, to []byte) []byte {
+		row.Topics = []kmsg.MetadataResponseTopic{w.topic(i)}
+		return rowOf(row, around-tail-array, tail, to)
+	}
+	return a
 }
 
-func (w *metadataWriter) topic(t *meta.Topic) {
+// metadataTail is how many bytes follow the topics: cluster_authorized_operations in versions 8 to
+// 10, error_code from 13 on, and tags from 9 on.
+func metadataTail(version int16) (n int) {
+	if version >= 8 && version <= 10 {
+		n += 4
+	}
+	if version >= 13 {
+		n += 2
+	}
+	if version >= 9 {
+		n++
+	}
+	return n
+}
+
+func (w *metadataWriter) topic(i int) kmsg.MetadataResponseTopic {
+	t := w.topics[i]
+	if t == nil {
+		r := w.refused[i]
+		return kmsg.MetadataResponseTopic{ErrorCode: r.code, Topic: r.asked.Topic, TopicID: r.asked.TopicID, AuthorizedOperations: notAsked}
+	}
 	parts := make([]kmsg.MetadataResponseTopicPartition, len(t.Partitions))
 	for i, p := range t.Partitions {
 		parts[i] = kmsg.MetadataResponseTopicPartition{Partition: int32(i), Leader: p.Leader, LeaderEpoch: p.Epoch,
@@ -217,8 +265,8 @@ func (w *metadataWriter) topic(t *meta.Topic) {
 			parts[i].ErrorCode = kerr.LeaderNotAvailable.Code
 		}
 	}
-	w.topics = append(w.topics, kmsg.MetadataResponseTopic{Topic: &t.Name, TopicID: t.ID, IsInternal: t.Internal,
-		Partitions: parts, AuthorizedOperations: w.operations})
+	return kmsg.MetadataResponseTopic{Topic: &t.Name, TopicID: t.ID, IsInternal: t.Internal,
+		Partitions: parts, AuthorizedOperations: w.operations}
 }
 
 func (w *metadataWriter) offline(replicas []int32) []int32 {

@@ -1,9 +1,9 @@
 package kafka
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
-	"unsafe"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -229,22 +229,45 @@ func BenchmarkMetadataOf10000Partitions(b *testing.B) {
 	}
 }
 
-// The estimate charged for a response is at least its actual size.
-func TestAnswersAreNotLargerThanEstimated(t *testing.T) {
+// What is charged for an answer to Metadata is what it holds while it is written: little beside
+// what it is as a whole.
+func TestMetadataIsChargedItsLargestRow(t *testing.T) {
 	c := newCluster(t, nil)
-	for i := range 5 {
+	for i := range 20 {
 		c.topic(fmt.Sprintf("a-topic-%d", i), 1000)
 	}
-	c.topic("small", 1)
-	h := c.Handlers
 	for _, req := range []*kmsg.MetadataRequest{metadataOf(9), metadataOf(12), metadataOf(9, "a-topic-1"), metadataOf(9, "small", "none"), metadataOf(1)} {
-		resp := call[*kmsg.MetadataResponse](c, req)
-		took := int64(len(resp.AppendTo(nil)))
-		for _, t := range resp.Topics {
-			took += int64(unsafe.Sizeof(t)) + int64(len(t.Partitions))*int64(unsafe.Sizeof(kmsg.MetadataResponseTopicPartition{}))
+		resp := c.serve(req)
+		most := 0
+		for i := range resp.parts.rows {
+			most = max(most, len(resp.parts.row(i, nil)))
 		}
-		if n := h.metadataBytes(req); n < took-1024 || n > 3*took+2048 {
-			t.Errorf("%d topics: charged %d bytes for %d", len(resp.Topics), n, took)
+		if n := c.metadataBytes(req); n < int64(most) || n > 3*int64(most)+2048 || n < resp.parts.held {
+			t.Errorf("%d bytes are charged for rows of up to %d, %d are held", n, most, resp.parts.held)
+		}
+	}
+}
+
+// The answer to Metadata is the same bytes in parts and as a whole, in every version.
+func TestMetadataInPartsIsMetadata(t *testing.T) {
+	c := newCluster(t, nil)
+	c.topic("one", 1)
+	c.topic("many", 300)
+	for version := int16(0); version <= 13; version++ {
+		for _, req := range []*kmsg.MetadataRequest{metadataOf(version), metadataOf(version, "many"), metadataOf(version, "none", "one", "a/b")} {
+			req.IncludeClusterAuthorizedOperations, req.IncludeTopicAuthorizedOperations = true, true
+			resp := call[*kmsg.MetadataResponse](c, req)
+			a := c.serve(req).parts
+			raw := a.begin(nil)
+			for i := range a.rows {
+				raw = a.row(i, raw)
+			}
+			if raw = append(raw, a.tail...); !bytes.Equal(raw, resp.AppendTo(nil)) {
+				t.Errorf("version %d: %d bytes are not the answer", version, len(raw))
+			}
+			if len(resp.Topics) != a.rows || a.rows == 0 || len(resp.Brokers) != 2 {
+				t.Errorf("version %d: %d topics and %d brokers", version, len(resp.Topics), len(resp.Brokers))
+			}
 		}
 	}
 }

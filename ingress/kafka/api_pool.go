@@ -70,6 +70,11 @@ func (c *pool) close() {
 // serve replies with the result of f, which runs in a slot. If f panics, the connection is
 // closed and the broker keeps running.
 func (c *pool) serve(ctx context.Context, r *Request, reply func(Response), f func() kmsg.Response) {
+	c.respond(ctx, r, reply, func() Response { return Response{Message: f()} })
+}
+
+// respond is serve for responses of any form.
+func (c *pool) respond(ctx context.Context, r *Request, reply func(Response), f func() Response) {
 	r.Leave()
 	ran := c.run(ctx, r.Who, func() {
 		answer := Response{Silent: true, Close: true}
@@ -79,7 +84,7 @@ func (c *pool) serve(ctx context.Context, r *Request, reply func(Response), f fu
 			}
 			reply(answer)
 		}()
-		answer = Response{Message: f()}
+		answer = f()
 	})
 	if !ran {
 		reply(Response{Silent: true, Close: true})

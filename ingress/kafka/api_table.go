@@ -142,6 +142,8 @@ type Deps struct {
 	ProducerIDs ProducerIDs
 	Groups      Groups
 	GroupMemory func() (used, limit int64) // of all groups; nil: unknown
+	// OffsetBytes is what a request's answer has of committed offsets; set with GroupMemory.
+	OffsetBytes func(*kmsg.OffsetFetchRequest) int64
 	LogDirs     LogDirs
 	Producers   ProducerStates
 	Quorum      func() Quorum
@@ -213,7 +215,7 @@ func (h *Handlers) Table() []API {
 		{kmsg.DescribeGroups.Int16(), 0, 6, h.group(), h.groupBytes},
 		{kmsg.ListGroups.Int16(), 0, 5, h.group(), h.groupBytes},
 		{kmsg.SASLHandshake.Int16(), 0, 1, HandlerFunc(saslHandshake), nil},
-		{kmsg.CreateTopics.Int16(), 2, 7, h.change(createTopics(h.admin, d.code)), nil},
+		{kmsg.CreateTopics.Int16(), 2, 7, h.change(createTopics(h.admin, d.code)), createdBytes},
 		{kmsg.DeleteTopics.Int16(), 1, 6, h.change(deleteTopics(h.admin, d.code)), nil},
 		{kmsg.DeleteRecords.Int16(), 0, 2, h.change(deleteRecords(d)), nil},
 		{kmsg.InitProducerID.Int16(), 0, 5, h.change(initProducerID(h.ids, d.code)), nil},
@@ -221,7 +223,7 @@ func (h *Handlers) Table() []API {
 		{kmsg.DescribeACLs.Int16(), 1, 3, HandlerFunc(describeACLs), nil},
 		{kmsg.CreateACLs.Int16(), 1, 3, h.bounded(HandlerFunc(createACLs)), nil},
 		{kmsg.DeleteACLs.Int16(), 1, 3, h.bounded(HandlerFunc(deleteACLs)), nil},
-		{kmsg.DescribeConfigs.Int16(), 1, 4, h.atMost(cfg.RequestChanges, HandlerFunc(describeConfigs(cfg, d))), configsBytes},
+		{kmsg.DescribeConfigs.Int16(), 1, 4, h.atMost(cfg.RequestChanges, describeConfigs(cfg, d)), configsBytes},
 		{kmsg.AlterConfigs.Int16(), 0, 2, h.change(alterConfigs(h.admin, d.code)), nil},
 		{kmsg.DescribeLogDirs.Int16(), 1, 5, h.bounded(handlerOf(h.describeLogDirs)), h.logDirsBytes},
 		{kmsg.SASLAuthenticate.Int16(), 0, 2, HandlerFunc(saslAuthenticate), nil},

@@ -24,6 +24,7 @@ type pending struct {
 	frame         *[]byte
 	claim         *pipeline.Claim // of the frame
 	work          *pipeline.Claim // of a large request, else nil
+	decoded       int64           // bytes of the request as it is decoded
 	began         time.Time
 
 	resp    Response
@@ -41,6 +42,9 @@ func (p *pending) reply(r Response) {
 		b := r.Message.AppendTo(nil)
 		r.Message, r.Body = nil, net.Buffers{b}
 		p.work.Correct(int64(cap(b)))
+	}
+	if p.work != nil && r.parts != nil {
+		p.work.Correct(p.decoded + r.parts.held)
 	}
 	p.resp = r
 	close(p.done)
@@ -131,6 +135,7 @@ func (c *conn) start(ctx context.Context, p *pending, h *header) error {
 	if err != nil {
 		return err
 	}
+	p.decoded = decoded
 	r := &Request{Conn: c.info, Who: c.who, Key: h.key, Version: h.version, CorrelationID: h.correlationID, ClientID: h.clientID, Body: body}
 	defer r.Leave()
 	if decoded > lightWork {

@@ -43,13 +43,15 @@ type Request struct {
 // calls it before anything that may wait for others.
 func (r *Request) Leave() { r.place.Leave() }
 
-// Response is the reply to one Request, in one of three forms.
+// Response is the reply to one Request, in one of four forms.
 type Response struct {
 	// Message is encoded by the connection.
 	Message kmsg.Response
 	// Body, if Message is nil, is the encoded response after its header. It is written without
 	// copying.
 	Body net.Buffers
+	// parts, if Message and Body are nil, generates the response while it is written.
+	parts *parts
 	// Release, if set, is called once, when the response was written or dropped.
 	Release func()
 	// Silent sends nothing: Produce with acks=0.

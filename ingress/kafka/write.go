@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime/debug"
 	"time"
 )
 
@@ -98,7 +99,7 @@ func (c *conn) writeOne(o *outBuffer, p *pending) error {
 	if r.Silent {
 		return nil
 	}
-	if r.Message == nil && r.Body == nil {
+	if r.Message == nil && r.Body == nil && r.parts == nil {
 		return errClosedByHandler
 	}
 	scratch := appendHeader(o.scratch[:0], p.api.Key, p.correlationID, p.flexible)
@@ -109,6 +110,9 @@ func (c *conn) writeOne(o *outBuffer, p *pending) error {
 	size := len(scratch) - 4
 	for _, b := range r.Body {
 		size += len(b)
+	}
+	if r.parts != nil {
+		return c.writeParts(o, r.parts)
 	}
 	if size > math.MaxInt32 {
 		return fmt.Errorf("a response of %d bytes does not fit into a frame", size)
@@ -125,4 +129,38 @@ func (c *conn) writeOne(o *outBuffer, p *pending) error {
 		}
 	}
 	return nil
+}
+
+// writeParts gathers a response that is generated while it is written. o.scratch has its header.
+// A panic costs the client its connection, as in a handler.
+func (c *conn) writeParts(o *outBuffer, a *parts) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.s.log.Error("handler panicked; closing its connection", "panic", v, "stack", string(debug.Stack()))
+			c.s.metrics.panics.Inc()
+			err = errClosedByHandler
+		}
+	}()
+	header := a.begin(o.scratch)
+	size := len(header) - 4 + len(a.tail)
+	rows, err := a.each(c, nil, func(b []byte) error {
+		if size += len(b); size > math.MaxInt32 {
+			return fmt.Errorf("an answer of more than %d bytes does not fit a frame", math.MaxInt32)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	binary.BigEndian.PutUint32(header, uint32(size))
+	c.s.metrics.out.Add(float64(size + 4))
+	c.out.begin()
+	write := func(b []byte) error { _, err := o.w.Write(b); return err }
+	if err := write(header); err != nil {
+		return err
+	}
+	if _, err := a.each(c, rows, write); err != nil {
+		return err
+	}
+	return write(a.tail)
 }

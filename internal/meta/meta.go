@@ -216,6 +216,14 @@ func (v *View) Topics() []*Topic {
 	return out
 }
 
+// TopicCount returns how many topics there are, and how many partitions the one with most has.
+func (v *View) TopicCount() (topics, partitions int) {
+	for _, t := range v.byName {
+		partitions = max(partitions, len(t.Partitions))
+	}
+	return len(v.byName), partitions
+}
+
 // Partition returns the metadata of one partition.
 func (v *View) Partition(p topic.Partition) (*Partition, bool) {
 	t, ok := v.byID[p.Topic]

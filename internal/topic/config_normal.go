@@ -9,11 +9,18 @@ import (
 	"strings"
 )
 
+// maxValueBytes bounds a value. Every client that describes the topic is sent it, and every broker
+// has it in memory.
+const maxValueBytes = 16 << 10
+
 // Normalize validates one value and returns it as it is kept and shown: without
 // blanks around it or its items, and with numbers and booleans in one spelling. What is
 // taken, and what it becomes, is as Kafka has it. The error is ErrInvalidConfig and says
 // what is allowed.
 func (c *Config) Normalize(value string) (string, error) {
+	if len(value) > maxValueBytes {
+		return "", c.invalid(value, fmt.Sprintf("use at most %d bytes", maxValueBytes))
+	}
 	normal, err := c.normalized(value)
 	if err == nil && c.also != nil {
 		if hint := c.also(normal); hint != "" {
@@ -93,7 +100,13 @@ func (c *Config) among(value, item string) error {
 	return c.invalid(value, hint)
 }
 
+// saidBytes is how much of a value an error repeats.
+const saidBytes = 128
+
 func (c *Config) invalid(value, hint string) error {
+	if len(value) > saidBytes {
+		value = value[:saidBytes] + "..."
+	}
 	return fmt.Errorf("%w: %s=%q; %s", ErrInvalidConfig, c.Name, value, hint)
 }
 

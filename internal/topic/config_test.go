@@ -199,3 +199,18 @@ func FuzzNormalizeConfig(f *testing.F) {
 		}
 	})
 }
+
+// A value is told to everybody who describes the topic, so it has a bound; an error repeats little
+// of it.
+func TestConfigsAreBounded(t *testing.T) {
+	const name = "leader.replication.throttled.replicas"
+	long := strings.Repeat("1:2,", maxValueBytes/4-1) + "1:2"
+	if got, err := NormalizeConfigs(map[string]string{name: long}); err != nil || got[name] != long {
+		t.Errorf("%d bytes: %v", len(long), err)
+	}
+	for _, c := range []struct{ name, value string }{{name, long + ",1"}, {"retention.ms", strings.Repeat(" ", 1<<20) + "1"}, {"retention.ms", strings.Repeat("x", 60_000)}} {
+		if _, err := NormalizeConfigs(map[string]string{c.name: c.value}); !errors.Is(err, ErrInvalidConfig) || len(err.Error()) > 512 {
+			t.Errorf("%s of %d bytes: %.600v", c.name, len(c.value), err)
+		}
+	}
+}

@@ -126,7 +126,7 @@ func (n *node) openServers() (err error) {
 	}
 	n.handlers, err = kafka.NewHandlers(n.cfg.API, kafka.Deps{Node: n.cfg.Broker, Lookup: find, Topics: n.cluster,
 		Appender: n.storage.admit, Fetcher: n.fetch, Times: n.storage.times, ProducerIDs: n.cluster,
-		Groups: kafka.GroupsFunc(n.serveGroup), GroupMemory: n.groups.Memory, LogDirs: dirs, Producers: n.storage.producers, Quorum: n.quorum, Log: n.log, LogLevel: n.cfg.LogLevel, Tracer: n.tracing.tracer()})
+		Groups: kafka.GroupsFunc(n.serveGroup), GroupMemory: n.groups.Memory, OffsetBytes: n.groups.FetchBytes, LogDirs: dirs, Producers: n.storage.producers, Quorum: n.quorum, Log: n.log, LogLevel: n.cfg.LogLevel, Tracer: n.tracing.tracer()})
 	if err != nil {
 		return err
 	}
