@@ -7,7 +7,8 @@
 // not used, since a produce request that is replayed would be stored twice.
 //
 // A Socket is what carries it: on Linux it has the kernel hand over many datagrams in
-// one, and gives them to quic-go one by one.
+// one, gives them to quic-go one by one, and makes its system calls without telling Go's
+// scheduler.
 //
 // Flow control bounds what a peer can make this end hold: a connection's window
 // starts small and grows while the data is taken quickly, up to a limit.

@@ -17,10 +17,11 @@ const bufferWarning = "QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING"
 // kernel coalesces datagrams (UDP_GRO), one system call brings many of them, and what a
 // peer sends in one piece stays in one piece on its way through the kernel.
 //
-// It is read by ReadBatch alone, as quic-go does: what the methods of the UDPConn read
-// may be several datagrams in one.
+// It is read by ReadBatch and written to by WriteMsgUDP, as quic-go does: what the methods
+// of the UDPConn read may be several datagrams in one.
 type Socket struct {
 	*net.UDPConn
+	messages  *messages
 	reader    batchReader
 	coalesces bool
 	stats     SocketStats
@@ -30,6 +31,10 @@ type Socket struct {
 type batchReader interface {
 	ReadBatch(ms []ipv4.Message, flags int) (int, error)
 }
+
+// mostMessages is how many messages one system call may bring; quic-go has room for
+// eight.
+const mostMessages = 8
 
 // SocketStats counts what a socket has received since it was opened.
 type SocketStats struct {
@@ -57,11 +62,11 @@ func (c Config) Listen(address string) (*Socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Socket{UDPConn: u}
-	plain := ipv4.NewPacketConn(u) // it reads IPv6 as well
-	s.reader = counted{plain, &s.stats}
+	s := &Socket{UDPConn: u, messages: newMessages(u)}
+	from := s.messages.reader(ipv4.NewPacketConn(u), mostMessages) // both read IPv6 as well
+	s.reader = counted{from, &s.stats}
 	if c.ReceiveOffload {
-		if r := coalesce(u, plain, &s.stats); r != nil {
+		if r := coalesce(u, from, &s.stats); r != nil {
 			s.reader, s.coalesces = r, true
 		}
 	}
@@ -85,6 +90,14 @@ func (c Config) Socket(remote *net.UDPAddr) (*Socket, error) {
 // caller at a time.
 func (s *Socket) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
 	return s.reader.ReadBatch(ms, flags)
+}
+
+// WriteMsgUDP sends a datagram, or several in one if oob says so.
+func (s *Socket) WriteMsgUDP(b, oob []byte, to *net.UDPAddr) (n, oobn int, err error) {
+	if !s.messages.takes(to) {
+		return s.UDPConn.WriteMsgUDP(b, oob, to)
+	}
+	return s.messages.write(b, oob, to)
 }
 
 // Coalesces reports whether the kernel coalesces datagrams for this socket.
