@@ -21,13 +21,17 @@ func Format(c any) string {
 			table = t
 			fmt.Fprintf(&b, "[%s]\n", table)
 		}
-		if s, ok := k.Value.(string); ok {
-			fmt.Fprintf(&b, "%s = %s\n", name, quote(s))
-		} else {
-			fmt.Fprintf(&b, "%s = %v\n", name, k.Value)
-		}
+		fmt.Fprintf(&b, "%s = %s\n", name, literal(k.Value))
 	}
 	return b.String()
+}
+
+// literal returns a value as TOML has it.
+func literal(v any) string {
+	if s, ok := v.(string); ok {
+		return quote(s)
+	}
+	return fmt.Sprint(v)
 }
 
 // quote returns s as a basic string of TOML.

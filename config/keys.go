@@ -2,55 +2,40 @@ package config
 
 import (
 	"iter"
-	"reflect"
 	"strings"
+
+	"github.com/sluicemq/sluice/internal/setting"
 )
 
 // Key is one setting of a file, such as wal.capacity_bytes.
 type Key struct {
 	Name  string
-	Value any // string, bool, int, int64 or float64
+	Value any // string, bool, int64 or float64
 }
 
 // Keys yields every setting of c, a Broker or a Controller, in the order of the
 // file.
 func Keys(c any) iter.Seq[Key] {
 	return func(yield func(Key) bool) {
-		v := reflect.ValueOf(c)
-		if v.Kind() == reflect.Pointer {
-			v = v.Elem()
+		for f := range setting.Fields(c) {
+			if !yield(Key{f.Key, f.Value()}) {
+				return
+			}
 		}
-		walk(v, "", func(name string, v reflect.Value) bool { return yield(Key{name, v.Interface()}) })
 	}
 }
 
 // With returns b with other values of some settings, each of the type that Keys has.
-func (b Broker) With(keys []Key) Broker {
-	walk(reflect.ValueOf(&b).Elem(), "", func(name string, v reflect.Value) bool {
+func (b Broker) With(keys []Key) (Broker, error) {
+	var p setting.Problems
+	for f := range setting.Fields(&b) {
 		for _, k := range keys {
-			if k.Name == name {
-				v.Set(reflect.ValueOf(k.Value))
+			if k.Name == f.Key {
+				p.Add(f.Set(k.Value))
 			}
-		}
-		return true
-	})
-	return b
-}
-
-// walk visits the leaves of v, a struct of structs, until visit returns false.
-func walk(v reflect.Value, prefix string, visit func(name string, v reflect.Value) bool) bool {
-	for i := range v.NumField() {
-		name := prefix + v.Type().Field(i).Tag.Get("toml")
-		f := v.Field(i)
-		if f.Kind() == reflect.Struct {
-			if !walk(f, name+".", visit) {
-				return false
-			}
-		} else if !visit(name, f) {
-			return false
 		}
 	}
-	return true
+	return b, p.Err()
 }
 
 // nearest returns the one of names that somebody who wrote key most likely meant.

@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+
+	"github.com/sluicemq/sluice/internal/setting"
 )
 
 // listeners are the settings of addresses that TCP listens on, by key. QUIC is UDP, whose ports
@@ -11,11 +13,11 @@ import (
 type listeners []struct{ key, address string }
 
 // apart checks that no two would listen on one port of one address.
-func (c *checks) apart(all listeners) {
+func apart(p *setting.Problems, all listeners) {
 	for i, a := range all {
 		for _, b := range all[:i] {
-			c.require(!collide(a.address, b.address), "%s (%s) and %s (%s) are the same TCP port; give one of them another, or leave one empty",
-				b.key, b.address, a.key, a.address)
+			p.Require(!collide(a.address, b.address), "{"+b.key+"} (%s) and {"+a.key+"} (%s) are the same TCP port; give one of them another, or leave one empty",
+				b.address, a.address)
 		}
 	}
 }

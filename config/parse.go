@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"reflect"
 	"slices"
 
 	"github.com/knadh/koanf/parsers/toml/v2"
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
+
+	"github.com/sluicemq/sluice/internal/setting"
 )
 
 // maxReported is how many mistakes of a file are told at once.
@@ -34,7 +35,7 @@ func parsed(file string, text []byte, into any, validate func() error) error {
 	if err := k.Load(rawbytes.Provider(text), toml.Parser()); err != nil {
 		return fmt.Errorf("%s is not TOML: %w", file, err)
 	}
-	err := assign(k.Raw(), reflect.ValueOf(into).Elem())
+	err := assign(k.Raw(), into)
 	if err == nil {
 		err = validate()
 	}
@@ -44,13 +45,12 @@ func parsed(file string, text []byte, into any, validate func() error) error {
 	return nil
 }
 
-// assign sets the fields of v, a struct of structs, from what a file says.
-func assign(tree map[string]any, v reflect.Value) error {
-	fields := make(map[string]reflect.Value)
-	walk(v, "", func(name string, f reflect.Value) bool {
-		fields[name] = f
-		return true
-	})
+// assign sets the settings of into from what a file says.
+func assign(tree map[string]any, into any) error {
+	fields := make(map[string]setting.Field)
+	for f := range setting.Fields(into) {
+		fields[f.Key] = f
+	}
 	var errs []error
 	for key, value := range leaves(tree, "", fields) {
 		f, ok := fields[key]
@@ -58,7 +58,7 @@ func assign(tree map[string]any, v reflect.Value) error {
 		if !ok {
 			err = fmt.Errorf("unknown key %s; the nearest known key is %s", key, nearest(key, maps.Keys(fields)))
 		} else {
-			err = set(key, f, value)
+			err = f.Set(value)
 		}
 		if err == nil {
 			continue
@@ -74,13 +74,13 @@ func assign(tree map[string]any, v reflect.Value) error {
 
 // leaves yields what a file says, sorted. A table is a leaf where a setting of
 // that name is known, or when it is empty.
-func leaves(tree map[string]any, prefix string, known map[string]reflect.Value) iter.Seq2[string, any] {
+func leaves(tree map[string]any, prefix string, known map[string]setting.Field) iter.Seq2[string, any] {
 	return func(yield func(string, any) bool) {
 		visit(tree, prefix, known, yield)
 	}
 }
 
-func visit(tree map[string]any, prefix string, known map[string]reflect.Value, yield func(string, any) bool) bool {
+func visit(tree map[string]any, prefix string, known map[string]setting.Field, yield func(string, any) bool) bool {
 	for _, name := range slices.Sorted(maps.Keys(tree)) {
 		key, value := prefix+name, tree[name]
 		table, ok := value.(map[string]any)
@@ -98,68 +98,11 @@ func visit(tree map[string]any, prefix string, known map[string]reflect.Value, y
 }
 
 // isTable says whether a setting is in the table key.
-func isTable(key string, known map[string]reflect.Value) bool {
+func isTable(key string, known map[string]setting.Field) bool {
 	for name := range known {
 		if len(name) > len(key) && name[:len(key)] == key && name[len(key)] == '.' {
 			return true
 		}
 	}
 	return false
-}
-
-// set gives a field the value that a file has for key.
-func set(key string, f reflect.Value, value any) error {
-	switch v := value.(type) {
-	case string:
-		if f.Kind() == reflect.String {
-			f.SetString(v)
-			return nil
-		}
-	case bool:
-		if f.Kind() == reflect.Bool {
-			f.SetBool(v)
-			return nil
-		}
-	case int64:
-		if f.CanInt() && !f.OverflowInt(v) {
-			f.SetInt(v)
-			return nil
-		}
-		if f.CanFloat() {
-			f.SetFloat(float64(v))
-			return nil
-		}
-	case float64:
-		if f.CanFloat() {
-			f.SetFloat(v)
-			return nil
-		}
-	}
-	return fmt.Errorf("%s must be %s, not %s", key, wanted(f.Kind()), written(value))
-}
-
-func wanted(k reflect.Kind) string {
-	switch k {
-	case reflect.String:
-		return "a string in quotes"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Float64:
-		return "a number"
-	default:
-		return "a whole number"
-	}
-}
-
-func written(value any) string {
-	switch v := value.(type) {
-	case string:
-		return fmt.Sprintf("the string %q", v)
-	case map[string]any:
-		return "a table"
-	case []any:
-		return "an array"
-	default:
-		return fmt.Sprint(v)
-	}
 }

@@ -30,7 +30,7 @@ linger_us = 0
 		t.Fatal(err)
 	}
 	want := DefaultBroker()
-	want.WAL.FsyncOnWrite, want.Broker.ID, want.Broker.Rack, want.Stages.Batch.LingerUs = false, 7, "z", 0
+	want.WAL.FsyncOnWrite, want.Broker.ID, want.Broker.Rack, want.Stages.Batch.Linger = false, 7, "z", 0
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
 	}

@@ -16,7 +16,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluicemq/sluice/consensus/machine"
+	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/setting"
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
@@ -48,6 +50,9 @@ type Cluster struct {
 // Open starts the node's replicas and returns once all of them have applied what was committed
 // before, so that View is complete.
 func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Cluster, error) {
+	if cfg.Clock == nil {
+		cfg.Clock = clock.System{}
+	}
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -204,7 +209,7 @@ func (c *Cluster) start(ctx context.Context) error {
 
 // stored returns the number of shards on disk, including offline ones.
 func (c *Cluster) stored() (n int) {
-	for shard := 0; shard <= maxShards; shard++ {
+	for shard := range int(setting.Most(Config{}, "shards")) + 1 {
 		if c.host.offline[shard] != nil || c.host.HasNodeInfo(raftShard(shard), replicaID) {
 			n++
 		}

@@ -1,10 +1,6 @@
 package pipeline
 
-import (
-	"fmt"
-	"maps"
-	"slices"
-)
+import "fmt"
 
 // Limits are the bounds of a node that can be changed while it runs. Zero
 // leaves a limit as it is.
@@ -12,14 +8,6 @@ type Limits struct {
 	Depth   int `json:"depth"`   // parcels queued before the node, or each of its lanes
 	Workers int `json:"workers"` // goroutines; fixed for sources, zips and lanes
 }
-
-// What limits can be set to while a node runs; more is a mistake, and each worker is a
-// goroutine that is there at once.
-const (
-	MaxDepth   = 1 << 16
-	MaxWorkers = 1024
-	MaxTunable = 1 << 40 // whatever the unit of a knob is
-)
 
 // SetLimits changes the limits of a node. What is queued beyond a new depth
 // stays queued; workers too many finish what they hold and return. Errors:
@@ -55,8 +43,6 @@ func (n *node) allows(l Limits) error {
 	switch {
 	case l.Depth < 0 || l.Workers < 0:
 		return fmt.Errorf("%w: %s: a limit below zero", ErrNotAdjustable, n.name)
-	case l.Depth > MaxDepth || l.Workers > MaxWorkers:
-		return fmt.Errorf("%w: %s: depth is from 1 to %d, workers from 1 to %d", ErrNotAdjustable, n.name, MaxDepth, MaxWorkers)
 	case l.Depth > 0 && len(n.inputs) == 0:
 		return fmt.Errorf("%w: %s has no input", ErrNotAdjustable, n.name)
 	case l.Workers > 0 && n.crew == nil && l.Workers != n.workers():
@@ -73,29 +59,7 @@ func (n *node) tune(knobs map[string]int64) error {
 	if !ok {
 		return fmt.Errorf("%w: %s has no knobs", ErrNotAdjustable, n.name)
 	}
-	for key, value := range knobs {
-		if value < 0 || value > MaxTunable { // else units of nodes overflow
-			return fmt.Errorf("%w: %s: %s is from 0 to at most %d", ErrNotAdjustable, n.name, key, int64(MaxTunable))
-		}
-	}
 	return t.Tune(knobs)
-}
-
-// Turn is a Tune for knobs that do not depend on each other: turn returns how to set one
-// to a value, or an error, and none is set before all are known to be right.
-func Turn(values map[string]int64, turn func(key string, value int64) (set func(), err error)) error {
-	var all []func()
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		set, err := turn(key, values[key])
-		if err != nil {
-			return err
-		}
-		all = append(all, set)
-	}
-	for _, set := range all {
-		set()
-	}
-	return nil
 }
 
 // Limits returns the limits of a node as they are. Errors: [ErrUnknownNode].

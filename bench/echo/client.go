@@ -85,13 +85,13 @@ func dial(ctx context.Context, cfg Config) (*quic.Conn, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	socket, err := quicnet.DefaultConfig().Socket(to)
+	socket, err := quicnet.ClientConfig().Socket(to)
 	if err != nil {
 		return nil, nil, err
 	}
 	tr := &quic.Transport{Conn: socket}
 	release := func() { _ = tr.Close(); _ = socket.Close() }
-	conn, err := tr.Dial(ctx, to, quicnet.TLS(t), quicnet.DefaultConfig().Client())
+	conn, err := tr.Dial(ctx, to, quicnet.TLS(t), quicnet.ClientConfig().Client())
 	if err != nil {
 		release()
 		return nil, nil, err

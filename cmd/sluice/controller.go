@@ -67,7 +67,7 @@ func serveController(ctx context.Context, cfg config.Controller, acceptLost bool
 		return err
 	}
 	s := adminhttp.New(admin, controllerMux(cluster, reg), log)
-	return serveHTTP(ctx, listener, s, ms(cfg.Controller.ShutdownGraceMs))
+	return serveHTTP(ctx, listener, s, cfg.Controller.ShutdownGrace)
 }
 
 // controllerMux answers:

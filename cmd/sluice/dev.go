@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluicemq/sluice/cmd/sluice/node"
 	"github.com/sluicemq/sluice/config"
+	"github.com/sluicemq/sluice/ingress/listener"
 	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
@@ -31,7 +32,7 @@ itself the first time. Commands of sluice find it there and need no flags.`,
 			}
 			cfg.Broker.DataDirectory = dir
 			cfg.Network.QUICListen, cfg.Network.TCPListen = listen, listen
-			cfg.Admin.Debug = isLoopback(cfg.Admin.Listen)
+			cfg.Admin.Debug = listener.IsLoopback(cfg.Admin.Listen)
 			if err := cfg.Validate(); err != nil {
 				return &usageError{err}
 			}
@@ -41,8 +42,8 @@ itself the first time. Commands of sluice find it there and need no flags.`,
 	f := cmd.Flags()
 	f.StringVar(&listen, "listen", listen, "`HOST:PORT` for clients, QUIC and TCP")
 	f.StringVar(&cfg.Admin.Listen, "admin", cfg.Admin.Listen, "`HOST:PORT` for metrics, health and topology")
-	f.BoolVar(&cfg.Topics.AutoCreate, "auto-create-topics", cfg.Topics.AutoCreate, "create topics that a client asks for")
-	f.IntVar(&cfg.Topics.DefaultPartitions, "partitions", cfg.Topics.DefaultPartitions, "partitions of topics whose creator names no number")
+	f.BoolVar(&cfg.Topics.AutoCreateTopics, "auto-create-topics", cfg.Topics.AutoCreateTopics, "create topics that a client asks for")
+	f.Int32Var(&cfg.Topics.Partitions, "partitions", cfg.Topics.Partitions, "partitions of topics whose creator names no number")
 	f.StringVar(&cfg.Log.Level, "log-level", cfg.Log.Level, "debug, info, warn or error")
 	c.mayAcceptLost(cmd)
 	c.mayAcceptLostWAL(cmd)
@@ -53,8 +54,8 @@ itself the first time. Commands of sluice find it there and need no flags.`,
 // devConfig are the settings of a node on a developer's machine.
 func devConfig() config.Broker {
 	c := config.DefaultBroker()
-	c.Topics.AutoCreate = true
-	c.Groups.InitialRebalanceDelayMs = 0
+	c.Topics.AutoCreateTopics = true
+	c.Groups.InitialRebalanceDelay = 0
 	c.Log.Level = "warn"
 	return c
 }
@@ -118,7 +119,7 @@ func (c *cli) runBroker(ctx context.Context, file string, cfg config.Broker, ser
 		return err
 	}
 	ready := func(live node.Live) {
-		reloads.begin(ctx, &brokerReload{reloadLog: newReloadLog(log, &c.level, live.Registry()), file: file, live: live, now: settingsOf(cfg), force: cfg})
+		reloads.begin(ctx, &brokerReload{reloadLog: newReloadLog(log, &c.level, live.Registry()), file: file, live: live, now: settingsOf(cfg)})
 		if err := serving(live.Addresses()); err != nil {
 			log.Warn("standard output cannot be written", "err", err)
 		}

@@ -49,12 +49,12 @@ func TestSettingsThatDoNotFitAreRefused(t *testing.T) {
 		t.Errorf("the defaults: %v", err)
 	}
 	for _, grow := range []func(*config.Broker){
-		func(c *config.Broker) { c.Cache.WriteCacheSizeBytes *= 2 },
+		func(c *config.Broker) { c.Cache.Write.SizeBytes *= 2 },
 		func(c *config.Broker) { c.Memory.TailIndexBytes *= 4 },
-		func(c *config.Broker) { c.Fetch.MaxSessionBytes *= 2 },
-		func(c *config.Broker) { c.ObjectStorage.UploadConcurrency = 64 },
-		func(c *config.Broker) { c.ObjectStorage.MultipartThreshold = 1 << 20 },
-		func(c *config.Broker) { c.Groups.MaxMetadataBytes *= 2 },
+		func(c *config.Broker) { c.Fetch.SessionBytes *= 2 },
+		func(c *config.Broker) { c.ObjectStorage.Upload.Concurrency = 64 },
+		func(c *config.Broker) { c.ObjectStorage.Store.MultipartThresholdBytes = 1 << 20 },
+		func(c *config.Broker) { c.Groups.MetadataBytes *= 2 },
 	} {
 		c := c
 		grow(&c)

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicemq/sluice/config"
+	"github.com/sluicemq/sluice/consensus"
 	"github.com/sluicemq/sluice/internal/certs"
 )
 
@@ -52,7 +53,7 @@ func (n *named) controller(c config.Controller) {
 	n.metadata(c.Metadata, c.Controller.DataDirectory)
 }
 
-func (n *named) metadata(m config.Metadata, dir string) {
+func (n *named) metadata(m consensus.Config, dir string) {
 	n.below(dir, "metadata.directory", m.Directory)
 	n.below(dir, "metadata.guard", m.Guard)
 }

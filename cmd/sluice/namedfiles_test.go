@@ -34,7 +34,7 @@ func TestFilesThatSettingsName(t *testing.T) {
 	good := func() config.Broker {
 		b := config.DefaultBroker()
 		b.Broker.DataDirectory = in("data")
-		b.TLS.CertificateFile, b.TLS.KeyFile, b.TLS.ClientCAFile, b.TLS.ClientAuth = in("a.crt"), in("a.key"), in("ca.crt"), config.ClientAuthRequired
+		b.TLS.CertificateFile, b.TLS.KeyFile, b.TLS.ClientCAFile, b.TLS.ClientAuth = in("a.crt"), in("a.key"), in("ca.crt"), certs.ClientAuthRequired
 		return b
 	}
 	for name, c := range map[string]struct {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluicemq/sluice/cmd/sluice/node"
 	"github.com/sluicemq/sluice/config"
+	"github.com/sluicemq/sluice/internal/setting"
 )
 
 // reloads has a node take up its settings anew with each SIGHUP. One that comes before the
@@ -120,38 +121,69 @@ func (l *reloadLog) taken(changed, waiting []string) {
 	l.total.WithLabelValues(reloadTaken).Inc()
 }
 
+// take takes up what a file has changed, as far as the tags of the settings say that it can be
+// changed without a restart: the limits of stages through change, all of them or none, and the
+// level of the log.
+func (l *reloadLog) take(now settings, all []setting.Field, change func([]setting.Field) error) error {
+	var limits, levels []setting.Field
+	var changed, waiting []string
+	for _, f := range all {
+		switch {
+		case f.Live.Limit != "":
+			limits = append(limits, f)
+		case f.Live.Stage == "log":
+			levels = append(levels, f)
+		default:
+			waiting = append(waiting, f.Key)
+			continue
+		}
+		changed = append(changed, now.told(f))
+	}
+	if err := change(limits); err != nil {
+		return fmt.Errorf("with what takes a restart as it is now: %w", err)
+	}
+	for _, f := range levels {
+		if err := setLevel(l.level, f); err != nil { // the file was found right
+			l.log.Error("the log level stays", "err", err)
+		}
+	}
+	for _, f := range append(limits, levels...) {
+		now[f.Key] = f.Value()
+	}
+	l.taken(changed, waiting)
+	return nil
+}
+
 // settings are the values of all keys of a file.
 type settings map[string]any
 
 func settingsOf(cfg any) settings {
 	s := make(settings)
-	for k := range config.Keys(cfg) {
-		s[k.Name] = k.Value
+	for f := range setting.Fields(cfg) {
+		s[f.Key] = f.Value()
 	}
 	return s
 }
 
-// changes returns what the settings of cfg have that s does not, in the order of the file.
-func (s settings) changes(cfg any) (all []config.Key) {
-	for k := range config.Keys(cfg) {
-		if s[k.Name] != k.Value {
-			all = append(all, k)
+// changes returns the settings of a file that are not as in s, in the order of the file.
+func (s settings) changes(cfg any) (all []setting.Field) {
+	for f := range setting.Fields(cfg) {
+		if s[f.Key] != f.Value() {
+			all = append(all, f)
 		}
 	}
 	return all
 }
 
 // told says from what to what a setting changes.
-func (s settings) told(k config.Key) string {
-	return fmt.Sprintf("%s %v -> %v", k.Name, s[k.Name], k.Value)
+func (s settings) told(f setting.Field) string {
+	return fmt.Sprintf("%s %v -> %v", f.Key, s[f.Key], f.Value())
 }
 
-const logLevel = "log.level"
-
 // setLevel sets the level of a log, which is known to be one.
-func setLevel(v *slog.LevelVar, k config.Key) error {
+func setLevel(v *slog.LevelVar, f setting.Field) error {
 	var level slog.Level
-	name, _ := k.Value.(string)
+	name, _ := f.Value().(string)
 	if err := level.UnmarshalText([]byte(name)); err != nil {
 		return fmt.Errorf("log.level %q: %w", name, err)
 	}
@@ -165,88 +197,23 @@ type brokerReload struct {
 	file string
 	live node.Live
 	now  settings // in force, but for what was changed at run time
-	// force is the same as one: what takes a restart is as it was at the start.
-	force config.Broker
 }
 
 func (r *brokerReload) reload() {
 	cfg, err := changedFile(r.file, config.RoleBroker)
+	if err == nil {
+		err = r.take(r.now, r.now.changes(cfg), r.live.Change)
+	}
 	if err != nil {
 		r.refused(err)
 		return
 	}
-	var take []config.Key
-	var waiting, changed []string
-	limits := make(map[[2]string]map[string]int64)
-	for _, k := range r.now.changes(cfg) {
-		l, ok := hotLimits[k.Name]
-		switch {
-		case ok:
-			at := [2]string{l.graph, l.stage}
-			if limits[at] == nil {
-				limits[at] = make(map[string]int64)
-			}
-			limits[at][l.key] = wholeNumber(k.Value)
-		case k.Name != logLevel:
-			waiting = append(waiting, k.Name)
-			continue
-		}
-		take, changed = append(take, k), append(changed, r.now.told(k))
-	}
-	next := r.force.With(take)
-	if _, err := nodeConfig(next); err != nil {
-		r.refused(fmt.Errorf("with what takes a restart as it is now: %w", err))
-		return
-	}
-	if err := next.Validate(); err != nil {
-		r.refused(fmt.Errorf("with what takes a restart as it is now: %w", err))
-		return
-	}
-	if err := r.set(limits); err != nil {
-		r.refused(err)
-		return
-	}
-	r.force = next
-	for _, k := range take {
-		if k.Name == logLevel {
-			if err := setLevel(r.level, k); err != nil { // the file was found right
-				r.log.Error("the log level stays", "err", err)
-				continue
-			}
-		}
-		r.now[k.Name] = k.Value
-	}
-	r.taken(changed, waiting)
 	if err := r.live.ReloadCertificates(); err != nil {
 		r.log.Error("certificates were not reloaded; those in use stay", "err", err)
 	}
 }
 
-// set changes limits of stages, all of them or none.
-func (r *brokerReload) set(limits map[[2]string]map[string]int64) error {
-	all := make([]node.StageLimits, 0, len(limits))
-	for at, values := range limits {
-		all = append(all, node.StageLimits{Graph: at[0], Stage: at[1], Values: values})
-	}
-	return r.live.SetLimits(all)
-}
-
-func wholeNumber(v any) int64 {
-	switch v := v.(type) {
-	case int:
-		return int64(v)
-	case int64:
-		return v
-	case bool:
-		if v {
-			return 1
-		}
-	}
-	return 0
-}
-
-// controllerReload reloads the settings of a controller, of which only the level of its log
-// can be changed.
+// controllerReload reloads the settings of a controller, which has no stages.
 type controllerReload struct {
 	reloadLog
 	file string
@@ -255,54 +222,10 @@ type controllerReload struct {
 
 func (r *controllerReload) reload() {
 	cfg, err := changedFile(r.file, config.RoleController)
+	if err == nil {
+		err = r.take(r.now, r.now.changes(cfg), func([]setting.Field) error { return nil })
+	}
 	if err != nil {
 		r.refused(err)
-		return
 	}
-	var waiting, changed []string
-	for _, k := range r.now.changes(cfg) {
-		if k.Name != logLevel {
-			waiting = append(waiting, k.Name)
-			continue
-		}
-		if err := setLevel(r.level, k); err != nil { // the file was found right
-			r.refused(err)
-			return
-		}
-		changed = append(changed, r.now.told(k))
-		r.now[k.Name] = k.Value
-	}
-	r.taken(changed, waiting)
 }
-
-// hotLimit is where a setting is a limit of a running stage.
-type hotLimit struct{ graph, stage, key string }
-
-// hotLimits has the settings that a reload changes, beside the level of the log; all others
-// take a restart.
-var hotLimits = func() map[string]hotLimit {
-	all := map[string]hotLimit{
-		"stages.batch.linger_us":                   {"write", "batch", "linger_us"},
-		"stages.batch.eager_groups":                {"write", "batch", "eager_groups"},
-		"stages.batch.target_bytes":                {"write", "batch", "target_bytes"},
-		"stages.batch.max_bytes":                   {"write", "batch", "max_bytes"},
-		"wal.upload_size_bytes":                    {"upload", "ledger", "size_bytes"},
-		"wal.upload_interval_ms":                   {"upload", "ledger", "interval_ms"},
-		"object_storage.garbage_check_interval_ms": {"upload", "upload", "garbage_check_interval_ms"},
-		"compaction.check_interval_ms":             {"compact", "plan", "check_interval_ms"},
-		"compaction.min_objects":                   {"compact", "plan", "min_objects"},
-		"compaction.bytes_per_second":              {"compact", "compact", "bytes_per_second"},
-		"compaction.memory_bytes":                  {"compact", "compact", "memory_bytes"},
-		"compaction.paused":                        {"compact", "compact", "paused"},
-		"retention.check_interval_ms":              {"retain", "sweep", "check_interval_ms"},
-	}
-	for _, stage := range []string{"sequence", "batch", "wal", "replicate", "join", "commit", "publish"} {
-		all["stages."+stage+".depth"] = hotLimit{"write", stage, "depth"}
-	}
-	for _, stage := range []string{"locate", "read_cache", "walread", "readcache", "objectfetch", "trim"} {
-		for _, key := range []string{"depth", "workers"} {
-			all["stages."+stage+"."+key] = hotLimit{"read", strings.TrimPrefix(stage, "read_"), key}
-		}
-	}
-	return all
-}()

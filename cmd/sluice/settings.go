@@ -1,36 +1,22 @@
 package main
 
 import (
-	"crypto/tls"
 	"net"
 	"net/url"
 	"path/filepath"
-	"time"
 
 	"github.com/sluicemq/sluice/cmd/sluice/node"
 	"github.com/sluicemq/sluice/config"
 	"github.com/sluicemq/sluice/consensus"
-	"github.com/sluicemq/sluice/consensus/group"
-	"github.com/sluicemq/sluice/egress/fetch"
 	"github.com/sluicemq/sluice/ingress/admission"
 	"github.com/sluicemq/sluice/ingress/kafka"
 	"github.com/sluicemq/sluice/internal/adminhttp"
-	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/certs"
-	"github.com/sluicemq/sluice/internal/logmetrics"
-	"github.com/sluicemq/sluice/internal/objectstore"
-	"github.com/sluicemq/sluice/internal/quicnet"
-	"github.com/sluicemq/sluice/internal/unreadable"
-	"github.com/sluicemq/sluice/pipeline"
-	"github.com/sluicemq/sluice/stages/batch"
-	"github.com/sluicemq/sluice/stages/compact"
-	"github.com/sluicemq/sluice/stages/objectfetch"
-	"github.com/sluicemq/sluice/stages/retain"
 	"github.com/sluicemq/sluice/stages/upload"
-	"github.com/sluicemq/sluice/stages/wal"
 )
 
-// nodeConfig maps the settings of a file onto those of the parts. Only TLS is
+// nodeConfig takes the settings of a file apart. What is left to do is what the parts cannot
+// know: where relative paths are, and what follows from the settings of others. Only TLS is
 // left open; see certificates.
 func nodeConfig(c config.Broker) (node.Config, error) {
 	dir, err := filepath.Abs(c.Broker.DataDirectory)
@@ -38,28 +24,19 @@ func nodeConfig(c config.Broker) (node.Config, error) {
 		return node.Config{}, err
 	}
 	n := node.Config{
-		Broker:             int32(c.Broker.ID),
-		Cluster:            clusterConfig(c.Metadata, dir),
-		Storage:            storageConfig(c, dir),
-		Doors:              doorsConfig(c),
-		Kafka:              kafkaConfig(c.Network),
-		API:                apiConfig(c),
-		Fetch:              fetchConfig(c),
-		Groups:             groupsConfig(c.Groups),
-		AdminListen:        c.Admin.Listen,
-		Admin:              adminConfig(c.Admin.Common(), c.Network.AdvertisedHost),
-		Metrics:            logmetrics.Config{MaxSeries: c.Admin.MaxMetricSeries},
-		Tracing:            node.TracingConfig{Endpoint: c.Tracing.OTLPEndpoint, Ratio: c.Tracing.SampleRatio},
-		RequestBudgetBytes: c.Memory.RequestBudgetBytes,
-		MemoryLimitBytes:   c.Memory.LimitBytes,
-		Grace:              ms(c.Broker.ShutdownGraceMs),
+		Settings: c,
+		Cluster:  clusterConfig(c.Metadata, dir),
+		Storage:  storageConfig(c, dir),
+		Doors:    node.DoorsConfig{Config: c.Network.Config, Rack: c.Broker.Rack, QUIC: c.Network.QUIC, MemoryBytes: c.Memory.ConnectionBytes},
+		API:      kafka.APIConfig{TopicsConfig: c.Topics, ReplicationConfig: c.Replication.ReplicationConfig, RequestsConfig: c.Requests, ProducerIDsConfig: c.Producers.IDs},
+		Fetch:    c.Fetch,
+		Admin:    adminConfig(c.Admin.Settings, c.Network.AdvertisedHost),
 	}
+	n.Fetch.BudgetBytes, n.Fetch.WaitingBytes = c.Memory.ResponseBudgetBytes, admission.Waiting(c.Memory.RequestBudgetBytes)
 	n.Cluster.Witness = filepath.Join(n.Storage.WALGuard, "metadata")
-	n.Cluster.ProducerExpiration = ms(c.Producers.ExpirationMs)
-	return n, n.Validate()
+	n.Cluster.ProducerExpiration = c.Producers.Expiration
+	return n, nil
 }
-
-func ms(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 
 // under returns path, which is in dir unless it is absolute or empty.
 func under(dir, path string) string {
@@ -69,41 +46,27 @@ func under(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
-func clusterConfig(m config.Metadata, dir string) consensus.Config {
-	c := consensus.DefaultConfig(under(dir, m.Directory))
-	c.Guard, c.ReserveBytes = under(dir, m.Guard), m.ReserveBytes
-	c.RaftAddress, c.Shards, c.SnapshotEntries, c.SnapshotBytes = m.RaftAddress, m.Shards, m.SnapshotEntries, m.SnapshotBytes
-	c.Tick, c.Timeout, c.Grace, c.LatePutGrace = ms(m.TickMs), ms(m.ChangeTimeoutMs), ms(m.GarbageGraceMs), ms(m.LatePutGraceMs)
+func clusterConfig(c consensus.Config, dir string) consensus.Config {
+	c.Directory, c.Guard = under(dir, c.Directory), under(dir, c.Guard)
 	return c
 }
 
 func storageConfig(c config.Broker, dir string) node.StorageConfig {
-	objects := c.ObjectStorage.URL
-	if objects == "" {
-		objects = fileURL(filepath.Join(dir, "objects"))
-	}
-	return node.StorageConfig{
+	s := node.StorageConfig{
 		WALDirectory: under(dir, c.WAL.Directory),
 		WALGuard:     under(dir, c.WAL.Directory) + ".guard",
-		FS:           blockfs.Options{MinFreeBytes: c.WAL.MinFreeBytes, Engine: blockfs.Engine(c.WAL.IOEngine)},
-		WAL:          walConfig(c.WAL),
-		ObjectURL:    objects,
-		Objects:      objectsConfig(c.ObjectStorage, c.WAL.MinFreeBytes/2),
-		Upload:       uploadConfig(c),
-		Retain:       retain.Config{Interval: ms(c.Retention.CheckIntervalMs), ChangesPerSecond: c.Retention.ChangesPerSecond},
-		Compact:      compactConfig(c),
-		Batch: batch.Config{TargetBytes: c.Stages.Batch.TargetBytes, MaxBytes: c.Stages.Batch.MaxBytes, Linger: time.Duration(c.Stages.Batch.LingerUs) * time.Microsecond,
-			EagerGroups: c.Stages.Batch.EagerGroups},
-		Producers:       node.ProducersConfig{Expiration: ms(c.Producers.ExpirationMs), MemoryBytes: c.Producers.MemoryBytes},
-		Fetch:           readConfig(c.ObjectStorage),
-		Unreadable:      unreadable.Config{LastingAfter: ms(c.ObjectStorage.UnreadableAfterMs)},
-		Lanes:           c.Stages.Sequence.Workers,
-		WriteCacheBytes: c.Cache.WriteCacheSizeBytes,
-		ReadCacheBytes:  c.Cache.ReadCacheSizeBytes,
-		ImageBytes:      c.Memory.WALBufferBytes,
-		TailIndexBytes:  c.Memory.TailIndexBytes,
-		Limits:          limits(c.Stages),
+		ObjectURL:    c.ObjectStorage.URL,
+		Objects:      c.ObjectStorage.Store,
+		Upload: upload.Config{CutConfig: c.WAL.Upload, ObjectConfig: c.ObjectStorage.Upload, ObjectMemory: c.UploadMemory(),
+			ProducerExpiration: c.Producers.Expiration, SectionBytes: node.SectionBytes(c.Producers.MemoryBytes)},
+		Compact: c.Compaction,
 	}
+	if s.ObjectURL == "" {
+		s.ObjectURL = fileURL(filepath.Join(dir, "objects"))
+	}
+	s.Objects.MinFreeBytes = c.WAL.Disk.MinFreeBytes / 2 // less than the WAL leaves free, so that uploads make room
+	s.Compact.PrepareTTL = c.ObjectStorage.Upload.PrepareTTL
+	return s
 }
 
 // fileURL is the URL of a directory.
@@ -111,72 +74,9 @@ func fileURL(dir string) string {
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String()
 }
 
-func walConfig(c config.WAL) wal.Config {
-	w := wal.Config{SegmentSizeBytes: c.SegmentSizeBytes, CapacityBytes: c.CapacityBytes, Durability: wal.Sync,
-		FlushInterval: ms(c.FlushIntervalMs), Inflight: c.WritesInFlight, IdleSeal: ms(c.IdleSealMs)}
-	if !c.FsyncOnWrite {
-		w.Durability = wal.Interval
-	}
-	return w
-}
-
-func uploadConfig(c config.Broker) upload.Config {
-	return upload.Config{SizeBytes: c.WAL.UploadSizeBytes, Interval: ms(c.WAL.UploadIntervalMs),
-		OwnObjectBytes: c.ObjectStorage.OwnObjectSizeBytes, Concurrency: c.ObjectStorage.UploadConcurrency, ObjectMemory: c.UploadMemory(),
-		PrepareTTL: ms(c.ObjectStorage.PrepareTimeoutMs), SweepInterval: ms(c.ObjectStorage.GarbageCheckMs), ProducerExpiration: ms(c.Producers.ExpirationMs), SectionBytes: node.SectionBytes(c.Producers.MemoryBytes)}
-}
-
-func compactConfig(c config.Broker) compact.Config {
-	k := c.Compaction
-	return compact.Config{Interval: ms(k.CheckIntervalMs), BytesPerSecond: k.BytesPerSecond, MemoryBytes: k.MemoryBytes,
-		TargetBytes: k.TargetSizeBytes, MinObjects: k.MinObjects, PrepareTTL: ms(c.ObjectStorage.PrepareTimeoutMs), Paused: k.Paused}
-}
-
-// objectsConfig maps the settings of the object store. minFree is what one on this
-// machine leaves of the disk: less than the WAL does, so that uploads make room.
-func objectsConfig(o config.ObjectStorage, minFree int64) objectstore.Config {
-	return objectstore.Config{MultipartThresholdBytes: o.MultipartThreshold, PartBytes: o.PartSizeBytes, PartConcurrency: o.PartConcurrency, MinRequests: o.MinRequests,
-		MaxRequests: o.MaxRequests, UploadBytesPerSecond: o.UploadBytesPerSecond, Attempts: o.Attempts,
-		FirstPause: ms(o.FirstPauseMs), LastPause: ms(o.LastPauseMs), Stall: ms(o.StallMs), MissingAttempts: o.MissingAttempts, MinFreeBytes: minFree}
-}
-
-func readConfig(o config.ObjectStorage) objectfetch.Config {
-	c := objectfetch.DefaultConfig()
-	c.RunBytes, c.AheadBytes, c.AheadRequests = o.ReadRangeBytes, o.ReadAheadBytes, o.ReadAheadRequests
-	c.RequestBytes, c.RequestTimeout = o.ReadMemoryBytes, ms(o.ReadTimeoutMs)
-	return c
-}
-
-func limits(s config.Stages) node.Limits {
-	l := node.Limits{
-		"sequence": {Depth: s.Sequence.Depth},
-		"batch":    {Depth: s.Batch.Depth},
-	}
-	for name, q := range map[string]config.Queue{"wal": s.WAL, "replicate": s.Replicate, "join": s.Join,
-		"commit": s.Commit, "publish": s.Publish} {
-		l[name] = pipeline.Limits{Depth: q.Depth}
-	}
-	for name, c := range map[string]config.Crew{"locate": s.Locate, "read_cache": s.ReadHot, "walread": s.WALRead,
-		"readcache": s.ReadCold, "objectfetch": s.ObjectFetch, "trim": s.Trim} {
-		l[name] = pipeline.Limits{Depth: c.Depth, Workers: c.Workers}
-	}
-	return l
-}
-
-func doorsConfig(c config.Broker) node.DoorsConfig {
-	n := c.Network
-	q := quicnet.DefaultConfig()
-	q.HandshakeTimeout, q.IdleTimeout, q.KeepAlive = ms(n.QUICHandshakeTimeoutMs), ms(n.QUICIdleTimeoutMs), 0
-	q.StreamWindowBytes, q.ConnectionWindowBytes = n.QUICStreamWindowBytes, n.QUICConnectionWindowBytes
-	q.ReceiveOffload = n.QUICReceiveOffload
-	return node.DoorsConfig{QUICListen: n.QUICListen, TCPListen: n.TCPListen, AdvertisedHost: n.AdvertisedHost,
-		AdvertisedPort: int32(n.AdvertisedPort), Rack: c.Broker.Rack, PlaintextTCP: plaintext(n), QUIC: q,
-		Connections: n.MaxConnections, ConnectionsPerIP: n.MaxConnectionsPerIP, Streams: n.MaxStreamsPerConnection, MemoryBytes: c.Memory.ConnectionBytes}
-}
-
 // adminConfig has requests be for the host that is listened on, the one that clients are
 // told, and those of admin.hosts.
-func adminConfig(a config.Admin, advertised string) adminhttp.Config {
+func adminConfig(a adminhttp.Settings, advertised string) adminhttp.Config {
 	c := adminhttp.Config{Debug: a.Debug, Build: adminhttp.ReadBuild(version)}
 	c.Hosts, _ = adminhttp.ParseHosts(a.Hosts) // it was checked
 	if host, _, err := net.SplitHostPort(a.Listen); err == nil {
@@ -188,64 +88,9 @@ func adminConfig(a config.Admin, advertised string) adminhttp.Config {
 	return c
 }
 
-// plaintext says whether the TCP door goes without TLS.
-func plaintext(n config.Network) bool {
-	switch n.TCPPlaintext {
-	case config.PlaintextEverywhere:
-		return true
-	case config.PlaintextLoopback:
-		return isLoopback(n.TCPListen)
-	}
-	return false
-}
-
-// isLoopback says whether an address to listen on can only be reached from this
-// machine.
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-func kafkaConfig(n config.Network) kafka.ServerConfig {
-	return kafka.ServerConfig{MaxFrameBytes: n.MaxRequestBytes, MaxControlBytes: n.MaxControlRequestBytes,
-		Outstanding: n.MaxOutstandingRequests, IdleTimeout: ms(n.IdleTimeoutMs),
-		StallGrace: ms(n.StallGraceMs), MinBytesPerSecond: n.MinBytesPerSecond, TransferTimeout: ms(n.TransferTimeoutMs)}
-}
-
-func apiConfig(c config.Broker) kafka.APIConfig {
-	return kafka.APIConfig{AutoCreateTopics: c.Topics.AutoCreate, Partitions: int32(c.Topics.DefaultPartitions),
-		Replication: int16(c.Replication.DefaultFactor), TopicPartitions: int32(c.Topics.MaxPartitionsPerTopic),
-		ClusterPartitions: int32(c.Topics.MaxPartitions), RequestPartitions: c.Requests.MaxPartitions,
-		RequestChanges: c.Requests.MaxChanges, Changes: c.Requests.MaxConcurrentChanges,
-		ChangeTimeout: ms(c.Requests.ChangeTimeoutMs), ProducerIDBlock: int32(c.Producers.IDBlockSize)}
-}
-
-func fetchConfig(c config.Broker) fetch.Config {
-	return fetch.Config{MaxBytes: c.Fetch.MaxBytes, BudgetBytes: c.Memory.ResponseBudgetBytes, WaitingBytes: admission.Waiting(c.Memory.RequestBudgetBytes), MaxWait: ms(c.Fetch.MaxWaitMs),
-		Sessions: c.Fetch.MaxSessions, SessionPartitions: c.Fetch.MaxSessionPartitions, SessionBytes: c.Fetch.MaxSessionBytes, SessionIdle: ms(c.Fetch.SessionIdleMs)}
-}
-
-func groupsConfig(g config.Groups) group.Config {
-	return group.Config{InitialRebalanceDelay: ms(g.InitialRebalanceDelayMs), MinSessionTimeout: ms(g.MinSessionTimeoutMs),
-		MaxSessionTimeout: ms(g.MaxSessionTimeoutMs), Groups: g.MaxGroups, Members: g.MaxMembers, GroupBytes: g.MaxGroupBytes,
-		MetadataBytes: g.MaxMetadataBytes, OffsetMetadataBytes: g.MaxOffsetMetadataBytes, OffsetsPerGroup: g.MaxOffsets,
-		OffsetsRetention: ms(g.OffsetsRetentionMs), SweepInterval: ms(g.OffsetsCheckIntervalMs), Lanes: g.Lanes, Queue: g.Queue,
-		Writes: g.MaxConcurrentWrites, WriteTimeout: ms(g.WriteTimeoutMs)}
-}
-
 // tlsFiles are the TLS files that settings name.
 func tlsFiles(c config.Broker) certs.ServerFiles {
-	dir, t := c.Broker.DataDirectory, c.TLS
-	f := certs.ServerFiles{CertFile: under(dir, t.CertificateFile), KeyFile: under(dir, t.KeyFile),
-		ClientCAFile: under(dir, t.ClientCAFile), ClientAuth: certs.ClientAuth(t.ClientAuth), MinVersion: tls.VersionTLS13}
-	if t.MinVersion == config.TLS12 {
-		f.MinVersion = tls.VersionTLS12
-	}
-	return f
+	return c.TLS.Files(func(path string) string { return under(c.Broker.DataDirectory, path) })
 }
 
 // certificates fills in with what the broker proves itself, and has it made where

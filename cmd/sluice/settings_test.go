@@ -7,14 +7,13 @@ import (
 	"log/slog"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"testing"
 
 	"github.com/sluicemq/sluice/cmd/sluice/node"
 	"github.com/sluicemq/sluice/config"
+	"github.com/sluicemq/sluice/ingress/listener"
 	"github.com/sluicemq/sluice/internal/certs"
-	"github.com/sluicemq/sluice/stages/upload"
-	"github.com/sluicemq/sluice/stages/wal"
+	"github.com/sluicemq/sluice/internal/setting"
 )
 
 // effect is everything that settings come to.
@@ -59,29 +58,29 @@ var others = map[string]any{
 	"admin.hosts":                            "queue.example.com",
 	"network.quic_listen":                    "127.0.0.2:9092",
 	"network.tcp_listen":                     "127.0.0.2:9092",
-	"network.tcp_plaintext":                  config.PlaintextNever,
+	"network.tcp_plaintext":                  string(listener.PlaintextNever),
 	"network.advertised_host":                "broker.example.com",
 	"tls.certificate_file":                   "other.crt",
 	"tls.key_file":                           "other.key",
 	"tls.client_ca_file":                     "clients.crt",
-	"tls.client_auth":                        config.ClientAuthOptional,
-	"tls.min_version":                        config.TLS12,
+	"tls.client_auth":                        string(certs.ClientAuthOptional),
+	"tls.min_version":                        "1.2",
 	"wal.directory":                          "other",
 	"wal.segment_size_bytes":                 int64(64 << 20),
 	"wal.io_engine":                          "pwrite",
 	"object_storage.url":                     "mem://",
-	"network.max_request_bytes":              32 << 20,
-	"fetch.max_bytes":                        1 << 20,
+	"network.max_request_bytes":              int64(32 << 20),
+	"fetch.max_bytes":                        int64(1 << 20),
 	"metadata.directory":                     "other",
 	"metadata.guard":                         "other.guard",
 	"metadata.raft_address":                  "127.0.0.1:9095",
 	"admin.listen":                           "",
 	"log.level":                              "error",
 	"log.format":                             "json",
-	"topics.default_partitions":              3,
-	"object_storage.max_requests":            65,
+	"topics.default_partitions":              int64(3),
+	"object_storage.max_requests":            int64(65),
 	"stages.batch.target_bytes":              int64(1),
-	"network.max_control_request_bytes":      1 << 20,
+	"network.max_control_request_bytes":      int64(1 << 20),
 	"object_storage.upload_bytes_per_second": int64(1 << 20),
 }
 
@@ -108,67 +107,43 @@ func TestEverySettingHasAnEffect(t *testing.T) {
 	}
 }
 
-// setting returns the field of c, a pointer to settings, that a key names.
-func setting(t *testing.T, c any, key string) reflect.Value {
-	t.Helper()
-	v := reflect.ValueOf(c).Elem()
-	for name := range strings.SplitSeq(key, ".") {
-		field := reflect.Value{}
-		for i := range v.NumField() {
-			if v.Type().Field(i).Tag.Get("toml") == name {
-				field = v.Field(i)
-			}
-		}
-		if !field.IsValid() {
-			t.Fatalf("there is no setting %s", key)
-		}
-		v = field
-	}
-	return v
-}
-
 // with returns the settings with another value of one.
 func with(t *testing.T, c config.Broker, k config.Key) config.Broker {
 	t.Helper()
-	v := setting(t, &c, k.Name)
 	other, ok := others[k.Name]
-	switch {
-	case ok:
-		v.Set(reflect.ValueOf(other))
-	case v.Kind() == reflect.Bool:
-		v.SetBool(!v.Bool())
-	case v.CanInt():
-		v.SetInt(v.Int() + 1)
-	case v.CanFloat():
-		v.SetFloat(v.Float() / 2)
-	default:
-		t.Fatalf("no other value for %s is known; add one", k.Name)
+	if !ok {
+		switch v := k.Value.(type) {
+		case bool:
+			other = !v
+		case int64:
+			other = v + 1
+		case float64:
+			other = v / 2
+		default:
+			t.Fatalf("no other value for %s is known; add one", k.Name)
+		}
+	}
+	for f := range setting.Fields(&c) {
+		if f.Key != k.Name {
+			continue
+		}
+		if err := f.Set(other); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return c
-}
-
-// What the log and uploads are measured with, by benchmarks of their packages, is what a
-// broker does by default.
-func TestDefaultsAreThoseOfTheStages(t *testing.T) {
-	c := config.DefaultBroker()
-	if got, want := walConfig(c.WAL), wal.DefaultConfig(); got != want {
-		t.Errorf("a broker's log has %+v, that of benchmarks %+v", got, want)
-	}
-	if got, want := uploadConfig(c), upload.DefaultConfig(); got != want {
-		t.Errorf("a broker's uploads have %+v, those of tests %+v", got, want)
-	}
 }
 
 func TestCertificates(t *testing.T) {
 	dir := t.TempDir()
 	made := filepath.Join(dir, "tls")
 	for name, test := range map[string]struct {
-		tls  config.TLS
+		tls  certs.Config
 		want certs.ServerFiles
 	}{
-		"made": {config.TLS{Generate: true, ClientAuth: "required", MinVersion: "1.3"}, certs.ServerFiles{CertFile: filepath.Join(made, "broker.crt"),
+		"made": {certs.Config{Generate: true, ClientAuth: "required", MinVersion: "1.3"}, certs.ServerFiles{CertFile: filepath.Join(made, "broker.crt"),
 			KeyFile: filepath.Join(made, "broker.key"), ClientCAFile: filepath.Join(made, "ca.crt"), ClientAuth: certs.ClientAuthRequired, MinVersion: tls.VersionTLS13}},
-		"given": {config.TLS{Generate: true, CertificateFile: "a.crt", KeyFile: "/k/a.key", ClientCAFile: "c.crt", ClientAuth: "none", MinVersion: "1.2"},
+		"given": {certs.Config{Generate: true, CertificateFile: "a.crt", KeyFile: "/k/a.key", ClientCAFile: "c.crt", ClientAuth: "none", MinVersion: "1.2"},
 			certs.ServerFiles{CertFile: filepath.Join(dir, "a.crt"), KeyFile: "/k/a.key", ClientCAFile: filepath.Join(dir, "c.crt"),
 				ClientAuth: certs.ClientAuthNone, MinVersion: tls.VersionTLS12}},
 	} {
@@ -186,20 +161,21 @@ func TestCertificates(t *testing.T) {
 // Beyond loopback TCP has TLS, unless the settings say otherwise in so many words.
 func TestPlaintext(t *testing.T) {
 	for _, test := range []struct {
-		setting, listen string
-		want            bool
+		setting listener.Plaintext
+		listen  string
+		want    bool
 	}{
-		{config.PlaintextLoopback, "127.0.0.1:9092", true},
-		{config.PlaintextLoopback, "[::1]:9092", true},
-		{config.PlaintextLoopback, "localhost:9092", true},
-		{config.PlaintextLoopback, "0.0.0.0:9092", false},
-		{config.PlaintextLoopback, ":9092", false},
-		{config.PlaintextLoopback, "10.0.0.1:9092", false},
-		{config.PlaintextLoopback, "broker.example.com:9092", false},
-		{config.PlaintextNever, "127.0.0.1:9092", false},
-		{config.PlaintextEverywhere, "0.0.0.0:9092", true},
+		{listener.PlaintextLoopback, "127.0.0.1:9092", true},
+		{listener.PlaintextLoopback, "[::1]:9092", true},
+		{listener.PlaintextLoopback, "localhost:9092", true},
+		{listener.PlaintextLoopback, "0.0.0.0:9092", false},
+		{listener.PlaintextLoopback, ":9092", false},
+		{listener.PlaintextLoopback, "10.0.0.1:9092", false},
+		{listener.PlaintextLoopback, "broker.example.com:9092", false},
+		{listener.PlaintextNever, "127.0.0.1:9092", false},
+		{listener.PlaintextEverywhere, "0.0.0.0:9092", true},
 	} {
-		if got := plaintext(config.Network{TCPPlaintext: test.setting, TCPListen: test.listen}); got != test.want {
+		if got := (listener.Config{TCPPlaintext: test.setting, TCPListen: test.listen}).PlaintextTCP(); got != test.want {
 			t.Errorf("%s on %s: %t", test.setting, test.listen, got)
 		}
 	}

@@ -1,86 +1,60 @@
 package group
 
 import (
-	"errors"
 	"time"
 
 	"github.com/sluicemq/sluice/consensus/group/rebalance"
+	"github.com/sluicemq/sluice/internal/setting"
 )
 
 // Config has the limits of consumer groups. Kafka's name of a setting is given
 // where it has one.
 type Config struct {
-	// InitialRebalanceDelay is how long an empty group waits for more members
-	// after its first (group.initial.rebalance.delay.ms). Longer means fewer
-	// rebalances when many start at once; 0 suits development.
-	InitialRebalanceDelay time.Duration
-	// MinSessionTimeout and MaxSessionTimeout bound what members may ask for
-	// (group.min.session.timeout.ms, group.max.session.timeout.ms).
-	MinSessionTimeout, MaxSessionTimeout time.Duration
-	// Groups bounds the groups, also those that only have offsets. For a further one
-	// the group without members that was unused the longest is removed; where all have
-	// members it is refused.
-	Groups int
-	// Members bounds the members of one group (group.max.size).
-	Members int
-	// GroupBytes bounds the metadata and assignments of one group's members, which
-	// are written as one command. MetadataBytes bounds what all groups take in memory,
-	// offsets too, as Groups bounds their number; one group takes half of it at most.
-	GroupBytes    int
-	MetadataBytes int64
-	// OffsetMetadataBytes bounds the text kept with one offset
-	// (offset.metadata.max.bytes).
-	OffsetMetadataBytes int
-	// OffsetsPerGroup bounds the partitions for which one group has offsets.
-	OffsetsPerGroup int
-	// OffsetsRetention is how long offsets are kept after their group became
-	// empty, or after the commit where the group never had members
-	// (offsets.retention.minutes).
-	OffsetsRetention time.Duration
-	// SweepInterval is how often expired offsets are looked for
-	// (offsets.retention.check.interval.ms).
-	SweepInterval time.Duration
-	// Lanes is over how many goroutines groups are spread; Queue is how many
-	// requests may wait for one of them before connections are not read any more, and
-	// how many may wait for room before further ones are refused.
-	Lanes, Queue int
-	// Writes bounds the groups whose state is being written at once. More wait,
-	// and gather more into one write.
-	Writes int
-	// WriteTimeout bounds one write (offsets.commit.timeout.ms). Then clients are
-	// told to try again.
-	WriteTimeout time.Duration
+	// How long a new group waits for more members before it assigns partitions. 0 starts the
+	// first consumer immediately and rebalances when the next one joins.
+	InitialRebalanceDelay time.Duration `toml:"initial_rebalance_delay_ms" default:"3s" range:"0s..10m"` // group.initial.rebalance.delay.ms
+	// Bounds on the session timeout a member may ask for: after that long without a heartbeat
+	// its partitions go to other members.
+	MinSessionTimeout time.Duration `toml:"min_session_timeout_ms" default:"6s" range:"1ms..24d"`  // group.min.session.timeout.ms
+	MaxSessionTimeout time.Duration `toml:"max_session_timeout_ms" default:"30m" range:"1ms..24d"` // group.max.session.timeout.ms
+	// Maximum groups, and members per group. Each uses memory. Beyond max_groups, a new group
+	// replaces the group without members that has been unused longest, with its offsets; if
+	// all groups have members, clients are told to retry.
+	Groups  int `toml:"max_groups" default:"10000" range:"1.."`
+	Members int `toml:"max_members" default:"5000" range:"1.."` // group.max.size
+	// Maximum size of the members' metadata and assignments in one group, and the memory for
+	// all groups including their offsets. One group uses at most half of it; beyond it groups
+	// are removed as with max_groups.
+	GroupBytes    int   `toml:"max_group_bytes" default:"4Mi" range:"4Ki..1Gi"` // written as one command
+	MetadataBytes int64 `toml:"max_metadata_bytes" default:"48Mi" range:"64Ki.."`
+	// Maximum size of the metadata string committed with an offset.
+	OffsetMetadataBytes int `toml:"max_offset_metadata_bytes" default:"4Ki" range:"0.."` // offset.metadata.max.bytes
+	// Maximum partitions with offsets per group.
+	OffsetsPerGroup int `toml:"max_offsets" default:"200000" range:"1.."`
+	// How long offsets are kept after the last member of a group has left, and how often
+	// expired offsets are removed.
+	OffsetsRetention time.Duration `toml:"offsets_retention_ms" default:"7d" range:"1m.."`        // offsets.retention.minutes
+	SweepInterval    time.Duration `toml:"offsets_check_interval_ms" default:"10m" range:"1ms.."` // offsets.retention.check.interval.ms
+	// Goroutines that serve groups, and the requests that may queue for each. Beyond that
+	// connections are not read. As many requests may wait for memory.
+	Lanes int `toml:"lanes" default:"4" range:"1..1024"`
+	Queue int `toml:"queue" default:"256" range:"1..64Ki"`
+	// Maximum concurrent writes of group state. Further ones wait and are combined.
+	Writes int `toml:"max_concurrent_writes" default:"64" range:"1..64Ki"`
+	// How long a write may take before clients are told to retry.
+	WriteTimeout time.Duration `toml:"write_timeout_ms" default:"5s" range:"1ms.."` // offsets.commit.timeout.ms
 }
 
-// DefaultConfig returns the defaults of a cluster, Kafka's where it has them.
-func DefaultConfig() Config {
-	return Config{InitialRebalanceDelay: 3 * time.Second, MinSessionTimeout: 6 * time.Second, MaxSessionTimeout: 30 * time.Minute,
-		Groups: 10_000, Members: 5000, GroupBytes: 4 << 20, MetadataBytes: 64 << 20,
-		OffsetMetadataBytes: 4096, OffsetsPerGroup: 200_000, OffsetsRetention: 7 * 24 * time.Hour, SweepInterval: 10 * time.Minute,
-		Lanes: 4, Queue: 256, Writes: 64, WriteTimeout: 5 * time.Second}
-}
+// DefaultConfig returns the defaults, Kafka's where it has them.
+func DefaultConfig() Config { return setting.Default[Config]() }
 
-// Validate reports a setting that cannot work.
+// Validate reports settings that cannot work.
 func (c Config) Validate() error {
-	switch {
-	case c.InitialRebalanceDelay < 0:
-		return errors.New("group: the initial rebalance delay must not be negative; 0 turns it off")
-	case c.MinSessionTimeout <= 0 || c.MaxSessionTimeout < c.MinSessionTimeout:
-		return errors.New("group: the least session timeout must be positive and not above the longest")
-	case c.MaxSessionTimeout > 24*24*time.Hour:
-		return errors.New("group: the longest session timeout must be at most 24 days")
-	case c.Groups < 1 || c.Members < 1 || c.OffsetsPerGroup < 1:
-		return errors.New("group: groups, members and offsets per group must be at least 1")
-	case c.GroupBytes < 4<<10 || c.MetadataBytes < int64(c.GroupBytes) || c.MetadataBytes < 64<<10:
-		return errors.New("group: a group needs at least 4 KiB of metadata, all groups together room for one such and at least 64 KiB")
-	case c.OffsetMetadataBytes < 0:
-		return errors.New("group: offset metadata bytes must not be negative; 0 allows none")
-	case c.OffsetsRetention <= 0 || c.SweepInterval <= 0 || c.WriteTimeout <= 0:
-		return errors.New("group: offsets retention, sweep interval and write timeout must be positive")
-	case c.Lanes < 1 || c.Lanes > 1024 || c.Queue < 1 || c.Writes < 1:
-		return errors.New("group: from 1 to 1024 lanes are possible, with a queue of at least 1 and at least 1 write at once")
-	}
-	return nil
+	var p setting.Problems
+	p.Add(setting.Check(c))
+	p.NotBelow("max_session_timeout_ms", c.MaxSessionTimeout.Milliseconds(), "min_session_timeout_ms", c.MinSessionTimeout.Milliseconds())
+	p.NotBelow("max_metadata_bytes", c.MetadataBytes, "max_group_bytes", int64(c.GroupBytes))
+	return p.Err()
 }
 
 func (c Config) limits() rebalance.Limits {

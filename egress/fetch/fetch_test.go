@@ -409,7 +409,6 @@ func TestConfigValidate(t *testing.T) {
 	}
 	for name, change := range map[string]func(*Config){
 		"max bytes": func(c *Config) { c.MaxBytes = 0 },
-		"budget":    func(c *Config) { c.BudgetBytes = int64(c.MaxBytes) - 1 },
 		"max wait":  func(c *Config) { c.MaxWait = 0 },
 		"sessions":  func(c *Config) { c.Sessions = -1 },
 	} {
@@ -417,6 +416,14 @@ func TestConfigValidate(t *testing.T) {
 		change(&c)
 		if c.Validate() == nil {
 			t.Errorf("%s: accepted", name)
+		}
+	}
+	for _, c := range []Config{{BudgetBytes: 1 << 30}, {WaitingBytes: 1 << 30}} {
+		budgets := c
+		c = DefaultConfig()
+		c.BudgetBytes, c.WaitingBytes = budgets.BudgetBytes, budgets.WaitingBytes
+		if _, err := New(c, Deps{}); err == nil {
+			t.Errorf("budgets of %d and %d are taken", c.BudgetBytes, c.WaitingBytes)
 		}
 	}
 }

@@ -48,6 +48,7 @@ func (b *broker) View() *meta.View { return b.view.Load() }
 
 func newBroker(t testing.TB, change func(*Config)) *broker {
 	cfg := DefaultConfig()
+	cfg.BudgetBytes, cfg.WaitingBytes = 512<<20, 8<<20
 	if change != nil {
 		change(&cfg)
 	}

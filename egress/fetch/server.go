@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"sync"
@@ -55,7 +56,7 @@ type Server struct {
 
 // New returns a server. Call Close after the last connection has ended.
 func New(cfg Config, deps Deps) (*Server, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.Validate(), cfg.validateBudgets()); err != nil {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, deps: deps, budget: pipeline.NewBudget(cfg.BudgetBytes).KeepForStrangers(), waiting: newWaiting(cfg.WaitingBytes)}

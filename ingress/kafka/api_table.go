@@ -2,11 +2,9 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/trace"
@@ -18,57 +16,6 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 	"github.com/sluicemq/sluice/pipeline"
 )
-
-// APIConfig has what handlers promise to clients and the bounds they keep to.
-type APIConfig struct {
-	// AutoCreateTopics lets a Metadata request create the topics it names, with
-	// the defaults below. Convenient in development; a typo makes a topic.
-	AutoCreateTopics bool
-	// Partitions and Replication are for topics whose creator names none. A
-	// replication factor above the number of brokers is lowered to it.
-	Partitions  int32
-	Replication int16
-	// TopicPartitions and ClusterPartitions bound what one topic and all topics
-	// together may have. Each partition costs memory on every broker.
-	TopicPartitions, ClusterPartitions int32
-	// RequestPartitions bounds the partitions or topics named in one request; a
-	// client that names more is disconnected.
-	RequestPartitions int
-	// RequestChanges is the same for requests that change topics or describe their
-	// configs, of which each element costs far more.
-	RequestChanges int
-	// Changes bounds the changes to metadata that are under way at once for all
-	// clients, and apart from them the reads for ListOffsets by time. More wait.
-	Changes int
-	// ChangeTimeout bounds a change whose client asked for a longer time or none.
-	ChangeTimeout time.Duration
-	// ProducerIDBlock is how many producer ids are taken from the metadata quorum
-	// at a time. Ids of a block in use are lost at a restart; there are 2^63.
-	ProducerIDBlock int32
-}
-
-// DefaultAPIConfig returns the defaults of a cluster.
-func DefaultAPIConfig() APIConfig {
-	return APIConfig{Partitions: 1, Replication: 1, TopicPartitions: 10_000, ClusterPartitions: 200_000,
-		RequestPartitions: 100_000, RequestChanges: 10_000, Changes: 64, ChangeTimeout: 30 * time.Second, ProducerIDBlock: 1000}
-}
-
-// Validate reports a setting that cannot work.
-func (c APIConfig) Validate() error {
-	switch {
-	case c.TopicPartitions < 1 || c.ClusterPartitions < c.TopicPartitions:
-		return errors.New("kafka: a topic needs room for a partition, the cluster for at least one such topic")
-	case c.Partitions < 1 || c.Partitions > c.TopicPartitions:
-		return fmt.Errorf("kafka: default partitions must be from 1 to %d", c.TopicPartitions)
-	case c.Replication < 1:
-		return errors.New("kafka: default replication must be at least 1")
-	case c.RequestPartitions < 1 || c.RequestChanges < 1 || c.Changes < 1 || c.ProducerIDBlock < 1:
-		return errors.New("kafka: request partitions, request changes, changes and producer id block must be at least 1")
-	case c.ChangeTimeout <= 0:
-		return errors.New("kafka: change timeout must be positive")
-	}
-	return nil
-}
 
 // Appender takes the batches of one request from who into the write pipeline and calls done
 // once, when all have settled: with nil if each is as durable as promised or carries its own

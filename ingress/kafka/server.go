@@ -17,50 +17,6 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// ServerConfig has the limits of connections.
-type ServerConfig struct {
-	// MaxFrameBytes bounds a produce request; MaxControlBytes any other.
-	MaxFrameBytes, MaxControlBytes int
-	// Outstanding is how many requests of one connection may wait for their
-	// answers. Then it is not read any more.
-	Outstanding int
-	// IdleTimeout closes a connection that sends nothing and waits for nothing.
-	IdleTimeout time.Duration
-	// StallGrace and MinBytesPerSecond are the least rate at which a request that has
-	// begun must come in, and an answer be taken: so many bytes for each second beyond
-	// the grace. TransferTimeout bounds the time of each, whatever its rate, and that
-	// to the end of a connection's first request. Slower connections are closed.
-	StallGrace, TransferTimeout time.Duration
-	MinBytesPerSecond           int
-}
-
-// DefaultServerConfig returns Kafka's defaults where it has them.
-func DefaultServerConfig() ServerConfig {
-	return ServerConfig{MaxFrameBytes: 64 << 20, MaxControlBytes: 8 << 20, Outstanding: 256,
-		IdleTimeout: 10 * time.Minute, StallGrace: 10 * time.Second, MinBytesPerSecond: 16 << 10, TransferTimeout: 2 * time.Minute}
-}
-
-// Validate reports a setting that cannot work.
-func (c ServerConfig) Validate() error {
-	switch {
-	case c.MaxFrameBytes < 1<<10 || c.MaxControlBytes < 1<<10:
-		return errors.New("kafka: frames must be allowed at least 1 KiB")
-	case c.Outstanding < 1:
-		return errors.New("kafka: at least one request must be allowed at once")
-	case c.IdleTimeout <= 0 || c.StallGrace <= 0 || c.MinBytesPerSecond <= 0:
-		return errors.New("kafka: idle timeout, stall grace and least rate must be positive")
-	case c.TransferTimeout < c.StallGrace:
-		return errors.New("kafka: the transfer timeout must not be below the stall grace")
-	}
-	return nil
-}
-
-// FrameMemory returns how much of the memory budget the largest produce request, and the
-// largest other request, can take.
-func (c ServerConfig) FrameMemory() (produce, other int64) {
-	return frameMemory(c.MaxFrameBytes), frameMemory(c.MaxControlBytes)
-}
-
 // Server serves connections. All methods are safe for concurrent use.
 type Server struct {
 	cfg       ServerConfig

@@ -109,7 +109,7 @@ func (h *house) dial(c *tls.Config) (*quicgo.Conn, error) {
 	}
 	tr := &quicgo.Transport{Conn: socket}
 	h.t.Cleanup(func() { tr.Close(); socket.Close() })
-	return tr.Dial(within(h.t), h.l.Addr(), c, quicnet.DefaultConfig().Client())
+	return tr.Dial(within(h.t), h.l.Addr(), c, quicnet.ClientConfig().Client())
 }
 
 func (h *house) mustDial() *quicgo.Conn {

@@ -226,7 +226,7 @@ func TestClientsOfAnEarlierProcessAreTold(t *testing.T) {
 	tr := &quicgo.Transport{Conn: socket}
 	defer socket.Close()
 	defer tr.Close()
-	qc, err := tr.Dial(within(t), proxy.addr, h.tls(), quicnet.DefaultConfig().Client())
+	qc, err := tr.Dial(within(t), proxy.addr, h.tls(), quicnet.ClientConfig().Client())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,11 +18,16 @@ const lockName = "LOCK"
 
 // Options say how a directory is used.
 type Options struct {
-	// MinFreeBytes is what Create leaves free on the disk, for logs, other
-	// programs and file systems that are slow when full.
-	MinFreeBytes int64
-	// Engine is how to write; "" is Auto.
-	Engine Engine
+	// How files are written: "io_uring" submits writes asynchronously, "pwrite" uses a thread
+	// per write, "buffered" goes through the page cache and syncs after each write. "auto"
+	// picks the first that works here and logs which. If "io_uring" is set and does not work,
+	// the broker does not start.
+	Engine Engine `toml:"io_engine" default:"auto" oneof:"auto|io_uring|pwrite|buffered"` // empty is auto
+	// Space that new segments leave free on the disk; when there is less, producers wait. At
+	// most 1 TiB. The broker does not start if the disk cannot hold this and one segment. A
+	// file:// object store leaves half of it free, for the metadata.
+	MinFreeBytes int64 `toml:"min_free_bytes" default:"256Mi" range:"0.."`
+
 	// ReadOnly is for inspectors: it takes no lock, so the owner may be running,
 	// and every change fails with ErrReadOnly.
 	ReadOnly bool

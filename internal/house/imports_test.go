@@ -21,7 +21,7 @@ var rules = map[string][]string{
 	"ingress":          {"internal", "pipeline", "ingress"},
 	"egress":           {"internal", "pipeline", "egress"},
 	"consensus":        {"internal", "consensus"},
-	"config":           {"internal", "config"},
+	"config":           {"internal", "stages", "ingress", "egress", "consensus", "config"}, // whose settings a file has
 	"sdk/go":           {"internal/quicnet", "internal/certs", "sdk/go"},
 	"demo":             {"sdk/go", "internal/certs", "internal/freeport", "demo"},
 	"cmd":              {""},

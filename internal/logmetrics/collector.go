@@ -1,7 +1,6 @@
 package logmetrics
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,25 +13,6 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/topic"
 )
-
-// Config bounds what a scrape makes.
-type Config struct {
-	// MaxSeries is how many topics, how many partitions, and how many partitions of groups
-	// have series of their own, each: some 0.5 KiB of a scrape for one, and 1 KiB of memory
-	// for one of a group. 0: none.
-	MaxSeries int
-}
-
-// MaxSeries is the largest Config.MaxSeries.
-const MaxSeries = 1_000_000
-
-// Validate reports a setting that cannot work.
-func (c Config) Validate() error {
-	if c.MaxSeries < 0 || c.MaxSeries > MaxSeries {
-		return fmt.Errorf("from 0 to %d topics, partitions and partitions of groups can have metrics", MaxSeries)
-	}
-	return nil
-}
 
 // Metadata is the cluster's.
 type Metadata interface {

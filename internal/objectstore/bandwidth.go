@@ -15,23 +15,11 @@ type bandwidth struct{ bucket *rate.Limiter }
 const quantum = leastBandwidth
 
 func newBandwidth(bytesPerSecond int64) *bandwidth {
-	return &bandwidth{rate.NewLimiter(asLimit(bytesPerSecond), quantum)}
-}
-
-func asLimit(n int64) rate.Limit {
-	if n == 0 {
-		return rate.Inf
+	limit := rate.Inf
+	if bytesPerSecond > 0 {
+		limit = rate.Limit(bytesPerSecond)
 	}
-	return rate.Limit(n)
-}
-
-func (b *bandwidth) set(bytesPerSecond int64) { b.bucket.SetLimit(asLimit(bytesPerSecond)) }
-
-func (b *bandwidth) get() int64 {
-	if l := b.bucket.Limit(); l != rate.Inf {
-		return int64(l)
-	}
-	return 0
+	return &bandwidth{rate.NewLimiter(limit, quantum)}
 }
 
 // read reads at most a quantum and waits until it may be sent.

@@ -26,7 +26,7 @@
 //   - One limit on requests in flight over reads and writes, reads first, that halves
 //     when the store says SlowDown (503, 429) or stops answering and grows by one per
 //     round of successes (limiter.go).
-//   - A bandwidth limit on uploads, on the wire, that can be changed at run time.
+//   - A bandwidth limit on uploads, on the wire.
 //   - A request or a body that moves no byte for Config.Stall counts as timed out.
 //
 // What fails: ErrExists, ErrNotFound, ErrRefused (trying again does not help),

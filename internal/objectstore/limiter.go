@@ -123,26 +123,6 @@ func (l *limiter) release(p permit, o outcome) {
 	l.leave(p)
 }
 
-func (l *limiter) ceiling() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.top
-}
-
-// setCeiling changes the upper bound. A higher one is also tried at once.
-func (l *limiter) setCeiling(n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	raised := n > l.top
-	l.top = n
-	if raised {
-		l.setLimit(n)
-	} else {
-		l.setLimit(l.limit)
-	}
-	l.letIn()
-}
-
 func (l *limiter) setLimit(n int) {
 	l.limit = min(max(n, l.floor), l.top)
 	l.gauge.Set(float64(l.limit))

@@ -18,7 +18,7 @@ func BenchmarkEcho(b *testing.B) {
 		"conn":   func(c *quic.Conn, s *quic.Stream) io.ReadWriteCloser { return quicnet.NewConn(c, s) },
 	} {
 		b.Run(name, func(b *testing.B) {
-			p := newPair(b, quicnet.DefaultConfig(), func(c *quic.Conn, s *quic.Stream) {
+			p := newPair(b, quicnet.ClientConfig(), func(c *quic.Conn, s *quic.Stream) {
 				rw := wrap(c, s)
 				_, _ = io.CopyBuffer(struct{ io.Writer }{rw}, struct{ io.Reader }{rw}, make([]byte, 64<<10))
 				rw.Close()
@@ -50,7 +50,7 @@ func BenchmarkEcho(b *testing.B) {
 // a broker has it.
 func BenchmarkSend(b *testing.B) {
 	done := make(chan int64, 1)
-	p := newPair(b, quicnet.DefaultConfig(), func(c *quic.Conn, s *quic.Stream) {
+	p := newPair(b, quicnet.ClientConfig(), func(c *quic.Conn, s *quic.Stream) {
 		nc := quicnet.NewConn(c, s)
 		n, _ := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{nc}, make([]byte, 64<<10))
 		nc.Close()

@@ -47,13 +47,13 @@ func open(t testing.TB, p *pair) *quicnet.Conn {
 
 func TestConnIsANetConn(t *testing.T) {
 	nettest.TestConn(t, func() (net.Conn, net.Conn, func(), error) {
-		_, client, server := conns(t, quicnet.DefaultConfig())
+		_, client, server := conns(t, quicnet.ClientConfig())
 		return client, server, func() { client.Close(); server.Close() }, nil
 	})
 }
 
 func TestWhatWasWrittenArrivesAfterClose(t *testing.T) {
-	_, client, server := conns(t, quicnet.DefaultConfig())
+	_, client, server := conns(t, quicnet.ClientConfig())
 	want := bytes.Repeat([]byte("all of it"), 200_000)
 	go func() {
 		_, _ = client.Write(want)
@@ -65,7 +65,7 @@ func TestWhatWasWrittenArrivesAfterClose(t *testing.T) {
 }
 
 func TestLingerReturnsOnceThePeerHasEnded(t *testing.T) {
-	_, client, server := conns(t, quicnet.DefaultConfig())
+	_, client, server := conns(t, quicnet.ClientConfig())
 	want := bytes.Repeat([]byte("x"), 1<<20)
 	delivered := make(chan struct{})
 	go func() {
@@ -88,7 +88,7 @@ func TestLingerReturnsOnceThePeerHasEnded(t *testing.T) {
 }
 
 func TestLingerIsBounded(t *testing.T) {
-	_, client, server := conns(t, quicnet.DefaultConfig())
+	_, client, server := conns(t, quicnet.ClientConfig())
 	if _, err := server.Write([]byte("never read")); err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestLingerIsBounded(t *testing.T) {
 
 // A frame that was cut in the middle must not look like the end of the stream.
 func TestAWriteThatWasCutResetsTheStream(t *testing.T) {
-	cfg := quicnet.DefaultConfig()
+	cfg := quicnet.ClientConfig()
 	cfg.StreamWindowBytes, cfg.ConnectionWindowBytes = 64<<10, 64<<10
 	_, client, server := conns(t, cfg)
 	type result struct {
@@ -144,7 +144,7 @@ func TestAWriteThatWasCutResetsTheStream(t *testing.T) {
 }
 
 func TestCloseEndsABlockedWrite(t *testing.T) {
-	cfg := quicnet.DefaultConfig()
+	cfg := quicnet.ClientConfig()
 	cfg.StreamWindowBytes, cfg.ConnectionWindowBytes = 64<<10, 64<<10
 	_, client, _ := conns(t, cfg)
 	wrote := make(chan error, 1)
@@ -165,7 +165,7 @@ func TestCloseEndsABlockedWrite(t *testing.T) {
 }
 
 func TestTheEndOfTheConnectionIsTheEndOfItsStreams(t *testing.T) {
-	p, client, server := conns(t, quicnet.DefaultConfig())
+	p, client, server := conns(t, quicnet.ClientConfig())
 	_ = p.client.CloseWithError(quicnet.CodeNone, "")
 	if n, err := server.Read(make([]byte, 1)); n != 0 || err != io.EOF {
 		t.Errorf("in good order: %d, %v", n, err)
@@ -177,7 +177,7 @@ func TestTheEndOfTheConnectionIsTheEndOfItsStreams(t *testing.T) {
 	if err == nil || err == io.EOF || !errors.Is(err, net.ErrClosed) {
 		t.Errorf("on the end that closed it: %v", err)
 	}
-	p, _, server = conns(t, quicnet.DefaultConfig())
+	p, _, server = conns(t, quicnet.ClientConfig())
 	_ = p.client.CloseWithError(quicnet.CodeRefused, "out of memory")
 	if _, err := server.Read(make([]byte, 1)); err == nil || err == io.EOF || !strings.Contains(err.Error(), "out of memory") {
 		t.Errorf("in disorder: %v", err)
@@ -193,7 +193,7 @@ func TestOtherProtocolsAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := newTransport(t, "127.0.0.1:0").Listen(quicnet.TLS(st), quicnet.DefaultConfig().Server(1))
+	l, err := newTransport(t, "127.0.0.1:0").Listen(quicnet.TLS(st), quicnet.ClientConfig().Server(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestOtherProtocolsAreRefused(t *testing.T) {
 	}
 	ct = quicnet.TLS(ct)
 	ct.ServerName, ct.NextProtos = "localhost", []string{"h3"}
-	_, err = newTransport(t, "127.0.0.1:0").Dial(t.Context(), l.Addr(), ct, quicnet.DefaultConfig().Client())
+	_, err = newTransport(t, "127.0.0.1:0").Dial(t.Context(), l.Addr(), ct, quicnet.ClientConfig().Client())
 	var refused *quic.TransportError
 	if !errors.As(err, &refused) || refused.ErrorCode != 0x100+120 { // no_application_protocol
 		t.Errorf("HTTP/3: %v", err)
@@ -212,7 +212,7 @@ func TestOtherProtocolsAreRefused(t *testing.T) {
 }
 
 func TestServersOpenNoStreams(t *testing.T) {
-	p, _, _ := conns(t, quicnet.DefaultConfig())
+	p, _, _ := conns(t, quicnet.ClientConfig())
 	if _, err := p.server.OpenStream(); err == nil {
 		t.Error("the server opened a stream")
 	}
@@ -226,7 +226,7 @@ func TestServersOpenNoStreams(t *testing.T) {
 
 func TestRefusedPortsAreReported(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
-		gone, err := quicnet.DefaultConfig().Listen(address)
+		gone, err := quicnet.ClientConfig().Listen(address)
 		if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {
 			continue // a machine without IPv6
 		}
@@ -235,7 +235,7 @@ func TestRefusedPortsAreReported(t *testing.T) {
 		}
 		to := gone.LocalAddr().(*net.UDPAddr)
 		gone.Close()
-		socket, err := quicnet.DefaultConfig().Socket(to)
+		socket, err := quicnet.ClientConfig().Socket(to)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -243,7 +243,7 @@ func TestRefusedPortsAreReported(t *testing.T) {
 		tr := &quic.Transport{Conn: socket}
 		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 		ct, _ := certs.ClientConfig("", "", "")
-		_, err = tr.Dial(ctx, to, quicnet.TLS(ct), quicnet.DefaultConfig().Client())
+		_, err = tr.Dial(ctx, to, quicnet.TLS(ct), quicnet.ClientConfig().Client())
 		cancel()
 		if !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("%s: %v", address, err)
@@ -254,16 +254,16 @@ func TestRefusedPortsAreReported(t *testing.T) {
 }
 
 func TestConfigsThatCannotWork(t *testing.T) {
-	if err := quicnet.DefaultConfig().Validate(); err != nil {
+	if err := quicnet.ClientConfig().Validate(); err != nil {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(*quicnet.Config){
-		"timeout must be positive": func(c *quicnet.Config) { c.IdleTimeout = 0 },
-		"keep-alive":               func(c *quicnet.Config) { c.KeepAlive = c.IdleTimeout },
-		"64 KiB":                   func(c *quicnet.Config) { c.StreamWindowBytes = 1000 },
-		"not be smaller":           func(c *quicnet.Config) { c.ConnectionWindowBytes = c.StreamWindowBytes - 1 },
+		"quic_idle_timeout_ms must be": func(c *quicnet.Config) { c.IdleTimeout = 0 },
+		"keep-alive":                   func(c *quicnet.Config) { c.KeepAlive = c.IdleTimeout },
+		"quic_stream_window_bytes":     func(c *quicnet.Config) { c.StreamWindowBytes = 1000 },
+		"must not be below":            func(c *quicnet.Config) { c.ConnectionWindowBytes = c.StreamWindowBytes - 1 },
 	} {
-		c := quicnet.DefaultConfig()
+		c := quicnet.ClientConfig()
 		change(&c)
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)

@@ -1,26 +1,20 @@
 package unreadable
 
 import (
-	"fmt"
 	"time"
+
+	"github.com/sluicemq/sluice/internal/setting"
 )
 
 // Config says when something counts as lost.
 type Config struct {
-	// LastingAfter is how long a place must have been missing or damaged, at each
-	// attempt, before clients are told that it does not pass. Shorter tells them
-	// sooner; a store that answers 404 for a while after it has lost a replica then
-	// ends consumers that would have gone on.
-	LastingAfter time.Duration
+	// How long an object, or part of one, must be missing or damaged before consumers get an
+	// error they do not retry. See docs/operations.md.
+	LastingAfter time.Duration `toml:"unreadable_after_ms" default:"30s" range:"100ms..24h"`
 }
 
-// DefaultConfig returns 30 seconds.
-func DefaultConfig() Config { return Config{LastingAfter: 30 * time.Second} }
+// DefaultConfig returns the defaults.
+func DefaultConfig() Config { return setting.Default[Config]() }
 
-// Validate reports a setting that cannot work.
-func (c Config) Validate() error {
-	if c.LastingAfter < 100*time.Millisecond {
-		return fmt.Errorf("unreadable: lasting after %s; 100 ms are the least", c.LastingAfter)
-	}
-	return nil
-}
+// Validate reports settings that cannot work.
+func (c Config) Validate() error { return setting.Check(c) }

@@ -60,7 +60,7 @@ func (d *Dialer) connect(ctx context.Context, host string) (*session, error) {
 }
 
 func (d *Dialer) handshake(ctx context.Context, to *net.UDPAddr, t *tls.Config) (*session, error) {
-	q := quicnet.DefaultConfig()
+	q := quicnet.ClientConfig()
 	q.ReceiveOffload = !d.cfg.DisableReceiveOffload
 	socket, err := q.Socket(to)
 	if err != nil {

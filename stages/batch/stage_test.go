@@ -159,7 +159,7 @@ func TestFewGroupsInFlightLetTheNextOneLeave(t *testing.T) {
 		r.none()
 		out[1].Settle(nil) // any of them
 		out = append(out, r.want(4, 2))
-		if err := r.stage.Tune(map[string]int64{batch.TuneEagerGroups: 4}); err != nil {
+		if err := r.stage.Tune(map[string]int64{"eager_groups": 4}); err != nil {
 			t.Fatal(err)
 		}
 		r.write(1)
@@ -210,7 +210,7 @@ func TestMaxClosesAGroup(t *testing.T) {
 func TestTune(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, limits)
-		if err := r.stage.Tune(map[string]int64{batch.TuneTargetBytes: 10}); err != nil {
+		if err := r.stage.Tune(map[string]int64{"target_bytes": 10}); err != nil {
 			t.Fatal(err)
 		}
 		r.write(1)
@@ -218,12 +218,12 @@ func TestTune(t *testing.T) {
 		r.write(10)
 		r.want(2, 1).Settle(nil)
 		first.Settle(nil)
-		for key, v := range map[string]int64{batch.TuneMaxBytes: 5, batch.TuneTargetBytes: 0, batch.TuneLingerUs: -1, batch.TuneEagerGroups: 0, "nope": 1} {
+		for key, v := range map[string]int64{"max_bytes": 5, "target_bytes": 0, "linger_us": -1, "eager_groups": 0, "nope": 1} {
 			if err := r.stage.Tune(map[string]int64{key: v}); err == nil {
 				t.Errorf("%s=%d was taken", key, v)
 			}
 		}
-		if got := r.stage.Tunables()[batch.TuneTargetBytes]; got != 10 {
+		if got := r.stage.Tunables()["target_bytes"]; got != 10 {
 			t.Errorf("target is %d after refused changes", got)
 		}
 		r.end()
@@ -300,7 +300,7 @@ func TestGroupsFitTheMemoryForImages(t *testing.T) {
 			r.write(25 << 10)
 		}
 		out = append(out, r.want(2, 2), r.want(3, 2))
-		if err := r.stage.Tune(map[string]int64{batch.TuneMaxBytes: 64 << 20}); err != nil {
+		if err := r.stage.Tune(map[string]int64{"max_bytes": 64 << 20}); err != nil {
 			t.Fatal(err)
 		}
 		r.write(40 << 10)

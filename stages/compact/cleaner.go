@@ -109,7 +109,7 @@ func (c *Compactor) rewrite(ctx context.Context, p *pass, objects []meta.ObjectR
 	n := sort.Search(len(objects), func(i int) bool { return objects[i].Base >= p.end })
 	var now []meta.ObjectRef
 	for left := objects[:n]; len(left) > 0; {
-		group := left[:groupOf(left, c.cfg.TargetBytes)]
+		group := left[:groupOf(left, c.Config().TargetBytes)]
 		left = left[len(group):]
 		err := c.write(ctx, []topic.Partition{p.Partition}, func(ctx context.Context, out *output) error {
 			return c.filterGroup(ctx, out, p, group)

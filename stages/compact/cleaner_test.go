@@ -12,6 +12,7 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
 	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/internal/setting"
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
@@ -37,7 +38,9 @@ func TestCleanKeepsTheLatestOfEachKey(t *testing.T) {
 	}
 	// What comes later replaces what was clean; an object can be left with nothing.
 	r.upload(map[int32][]record.Batch{0: {batch(t, 7, 5, record.LZ4, kv{"a", "4"}, kv{"b", "3"}, kv{"c", "3"}, kv{"c", "4"}, kv{"c", "5"})}})
-	r.c.cfg.TargetBytes = 1 // so that objects stay apart
+	apart := *r.c.Config()
+	apart.TargetBytes = 1
+	r.c.Limits = setting.NewLimits("compact/compact", apart) // so that objects stay apart
 	r.clean(0)
 	if got := show(r.read(0, 0)); got != "a=4@7 b=3@8 c=5@11" {
 		t.Errorf("left %s", got)
@@ -231,7 +234,7 @@ func TestCleanedLog(t *testing.T) {
 					}
 					return nil
 				}
-				if c, _ := NewPlanner(r.c.cfg, 1, r.meta.view, r.clock).plan(r.meta.topic.ID, 0); c != nil {
+				if c, _ := NewPlanner(*r.c.Config(), 1, r.meta.view, r.clock).plan(r.meta.topic.ID, 0); c != nil {
 					_ = r.c.job(context.Background(), &Job{Life: context.Background(), Clean: c})
 				}
 				r.meta.fail = nil
@@ -296,7 +299,7 @@ func TestJobsThatFailChangeNothing(t *testing.T) {
 		r := newRig(t, DefaultConfig())
 		r.topic(1, compacted)
 		r.upload(map[int32][]record.Batch{0: {batch(t, 0, 1, record.None, kv{"a", "1"}, kv{"a", "2"})}})
-		c, _ := NewPlanner(r.c.cfg, 1, r.meta.view, r.clock).plan(r.meta.topic.ID, 0)
+		c, _ := NewPlanner(*r.c.Config(), 1, r.meta.view, r.clock).plan(r.meta.topic.ID, 0)
 		before := r.partition(0).Objects[0]
 		breaks(r)
 		if err := r.c.job(context.Background(), &Job{Life: context.Background(), Clean: c}); err == nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/sluicemq/sluice/internal/object"
 	"github.com/sluicemq/sluice/internal/objectwrite"
 	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/internal/setting"
 	"github.com/sluicemq/sluice/internal/topic"
 	"github.com/sluicemq/sluice/pipeline"
 )
@@ -45,9 +46,8 @@ type Deps struct {
 
 // Compactor is the sink of the compaction pipeline. Run it with one worker.
 type Compactor struct {
-	cfg Config
+	*setting.Limits[Config]
 	Deps
-	memory   atomic.Int64
 	indexed  atomic.Int64 // bytes of the index of keys
 	throttle *throttle
 	metrics  metrics
@@ -56,8 +56,7 @@ type Compactor struct {
 
 // NewCompactor returns the sink with its metrics registered.
 func NewCompactor(cfg Config, d Deps) *Compactor {
-	c := &Compactor{cfg: cfg, Deps: d, throttle: newThrottle(cfg.BytesPerSecond, cfg.Paused)}
-	c.memory.Store(cfg.MemoryBytes)
+	c := &Compactor{Limits: setting.NewLimits("compact/compact", cfg), Deps: d, throttle: newThrottle(cfg.BytesPerSecond, cfg.Paused)}
 	c.metrics = newMetrics(d.Registry, c.throttle)
 	return c
 }
@@ -69,14 +68,14 @@ func NewCompactor(cfg Config, d Deps) *Compactor {
 //	the rewrite   the index (1/3), requests (1/8), and for one batch (1/10 each) its
 //	              records, those that stay, the new batch, and the one before it got a
 //	              delete horizon
-func (c *Compactor) indexBytes() int64 { return c.memory.Load() / 2 }
+func (c *Compactor) indexBytes() int64 { return c.Config().MemoryBytes / 2 }
 
 // runBytes is what one request asks for.
-func (c *Compactor) runBytes() int64 { return min(4<<20, c.memory.Load()/16) }
+func (c *Compactor) runBytes() int64 { return min(4<<20, c.Config().MemoryBytes/16) }
 
 // unpackedBytes is what the records of one batch may unpack to.
 func (c *Compactor) unpackedBytes() int {
-	return int(min(max(c.memory.Load()/10, leastUnpacked), record.MaxUnpacked))
+	return int(min(max(c.Config().MemoryBytes/10, leastUnpacked), record.MaxUnpacked))
 }
 
 // leastUnpacked is above what clients put into a batch unless they are told to.
@@ -181,34 +180,12 @@ func (c *Compactor) replace(ctx context.Context, p topic.Partition, r meta.Repla
 	return nil
 }
 
-// The names under which Tune knows the compactor's limits.
-const (
-	TuneBytesPerSecond = "bytes_per_second"
-	TuneMemoryBytes    = "memory_bytes"
-	TunePaused         = "paused"
-)
-
-// Tunables returns the limits in force.
-func (c *Compactor) Tunables() map[string]int64 {
-	paused := int64(0)
-	if c.throttle.paused() {
-		paused = 1
-	}
-	return map[string]int64{TuneBytesPerSecond: c.throttle.rate(), TuneMemoryBytes: c.memory.Load(), TunePaused: paused}
-}
-
 // Tune changes limits. A pause takes hold in the middle of a job, memory at the next.
 func (c *Compactor) Tune(values map[string]int64) error {
-	return pipeline.Turn(values, func(key string, value int64) (func(), error) {
-		switch {
-		case key == TuneBytesPerSecond && value >= leastRate:
-			return func() { c.throttle.set(value) }, nil
-		case key == TuneMemoryBytes && value >= leastMemory:
-			return func() { c.memory.Store(value) }, nil
-		case key == TunePaused && (value == 0 || value == 1):
-			return func() { c.throttle.pause(value == 1) }, nil
-		}
-		return nil, fmt.Errorf("compact: cannot set %q to %d; there are %s (at least %d), %s (at least %d) and %s (0 or 1)", key, value,
-			TuneBytesPerSecond, leastRate, TuneMemoryBytes, leastMemory, TunePaused)
-	})
+	err := c.Limits.Tune(values)
+	if err == nil {
+		c.throttle.set(c.Config().BytesPerSecond)
+		c.throttle.pause(c.Config().Paused)
+	}
+	return err
 }

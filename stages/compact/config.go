@@ -1,59 +1,36 @@
 package compact
 
 import (
-	"fmt"
 	"time"
+
+	"github.com/sluicemq/sluice/internal/setting"
 )
 
 // Config has the limits of compaction.
 type Config struct {
-	// Interval is the pause between two looks at all manifests.
-	Interval time.Duration
-	// BytesPerSecond bounds what is read from the store and written to it, together.
-	// More compacts sooner and leaves less to producers and consumers.
-	BytesPerSecond int64
-	// MemoryBytes bounds the index of keys, what is read at once, and the batch in work.
-	// With less, compaction by key takes more passes over the same objects, and leaves
-	// batches alone that unpack to more than a tenth of it (or 2 MiB, if that is more).
-	MemoryBytes int64
-	// TargetBytes is how large objects are made.
-	TargetBytes int64
-	// MinObjects is how many neighbours are merged at least. More means fewer
-	// rewrites of the same records, and more objects.
-	MinObjects int
+	// Starts with compaction paused. `sluice config set limits compact/compact paused=0`
+	// resumes it, paused=1 pauses it again, even in the middle of a job.
+	Paused bool `toml:"paused" live:"compact/compact"`
+	// Interval between checks for objects that are worth rewriting.
+	Interval time.Duration `toml:"check_interval_ms" default:"1m" range:"100ms.." live:"compact/plan"`
+	// Bandwidth for reads from and writes to the object store together. Higher values compact
+	// sooner and leave less for producers and consumers.
+	BytesPerSecond int64 `toml:"bytes_per_second" default:"32Mi" range:"16Ki.." live:"compact/compact"`
+	// Memory for the keys of a compacted topic, 48 to 96 bytes each, and for data being read.
+	// With less, partitions with many keys take more passes.
+	MemoryBytes int64 `toml:"memory_bytes" default:"40Mi" range:"1Mi.." live:"compact/compact"`
+	// Target size of merged objects.
+	TargetBytes int64 `toml:"target_size_bytes" default:"128Mi" range:"1Mi.."`
+	// Minimum number of adjacent small objects to merge. Higher values mean fewer rewrites of
+	// the same records, and more objects.
+	MinObjects int `toml:"min_objects" default:"8" range:"4.." live:"compact/plan"`
+
 	// PrepareTTL is how long an object may be under way before it is given up.
 	PrepareTTL time.Duration
-	// Paused is whether to begin without doing anything.
-	Paused bool
 }
 
 // DefaultConfig returns limits that suit a broker with 1 GiB of memory.
-func DefaultConfig() Config {
-	return Config{Interval: time.Minute, BytesPerSecond: 32 << 20, MemoryBytes: 64 << 20, TargetBytes: 128 << 20,
-		MinObjects: 8, PrepareTTL: time.Hour}
-}
+func DefaultConfig() Config { return setting.Default[Config]() }
 
-// Validate reports a setting that cannot work.
-func (c Config) Validate() error {
-	switch {
-	case c.Interval < leastInterval:
-		return fmt.Errorf("compact: interval %s is below %s", c.Interval, leastInterval)
-	case c.BytesPerSecond < leastRate:
-		return fmt.Errorf("compact: %d bytes a second are below %d", c.BytesPerSecond, leastRate)
-	case c.MemoryBytes < leastMemory:
-		return fmt.Errorf("compact: memory of %d bytes is below 1 MiB", c.MemoryBytes)
-	case c.TargetBytes < 1<<20:
-		return fmt.Errorf("compact: objects of %d bytes are below 1 MiB", c.TargetBytes)
-	case c.MinObjects < 4:
-		return fmt.Errorf("compact: merges of %d objects; at least 4 are worth one", c.MinObjects)
-	case c.PrepareTTL < time.Minute:
-		return fmt.Errorf("compact: prepare time %s is below 1m", c.PrepareTTL)
-	}
-	return nil
-}
-
-const (
-	leastInterval = 100 * time.Millisecond
-	leastRate     = 16 << 10
-	leastMemory   = 1 << 20
-)
+// Validate reports settings that cannot work.
+func (c Config) Validate() error { return setting.Check(c) }

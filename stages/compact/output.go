@@ -18,7 +18,7 @@ func (c *Compactor) write(ctx context.Context, ids []topic.Partition, fill func(
 	commit func(context.Context, []meta.ObjectRef) error,
 ) error {
 	var refs []meta.ObjectRef
-	w := objectwrite.Writer{Metadata: c.Metadata, Store: c.Store, Clock: c.Clock, TTL: c.cfg.PrepareTTL}
+	w := objectwrite.Writer{Metadata: c.Metadata, Store: c.Store, Clock: c.Clock, TTL: c.Config().PrepareTTL}
 	err := w.Write(ctx, &objectwrite.Object{Partitions: ids, Pace: c.throttle.reader,
 		Fill: func(ctx context.Context, id meta.ObjectID, w *object.Writer) error {
 			out := &output{w: w, id: id}

@@ -3,28 +3,25 @@ package compact
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"sync/atomic"
 	"time"
 
 	"github.com/sluicemq/sluice/internal/backoff"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/setting"
 	"github.com/sluicemq/sluice/internal/topic"
 	"github.com/sluicemq/sluice/pipeline"
 )
 
 // Planner is the source of the compaction pipeline.
 type Planner struct {
-	broker   int32
-	view     func() *meta.View
-	clock    clock.Clock
-	target   int64
-	interval atomic.Int64
-	least    atomic.Int64  // objects in a merge
-	tuned    chan struct{} // capacity 1
-	failing  *backoff.Set[topic.Partition]
+	*setting.Limits[Config]
+	broker  int32
+	view    func() *meta.View
+	clock   clock.Clock
+	tuned   chan struct{} // capacity 1
+	failing *backoff.Set[topic.Partition]
 }
 
 // mostPause is the longest pause between two attempts at a partition that fails.
@@ -33,11 +30,8 @@ const mostPause = 15 * time.Minute
 // NewPlanner returns the source. It looks at partitions that broker leads in the views
 // that it gets.
 func NewPlanner(cfg Config, broker int32, view func() *meta.View, c clock.Clock) *Planner {
-	p := &Planner{broker: broker, view: view, clock: c, target: cfg.TargetBytes, tuned: make(chan struct{}, 1),
+	return &Planner{Limits: setting.NewLimits("compact/plan", cfg), broker: broker, view: view, clock: c, tuned: make(chan struct{}, 1),
 		failing: backoff.New[topic.Partition](mostPause)}
-	p.interval.Store(int64(cfg.Interval))
-	p.least.Store(int64(cfg.MinObjects))
-	return p
 }
 
 // Run looks at all manifests, again and again, until ctx is done. As long as there is
@@ -52,7 +46,7 @@ func (p *Planner) Run(ctx context.Context, out pipeline.Emit[*Job]) error {
 			continue
 		}
 		// Not all brokers at once, and not in step with uploads.
-		pause := time.Duration(p.interval.Load())
+		pause := p.Config().Interval
 		timer := time.NewTimer(pause*3/4 + rand.N(pause/2))
 		select {
 		case <-timer.C:
@@ -98,7 +92,7 @@ func (p *Planner) look(ctx context.Context, out pipeline.Emit[*Job]) (done int, 
 			}
 			continue
 		}
-		if len(shared) > 0 && bytes+m.bytes() > p.target {
+		if len(shared) > 0 && bytes+m.bytes() > p.Config().TargetBytes {
 			if err := run(&Job{Merges: shared}); err != nil {
 				return done, err
 			}
@@ -141,7 +135,7 @@ func (p *Planner) plan(id topic.ID, index int32) (*Clean, *Merge) {
 			return c, nil
 		}
 	}
-	if old := mergeable(m.Objects, int(p.least.Load()), p.target); old != nil {
+	if old := mergeable(m.Objects, p.Config().MinObjects, p.Config().TargetBytes); old != nil {
 		return nil, &Merge{Topic: t.Name, Partition: at, Epoch: m.Epoch, Old: old}
 	}
 	return nil, nil
@@ -156,7 +150,7 @@ func (p *Planner) settled(ctx context.Context, j *Job, failed error) (ok bool) {
 		case failed == nil:
 			p.failing.Done(at)
 		case !overtaken && ctx.Err() == nil:
-			p.failing.Failed(at, time.Now(), max(time.Second, time.Duration(p.interval.Load())))
+			p.failing.Failed(at, time.Now(), max(time.Second, p.Config().Interval))
 		}
 	}
 	return failed == nil
@@ -172,35 +166,14 @@ func submit(ctx context.Context, out pipeline.Emit[*Job], j *Job) (failed, err e
 	return <-settled, nil
 }
 
-// The names under which Tune knows the planner's limits.
-const (
-	TuneIntervalMs = "check_interval_ms"
-	TuneMinObjects = "min_objects"
-)
-
-// Tunables returns the limits in force.
-func (p *Planner) Tunables() map[string]int64 {
-	return map[string]int64{TuneIntervalMs: p.interval.Load() / int64(time.Millisecond), TuneMinObjects: p.least.Load()}
-}
-
 // Tune changes limits, and has the planner look at once.
 func (p *Planner) Tune(values map[string]int64) error {
-	err := pipeline.Turn(values, func(key string, value int64) (func(), error) {
-		switch {
-		case key == TuneIntervalMs && value >= leastInterval.Milliseconds():
-			return func() { p.interval.Store(value * int64(time.Millisecond)) }, nil
-		case key == TuneMinObjects && value >= 4:
-			return func() { p.least.Store(value) }, nil
+	err := p.Limits.Tune(values)
+	if err == nil {
+		select {
+		case p.tuned <- struct{}{}:
+		default:
 		}
-		return nil, fmt.Errorf("compact: cannot set %q to %d; there are %s (at least %d) and %s (at least 4)",
-			key, value, TuneIntervalMs, leastInterval.Milliseconds(), TuneMinObjects)
-	})
-	if err != nil {
-		return err
 	}
-	select {
-	case p.tuned <- struct{}{}:
-	default:
-	}
-	return nil
+	return err
 }

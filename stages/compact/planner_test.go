@@ -95,7 +95,7 @@ func TestMergingIsCheap(t *testing.T) {
 func graph(t *testing.T, r *rig, body func(g *pipeline.Graph)) {
 	t.Helper()
 	g := pipeline.New("compact")
-	from := pipeline.From(g, "plan", NewPlanner(r.c.cfg, 1, r.meta.view, r.clock))
+	from := pipeline.From(g, "plan", NewPlanner(*r.c.Config(), 1, r.meta.view, r.clock))
 	pipeline.Into(from, "compact", r.c, pipeline.Depth(1))
 	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan error, 1)
@@ -314,7 +314,7 @@ func TestTune(t *testing.T) {
 	}{
 		{p, "check_interval_ms", []int64{100, 5000}, []int64{0, 99}},
 		{p, "min_objects", []int64{4, 9}, []int64{3}},
-		{r.c, "bytes_per_second", []int64{leastRate, 5 << 20}, []int64{0, leastRate - 1}},
+		{r.c, "bytes_per_second", []int64{16 << 10, 5 << 20}, []int64{0, 16<<10 - 1}},
 		{r.c, "memory_bytes", []int64{1 << 20}, []int64{1<<20 - 1}},
 		{r.c, "nothing", nil, []int64{1}},
 		{p, "nothing", nil, []int64{1}},
@@ -339,7 +339,7 @@ func TestValidate(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"interval": func(c *Config) { c.Interval = 0 }, "rate": func(c *Config) { c.BytesPerSecond = 0 },
 		"memory": func(c *Config) { c.MemoryBytes = 0 }, "target": func(c *Config) { c.TargetBytes = 0 },
-		"objects": func(c *Config) { c.MinObjects = 3 }, "ttl": func(c *Config) { c.PrepareTTL = 0 },
+		"objects": func(c *Config) { c.MinObjects = 3 },
 	} {
 		c := DefaultConfig()
 		if change(&c); c.Validate() == nil {

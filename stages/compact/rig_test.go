@@ -44,7 +44,7 @@ func (r *rig) lastBatch(_ topic.Partition, producer int64) (int64, bool) {
 func newRig(t fatalist, cfg Config) *rig {
 	r := &rig{t: t, clock: clock.NewManual(time.UnixMilli(1_000_000)), store: &bucket{objects: map[string][]byte{}},
 		meta: &manifests{prepared: map[meta.ObjectID]bool{}}}
-	cfg.BytesPerSecond = 1 << 40
+	cfg.BytesPerSecond, cfg.PrepareTTL = 1<<40, time.Hour
 	r.c = NewCompactor(cfg, Deps{Metadata: r.meta, Store: r.store, LastBatch: r.lastBatch, Clock: r.clock, Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	return r
 }
@@ -274,7 +274,7 @@ func batch(t fatalist, base, ms int64, codec record.Codec, records ...kv) record
 
 // job does the clean that the planner would have done now; false if there is none.
 func (r *rig) clean(index int32) bool {
-	c, _ := NewPlanner(r.c.cfg, 1, r.meta.view, r.clock).plan(r.meta.topic.ID, index)
+	c, _ := NewPlanner(*r.c.Config(), 1, r.meta.view, r.clock).plan(r.meta.topic.ID, index)
 	if c == nil {
 		return false
 	}

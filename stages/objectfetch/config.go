@@ -1,53 +1,41 @@
 package objectfetch
 
 import (
-	"fmt"
 	"time"
+
+	"github.com/sluicemq/sluice/internal/setting"
 )
 
 // Config has the limits of the stage.
 type Config struct {
-	// RunBytes is the most that one range request asks for. Larger runs read
-	// history faster and take more memory a reader.
-	RunBytes int64
-	// RequestBytes bounds the memory of requests that readers wait for: three quarters
-	// for what is under way, one for what came when its reader had left. Further
-	// requests wait for room.
-	RequestBytes int64
-	// RequestTimeout is how long a request may take, with all attempts and the wait
-	// for room; its reader may have left long before.
-	RequestTimeout time.Duration
-	// AheadBytes is how far a reader in order is read ahead for, at most. 0 turns
-	// it off.
-	AheadBytes int64
-	// AheadRequests is how many requests read ahead at once, for all readers.
-	AheadRequests int
-	// AheadIdle is how long a reader must have been idle before what was read
-	// ahead for it makes room for others.
-	AheadIdle time.Duration
+	// The largest range request. Higher values read history faster and use more memory per
+	// reader.
+	RunBytes int64 `toml:"read_range_bytes" default:"4Mi" range:"64Ki..1Gi"`
+	// Maximum read-ahead for a sequential consumer; it starts smaller. All read-ahead together
+	// uses at most half of cache.read_cache_size_bytes. 0 disables it.
+	AheadBytes int64 `toml:"read_ahead_bytes" default:"16Mi" range:"0..1Gi"`
+	// Maximum concurrent read-ahead requests, for all consumers together.
+	AheadRequests int `toml:"read_ahead_requests" default:"4" range:"1..1024"`
+	// Memory for reads that consumers wait for: three quarters for requests in flight, one
+	// quarter for data that arrived after its consumers stopped waiting. Higher values let a
+	// slow store serve more consumers at once. At least twice read_range_bytes.
+	RequestBytes int64 `toml:"read_memory_bytes" default:"24Mi" range:"1Mi..64Gi"`
+	// How long a read may take, including retries. Consumers do not wait that long: they get
+	// what is available and find the rest when they ask again.
+	RequestTimeout time.Duration `toml:"read_timeout_ms" default:"1m" range:"1s..1h"`
+
+	// AheadIdle is how long a reader must have been idle before what was read ahead for it
+	// makes room for others.
+	AheadIdle time.Duration `default:"5s"`
 }
 
-// DefaultConfig returns runs of 4 MiB, 24 MiB and a minute for requests, and 16 MiB
-// ahead with 4 requests.
-func DefaultConfig() Config {
-	return Config{RunBytes: 4 << 20, RequestBytes: 24 << 20, RequestTimeout: time.Minute, AheadBytes: 16 << 20, AheadRequests: 4, AheadIdle: 5 * time.Second}
-}
+// DefaultConfig returns the defaults.
+func DefaultConfig() Config { return setting.Default[Config]() }
 
-// Validate reports a setting that cannot work.
+// Validate reports settings that cannot work.
 func (c Config) Validate() error {
-	switch {
-	case c.RunBytes < 64<<10:
-		return fmt.Errorf("objectfetch: run of %d bytes is below 64 KiB", c.RunBytes)
-	case c.RequestBytes < 1<<20:
-		return fmt.Errorf("objectfetch: %d bytes for requests; 1 MiB is the least", c.RequestBytes)
-	case c.RequestTimeout < time.Second:
-		return fmt.Errorf("objectfetch: a request may take %s; one second is the least", c.RequestTimeout)
-	case c.AheadBytes < 0:
-		return fmt.Errorf("objectfetch: %d bytes cannot be read ahead; 0 turns it off", c.AheadBytes)
-	case c.AheadRequests < 1:
-		return fmt.Errorf("objectfetch: reading ahead with %d requests; 1 is the least, 0 bytes turn it off", c.AheadRequests)
-	case c.AheadIdle <= 0:
-		return fmt.Errorf("objectfetch: a reader cannot be idle after %s", c.AheadIdle)
-	}
-	return nil
+	var p setting.Problems
+	p.Add(setting.Check(c))
+	p.Require(c.RequestBytes >= 2*c.RunBytes, "{read_memory_bytes} (%d) must be at least twice {read_range_bytes} (%d)", c.RequestBytes, c.RunBytes)
+	return p.Err()
 }

@@ -1,32 +1,22 @@
 package retain
 
 import (
-	"fmt"
 	"time"
+
+	"github.com/sluicemq/sluice/internal/setting"
 )
 
 // Config has the limits of retention.
 type Config struct {
-	// Interval is the pause between two looks at all partitions. Records outlive
-	// their retention by as much.
-	Interval time.Duration
-	// ChangesPerSecond is how many partitions are cut in a second. Each is a change
-	// of metadata.
-	ChangesPerSecond int
+	// Interval between retention checks (retention.ms and retention.bytes of each topic).
+	// Records may be kept longer by up to this much.
+	Interval time.Duration `toml:"check_interval_ms" default:"5m" range:"100ms.." live:"retain/sweep"`
+	// Maximum log truncations per second. Each is a metadata change.
+	ChangesPerSecond int `toml:"changes_per_second" default:"100" range:"1..100000"`
 }
 
-// DefaultConfig returns a look every five minutes, as in Kafka.
-func DefaultConfig() Config { return Config{Interval: 5 * time.Minute, ChangesPerSecond: 100} }
+// DefaultConfig returns the defaults, Kafka's where it has them.
+func DefaultConfig() Config { return setting.Default[Config]() }
 
-// Validate reports a setting that cannot work.
-func (c Config) Validate() error {
-	switch {
-	case c.Interval < leastInterval:
-		return fmt.Errorf("retain: interval %s is below %s", c.Interval, leastInterval)
-	case c.ChangesPerSecond < 1:
-		return fmt.Errorf("retain: %d changes a second; at least 1 is needed", c.ChangesPerSecond)
-	}
-	return nil
-}
-
-const leastInterval = 100 * time.Millisecond
+// Validate reports settings that cannot work.
+func (c Config) Validate() error { return setting.Check(c) }

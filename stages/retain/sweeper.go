@@ -2,14 +2,13 @@ package retain
 
 import (
 	"context"
-	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/sluicemq/sluice/internal/backoff"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/setting"
 	"github.com/sluicemq/sluice/internal/topic"
 	"github.com/sluicemq/sluice/pipeline"
 )
@@ -34,9 +33,9 @@ type Deps struct {
 // Sweeper is the source of the retention pipeline.
 type Sweeper struct {
 	Deps
-	interval atomic.Int64
-	tuned    chan struct{} // capacity 1
-	failing  *backoff.Set[topic.Partition]
+	*setting.Limits[Config]
+	tuned   chan struct{} // capacity 1
+	failing *backoff.Set[topic.Partition]
 }
 
 // mostPause is the longest pause between two attempts at a partition that fails.
@@ -44,9 +43,7 @@ const mostPause = 15 * time.Minute
 
 // NewSweeper returns the source.
 func NewSweeper(cfg Config, d Deps) *Sweeper {
-	s := &Sweeper{Deps: d, tuned: make(chan struct{}, 1), failing: backoff.New[topic.Partition](mostPause)}
-	s.interval.Store(int64(cfg.Interval))
-	return s
+	return &Sweeper{Deps: d, Limits: setting.NewLimits("retain/sweep", cfg), tuned: make(chan struct{}, 1), failing: backoff.New[topic.Partition](mostPause)}
 }
 
 // Run looks at all partitions, again and again, until ctx is done.
@@ -65,7 +62,7 @@ func (s *Sweeper) Run(ctx context.Context, out pipeline.Emit[*Trim]) error {
 		}
 		view := s.View()
 		s.failing.Forget(func(p topic.Partition) bool { _, ok := view.Partition(p); return ok })
-		timer := time.NewTimer(time.Duration(s.interval.Load()))
+		timer := time.NewTimer(s.Config().Interval)
 		select {
 		case <-timer.C:
 		case <-s.tuned:
@@ -84,7 +81,7 @@ func (s *Sweeper) settled(ctx context.Context, p topic.Partition, err error) {
 		s.failing.Done(p)
 	case overtaken(err), ctx.Err() != nil:
 	default:
-		s.failing.Failed(p, time.Now(), max(time.Second, time.Duration(s.interval.Load())))
+		s.failing.Failed(p, time.Now(), max(time.Second, s.Config().Interval))
 	}
 }
 
@@ -116,28 +113,14 @@ func (s *Sweeper) log(id topic.Partition, m *meta.Partition) Partition {
 	return l
 }
 
-// TuneIntervalMs is the name under which Tune knows the pause between two looks.
-const TuneIntervalMs = "check_interval_ms"
-
-// Tunables returns the limits in force.
-func (s *Sweeper) Tunables() map[string]int64 {
-	return map[string]int64{TuneIntervalMs: s.interval.Load() / int64(time.Millisecond)}
-}
-
-// Tune changes the pause between two looks, and looks at once.
+// Tune changes limits, and looks at once.
 func (s *Sweeper) Tune(values map[string]int64) error {
-	err := pipeline.Turn(values, func(key string, value int64) (func(), error) {
-		if key != TuneIntervalMs || value < leastInterval.Milliseconds() {
-			return nil, fmt.Errorf("retain: cannot set %q to %d; there is %s (at least %d)", key, value, TuneIntervalMs, leastInterval.Milliseconds())
+	err := s.Limits.Tune(values)
+	if err == nil {
+		select {
+		case s.tuned <- struct{}{}:
+		default:
 		}
-		return func() { s.interval.Store(value * int64(time.Millisecond)) }, nil
-	})
-	if err != nil {
-		return err
 	}
-	select {
-	case s.tuned <- struct{}{}:
-	default:
-	}
-	return nil
+	return err
 }

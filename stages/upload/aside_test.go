@@ -32,7 +32,7 @@ func run(t *testing.T, m *memory, images upload.Images, c *catalog, s *shaky, ow
 	t.Helper()
 	m.catalog = c
 	r := &running{t: t, m: m}
-	cfg := upload.DefaultConfig()
+	cfg := upload.TestedConfig()
 	cfg.OwnObjectBytes = own
 	u := upload.NewUploader(cfg, upload.Deps{Log: m, Images: images, Metadata: c, Store: s, Clock: clock.System{},
 		Logger: slog.New(slog.NewTextHandler(&r.log, nil)), Registry: prometheus.NewRegistry()})

@@ -1,29 +1,19 @@
 package upload
 
 import (
-	"fmt"
 	"time"
+
+	"github.com/sluicemq/sluice/internal/setting"
 )
 
-// Config has the limits of the uploader.
+// Config has the limits of uploads: when something is uploaded, as what, and with which
+// memory.
 type Config struct {
-	// SizeBytes of committed records make a cut. Larger means fewer, larger
-	// objects and a longer WAL.
-	SizeBytes int64
-	// Interval is the longest a committed record waits for a cut.
-	Interval time.Duration
-	// OwnObjectBytes is how much of one partition in a cut gets an object of its
-	// own, so that it is read back without its neighbours.
-	OwnObjectBytes int64
-	// Concurrency is how many objects of a cut are written at once.
-	Concurrency int
-	// ObjectMemory is what one of them takes of memory.
+	CutConfig
+	ObjectConfig
+
+	// ObjectMemory is what one object under way takes of memory.
 	ObjectMemory int64
-	// PrepareTTL is how long an object may be under way before it is given up.
-	PrepareTTL time.Duration
-	// SweepInterval is the pause between two looks for objects that can be deleted. A
-	// look costs the metadata a read of each shard.
-	SweepInterval time.Duration
 	// ProducerExpiration is how long an idle idempotent producer is kept in the
 	// snapshots.
 	ProducerExpiration time.Duration
@@ -32,29 +22,38 @@ type Config struct {
 	SectionBytes int64
 }
 
-// DefaultConfig returns 128 MiB or ten minutes.
-func DefaultConfig() Config {
-	return Config{SizeBytes: 128 << 20, Interval: 10 * time.Minute, OwnObjectBytes: 16 << 20, Concurrency: 4, ObjectMemory: 6 << 20,
-		PrepareTTL: time.Hour, SweepInterval: time.Minute, ProducerExpiration: 24 * time.Hour, SectionBytes: 5 << 19}
+// CutConfig says what is uploaded together. In a file it is with the WAL, which it keeps
+// from filling up.
+type CutConfig struct {
+	// Amount of committed data that triggers an upload. Higher values mean fewer, larger
+	// objects and a longer recovery.
+	SizeBytes int64 `toml:"upload_size_bytes" default:"128Mi" range:"1Mi.." live:"upload/ledger/size_bytes"`
+	// The longest committed data waits for upload.
+	Interval time.Duration `toml:"upload_interval_ms" default:"10m" range:"1s.." live:"upload/ledger/interval_ms"`
 }
 
-// Validate reports a setting that cannot work.
-func (c Config) Validate() error {
-	switch {
-	case c.SizeBytes < 1<<20:
-		return fmt.Errorf("upload: size of %d bytes is below 1 MiB", c.SizeBytes)
-	case c.Interval < time.Second:
-		return fmt.Errorf("upload: interval %s is below 1s", c.Interval)
-	case c.OwnObjectBytes < 1<<20:
-		return fmt.Errorf("upload: own object size of %d bytes is below 1 MiB", c.OwnObjectBytes)
-	case c.Concurrency < 1:
-		return fmt.Errorf("upload: concurrency %d is below 1", c.Concurrency)
-	case c.PrepareTTL < time.Minute:
-		return fmt.Errorf("upload: prepare time %s is below 1m", c.PrepareTTL)
-	case c.SectionBytes < 4<<10:
-		return fmt.Errorf("upload: sections of producers of %d bytes are below 4 KiB", c.SectionBytes)
-	case c.SweepInterval < leastSweepInterval:
-		return fmt.Errorf("upload: interval %s of looks for garbage is below %s", c.SweepInterval, leastSweepInterval)
-	}
-	return nil
+// Validate reports settings that cannot work.
+func (c CutConfig) Validate() error { return setting.Check(c) }
+
+// ObjectConfig says how objects are written and deleted.
+type ObjectConfig struct {
+	// A partition with at least this much data in an upload gets its own object, which can be
+	// read without reading past other partitions.
+	OwnObjectBytes int64 `toml:"own_object_size_bytes" default:"16Mi" range:"1Mi.."`
+	// Objects of an upload that are written concurrently.
+	Concurrency int `toml:"upload_concurrency" default:"4" range:"1..256"`
+	// How long writing an object may take before it is abandoned and deleted.
+	PrepareTTL time.Duration `toml:"prepare_timeout_ms" default:"1h" range:"1m.."`
+	// Interval between garbage collections, which delete unreferenced objects.
+	SweepInterval time.Duration `toml:"garbage_check_interval_ms" default:"1m" range:"100ms.." live:"upload/upload"`
 }
+
+// Validate reports settings that cannot work.
+func (c ObjectConfig) Validate() error { return setting.Check(c) }
+
+// Validate reports settings that cannot work.
+func (c Config) Validate() error { return setting.Check(c) }
+
+// DefaultConfig returns 128 MiB or ten minutes. What follows from the settings of others is
+// not set.
+func DefaultConfig() Config { return setting.Default[Config]() }

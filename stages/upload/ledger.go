@@ -2,9 +2,7 @@ package upload
 
 import (
 	"context"
-	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,6 +10,7 @@ import (
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/setting"
 	"github.com/sluicemq/sluice/pipeline"
 )
 
@@ -29,10 +28,9 @@ type Cut struct {
 // Ledger keeps the books of what is committed and not yet uploaded. It is the
 // source of the upload pipeline. Its memory is one pointer a partition and cut.
 type Ledger struct {
-	size     atomic.Int64
-	interval atomic.Int64
-	clock    clock.Clock
-	changed  chan struct{} // something below may be due; capacity 1
+	*setting.Limits[CutConfig]
+	clock   clock.Clock
+	changed chan struct{} // something below may be due; capacity 1
 
 	mu      sync.Mutex
 	full    []*Cut // closed by size, oldest first
@@ -49,9 +47,7 @@ type Ledger struct {
 
 // NewLedger returns empty books.
 func NewLedger(cfg Config, c clock.Clock, reg prometheus.Registerer) *Ledger {
-	l := &Ledger{clock: c, changed: make(chan struct{}, 1), open: make(map[*partition.State]struct{}), pace: newPace()}
-	l.size.Store(cfg.SizeBytes)
-	l.interval.Store(int64(cfg.Interval))
+	l := &Ledger{Limits: setting.NewLimits("upload/ledger", cfg.CutConfig), clock: c, changed: make(chan struct{}, 1), open: make(map[*partition.State]struct{}), pace: newPace()}
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_upload_pending_bytes",
 		Help: "Bytes of committed batches that are not uploaded."}, func() float64 { return float64(l.Pending()) }))
 	return l
@@ -94,7 +90,7 @@ func (l *Ledger) add(now time.Time, end partition.Position, bytes int64) bool {
 	l.end = end
 	l.bytes += bytes
 	l.pending += bytes
-	if l.bytes < l.size.Load() {
+	if l.bytes < l.Config().SizeBytes {
 		return first
 	}
 	l.full = append(l.full, l.closeOpen(bySize))
@@ -171,7 +167,7 @@ func (l *Ledger) due() (*Cut, time.Duration) {
 		return nil, 0
 	}
 	now := l.clock.Now()
-	rest := time.Duration(l.interval.Load()) - now.Sub(l.since)
+	rest := l.Config().Interval - now.Sub(l.since)
 	switch {
 	case rest <= 0:
 		return l.closeOpen(byAge), 0
@@ -182,7 +178,7 @@ func (l *Ledger) due() (*Cut, time.Duration) {
 	case l.pending > l.bytes: // what is under way gives room, and done wakes the source
 		return nil, rest
 	}
-	if pause := pressurePause - now.Sub(l.pressed); pause > 0 && l.bytes < l.size.Load()/8 {
+	if pause := pressurePause - now.Sub(l.pressed); pause > 0 && l.bytes < l.Config().SizeBytes/8 {
 		return nil, min(pause, rest)
 	}
 	l.pressed = now
@@ -221,32 +217,11 @@ func (l *Ledger) Run(ctx context.Context, out pipeline.Emit[*Cut]) error {
 	}
 }
 
-// The names under which Tune knows the limits.
-const (
-	TuneSizeBytes  = "size_bytes"
-	TuneIntervalMs = "interval_ms"
-)
-
-// Tunables returns the limits in force.
-func (l *Ledger) Tunables() map[string]int64 {
-	return map[string]int64{TuneSizeBytes: l.size.Load(), TuneIntervalMs: l.interval.Load() / int64(time.Millisecond)}
-}
-
 // Tune changes limits; they hold for cuts not yet closed.
 func (l *Ledger) Tune(values map[string]int64) error {
-	err := pipeline.Turn(values, func(key string, value int64) (func(), error) {
-		switch {
-		case key == TuneSizeBytes && value >= 1<<20:
-			return func() { l.size.Store(value) }, nil
-		case key == TuneIntervalMs && value >= 1000:
-			return func() { l.interval.Store(value * int64(time.Millisecond)) }, nil
-		}
-		return nil, fmt.Errorf("upload: cannot set %q to %d; there are %s (at least 1048576) and %s (at least 1000)",
-			key, value, TuneSizeBytes, TuneIntervalMs)
-	})
-	if err != nil {
-		return err
+	err := l.Limits.Tune(values)
+	if err == nil {
+		l.wake()
 	}
-	l.wake()
-	return nil
+	return err
 }

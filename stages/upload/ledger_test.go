@@ -78,7 +78,7 @@ func expect(t *testing.T, cuts chan *upload.Cut, reason string, bytes int64, end
 
 func TestCutsBySizeAgeAndHurry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := upload.DefaultConfig()
+		cfg := upload.TestedConfig()
 		l, cuts, stop := follow(t, cfg)
 		defer stop()
 		a, b := newState(), newState()
@@ -118,16 +118,16 @@ func TestCutsBySizeAgeAndHurry(t *testing.T) {
 
 func TestTuneTheLedger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, cuts, stop := follow(t, upload.DefaultConfig())
+		l, cuts, stop := follow(t, upload.TestedConfig())
 		defer stop()
 		l.Note(noted(t, 0, 100, newState()))
 		synctest.Wait()
-		if err := l.Tune(map[string]int64{upload.TuneIntervalMs: 1000}); err != nil {
+		if err := l.Tune(map[string]int64{"interval_ms": 1000}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
 		expect(t, cuts, "age", 100, 4096, 1)
-		for key, v := range map[string]int64{upload.TuneIntervalMs: 1, upload.TuneSizeBytes: 0, "x": 1} {
+		for key, v := range map[string]int64{"interval_ms": 1, "size_bytes": 0, "x": 1} {
 			if l.Tune(map[string]int64{key: v}) == nil {
 				t.Errorf("%s=%d was taken", key, v)
 			}

@@ -60,7 +60,7 @@ func TestUploadsFollowTheRateAtWhichRecordsCome(t *testing.T) {
 // What keeps the WAL full may be something that no upload mends: small cuts are rare then.
 func TestPressureMakesFewSmallCuts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := DefaultConfig()
+		cfg := TestedConfig()
 		l := NewLedger(cfg, clock.System{}, prometheus.NewRegistry())
 		s, end := partition.NewState(topic.Partition{Topic: topic.NewID()}, 0, 0, 0), partition.Position(0)
 		cuts := 0

@@ -98,7 +98,7 @@ func (u *Uploader) plan(ctx context.Context, c *Cut) (out []*objectPlan, failed 
 		case err != nil:
 			return nil, nil, err
 		case p.bytes == 0:
-		case p.bytes >= u.cfg.OwnObjectBytes:
+		case p.bytes >= u.Config().OwnObjectBytes:
 			out = append(out, &objectPlan{parts: []part{p}, pace: c.pace})
 		default:
 			shared.parts = append(shared.parts, p)

@@ -24,8 +24,8 @@ func (u *Uploader) remember(ctx context.Context, what *built) error {
 		if !ok {
 			continue // its topic is deleted, which the commit is told
 		}
-		f := &fold{read: u.section, held: u.Snapshots, most: u.cfg.SectionBytes,
-			before: u.Clock.Now().Add(-u.cfg.ProducerExpiration).UnixMilli()}
+		f := &fold{read: u.section, held: u.Snapshots, most: u.Config().SectionBytes,
+			before: u.Clock.Now().Add(-u.Config().ProducerExpiration).UnixMilli()}
 		recent, err := f.add(ctx, m.Producers, what.producers[i])
 		out.charged += f.charged
 		if err != nil {
@@ -77,7 +77,7 @@ func (s *sections) write(ctx context.Context, u *Uploader) error {
 			ids = append(ids, x.part.Partition)
 		}
 	}
-	w := objectwrite.Writer{Metadata: u.Metadata, Store: u.Store, Clock: u.Clock, TTL: u.cfg.PrepareTTL}
+	w := objectwrite.Writer{Metadata: u.Metadata, Store: u.Store, Clock: u.Clock, TTL: u.Config().PrepareTTL}
 	err := w.Write(ctx, &objectwrite.Object{Partitions: ids, Size: size.Size(), Fill: s.fill,
 		Commit: func(context.Context, meta.ObjectID) error { return nil }}) // the commit of the data names it
 	if err == nil {

@@ -55,7 +55,7 @@ func remembered(t *testing.T, c *catalog, s *shaky, st *partition.State) *idempo
 // lean is an uploader with little memory for snapshots, whose accounts are checked.
 func lean(t *testing.T, m *memory, c *catalog, s *shaky, now clock.Clock, section int64) *upload.Uploader {
 	m.catalog = c
-	cfg := upload.DefaultConfig()
+	cfg := upload.TestedConfig()
 	cfg.SectionBytes = section
 	held := memorymap.NewAccount(64 << 20)
 	t.Cleanup(func() {

@@ -10,7 +10,6 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/object"
 	"github.com/sluicemq/sluice/internal/objectstore"
-	"github.com/sluicemq/sluice/pipeline"
 )
 
 // Garbage names objects that nothing refers to: of deleted topics, those that
@@ -35,7 +34,7 @@ func (u *Uploader) Sweep(ctx context.Context, from Garbage, store Remover) {
 	for ctx.Err() == nil {
 		n, err := u.sweep(ctx, from, store)
 		if err != nil && ctx.Err() == nil {
-			u.Logger.Warn("garbage was not collected; it is tried again", "err", err, slog.Duration("pause", u.sweepInterval()))
+			u.Logger.Warn("garbage was not collected; it is tried again", "err", err, slog.Duration("pause", u.Config().SweepInterval))
 		}
 		if err != nil || n < sweepMany {
 			u.rest(ctx)
@@ -43,11 +42,9 @@ func (u *Uploader) Sweep(ctx context.Context, from Garbage, store Remover) {
 	}
 }
 
-func (u *Uploader) sweepInterval() time.Duration { return time.Duration(u.interval.Load()) }
-
 // rest returns after the pause between two looks, or when it is changed or ctx is done.
 func (u *Uploader) rest(ctx context.Context) {
-	timer := time.NewTimer(u.sweepInterval())
+	timer := time.NewTimer(u.Config().SweepInterval)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -87,33 +84,14 @@ func (u *Uploader) sweep(ctx context.Context, from Garbage, store Remover) (int,
 	return len(garbage), err
 }
 
-// TuneGarbageIntervalMs is the name under which Tune knows the pause between two
-// looks for garbage.
-const TuneGarbageIntervalMs = "garbage_check_interval_ms"
-
-// leastSweepInterval keeps one look from following another at once.
-const leastSweepInterval = 100 * time.Millisecond
-
-// Tunables returns the limits in force.
-func (u *Uploader) Tunables() map[string]int64 {
-	return map[string]int64{TuneGarbageIntervalMs: u.sweepInterval().Milliseconds()}
-}
-
-// Tune changes the pause, and has the sweep look at once.
+// Tune changes limits, and has the sweep look at once.
 func (u *Uploader) Tune(values map[string]int64) error {
-	err := pipeline.Turn(values, func(key string, value int64) (func(), error) {
-		if key != TuneGarbageIntervalMs || value < leastSweepInterval.Milliseconds() {
-			return nil, fmt.Errorf("upload: cannot set %q to %d; there is %s (at least %d)",
-				key, value, TuneGarbageIntervalMs, leastSweepInterval.Milliseconds())
+	err := u.Limits.Tune(values)
+	if err == nil {
+		select {
+		case u.tuned <- struct{}{}:
+		default:
 		}
-		return func() { u.interval.Store(value * int64(time.Millisecond)) }, nil
-	})
-	if err != nil {
-		return err
 	}
-	select {
-	case u.tuned <- struct{}{}:
-	default:
-	}
-	return nil
+	return err
 }

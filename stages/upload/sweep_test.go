@@ -69,7 +69,7 @@ func TestAnUploadThatIsLateTakesANewObject(t *testing.T) {
 				m.catalog = c
 				m.write(t, a, 3, -1)
 				var log strings.Builder
-				u := upload.NewUploader(upload.DefaultConfig(), upload.Deps{Log: m, Images: m, Metadata: c, Store: s,
+				u := upload.NewUploader(upload.TestedConfig(), upload.Deps{Log: m, Images: m, Metadata: c, Store: s,
 					Clock: clock.System{}, Logger: slog.New(slog.NewTextHandler(&log, nil)), Registry: prometheus.NewRegistry()})
 				if err := runOne(t, t.Context(), u, &upload.Cut{End: m.end(), States: []*partition.State{a}}); err != nil {
 					t.Fatal(err)
@@ -171,7 +171,7 @@ func (d *dump) counts() (looks, asked int) {
 // sweeping runs a sweep until the test ends.
 func sweeping(t *testing.T, d *dump) *upload.Uploader {
 	t.Helper()
-	u := upload.NewUploader(upload.DefaultConfig(), upload.Deps{Clock: clock.System{},
+	u := upload.NewUploader(upload.TestedConfig(), upload.Deps{Clock: clock.System{},
 		Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan struct{})
@@ -191,13 +191,13 @@ func TestSweep(t *testing.T) {
 		d.add(3)
 		d.after(t, time.Minute-time.Millisecond, 3, 600)
 		d.after(t, 2*time.Millisecond, 0, 603)
-		for key, value := range map[string]int64{upload.TuneGarbageIntervalMs: 99, "other": 1000} {
-			if err := u.Tune(map[string]int64{key: value}); err == nil || !strings.Contains(err.Error(), "garbage_check_interval_ms (at least 100)") {
+		for key, value := range map[string]int64{"garbage_check_interval_ms": 99, "other": 1000} {
+			if err := u.Tune(map[string]int64{key: value}); err == nil || !strings.Contains(err.Error(), "garbage_check_interval_ms") {
 				t.Errorf("%s=%d: %v", key, value, err)
 			}
 		}
 		d.add(3)
-		if err := u.Tune(map[string]int64{upload.TuneGarbageIntervalMs: 5000}); err != nil || u.Tunables()[upload.TuneGarbageIntervalMs] != 5000 {
+		if err := u.Tune(map[string]int64{"garbage_check_interval_ms": 5000}); err != nil || u.Tunables()["garbage_check_interval_ms"] != 5000 {
 			t.Error(err, u.Tunables())
 		}
 		d.after(t, 0, 0, 606) // a new pause begins with a look

@@ -21,6 +21,7 @@ import (
 	"github.com/sluicemq/sluice/internal/object"
 	"github.com/sluicemq/sluice/internal/objectwrite"
 	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/setting"
 	"github.com/sluicemq/sluice/internal/topic"
 	"github.com/sluicemq/sluice/pipeline"
 )
@@ -68,7 +69,7 @@ type Deps struct {
 
 // Uploader is the sink of the upload pipeline. Run it with one worker.
 type Uploader struct {
-	cfg Config
+	*setting.Limits[Config]
 	Deps
 	end         partition.Position // of the cuts so far; what is below is committed
 	asides      map[*partition.State]*aside
@@ -76,16 +77,14 @@ type Uploader struct {
 	quarantined atomic.Int64
 	metrics     metrics
 	active      atomic.Int64  // objects on their way
-	interval    atomic.Int64  // of the sweep
-	tuned       chan struct{} // it was changed; capacity 1
+	tuned       chan struct{} // limits were changed; capacity 1
 	folding     sync.Mutex    // one fold at a time, for the memory that it takes
 }
 
 // NewUploader returns the sink with its metrics registered.
 func NewUploader(cfg Config, d Deps) *Uploader {
-	u := &Uploader{cfg: cfg, Deps: d, asides: make(map[*partition.State]*aside), tuned: make(chan struct{}, 1)}
+	u := &Uploader{Limits: setting.NewLimits("upload/upload", cfg), Deps: d, asides: make(map[*partition.State]*aside), tuned: make(chan struct{}, 1)}
 	u.metrics = newMetrics(d.Registry, &u.quarantined)
-	u.interval.Store(int64(cfg.SweepInterval))
 	return u
 }
 
@@ -156,7 +155,7 @@ func (u *Uploader) cut(ctx context.Context, c *Cut) error {
 func (u *Uploader) writeAll(ctx context.Context, plans []*objectPlan) (failed []*partError, err error) {
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(u.cfg.Concurrency)
+	g.SetLimit(u.Config().Concurrency)
 	for _, s := range plans {
 		g.Go(func() error {
 			err := u.write(ctx, s)
@@ -196,7 +195,7 @@ func (u *Uploader) write(ctx context.Context, s *objectPlan) error {
 	began := u.Clock.Now()
 	var what built
 	defer func() { u.release(&what) }()
-	w := objectwrite.Writer{Metadata: u.Metadata, Store: u.Store, Clock: u.Clock, TTL: u.cfg.PrepareTTL}
+	w := objectwrite.Writer{Metadata: u.Metadata, Store: u.Store, Clock: u.Clock, TTL: u.Config().PrepareTTL}
 	return w.Write(ctx, &objectwrite.Object{Partitions: s.partitions(), Size: size, Pace: s.pace.reader,
 		Fill: func(ctx context.Context, id meta.ObjectID, out *object.Writer) error {
 			return u.build(ctx, out, id, s, &what)

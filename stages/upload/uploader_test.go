@@ -233,7 +233,7 @@ func bucket(t *testing.T) *shaky {
 func ship(t *testing.T, m *memory, c *catalog, s *shaky, own int64, states ...*partition.State) {
 	t.Helper()
 	m.catalog = c
-	cfg := upload.DefaultConfig()
+	cfg := upload.TestedConfig()
 	cfg.OwnObjectBytes = own
 	u := upload.NewUploader(cfg, upload.Deps{Log: m, Images: m, Metadata: c, Store: s, Clock: clock.System{},
 		Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})

@@ -66,7 +66,7 @@ func (s *completer) run(ctx context.Context) error {
 		case s.broken != nil:
 		case err != nil:
 			s.broken = s.log.reason(err)
-		case s.log.cfg.Durability == Interval:
+		case !s.log.cfg.FsyncOnWrite:
 			s.broken = s.log.Err() // of a flush: what it lost is not known
 		}
 		if s.broken != nil {
@@ -106,8 +106,8 @@ func (s *completer) pass(ctx context.Context, t *ticket) error {
 		return s.out(ctx, written)
 	}
 	l := s.log
-	l.segments.settled(t.segment, l.cfg.Durability == Interval) // before it counts as completed
-	if l.cfg.Durability == Interval {
+	l.segments.settled(t.segment, !l.cfg.FsyncOnWrite) // before it counts as completed
+	if !l.cfg.FsyncOnWrite {
 		signal(s.flusher.wake)
 	} else {
 		advance(&l.durable, t.head.sequence)

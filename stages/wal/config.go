@@ -1,10 +1,10 @@
 package wal
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/setting"
 )
 
 // Durability says when a group counts as durable.
@@ -20,53 +20,40 @@ const (
 
 // Config has the settings of the log.
 type Config struct {
-	// SegmentSizeBytes is the size of one file, and the unit in which room is
-	// given back. A group that is larger gets a segment of its own.
-	SegmentSizeBytes int64
-	// CapacityBytes bounds all segments. When they are full producers wait for
-	// uploads, so it is also how long the object store may be away. Groups so large
-	// that two of them exceed it are written one at a time, beyond it if need be.
-	CapacityBytes int64
-	// Durability is Sync or Interval.
-	Durability Durability
-	// FlushInterval is the most that Interval may lose. Not used with Sync.
-	FlushInterval time.Duration
-	// Inflight is how many groups are written at once. More hide the latency of
-	// a disk, up to what it does in parallel.
-	Inflight int
-	// IdleSeal is how long after the last group an empty one is written, which
-	// states that the last is durable. Without it recovery cannot tell a last
-	// group that went bad from one that was never finished.
-	IdleSeal time.Duration
+	// Size of a segment file, the unit in which space is reclaimed. A multiple of 4096.
+	SegmentSizeBytes int64 `toml:"segment_size_bytes" default:"128Mi" range:"64Ki..1Gi"`
+	// Total size of all segments. When the log is full producers wait for uploads, so this
+	// determines how long an outage of the object store can be absorbed.
+	CapacityBytes int64 `toml:"capacity_bytes" default:"1Gi" range:"128Ki..16Ti"`
+	// true: acknowledged means on disk. false: acknowledged records survive a crash of the
+	// process, but a power failure can lose up to flush_interval_ms of them.
+	FsyncOnWrite bool `toml:"fsync_on_write" default:"true"`
+	// How often data is flushed to disk when fsync_on_write is false.
+	FlushInterval time.Duration `toml:"flush_interval_ms" default:"100ms" range:"1ms..1m"`
+	// Maximum writes in flight. Higher values hide disk latency, up to the device's
+	// parallelism.
+	Inflight int `toml:"writes_in_flight" default:"16" range:"1..256"`
+	// How long after the last write the log is sealed with an empty one. Until then recovery
+	// cannot tell a damaged last write from an unfinished one.
+	IdleSeal time.Duration `toml:"idle_seal_ms" default:"100ms" range:"1ms..1m"`
 }
 
 // DefaultConfig returns settings for a local NVMe disk.
-func DefaultConfig() Config {
-	return Config{SegmentSizeBytes: 128 << 20, CapacityBytes: 1 << 30, Durability: Sync,
-		FlushInterval: 100 * time.Millisecond, Inflight: 16, IdleSeal: 100 * time.Millisecond}
+func DefaultConfig() Config { return setting.Default[Config]() }
+
+// Validate reports settings that cannot work.
+func (c Config) Validate() error {
+	var p setting.Problems
+	p.Add(setting.Check(c))
+	p.Require(c.SegmentSizeBytes%blockfs.BlockSize == 0, "{segment_size_bytes} must be a multiple of %d, not %d", blockfs.BlockSize, c.SegmentSizeBytes)
+	p.Require(c.CapacityBytes/2 >= c.SegmentSizeBytes, "{capacity_bytes} (%d) must hold at least two segments of {segment_size_bytes} (%d)",
+		c.CapacityBytes, c.SegmentSizeBytes)
+	return p.Err()
 }
 
-const (
-	minSegment = 64 << 10
-	maxSegment = 1 << 30
-)
-
-// Validate reports a setting that cannot work.
-func (c Config) Validate() error {
-	switch {
-	case c.SegmentSizeBytes < minSegment || c.SegmentSizeBytes > maxSegment || c.SegmentSizeBytes%blockfs.BlockSize != 0:
-		return fmt.Errorf("wal: segment size %d is not a multiple of %d from %d to %d bytes",
-			c.SegmentSizeBytes, blockfs.BlockSize, minSegment, maxSegment)
-	case c.CapacityBytes < 2*c.SegmentSizeBytes:
-		return fmt.Errorf("wal: capacity of %d bytes does not hold two segments of %d", c.CapacityBytes, c.SegmentSizeBytes)
-	case c.Durability != Sync && c.Durability != Interval:
-		return fmt.Errorf("wal: durability %q is neither %q nor %q", c.Durability, Sync, Interval)
-	case c.FlushInterval < time.Millisecond || c.FlushInterval > time.Minute:
-		return fmt.Errorf("wal: flush interval %s is outside 1ms..1m", c.FlushInterval)
-	case c.Inflight < 1 || c.Inflight > 256:
-		return fmt.Errorf("wal: %d writes in flight are outside 1..256", c.Inflight)
-	case c.IdleSeal < time.Millisecond || c.IdleSeal > time.Minute:
-		return fmt.Errorf("wal: idle seal %s is outside 1ms..1m", c.IdleSeal)
+func (c Config) durability() Durability {
+	if c.FsyncOnWrite {
+		return Sync
 	}
-	return nil
+	return Interval
 }

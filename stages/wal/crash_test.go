@@ -165,7 +165,7 @@ func TestCrashes(t *testing.T) {
 func TestCrashesWithInterval(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := small()
-		cfg.CapacityBytes, cfg.Durability = 1<<20, Interval
+		cfg.CapacityBytes, cfg.FsyncOnWrite = 1<<20, false
 		h, src, fs := &history{}, &source{}, crashfs.New(4<<20)
 		r := start(opened(t, fs, cfg))
 		for range rapid.IntRange(1, 30).Draw(t, "groups") {

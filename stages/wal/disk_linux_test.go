@@ -19,7 +19,7 @@ func TestOnDisk(t *testing.T) {
 				}
 				defer dir.Close()
 				cfg, src, h := small(), &source{}, &history{}
-				cfg.Durability, cfg.CapacityBytes = durability, 4<<20
+				cfg.FsyncOnWrite, cfg.CapacityBytes = durability == Sync, 4<<20
 				r := start(opened(t, dir, cfg))
 				r.settled = h.settled
 				if name := r.log.writer.Name(); name != string(engine) {

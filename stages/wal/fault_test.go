@@ -37,7 +37,7 @@ type ordeal struct {
 
 func newOrdeal(t *testing.T, d Durability) *ordeal {
 	cfg := small()
-	cfg.Durability, cfg.IdleSeal, cfg.Inflight = d, 10*time.Millisecond, 4
+	cfg.FsyncOnWrite, cfg.IdleSeal, cfg.Inflight = d == Sync, 10*time.Millisecond, 4
 	o := &ordeal{t: t, cfg: cfg, disk: crashfs.New(1 << 20), h: &history{}, src: &source{}}
 	var err error
 	if o.fs, err = faultfs.New(o.disk, ""); err != nil {
@@ -210,7 +210,7 @@ func (o *ordeal) upload(l *Log) (stop func()) {
 // verify loses power in each way and looks for what was acknowledged.
 func (o *ordeal) verify(r *rand.Rand) {
 	state := o.h.state()
-	if o.cfg.Durability == Interval {
+	if !o.cfg.FsyncOnWrite {
 		state.acked = 0 // a flush that failed may lose it all, but for what a truncation found durable
 	}
 	for _, keep := range []crashfs.Keep{crashfs.Nothing, crashfs.Random, crashfs.Everything} {

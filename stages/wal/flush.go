@@ -21,7 +21,7 @@ func newFlusher(l *Log) *flusher {
 // start begins to flush in the background; stop ends that and may be called more
 // than once.
 func (f *flusher) start() (stop func()) {
-	if f.log.cfg.Durability != Interval {
+	if f.log.cfg.FsyncOnWrite {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -104,11 +104,11 @@ func FuzzRecover(f *testing.F) {
 	f.Add([]byte(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		fs := crashfs.New(1 << 20)
-		file, err := fs.Create(segmentName(0), minSegment)
+		file, err := fs.Create(segmentName(0), 64<<10)
 		if err != nil {
 			t.Fatal(err)
 		}
-		blocks := blockfs.Aligned(minSegment)
+		blocks := blockfs.Aligned(64 << 10)
 		copy(blocks, b)
 		if err := file.WriteAt(blocks, 0, blockfs.Durable); err != nil {
 			t.Fatal(err)

@@ -51,7 +51,7 @@ func writeGolden(t *testing.T) {
 func goldenFS(t *testing.T, used []byte) *crashfs.FS {
 	t.Helper()
 	fs := crashfs.New(1 << 20)
-	f, err := fs.Create(segmentName(0), minSegment)
+	f, err := fs.Create(segmentName(0), 64<<10)
 	if err != nil {
 		t.Fatal(err)
 	}

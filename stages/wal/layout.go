@@ -67,7 +67,7 @@ const (
 	offChecksum = 12
 
 	// maxGroup bounds what a length may claim: no segment is larger.
-	maxGroup = maxSegment
+	maxGroup = 1 << 30
 )
 
 var (

@@ -166,7 +166,7 @@ func (e *existence) crash(t *rapid.T) {
 	keep := rapid.SampledFrom([]crashfs.Keep{killed, crashfs.Nothing, crashfs.Everything, crashfs.Random}).Draw(t, "keep")
 	r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "sectors"), 0))
 	after, state := e.h.crash(func() *crashfs.FS { return die(e.disk, keep, r) })
-	if e.cfg.Durability == Interval && keep != killed && keep != crashfs.Everything {
+	if !e.cfg.FsyncOnWrite && keep != killed && keep != crashfs.Everything {
 		state.acked = 0 // what was not flushed may be gone
 	}
 	got, report := recoverAll(t, after.Kill(), e.cfg)
@@ -233,7 +233,7 @@ type bubble struct{ *testing.T }
 
 func liveAtRandom(t *rapid.T, durability Durability) {
 	cfg := small()
-	cfg.CapacityBytes, cfg.Durability = 1<<20, durability
+	cfg.CapacityBytes, cfg.FsyncOnWrite = 1<<20, durability == Sync
 	cfg.Inflight = rapid.IntRange(1, 8).Draw(t, "inflight")
 	e := &existence{t: t, cfg: cfg, h: &history{}, src: &source{}, gates: &gates{}, disk: crashfs.New(4 << 20)}
 	e.begin()

@@ -62,7 +62,7 @@ func newMetrics(l *Log, engine, access string, reg prometheus.Registerer) metric
 			Help: "1 once a write failed and the WAL takes no more until a restart."}),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_wal_engine_info", Help: "How the WAL is written; always 1.",
-		ConstLabels: prometheus.Labels{"engine": engine, "access": access, "durability": string(l.cfg.Durability)}})
+		ConstLabels: prometheus.Labels{"engine": engine, "access": access, "durability": string(l.cfg.durability())}})
 	info.Set(1)
 	reg.MustRegister(m.groups, m.bytes, m.payload, m.reclaimed, m.corruptions, m.truncations, m.waited, m.braked, m.write, m.flush, m.failed, info,
 		gauge("sluice_wal_used_bytes", "Bytes from the oldest segment to the end of the WAL.",

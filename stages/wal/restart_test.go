@@ -53,7 +53,7 @@ func TestNamesAreDurableAfterRestart(t *testing.T) {
 func TestFlushesDoNotOvertake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs, src, cfg := crashfs.New(1<<20), &source{}, small()
-		cfg.Durability = Interval
+		cfg.FsyncOnWrite = false
 		r := start(opened(t, fs, cfg))
 		r.write(t, src.group(10))
 		flushing, gate := make(chan struct{}), make(chan struct{})

@@ -55,7 +55,7 @@ func (l *Log) Run(ctx context.Context, in *pipeline.In[*flow.Group], out pipelin
 
 // finish leaves a log that says of itself that all of it is durable.
 func (l *Log) finish(f *flusher) {
-	if l.cfg.Durability == Interval {
+	if !l.cfg.FsyncOnWrite {
 		f.flush()
 	}
 	if l.unsealed && l.Err() == nil && l.durable.Load()+1 == l.next.sequence {
@@ -131,7 +131,7 @@ func (b *builder) submit(ctx context.Context, t *ticket) error {
 
 // mode is how groups are written.
 func (l *Log) mode() blockfs.Mode {
-	if l.cfg.Durability == Interval {
+	if !l.cfg.FsyncOnWrite {
 		return blockfs.Volatile
 	}
 	return blockfs.Durable

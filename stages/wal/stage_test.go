@@ -209,7 +209,7 @@ func TestIdleSeal(t *testing.T) {
 func TestIntervalFlushesBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs, src, cfg := crashfs.New(1<<20), &source{}, small()
-		cfg.Durability = Interval
+		cfg.FsyncOnWrite = false
 		r := start(opened(t, fs, cfg))
 		g := src.group(10)
 		r.write(t, g)

@@ -59,7 +59,7 @@ func (b *builder) truncate(ctx context.Context, t truncation) error {
 	for _, ticket := range all {
 		b.completer.free <- ticket
 	}
-	if l.cfg.Durability == Interval {
+	if !l.cfg.FsyncOnWrite {
 		b.completer.flusher.flush()
 	}
 	if err := l.Err(); err != nil {

@@ -28,7 +28,7 @@ func bases(got []Recovered, index int32) (out []int64) {
 func TestTruncatedStaysAway(t *testing.T) {
 	for _, durability := range []Durability{Sync, Interval} {
 		fs, src, cfg := crashfs.New(1<<20), &source{}, small()
-		cfg.Durability = durability
+		cfg.FsyncOnWrite = durability == Sync
 		r := start(opened(t, fs, cfg))
 		r.write(t, src.group(10, 10, 10, 10, 10, 10)) // 0 to 5, three partitions
 		if err := r.log.Truncate(t.Context(), partitionOf(1), 4); err != nil {

@@ -109,9 +109,9 @@ func TestConfigGetAndSet(t *testing.T) {
 		t.Errorf("limits %v", l)
 	}
 	for _, limit := range []string{"linger_us=9223372036854775807", "max_bytes=9223372036854775807"} {
-		b.fails(1, "at most", "config", "set", "limits", "write/batch", limit, "--admin", b.admin)
+		b.fails(1, "must be from", "config", "set", "limits", "write/batch", limit, "--admin", b.admin)
 	}
-	b.fails(1, "workers from 1 to 1024", "config", "set", "limits", "read/objectfetch", "workers=2000000000", "--admin", b.admin)
+	b.fails(1, "workers must be from 1 to 1024", "config", "set", "limits", "read/objectfetch", "workers=2000000000", "--admin", b.admin)
 	b.must("still there\n", "produce", "t")
 	// Several change together or not at all, whichever of them is wrong.
 	before := limits("write/batch")

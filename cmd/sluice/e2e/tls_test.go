@@ -49,7 +49,7 @@ func greet(t *testing.T, b *broker, transport string, c *tls.Config) (tls.Connec
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if transport == "quic" {
-		qc, err := quic.DialAddr(ctx, b.addr, quicnet.TLS(c), quicnet.DefaultConfig().Client())
+		qc, err := quic.DialAddr(ctx, b.addr, quicnet.TLS(c), quicnet.ClientConfig().Client())
 		if err != nil {
 			return tls.ConnectionState{}, err
 		}

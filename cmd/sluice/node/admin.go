@@ -39,6 +39,7 @@ type admin struct {
 //	GET  /topology   the pipelines, as JSON
 //	GET  /damage     metadata shards and partitions that are damaged or offline, as JSON
 //	GET  /memory     what memory is charged to, as JSON
+//	GET  /limits     the settings that can be changed now, with their bounds, as JSON
 //	POST /limits     changes limits of a running stage, all of them or none
 //	GET  /objects    what the metadata has in objects, as JSON
 //	POST /objects/give-up   has readers go on behind records that are lost
@@ -52,6 +53,7 @@ func (a *admin) handler() http.Handler {
 	mux.HandleFunc("GET /topology", a.topology)
 	mux.HandleFunc("GET /damage", a.damageReport)
 	mux.HandleFunc("GET /memory", a.memoryMap)
+	mux.HandleFunc("GET /limits", a.getLimits)
 	mux.HandleFunc("POST /limits", a.limits)
 	mux.HandleFunc("GET /objects", a.objects)
 	mux.HandleFunc("POST /objects/give-up", a.giveUp)

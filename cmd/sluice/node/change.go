@@ -9,8 +9,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/sluicemq/sluice/config"
 	"github.com/sluicemq/sluice/internal/adminhttp"
-	"github.com/sluicemq/sluice/internal/memory"
+	"github.com/sluicemq/sluice/internal/setting"
 	"github.com/sluicemq/sluice/pipeline"
 )
 
@@ -23,18 +24,44 @@ const (
 // limiter changes limits of running stages. It is safe for concurrent use.
 type limiter struct {
 	graphs []*pipeline.Graph
-	memory *memory.Map
-	// most is what all lines of memory must fit into, 0 for no limit.
-	most int64
 
-	mu sync.Mutex // one change at a time
+	mu       sync.Mutex    // one change at a time
+	settings config.Broker // in force
 }
 
-// apply makes all changes or none. An error says which one cannot be, or that everything
-// together would not fit into the process's memory.
+// newLimiter returns the limiter of pipelines that run with settings. The error names a setting
+// that no stage takes: its tag and the wiring differ.
+func newLimiter(graphs []*pipeline.Graph, settings config.Broker) (*limiter, error) {
+	l := &limiter{graphs: graphs, settings: settings}
+	for f := range setting.Fields(settings) {
+		if f.Live.Limit == "" {
+			continue
+		}
+		graph, stage, _ := strings.Cut(f.Live.Stage, "/")
+		g, err := l.graph(graph)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Key, err)
+		}
+		now, err := values(g, stage)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Key, err)
+		}
+		if v, ok := now[f.Live.Limit]; !ok || v != f.Whole() {
+			return nil, fmt.Errorf("%s is %d, and the limits of the stage are %v", f.Key, f.Whole(), now)
+		}
+	}
+	return l, nil
+}
+
+// apply makes all changes or none. What a file with the new values would be refused for is
+// an error here, too.
 func (l *limiter) apply(changes ...StageLimits) (err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	next, err := l.with(changes)
+	if err != nil {
+		return err
+	}
 	var undo []func() error
 	defer func() {
 		if err == nil {
@@ -44,7 +71,6 @@ func (l *limiter) apply(changes ...StageLimits) (err error) {
 			err = errors.Join(err, u())
 		}
 	}()
-	raised := false
 	for _, c := range changes {
 		g, err := l.graph(c.Graph)
 		if err != nil {
@@ -58,13 +84,45 @@ func (l *limiter) apply(changes ...StageLimits) (err error) {
 			return err
 		}
 		maps.DeleteFunc(before, func(key string, _ int64) bool { _, changed := c.Values[key]; return !changed })
-		for key, v := range before {
-			raised = raised || c.Values[key] > v
-		}
 		undo = append(undo, func() error { return set(g, c.Stage, before) })
 	}
-	if raised {
-		return l.memory.Fit(l.most)
+	l.settings = next
+	return nil
+}
+
+// with returns the settings as they would be after changes.
+func (l *limiter) with(changes []StageLimits) (config.Broker, error) {
+	next := l.settings
+	for _, c := range changes {
+		for f := range setting.Fields(&next) {
+			n, ok := c.Values[f.Live.Limit]
+			if !ok || f.Live.Stage != c.Graph+"/"+c.Stage {
+				continue
+			}
+			if err := f.SetWhole(n); err != nil {
+				return next, err
+			}
+		}
+	}
+	if err := next.Validate(); err != nil {
+		return next, err
+	}
+	for _, c := range changes {
+		if err := l.common(c.Values); err != nil {
+			return next, err
+		}
+	}
+	return next, nil
+}
+
+// common checks the limits that every stage has, also those that no setting is for: they have
+// the bounds of those that have one.
+func (l *limiter) common(values map[string]int64) error {
+	for f := range setting.Fields(l.settings) {
+		n, ok := values[f.Live.Limit]
+		if least, most, _ := f.Bounds(); ok && (f.Live.Limit == keyDepth || f.Live.Limit == keyWorkers) && (n < least || n > most) {
+			return fmt.Errorf("%s must be from %d to %d, not %d", f.Live.Limit, least, most, n)
+		}
 	}
 	return nil
 }
@@ -97,20 +155,36 @@ func values(g *pipeline.Graph, stage string) (map[string]int64, error) {
 
 // set sets limits of a stage, all of them or none.
 func set(g *pipeline.Graph, stage string, to map[string]int64) error {
-	var l pipeline.Limits
 	own := maps.Clone(to)
-	for key, n := range map[string]*int{keyDepth: &l.Depth, keyWorkers: &l.Workers} {
-		v, ok := own[key]
-		if !ok {
+	delete(own, keyDepth)
+	delete(own, keyWorkers)
+	return g.Change(stage, pipeline.Limits{Depth: int(to[keyDepth]), Workers: int(to[keyWorkers])}, own)
+}
+
+// settingLimit is a setting that can be changed while the broker runs, as a limit of a stage.
+type settingLimit struct {
+	Graph   string `json:"graph"`
+	Stage   string `json:"stage"`
+	Key     string `json:"key"`
+	Setting string `json:"setting"`
+	Value   int64  `json:"value"`
+	Least   int64  `json:"least"`
+	Most    int64  `json:"most"`
+}
+
+// list returns all settings that can be changed, as they are in force.
+func (l *limiter) list() (all []settingLimit) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for f := range setting.Fields(l.settings) {
+		if f.Live.Limit == "" {
 			continue
 		}
-		if v < 1 || v > pipeline.MaxDepth {
-			return fmt.Errorf("%w: %s: depth is from 1 to %d, workers from 1 to %d", pipeline.ErrNotAdjustable, stage, pipeline.MaxDepth, pipeline.MaxWorkers)
-		}
-		*n = int(v)
-		delete(own, key)
+		graph, stage, _ := strings.Cut(f.Live.Stage, "/")
+		least, most, _ := f.Bounds()
+		all = append(all, settingLimit{graph, stage, f.Live.Limit, f.Key, f.Whole(), least, most})
 	}
-	return g.Change(stage, l, own)
+	return all
 }
 
 // limit is the body of POST /limits: limits of a stage by key. Depth, Workers, and Key with
@@ -141,6 +215,8 @@ func (l *limit) change() (StageLimits, error) {
 	}
 	return c, nil
 }
+
+func (a *admin) getLimits(w http.ResponseWriter, _ *http.Request) { reply(w, a.limiter.list()) }
 
 func (a *admin) limits(w http.ResponseWriter, r *http.Request) {
 	var l limit

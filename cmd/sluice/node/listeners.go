@@ -62,7 +62,7 @@ func openListeners(cfg DoorsConfig, admin string, log *slog.Logger, reg promethe
 func (ls *listeners) open(admin string, log *slog.Logger, reg prometheus.Registerer) (err error) {
 	cfg := ls.cfg
 	var tlsConfig *tls.Config
-	if cfg.QUICListen != "" || !cfg.PlaintextTCP {
+	if cfg.QUICListen != "" || !cfg.PlaintextTCP() {
 		if ls.tls, err = certs.NewServer(cfg.TLS, log); err != nil {
 			return err
 		}
@@ -72,8 +72,8 @@ func (ls *listeners) open(admin string, log *slog.Logger, reg prometheus.Registe
 	var ids atomic.Uint64 // of connections, across all listeners
 	nextID := func() uint64 { return ids.Add(1) }
 	if cfg.TCPListen != "" {
-		c := tcp.Config{Address: cfg.TCPListen, TLS: tlsConfig, Connections: acceptable(cfg.Connections, log), ConnectionsPerIP: cfg.ConnectionsPerIP, Memory: ls.memory}
-		if cfg.PlaintextTCP {
+		c := tcp.Config{Address: cfg.TCPListen, TLS: tlsConfig, Connections: acceptable(cfg.MaxConnections, log), ConnectionsPerIP: cfg.MaxConnectionsPerIP, Memory: ls.memory}
+		if cfg.PlaintextTCP() {
 			c.TLS = nil
 		}
 		l, err := tcp.Listen(c, nextID, log, reg)
@@ -83,8 +83,8 @@ func (ls *listeners) open(admin string, log *slog.Logger, reg prometheus.Registe
 		ls.tcp = l
 	}
 	if cfg.QUICListen != "" {
-		c := quic.Config{Address: cfg.QUICListen, TLS: tlsConfig, QUIC: cfg.QUIC, Connections: cfg.Connections,
-			ConnectionsPerIP: cfg.ConnectionsPerIP, Streams: cfg.Streams, Memory: ls.memory}
+		c := quic.Config{Address: cfg.QUICListen, TLS: tlsConfig, QUIC: cfg.QUIC, Connections: cfg.MaxConnections,
+			ConnectionsPerIP: cfg.MaxConnectionsPerIP, Streams: cfg.MaxStreams, Memory: ls.memory}
 		l, err := quic.Listen(c, nextID, log, reg)
 		if err != nil {
 			return err
@@ -129,7 +129,7 @@ func (ls *listeners) addresses() (a Addresses) {
 		a.QUIC = ls.quic.Addr().String()
 	}
 	if ls.tcp != nil {
-		a.TCP, a.TLS = ls.tcp.Addr().String(), !ls.cfg.PlaintextTCP
+		a.TCP, a.TLS = ls.tcp.Addr().String(), !ls.cfg.PlaintextTCP()
 	}
 	if ls.adminAt != nil {
 		a.Admin = ls.adminAt.Addr().String()

@@ -17,12 +17,12 @@ type logDirs struct {
 	parts   *partitions
 }
 
-func newLogDirs(cfg StorageConfig, parts *partitions) (*logDirs, error) {
-	wal, err := filepath.Abs(cfg.WALDirectory)
+func newLogDirs(cfg Config, parts *partitions) (*logDirs, error) {
+	wal, err := filepath.Abs(cfg.Storage.WALDirectory)
 	if err != nil {
 		return nil, err
 	}
-	store, err := url.Parse(cfg.ObjectURL)
+	store, err := url.Parse(cfg.Storage.ObjectURL)
 	if err != nil {
 		return nil, err
 	}

@@ -18,13 +18,13 @@ func (n *node) mapMemory() error {
 	n.memory.Add(n.storage.memory()...)
 	n.memory.Add(line(memory.FetchSessions, n.fetch.SessionMemory), line(memory.Groups, n.groups.Memory))
 	limitHeap(n.memory.Heap())
-	if n.cfg.MemoryLimitBytes == 0 {
+	if n.cfg.Settings.Memory.LimitBytes == 0 {
 		if most := containerMemory(); n.memory.Fit(most) != nil {
 			n.log.Warn("the container has less memory than the broker may take; set memory.limit_bytes, and lower limits until they fit",
 				"container", most, "limits", n.memory.Sum(), "process", int64(memory.Rest))
 		}
 	}
-	return n.memory.Fit(n.cfg.MemoryLimitBytes)
+	return n.memory.Fit(n.cfg.Settings.Memory.LimitBytes)
 }
 
 // line is a use whose part tells both at once.

@@ -63,10 +63,11 @@ var (
 // answered, pipelines drained, see stop.go. ready, if not nil, is called once it serves. The
 // error says what could not be opened, what failed, or what hung.
 func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Live)) error {
-	if err := cfg.Validate(); err != nil {
+	if err := cfg.Settings.Validate(); err != nil {
 		return err
 	}
-	limitHeap(cfg.RequestBudgetBytes + cfg.Fetch.BudgetBytes + cfg.Storage.ReadCacheBytes + cfg.Storage.TailIndexBytes + cfg.Storage.Producers.MemoryBytes) // until all is open
+	m := cfg.Settings.Memory
+	limitHeap(m.RequestBudgetBytes + m.ResponseBudgetBytes + cfg.Settings.Cache.Read.SizeBytes + m.TailIndexBytes + cfg.Settings.Producers.MemoryBytes) // until all is open
 	n := &node{cfg: cfg, log: log, reg: prometheus.NewRegistry()}
 	n.serving.Store(&errStarting)
 	n.reg.MustRegister(cfg.Admin.Build.Collector(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &n.memory)
@@ -75,7 +76,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Live)) er
 			log.Info("stopped while it was starting", "at", err)
 			err = nil
 		}
-		return errors.Join(err, n.close(newStopping(cfg.Grace, log)))
+		return errors.Join(err, n.close(newStopping(cfg.Settings.Broker.ShutdownGrace, log)))
 	}
 	return n.run(ctx, ready)
 }
@@ -83,23 +84,25 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Live)) er
 // open opens everything but lets nobody in yet. The ports come first, since they
 // fail at once where they are in use.
 func (n *node) open(ctx context.Context) (err error) {
-	if n.listeners, err = openListeners(n.cfg.Doors, n.cfg.AdminListen, n.log, n.reg); err != nil {
+	if n.listeners, err = openListeners(n.cfg.Doors, n.cfg.Settings.Admin.Listen, n.log, n.reg); err != nil {
 		return err
 	}
 	if n.cluster, err = consensus.Open(ctx, n.cfg.Cluster, n.log, n.reg); err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
 	host, port := n.listeners.advertised()
-	incarnation, err := n.cluster.RegisterBroker(ctx, meta.Broker{ID: n.cfg.Broker, Host: host, Port: port, Rack: n.cfg.Doors.Rack})
+	incarnation, err := n.cluster.RegisterBroker(ctx, meta.Broker{ID: n.cfg.Settings.Broker.ID, Host: host, Port: port, Rack: n.cfg.Doors.Rack})
 	if err != nil {
 		return fmt.Errorf("register the broker: %w", err)
 	}
-	if n.storage, err = openStorage(ctx, n.cfg.Storage, n.cfg.Broker, n.cluster, n.log, n.reg); err != nil {
+	if n.storage, err = openStorage(ctx, n.cfg, n.cfg.Settings.Broker.ID, n.cluster, n.log, n.reg); err != nil {
 		return err
 	}
 	n.reportLoss(incarnation)
 	n.reg.MustRegister(promobs.New(observed(n.storage.graphs())...))
-	n.limiter = &limiter{graphs: n.graphs(), memory: &n.memory, most: n.cfg.MemoryLimitBytes}
+	if n.limiter, err = newLimiter(n.graphs(), n.cfg.Settings); err != nil {
+		return err
+	}
 	if err := n.openServers(); err != nil {
 		return err
 	}
@@ -108,7 +111,7 @@ func (n *node) open(ctx context.Context) (err error) {
 
 // openServers makes what answers requests.
 func (n *node) openServers() (err error) {
-	if n.tracing, err = openTracing(n.cfg.Tracing, n.cfg.Broker); err != nil {
+	if n.tracing, err = openTracing(n.cfg.Settings.Tracing, n.cfg.Settings.Broker.ID); err != nil {
 		return err
 	}
 	find := lookup.New(n.cluster, &n.storage.parts.table)
@@ -117,24 +120,24 @@ func (n *node) openServers() (err error) {
 	if err != nil {
 		return err
 	}
-	if n.groups, err = group.New(n.cfg.Groups, n.cluster, clock.System{}, n.log, n.reg); err != nil {
+	if n.groups, err = group.New(n.cfg.Settings.Groups, n.cluster, clock.System{}, n.log, n.reg); err != nil {
 		return err
 	}
-	dirs, err := newLogDirs(n.cfg.Storage, n.storage.parts)
+	dirs, err := newLogDirs(n.cfg, n.storage.parts)
 	if err != nil {
 		return err
 	}
-	n.handlers, err = kafka.NewHandlers(n.cfg.API, kafka.Deps{Node: n.cfg.Broker, Lookup: find, Topics: n.cluster,
+	n.handlers, err = kafka.NewHandlers(n.cfg.API, kafka.Deps{Node: n.cfg.Settings.Broker.ID, Lookup: find, Topics: n.cluster,
 		Appender: n.storage.admit, Fetcher: n.fetch, Times: n.storage.times, ProducerIDs: n.cluster,
 		Groups: kafka.GroupsFunc(n.serveGroup), GroupMemory: n.groups.Memory, OffsetBytes: n.groups.FetchBytes, LogDirs: dirs, Producers: n.storage.producers, Quorum: n.quorum, Log: n.log, LogLevel: n.cfg.LogLevel, Tracer: n.tracing.tracer()})
 	if err != nil {
 		return err
 	}
-	n.logs = logmetrics.New(n.cfg.Metrics, n.cfg.Broker, n.cluster, &n.storage.parts.table, clock.System{})
+	n.logs = logmetrics.New(n.cfg.Settings.Admin.Metrics, n.cfg.Settings.Broker.ID, n.cluster, &n.storage.parts.table, clock.System{})
 	n.reg.MustRegister(n.logs)
-	n.gate = admission.NewGate(n.cfg.RequestBudgetBytes, n.reg)
-	identity := func() (string, int32) { return n.cluster.View().ClusterID, n.cfg.Broker }
-	n.server, err = kafka.NewServer(n.cfg.Kafka, identity, n.handlers.Table(), n.gate, n.log, n.reg)
+	n.gate = admission.NewGate(n.cfg.Settings.Memory.RequestBudgetBytes, n.reg)
+	identity := func() (string, int32) { return n.cluster.View().ClusterID, n.cfg.Settings.Broker.ID }
+	n.server, err = kafka.NewServer(n.cfg.Settings.Network.Requests, identity, n.handlers.Table(), n.gate, n.log, n.reg)
 	return err
 }
 
@@ -199,9 +202,9 @@ func (n *node) run(ctx context.Context, ready func(Live)) error {
 	if errors.Is(cause, context.Canceled) {
 		cause = nil // asked to stop
 	}
-	n.log.Info("stopping", "why", cause, "within", n.cfg.Grace)
+	n.log.Info("stopping", "why", cause, "within", n.cfg.Settings.Broker.ShutdownGrace)
 	n.serving.Store(&errDraining)
-	s := newStopping(n.cfg.Grace, n.log)
+	s := newStopping(n.cfg.Settings.Broker.ShutdownGrace, n.log)
 	err := n.drain(s, storage)
 	s.without("looks at memory and metadata", beside.Wait)
 	return errors.Join(cause, err, n.close(s))

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -18,28 +17,8 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// ProducersConfig has the limits of what is remembered of idempotent producers.
-type ProducersConfig struct {
-	// Expiration is how long an idle one is remembered (Kafka's
-	// producer.id.expiration.ms). Shorter forgets retries sooner.
-	Expiration time.Duration
-	// MemoryBytes is for all of them: five eighths for the producers, the rest for
-	// snapshots on their way.
-	MemoryBytes int64
-}
-
-// Validate reports a setting that cannot work.
-func (c ProducersConfig) Validate() error {
-	if c.Expiration < time.Minute {
-		return errors.New("the expiration of idempotent producers must be at least one minute")
-	}
-	if c.MemoryBytes < 8<<20 {
-		return errors.New("idempotent producers need at least 8 MiB of memory")
-	}
-	return nil
-}
-
-func (c ProducersConfig) snapshotBytes() int64 { return c.MemoryBytes / 8 * 3 }
+// snapshotBytes is what of the memory of idempotent producers is for snapshots on their way.
+func snapshotBytes(memory int64) int64 { return memory / 8 * 3 }
 
 // SectionBytes is how large one snapshot may be where all producers have memory bytes:
 // to merge two takes an eighth of it, and so much is read at once at a start.
@@ -49,7 +28,7 @@ func SectionBytes(memory int64) int64 { return memory / 32 }
 // reads their snapshots from the object store, in the background; until it has, their
 // partitions take only what can be decided without.
 type producers struct {
-	cfg       ProducersConfig
+	cfg       idempotence.Config
 	table     *idempotence.Table
 	snapshots *memory.Account
 	log       *slog.Logger
@@ -68,8 +47,8 @@ type producerMetrics struct {
 	failures, lost prometheus.Counter
 }
 
-func newProducers(cfg ProducersConfig, view func() *meta.View, log *slog.Logger, reg prometheus.Registerer) *producers {
-	p := &producers{cfg: cfg, table: idempotence.NewTable(cfg.MemoryBytes - cfg.snapshotBytes()), snapshots: memory.NewAccount(cfg.snapshotBytes()),
+func newProducers(cfg idempotence.Config, view func() *meta.View, log *slog.Logger, reg prometheus.Registerer) *producers {
+	p := &producers{cfg: cfg, table: idempotence.NewTable(cfg.MemoryBytes - snapshotBytes(cfg.MemoryBytes)), snapshots: memory.NewAccount(snapshotBytes(cfg.MemoryBytes)),
 		log: log, view: view, known: make(map[topic.Partition]*idempotence.Producers), more: make(chan struct{}, 1)}
 	p.metrics = producerMetrics{
 		failures: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_producers_load_failures_total",
@@ -201,7 +180,7 @@ func (p *producers) openAll(broker int32) {
 func (p *producers) run(ctx context.Context) {
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
-	room := semaphore.NewWeighted(max(1, p.cfg.snapshotBytes()/3))
+	room := semaphore.NewWeighted(max(1, snapshotBytes(p.cfg.MemoryBytes)/3))
 	slots := semaphore.NewWeighted(loads)
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
@@ -309,7 +288,7 @@ func (p *producers) loadSections(ctx context.Context, id topic.Partition, ps *id
 func lost(err error) bool { return fault.ClassOf(err) == fault.ClassLost }
 
 func (p *producers) loadSection(ctx context.Context, ps *idempotence.Producers, s meta.ProducerSection, room *semaphore.Weighted) error {
-	n := min(s.Length, max(1, p.cfg.snapshotBytes()/3))
+	n := min(s.Length, max(1, snapshotBytes(p.cfg.MemoryBytes)/3))
 	if err := room.Acquire(ctx, n); err != nil {
 		return err
 	}

@@ -9,5 +9,5 @@ func (n *node) quorum() kafka.Quorum {
 		return kafka.Quorum{Leader: -1}
 	}
 	end := int64(q.Last) + 1
-	return kafka.Quorum{Leader: n.cfg.Broker, Epoch: int32(q.Term), Committed: end, Voters: []kafka.Voter{{Node: n.cfg.Broker, End: end}}}
+	return kafka.Quorum{Leader: n.cfg.Settings.Broker.ID, Epoch: int32(q.Term), Committed: end, Voters: []kafka.Voter{{Node: n.cfg.Settings.Broker.ID, End: end}}}
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 
+	"github.com/sluicemq/sluice/config"
 	"github.com/sluicemq/sluice/ingress/kafka"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/meta"
@@ -39,17 +40,17 @@ type readStages struct {
 //	fetch -> locate -> cache -+-> (hot) -----------------------------------------+-> trim
 //	                          +-> walread -> readcache -+-> (cached) ------------+
 //	                                                    +-> objectfetch ---------+
-func (s *readStages) wire(g *pipeline.Graph, limits Limits) {
+func (s *readStages) wire(g *pipeline.Graph, limits config.Stages) {
 	asked := pipeline.From(g, "fetch", s.entry)
-	located := pipeline.Via(asked, "locate", s.locator.Stage(), limits.both("locate", 64, 2)...)
-	cached := pipeline.Via(located, "cache", cache.ReadStage(s.cache, s.images/2), limits.both("read_cache", 64, 2)...)
+	located := pipeline.Via(asked, "locate", s.locator.Stage(), both(limits.Locate)...)
+	cached := pipeline.Via(located, "cache", cache.ReadStage(s.cache, s.images/2), both(limits.ReadHot)...)
 	ways := pipeline.Route(cached, "tier", 2, coldWay)
 	relocate := func(r *flow.Read) { s.locator.Locate(r, r.MaxBytes) }
-	fromWAL := pipeline.Via(ways[1], "walread", walread.Stage(s.log, relocate, s.tracker), limits.both("walread", 16, 4)...)
-	fromCache := pipeline.Via(fromWAL, "readcache", readcache.Stage(s.readcache, s.objects.Served), limits.both("readcache", 16, 2)...)
+	fromWAL := pipeline.Via(ways[1], "walread", walread.Stage(s.log, relocate, s.tracker), both(limits.WALRead)...)
+	fromCache := pipeline.Via(fromWAL, "readcache", readcache.Stage(s.readcache, s.objects.Served), both(limits.ReadCold)...)
 	rest := pipeline.Route(fromCache, "store", 2, coldWay)
-	fetched := pipeline.Via(rest[1], "objectfetch", s.objects.Stage(), limits.both("objectfetch", 16, 8)...)
-	pipeline.Into(pipeline.Merge("served", ways[0], rest[0], fetched), "trim", s.trim, limits.both("trim", 64, 2)...)
+	fetched := pipeline.Via(rest[1], "objectfetch", s.objects.Stage(), both(limits.ObjectFetch)...)
+	pipeline.Into(pipeline.Merge("served", ways[0], rest[0], fetched), "trim", s.trim, both(limits.Trim)...)
 }
 
 // coldWay is the second way for fetches of which some read is not served yet.
@@ -82,4 +83,8 @@ func (t *timeIndex) InWAL(ctx context.Context, p topic.Partition, e partition.En
 // InObject implements locate.Batches.
 func (t *timeIndex) InObject(ctx context.Context, p topic.Partition, ref meta.ObjectRef, ms, from int64) (record.Batch, bool, error) {
 	return t.objects.InObject(ctx, p, ref, ms, from)
+}
+
+func both(w config.Workers) []pipeline.Option {
+	return []pipeline.Option{pipeline.Depth(w.Depth), pipeline.Workers(w.Workers)}
 }

@@ -110,7 +110,7 @@ func (n *node) runStorage(failed context.CancelCauseFunc) *storageRun {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &storageRun{cancel, make(chan error, 1)}
 	go func() {
-		err := n.storage.run(ctx, n.cfg.Grace/2)
+		err := n.storage.run(ctx, n.cfg.Settings.Broker.ShutdownGrace/2)
 		failed(errStorage)
 		r.over <- err
 	}()

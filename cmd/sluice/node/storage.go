@@ -36,42 +36,6 @@ import (
 	"github.com/sluicemq/sluice/stages/wal"
 )
 
-// StorageConfig has the settings of everything behind the doors.
-type StorageConfig struct {
-	WALDirectory string
-	// WALGuard is the directory that says how far the WAL has got, outside of it.
-	WALGuard string
-	// AcceptLostWAL has the broker start although the WAL is missing, another's, or lacks
-	// what was acknowledged. It is for one start.
-	AcceptLostWAL bool
-	// AcceptLostMetadata has the broker start although the metadata is older than the WAL. It is for one start.
-	AcceptLostMetadata bool
-	// AcceptOtherStore has the broker take over an object store that is another's, or not
-	// the one that it was. It is for one start.
-	AcceptOtherStore bool
-	FS               blockfs.Options
-	WAL              wal.Config
-	ObjectURL        string
-	Objects          objectstore.Config
-	Upload           upload.Config
-	Retain           retain.Config
-	Compact          compact.Config
-	Batch            batch.Config
-	Producers        ProducersConfig
-	Fetch            objectfetch.Config
-	Unreadable       unreadable.Config
-	// Lanes is how many goroutines sequence; each partition has one of them.
-	Lanes int
-	// WriteCacheBytes and ReadCacheBytes bound the two caches.
-	WriteCacheBytes, ReadCacheBytes int64
-	// ImageBytes bounds WAL images outside the write cache: being written, or held
-	// by readers after the cache has dropped them.
-	ImageBytes int64
-	// TailIndexBytes bounds the indexes of the batches in the WAL.
-	TailIndexBytes int64
-	Limits         Limits
-}
-
 // metadata is what storage asks of the consensus.
 type metadata interface {
 	views
@@ -126,10 +90,10 @@ type storage struct {
 }
 
 // openStorage opens directories and recovers; nothing runs yet.
-func openStorage(ctx context.Context, cfg StorageConfig, broker int32, m metadata, log *slog.Logger, reg prometheus.Registerer) (*storage, error) {
-	s := &storage{meta: m, logger: log, prepareTTL: cfg.Upload.PrepareTTL, stopping: make(chan struct{}), index: memory.NewAccount(cfg.TailIndexBytes)}
+func openStorage(ctx context.Context, cfg Config, broker int32, m metadata, log *slog.Logger, reg prometheus.Registerer) (*storage, error) {
+	s := &storage{meta: m, logger: log, prepareTTL: cfg.Storage.Upload.PrepareTTL, stopping: make(chan struct{}), index: memory.NewAccount(cfg.Settings.Memory.TailIndexBytes)}
 	s.work, s.endWork = context.WithCancel(context.Background())
-	s.producers = newProducers(cfg.Producers, m.View, log, reg)
+	s.producers = newProducers(cfg.Settings.Producers.Config, m.View, log, reg)
 	s.parts = newPartitions(broker, m, s.index, s.producers)
 	if err := s.open(ctx, cfg, broker, log, reg); err != nil {
 		return nil, errors.Join(err, s.close())
@@ -137,13 +101,13 @@ func openStorage(ctx context.Context, cfg StorageConfig, broker int32, m metadat
 	r := &recovery{parts: s.parts, ledger: s.ledger}
 	report, err := r.run(ctx, s.log)
 	if err != nil {
-		return nil, errors.Join(walWords(err, cfg.WALDirectory), s.close())
+		return nil, errors.Join(walWords(err, cfg.Storage.WALDirectory), s.close())
 	}
 	r.tell(log, report)
 	s.producers.openAll(broker)
-	s.damaged, s.acceptLost = r.damaged, cfg.AcceptLostWAL
+	s.damaged, s.acceptLost = r.damaged, cfg.Storage.AcceptLostWAL
 	damagedPartitions(s, reg)
-	s.owned.owner = newOwner(s.objects, m, broker, s.log.ID(), cfg.AcceptOtherStore, log)
+	s.owned.owner = newOwner(s.objects, m, broker, s.log.ID(), cfg.Storage.AcceptOtherStore, log)
 	if err := s.claimStore(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -153,37 +117,37 @@ func openStorage(ctx context.Context, cfg StorageConfig, broker int32, m metadat
 	return s, nil
 }
 
-func (s *storage) open(ctx context.Context, cfg StorageConfig, broker int32, log *slog.Logger, reg prometheus.Registerer) (err error) {
-	if s.objects, err = objectstore.Open(ctx, cfg.ObjectURL, objectstore.WithConfig(cfg.Objects), objectstore.WithRegistry(reg), objectstore.WithLogger(log)); err != nil {
+func (s *storage) open(ctx context.Context, cfg Config, broker int32, log *slog.Logger, reg prometheus.Registerer) (err error) {
+	if s.objects, err = objectstore.Open(ctx, cfg.Storage.ObjectURL, objectstore.WithConfig(cfg.Storage.Objects), objectstore.WithRegistry(reg), objectstore.WithLogger(log)); err != nil {
 		return err
 	}
 	s.owned = &ownedStore{Store: s.objects}
 	s.producers.object = s.objects.Object
-	s.pool = blockfs.NewPool(cfg.WriteCacheBytes + cfg.ImageBytes)
+	s.pool = blockfs.NewPool(cfg.Settings.Cache.Write.SizeBytes + cfg.Settings.Memory.WALBufferBytes)
 	if err := s.openWAL(ctx, cfg, broker, log, reg); err != nil {
 		return err
 	}
-	images := cache.New(cfg.WriteCacheBytes, reg)
+	images := cache.New(cfg.Settings.Cache.Write.SizeBytes, reg)
 	s.pool.OnShort(func(n int64) {
-		if n > cfg.ImageBytes/2 { // readers may hold the other half, and of what is evicted
-			images.Shed(n + cfg.ImageBytes/2)
+		if n > cfg.Settings.Memory.WALBufferBytes/2 { // readers may hold the other half, and of what is evicted
+			images.Shed(n + cfg.Settings.Memory.WALBufferBytes/2)
 		}
 	})
-	blocks := readcache.New(cfg.ReadCacheBytes, reg)
-	s.tracker = unreadable.New(cfg.Unreadable, unreadable.Deps{Records: s.recordsAt, Clock: clock.System{}, Log: log, Registry: reg})
+	blocks := readcache.New(cfg.Settings.Cache.Read.SizeBytes, reg)
+	s.tracker = unreadable.New(cfg.Settings.ObjectStorage.Unreadable, unreadable.Deps{Records: s.recordsAt, Clock: clock.System{}, Log: log, Registry: reg})
 	locator := locate.New(func(p topic.Partition) (*meta.Partition, bool) { return s.meta.View().Partition(p) }, s.missing)
-	s.fetcher = objectfetch.New(cfg.Fetch, objectfetch.Deps{Store: s.objects, Cache: blocks, Tracker: s.tracker, Next: s.objectAt,
+	s.fetcher = objectfetch.New(cfg.Settings.ObjectStorage.Read, objectfetch.Deps{Store: s.objects, Cache: blocks, Tracker: s.tracker, Next: s.objectAt,
 		Named: func(p unreadable.Place) bool { return len(s.recordsAt(p)) > 0 }, Gone: gone(locator), Clock: clock.System{}, Registry: reg})
-	s.ledger = upload.NewLedger(cfg.Upload, clock.System{}, reg)
-	s.uploader = upload.NewUploader(cfg.Upload, upload.Deps{Log: s.log, Images: images, Metadata: s.meta,
+	s.ledger = upload.NewLedger(cfg.Storage.Upload, clock.System{}, reg)
+	s.uploader = upload.NewUploader(cfg.Storage.Upload, upload.Deps{Log: s.log, Images: images, Metadata: s.meta,
 		Store: s.owned, Snapshots: s.producers.snapshots, Clock: clock.System{}, Logger: log, Registry: reg})
-	s.admit = admit.New(cfg.Lanes, clock.System{}, reg)
-	s.reads = &readStages{entry: pipeline.NewInlet[*flow.Fetch](), locator: locator, cache: images, images: cfg.ImageBytes,
+	s.admit = admit.New(cfg.Settings.Stages.Sequence.Workers, clock.System{}, reg)
+	s.reads = &readStages{entry: pipeline.NewInlet[*flow.Fetch](), locator: locator, cache: images, images: cfg.Settings.Memory.WALBufferBytes,
 		readcache: blocks, tracker: s.tracker, log: s.log, objects: s.fetcher, trim: trim.New(reg)}
 	s.times = &timeIndex{locator: locator, log: s.log, objects: s.fetcher, tracker: s.tracker}
 	s.wire(cfg, images, log)
-	s.wireRetention(cfg.Retain, log, reg)
-	s.wireCompaction(cfg.Compact, log, reg)
+	s.wireRetention(cfg.Settings.Retention, log, reg)
+	s.wireCompaction(cfg.Storage.Compact, log, reg)
 	return nil
 }
 
@@ -207,14 +171,14 @@ func bounded(c batch.Config, images int64) batch.Config {
 	return c
 }
 
-func (s *storage) wire(cfg StorageConfig, images *cache.Cache, log *slog.Logger) {
+func (s *storage) wire(cfg Config, images *cache.Cache, log *slog.Logger) {
 	s.write = pipeline.New("write", pipeline.WithLogger(log))
 	w := &writeStages{admit: s.admit, sequence: sequence.New(clock.System{}, s.parts.opening),
-		batch: batch.New(bounded(cfg.Batch, cfg.ImageBytes), s.log.Image), wal: s.log, replicate: replicate.New(), cache: images, ledger: s.ledger, lanes: cfg.Lanes,
+		batch: batch.New(bounded(cfg.Settings.Stages.Batch.Config, cfg.Settings.Memory.WALBufferBytes), s.log.Image), wal: s.log, replicate: replicate.New(), cache: images, ledger: s.ledger, lanes: cfg.Settings.Stages.Sequence.Workers,
 		index: &tailIndex{account: s.index, hurry: s.ledger.Hurry, stopping: s.stopping}}
-	w.wire(s.write, cfg.Limits)
+	w.wire(s.write, cfg.Settings.Stages)
 	s.read = pipeline.New("read", pipeline.WithLogger(log))
-	s.reads.wire(s.read, cfg.Limits)
+	s.reads.wire(s.read, cfg.Settings.Stages)
 	s.upload = pipeline.New("upload", pipeline.WithLogger(log), pipeline.WithoutDrain())
 	cuts := pipeline.From(s.upload, "ledger", s.ledger)
 	pipeline.Into(cuts, "upload", s.uploader, pipeline.Depth(1))

@@ -10,32 +10,26 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
-)
 
-// TracingConfig says where spans go.
-type TracingConfig struct {
-	// Endpoint is the URL of an OTLP/gRPC receiver; empty: no spans are made.
-	Endpoint string
-	// Ratio is the part of requests that is traced, from 0 to 1.
-	Ratio float64
-}
+	"github.com/sluicemq/sluice/config"
+)
 
 // tracing sends spans in the background. When the receiver is slow or away they
 // are dropped; no request waits for it. A nil tracing makes none.
 type tracing struct{ provider *sdktrace.TracerProvider }
 
-func openTracing(cfg TracingConfig, broker int32) (*tracing, error) {
-	if cfg.Endpoint == "" {
+func openTracing(cfg config.Tracing, broker int32) (*tracing, error) {
+	if cfg.OTLPEndpoint == "" {
 		return nil, nil
 	}
 	// The connection is made when there is something to send.
-	exporter, err := otlptracegrpc.New(context.Background(), otlptracegrpc.WithEndpointURL(cfg.Endpoint))
+	exporter, err := otlptracegrpc.New(context.Background(), otlptracegrpc.WithEndpointURL(cfg.OTLPEndpoint))
 	if err != nil {
-		return nil, fmt.Errorf("tracing to %s: %w", cfg.Endpoint, err)
+		return nil, fmt.Errorf("tracing to %s: %w", cfg.OTLPEndpoint, err)
 	}
 	about := resource.NewSchemaless(attribute.String("service.name", "sluice"), attribute.Int("service.instance.id", int(broker)))
 	return &tracing{sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about),
-		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(cfg.Ratio))))}, nil
+		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(cfg.SampleRatio))))}, nil
 }
 
 func (t *tracing) tracer() trace.Tracer {

@@ -32,49 +32,49 @@ func walWords(err error, directory string) error {
 }
 
 // openWAL opens the log and its guard; nothing is read yet.
-func (s *storage) openWAL(ctx context.Context, cfg StorageConfig, broker int32, log *slog.Logger, reg prometheus.Registerer) (err error) {
+func (s *storage) openWAL(ctx context.Context, cfg Config, broker int32, log *slog.Logger, reg prometheus.Registerer) (err error) {
 	id, _ := s.meta.View().WAL(broker)
 	record, process := uuid.UUID(id), uuid.UUID(s.meta.View().WALStart(broker))
 	owner := &process
-	if cfg.AcceptLostMetadata {
+	if cfg.Storage.AcceptLostMetadata {
 		owner = nil
 	}
-	if cfg.AcceptLostWAL {
+	if cfg.Storage.AcceptLostWAL {
 		if err := setForeignAside(ctx, cfg, record, log); err != nil {
 			return err
 		}
 	}
-	if s.newWAL, err = emptyDirectory(cfg.WALDirectory); err != nil {
+	if s.newWAL, err = emptyDirectory(cfg.Storage.WALDirectory); err != nil {
 		return fmt.Errorf("WAL directory: %w", err)
 	}
-	if s.dir, err = blockfs.OpenDir(cfg.WALDirectory, cfg.FS, log); err != nil {
+	if s.dir, err = blockfs.OpenDir(cfg.Storage.WALDirectory, cfg.Settings.WAL.Disk, log); err != nil {
 		return fmt.Errorf("WAL directory: %w", err)
 	}
 	if err := roomForSegments(cfg); err != nil {
 		return err
 	}
-	guard := cfg.FS
+	guard := cfg.Settings.WAL.Disk
 	guard.MinFreeBytes = 0 // 8 KiB, which must not depend on how full the disk is
-	if s.guard, err = blockfs.OpenDir(cfg.WALGuard, guard, log); err != nil {
+	if s.guard, err = blockfs.OpenDir(cfg.Storage.WALGuard, guard, log); err != nil {
 		return fmt.Errorf("directory of the WAL's guard: %w", err)
 	}
-	s.log, err = wal.Open(s.dir, cfg.WAL, wal.Deps{Pool: s.pool, Done: s.parts.done, Guard: s.guard, OnRecord: &record, Owner: owner,
-		AcceptLost: cfg.AcceptLostWAL, GivingBack: s.meta.Attest, Logger: log, Registry: reg})
+	s.log, err = wal.Open(s.dir, cfg.Settings.WAL.Config, wal.Deps{Pool: s.pool, Done: s.parts.done, Guard: s.guard, OnRecord: &record, Owner: owner,
+		AcceptLost: cfg.Storage.AcceptLostWAL, GivingBack: s.meta.Attest, Logger: log, Registry: reg})
 	if err != nil {
-		return walWords(err, cfg.WALDirectory)
+		return walWords(err, cfg.Storage.WALDirectory)
 	}
 	return nil
 }
 
 // roomForSegments fails if no segment could ever be made, however empty the disk is.
-func roomForSegments(cfg StorageConfig) error {
-	total, err := blockfs.TotalBytes(cfg.WALDirectory)
+func roomForSegments(cfg Config) error {
+	total, err := blockfs.TotalBytes(cfg.Storage.WALDirectory)
 	if err != nil {
 		return fmt.Errorf("WAL directory: %w", err)
 	}
-	if least := cfg.FS.MinFreeBytes + cfg.WAL.SegmentSizeBytes; total > 0 && least > total {
+	if least := cfg.Settings.WAL.Disk.MinFreeBytes + cfg.Settings.WAL.Config.SegmentSizeBytes; total > 0 && least > total {
 		return fmt.Errorf("wal.min_free_bytes (%d) and a segment of wal.segment_size_bytes (%d) do not fit on the disk of %s, which has %d bytes in all; lower one of them, or set wal.directory to a larger disk",
-			cfg.FS.MinFreeBytes, cfg.WAL.SegmentSizeBytes, cfg.WALDirectory, total)
+			cfg.Settings.WAL.Disk.MinFreeBytes, cfg.Settings.WAL.Config.SegmentSizeBytes, cfg.Storage.WALDirectory, total)
 	}
 	return nil
 }
@@ -93,11 +93,11 @@ func (s *storage) recordWAL(ctx context.Context, broker int32) error {
 }
 
 // setForeignAside moves a WAL that is not the one on record, and its guard, out of the way.
-func setForeignAside(ctx context.Context, cfg StorageConfig, record uuid.UUID, log *slog.Logger) error {
-	if empty, err := emptyDirectory(cfg.WALDirectory); empty || err != nil {
+func setForeignAside(ctx context.Context, cfg Config, record uuid.UUID, log *slog.Logger) error {
+	if empty, err := emptyDirectory(cfg.Storage.WALDirectory); empty || err != nil {
 		return err
 	}
-	dir, err := blockfs.OpenDir(cfg.WALDirectory, blockfs.Options{ReadOnly: true}, log)
+	dir, err := blockfs.OpenDir(cfg.Storage.WALDirectory, blockfs.Options{ReadOnly: true}, log)
 	if err != nil {
 		return fmt.Errorf("WAL directory: %w", err)
 	}
@@ -109,11 +109,11 @@ func setForeignAside(ctx context.Context, cfg StorageConfig, record uuid.UUID, l
 		return nil
 	}
 	suffix := ".aside-" + time.Now().UTC().Format("20060102T150405")
-	for _, directory := range []string{cfg.WALDirectory, cfg.WALGuard} {
+	for _, directory := range []string{cfg.Storage.WALDirectory, cfg.Storage.WALGuard} {
 		if err := os.Rename(directory, directory+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("move %s aside: %w", directory, err)
 		}
 	}
-	log.Error("the WAL that was found is not the one on record; it was moved aside, and `sluice wal salvage` exports what is in it", "directory", cfg.WALDirectory+suffix)
+	log.Error("the WAL that was found is not the one on record; it was moved aside, and `sluice wal salvage` exports what is in it", "directory", cfg.Storage.WALDirectory+suffix)
 	return nil
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"github.com/sluicemq/sluice/config"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/pipeline"
 	"github.com/sluicemq/sluice/stages/admit"
@@ -30,20 +31,20 @@ type writeStages struct {
 //
 //	admit -> sequence -> batch -+-> wal -------+-> commit -> publish
 //	                            +-> replicate -+        (-> upload)
-func (s *writeStages) wire(g *pipeline.Graph, limits Limits) {
+func (s *writeStages) wire(g *pipeline.Graph, limits config.Stages) {
 	admitted := pipeline.From(g, "admit", s.admit)
 	sequenced := pipeline.Via(admitted, "sequence", s.sequence,
-		pipeline.Lanes(s.lanes, admit.LaneKey), limits.depth("sequence", 64))
-	groups := pipeline.Via(sequenced, "batch", s.batch, limits.depth("batch", 256))
+		pipeline.Lanes(s.lanes, admit.LaneKey), pipeline.Depth(limits.Sequence.Depth))
+	groups := pipeline.Via(sequenced, "batch", s.batch, pipeline.Depth(limits.Batch.Depth))
 	branches := pipeline.Tee(groups, "fanout", 2)
-	durable := pipeline.Via(branches[0], "wal", s.wal, limits.depth("wal", 4))
-	copied := pipeline.Via(branches[1], "replicate", s.replicate, limits.depth("replicate", 16))
+	durable := pipeline.Via(branches[0], "wal", s.wal, pipeline.Depth(limits.WAL.Depth))
+	copied := pipeline.Via(branches[1], "replicate", s.replicate, pipeline.Depth(limits.Replicate.Depth))
 	both := pipeline.Zip(durable, copied, "join",
 		func(w flow.Written) uint64 { return w.Seq }, func(a replicate.Ack) uint64 { return a.Seq },
 		func(w flow.Written, _ replicate.Ack) *flow.Group {
 			w.Group.Position = w.Position // which only one stage has again
 			return w.Group
-		}, limits.depth("join", 16))
-	committed := pipeline.Via(both, "commit", commit.Stage(), limits.depth("commit", 16))
-	pipeline.Into(committed, "publish", cache.NewPublisher(s.cache, s.index.room, s.ledger.Note), limits.depth("publish", 16))
+		}, pipeline.Depth(limits.Join.Depth))
+	committed := pipeline.Via(both, "commit", commit.Stage(), pipeline.Depth(limits.Commit.Depth))
+	pipeline.Into(committed, "publish", cache.NewPublisher(s.cache, s.index.room, s.ledger.Note), pipeline.Depth(limits.Publish.Depth))
 }
