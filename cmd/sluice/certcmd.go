@@ -30,9 +30,9 @@ func certDir(cmd *cobra.Command, dir *string, def, usage string) {
 	_ = cmd.MarkFlagDirname("dir") // the flag exists
 }
 
-// lifeIn is the life that --days says.
-func lifeIn(days int) (time.Duration, error) {
-	if days < 0 || days > 36500 {
+// lifeIn is the life that --days says, 0 where it is not given and has no default.
+func lifeIn(cmd *cobra.Command, days int) (time.Duration, error) {
+	if days < 0 || days > 36500 || days == 0 && cmd.Flags().Changed("days") {
 		return 0, usagef("--days must be from 1 to 36500")
 	}
 	return time.Duration(days) * 24 * time.Hour, nil
@@ -47,8 +47,8 @@ func newCertInit(c *cli) *cobra.Command {
 DIR/ca.key, which signs them. Whoever has the key can pass for any broker and client: keep it
 where brokers and clients do not run. Where there is an authority it is refused.`,
 		Example: `  sluice cert init --name "orders cluster"`,
-		RunE: func(*cobra.Command, []string) error {
-			life, err := lifeIn(days)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			life, err := lifeIn(cmd, days)
 			if err != nil {
 				return err
 			}
@@ -77,9 +77,9 @@ and addresses that clients connect to, those that they are told of (network.adve
 and those of --broker. A client is known by NAME. Files that are there are not overwritten.`,
 		Example: `  sluice cert issue broker-1 --server --san broker-1.example.com --san 10.0.0.5,localhost
   sluice cert issue billing --client`,
-		RunE: func(_ *cobra.Command, args []string) (err error) {
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			r.Name = args[0]
-			if r.Life, err = lifeIn(days); err != nil {
+			if r.Life, err = lifeIn(cmd, days); err != nil {
 				return err
 			}
 			if !r.Server && !r.Client {
@@ -124,8 +124,8 @@ are new. A broker that runs takes both up within a second or two; clients read t
 The key is FILE.key unless --key names another. Owner and mode of the files stay.`,
 		Example: `  sluice cert renew certs/broker-1.crt
   sluice cert renew /etc/sluice/tls/broker.crt --dir /media/safe/certs`,
-		RunE: func(_ *cobra.Command, args []string) error {
-			life, err := lifeIn(days)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			life, err := lifeIn(cmd, days)
 			if err != nil {
 				return err
 			}

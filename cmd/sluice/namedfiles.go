@@ -179,6 +179,10 @@ func (n *named) tls(b config.Broker) {
 			n.warn("%s: a certificate in it ends on %s", st.File, st.Ends.Format(time.RFC3339))
 		}
 	}
+	if err := s.Unproven(); err != nil {
+		n.warn("%s: %v; no client will trust the broker", f.CertFile, err)
+		return
+	}
 	n.names(b, f.CertFile)
 }
 

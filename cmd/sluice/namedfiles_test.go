@@ -30,6 +30,9 @@ func TestFilesThatSettingsName(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if _, _, err := certs.IssueFor(dir, certs.Request{Name: "app", Client: true}, dir); err != nil {
+		t.Fatal(err)
+	}
 	file := write("file", "x")
 	good := func() config.Broker {
 		b := config.DefaultBroker()
@@ -54,6 +57,7 @@ func TestFilesThatSettingsName(t *testing.T) {
 		"no CA, own certificate":  {change: func(b *config.Broker) { b.TLS.CertificateFile, b.TLS.KeyFile, b.TLS.ClientCAFile = "", "", in("z.crt") }, wrong: "tls.client_ca_file: open"},
 		"relative names":          {change: func(b *config.Broker) { b.TLS.KeyFile = "a.key" }, wrong: "tls.key_file: open " + in("data/a.key")},
 		"it ends soon":            {change: func(b *config.Broker) { b.TLS.CertificateFile, b.TLS.KeyFile = in("soon.crt"), in("soon.key") }, warns: in("soon.crt") + ": a certificate in it ends on"},
+		"of a client":             {change: func(b *config.Broker) { b.TLS.CertificateFile, b.TLS.KeyFile = in("app.crt"), in("app.key") }, warns: "no client will trust the broker"},
 		"a name that is there":    {change: func(b *config.Broker) { b.Network.AdvertisedHost = "a.example.org" }},
 		"a name that is not":      {change: func(b *config.Broker) { b.Network.AdvertisedHost = "b.example.org" }, warns: "network.advertised_host: clients are told to connect to b.example.org"},
 		"an address that is not":  {change: func(b *config.Broker) { b.Network.QUICListen = "192.0.2.1:9092" }, warns: "network.quic_listen: clients are told to connect to 192.0.2.1"},

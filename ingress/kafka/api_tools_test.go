@@ -198,6 +198,12 @@ func TestWhatIsNotKeptIsRefused(t *testing.T) {
 	wantCode(t, "no feature", call[*kmsg.UpdateFeaturesResponse](c, features).ErrorCode, nil)
 	features.FeatureUpdates = []kmsg.UpdateFeaturesRequestFeatureUpdate{{Feature: "metadata.version", MaxVersionLevel: 20}}
 	wantCode(t, "a feature", call[*kmsg.UpdateFeaturesResponse](c, features).ErrorCode, kerr.InvalidUpdateVersion)
+	for i := range 20 {
+		features.FeatureUpdates = append(features.FeatureUpdates, kmsg.UpdateFeaturesRequestFeatureUpdate{Feature: fmt.Sprintf("group.version.%d", i), MaxVersionLevel: 1})
+	}
+	if said := *call[*kmsg.UpdateFeaturesResponse](c, features).ErrorMessage; !strings.Contains(said, "metadata.version") || !strings.Contains(said, "group.version.6") || !strings.Contains(said, "13 more") {
+		t.Errorf("of 21 features: %s", said)
+	}
 	for id, want := range map[int32]*kerr.Error{1: kerr.InvalidRequest, 12345: kerr.BrokerIDNotRegistered} {
 		wantCode(t, fmt.Sprint("broker ", id), call[*kmsg.UnregisterBrokerResponse](c, &kmsg.UnregisterBrokerRequest{BrokerID: id}).ErrorCode, want)
 	}

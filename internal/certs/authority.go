@@ -17,9 +17,26 @@ type authority struct {
 	above []*x509.Certificate
 }
 
+// half returns an error where one of the two files of an authority is there, and the other is not.
+func (f Files) half() error {
+	_, noCert := os.Lstat(f.CA)
+	_, noKey := os.Lstat(f.CAKey)
+	there, missing := f.CA, f.CAKey
+	if noCert != nil {
+		there, missing = missing, there
+	}
+	if (noCert == nil) == (noKey == nil) {
+		return nil
+	}
+	return fmt.Errorf("half of an authority: %s is there and %s is not; bring it from where it is kept, or make another authority in another directory (sluice cert init --dir)", there, missing)
+}
+
 // loadAuthority reads the authority in a directory.
 func loadAuthority(dir string, now time.Time) (*authority, error) {
 	f := In(dir)
+	if err := f.half(); err != nil {
+		return nil, err
+	}
 	p, err := loadPair(f.CA, f.CAKey)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("there is no authority in %s (%w); make one with sluice cert init, or name its directory with --dir", dir, err)
@@ -66,10 +83,11 @@ func Init(dir, name string, life time.Duration) (Files, *x509.Certificate, error
 	if err := makeDirectory(dir); err != nil {
 		return f, nil, err
 	}
-	for _, path := range []string{f.CA, f.CAKey} {
-		if _, err := os.Lstat(path); err == nil {
-			return f, nil, fmt.Errorf("%s exists: there is an authority in %s; choose another directory", path, dir)
-		}
+	if err := f.half(); err != nil {
+		return f, nil, err
+	}
+	if _, err := os.Lstat(f.CA); err == nil {
+		return f, nil, fmt.Errorf("%s exists: there is an authority in %s; choose another directory", f.CA, dir)
 	}
 	made, err := newAuthority(f, name, life, time.Now())
 	if err != nil {

@@ -106,7 +106,7 @@ func TestIssueRefuses(t *testing.T) {
 	dir := t.TempDir()
 	mustInit(t, dir)
 	for san, says := range map[string]string{"": "1 to 253", "a b": "not allowed", "host:9092": "port", "0.0.0.0": "nobody connects", "::": "nobody connects", "http://": "URI",
-		"a@": "mail", "-a.example.org": "hyphen", "a..b": "1 to 63", strings.Repeat("a", 64): "1 to 63", "münchen.example": "xn--", "*.": "1 to 253", "a.*.org": "not allowed",
+		"a@": "mail", "-a.example.org": "hyphen", "a..b": "1 to 63", strings.Repeat("a", 64): "1 to 63", "münchen.example": "xn--", "*.": "1 to 253", "a.*.org": "wildcard", "*": "wildcard", "*a.org": "wildcard", "256.1.1.1": "looks like", "1.2.3": "looks like", "010.0.0.1": "looks like", "::g": "looks like", "fe80::1%eth0": "looks like", "[::1]": "looks like", "[::1]:9092": "port", "*.1.2.3.4": "looks like", "host.0x7f": "looks like", "12": "looks like", "a.org b.org": "not allowed",
 		strings.Repeat("a.", 130) + "a": "253"} {
 		if _, _, err := IssueFor(dir, Request{Name: "x", Server: true, SANs: []string{san}}, dir); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("name %q: %v", san, err)
@@ -287,5 +287,24 @@ func TestAnAuthorityBelowAnother(t *testing.T) {
 	}
 	if err := Verify(chain, above.CA, time.Now()); err != nil {
 		t.Error(err)
+	}
+}
+
+// Half an authority is neither used nor taken for none, and both commands say the same.
+func TestHalfAnAuthority(t *testing.T) {
+	for _, gone := range []string{"ca.crt", "ca.key"} {
+		dir := t.TempDir()
+		mustInit(t, dir)
+		if err := os.Remove(filepath.Join(dir, gone)); err != nil {
+			t.Fatal(err)
+		}
+		_, _, again := Init(dir, "x", 0)
+		_, _, issue := IssueFor(dir, Request{Name: "x", Client: true}, dir)
+		if again == nil || issue == nil || again.Error() != issue.Error() || !strings.Contains(again.Error(), gone+" is not") {
+			t.Errorf("without %s: init: %v; issue: %v", gone, again, issue)
+		}
+		if all, _ := os.ReadDir(dir); len(all) != 1 {
+			t.Errorf("without %s: %v", gone, all)
+		}
 	}
 }

@@ -67,8 +67,14 @@ func addSAN(t *x509.Certificate, name string) error {
 
 func checkDNSName(name string) error {
 	host := strings.TrimPrefix(name, "*.")
-	if _, _, err := net.SplitHostPort(name); err == nil {
+	if h, _, err := net.SplitHostPort(name); err == nil && (!strings.Contains(h, ":") || name[0] == '[') {
 		return errors.New("leave the port out")
+	}
+	if strings.Contains(name, ":") || strings.HasPrefix(name, "[") || looksLikeIPv4(host) {
+		return errors.New("it looks like an IP address and is none; write 10.0.0.5 or fd00::5, without brackets, a port or a zone")
+	}
+	if strings.Contains(host, "*") {
+		return errors.New("a wildcard stands for the first part of a name alone, as in *.example.com")
 	}
 	if len(host) == 0 || len(host) > 253 {
 		return errors.New("it is no DNS name: it must have from 1 to 253 bytes")
@@ -88,6 +94,16 @@ func checkDNSName(name string) error {
 		}
 	}
 	return nil
+}
+
+// looksLikeIPv4 says whether the last part of a host is a number, decimal or hexadecimal. No domain
+// ends so, and what reads names takes it for an address (WHATWG URL, "ends in a number").
+func looksLikeIPv4(host string) bool {
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if hex := strings.TrimPrefix(strings.ToLower(last), "0x"); hex != strings.ToLower(last) {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return last != "" && strings.Trim(last, "0123456789") == ""
 }
 
 // SANs returns the names in a certificate as Request takes them.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -63,6 +64,10 @@ func newServer(f ServerFiles, log *slog.Logger, now func() time.Time) (*Server, 
 		if src.ends, err = src.load(); err != nil {
 			return nil, err
 		}
+	}
+	if err := provesServer(s.cert.Leaf); err != nil {
+		log.Error("clients cannot verify the broker; issue a certificate with --server and the names that they connect to (sluice cert issue), no restart is needed",
+			"file", f.CertFile, "err", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,9 +200,25 @@ func (s *Server) loadPair() (time.Time, error) {
 		return time.Time{}, fmt.Errorf("certificate %s has ended on %s", s.files.CertFile, ends.Format(time.RFC3339))
 	case now.Before(cert.Leaf.NotBefore):
 		return time.Time{}, fmt.Errorf("certificate %s is not valid before %s", s.files.CertFile, cert.Leaf.NotBefore.Format(time.RFC3339))
+	default:
+		if err := provesServer(cert.Leaf); err != nil {
+			return time.Time{}, fmt.Errorf("certificate %s: %w", s.files.CertFile, err)
+		}
 	}
 	s.cert = cert
 	return ends, nil
+}
+
+// provesServer says whether clients can verify a server by a certificate, whatever name they connect
+// to: the common name is not looked at (RFC 6125, 6.4.4).
+func provesServer(leaf *x509.Certificate) error {
+	if len(leaf.DNSNames)+len(leaf.IPAddresses) == 0 {
+		return errors.New("it has neither a DNS name nor an IP address (SAN), so it is right for no server")
+	}
+	if len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) > 0 && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny) {
+		return errors.New("it is not for servers: its extended key usage lacks serverAuth")
+	}
+	return nil
 }
 
 // loadClientCAs puts the authorities in their file in use. Clients are verified at
@@ -223,6 +244,13 @@ func (s *Server) loadClientCAs() (time.Time, error) {
 	}
 	s.verifying = c
 	return ends, nil
+}
+
+// Unproven returns why no client can verify the server by the certificate in use, nil if some can.
+func (s *Server) Unproven() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return provesServer(s.cert.Leaf)
 }
 
 // Status is how it stands with files.

@@ -215,6 +215,35 @@ func TestACertificateOfTheFutureIsNotTakenUp(t *testing.T) {
 	}
 }
 
+// A certificate by which no client can verify a server does not replace one by which clients can. A
+// start takes it and says so.
+func TestACertificateThatProvesNoServer(t *testing.T) {
+	ca := t.TempDir()
+	mustInit(t, ca)
+	for says, r := range map[string]Request{"neither a DNS name": {Name: "x", Client: true}, "neither": {Name: "y", Client: true, SANs: []string{"spiffe://example.org/app", "a@example.org"}},
+		"not for servers": {Name: "z", Client: true, SANs: []string{"127.0.0.1"}}} {
+		f := follow(t, nil)
+		if f.errors() > 0 || f.Unproven() != nil {
+			t.Fatalf("a right one: %v, %s", f.Unproven(), f.log.String())
+		}
+		old := f.certificate()
+		bad, _ := mustIssue(t, ca, r, t.TempDir())
+		f.swap(f.files.Key, bad.Key)
+		f.swap(f.files.Cert, bad.Cert)
+		if err := f.Reload(); err == nil || !strings.Contains(err.Error(), says) || f.certificate() != old {
+			t.Errorf("%s is taken up, or nothing is said: %v", r.Name, err)
+		}
+		var log bytes.Buffer
+		s, err := NewServer(ServerFiles{CertFile: bad.Cert, KeyFile: bad.Key}, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Unproven(); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(log.String(), says) {
+			t.Errorf("at a start, %s: %v, %s", r.Name, err, log.String())
+		}
+	}
+}
+
 // A file of authorities that is not whole, or has something else, is not taken for one.
 func TestClientCAsThatAreNone(t *testing.T) {
 	dir := t.TempDir()

@@ -146,6 +146,11 @@ func TestCertShowAndWhatIsRefused(t *testing.T) {
 	}
 	other := t.TempDir()
 	made(t, "init", "--dir", other)
+	half := t.TempDir()
+	made(t, "init", "--dir", half)
+	if err := os.Remove(filepath.Join(half, "ca.key")); err != nil {
+		t.Fatal(err)
+	}
 	for says, args := range map[string][]string{
 		"ca.crt exists":                {"init", "--dir", dir},
 		"a.key exists":                 {"issue", "a", "--client", "--dir", dir},
@@ -156,6 +161,10 @@ func TestCertShowAndWhatIsRefused(t *testing.T) {
 		"no such file":                 {"show", in("z.crt")},
 		"was not signed by the author": {"renew", in("a.crt"), "--dir", other},
 		"leave the port out":           {"issue", "c", "--server", "--san", "c.example.org:9092", "--dir", dir},
+		"looks like an IP address":     {"issue", "c", "--server", "--san", "256.1.1.1", "--dir", dir},
+		"first part of a name alone":   {"issue", "c", "--server", "--san", "c.*.example.org", "--dir", dir},
+		"ca.key is not":                {"issue", "c", "--client", "--dir", half},
+		"half of an authority":         {"init", "--dir", half},
 	} {
 		if _, errs, code := alone(t, append([]string{"cert"}, args...)...); code != 1 || !strings.Contains(errs, says) || strings.Count(errs, "\n") != 1 {
 			t.Errorf("sluice cert %s: exit %d: %s", strings.Join(args, " "), code, errs)
@@ -165,10 +174,15 @@ func TestCertShowAndWhatIsRefused(t *testing.T) {
 		"--server, --client, or both": {"issue", "c", "--dir", dir},
 		"--san HOST":                  {"issue", "c", "--server", "--dir", dir},
 		"--days must be":              {"issue", "c", "--client", "--days", "-1", "--dir", dir},
+		"from 1 to 36500":             {"issue", "c", "--client", "--days", "0", "--dir", dir},
+		"--days must be from 1":       {"renew", in("a.crt"), "--days", "0"},
 		"needs one of init, issue":    {},
 	} {
 		if _, errs, code := alone(t, append([]string{"cert"}, args...)...); code != 2 || !strings.Contains(errs, says) {
 			t.Errorf("sluice cert %s: exit %d: %s", strings.Join(args, " "), code, errs)
 		}
+	}
+	if _, errs, code := alone(t, "cert", "init", "--days", "0", "--dir", t.TempDir()); code != 2 || !strings.Contains(errs, "--days") {
+		t.Errorf("cert init --days 0: exit %d: %s", code, errs)
 	}
 }
