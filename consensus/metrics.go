@@ -31,7 +31,7 @@ func newMetrics(c *Cluster, reg prometheus.Registerer) metrics {
 			Help: "Topics whose creation, growth or deletion was interrupted and then completed."}),
 	}
 	topics := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_topics", Help: "Topics."},
-		func() float64 { return float64(len(p.view.Load().Topics())) })
+		func() float64 { return float64(p.view.Load().Size()) })
 	offline := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_shards_offline",
 		Help: "Metadata shards that were not started because their logs are damaged or incomplete."},
 		func() float64 { return float64(len(c.host.offline)) })

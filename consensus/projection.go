@@ -12,7 +12,7 @@ import (
 
 // projection folds the changes of all shards into one View. State machines add changes; publish
 // makes them visible. One publish takes all pending changes, and copies the partition list of
-// each changed topic.
+// each changed topic (meta.View.Next).
 //
 // A topic is in the View with the partitions below its record's Count, once the shards have all
 // of them.
@@ -27,17 +27,16 @@ type projection struct {
 	mu      sync.Mutex
 	cluster machine.Cluster
 	topics  map[topic.ID]*machine.Topic // all records, including unfinished and deleted ones
-	parts   map[topic.ID]map[int32]*meta.Partition
-	built   map[topic.ID]*meta.Topic // the topics in the View
-	stale   map[topic.ID]struct{}    // to be rebuilt
-	whole   bool                     // all online shards have reported
-	deleted map[topic.ID]struct{}    // recorded deletions; replaced, never modified
-	changed bool                     // the View is out of date, apart from stale
+	parts   map[topic.ID]*records
+	stale   map[topic.ID]struct{} // to be rebuilt
+	whole   bool                  // all online shards have reported
+	deleted map[topic.ID]struct{} // recorded deletions; replaced, never modified
+	changed bool                  // the View is out of date, apart from stale
 }
 
 func newProjection(shards int, offline map[int]error) *projection {
 	p := &projection{shards: shards, offline: offline, woken: make(chan struct{}, 1), topics: make(map[topic.ID]*machine.Topic),
-		parts: make(map[topic.ID]map[int32]*meta.Partition), built: make(map[topic.ID]*meta.Topic), stale: make(map[topic.ID]struct{})}
+		parts: make(map[topic.ID]*records), stale: make(map[topic.ID]struct{})}
 	p.groups.all = make(map[string]*meta.Group)
 	next := make(chan struct{})
 	p.next.Store(&next)
@@ -136,11 +135,14 @@ func (p *projection) resetShard(shard int, all machine.Changes) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for id, parts := range p.parts {
-		for index := range parts {
-			if machine.ShardOf(topic.Partition{Topic: id, Index: index}, p.shards)+1 == shard {
-				delete(parts, index)
+		for index, m := range parts.all {
+			if m != nil && machine.ShardOf(topic.Partition{Topic: id, Index: int32(index)}, p.shards)+1 == shard {
+				parts.put(int32(index), nil)
 				p.stale[id] = struct{}{}
 			}
+		}
+		if parts.known == 0 {
+			delete(p.parts, id)
 		}
 	}
 	p.foldParts(all.Partitions)
@@ -152,40 +154,72 @@ func (p *projection) foldParts(changes []machine.PartitionChange) {
 		id := c.ID.Topic
 		p.stale[id] = struct{}{}
 		parts := p.parts[id]
-		switch {
-		case c.Now == nil:
-			if delete(parts, c.ID.Index); len(parts) == 0 {
-				delete(p.parts, id)
-			}
-		case parts == nil:
-			p.parts[id] = map[int32]*meta.Partition{c.ID.Index: c.Now}
-		default:
-			parts[c.ID.Index] = c.Now
+		if parts == nil {
+			parts = new(records)
+			p.parts[id] = parts
+		}
+		parts.put(c.ID.Index, c.Now)
+		if parts.known == 0 {
+			delete(p.parts, id)
 		}
 	}
+}
+
+// records are the partition records of a topic, as far as shards have reported them.
+type records struct {
+	all   []*meta.Partition // by index
+	known int               // number of non-nil ones
+}
+
+// put sets the record of a partition; nil removes it.
+func (p *records) put(index int32, m *meta.Partition) {
+	for int(index) >= len(p.all) {
+		p.all = append(p.all, nil)
+	}
+	if p.all[index] != nil {
+		p.known--
+	}
+	if p.all[index] = m; m != nil {
+		p.known++
+	}
+}
+
+// first returns the records of the first n partitions, nil where one is missing.
+func (p *records) first(n int32) []*meta.Partition {
+	out := make([]*meta.Partition, n)
+	if p != nil {
+		copy(out, p.all)
+	}
+	return out
 }
 
 // publish makes everything visible that was added before the call.
 func (p *projection) publish() (published bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	view := p.view.Load()
+	var put []*meta.Topic
+	var removed []topic.ID
 	for id := range p.stale {
-		p.rebuild(id)
+		old, _ := view.TopicByID(id)
+		switch now := p.build(id, old); {
+		case now == old: // most steps of a topic's creation change nothing visible
+		case now == nil:
+			removed = append(removed, id)
+		default:
+			put = append(put, now)
+		}
 	}
-	clear(p.stale)
-	if !p.changed {
+	p.stale = make(map[topic.ID]struct{}) // a cleared map keeps its capacity, and is slow to iterate
+	if !p.changed && len(put)+len(removed) == 0 {
 		return false
 	}
 	p.changed = false
-	topics := make([]*meta.Topic, 0, len(p.built))
-	for _, t := range p.built {
-		topics = append(topics, t)
-	}
-	controller := int32(-1)
+	view = view.Next(put, removed)
+	view.ClusterID, view.Brokers, view.Controller = p.cluster.ID, p.cluster.Brokers, -1
 	if len(p.cluster.Brokers) > 0 {
-		controller = p.cluster.Brokers[0].ID
+		view.Controller = p.cluster.Brokers[0].ID
 	}
-	view := meta.NewView(p.view.Load().Version+1, p.cluster.ID, controller, p.cluster.Brokers, topics)
 	view.WALs, view.Starts, view.Claims, view.Deleted = p.cluster.WALs, p.cluster.Starts, p.cluster.Claims, p.deleted
 	p.view.Store(view)
 	next := make(chan struct{})
@@ -193,32 +227,21 @@ func (p *projection) publish() (published bool) {
 	return true
 }
 
-// rebuild updates a topic. Most steps of a topic's creation change nothing visible.
-func (p *projection) rebuild(id topic.ID) {
-	old, now := p.built[id], p.build(id)
-	if old == now {
-		return
-	}
-	p.changed = true
-	if now == nil {
-		delete(p.built, id)
-		return
-	}
-	p.built[id] = now
-}
-
 // build returns a topic as clients see it; nil while it does not exist for them. A topic whose
 // partitions are not all here yet stays as it was; partitions whose state cannot be known are
 // included, offline.
-func (p *projection) build(id topic.ID) *meta.Topic {
+func (p *projection) build(id topic.ID, old *meta.Topic) *meta.Topic {
 	t, ok := p.topics[id]
 	if !ok || t.Deleted || t.Count == 0 {
 		return nil
 	}
-	parts, old := p.parts[id], p.built[id]
-	now := &meta.Topic{Name: t.Name, ID: id, Internal: t.Internal, Configs: t.Configs, Partitions: make([]*meta.Partition, t.Count)}
-	for i := range now.Partitions {
-		if now.Partitions[i] = parts[int32(i)]; now.Partitions[i] != nil {
+	parts := p.parts[id]
+	now := &meta.Topic{Name: t.Name, ID: id, Internal: t.Internal, Configs: t.Configs, Partitions: parts.first(t.Count)}
+	if parts != nil && parts.known == len(parts.all) && len(parts.all) >= int(t.Count) {
+		return now
+	}
+	for i, m := range now.Partitions {
+		if m != nil {
 			continue
 		}
 		if !p.whole || p.known(old, i) {

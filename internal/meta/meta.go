@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"iter"
 	"sort"
 
 	"github.com/google/uuid"
@@ -156,8 +157,7 @@ type View struct {
 	Starts     []WALStart            // by broker; of those that have taken their log over
 	Claims     []Claim               // by broker; of those that have claimed the object store
 	Deleted    map[topic.ID]struct{} // topics whose deletion is on record
-	byName     map[string]*Topic
-	byID       map[topic.ID]*Topic
+	topics     *topics
 }
 
 // WAL returns the log on record of a broker.
@@ -190,26 +190,42 @@ func (v *View) Claim(broker int32) (c Claim, ok bool) {
 	return c, false
 }
 
-// NewView indexes topics by name and id. It keeps the slices given.
-func NewView(version uint64, clusterID string, controller int32, brokers []Broker, topics []*Topic) *View {
-	v := &View{Version: version, ClusterID: clusterID, Controller: controller, Brokers: brokers,
-		byName: make(map[string]*Topic, len(topics)), byID: make(map[topic.ID]*Topic, len(topics))}
-	for _, t := range topics {
-		v.byName[t.Name], v.byID[t.ID] = t, t
+// NewView returns a view of these topics. It keeps the slices given.
+func NewView(version uint64, clusterID string, controller int32, brokers []Broker, all []*Topic) *View {
+	return &View{Version: version, ClusterID: clusterID, Controller: controller, Brokers: brokers, topics: new(topics).with(all, nil)}
+}
+
+// Next returns the view that follows v, in which some topics are put, in place of those with
+// the same ID, and others are removed. It costs what changes, not what there is. The caller may
+// set the other fields before it publishes the view.
+func (v *View) Next(put []*Topic, removed []topic.ID) *View {
+	next := *v
+	next.Version++
+	if len(put)+len(removed) > 0 {
+		next.topics = v.topics.with(put, removed)
 	}
-	return v
+	return &next
+}
+
+// ChangedFrom yields each topic that is not the same in an earlier view: as it was, nil if it
+// was not there, and as it is, nil if it is gone. For views that follow each other it costs
+// what has changed.
+func (v *View) ChangedFrom(earlier *View) iter.Seq2[*Topic, *Topic] {
+	return v.topics.changedFrom(earlier.topics)
 }
 
 // TopicByName returns the topic with that name.
-func (v *View) TopicByName(name string) (*Topic, bool) { t, ok := v.byName[name]; return t, ok }
+func (v *View) TopicByName(name string) (*Topic, bool) {
+	return v.topics.byName.get(bucketOfName(name), name)
+}
 
 // TopicByID returns the topic with that id.
-func (v *View) TopicByID(id topic.ID) (*Topic, bool) { t, ok := v.byID[id]; return t, ok }
+func (v *View) TopicByID(id topic.ID) (*Topic, bool) { return v.topics.byID.get(bucketOfID(id), id) }
 
 // Topics returns all topics sorted by name.
 func (v *View) Topics() []*Topic {
-	out := make([]*Topic, 0, len(v.byName))
-	for _, t := range v.byName {
+	out := make([]*Topic, 0, v.topics.n)
+	for t := range v.topics.all() {
 		out = append(out, t)
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
@@ -218,15 +234,18 @@ func (v *View) Topics() []*Topic {
 
 // TopicCount returns how many topics there are, and how many partitions the one with most has.
 func (v *View) TopicCount() (topics, partitions int) {
-	for _, t := range v.byName {
+	for t := range v.topics.all() {
 		partitions = max(partitions, len(t.Partitions))
 	}
-	return len(v.byName), partitions
+	return v.topics.n, partitions
 }
+
+// Size returns the number of topics.
+func (v *View) Size() int { return v.topics.n }
 
 // Partition returns the metadata of one partition.
 func (v *View) Partition(p topic.Partition) (*Partition, bool) {
-	t, ok := v.byID[p.Topic]
+	t, ok := v.TopicByID(p.Topic)
 	if !ok || p.Index < 0 || int(p.Index) >= len(t.Partitions) {
 		return nil, false
 	}

@@ -11,6 +11,9 @@ type Table struct {
 	// Open, if set before use, makes the state of a partition that is not in the
 	// table yet but that this broker serves; it returns nil for any other.
 	Open func(topic.Partition) *State
+	// Opened, if set before use, is called with a state that Open has made once it is in the
+	// table, where changes of the metadata reach it.
+	Opened func(*State)
 
 	m sync.Map // topic.Partition -> *State
 }
@@ -20,10 +23,15 @@ func (t *Table) Get(p topic.Partition) (*State, bool) {
 	if s, ok := t.Loaded(p); ok || t.Open == nil {
 		return s, ok
 	}
-	if s := t.Open(p); s != nil {
-		return t.Put(s), true
+	made := t.Open(p)
+	if made == nil {
+		return nil, false
 	}
-	return nil, false
+	s := t.Put(made)
+	if s == made && t.Opened != nil {
+		t.Opened(s)
+	}
+	return s, true
 }
 
 // Loaded returns the state of p if it is in the table. One that is not has nothing

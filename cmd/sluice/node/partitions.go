@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"maps"
 	"sync"
 
 	"github.com/sluicemq/sluice/internal/memory"
@@ -27,13 +28,16 @@ type partitions struct {
 
 	recovering bool // the WAL is not read yet
 
+	applying sync.Mutex // held while states are moved to what a view says
+	applied  *meta.View // the last that was applied; nil: none
+
 	mu        sync.Mutex
 	recovered map[topic.Partition]*sequence.Opening // taken by open
 }
 
 func newPartitions(broker int32, m views, index *memory.Account, idem *producers) *partitions {
 	p := &partitions{broker: broker, meta: m, index: index, idem: idem, recovering: true, recovered: make(map[topic.Partition]*sequence.Opening)}
-	p.table.Open = p.state
+	p.table.Open, p.table.Opened = p.state, p.opened
 	return p
 }
 
@@ -113,7 +117,7 @@ func (p *partitions) done(id topic.Partition, end int64) bool {
 func (p *partitions) follow(ctx context.Context, applied func()) {
 	for {
 		changed := p.meta.Changed()
-		p.apply(p.meta.View())
+		p.apply()
 		applied()
 		select {
 		case <-changed:
@@ -123,27 +127,65 @@ func (p *partitions) follow(ctx context.Context, applied func()) {
 	}
 }
 
-// apply moves every state in the table to what view says of it.
-func (p *partitions) apply(view *meta.View) {
-	configs := make(map[topic.ID]partition.Settings)
-	p.table.All(func(s *partition.State) bool {
-		m, ok := view.Partition(s.ID)
-		if !ok || m.Leader != p.broker {
-			p.table.Remove(s.ID)
-			p.idem.close(s.ID)
+// apply moves the states in the table to what the present view says of them. The first time
+// it looks at all of them, then at those of topics that have changed.
+func (p *partitions) apply() {
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	view := p.meta.View()
+	if p.applied == nil {
+		p.table.All(func(s *partition.State) bool {
+			p.move(s, view)
 			return true
+		})
+	} else {
+		for was, is := range view.ChangedFrom(p.applied) {
+			p.applyTopic(view, was, is)
 		}
-		s.SetEpoch(m.Epoch)
-		s.SetLogStart(m.LogStart)
-		c, ok := configs[s.ID.Topic]
-		if !ok {
-			t, _ := view.TopicByID(s.ID.Topic)
-			c = partition.SettingsOf(t.Configs)
-			configs[s.ID.Topic] = c
+	}
+	p.applied = view
+}
+
+// applyTopic moves the states of a topic whose record, or whose partitions' records, have changed.
+func (p *partitions) applyTopic(view *meta.View, was, is *meta.Topic) {
+	var before, now []*meta.Partition
+	id, configured := topic.ID{}, false
+	if was != nil {
+		id, before = was.ID, was.Partitions
+	}
+	if is != nil {
+		id, now = is.ID, is.Partitions
+		configured = was != nil && !maps.Equal(was.Configs, is.Configs)
+	}
+	for index := range max(len(before), len(now)) {
+		if index < len(before) && index < len(now) && before[index] == now[index] && !configured {
+			continue
 		}
-		if *s.Settings() != c {
-			s.Configure(c)
+		if s, ok := p.table.Loaded(topic.Partition{Topic: id, Index: int32(index)}); ok {
+			p.move(s, view)
 		}
-		return true
-	})
+	}
+}
+
+// opened moves a state that was made from a view that may be older than the last applied.
+func (p *partitions) opened(s *partition.State) {
+	p.applying.Lock()
+	defer p.applying.Unlock()
+	p.move(s, p.meta.View())
+}
+
+// move moves a state to what view says of its partition. REQUIRES: applying is held.
+func (p *partitions) move(s *partition.State, view *meta.View) {
+	m, ok := view.Partition(s.ID)
+	if !ok || m.Leader != p.broker {
+		p.table.Remove(s.ID)
+		p.idem.close(s.ID)
+		return
+	}
+	s.SetEpoch(m.Epoch)
+	s.SetLogStart(m.LogStart)
+	t, _ := view.TopicByID(s.ID.Topic)
+	if c := partition.SettingsOf(t.Configs); *s.Settings() != c {
+		s.Configure(c)
+	}
 }

@@ -1,0 +1,72 @@
+package node
+
+import (
+	"testing"
+
+	"github.com/sluicemq/sluice/internal/memory"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// staged publishes one view after the other: each call of View returns the next, until
+// the last.
+type staged struct{ views []*meta.View }
+
+func (s *staged) View() *meta.View {
+	v := s.views[0]
+	if len(s.views) > 1 {
+		s.views = s.views[1:]
+	}
+	return v
+}
+
+func (s *staged) Changed() <-chan struct{} { return nil }
+
+func inEpoch(id topic.ID, epoch int32) *meta.Topic {
+	return &meta.Topic{Name: "t", ID: id, Partitions: []*meta.Partition{{Leader: 1, Epoch: epoch}, {Leader: 1, Epoch: epoch}}}
+}
+
+// TestStatesFollowChangedTopics: only topics that have changed are looked at, and a state that
+// was made from an older view than the last applied does not stay behind.
+func TestStatesFollowChangedTopics(t *testing.T) {
+	id := topic.NewID()
+	first := meta.NewView(1, "c", 1, nil, []*meta.Topic{inEpoch(id, 1)})
+	second := first.Next([]*meta.Topic{inEpoch(id, 2)}, nil)
+	configured := inEpoch(id, 2)
+	configured.Partitions = inEpochOf(second, id)
+	configured.Configs = map[string]string{topic.CleanupPolicy: topic.CleanupCompact}
+	third := second.Next([]*meta.Topic{configured}, nil)
+	gone := third.Next(nil, []topic.ID{id})
+
+	m := &staged{[]*meta.View{first}}
+	p := newPartitions(1, m, memory.NewAccount(1<<20), &producers{})
+	p.recovering = false
+	p.apply()
+	m.views = []*meta.View{second}
+	p.apply() // before the state is in the table
+	m.views = []*meta.View{first, second}
+	s, ok := p.table.Get(topic.Partition{Topic: id})
+	if !ok || s.Epoch() != 2 {
+		t.Fatalf("opened in epoch %d, want 2", s.Epoch())
+	}
+	m.views = []*meta.View{third}
+	if p.apply(); *s.Settings() != partition.SettingsOf(configured.Configs) {
+		t.Errorf("settings %+v", s.Settings())
+	}
+	s.SetEpoch(7) // nothing in a view says so
+	m.views = []*meta.View{third.Next(nil, nil)}
+	if p.apply(); s.Epoch() != 7 {
+		t.Error("a topic that has not changed was looked at")
+	}
+	m.views = []*meta.View{gone}
+	p.apply()
+	if _, there := p.table.Loaded(topic.Partition{Topic: id}); there || !s.Deleted() {
+		t.Error("a topic that is gone is still served")
+	}
+}
+
+func inEpochOf(v *meta.View, id topic.ID) []*meta.Partition {
+	t, _ := v.TopicByID(id)
+	return t.Partitions
+}
