@@ -58,8 +58,14 @@ func turnsAway(err error) bool {
 
 // noAnswer says what to do when no broker can be reached.
 func (c *cli) noAnswer(err error) error {
-	if turnsAway(err) {
+	var closed *kgo.ErrFirstReadEOF
+	switch {
+	case turnsAway(err):
 		return fmt.Errorf("%s over %s: %w", c.broker, c.transport, err)
+	case c.transport == "tcp" && errors.As(err, &closed):
+		return fmt.Errorf("%s over tcp: the server closes connections at once, as one that wants TLS does; use --transport tls, or quic", c.broker)
+	case c.transport == "tls" && errors.As(err, &closed):
+		return fmt.Errorf("%s over tls: the server closes connections at once, as one without TLS does; use --transport tcp, or quic", c.broker)
 	}
 	return fmt.Errorf("no broker answers at %s over %s: %w; start one with `sluice dev`, or set --broker and --transport", c.broker, c.transport, err)
 }

@@ -21,7 +21,7 @@ func newObjectCheck(c *cli) *cobra.Command {
 		Long: `Does in an object store what a broker does, with the credentials of this environment: writes an
 object, tries to write over it, which must be refused, reads a part of it, lists, and deletes it.
 Nothing of what is there is touched.`,
-		Example: `  sluice object check s3://orders-sluice?region=eu-central-1
+		Example: `  sluice object check 's3://orders-sluice?region=eu-central-1'
   sluice object check --config /etc/sluice/broker.toml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			url, err := storeOf(args, file)

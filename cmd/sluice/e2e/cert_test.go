@@ -48,6 +48,7 @@ func TestCertificatesOfACluster(t *testing.T) {
 		t.Errorf("franz-go reads %q", got)
 	}
 	b.fails(1, "it wants one; give a certificate", "topic", "list", "--ca", ca)
+	b.fails(1, "as one that wants TLS does; use --transport tls", "topic", "list", "--transport", "tcp")
 	serials := func() (all []string) {
 		for _, transport := range []string{"tls", "quic"} {
 			state, err := greet(t, b, transport, settings)
