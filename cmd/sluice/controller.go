@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -111,23 +112,34 @@ func serveHTTP(ctx context.Context, l net.Listener, s *http.Server, grace time.D
 	return nil
 }
 
-// writeMetadata answers with the brokers and topics of a view.
+// topicInfo is a topic in the answer to GET /metadata.
+type topicInfo struct {
+	Name       string            `json:"name"`
+	ID         string            `json:"id"`
+	Partitions int               `json:"partitions"`
+	Configs    map[string]string `json:"configs,omitempty"`
+}
+
+// writeMetadata answers with the brokers and topics of a view, nil while it is not read yet.
 func writeMetadata(w http.ResponseWriter, v *meta.View) {
-	type topicInfo struct {
-		Name       string            `json:"name"`
-		ID         string            `json:"id"`
-		Partitions int               `json:"partitions"`
-		Configs    map[string]string `json:"configs,omitempty"`
+	if v == nil {
+		adminhttp.Error(w, http.StatusServiceUnavailable, "the metadata is not read yet")
+		return
 	}
-	answer := struct {
+	head, err := json.Marshal(struct {
 		ClusterID string        `json:"cluster_id"`
 		Version   uint64        `json:"version"`
 		Brokers   []meta.Broker `json:"brokers"`
-		Topics    []topicInfo   `json:"topics"`
-	}{v.ClusterID, v.Version, v.Brokers, nil}
-	for _, t := range v.Topics() {
-		answer.Topics = append(answer.Topics, topicInfo{t.Name, t.ID.String(), len(t.Partitions), t.Configs})
+	}{v.ClusterID, v.Version, v.Brokers})
+	if err != nil {
+		adminhttp.Error(w, http.StatusInternalServerError, err.Error())
+		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(answer) // the client went away
+	adminhttp.Rows(w, strings.TrimSuffix(string(head), "}")+`,"topics":[`, "]}\n", func(yield func(topicInfo) bool) {
+		for _, t := range v.Topics() {
+			if !yield(topicInfo{t.Name, t.ID.String(), len(t.Partitions), t.Configs}) {
+				return
+			}
+		}
+	})
 }

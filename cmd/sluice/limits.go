@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -97,6 +98,40 @@ func (c *cli) setLimits(ctx context.Context, admin, stage string, set map[string
 
 // ask sends a request to an admin server and decodes the answer.
 func (c *cli) ask(ctx context.Context, method, admin, path string, body, answer any) error {
+	return c.send(ctx, method, admin, path, body, func(r io.Reader) error {
+		text, err := io.ReadAll(io.LimitReader(r, maxAnswer))
+		if err != nil || answer == nil {
+			return err
+		}
+		return json.Unmarshal(text, answer)
+	})
+}
+
+// maxAnswer bounds an answer that is taken as a whole.
+const maxAnswer = 64 << 20
+
+// askRows asks an admin server for a list, however long, and calls each with its rows. An answer
+// that ends before the list does is an error.
+func askRows[T any](ctx context.Context, c *cli, admin, path string, each func(T)) error {
+	return c.send(ctx, http.MethodGet, admin, path, nil, func(r io.Reader) error {
+		d := json.NewDecoder(r)
+		if t, err := d.Token(); err != nil || t != json.Delim('[') {
+			return cmp.Or(err, errors.New("it is not a list"))
+		}
+		for d.More() {
+			var row T
+			if err := d.Decode(&row); err != nil {
+				return err
+			}
+			each(row)
+		}
+		_, err := d.Token()
+		return err
+	})
+}
+
+// send sends a request to an admin server and has take read an answer that is no error.
+func (c *cli) send(ctx context.Context, method, admin, path string, body any, take func(io.Reader) error) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	b, err := json.Marshal(body)
@@ -113,17 +148,11 @@ func (c *cli) ask(ctx context.Context, method, admin, path string, body, answer 
 		return fmt.Errorf("no admin server answers: %w; set --admin to where the broker has it", err)
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
-	if err != nil {
-		return fmt.Errorf("answer of the admin server: %w", err)
-	}
 	if resp.StatusCode != http.StatusOK {
-		return errors.New(strings.TrimSpace(string(text)))
+		text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+		return cmp.Or(err, errors.New(strings.TrimSpace(string(text))))
 	}
-	if answer == nil {
-		return nil
-	}
-	if err := json.Unmarshal(text, answer); err != nil {
+	if err := take(resp.Body); err != nil {
 		return fmt.Errorf("answer of %s is not that of a broker's admin server: %w", admin, err)
 	}
 	return nil

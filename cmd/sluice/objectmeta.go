@@ -134,13 +134,10 @@ func (c *cli) compare(ctx context.Context, s *objectstore.Store, admin string) e
 
 // objectParts asks a broker for what its metadata names, by key.
 func (c *cli) objectParts(ctx context.Context, admin string) (map[string][]objectPart, error) {
-	var all []objectPart
-	if err := c.ask(ctx, http.MethodGet, admin, "/objects", nil, &all); err != nil {
-		return nil, err
-	}
 	named := map[string][]objectPart{}
-	for _, part := range all {
-		named[part.Key] = append(named[part.Key], part)
+	err := askRows(ctx, c, admin, "/objects", func(part objectPart) { named[part.Key] = append(named[part.Key], part) })
+	if err != nil {
+		return nil, err
 	}
 	return named, nil
 }

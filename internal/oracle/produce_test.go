@@ -73,6 +73,7 @@ func produceScenarios() []scenario {
 		{"produce-malformed", 0, produceMalformed},
 		{"produce-records", 0, produceRecords},
 		{"produce-compressed", 0, produceCompressed},
+		{"produce-decompressed", 0, produceDecompressed},
 		{"produce-compacted", 0, produceCompacted},
 		{"produce-times", 0, produceTimes},
 		{"produce-time-bounds", 0, produceTimeBounds},
@@ -236,6 +237,20 @@ func produceCompressed(p *play) {
 		send("cut short", seal(cut[:len(cut)-6]))
 		strict.send(name+": no key on a compacted topic", compressed(codec, keyed("k", "a"), val("b")))
 	}
+}
+
+// produceDecompressed has records around max.decompressed.message.bytes.
+func produceDecompressed(p *play) {
+	l := newLab(p, "bounded", 9, "max.decompressed.message.bytes", "100")
+	long := strings.Repeat("x", 200)
+	for _, codec := range []int16{1, 4} {
+		name := map[int16]string{1: "gzip", 4: "zstd"}[codec]
+		for _, n := range []int{93, 94, 95} { // a record has 6 bytes beside its value, and one more with a value of 64
+			l.send(fmt.Sprintf("%s: a value of %d bytes", name, n), compressed(codec, val(long[:n])))
+		}
+		l.send(name+": the second is large", compressed(codec, val("a"), val(long), val("b")))
+	}
+	l.send("plain", batch(now(), val(long)))
 }
 
 func produceCompacted(p *play) {

@@ -10,6 +10,7 @@ func SettingsOf(configs map[string]string) Settings {
 	v := topic.Values(configs)
 	return Settings{
 		MaxMessageBytes:   int32(v.Int(topic.MaxMessageBytes)),
+		MaxRecordBytes:    int32(v.Int(topic.MaxDecompressedBytes)),
 		LogAppendTime:     v.Get(topic.TimestampType) == topic.LogAppendTime,
 		Compacted:         v.Has(topic.CleanupPolicy, topic.CleanupCompact),
 		TimestampBeforeMs: v.Int(topic.TimestampBeforeMaxMs),

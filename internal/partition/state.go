@@ -38,6 +38,7 @@ type State struct {
 // immutable; a change installs a new one.
 type Settings struct {
 	MaxMessageBytes int32 // max.message.bytes: the largest record batch
+	MaxRecordBytes  int32 // max.decompressed.message.bytes: the largest record in a compressed batch
 	LogAppendTime   bool  // message.timestamp.type=LogAppendTime
 	Compacted       bool  // cleanup.policy has compact: every record needs a key
 	// How far a record's timestamp may lie behind or ahead of the broker's
@@ -47,7 +48,7 @@ type Settings struct {
 
 // DefaultSettings returns Kafka's defaults.
 func DefaultSettings() Settings {
-	return Settings{MaxMessageBytes: 1048588, TimestampBeforeMs: math.MaxInt64, TimestampAfterMs: 3600000}
+	return Settings{MaxMessageBytes: 1048588, MaxRecordBytes: 2147483639, TimestampBeforeMs: math.MaxInt64, TimestampAfterMs: 3600000}
 }
 
 // NewState returns the state of a partition that starts empty at offset start.

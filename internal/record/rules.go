@@ -16,6 +16,8 @@ var (
 	// ErrTimestamp: a record's timestamp is outside of the topic's bounds, or claims to
 	// be the broker's.
 	ErrTimestamp = fault.Refused(kerr.InvalidTimestamp, "invalid timestamp")
+	// ErrRecordTooLarge: a record in a compressed batch is larger than the topic allows.
+	ErrRecordTooLarge = fault.Refused(kerr.InvalidRecord, "record too large")
 )
 
 // RecordError says what is wrong with one record.

@@ -2,6 +2,7 @@ package record
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"testing"
 )
@@ -138,5 +139,33 @@ func TestSetCreateTime(t *testing.T) {
 	b.SetCreateTime(77)
 	if err := b.Verify(); err != nil || b.LogAppendTime() || b.MaxTimestamp() != 77 {
 		t.Errorf("%v, %v, %d", err, b.LogAppendTime(), b.MaxTimestamp())
+	}
+}
+
+// A record of a compressed batch has a bound of its own, without the bytes of its length; one of a
+// plain batch has none.
+func TestRecordsOfCompressedBatchesAreBounded(t *testing.T) {
+	for _, c := range everyCodec {
+		b := NewBuilder()
+		b.Codec = c
+		b.Add(1, nil, []byte("a"))
+		b.Add(1, nil, make([]byte, 200)) // 207 bytes: five for attributes, deltas, key and headers, two for the length of the value
+		b.Add(1, nil, []byte("b"))
+		batch, err := b.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for most, refused := range map[int32]bool{0: false, 206: true, 207: false, 1: true, math.MaxInt32: false} {
+			_, err := judged(produced(batch), Rules{MaxRecord: most}, MaxUnpacked)
+			var one *RecordError
+			switch {
+			case !refused || c == None:
+				if err != nil {
+					t.Errorf("%s with at most %d: %v", c, most, err)
+				}
+			case !errors.Is(err, ErrRecordTooLarge) || !errors.As(err, &one) || most > 1 && one.Index != 1 || one.Count != 3:
+				t.Errorf("%s with at most %d: %v", c, most, err)
+			}
+		}
 	}
 }

@@ -10,6 +10,9 @@ import (
 type Rules struct {
 	// MaxBytes is the largest batch, header included; 0 or less means no limit.
 	MaxBytes int
+	// MaxRecord is the largest record of a compressed batch, without the bytes of its length; 0
+	// means no limit.
+	MaxRecord int32
 	// Keyed: a record without a key is ErrNoKey.
 	Keyed bool
 	// AppendTime: the broker gives all records its own time. The producer may not claim
@@ -49,6 +52,7 @@ func (b Batch) Validate(r Rules) (maxTimestamp int64, err error) {
 	if b.Codec() != None {
 		return -1, nil
 	}
+	r.MaxRecord = 0 // plain batches are bounded by MaxBytes
 	return b.walk(b.payload(), r)
 }
 
@@ -145,6 +149,9 @@ func (b Batch) walk(p []byte, r Rules) (maxTimestamp int64, err error) {
 		if err == nil {
 			err = f.skipHeaders()
 		}
+		if err == nil && r.MaxRecord > 0 {
+			err = recordSize(p[:len(p)-len(rest)], r.MaxRecord)
+		}
 		if err == nil && f.offsetDelta != i {
 			err = corrupt("offset delta %d", f.offsetDelta)
 		}
@@ -165,6 +172,17 @@ func (b Batch) walk(p []byte, r Rules) (maxTimestamp int64, err error) {
 		return -1, broken
 	}
 	return maxTimestamp, nil
+}
+
+// recordSize checks the size of a whole record, with its length.
+func recordSize(p []byte, most int32) error {
+	if len(p) <= int(most) {
+		return nil
+	}
+	if size, _ := varint32(p); size > most {
+		return fmt.Errorf("%w: %d bytes, the topic's max.decompressed.message.bytes is %d", ErrRecordTooLarge, size, most)
+	}
+	return nil
 }
 
 func corrupt(format string, args ...any) error {

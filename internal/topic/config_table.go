@@ -9,6 +9,7 @@ const (
 	LocalRetentionBytes  = "local.retention.bytes"
 	LocalRetentionMs     = "local.retention.ms"
 	MaxCompactionLagMs   = "max.compaction.lag.ms"
+	MaxDecompressedBytes = "max.decompressed.message.bytes"
 	MaxMessageBytes      = "max.message.bytes"
 	TimestampAfterMaxMs  = "message.timestamp.after.max.ms"
 	TimestampBeforeMaxMs = "message.timestamp.before.max.ms"
@@ -74,8 +75,8 @@ var table = []Config{
 		Doc: noLocalLog},
 	{Name: MaxCompactionLagMs, Kind: Long, Default: "9223372036854775807", Unit: "ms", Broker: "log.cleaner.max.compaction.lag.ms", min: 1, max: math.MaxInt64,
 		Doc: "The longest that a record of a compacted topic may stay uncompacted."},
-	{Name: "max.decompressed.message.bytes", Kind: Int, Default: "2147483639", Unit: "bytes", Broker: "max.decompressed.message.bytes", Inert: true, min: 1, max: 2147483639,
-		Doc: "Accepted without effect: the broker's own bound on what a batch unpacks to, 64 MiB, is for all topics."},
+	{Name: MaxDecompressedBytes, Kind: Int, Default: "2147483639", Unit: "bytes", Broker: "max.decompressed.message.bytes", min: 1, max: 2147483639,
+		Doc: "The largest record that is taken in a compressed batch, without the bytes of its length. The batch as a whole may decompress to 64 MiB."},
 	{Name: MaxMessageBytes, Kind: Int, Default: "1048588", Unit: "bytes", Broker: "message.max.bytes", max: math.MaxInt32,
 		Doc: "The largest record batch that is taken, as it is on the wire, compressed where the producer compresses."},
 	{Name: TimestampAfterMaxMs, Kind: Long, Default: "3600000", Unit: "ms", Broker: "log.message.timestamp.after.max.ms", max: math.MaxInt64,

@@ -116,7 +116,7 @@ func (s *Stage) check(ctx context.Context, who pipeline.Holder, a *flow.Append, 
 // rulesOf returns what a partition's topic asks of a batch that comes at now, in ms
 // since epoch.
 func rulesOf(c *partition.Settings, now int64) record.Rules {
-	r := record.Rules{MaxBytes: int(c.MaxMessageBytes), Keyed: c.Compacted, AppendTime: c.LogAppendTime,
+	r := record.Rules{MaxBytes: int(c.MaxMessageBytes), MaxRecord: c.MaxRecordBytes, Keyed: c.Compacted, AppendTime: c.LogAppendTime,
 		Oldest: now - c.TimestampBeforeMs, Newest: math.MaxInt64}
 	if c.TimestampAfterMs < math.MaxInt64-now {
 		r.Newest = now + c.TimestampAfterMs

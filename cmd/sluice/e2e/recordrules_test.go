@@ -1,12 +1,14 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluicemq/sluice/internal/record"
 )
@@ -92,4 +94,28 @@ func TestTheTimeInTheHeaderOfABatchIsNotBelieved(t *testing.T) {
 	if first, _, _ := strings.Cut(got, "\n"); first != "4" {
 		t.Errorf("from %d on: %q, want offset 4 first", since, got)
 	}
+}
+
+// max.decompressed.message.bytes bounds a record of a compressed batch, and is changed while the
+// topic is written to.
+func TestRecordsOfCompressedBatchesAreBounded(t *testing.T) {
+	b := newBroker(t)
+	b.must("", "topic", "create", "bounded", "--config", "max.decompressed.message.bytes=1000")
+	send := func(codec kgo.CompressionCodec, bytes int) error {
+		cl := b.client(kgo.DefaultProduceTopic("bounded"), kgo.ProducerBatchCompression(codec), kgo.RecordRetries(0))
+		return cl.ProduceSync(deadline(t), &kgo.Record{Value: make([]byte, bytes)}).FirstErr()
+	}
+	for codec, name := range map[kgo.CompressionCodec]string{kgo.GzipCompression(): "gzip", kgo.SnappyCompression(): "snappy", kgo.Lz4Compression(): "lz4", kgo.ZstdCompression(): "zstd"} {
+		if err := send(codec, 900); err != nil {
+			t.Errorf("%s: a small record: %v", name, err)
+		}
+		if err := send(codec, 5000); !errors.Is(err, kerr.InvalidRecord) {
+			t.Errorf("%s: a large record: %v", name, err)
+		}
+	}
+	if err := send(kgo.NoCompression(), 5000); err != nil {
+		t.Errorf("a large record of a plain batch: %v", err)
+	}
+	b.must("", "topic", "alter", "bounded", "--config", "max.decompressed.message.bytes=6000")
+	within(t, time.Minute, "the topic takes larger records", func() bool { return send(kgo.ZstdCompression(), 5000) == nil })
 }

@@ -2,7 +2,7 @@ package node
 
 import (
 	"context"
-	"encoding/json"
+	"iter"
 	"net/http"
 	"time"
 
@@ -24,29 +24,30 @@ type objectPart struct {
 	span
 }
 
-// objectParts returns what of objects can still be read, by partition and offset.
-func objectParts(v *meta.View) []objectPart {
-	all := []objectPart{}
-	for _, t := range v.Topics() {
-		for i, m := range t.Partitions {
-			for _, o := range m.Objects {
-				if o.End > m.LogStart {
-					all = append(all, objectPart{Object: o.ID.String(), Key: object.Key(o.ID), Topic: t.Name, TopicID: t.ID.String(), Partition: i,
-						span: span{max(o.Base, m.LogStart), o.End}})
+// objectParts yields what of objects can still be read, by partition and offset.
+func objectParts(v *meta.View) iter.Seq[objectPart] {
+	return func(yield func(objectPart) bool) {
+		for _, t := range v.Topics() {
+			for i, m := range t.Partitions {
+				for _, o := range m.Objects {
+					if o.End > m.LogStart && !yield(objectPart{Object: o.ID.String(), Key: object.Key(o.ID), Topic: t.Name, TopicID: t.ID.String(), Partition: i,
+						span: span{max(o.Base, m.LogStart), o.End}}) {
+						return
+					}
 				}
-			}
-			for _, x := range m.Producers.Sections {
-				all = append(all, objectPart{Object: x.Object.String(), Key: object.Key(x.Object), Topic: t.Name, TopicID: t.ID.String(), Partition: i,
-					Producers: true, At: x.Offset, span: span{0, x.End}})
+				for _, x := range m.Producers.Sections {
+					if !yield(objectPart{Object: x.Object.String(), Key: object.Key(x.Object), Topic: t.Name, TopicID: t.ID.String(), Partition: i,
+						Producers: true, At: x.Offset, span: span{0, x.End}}) {
+						return
+					}
+				}
 			}
 		}
 	}
-	return all
 }
 
 func (a *admin) objects(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(objectParts(a.view())) // the client went away
+	adminhttp.Rows(w, "[", "]\n", objectParts(a.view()))
 }
 
 // loss is the body of POST /objects/give-up.
