@@ -9,7 +9,7 @@ import (
 
 const benchHops = 5 // source to sink, four stages between
 
-// benchGraph sends b.N records in parcels of per through benchHops edges.
+// benchGraph sends b.N records in parcels of per records through benchHops edges.
 func benchGraph(b *testing.B, per, depth int, stage Stage[[]int, []int]) {
 	g := New("bench")
 	left := b.N
@@ -47,7 +47,7 @@ func benchGraph(b *testing.B, per, depth int, stage Stage[[]int, []int]) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())*float64(per)/float64(b.N)/benchHops, "ns/hop")
 }
 
-// inBatches forwards all that is queued at a time.
+// inBatches forwards everything queued at once.
 func inBatches() Stage[[]int, []int] {
 	return StageFunc[[]int, []int](func(ctx context.Context, in *In[[]int], out Emit[[]int]) error {
 		var buf [64]Parcel[[]int]
@@ -66,7 +66,7 @@ func inBatches() Stage[[]int, []int] {
 }
 
 // BenchmarkHops measures the engine: an operation is one record through five
-// hops, ns/hop is one parcel over one edge.
+// hops; ns/hop is one parcel over one edge.
 func BenchmarkHops(b *testing.B) {
 	one := Each(func(_ context.Context, v []int) ([]int, error) { return v, nil })
 	for _, per := range []int{1, 256} {

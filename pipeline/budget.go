@@ -7,75 +7,82 @@ import (
 	"sync"
 )
 
-// Budget bounds bytes, and shares them out so that nobody stops anybody.
+// Budget bounds bytes in use and shares them fairly between connections and
+// client addresses.
 //
-//   - A claim grows as its bytes come ([Claim]), so what it says costs nothing.
-//   - A claim that waits does not hold up those that fit; but once four times the
-//     capacity has passed it, no new claim of its kind begins before it goes on.
-//   - A sixteenth is a reserve for claims of at most [SmallClaim] bytes, of which a
-//     connection and an address get a part each.
+//   - A claim is charged as its bytes arrive ([Claim]), so declaring a large size
+//     costs nothing.
+//   - A waiting claim does not block smaller ones that fit. But once four times the
+//     capacity has been granted past it, no new claim of its tier starts before it
+//     proceeds.
+//   - A sixteenth is reserved for claims of at most [SmallClaim] bytes; each
+//     connection and each address gets part of the reserve.
 //   - A connection that claims more than an eighth of the capacity, or an address
 //     that claims more than a quarter, leaves a further quarter to the others.
-//   - With [Budget.KeepForStrangers] an eighth is kept for addresses that hold nearly
-//     nothing, so that those who give back late never hold up those who come.
-//   - A claim begins or grows only if all that have begun can still be completed one
-//     after another, so that they never wait for each other.
+//   - With [Budget.ReserveForNewcomers] an eighth is reserved for addresses that hold
+//     almost nothing, so that clients slow to release never block newcomers.
+//   - A claim starts or grows only if every claim that has started can still
+//     complete, one after another, so claims never deadlock (as in the banker's
+//     algorithm).
 //
-// The order of completion is found by sizes rounded up (growing.go), which costs
-// the same however many there are. All methods may be called concurrently.
+// The completion order is found from sizes rounded up (growing.go), at a cost
+// independent of the number of claims. All methods may be called concurrently.
 type Budget struct {
-	mu       sync.Mutex
-	capacity int64
-	inUse    int64
-	beyond   int64     // of inUse, what claims beyond their share hold
-	reserved int64     // of inUse, what small claims hold of the reserve
-	passed   int64     // bytes ever granted
-	holders  int       // claims that hold bytes, but for those of the whole
-	claimed  int64     // bytes that they hold
-	keeps    bool      // an eighth for strangers
-	waiters  list.List // of *waiter, in the order in which they came
-	growing  [2]growing
-	conns    map[uint64]*account
-	addrs    map[any]*account
+	mu           sync.Mutex
+	capacity     int64
+	inUse        int64
+	beyond       int64     // part of inUse held by claims beyond their share
+	reserved     int64     // part of inUse that small claims took from the reserve
+	passed       int64     // bytes ever granted
+	holders      int       // claims that hold bytes, other than whole ones
+	claimed      int64     // bytes they hold
+	forNewcomers bool      // an eighth is reserved for newcomers
+	waiters      list.List // of *waiter, in order of arrival
+	growing      [2]growing
+	conns        map[uint64]*account
+	addrs        map[any]*account
 }
 
-// waiter is one blocked Grow. Granted or refused under Budget.mu, then told.
+// waiter is a blocked Grow. It is granted or refused under Budget.mu, then
+// notified.
 type waiter struct {
 	c       *Claim
-	to      int64 // what the claim wants to hold
-	since   int64 // Budget.passed when it began to wait
+	to      int64 // size the claim wants to grow to
+	since   int64 // Budget.passed when it started to wait
 	verdict chan error
 }
 
-// NewBudget returns a Budget of the given bytes.
+// NewBudget returns a Budget with a capacity in bytes.
 func NewBudget(bytes int64) *Budget {
 	return &Budget{capacity: max(bytes, 0), conns: make(map[uint64]*account), addrs: make(map[any]*account)}
 }
 
-// KeepForStrangers keeps an eighth of the capacity for claims that begin whole and after
-// which their address holds a 64th at most. Call it before there is any claim.
-func (b *Budget) KeepForStrangers() *Budget {
-	b.keeps = true
+// ReserveForNewcomers reserves an eighth of the capacity for claims that are taken
+// whole and leave their address with at most a 64th of it. Call it before the
+// first claim.
+func (b *Budget) ReserveForNewcomers() *Budget {
+	b.forNewcomers = true
 	return b
 }
 
-// kept is what is kept for strangers. Holds b.mu.
-func (b *Budget) kept() int64 {
-	if b.keeps {
+// newcomerReserve is the number of bytes reserved for newcomers. Holds b.mu.
+func (b *Budget) newcomerReserve() int64 {
+	if b.forNewcomers {
 		return b.capacity / 8
 	}
 	return 0
 }
 
-// stranger says whether c, whole, is one of those for whom some is kept. Holds b.mu.
-func (b *Budget) stranger(c *Claim, to int64) bool {
-	return b.keeps && c.addr != nil && to >= c.total && c.addr.held-c.held+to <= b.capacity/64
+// newcomer reports whether growing c to its full size may use the bytes reserved
+// for newcomers. Holds b.mu.
+func (b *Budget) newcomer(c *Claim, to int64) bool {
+	return b.forNewcomers && c.addr != nil && to >= c.total && c.addr.held-c.held+to <= b.capacity/64
 }
 
-// Acquire takes n bytes of the whole capacity on nobody's account, waiting for its
-// turn. It returns [ErrTooLarge] when n exceeds the capacity, also if that shrinks
-// below n during the wait, and the cause of ctx when that ends first. After an
-// error nothing is held.
+// Acquire takes n bytes that count against no connection or address, and waits
+// for them if necessary. It returns [ErrTooLarge] when n exceeds the capacity,
+// also when the capacity shrinks below n during the wait, and the cause of ctx
+// when that ends first. After an error nothing is held.
 func (b *Budget) Acquire(ctx context.Context, n int64) error {
 	if n < 0 {
 		panic("pipeline: negative acquire")
@@ -83,7 +90,7 @@ func (b *Budget) Acquire(ctx context.Context, n int64) error {
 	return (&Claim{b: b, total: n, tier: whole}).Grow(ctx, n)
 }
 
-// TryAcquire takes n bytes if that needs no waiting.
+// TryAcquire takes n bytes if they are available at once.
 func (b *Budget) TryAcquire(n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -95,8 +102,8 @@ func (b *Budget) TryAcquire(n int64) bool {
 	return true
 }
 
-// Release gives n bytes of Acquire back. Releasing more than is held is a bug and
-// panics.
+// Release returns n bytes taken with Acquire. Releasing more than is held is a
+// bug and panics.
 func (b *Budget) Release(n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -107,8 +114,8 @@ func (b *Budget) Release(n int64) {
 	b.grant()
 }
 
-// Resize sets the capacity. Shrinking below what is in use takes nothing back:
-// nobody is admitted until enough is released.
+// Resize sets the capacity. Shrinking it below the bytes in use revokes nothing,
+// but nothing more is granted until enough has been released.
 func (b *Budget) Resize(bytes int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -116,7 +123,7 @@ func (b *Budget) Resize(bytes int64) {
 	b.grant()
 }
 
-// grow has c hold so many bytes in all, waiting for them.
+// grow makes c hold to bytes in total, and waits for them if necessary.
 func (b *Budget) grow(ctx context.Context, c *Claim, to int64) error {
 	b.mu.Lock()
 	if c.total > b.largest(c.tier) {
@@ -143,27 +150,26 @@ func (b *Budget) grow(ctx context.Context, c *Claim, to int64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	select {
-	case err := <-w.verdict: // granted at the same moment: give it back
+	case err := <-w.verdict: // granted at the same moment: return it
 		if err == nil {
 			b.drop(c, c.before)
 		}
 	default:
 		b.waiters.Remove(e)
 	}
-	b.grant() // this one may have been what held up the others
+	b.grant() // this waiter may have been blocking others
 	return context.Cause(ctx)
 }
 
-// grant tells waiters that can go on now. What one takes may be what lets another go on
-// that came before it: with less that it still needs there may be an order again. Holds
-// b.mu.
+// grant wakes the waiters that can proceed. Granting one may unblock an earlier
+// one: with less left to need, a completion order may exist again. Holds b.mu.
 func (b *Budget) grant() {
 	for b.grantSome() {
 	}
 	b.unlock()
 }
 
-// grantSome goes through the waiters once, and reports whether any went on. Holds b.mu.
+// grantSome scans the waiters once and reports whether any proceeded. Holds b.mu.
 func (b *Budget) grantSome() (some bool) {
 	var next *list.Element
 	for e := b.waiters.Front(); e != nil; e = next {
@@ -184,9 +190,10 @@ func (b *Budget) grantSome() (some bool) {
 	return some
 }
 
-// unlock lets one go on where all that hold bytes wait. Orders of completion are looked
-// for before each grant, but Correct and Resize can leave none. It is the one that needs
-// least, whatever its ceiling. Holds b.mu.
+// unlock lets one claim proceed when every claim that holds bytes is waiting. A
+// completion order is checked before each grant, but Correct and Resize can make
+// it impossible. The claim that needs least proceeds, whatever its ceiling. Holds
+// b.mu.
 func (b *Budget) unlock() {
 	var least *list.Element
 	waiting := 0
@@ -208,49 +215,51 @@ func (b *Budget) unlock() {
 	w.verdict <- nil
 }
 
-// need is what the claim still needs.
+// need is the number of bytes the claim still needs.
 func (w *waiter) need() int64 { return w.c.total - w.c.held }
 
-// barred says that c may not begin since one that waits has been passed too often.
+// barred reports whether c may not start because a waiter has been passed too
+// often.
 func (b *Budget) barred(c *Claim) bool { return b.barredBefore(c, nil) }
 
-// barredBefore is barred by those that wait before e, or by any. Claims that have
-// begun are never barred, nor are small ones and strangers.
+// barredBefore is barred, but considers only waiters ahead of e, or all if e is
+// nil. Claims that have started are never barred, nor are small claims and
+// newcomers.
 func (b *Budget) barredBefore(c *Claim, before *list.Element) bool {
-	if c.held > 0 || c.tier == small || b.stranger(c, c.total) {
+	if c.held > 0 || c.tier == small || b.newcomer(c, c.total) {
 		return false
 	}
 	for e := b.waiters.Front(); e != nil && e != before; e = e.Next() {
 		w := e.Value.(*waiter)
 		if b.passed-w.since < passes*b.capacity {
-			return false // nor have those behind it been passed so often
+			return false // nor have the waiters behind it
 		}
 		if w.c.tier <= c.tier || w.to-w.c.held <= b.ceiling(beyond)-b.beyond {
-			return true // it waits for the likes of c, not for those beyond their share alone
+			return true // it waits for bytes that c would take, not only for those beyond a share
 		}
 	}
 	return false
 }
 
-// passes is how often the capacity may pass one that waits.
+// passes is how many times the capacity may be granted past a waiter.
 const passes = 4
 
-// fits says whether c may hold so many bytes now. Holds b.mu.
+// fits reports whether c may hold to bytes now. Holds b.mu.
 func (b *Budget) fits(c *Claim, to int64) bool {
 	if c.tier == small {
-		return b.smallFits(c) // they do not grow
+		return b.smallFits(c) // small claims do not grow
 	}
-	room := b.ceiling(c.tier) - b.inUse - (to - c.held)
-	if room < 0 && b.stranger(c, to) {
+	free := b.ceiling(c.tier) - b.inUse - (to - c.held)
+	if free < 0 && b.newcomer(c, to) {
 		return b.inUse+to-c.held <= b.capacity-b.capacity/16
 	}
-	if room < 0 || c.tier == whole || to >= c.total {
-		return room >= 0 // one that is complete needs nobody
+	if free < 0 || c.tier == whole || to >= c.total {
+		return free >= 0 // a complete claim waits for nothing
 	}
-	return b.growing[c.tier].completes(room, c, to)
+	return b.growing[c.tier].completes(free, c, to)
 }
 
-// take gives bytes to c. Holds b.mu.
+// take grants c its bytes. Holds b.mu.
 func (b *Budget) take(c *Claim, to int64) {
 	n := to - c.held
 	c.before = c.held
@@ -268,7 +277,7 @@ func (b *Budget) drop(c *Claim, to int64) {
 	b.move(c, to)
 }
 
-// move notes what c holds now. Holds b.mu.
+// move records what c holds now. Holds b.mu.
 func (b *Budget) move(c *Claim, to int64) {
 	n := to - c.held
 	if c.tier == within || c.tier == beyond {
@@ -298,24 +307,24 @@ func (b *Budget) move(c *Claim, to int64) {
 }
 
 func tooLarge(n, capacity int64) error {
-	return fmt.Errorf("%w: %d bytes asked, %d are there for one", ErrTooLarge, n, capacity)
+	return fmt.Errorf("%w: %d bytes requested, at most %d can be granted", ErrTooLarge, n, capacity)
 }
 
-// InUse returns the bytes held now.
+// InUse returns the number of bytes in use.
 func (b *Budget) InUse() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.inUse
 }
 
-// Capacity returns the bytes there are.
+// Capacity returns the capacity in bytes.
 func (b *Budget) Capacity() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.capacity
 }
 
-// Waiters returns how many claims wait.
+// Waiters returns the number of waiting claims.
 func (b *Budget) Waiters() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// claimants acquire in the background and note their turn.
+// claimants acquire in the background and record the order of grants.
 type claimants struct {
 	b     *Budget
 	mu    sync.Mutex
@@ -40,25 +40,25 @@ func (c *claimants) granted() []int64 {
 	return slices.Clone(c.order)
 }
 
-func TestBudgetIsPassedByWhatFitsAndStarvesNobody(t *testing.T) {
+func TestBudgetLetsSmallerClaimsPassWithoutStarvation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &claimants{b: NewBudget(10), errs: make(chan error, 64)}
 		c.acquire(t.Context(), 6)
-		c.acquire(t.Context(), 8) // has to wait
+		c.acquire(t.Context(), 8) // must wait
 		n := 0
 		for ; n < 100 && c.b.TryAcquire(4); n++ {
 			c.b.Release(4)
 		}
 		if n != passes*10/4 {
-			t.Errorf("one that waits was passed %d times", n)
+			t.Errorf("a waiter was passed %d times", n)
 		}
-		c.acquire(t.Context(), 2) // has its turn after it now
+		c.acquire(t.Context(), 2) // may no longer pass
 		if got := c.granted(); !slices.Equal(got, []int64{6}) || c.b.Waiters() != 2 {
 			t.Fatalf("granted %v with %d waiters", got, c.b.Waiters())
 		}
 		c.b.Release(6)
 		if got := c.granted(); !slices.Equal(got, []int64{6, 8, 2}) && !slices.Equal(got, []int64{6, 2, 8}) {
-			t.Fatalf("granted %v", got) // both fit at once, only the noting races
+			t.Fatalf("granted %v", got) // both fit at once; only their recording races
 		}
 		if c.b.InUse() != 10 || c.b.Waiters() != 0 {
 			t.Errorf("%d in use, %d waiters", c.b.InUse(), c.b.Waiters())
@@ -66,7 +66,7 @@ func TestBudgetIsPassedByWhatFitsAndStarvesNobody(t *testing.T) {
 	})
 }
 
-func TestBudgetGivingUpLetsTheNextThrough(t *testing.T) {
+func TestBudgetCancelledWaiterUnblocksTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &claimants{b: NewBudget(10), errs: make(chan error, 8)}
 		c.acquire(t.Context(), 6)
@@ -94,7 +94,7 @@ func TestBudgetTooLargeIsAnErrorNotAHang(t *testing.T) {
 		<-c.errs
 		c.acquire(t.Context(), 8)
 		c.acquire(t.Context(), 3)
-		c.b.Resize(5) // 8 can never be served now
+		c.b.Resize(5) // 8 can never be granted now
 		if err := <-c.errs; !errors.Is(err, ErrTooLarge) {
 			t.Errorf("got %v", err)
 		}

@@ -5,49 +5,49 @@ import (
 	"net/netip"
 )
 
-// SmallClaim is how large a claim may be to have a part in the reserve.
+// SmallClaim is the largest claim that may use the reserve.
 const SmallClaim = 64 << 10
 
-// Holder says who holds bytes: a connection, at an address.
+// Holder identifies who holds bytes: a connection and its client address.
 type Holder struct {
 	Conn uint64
 	Addr netip.Addr
 }
 
-// account is what a connection or an address holds of a budget.
+// account tracks what a connection or an address holds of a budget.
 type account struct {
 	held     int64
-	promised int64 // totals of its claims
+	promised int64 // total size of its claims
 	claims   int
 }
 
-// tier is how far a claim may go; each has a ceiling on what is in use with it.
+// tier decides how many bytes may be in use for a claim to be granted.
 type tier int
 
 // within and beyond index Budget.growing.
 const (
-	within tier = iota // of the share of its connection and address
-	beyond             // that share
-	small              // enough for the reserve
-	whole              // on nobody's account
+	within tier = iota // within the share of its connection and address
+	beyond             // beyond that share
+	small              // small enough for the reserve
+	whole              // charged to no connection or address
 )
 
-// ceiling is what may be in use after a grant in a tier. Small claims have more,
-// see smallFits.
+// ceiling is the number of bytes that may be in use after a grant in a tier.
+// Small claims may go higher, see smallFits.
 func (b *Budget) ceiling(t tier) int64 {
 	reserve := b.capacity / 16
 	switch t {
 	case within:
-		return b.capacity - reserve - b.kept()
+		return b.capacity - reserve - b.newcomerReserve()
 	case beyond:
-		return b.capacity - reserve - b.kept() - b.capacity/4
+		return b.capacity - reserve - b.newcomerReserve() - b.capacity/4
 	}
 	return b.capacity
 }
 
-// smallFits says whether a small claim finds room: with the larger ones, or in the
-// reserve, of which strangers may have the last, those who hold some bytes some,
-// and who holds much nothing. Holds b.mu.
+// smallFits reports whether a small claim fits, either next to the larger ones or
+// in the reserve. Newcomers may use all of the reserve, holders of a few bytes
+// part of it, and heavy holders none. Holds b.mu.
 func (b *Budget) smallFits(c *Claim) bool {
 	if b.smallFitsBelow(c) {
 		return true
@@ -64,7 +64,8 @@ func (b *Budget) smallFits(c *Claim) bool {
 	return b.reserved+c.total <= part && b.inUse+c.total <= b.capacity
 }
 
-// smallFitsBelow says whether a small claim finds room without the reserve. Holds b.mu.
+// smallFitsBelow reports whether a small claim fits without the reserve. Holds
+// b.mu.
 func (b *Budget) smallFitsBelow(c *Claim) bool {
 	ceiling := b.ceiling(within)
 	if c.over {
@@ -73,15 +74,15 @@ func (b *Budget) smallFitsBelow(c *Claim) bool {
 	return b.inUse+c.total <= ceiling
 }
 
-// Largest returns how large a claim can be.
+// Largest returns the size of the largest possible claim.
 func (b *Budget) Largest() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.largest(beyond)
 }
 
-// largest is how large a claim of a tier can be: what anybody finds if there is
-// nobody else.
+// largest is the size of the largest possible claim of a tier: what an otherwise
+// idle budget would grant.
 func (b *Budget) largest(t tier) int64 {
 	if t == whole {
 		return b.capacity
@@ -89,33 +90,33 @@ func (b *Budget) largest(t tier) int64 {
 	return b.ceiling(beyond)
 }
 
-// LargestOf is Largest of a budget of so many bytes.
+// LargestOf returns [Budget.Largest] for a budget of the given capacity.
 func LargestOf(bytes int64) int64 { return NewBudget(bytes).Largest() }
 
-// Claim is what one frame takes of a budget: up to total bytes, a step at a time.
-// Its methods must not be called concurrently.
+// Claim is the memory charged for one frame: up to total bytes, in steps. Its
+// methods must not be called concurrently.
 type Claim struct {
 	b           *Budget
 	tier        tier
 	over        bool // its connection or address claims more than its share
-	reserved    bool // what it holds is of the reserve
+	reserved    bool // its bytes come from the reserve
 	who         Holder
-	conn, addr  *account // nil when on nobody's account
+	conn, addr  *account // nil when charged to no account
 	total, held int64
 	before      int64 // held before the last grant
 }
 
-// Claim begins a claim of who to at most total bytes. It holds nothing before it
-// grows. Release it in any case.
+// Claim opens a claim on behalf of who for at most total bytes. It holds nothing
+// until it grows. It must always be released.
 func (b *Budget) Claim(who Holder, total int64) *Claim {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.open(who, total)
 }
 
-// ClaimUpTo claims at least least bytes, waiting for them, and more, at most most,
-// if there is plenty: half of what is free, so that one always leaves as much to
-// the next as it takes. Size says how much it got.
+// ClaimUpTo claims at least least bytes, waiting for them, and up to most if
+// plenty are free: it takes at most half of what is free, so that the next caller
+// finds as much as this one took. Size returns what was granted.
 func (b *Budget) ClaimUpTo(ctx context.Context, who Holder, least, most int64) (*Claim, error) {
 	b.mu.Lock()
 	largest := b.largest(beyond)
@@ -129,7 +130,7 @@ func (b *Budget) ClaimUpTo(ctx context.Context, who Holder, least, most int64) (
 	return c, nil
 }
 
-// open makes a claim. Holds b.mu.
+// open creates a claim. Holds b.mu.
 func (b *Budget) open(who Holder, total int64) *Claim {
 	c := &Claim{b: b, who: who, total: total, conn: enter(b.conns, who.Conn, total), addr: enter(b.addrs, any(who.Addr), total)}
 	c.over = c.conn.promised > b.capacity/8 || c.addr.promised > b.capacity/4
@@ -142,12 +143,13 @@ func (b *Budget) open(who Holder, total int64) *Claim {
 	return c
 }
 
-// Size returns the bytes held.
+// Size returns the number of bytes held.
 func (c *Claim) Size() int64 { return c.held }
 
-// Grow has the claim hold so many bytes in all, at most its total, and waits for
-// those that it has not yet. It returns [ErrTooLarge] when the total can never be
-// had, and the cause of ctx when that ends first; then nothing has changed.
+// Grow makes the claim hold to bytes in total, capped at its declared total, and
+// waits for the missing ones. It returns [ErrTooLarge] when the total can never
+// be granted, and the cause of ctx when that ends first; then nothing has
+// changed.
 func (c *Claim) Grow(ctx context.Context, to int64) error {
 	if to = min(to, c.total); to <= c.held {
 		return nil
@@ -158,11 +160,11 @@ func (c *Claim) Grow(ctx context.Context, to int64) error {
 	return c.b.grow(ctx, c, to)
 }
 
-// Ahead has the claim hold its total before its bytes have come, if there is plenty:
-// if all that is in use after is an eighth of the capacity at most, and its connection
-// and address are within their shares. It reports whether that is so; if not, nothing
-// has changed.
-func (c *Claim) Ahead() bool {
+// GrowAhead grows the claim to its total before the bytes have arrived, if plenty are
+// free: at most an eighth of the capacity is in use afterwards, and its
+// connection and address are within their shares. It reports whether it did; if
+// not, nothing has changed.
+func (c *Claim) GrowAhead() bool {
 	c.b.mu.Lock()
 	defer c.b.mu.Unlock()
 	if c.over || c.b.inUse+c.total-c.held > c.b.capacity/8 || c.b.barred(c) || !c.b.fits(c, c.total) {
@@ -172,8 +174,8 @@ func (c *Claim) Ahead() bool {
 	return true
 }
 
-// Correct has the claim hold what there really is, however much is in use. After Release
-// it does nothing.
+// Correct sets what the claim holds to the actual size, even beyond the capacity.
+// After Release it does nothing.
 func (c *Claim) Correct(to int64) {
 	c.b.mu.Lock()
 	defer c.b.mu.Unlock()
@@ -185,7 +187,7 @@ func (c *Claim) Correct(to int64) {
 	c.b.grant()
 }
 
-// Release gives everything back. Further calls do nothing.
+// Release returns all bytes held. Further calls do nothing.
 func (c *Claim) Release() {
 	c.b.mu.Lock()
 	defer c.b.mu.Unlock()

@@ -13,73 +13,73 @@ import (
 
 const mib = 1 << 20
 
-// who is a connection of an address, by number.
+// who returns a connection of an address, by number.
 func who(conn uint64, addr byte) Holder {
 	return Holder{conn, netip.AddrFrom4([4]byte{192, 0, 2, addr})}
 }
 
-// now has a claim grow, and reports false when it would have to wait.
+// now grows a claim, and reports false if it would have to wait.
 func now(c *Claim, to int64) bool {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return c.Grow(ctx, to) == nil
 }
 
-func TestWhatIsClaimedButDidNotComeCostsNobody(t *testing.T) {
+func TestDeclaredBytesCostNothingUntilTheyArrive(t *testing.T) {
 	b := NewBudget(96 * mib)
 	for i := range uint64(8) {
 		stalled := b.Claim(who(i, 1), 60*mib)
 		defer stalled.Release()
 		if !now(stalled, 16<<10) {
-			t.Fatalf("claim %d could not begin", i)
+			t.Fatalf("claim %d could not start", i)
 		}
 	}
 	for size := int64(1); size <= 20*mib; size *= 4 {
 		c := b.Claim(who(100, 1), size)
 		if !now(c, size) {
-			t.Errorf("%d bytes beside claims that stand still had to wait", size)
+			t.Errorf("%d bytes had to wait for stalled claims", size)
 		}
 		c.Release()
 	}
 }
 
-func TestAheadLeavesPlenty(t *testing.T) {
+func TestGrowAheadLeavesPlenty(t *testing.T) {
 	b := NewBudget(96 * mib)
 	var held int64
 	for conn := uint64(1); ; conn++ {
 		c := b.Claim(who(conn, byte(conn)), mib)
 		t.Cleanup(c.Release)
-		if !c.Ahead() {
+		if !c.GrowAhead() {
 			if c.Size() != 0 || b.InUse() != held {
-				t.Errorf("refused, it holds %d bytes, all hold %d, not %d", c.Size(), b.InUse(), held)
+				t.Errorf("refused, but it holds %d bytes and all hold %d, want %d", c.Size(), b.InUse(), held)
 			}
 			break
 		}
 		held += mib
 		if c.Size() != mib || b.InUse() != held {
-			t.Fatalf("it holds %d bytes, all hold %d", c.Size(), b.InUse())
+			t.Fatalf("the claim holds %d bytes, all hold %d", c.Size(), b.InUse())
 		}
 	}
 	if held != 12*mib {
-		t.Errorf("%d bytes were given ahead of 96 MiB, not an eighth", held)
+		t.Errorf("%d bytes of 96 MiB were granted ahead, want an eighth", held)
 	}
 	if c := b.Claim(who(100, 100), mib); !now(c, 16<<10) {
-		t.Error("nothing is left for those that grow as they come")
+		t.Error("nothing is left for claims that grow gradually")
 	}
 }
 
-func TestAheadIsNotForThoseBeyondTheirShare(t *testing.T) {
+func TestGrowAheadIsRefusedBeyondTheShare(t *testing.T) {
 	b := NewBudget(96 * mib)
 	first := b.Claim(who(1, 1), 60*mib)
 	defer first.Release()
 	second := b.Claim(who(1, 1), mib)
 	defer second.Release()
-	if second.Ahead() {
-		t.Error("a connection that claims more than its share was given bytes ahead")
+	if second.GrowAhead() {
+		t.Error("a connection that claims more than its share was granted bytes ahead")
 	}
 }
 
-func TestNobodyCanTakeWhatIsLeftToOthers(t *testing.T) {
+func TestNobodyCanTakeTheShareOfOthers(t *testing.T) {
 	b := NewBudget(96 * mib)
 	conns := uint64(0)
 	fill := func(addr byte, size int64) {
@@ -98,7 +98,7 @@ func TestNobodyCanTakeWhatIsLeftToOthers(t *testing.T) {
 	fill(1, SmallClaim)
 	larger := b.Claim(who(1<<40, 2), 10*mib)
 	if !now(larger, 10*mib) {
-		t.Errorf("another address finds no room for 10 MiB; %d of %d bytes are in use", b.InUse(), b.Capacity())
+		t.Errorf("another address cannot claim 10 MiB; %d of %d bytes are in use", b.InUse(), b.Capacity())
 	}
 	larger.Release()
 	for addr := byte(2); addr < 6; addr++ {
@@ -106,15 +106,15 @@ func TestNobodyCanTakeWhatIsLeftToOthers(t *testing.T) {
 		fill(addr, mib)
 	}
 	fill(1, SmallClaim)
-	stranger := b.Claim(who(1<<41, 200), SmallClaim)
-	defer stranger.Release()
-	if !now(stranger, SmallClaim) {
-		t.Errorf("a stranger finds no room for a small frame; %d of %d bytes are in use", b.InUse(), b.Capacity())
+	newcomer := b.Claim(who(1<<41, 200), SmallClaim)
+	defer newcomer.Release()
+	if !now(newcomer, SmallClaim) {
+		t.Errorf("a newcomer cannot claim a small frame; %d of %d bytes are in use", b.InUse(), b.Capacity())
 	}
 }
 
-// Small claims that came while there was room for all leave the reserve to others, from
-// however many connections and addresses they came.
+// Small claims made while there was plenty of space leave the reserve to others,
+// however many connections and addresses they come from.
 func TestSmallClaimsLeaveTheReserveToOthers(t *testing.T) {
 	b := NewBudget(16 * mib)
 	conns := uint64(0)
@@ -132,10 +132,10 @@ func TestSmallClaimsLeaveTheReserveToOthers(t *testing.T) {
 		}
 	}
 	for addr := byte(100); addr < 110; addr++ {
-		stranger := b.Claim(who(1<<40+uint64(addr), addr), 4<<10)
-		t.Cleanup(stranger.Release)
-		if !now(stranger, 4<<10) {
-			t.Fatalf("a stranger finds no room; %d of %d bytes are in use", b.InUse(), b.Capacity())
+		newcomer := b.Claim(who(1<<40+uint64(addr), addr), 4<<10)
+		t.Cleanup(newcomer.Release)
+		if !now(newcomer, 4<<10) {
+			t.Fatalf("a newcomer is refused; %d of %d bytes are in use", b.InUse(), b.Capacity())
 		}
 	}
 	if b.InUse() > b.Capacity() {
@@ -143,7 +143,7 @@ func TestSmallClaimsLeaveTheReserveToOthers(t *testing.T) {
 	}
 }
 
-func TestWhatIsReleasedHoldsNothingAnyMore(t *testing.T) {
+func TestReleasedClaimHoldsNothing(t *testing.T) {
 	b := NewBudget(16 * mib)
 	c := b.Claim(who(1, 1), mib)
 	if !now(c, mib) {
@@ -157,8 +157,8 @@ func TestWhatIsReleasedHoldsNothingAnyMore(t *testing.T) {
 	}
 }
 
-// Whatever has begun is completed: no claims ever wait for each other. A deadlock
-// ends the bubble with a panic.
+// Every claim that has started completes: claims never wait for each other. A
+// deadlock ends the bubble with a panic.
 func TestClaimsNeverWaitForEachOther(t *testing.T) {
 	for seed := range uint64(30) {
 		synctest.Test(t, func(t *testing.T) {
@@ -187,7 +187,7 @@ func TestClaimsNeverWaitForEachOther(t *testing.T) {
 						}
 						time.Sleep(pause)
 						if n := forgotten(b); n > 0 {
-							t.Errorf("seed %d: %d wait that could go on", seed, n)
+							t.Errorf("seed %d: %d waiters could proceed", seed, n)
 						}
 						if to >= size {
 							return
@@ -203,7 +203,7 @@ func TestClaimsNeverWaitForEachOther(t *testing.T) {
 	}
 }
 
-// forgotten is how many wait though they fit.
+// forgotten returns the number of waiters that fit.
 func forgotten(b *Budget) (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -300,11 +300,11 @@ func TestCorrectCountsWhatThereIs(t *testing.T) {
 	}
 }
 
-// Many addresses that give nothing back never hold up one that comes, however many of
-// theirs wait in front of it.
-func TestStrangersFindRoomBesideThoseWhoGiveNothingBack(t *testing.T) {
+// Many addresses that release nothing never block a newcomer, however many of
+// their claims wait ahead of it.
+func TestNewcomersPassThoseWhoReleaseNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := NewBudget(64 * mib).KeepForStrangers()
+		b := NewBudget(64 * mib).ReserveForNewcomers()
 		ctx, cancel := context.WithCancel(t.Context())
 		var waiting sync.WaitGroup
 		var mu sync.Mutex
@@ -323,7 +323,7 @@ func TestStrangersFindRoomBesideThoseWhoGiveNothingBack(t *testing.T) {
 			}
 		}
 		if b.Waiters() < 100 {
-			t.Fatalf("%d wait: the budget is not used up", b.Waiters())
+			t.Fatalf("%d waiters: the budget is not exhausted", b.Waiters())
 		}
 		for range 1000 {
 			c, err := b.ClaimUpTo(ctx, who(1000, 100), mib, 50*mib)
@@ -332,13 +332,13 @@ func TestStrangersFindRoomBesideThoseWhoGiveNothingBack(t *testing.T) {
 			}
 			c.Release()
 		}
-		// Not more than its part: a second one waits like everybody else.
+		// Not more than its share: a second claim waits like everybody else.
 		c, err := b.ClaimUpTo(ctx, who(1000, 100), mib, mib)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if second := b.Claim(who(1001, 100), mib); now(second, mib) {
-			t.Error("an address has two places of those for strangers")
+			t.Error("an address used the newcomers' reserve twice")
 			second.Release()
 		} else {
 			second.Release()
@@ -353,7 +353,7 @@ func TestStrangersFindRoomBesideThoseWhoGiveNothingBack(t *testing.T) {
 			c.Release()
 		}
 		if n := b.InUse(); n != 0 {
-			t.Errorf("%d bytes were not given back", n)
+			t.Errorf("%d bytes were not released", n)
 		}
 	})
 }

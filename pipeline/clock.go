@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// clock reads monotonic nanoseconds since its making. One per graph, so that
-// numbers stay small and a graph made in a synctest bubble uses its time.
+// clock reads monotonic nanoseconds since its creation. There is one per graph,
+// so that a graph created in a synctest bubble uses the bubble's time.
 type clock struct{ epoch time.Time }
 
 func newClock() *clock { return &clock{time.Now()} }
 
 func (c *clock) now() int64 { return int64(time.Since(c.epoch)) }
 
-// instant is a reading of one clock; the zero instant stands for "now".
+// instant is a reading of one clock; the zero instant means "now".
 type instant struct {
 	clk *clock
 	ns  int64
@@ -28,17 +28,17 @@ func (t instant) on(clk *clock) int64 {
 	return clk.now()
 }
 
-// life is what the edges and nodes of one graph share: its clock and the two
-// phases of its end. soft ends when the drain begins, hard when the graph is
+// life is shared by all edges and nodes of a graph: its clock and the two phases
+// of its shutdown. soft ends when the drain begins, hard when the graph is
 // aborted; both are set before the first node starts.
 type life struct {
 	clk        *clock
 	soft, hard context.Context
 	kill       context.CancelCauseFunc
-	dead       atomic.Bool // hard has ended; cheaper to ask
+	dead       atomic.Bool // hard has ended; cheaper to check
 }
 
-// cause is why the graph was aborted, or nil.
+// cause returns why the graph was aborted, or nil.
 func (l *life) cause() error {
 	if !l.dead.Load() {
 		return nil
@@ -46,18 +46,18 @@ func (l *life) cause() error {
 	return context.Cause(l.hard)
 }
 
-// abort ends the graph; the first cause stands.
+// abort aborts the graph; the first cause wins.
 func (l *life) abort(cause error) {
 	l.kill(cause)
 	l.dead.Store(true)
 }
 
-// stopwatch sums the time that any number of waiters spend waiting, including
-// those that still do. Its owner locks.
+// stopwatch sums the time that any number of waiters have spent waiting,
+// including those still waiting. Guarded by its owner's lock.
 type stopwatch struct {
 	total   int64
 	waiting int64
-	starts  int64 // sum of the instants at which those waiting began
+	starts  int64 // sum of the start times of those waiting
 }
 
 func (w *stopwatch) start(now int64) {

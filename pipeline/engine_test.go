@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// ledger makes receipts and counts their verdicts.
+// ledger hands out receipts and counts their verdicts.
 type ledger struct{ made, acked, nacked atomic.Int64 }
 
 func (l *ledger) receipt() *Receipt {
@@ -28,7 +28,7 @@ func (l *ledger) receipt() *Receipt {
 	})
 }
 
-// check fails unless every receipt was settled, and returns the verdicts.
+// check fails unless every receipt was settled, and returns the counts.
 func (l *ledger) check(t *testing.T) (acked, nacked int64) {
 	t.Helper()
 	acked, nacked = l.acked.Load(), l.nacked.Load()
@@ -62,12 +62,12 @@ func (l *ledger) first(n int) Source[int] {
 	})
 }
 
-// pass is the stage that does nothing.
+// pass is a stage that does nothing.
 func pass() Stage[int, int] {
 	return Each(func(_ context.Context, v int) (int, error) { return v, nil })
 }
 
-// ack is the sink that acknowledges, each parcel after a while.
+// ack is a sink that acknowledges each parcel after a delay.
 func ack(after time.Duration) Sink[int] {
 	return SinkFunc[int](func(ctx context.Context, in *In[int]) error {
 		for p := range in.All(ctx) {
@@ -80,7 +80,7 @@ func ack(after time.Duration) Sink[int] {
 	})
 }
 
-// running is a graph under way in a synctest bubble.
+// running is a running graph in a synctest bubble.
 type running struct {
 	t      *testing.T
 	cancel context.CancelFunc

@@ -11,32 +11,32 @@ import (
 )
 
 var (
-	// ErrDrainTimeout: the drain outlived its grace period. Run returns it
-	// inside a [DrainTimeoutError], which names who hung.
+	// ErrDrainTimeout: the drain exceeded its grace period. Run returns it inside a
+	// [DrainTimeoutError], which names the nodes that hung.
 	ErrDrainTimeout = errors.New("pipeline: drain timed out")
-	// ErrEarlyReturn: a node returned nil while its input was open.
+	// ErrEarlyReturn: a node returned nil while its input was still open.
 	ErrEarlyReturn = errors.New("pipeline: returned before its input closed")
-	// ErrAbandoned: a node returned and still held parcels. They are nacked with
-	// it; a node that does so on its own account fails the graph with it.
+	// ErrAbandoned: a node returned while holding parcels. They are nacked with this
+	// error; if the graph had not failed already, it fails with it too.
 	ErrAbandoned = fault.Transient(kerr.KafkaStorageError, "pipeline: returned without settling what it held")
-	// ErrDraining: [Inlet.Submit] after the drain began. Retry elsewhere.
-	ErrDraining = fault.Transient(kerr.NotLeaderForPartition, "pipeline: draining, takes nothing more")
-	// ErrPartnerFailed: [Zip] got one half of a pair, the other was nacked.
+	// ErrDraining: [Inlet.Submit] was called after the drain began. Retry elsewhere.
+	ErrDraining = fault.Transient(kerr.NotLeaderForPartition, "pipeline: draining, no longer accepting work")
+	// ErrPartnerFailed: [Zip] received one half of a pair and the other was nacked.
 	ErrPartnerFailed = fault.Transient(kerr.KafkaStorageError, "pipeline: the other branch failed this parcel")
-	// ErrTooLarge: a request that the whole of a [Budget] could not satisfy.
+	// ErrTooLarge: a request exceeds the whole of a [Budget].
 	ErrTooLarge = fault.Refused(kerr.MessageTooLarge, "pipeline: larger than the whole budget")
-	// ErrClosed: an emit after the edge closed, by something that outlived the
-	// node it belongs to.
+	// ErrClosed: an emit after the edge was closed, by a goroutine that outlived its
+	// node.
 	ErrClosed = fault.Transient(kerr.NotLeaderForPartition, "pipeline: emitted after the node returned")
-	// ErrUnknownNode: no node of that name in the graph.
+	// ErrUnknownNode: the graph has no node of that name.
 	ErrUnknownNode = errors.New("pipeline: no such node")
-	// ErrNotAdjustable: the node does not have this limit or knob.
+	// ErrNotAdjustable: the node has no such limit or tunable.
 	ErrNotAdjustable = errors.New("pipeline: not adjustable")
-	// ErrWiring: a port without reader, a name used twice, or a second Run.
+	// ErrWiring: a port without a reader, a duplicate name, or a second Run.
 	ErrWiring = errors.New("pipeline: wiring")
 )
 
-// StageError says which node failed the graph.
+// StageError says which node made the graph fail.
 type StageError struct {
 	Graph, Stage string
 	Err          error
@@ -44,7 +44,7 @@ type StageError struct {
 
 func (e *StageError) Error() string { return e.Graph + "/" + e.Stage + ": " + e.Err.Error() }
 
-// Unwrap returns what the node failed with.
+// Unwrap returns the node's error.
 func (e *StageError) Unwrap() error { return e.Err }
 
 // PanicError is the failure of a node that panicked.
@@ -55,14 +55,14 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
-// Unwrap returns the value panicked with, when it is an error.
+// Unwrap returns the panic value if it is an error.
 func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
 	return err
 }
 
-// DrainTimeoutError is [ErrDrainTimeout] with the nodes that kept the graph
-// from draining: those at work on something, not those waiting for them.
+// DrainTimeoutError is [ErrDrainTimeout] with the nodes that kept the graph from
+// draining: those busy with a parcel, not those waiting for them.
 type DrainTimeoutError struct {
 	Graph  string
 	Stages []string

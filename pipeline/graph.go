@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// Graph is a set of nodes and the edges between them. Wire it with [From],
-// [Via], [Into] and the junctions on one goroutine, then [Graph.Run] it once.
-// All its methods may be called while it runs.
+// Graph is a set of nodes and the edges between them. Wire it with [From], [Via],
+// [Into] and the junctions on one goroutine, then call [Graph.Run] once. All
+// other methods may be called while it runs.
 type Graph struct {
 	label string
 	log   *slog.Logger
 	life  *life
 	nodes []*node // upstream before downstream, by construction
 	names map[string]bool
-	wrong []error // mistakes in the wiring, reported by Run
-	drop  bool    // there is no drain
+	wrong []error // wiring mistakes, reported by Run
+	drop  bool    // stop without draining
 
 	mu    sync.Mutex // guards state
 	state graphState
@@ -42,15 +42,15 @@ var graphStates = [...]string{"wired", "starting", "running", "draining", "stopp
 // GraphOption configures a Graph.
 type GraphOption func(*Graph)
 
-// WithLogger makes the graph log its drain, and the nodes that do not heed an
-// abort. Nothing is logged by default.
+// WithLogger makes the graph log its drain and the nodes that ignore an abort.
+// Nothing is logged by default.
 func WithLogger(l *slog.Logger) GraphOption { return func(g *Graph) { g.log = l } }
 
-// WithoutDrain is for work that can be done anew by whoever runs next: the end of Run's
-// context aborts the graph at once, which is no error.
+// WithoutDrain is for work that the next run can redo: when Run's context ends,
+// the graph is aborted at once, and Run returns nil.
 func WithoutDrain() GraphOption { return func(g *Graph) { g.drop = true } }
 
-// errDropped is the cause of the end of a graph without a drain.
+// errDropped is the abort cause of a graph that stops without a drain.
 var errDropped = errors.New("pipeline: stopped, without a drain")
 
 // New returns an empty graph. The name appears in errors and metrics.
@@ -67,8 +67,8 @@ func New(name string, opts ...GraphOption) *Graph {
 // Name returns the name given to [New].
 func (g *Graph) Name() string { return g.label }
 
-// Ready returns a channel that closes when every node has started. It stays
-// open when one failed to.
+// Ready returns a channel that is closed once every node has started. It stays
+// open if one failed to start.
 func (g *Graph) Ready() <-chan struct{} { return g.ready }
 
 func (g *Graph) add(name, kind string, user any) *node {
@@ -78,10 +78,10 @@ func (g *Graph) add(name, kind string, user any) *node {
 	return n
 }
 
-// reserve takes a name, of a node or a junction.
+// reserve takes the name of a node or junction.
 func (g *Graph) reserve(name string) {
 	if g.names[name] {
-		g.miswired("two nodes are called %s", name)
+		g.miswired("duplicate name %s", name)
 	}
 	g.names[name] = true
 }
@@ -90,7 +90,7 @@ func (g *Graph) miswired(format string, args ...any) {
 	g.wrong = append(g.wrong, fmt.Errorf("%w: "+format, append([]any{ErrWiring}, args...)...))
 }
 
-// find returns the node of that name; junctions are not nodes.
+// find returns the node with that name; junctions are not nodes.
 func (g *Graph) find(name string) (*node, error) {
 	for _, n := range g.nodes {
 		if n.name == name {
@@ -100,14 +100,15 @@ func (g *Graph) find(name string) (*node, error) {
 	return nil, fmt.Errorf("%w: %s in %s", ErrUnknownNode, name, g.label)
 }
 
-// Run starts the nodes, downstream first, and blocks until the graph is empty
-// and every goroutine of it has returned. It returns nil after a drain or when
-// the sources came to their end, otherwise why it was aborted: a [StageError],
-// or a [DrainTimeoutError].
+// Run starts the nodes, downstream first, and blocks until the graph is empty and
+// all of its goroutines have returned. It returns nil after a drain or when the
+// sources have ended, otherwise the reason for the abort: a [StageError] or a
+// [DrainTimeoutError].
 //
-// The end of ctx begins the drain: sources stop, what is under way is finished.
-// What is not finished after grace, or at once [WithoutDrain], is nacked. A node that does not even heed
-// the end of its own context then still keeps Run waiting; it is logged.
+// When ctx ends, the drain begins: sources stop and work in progress is finished.
+// What is unfinished after grace, or at once [WithoutDrain], is nacked. A node
+// that ignores the end of its own context still keeps Run waiting; that is
+// logged.
 func (g *Graph) Run(ctx context.Context, grace time.Duration) error {
 	if err := g.begin(); err != nil {
 		return err
@@ -123,7 +124,7 @@ func (g *Graph) Run(ctx context.Context, grace time.Duration) error {
 	g.start()
 	close(g.over)
 	watchers.Wait()
-	for i := len(g.nodes) - 1; i >= 0; i-- { // downstream first: blame the true holder
+	for i := len(g.nodes) - 1; i >= 0; i-- { // downstream first: blame the actual holder
 		g.nodes[i].abandon()
 	}
 	g.enter(graphStopped)
@@ -133,12 +134,12 @@ func (g *Graph) Run(ctx context.Context, grace time.Duration) error {
 	return nil
 }
 
-// begin connects the edges and refuses a graph that is wired wrongly.
+// begin connects the edges and refuses a miswired graph.
 func (g *Graph) begin() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.state != graphWired {
-		return fmt.Errorf("%w: %s was run before", ErrWiring, g.label)
+		return fmt.Errorf("%w: %s has already been run", ErrWiring, g.label)
 	}
 	g.state = graphStarting
 	errs := g.wrong
@@ -150,9 +151,9 @@ func (g *Graph) begin() error {
 	return errors.Join(errs...)
 }
 
-// start starts and runs the nodes, downstream first, and waits for them. Once
-// one has failed to start, the nodes not started yet are left out, unless they
-// have nothing to start: they run into the end of their context.
+// start starts and runs the nodes, downstream first, and waits for them. Once one
+// has failed to start, nodes that have yet to start are skipped, unless they have
+// no Start: those run and find their context ended.
 func (g *Graph) start() {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -177,8 +178,8 @@ func (g *Graph) enter(s graphState) {
 	g.state = max(g.state, s)
 }
 
-// watchDrain waits for the end of ctx, stops the sources and gives the rest its
-// grace.
+// watchDrain waits for ctx to end, stops the sources and gives the rest a grace
+// period.
 func (g *Graph) watchDrain(ctx context.Context, stop context.CancelCauseFunc, grace time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -203,7 +204,7 @@ func (g *Graph) watchDrain(ctx context.Context, stop context.CancelCauseFunc, gr
 	}
 }
 
-// watchAbort names the nodes that run on after an abort.
+// watchAbort logs the nodes that keep running after an abort.
 func (g *Graph) watchAbort(grace time.Duration) {
 	select {
 	case <-g.life.hard.Done():
@@ -214,13 +215,13 @@ func (g *Graph) watchAbort(grace time.Duration) {
 	defer t.Stop()
 	select {
 	case <-t.C:
-		g.log.Error("aborted, but stages ignore the end of their context", "stages", g.hung())
+		g.log.Error("stages ignore the abort", "stages", g.hung())
 	case <-g.over:
 	}
 }
 
-// hung returns the nodes that keep others waiting: at work on something and not
-// blocked by a node further down.
+// hung returns the nodes that keep others waiting: busy with a parcel and not
+// blocked by a node downstream.
 func (g *Graph) hung() []string {
 	var names, all []string
 	for _, n := range g.nodes {

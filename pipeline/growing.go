@@ -2,15 +2,15 @@ package pipeline
 
 import "math/bits"
 
-// growing knows the claims of a tier that have begun and are not complete, by how
-// much they still need, in four classes for each power of two.
+// growing tracks the claims of a tier that have started and are incomplete, by
+// the bytes they still need, in four classes per power of two.
 //
-// They can all be completed if there is an order in which each finds what it needs
-// in what is free and in what those before it have given back. Taking the one that
-// needs least first is such an order if there is any. Within a class all can follow
-// each other as soon as its bound is free, so only classes need to be looked at. A
-// class with one claim is judged by what that needs, so that one alone is never
-// refused what is there.
+// All of them can complete if there is an order in which each finds what it needs
+// in the free bytes plus what those before it returned. If any such order exists,
+// "least need first" is one. Within a class the claims can complete one after
+// another as soon as the class's upper bound is free, so only classes need to be
+// checked. A class with a single claim is judged by its exact need, so that a
+// lone claim is never refused bytes that are free.
 type growing struct {
 	classes [needClasses]needClass
 }
@@ -25,17 +25,17 @@ const (
 	needClasses  = 4*40 + 1
 )
 
-// classOf returns the class of a claim that needs n bytes more.
+// classOf returns the class of a claim that still needs n bytes.
 func classOf(n int64) int {
 	if n <= smallestNeed {
 		return 0
 	}
-	shift := bits.Len64(uint64(n-1)) - 3 // n-1 has its top three bits above it
+	shift := bits.Len64(uint64(n-1)) - 3 // n-1 keeps its top three bits
 	steps := (n-1)>>shift + 1            // 5 to 8 quarters of the power of two below n
 	return 4*(shift-10) + int(steps) - 4
 }
 
-// classBound is the most that a claim of a class needs.
+// classBound is the largest need in a class.
 func classBound(class int) int64 {
 	if class == 0 {
 		return smallestNeed
@@ -50,7 +50,7 @@ func (g *growing) remove(c *Claim) { g.count(c, -1) }
 func (g *growing) count(c *Claim, sign int64) {
 	need := c.total - c.held
 	if c.held == 0 || need <= 0 {
-		return // not begun, or complete
+		return // not started, or complete
 	}
 	k := &g.classes[classOf(need)]
 	k.claims += int(sign)
@@ -58,9 +58,10 @@ func (g *growing) count(c *Claim, sign int64) {
 	k.need += sign * need
 }
 
-// completes says whether, with free bytes left after c has grown to so many, all
-// can still be completed: c first and then the others, or all by what they need.
-// The first is always so for one that could go first before, whatever the bounds.
+// completes reports whether all claims can still complete once c has grown to to
+// and free bytes are left: either c first and then the others, or all by need.
+// The former always holds for a claim that could have gone first before the
+// grant, whatever the class bounds.
 func (g *growing) completes(free int64, c *Claim, to int64) bool {
 	g.remove(c)
 	defer g.add(c)
@@ -74,7 +75,7 @@ func (g *growing) completes(free int64, c *Claim, to int64) bool {
 	return g.inOrder(free)
 }
 
-// inOrder says whether all can be completed, those that need least first.
+// inOrder reports whether all can complete in order of need.
 func (g *growing) inOrder(free int64) bool {
 	for i := range g.classes {
 		k := &g.classes[i]

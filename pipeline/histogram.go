@@ -6,14 +6,15 @@ import (
 	"time"
 )
 
-// bucketCount is the number of finite buckets of a [Histogram]. The first is
-// 1.024 microseconds, each twice the one before: the last is 4.3 seconds.
+// bucketCount is the number of finite buckets of a [Histogram]. The first bound
+// is 1.024 microseconds and each is twice the previous one: the last is 4.3
+// seconds.
 const bucketCount = 23
 
-// bucketBound returns the inclusive upper bound of bucket i, 0 based.
+// bucketBound returns the inclusive upper bound of bucket i, starting at 0.
 func bucketBound(i int) time.Duration { return 1024 << i }
 
-// bucketOf returns the bucket of ns; bucketCount is the one without bound.
+// bucketOf returns the bucket of ns; bucketCount is the unbounded one.
 func bucketOf(ns int64) int {
 	if ns <= 1024 {
 		return 0
@@ -27,14 +28,14 @@ type Bucket struct {
 	Count uint64        `json:"count"`
 }
 
-// Histogram is a snapshot of how long something took.
+// Histogram is a snapshot of a distribution of durations.
 type Histogram struct {
 	Count   uint64        `json:"count"`
 	Sum     time.Duration `json:"sum_ns"`
-	Buckets []Bucket      `json:"buckets"` // those above the last are in Count only
+	Buckets []Bucket      `json:"buckets"` // durations above the last bound are in Count only
 }
 
-// tally is a histogram that its owner locks.
+// tally is a histogram guarded by its owner's lock.
 type tally struct {
 	sum     int64
 	buckets [bucketCount + 1]uint64
@@ -55,7 +56,7 @@ func (h *tally) snapshot() Histogram {
 	return s
 }
 
-// atomicTally is a histogram many goroutines write to.
+// atomicTally is a histogram that many goroutines write to.
 type atomicTally struct {
 	sum     atomic.Int64
 	buckets [bucketCount + 1]atomic.Uint64
@@ -66,7 +67,7 @@ func (h *atomicTally) add(ns int64) {
 	h.sum.Add(ns)
 }
 
-// addTo adds what h counted to t.
+// addTo adds h's counts to t.
 func (h *atomicTally) addTo(t *tally) {
 	t.sum += h.sum.Load()
 	for i := range h.buckets {

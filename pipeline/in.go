@@ -6,13 +6,13 @@ import (
 	"iter"
 )
 
-// In is the receiving end of an edge, as one worker or lane of a node sees it.
-// Whoever receives a parcel owns it. Its methods may be called concurrently.
+// In is the receiving end of an edge, as seen by one worker or lane of a node.
+// The receiver of a parcel owns it. Methods may be called concurrently.
 //
-// Every method that can fail returns io.EOF once the edge is closed and empty,
-// or when this worker is to retire because the node got fewer of them: settle
-// or emit what is in hand, then return nil. When ctx ends or the graph is
-// aborted, it is the cause of that.
+// Every method that can fail returns io.EOF once the edge is closed and empty, or
+// when this worker must retire because the node's number of workers was reduced:
+// settle or emit what is in hand, then return nil. When ctx ends or the graph is
+// aborted, the error is the cause of that.
 type In[T any] struct {
 	q       *queue[T]
 	lane    int
@@ -30,16 +30,16 @@ func (in *In[T]) Recv(ctx context.Context) (Parcel[T], error) {
 	return one[0], err
 }
 
-// TryRecv takes a parcel if one is queued. It does not tell an edge that is
-// empty from one that has closed; TryRecvBatch does.
+// TryRecv takes a parcel if one is queued. It does not distinguish an empty edge
+// from a closed one; TryRecvBatch does.
 func (in *In[T]) TryRecv() (Parcel[T], bool) {
 	var one [1]Parcel[T]
 	n, _ := in.TryRecvBatch(one[:])
 	return one[0], n == 1
 }
 
-// RecvBatch waits until something is queued, then takes all of it that fits
-// into buf under one lock, and returns how many: at least 1 unless it fails. buf
+// RecvBatch waits until something is queued, then moves as much of it as fits
+// into buf under one lock, and returns the count: at least 1 unless it fails. buf
 // must not be empty.
 func (in *In[T]) RecvBatch(ctx context.Context, buf []Parcel[T]) (int, error) {
 	n, err := in.TryRecvBatch(buf)
@@ -49,8 +49,8 @@ func (in *In[T]) RecvBatch(ctx context.Context, buf []Parcel[T]) (int, error) {
 	return in.wait(ctx, buf)
 }
 
-// TryRecvBatch is RecvBatch that does not wait: it returns 0 and nil when
-// nothing is queued.
+// TryRecvBatch is RecvBatch without waiting: it returns 0 and nil when nothing is
+// queued.
 func (in *In[T]) TryRecvBatch(buf []Parcel[T]) (int, error) {
 	if in.q.life.dead.Load() && !in.nacking {
 		return 0, in.q.life.cause()
@@ -60,10 +60,10 @@ func (in *In[T]) TryRecvBatch(buf []Parcel[T]) (int, error) {
 	return in.poll(buf)
 }
 
-// poll takes what there is. Holds q.mu.
+// poll takes what is queued. Holds q.mu.
 func (in *In[T]) poll(buf []Parcel[T]) (int, error) {
 	if in.isRetired() {
-		in.q.passReady() // the token that woke this one is for another
+		in.q.passReady() // pass on the token that woke this one
 		return 0, io.EOF
 	}
 	n := in.q.get(buf)
@@ -109,9 +109,9 @@ func (in *In[T]) wait(ctx context.Context, buf []Parcel[T]) (int, error) {
 	}
 }
 
-// Ready returns a channel to select on, together with timers and the like, that
-// yields when something is queued or the edge has closed. Get it anew for every
-// select, and when it yields call [In.TryRecvBatch], or TryRecv and Recv. With
+// Ready returns a channel to select on, along with timers and the like; it is
+// readable when something is queued or the edge has closed. Get it anew for each
+// select, and when it fires call [In.TryRecvBatch], or TryRecv and Recv. With
 // several workers another one may have been faster.
 func (in *In[T]) Ready() <-chan struct{} {
 	q := in.q
@@ -125,8 +125,8 @@ func (in *In[T]) Ready() <-chan struct{} {
 	return q.ready
 }
 
-// Closed reports whether nothing more will be queued, though something may be
-// left: there is no use in waiting for more.
+// Closed reports whether nothing more will be queued. Something may be left, but
+// there is no point in waiting for more.
 func (in *In[T]) Closed() bool {
 	in.q.mu.Lock()
 	defer in.q.mu.Unlock()
@@ -154,9 +154,8 @@ func (in *In[T]) All(ctx context.Context) iter.Seq[Parcel[T]] {
 	}
 }
 
-// Pipe returns the two ends of an edge that is not part of a graph, for tests of
-// a single stage and for feeding one by hand. close closes it; emits after that
-// fail with [ErrClosed].
+// Pipe returns the two ends of an edge outside any graph, for tests of a single
+// stage and for feeding one by hand. Emits after close fail with [ErrClosed].
 func Pipe[T any](depth int) (in *In[T], out Emit[T], close func()) {
 	l := &life{clk: newClock(), soft: context.Background(), hard: context.Background()}
 	q := newQueue[T](l, max(depth, 1))

@@ -9,38 +9,38 @@ import (
 type outcome uint8
 
 const (
-	forwarded outcome = iota // emitted, the verdict is up to others
+	forwarded outcome = iota // emitted; the verdict is up to others
 	acked
 	nacked
 	outcomes
 )
 
-// inflight knows the receipts that the readers of one edge hold in their hands, so
-// that none is lost when a stage returns, fails or panics, and it counts how
-// they leave.
+// inflight tracks the receipts that the readers of one edge hold, so that none is
+// lost when a stage returns, fails or panics, and counts how they leave.
 //
-// A receipt leaves without telling the list: it only forgets which list it is on. That
-// is swept when it has doubled, so keeping it costs a constant per receipt.
+// A receipt leaves without touching the list: it only clears its pointer to the
+// list. The list is compacted each time it has doubled, so tracking costs
+// amortized constant time per receipt.
 type inflight struct {
 	clk *clock
 
-	mu    sync.Mutex // also the lock of the edge that it is part of
-	held  []*Receipt // every receipt in hand, and some that have left
-	sweep int        // length at which to drop those
+	mu        sync.Mutex // also the lock of the edge this is part of
+	held      []*Receipt // every receipt in hand, and some that have left
+	compactAt int        // length at which to drop the latter
 
 	left    [outcomes]atomic.Uint64
 	service atomicTally // from taken to left
 }
 
-const minSweep = 64
+const minCompact = 64
 
-// take notes that a reader holds r since now. Holds w.mu.
+// take records that a reader holds r as of now. Holds w.mu.
 func (w *inflight) take(r *Receipt, now int64) {
 	r.since = now
 	r.inflight.Store(w)
-	if len(w.held) >= w.sweep {
+	if len(w.held) >= w.compactAt {
 		w.compact()
-		w.sweep = max(minSweep, 2*len(w.held))
+		w.compactAt = max(minCompact, 2*len(w.held))
 	}
 	w.held = append(w.held, r)
 }
@@ -57,13 +57,13 @@ func (w *inflight) compact() {
 	w.held = kept
 }
 
-// record counts a receipt that leaves at t, taken at since.
+// record counts a receipt that was taken at since and leaves at t.
 func (w *inflight) record(t instant, since int64, o outcome) {
 	w.left[o].Add(1)
 	w.service.add(t.on(w.clk) - since)
 }
 
-// inHand returns how many receipts the readers hold.
+// inHand returns the number of receipts that readers hold.
 func (w *inflight) inHand() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -71,8 +71,8 @@ func (w *inflight) inHand() int {
 	return len(w.held)
 }
 
-// abandonAll nacks what is still held, once its readers have returned, and
-// returns how many that were.
+// abandonAll nacks what is still held after the readers have returned, and
+// returns how many receipts that was.
 func (w *inflight) abandonAll(cause error) int {
 	w.mu.Lock()
 	held := w.held

@@ -6,28 +6,28 @@ import (
 	"sync/atomic"
 )
 
-// Inlet is a [Source] fed by calls: the door through which listeners hand work
-// to a graph. Submit pushes onto the edge on the goroutine of its caller. An
-// Inlet belongs to one graph.
+// Inlet is a [Source] fed by calls: listeners use it to hand work to a graph.
+// Submit pushes onto the edge on its caller's goroutine. An Inlet belongs to one
+// graph.
 type Inlet[T any] struct {
 	out     Emit[T] // set before started is closed
 	started chan struct{}
-	calls   atomic.Int64  // in flight, plus draining once that began
-	idle    chan struct{} // closed when draining and none is in flight
+	calls   atomic.Int64  // in progress, plus draining once that began
+	idle    chan struct{} // closed when draining and no call is in progress
 	once    sync.Once     // closes idle
 }
 
 const draining = 1 << 62
 
-// NewInlet returns an Inlet to be wired with [From].
+// NewInlet returns an Inlet to wire with [From].
 func NewInlet[T any]() *Inlet[T] {
 	return &Inlet[T]{started: make(chan struct{}), idle: make(chan struct{})}
 }
 
-// Submit hands p to the graph, waiting for it to start, and for room while the
-// first edge is full. Like an [Emit] it always takes ownership: when it returns
-// an error, p has been nacked with it. It is [ErrDraining] once the drain has
-// begun, or the cause of ctx. Safe for concurrent use.
+// Submit hands p to the graph. It waits for the graph to start, and for space
+// while the first edge is full. Like an [Emit] it always takes ownership: when it
+// returns an error, p has been nacked with it. The error is [ErrDraining] once
+// the drain has begun, or the cause of ctx. Safe for concurrent use.
 func (e *Inlet[T]) Submit(ctx context.Context, p Parcel[T]) error {
 	select {
 	case <-e.started:
@@ -60,10 +60,10 @@ func (e *Inlet[T]) leave() {
 	}
 }
 
-// signalIdle closes idle once: late calls take the count up and down again.
+// signalIdle closes idle once: late calls move the count up and down again.
 func (e *Inlet[T]) signalIdle() { e.once.Do(func() { close(e.idle) }) }
 
-// Run lets calls in until ctx ends, then waits for those under way.
+// Run admits calls until ctx ends, then waits for those in progress.
 func (e *Inlet[T]) Run(ctx context.Context, out Emit[T]) error {
 	e.out = out
 	close(e.started)

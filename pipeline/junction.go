@@ -6,8 +6,9 @@ import (
 	"slices"
 )
 
-// Merge makes one port of several, at least one: parcels of each keep their order, parcels of
-// different ones interleave. It is no node; name labels the edges in [Topology].
+// Merge combines one or more ports into one: parcels of the same port keep their
+// order, parcels of different ports interleave. It is not a node; name labels the
+// edges in [Topology].
 func Merge[T any](name string, ports ...Port[T]) Port[T] {
 	g := ports[0].g
 	g.reserve(name)
@@ -19,18 +20,18 @@ func Merge[T any](name string, ports ...Port[T]) Port[T] {
 	return Port[T]{g, s.bind}
 }
 
-// Tee copies each parcel to n ports, its receipt split between them: it settles
-// when all n copies have. Bodies are shared and read-only from here on. The
-// slowest branch holds up the others once its edge is full.
+// Tee copies each parcel to n ports and splits its receipt between them: it
+// settles when all n copies have. Bodies are shared and read-only from here on.
+// Once its edge is full, the slowest branch holds up the others.
 func Tee[T any](p Port[T], name string, n int) []Port[T] {
 	j, ports := branch(p, name, n)
 	p.bind(tee[T]{j})
 	return ports
 }
 
-// Route sends each parcel to the one of n ports that pick returns the index of,
-// from 0 to n-1; anything else is a bug and panics. pick runs on the goroutine
-// that emits, so it must be quick and safe for concurrent use.
+// Route sends each parcel to one of n ports, whose index from 0 to n-1 pick
+// returns; any other index is a bug and panics. pick runs on the emitting
+// goroutine, so it must be quick and safe for concurrent use.
 func Route[T any](p Port[T], name string, n int, pick func(T) int) []Port[T] {
 	j, ports := branch(p, name, n)
 	p.bind(route[T]{j, pick})
@@ -52,7 +53,7 @@ func branch[T any](p Port[T], name string, n int) (*junction[T], []Port[T]) {
 	return j, ports
 }
 
-// junction is what Merge, Tee and Route share.
+// junction holds what Merge, Tee and Route share.
 type junction[T any] struct {
 	name    string
 	sockets []*socket[T]
@@ -74,8 +75,8 @@ func (j *junction[T]) close() {
 	}
 }
 
-// Junctions run on the goroutine of whoever emits: no queue, no hop. Like an
-// edge they own the parcel from the first line on.
+// Junctions run on the emitting goroutine: no queue, no hop. Like an edge they
+// own the parcel from the start.
 
 type merge[T any] struct{ *junction[T] }
 
@@ -136,19 +137,19 @@ func (l *lanes[T]) close() {
 	}
 }
 
-// LaneOf returns the lane, of so many, that parcels of a key go to with [Lanes].
-// Who puts together what is to travel as one parcel asks here, and gives the key
-// of any of its parts as that of the whole.
+// LaneOf returns which of lanes lanes parcels with a key go to under [Lanes].
+// Code that combines items into one parcel uses it to group items of the same
+// lane; the key of any item then serves for the whole parcel.
 func LaneOf(key uint64, lanes int) int { return int(spread(key) % uint64(lanes)) }
 
-// spread mixes a key so that lanes fill evenly (the finalizer of splitmix64).
+// spread mixes a key so that lanes fill evenly (the splitmix64 finalizer).
 func spread(k uint64) uint64 {
 	k = (k ^ k>>30) * 0xbf58476d1ce4e5b9
 	k = (k ^ k>>27) * 0x94d049bb133111eb
 	return k ^ k>>31
 }
 
-// picked calls fn, which is the caller's code, without losing p to its panic.
+// picked calls fn, which is user code, and nacks p if it panics.
 func picked[T, R any](p Parcel[T], name string, fn func(T) R) R {
 	defer func() {
 		if v := recover(); v != nil {

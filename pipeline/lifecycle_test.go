@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// journal is a node that notes its Start and its Run.
+// journal is a node that records its Start and Run.
 type journal struct {
 	mu    *sync.Mutex
 	lines *[]string
@@ -92,7 +92,7 @@ func TestFailedStart(t *testing.T) {
 				if !errors.Is(err, boom) || !errors.As(err, &at) || at.Stage != "b" {
 					t.Errorf("got %v", err)
 				}
-				// What was started is run, to clean up; what was not is left alone.
+				// Started nodes are run so that they can clean up; the others are left alone.
 				if want := []string{"start c", "start b", "return c"}; !slices.Equal(lines, want) {
 					t.Errorf("got %q, want %q", lines, want)
 				}
@@ -103,7 +103,7 @@ func TestFailedStart(t *testing.T) {
 				}
 				var l ledger
 				if err := e.Submit(t.Context(), Parcel[int]{1, 1, l.receipt()}); err == nil {
-					t.Error("a graph that failed to start took a parcel")
+					t.Error("a graph that failed to start accepted a parcel")
 				}
 				l.check(t)
 			})
@@ -138,7 +138,7 @@ func TestSourcePanicIsAttributed(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		if !strings.Contains(string(cause.Stack), "lifecycle_test.go") {
-			t.Error("the stack is not that of the panic")
+			t.Error("the stack is not the panic's")
 		}
 	})
 }
@@ -174,8 +174,9 @@ func TestDrainDeliversWhatTheSourceHolds(t *testing.T) {
 	})
 }
 
-// Without a drain the end of the context aborts what is under way, which is no failure.
-func TestWithoutADrainWhatIsUnderWayIsGivenUp(t *testing.T) {
+// Without a drain the end of the context aborts work in progress, which is not a
+// failure.
+func TestWithoutDrainAbortsWorkInProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l ledger
 		g := New("g", WithoutDrain())
@@ -199,8 +200,8 @@ func TestWithoutADrainWhatIsUnderWayIsGivenUp(t *testing.T) {
 	})
 }
 
-// A failure before its end is one all the same.
-func TestWithoutADrainFailuresAreTold(t *testing.T) {
+// A failure before that is reported as usual.
+func TestWithoutDrainReportsFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		boom := errors.New("boom")
 		var l ledger
@@ -213,7 +214,7 @@ func TestWithoutADrainFailuresAreTold(t *testing.T) {
 	})
 }
 
-func TestEntryRefusesAfterTheDrainBegan(t *testing.T) {
+func TestInletRefusesAfterTheDrainBegan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l ledger
 		e := NewInlet[int]()
@@ -240,7 +241,7 @@ func TestEntryRefusesAfterTheDrainBegan(t *testing.T) {
 		}
 		for range 5 {
 			if err := <-errs; err != nil {
-				t.Errorf("a call that was under way got %v", err)
+				t.Errorf("a call in progress got %v", err)
 			}
 		}
 		if acked, nacked := l.check(t); acked != 5 || nacked != 2 {
@@ -249,8 +250,8 @@ func TestEntryRefusesAfterTheDrainBegan(t *testing.T) {
 	})
 }
 
-// After an abort nothing more is delivered or taken, whatever is queued.
-func TestAbortStopsWorkOnWhatIsQueued(t *testing.T) {
+// After an abort nothing more is delivered or received, whatever is queued.
+func TestAbortStopsWorkOnQueuedParcels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l ledger
 		boom := errors.New("boom")

@@ -2,10 +2,10 @@ package pipeline
 
 import "fmt"
 
-// Limits are the bounds of a node that can be changed while it runs. Zero
-// leaves a limit as it is.
+// Limits are the bounds of a node that can be changed while it runs. Zero leaves
+// a limit unchanged.
 type Limits struct {
-	Depth   int `json:"depth"`   // parcels queued before the node, or each of its lanes
+	Depth   int `json:"depth"`   // parcels queued before the node, or before each of its lanes
 	Workers int `json:"workers"` // goroutines; fixed for sources, zips and lanes
 }
 
@@ -14,8 +14,9 @@ type Limits struct {
 // [ErrUnknownNode], [ErrNotAdjustable]; then nothing has changed.
 func (g *Graph) SetLimits(name string, l Limits) error { return g.Change(name, l, nil) }
 
-// Change sets limits and knobs of a node, all of them or none; what Limits leaves at zero
-// stays as it is. Errors: [ErrUnknownNode], [ErrNotAdjustable], and those of the node.
+// Change sets limits and tunables of a node, all of them or none; zero limits
+// stay unchanged. Errors: [ErrUnknownNode], [ErrNotAdjustable], and those of the
+// node.
 func (g *Graph) Change(name string, l Limits, knobs map[string]int64) error {
 	n, err := g.find(name)
 	if err != nil {
@@ -32,20 +33,20 @@ func (g *Graph) Change(name string, l Limits, knobs map[string]int64) error {
 			in.setDepth(l.Depth)
 		}
 	}
-	if l.Workers > 0 && n.crew != nil {
-		n.crew.resize(l.Workers)
+	if l.Workers > 0 && n.adjust != nil {
+		n.adjust.resize(l.Workers)
 	}
 	return nil
 }
 
-// allows says whether the limits of n can be set to l.
+// allows checks whether the limits of n can be set to l.
 func (n *node) allows(l Limits) error {
 	switch {
 	case l.Depth < 0 || l.Workers < 0:
 		return fmt.Errorf("%w: %s: a limit below zero", ErrNotAdjustable, n.name)
 	case l.Depth > 0 && len(n.inputs) == 0:
 		return fmt.Errorf("%w: %s has no input", ErrNotAdjustable, n.name)
-	case l.Workers > 0 && n.crew == nil && l.Workers != n.workers():
+	case l.Workers > 0 && n.adjust == nil && l.Workers != n.workers():
 		return fmt.Errorf("%w: the workers of %s are fixed at %d", ErrNotAdjustable, n.name, n.workers())
 	}
 	return nil
@@ -57,7 +58,7 @@ func (n *node) tune(knobs map[string]int64) error {
 	}
 	t, ok := n.user.(Tunable)
 	if !ok {
-		return fmt.Errorf("%w: %s has no knobs", ErrNotAdjustable, n.name)
+		return fmt.Errorf("%w: %s has no tunables", ErrNotAdjustable, n.name)
 	}
 	return t.Tune(knobs)
 }
@@ -75,7 +76,7 @@ func (g *Graph) Limits(name string) (Limits, error) {
 	return l, nil
 }
 
-// Tune sets knobs of a node that is [Tunable], all of them or none. Errors:
+// Tune sets tunables of a [Tunable] node, all of them or none. Errors:
 // [ErrUnknownNode], [ErrNotAdjustable], and those of the node.
 func (g *Graph) Tune(name string, values map[string]int64) error {
 	return g.Change(name, Limits{}, values)

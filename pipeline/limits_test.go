@@ -34,10 +34,10 @@ func TestDepthChangesWhileRunning(t *testing.T) {
 		made(4, 2)
 		set(50)
 		made(52, 50)
-		set(48) // one sunk, 49 queued
+		set(48) // one in the sink, 49 queued
 		time.Sleep(time.Hour)
 		made(52, 48)
-		time.Sleep(time.Hour) // now 48 of them, and the source blocks on
+		time.Sleep(time.Hour) // 48 queued now, and the source blocks
 		made(52, 48)
 		time.Sleep(time.Hour)
 		made(53, 48)
@@ -69,10 +69,10 @@ func TestWorkersChangeWhileRunning(t *testing.T) {
 			if err := g.SetLimits("sink", Limits{Workers: n}); err != nil {
 				t.Error(err)
 			}
-			time.Sleep(1500 * time.Millisecond) // those too many finish their parcel
+			time.Sleep(1500 * time.Millisecond) // surplus workers finish their parcel
 			synctest.Wait()
 			if b := busy.Load(); b != int64(n) {
-				t.Errorf("%d at work, want %d", b, n)
+				t.Errorf("%d workers active, want %d", b, n)
 			}
 		}
 		if err := r.drain(); err != nil {
@@ -113,7 +113,7 @@ func TestIdleWorkersRetire(t *testing.T) {
 	})
 }
 
-func TestLimitsThatDoNotExist(t *testing.T) {
+func TestUnsupportedLimitsAreRefused(t *testing.T) {
 	var l ledger
 	g := New("g")
 	Into(Via(Via(From(g, "src", l.first(0)), "laned", pass(), Lanes(4, number)), "alone", pass()), "sink", ack(0), Workers(1))
@@ -145,7 +145,7 @@ func TestLimitsThatDoNotExist(t *testing.T) {
 	}
 }
 
-// lingering is a stage with one knob.
+// lingering is a stage with one tunable.
 type lingering struct {
 	Stage[int, int]
 	ms atomic.Int64
@@ -182,7 +182,7 @@ func TestTuneReachesTheStage(t *testing.T) {
 	}
 }
 
-func TestTopologyShowsWhatGoesOn(t *testing.T) {
+func TestTopologyShowsBlockingAndWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l ledger
 		g := New("g")
@@ -207,7 +207,7 @@ func TestTopologyShowsWhatGoesOn(t *testing.T) {
 			edge.In != 14 || !reflect.DeepEqual(edge.From, want) {
 			t.Errorf("edge: %+v", edge)
 		}
-		if edge.Blocked < 10*time.Second || edge.Idle != 0 { // counts while it lasts
+		if edge.Blocked < 10*time.Second || edge.Idle != 0 { // counted while it lasts
 			t.Errorf("blocked %v, idle %v", edge.Blocked, edge.Idle)
 		}
 		doc, err := json.Marshal(top)

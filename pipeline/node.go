@@ -8,7 +8,7 @@ import (
 	"github.com/sourcegraph/conc/panics"
 )
 
-// node is one box of the graph: a source, a stage, a sink or a zip.
+// node is a vertex of the graph: a source, stage, sink or zip.
 type node struct {
 	g      *Graph
 	name   string
@@ -16,17 +16,17 @@ type node struct {
 	source bool
 	laned  bool
 
-	user   any        // what may be a Starter or Tunable
+	user   any        // may be a Starter or Tunable
 	run    func()     // returns once all goroutines of the node have
 	drain  func()     // nacks what the node left on its edges; nil for a source
 	inputs []input    // edges it reads, in lane order
-	crew   adjustable // nil when the number of workers is fixed
+	adjust adjustable // nil when the number of workers is fixed
 	out    outlet     // nil for a sink
 	state  atomic.Int32
 	emits  atomic.Int32 // goroutines blocked in an emit
 }
 
-// input is the side of an edge that does not depend on its type.
+// input is the type-independent side of an edge.
 type input interface {
 	setDepth(n int)
 	describe() Edge
@@ -40,9 +40,9 @@ type adjustable interface {
 	size() int
 }
 
-// outlet is the side of a node's output that does not depend on its type.
+// outlet is the type-independent side of a node's output.
 type outlet interface {
-	connect() error // tells the edges who emits into them; ErrWiring
+	connect() error // registers the node with the edges it emits into; ErrWiring
 	close()
 }
 
@@ -62,13 +62,14 @@ func (n *node) block(d int32) {
 	}
 }
 
-// fail aborts the graph for what went wrong in n.
+// fail aborts the graph because of a failure in n.
 func (n *node) fail(err error) {
 	n.g.life.abort(&StageError{n.g.label, n.name, err})
 }
 
-// start runs the Start of a node that has one, and reports whether the node may
-// run: not after its own failure, nor unstarted in a graph that has failed.
+// start calls the node's Start, if it has one, and reports whether the node may
+// run: not if its Start failed, nor if it has one and the graph has already
+// failed.
 func (n *node) start(ctx context.Context) bool {
 	n.state.Store(nodeStarting)
 	s, ok := n.user.(Starter)
@@ -88,8 +89,8 @@ func (n *node) start(ctx context.Context) bool {
 // workers returns how many goroutines run the node.
 func (n *node) workers() int {
 	switch {
-	case n.crew != nil:
-		return n.crew.size()
+	case n.adjust != nil:
+		return n.adjust.size()
 	case n.laned:
 		return len(n.inputs)
 	default:
@@ -97,30 +98,31 @@ func (n *node) workers() int {
 	}
 }
 
-// busy reports whether the node, which has not returned, is at work on
-// something and not merely waiting for others.
+// busy reports whether the node, which has not returned, is working on something
+// rather than waiting for others.
 func (n *node) busy() bool {
 	if int(n.emits.Load()) >= n.workers() {
 		return false
 	}
 	over := true
 	for _, in := range n.inputs {
-		if n.kind != "zip" && in.hold().inHand() > 0 { // a zip holds what waits for others
+		if n.kind != "zip" && in.hold().inHand() > 0 { // a zip's parcels wait for others
 			return true
 		}
 		over = over && in.drained()
 	}
-	return over // nothing will come, and yet it runs; so too a source
+	return over // no input will come, and yet it runs; true for sources too
 }
 
-// work runs the node until all of it has returned, then closes what it fed.
+// work runs the node until all of its goroutines have returned, then closes its
+// output.
 func (n *node) work() {
 	defer n.leave() // even by runtime.Goexit
 	n.state.Store(nodeRunning)
 	n.run()
 }
 
-// leave does what follows the return of a node, also of one that never ran.
+// leave cleans up after a node has returned, or was never run.
 func (n *node) leave() {
 	if n.drain != nil {
 		n.drain()
@@ -131,7 +133,7 @@ func (n *node) leave() {
 	}
 }
 
-// guard calls body as part of n and makes of its failure that of the graph.
+// guard calls body on behalf of n; if it fails, the graph fails.
 func (n *node) guard(body func() error) {
 	if err := capture(body); err != nil {
 		n.fail(err)
@@ -147,23 +149,23 @@ func capture(body func() error) error {
 	return err
 }
 
-// drainInputs nacks what a node that has returned left on its edges, and what
-// still comes, until they close.
+// drainInputs nacks what a node that has returned left on its edges, and whatever
+// still arrives, until they close.
 func drainInputs[T any](n *node, queues []*queue[T]) {
 	for _, q := range queues {
 		if q.drained() {
 			continue
 		}
-		if n.g.life.cause() == nil { // its goroutine exited without a word
+		if n.g.life.cause() == nil { // its goroutine exited without returning an error
 			n.fail(ErrEarlyReturn)
 		}
 		q.nackRest(n.g.life.cause())
 	}
 }
 
-// abandon nacks what a node never let go of, once the whole graph has returned:
-// not before, since a receipt of its own making may have travelled on for one it
-// holds. To have kept something is a failure of its own.
+// abandon nacks what a node never let go of. It runs after the whole graph has
+// returned, not before, because a receipt derived from one that the node holds
+// may have travelled on. Holding something back is a failure of the node.
 func (n *node) abandon() {
 	kept := 0
 	for _, in := range n.inputs {

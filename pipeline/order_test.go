@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// collector is a sink that keeps what it acknowledges, safe for many workers.
+// collector is a sink that keeps what it acknowledges; safe for many workers.
 type collector struct {
 	mu   sync.Mutex
 	seen []int
@@ -29,7 +29,7 @@ func (c *collector) Run(ctx context.Context, in *In[int]) error {
 
 func TestLanesKeepTheOrderOfEachKey(t *testing.T) {
 	const keys, total = 37, 20000
-	key := func(v int) uint64 { return uint64(v % keys * 12) } // a stride that fits the lanes
+	key := func(v int) uint64 { return uint64(v % keys * 12) } // a stride that matches the number of lanes
 	var l ledger
 	var c collector
 	used := make([]int, 4) // by lane; each lane writes its own
@@ -54,7 +54,7 @@ func TestLanesKeepTheOrderOfEachKey(t *testing.T) {
 	last := map[int]int{}
 	for _, v := range c.seen {
 		if before, ok := last[v%keys]; ok && before > v {
-			t.Fatalf("%d came after %d, of the same key", v, before)
+			t.Fatalf("%d came after %d with the same key", v, before)
 		}
 		last[v%keys] = v
 	}
@@ -80,7 +80,7 @@ func TestSlowLaneDoesNotStopTheOthers(t *testing.T) {
 		}), Lanes(2, func(v int) uint64 { return uint64(v % 2) }), Depth(8))
 		r := run(t, g, 2*time.Hour)
 		if a, b := done[0].Load(), done[1].Load(); max(a, b) != 4 || min(a, b) != 0 {
-			t.Errorf("lanes have done %d and %d, want one to have finished and one to wait", a, b)
+			t.Errorf("lanes finished %d and %d, want one done and one waiting", a, b)
 		}
 		if err := <-r.done; err != nil {
 			t.Error(err)
@@ -124,7 +124,7 @@ func TestRouteAndMerge(t *testing.T) {
 	}
 }
 
-func TestRouteOutOfRangeFailsWhoeverEmits(t *testing.T) {
+func TestRouteOutOfRangeFailsTheEmitter(t *testing.T) {
 	boom := errors.New("boom")
 	for name, pick := range map[string]func(int) int{
 		"range": func(v int) int { return v },

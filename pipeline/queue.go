@@ -8,21 +8,20 @@ import (
 
 // queue is an edge: a bounded ring between any number of emitters and readers.
 //
-// One mutex guards it, held for a few instructions and never while blocking or
-// calling out. Waiting is on channels, so that testing/synctest sees waiters as
+// One mutex guards it. It is held for a few instructions and never while blocking
+// or calling out. Waiters block on channels, which testing/synctest treats as
 // durably blocked:
 //
-//   - ready holds a token when something is queued and somebody waits or watches
-//     for it. Whoever takes less than all passes the token on. Once the edge is
-//     closed, so is ready.
-//   - an emitter that finds no room, or others waiting for it, queues up. Room is
-//     given in that order and reserved for whom it was given to, so nobody is
-//     passed.
+//   - ready holds a token when something is queued and a reader waits or selects on
+//     it. A reader that takes less than everything passes the token on. Once the
+//     edge is closed, so is ready.
+//   - an emitter that finds no space, or others waiting for it, queues up. Space is
+//     granted in that order and reserved for its recipient, so nobody is overtaken.
 type queue[T any] struct {
-	inflight // its mu guards all below
+	inflight // its mu guards everything below
 	life     *life
 
-	ring    []slot[T] // length a power of two
+	ring    []slot[T] // length is a power of two
 	head, n int
 	depth   int
 	emits   int // nodes that may still emit here
@@ -30,10 +29,10 @@ type queue[T any] struct {
 	closed  bool
 
 	ready    chan struct{}
-	readers  int       // waiting
-	watched  bool      // somebody selects on ready on their own
-	emitters list.List // waiting: of chan struct{}, which gets a token with the room
-	reserved int       // room given to emitters that are not back yet
+	readers  int       // number of waiting readers
+	watched  bool      // somebody selects on ready
+	emitters list.List // waiting: of chan struct{}, which gets a token when space is granted
+	reserved int       // space granted to emitters that have not resumed yet
 
 	in, out            uint64
 	bytesIn, bytesHere int64
@@ -55,7 +54,7 @@ func newQueue[T any](l *life, depth int) *queue[T] {
 	return q
 }
 
-// push queues p or nacks it and says why; by is the node that emits, or nil.
+// push queues p, or nacks it and returns why; by is the emitting node, or nil.
 func (q *queue[T]) push(ctx context.Context, by *node, p Parcel[T]) error {
 	if p.Receipt == nil {
 		panic("pipeline: emitted a parcel without a receipt")
@@ -67,7 +66,7 @@ func (q *queue[T]) push(ctx context.Context, by *node, p Parcel[T]) error {
 	now := q.clk.now()
 	p.leave(instant{q.clk, now}, forwarded)
 	q.mu.Lock()
-	if q.hasRoom() && !q.closed { // so nobody waits: they would have been given it
+	if q.hasSpace() && !q.closed { // nobody waits: they would have been given the space
 		q.put(p, now)
 		q.mu.Unlock()
 		return nil
@@ -83,8 +82,7 @@ func (q *queue[T]) push(ctx context.Context, by *node, p Parcel[T]) error {
 	return err
 }
 
-// await waits for room since now, or for a reason not to. Holds q.mu, except
-// while it waits.
+// await waits for space; it started at now. Holds q.mu, except while it waits.
 func (q *queue[T]) await(ctx context.Context, by *node, now int64) error {
 	if q.closed {
 		return ErrClosed
@@ -94,7 +92,7 @@ func (q *queue[T]) await(ctx context.Context, by *node, now int64) error {
 	q.blocked.start(now)
 	by.block(1)
 	q.mu.Unlock()
-	err := q.waitRoom(ctx, by, wake)
+	err := q.waitSpace(ctx, by, wake)
 	q.mu.Lock()
 	by.block(-1)
 	q.blocked.stop(now, q.clk.now())
@@ -106,16 +104,16 @@ func (q *queue[T]) await(ctx context.Context, by *node, now int64) error {
 		return nil
 	}
 	select {
-	case <-wake: // room came at the same moment: it is for the next
+	case <-wake: // space was granted at the same moment: pass it on
 		q.reserved--
 	default:
 		q.emitters.Remove(place)
 	}
-	q.giveRoom()
+	q.grantSpace()
 	return err
 }
 
-func (q *queue[T]) waitRoom(ctx context.Context, by *node, wake <-chan struct{}) error {
+func (q *queue[T]) waitSpace(ctx context.Context, by *node, wake <-chan struct{}) error {
 	hard := q.life.hard
 	select {
 	case <-wake:
@@ -124,7 +122,7 @@ func (q *queue[T]) waitRoom(ctx context.Context, by *node, wake <-chan struct{})
 		return context.Cause(hard)
 	case <-ctx.Done():
 	}
-	// A source that drains hands over what it has in its hands.
+	// A draining source may still hand over the parcel it is emitting.
 	soft := q.life.soft
 	if by == nil || !by.source || soft.Err() == nil || context.Cause(ctx) != context.Cause(soft) {
 		return context.Cause(ctx)
@@ -157,8 +155,8 @@ func (q *queue[T]) grow() {
 	q.ring, q.head = ring, 0
 }
 
-// get moves up to len(buf) parcels into buf, which now holds what the readers
-// are answerable for. Holds q.mu.
+// get moves up to len(buf) parcels into buf; the readers now answer for them.
+// Holds q.mu.
 func (q *queue[T]) get(buf []Parcel[T]) int {
 	k := min(len(buf), q.n)
 	if k == 0 {
@@ -177,11 +175,11 @@ func (q *queue[T]) get(buf []Parcel[T]) int {
 	q.n -= k
 	q.out += uint64(k)
 	q.passReady()
-	q.giveRoom()
+	q.grantSpace()
 	return k
 }
 
-// passReady makes the token of ready fit the state. Holds q.mu.
+// passReady makes ready's token match the state. Holds q.mu.
 func (q *queue[T]) passReady() {
 	switch {
 	case q.closed:
@@ -197,11 +195,11 @@ func (q *queue[T]) passReady() {
 	}
 }
 
-func (q *queue[T]) hasRoom() bool { return q.n+q.reserved < q.depth }
+func (q *queue[T]) hasSpace() bool { return q.n+q.reserved < q.depth }
 
-// giveRoom gives the room there is to those who wait. Holds q.mu.
-func (q *queue[T]) giveRoom() {
-	for e := q.emitters.Front(); e != nil && (q.hasRoom() || q.closed); e = q.emitters.Front() {
+// grantSpace grants free space to waiting emitters. Holds q.mu.
+func (q *queue[T]) grantSpace() {
+	for e := q.emitters.Front(); e != nil && (q.hasSpace() || q.closed); e = q.emitters.Front() {
 		q.emitters.Remove(e).(chan struct{}) <- struct{}{}
 		q.reserved++
 	}
@@ -216,7 +214,7 @@ func signal(c chan struct{}) {
 
 func (q *queue[T]) hold() *inflight { return &q.inflight }
 
-// open counts one more node that emits here.
+// open registers one more node that emits here.
 func (q *queue[T]) open(by *node, through []string) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -227,7 +225,8 @@ func (q *queue[T]) open(by *node, through []string) error {
 	return nil
 }
 
-// close is called by each of them once it has returned; the last one closes.
+// close is called once per emitting node, after it has returned; the last call
+// closes the edge.
 func (q *queue[T]) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -236,17 +235,18 @@ func (q *queue[T]) close() {
 	}
 	q.closed = true
 	close(q.ready)
-	q.giveRoom()
+	q.grantSpace()
 }
 
-// drained reports whether nothing is queued and nothing will be.
+// drained reports whether nothing is queued and nothing more will be.
 func (q *queue[T]) drained() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.closed && q.n == 0
 }
 
-// nackRest nacks all that is queued and still comes, until the edge closes.
+// nackRest nacks everything queued and everything that still arrives, until the
+// edge closes.
 func (q *queue[T]) nackRest(cause error) {
 	in := &In[T]{q: q, nacking: true}
 	for {
@@ -262,5 +262,5 @@ func (q *queue[T]) setDepth(n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.depth = n
-	q.giveRoom()
+	q.grantSpace()
 }

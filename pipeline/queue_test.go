@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestPipeTakesAllThatIsQueuedAtOnce(t *testing.T) {
+func TestRecvBatchTakesEverythingQueued(t *testing.T) {
 	var l ledger
 	in, out, closeIn := Pipe[int](100)
 	for i := range 50 { // grows the ring, twice
@@ -36,7 +36,7 @@ func TestPipeTakesAllThatIsQueuedAtOnce(t *testing.T) {
 	_ = out(t.Context(), Parcel[int]{7, 1, l.receipt()})
 	closeIn()
 	if p, err := in.Recv(t.Context()); err != nil || p.Body != 7 || !in.Closed() {
-		t.Errorf("what was queued before the close is gone: %v", err)
+		t.Errorf("a parcel queued before the close is gone: %v", err)
 	} else {
 		p.Settle(nil)
 	}
@@ -51,7 +51,7 @@ func TestPipeTakesAllThatIsQueuedAtOnce(t *testing.T) {
 	}
 }
 
-func TestWhatLeftIsForgotten(t *testing.T) {
+func TestInflightForgetsWhatHasLeft(t *testing.T) {
 	in, out, closeIn := Pipe[int](16)
 	defer closeIn()
 	kept := make([]Parcel[int], 0, 100)
@@ -64,8 +64,8 @@ func TestWhatLeftIsForgotten(t *testing.T) {
 		}
 		p.Settle(nil)
 	}
-	if n := len(in.q.held); n > 2*len(kept)+minSweep {
-		t.Errorf("remembers %d receipts of %d in hand", n, len(kept))
+	if n := len(in.q.held); n > 2*len(kept)+minCompact {
+		t.Errorf("tracks %d receipts, %d are in hand", n, len(kept))
 	}
 	if n := in.q.inHand(); n != len(kept) {
 		t.Errorf("%d in hand, want %d", n, len(kept))
@@ -75,7 +75,7 @@ func TestWhatLeftIsForgotten(t *testing.T) {
 	}
 }
 
-func TestAContextEndsAWaitWithoutLosingAParcel(t *testing.T) {
+func TestCancelledWaitLosesNoParcel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l ledger
 		gone := errors.New("gone")
@@ -105,8 +105,8 @@ func TestAContextEndsAWaitWithoutLosingAParcel(t *testing.T) {
 	})
 }
 
-// Many of everything: emitters that give up, readers of three kinds, a depth
-// that changes. Nothing is lost, nothing comes twice, nobody sleeps forever.
+// Many of everything: emitters that give up, readers of three kinds, a changing
+// depth. Nothing is lost or duplicated, and nobody sleeps forever.
 func TestManyEmittersAndReaders(t *testing.T) {
 	const emitters, each = 8, 2000
 	var l ledger
@@ -153,7 +153,7 @@ func TestManyEmittersAndReaders(t *testing.T) {
 	var delivered int64
 	for i := range seen {
 		if n := seen[i].Load(); n > 1 {
-			t.Fatalf("parcel %d came %d times", i, n)
+			t.Fatalf("parcel %d arrived %d times", i, n)
 		} else {
 			delivered += int64(n)
 		}

@@ -7,50 +7,50 @@ import (
 	"sync/atomic"
 )
 
-// Receipt is the promise made to whoever handed work in: it settles exactly
-// once, with nil when the work is as durable as promised, with an error when
-// it is not.
+// Receipt is the promise made to whoever submitted the work. It settles exactly
+// once: with nil when the work is as durable as promised, otherwise with an
+// error.
 //
-// A Receipt has one owner at a time, as the parcel it travels with; Settle may
-// be called from any goroutine the owner hands it to.
+// A Receipt has one owner at a time, the owner of its parcel; Settle may be
+// called from any goroutine that the owner hands it to.
 type Receipt struct {
 	state  atomic.Uint32
-	passed bool // from has been told that r left the stage that made it
+	passed bool // from has been told that r left the stage that derived it
 	done   func(error)
-	from   lineage // what r was made of by Split or Join
+	from   lineage // what r was derived from by Split or Join
 
 	inflight atomic.Pointer[inflight] // of the stage that holds r
 	since    int64                    // when that stage took it, on the inflight's clock
 }
 
-// States of a Receipt. An abandoned one was settled by the engine on behalf of
-// a stage that let go of it; the late verdict of that stage is ignored.
+// States of a Receipt. An abandoned one was settled by the engine for a stage
+// that returned without settling it; a late verdict of that stage is ignored.
 const (
 	open uint32 = iota
 	settled
 	abandoned
 )
 
-// lineage links a derived receipt with those it stands for.
+// lineage links a derived receipt to those it stands for.
 type lineage interface {
-	left(t instant, o outcome) // it left the stage that derived it
+	left(t instant, o outcome) // the receipt left the stage that derived it
 	settled(err error)
 }
 
-// NewReceipt returns a Receipt that calls done once, with the verdict, on the
-// goroutine that settles it. done must not block. nil means nobody listens.
+// NewReceipt returns a Receipt that calls done once with the verdict, on the
+// goroutine that settles it. done must not block; it may be nil.
 func NewReceipt(done func(error)) *Receipt { return &Receipt{done: done} }
 
-// Settle resolves the receipt: nil means the work is as durable as promised.
-// A second Settle is a broken invariant and panics; inside a stage that fails
-// the graph. The first verdict stands.
+// Settle resolves the receipt: nil means the work is as durable as promised. The
+// first verdict stands. A second Settle breaks an invariant and panics; inside a
+// stage the panic fails the graph.
 func (r *Receipt) Settle(err error) {
 	if !r.settle(err) {
 		panic("pipeline: receipt settled twice")
 	}
 }
 
-// settle reports whether this verdict was r's first.
+// settle reports whether this was r's first verdict.
 func (r *Receipt) settle(err error) bool {
 	if !r.state.CompareAndSwap(open, settled) {
 		return r.state.CompareAndSwap(abandoned, settled)
@@ -60,7 +60,7 @@ func (r *Receipt) settle(err error) bool {
 }
 
 // abandon settles r for a stage that returned without doing so, and reports
-// whether that was needed.
+// whether that was necessary.
 func (r *Receipt) abandon(err error) bool {
 	if !r.state.CompareAndSwap(open, abandoned) {
 		return false
@@ -84,8 +84,8 @@ func (r *Receipt) finish(err error) {
 	}
 }
 
-// leave records that r, and with it what it stands for, has left the stage
-// that holds it. Only the owner of r calls it.
+// leave records that r, and with it what it stands for, has left the stage that
+// holds it. Only the owner of r calls it.
 func (r *Receipt) leave(t instant, o outcome) {
 	if w := r.inflight.Load(); w != nil {
 		r.inflight.Store(nil)
@@ -98,9 +98,9 @@ func (r *Receipt) leave(t instant, o outcome) {
 	}
 }
 
-// Split gives up r for n receipts, n at least 1; r settles when all n have,
-// with nil if all did, otherwise with their errors joined. Each branch holds its
-// own, so one branch cannot settle for another.
+// Split exchanges r for n receipts, n at least 1; r settles when all n have, with
+// nil if all did, otherwise with their errors joined. Each branch has its own, so
+// one branch cannot settle for another.
 func (r *Receipt) Split(n int) []*Receipt {
 	if n < 1 {
 		panic("pipeline: split into no receipts")
@@ -114,11 +114,12 @@ func (r *Receipt) Split(n int) []*Receipt {
 	return out
 }
 
-// Join makes one receipt that settles all of rs: batching, group commit. The
-// caller gives up rs.
+// Join returns one receipt that settles all of rs, as for batching or group
+// commit. The caller gives up rs.
 func Join(rs ...*Receipt) *Receipt { return JoinFunc(nil, rs...) }
 
-// JoinFunc is [Join] and calls done, as [NewReceipt] does, after rs are settled.
+// JoinFunc is [Join], but also calls done, as [NewReceipt] does, after rs have
+// settled.
 func JoinFunc(done func(error), rs ...*Receipt) *Receipt {
 	return &Receipt{done: done, from: union(slices.Clone(rs))}
 }
@@ -134,7 +135,7 @@ func (u union) left(t instant, o outcome) {
 
 func (u union) settled(err error) {
 	twice := false
-	for _, r := range u { // all of them, whatever is wrong with one
+	for _, r := range u { // all of them, even if one was settled before
 		twice = !r.settle(err) || twice
 	}
 	if twice {
@@ -150,7 +151,7 @@ type family struct {
 	mu     sync.Mutex
 	open   int
 	errs   []error
-	failed chan struct{} // made by whoever watches; closed by the first nack
+	failed chan struct{} // created by the first watcher; closed by the first nack
 }
 
 func (f *family) left(t instant, o outcome) {
@@ -175,7 +176,7 @@ func (f *family) settled(err error) {
 	if !last {
 		return
 	}
-	switch len(f.errs) { // nobody else is left to touch it
+	switch len(f.errs) { // nobody else can touch f now
 	case 0:
 		f.parent.Settle(nil)
 	case 1:
@@ -186,7 +187,8 @@ func (f *family) settled(err error) {
 }
 
 // siblingFailed returns a channel that is closed once a receipt split from the
-// same parent is nacked; nil, which is never ready, when r was not split.
+// same parent is nacked. It returns nil, which is never ready, when r was not
+// split.
 func (r *Receipt) siblingFailed() <-chan struct{} {
 	f, ok := r.from.(*family)
 	if !ok {

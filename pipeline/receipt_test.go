@@ -22,7 +22,7 @@ func didPanic(fn func()) (did bool) {
 	return false
 }
 
-func TestSplitSettlesOnceAllHave(t *testing.T) {
+func TestSplitSettlesAfterAllBranches(t *testing.T) {
 	var v verdicts
 	one, two := errors.New("one"), errors.New("two")
 	rs := v.receipt().Split(4)
@@ -41,7 +41,7 @@ func TestSplitSettlesOnceAllHave(t *testing.T) {
 	}
 }
 
-func TestSplitOfOneErrorKeepsItAsItIs(t *testing.T) {
+func TestSplitPassesASingleErrorUnchanged(t *testing.T) {
 	var v verdicts
 	one := errors.New("one")
 	for _, r := range v.receipt().Split(2) {
@@ -63,7 +63,7 @@ func TestJoinSettlesAll(t *testing.T) {
 	}
 }
 
-func TestJoinSettlesTheRestWhenOneWasSettledBefore(t *testing.T) {
+func TestJoinSettlesTheRestIfOneWasAlreadySettled(t *testing.T) {
 	var a, b verdicts
 	ra := a.receipt()
 	j := Join(ra, b.receipt())
@@ -93,7 +93,7 @@ func TestDoubleSettleInAStageFailsTheGraph(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		if acked, _ := l.check(t); acked != 1 {
-			t.Errorf("acked %d, want the first verdict to stand", acked)
+			t.Errorf("acked %d, want the first verdict", acked)
 		}
 	})
 }
@@ -120,15 +120,16 @@ func TestStageThatKeepsAParcelFailsTheGraph(t *testing.T) {
 		if acked, nacked := l.check(t); acked != 4 || nacked != 1 {
 			t.Errorf("acked %d, nacked %d", acked, nacked)
 		}
-		kept.Settle(nil) // too late, and harmless: the verdict was given
+		kept.Settle(nil) // too late, and harmless: already abandoned
 		if !didPanic(func() { kept.Settle(nil) }) {
-			t.Error("twice too late is twice")
+			t.Error("a second late verdict was accepted")
 		}
 	})
 }
 
 // A stage may wrap a receipt in one of its own, directly or after a Join. The
-// drain must then wait for the wrapper, not take the wrapped for abandoned.
+// drain must then wait for the wrapper rather than treat the wrapped one as
+// abandoned.
 func TestWrappedReceiptsOutliveTheirStage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l ledger
@@ -158,7 +159,7 @@ func TestWrappedReceiptsOutliveTheirStage(t *testing.T) {
 	})
 }
 
-func TestSplitInAStageIsHeldUntilEveryPartLeft(t *testing.T) {
+func TestSplitReceiptIsHeldUntilEveryBranchLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l ledger
 		g := New("g")
@@ -184,6 +185,6 @@ func TestEmitWithoutReceiptPanics(t *testing.T) {
 	_, out, closeIn := Pipe[int](1)
 	defer closeIn()
 	if !didPanic(func() { _ = out(t.Context(), Parcel[int]{Body: 1}) }) {
-		t.Error("a parcel nobody can settle was taken")
+		t.Error("a parcel without a receipt was accepted")
 	}
 }

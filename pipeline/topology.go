@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Topology is a picture of a graph at one moment, fit for JSON. Counters only
-// grow; each node and edge is consistent in itself, not with the others.
+// Topology is a snapshot of a graph that can be encoded as JSON. Counters only
+// grow; each node and edge is consistent in itself, but not with the others.
 type Topology struct {
 	Graph string `json:"graph"`
 	State string `json:"state"` // wired, starting, running, draining, stopped
@@ -21,21 +21,21 @@ type Node struct {
 	State    string           `json:"state"` // new, starting, running, returned
 	Workers  int              `json:"workers"`
 	Lanes    int              `json:"lanes,omitempty"`
-	InHand   int              `json:"in_hand"`  // parcels taken and not passed on yet
+	InHand   int              `json:"in_hand"`  // parcels taken and not yet passed on
 	Emitting int              `json:"emitting"` // goroutines blocked by a full edge
 	Tunables map[string]int64 `json:"tunables,omitempty"`
 
-	// How parcels left the node; a joined receipt counts those it stands for.
+	// How parcels left the node; a joined receipt counts as all those it stands for.
 	Forwarded uint64    `json:"forwarded"`
 	Acked     uint64    `json:"acked"`
 	Nacked    uint64    `json:"nacked"`
 	Service   Histogram `json:"service"` // from taken to left
 }
 
-// Edge is a queue before a node; with lanes there is one for each.
+// Edge is the queue before a node; a node with lanes has one per lane.
 type Edge struct {
 	To   string     `json:"to"`
-	Lane int        `json:"lane"` // or which input of a zip
+	Lane int        `json:"lane"` // or the input of a zip
 	From []Upstream `json:"from"`
 
 	Depth       int    `json:"depth"`  // limit, parcels
@@ -45,21 +45,21 @@ type Edge struct {
 	Out         uint64 `json:"out"`
 	BytesIn     int64  `json:"bytes_in"`
 
-	// Blocked sums the time emitters waited for room, Idle the time readers
-	// waited in a Recv for work; both include those that still wait.
+	// Blocked is the total time emitters waited for space, Idle the total time
+	// readers waited for work; both include current waits.
 	Blocked time.Duration `json:"blocked_ns"`
 	Idle    time.Duration `json:"idle_ns"`
 	Wait    Histogram     `json:"wait"` // from queued to taken
 }
 
-// Upstream is a node that feeds an edge, and the junctions on the way.
+// Upstream is a node that feeds an edge, and the junctions in between.
 type Upstream struct {
 	Node    string   `json:"node"`
 	Through []string `json:"through,omitempty"`
 }
 
-// Topology returns the nodes and edges as they are now. Edges know where they
-// come from once the graph has been run.
+// Topology returns the current nodes and edges. Edges know their upstream nodes
+// once the graph has been run.
 func (g *Graph) Topology() Topology {
 	g.mu.Lock()
 	state := g.state

@@ -31,7 +31,7 @@ func TestEmittersAreServedInOrder(t *testing.T) {
 	})
 }
 
-func TestNewcomersDoNotPassThoseWhoWait(t *testing.T) {
+func TestNewEmittersDoNotPassWaitingOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l ledger
 		in, out, closeIn := Pipe[int](1)
@@ -40,9 +40,9 @@ func TestNewcomersDoNotPassThoseWhoWait(t *testing.T) {
 		synctest.Wait()
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		first, _ := in.TryRecv() // the room is for the one who waits
+		first, _ := in.TryRecv() // the space belongs to the waiter
 		if err := out(ended, Parcel[int]{2, 1, l.receipt()}); err == nil {
-			t.Error("a newcomer took it")
+			t.Error("a new emitter took its space")
 		}
 		second, err := in.Recv(t.Context())
 		if err != nil || second.Body != 1 {
@@ -55,8 +55,8 @@ func TestNewcomersDoNotPassThoseWhoWait(t *testing.T) {
 	})
 }
 
-// Room given to an emitter that gives up at the same moment goes to the next.
-func TestRoomIsNotLostOnWhoGivesUp(t *testing.T) {
+// Space granted to an emitter that gives up at the same moment goes to the next.
+func TestSpaceGrantedToACancelledEmitterIsPassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l ledger
 		in, out, closeIn := Pipe[int](1)
@@ -74,7 +74,7 @@ func TestRoomIsNotLostOnWhoGivesUp(t *testing.T) {
 		buf[0].Settle(nil)
 		synctest.Wait()
 		if p, ok := in.TryRecv(); !ok || p.Body != 2 {
-			t.Error("the one who waited on was not let in")
+			t.Error("the remaining waiter was not woken")
 		} else {
 			p.Settle(nil)
 		}
@@ -84,7 +84,7 @@ func TestRoomIsNotLostOnWhoGivesUp(t *testing.T) {
 	})
 }
 
-func TestRoomForManyWakesMany(t *testing.T) {
+func TestSpaceForManyWakesMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l ledger
 		in, out, closeIn := Pipe[int](10)
@@ -108,8 +108,8 @@ func TestRoomForManyWakesMany(t *testing.T) {
 	})
 }
 
-// A worker that retires may have been the one that was woken for a parcel.
-func TestRetiringPassesTheWakeOn(t *testing.T) {
+// A worker that retires may have been the one woken for a parcel.
+func TestRetiringPassesTheWakeupOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l ledger
 		stays, out, closeIn := Pipe[int](1)
@@ -145,11 +145,11 @@ func TestRetiringPassesTheWakeOn(t *testing.T) {
 	})
 }
 
-func TestReadyIsNotStale(t *testing.T) {
+func TestReadyTokenIsNotStale(t *testing.T) {
 	var l ledger
 	in, out, closeIn := Pipe[int](4)
 	defer closeIn()
-	in.Ready() // watches
+	in.Ready() // starts watching
 	_ = out(t.Context(), Parcel[int]{0, 1, l.receipt()})
 	p, _ := in.TryRecv() // without having waited
 	p.Settle(nil)
@@ -161,7 +161,7 @@ func TestReadyIsNotStale(t *testing.T) {
 	l.check(t)
 }
 
-func TestReadyGoesWithTimers(t *testing.T) {
+func TestReadyWorksWithTimers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l ledger
 		in, out, closeIn := Pipe[int](4)
@@ -189,7 +189,7 @@ func TestReadyGoesWithTimers(t *testing.T) {
 				break
 			}
 			if n == 0 {
-				log = append(log, "woken for nothing")
+				log = append(log, "spurious wakeup")
 				continue
 			}
 			log = append(log, "parcel")

@@ -11,14 +11,14 @@ type Port[T any] struct {
 	bind func(target[T]) // attaches the reader
 }
 
-// target is where an emit goes: an edge, or a junction before several.
+// target is where an emit goes: an edge, or a junction with several.
 type target[T any] interface {
 	push(ctx context.Context, by *node, p Parcel[T]) error
 	open(by *node, through []string) error // ErrWiring: a port has no reader
 	close()
 }
 
-// socket holds the one target of a port. It is bound while wiring, before any
+// socket holds the single target of a port. It is bound during wiring, before any
 // goroutine runs.
 type socket[T any] struct {
 	g     *Graph
@@ -28,7 +28,7 @@ type socket[T any] struct {
 
 func (s *socket[T]) bind(t target[T]) {
 	if s.to != nil {
-		s.g.miswired("the port of %s has a reader already, use Tee or Route", s.owner)
+		s.g.miswired("the port of %s already has a reader, use Tee or Route", s.owner)
 		return
 	}
 	s.to = t
@@ -81,20 +81,20 @@ func Into[T any](p Port[T], name string, s Sink[T], opts ...Option) {
 	read(p.g.add(name, "sink", s), p, opts, s.Run)
 }
 
-// read makes n a reader of p.
+// read attaches n to p as its reader.
 func read[T any](n *node, p Port[T], opts []Option, body func(context.Context, *In[T]) error) {
 	cfg := configure(opts)
 	if cfg.lanes > 0 && cfg.workers > 1 {
 		n.g.miswired("%s has both lanes and workers", n.name)
 	}
-	c := &crew[T]{node: n, body: body, want: max(cfg.workers, cfg.lanes)}
+	c := &workerSet[T]{node: n, body: body, want: max(cfg.workers, cfg.lanes)}
 	for range max(cfg.lanes, 1) {
 		q := newQueue[T](n.g.life, cfg.depth)
 		c.queues = append(c.queues, q)
 		n.inputs = append(n.inputs, q)
 	}
 	if cfg.many && cfg.lanes == 0 {
-		n.crew = c
+		n.adjust = c
 	}
 	if n.laned = cfg.lanes > 0; !n.laned {
 		p.bind(c.queues[0])

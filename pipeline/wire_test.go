@@ -18,8 +18,8 @@ func TestWiringMistakesAreRefused(t *testing.T) {
 			p := From(g, "src", l.first(1))
 			Into(p, "x", ack(0))
 			Into(p, "y", ack(0))
-		}, "the port of src has a reader already"},
-		"same name": {func(g *Graph) { Into(From(g, "x", l.first(1)), "x", ack(0)) }, "two nodes are called x"},
+		}, "the port of src already has a reader"},
+		"same name": {func(g *Graph) { Into(From(g, "x", l.first(1)), "x", ack(0)) }, "duplicate name x"},
 		"lane key": {func(g *Graph) {
 			Into(From(g, "src", l.first(1)), "x", ack(0), Lanes(2, func(string) uint64 { return 0 }))
 		}, "the lane key of x is a func(string) uint64"},

@@ -5,14 +5,15 @@ import (
 	"io"
 )
 
-// Zip joins two branches of a [Tee] again, after both did their part: wal and
-// replicate before commit. Both deliver the same dense sequence numbers in
-// order, less what either nacked. Parcels of one number are joined into one,
-// with one receipt that settles both and the larger of their sizes.
+// Zip rejoins two branches of a [Tee] after both have done their part, such as
+// wal and replicate before commit. Both deliver the same dense sequence numbers
+// in order, except for those that either nacked. Parcels with equal numbers are
+// joined into one, with one receipt that settles both and the larger of their
+// sizes.
 //
 // When the heads differ, the lower one lost its partner to a nack and is nacked
-// with [ErrPartnerFailed]; so is one whose partner is nacked while it waits, and
-// what is left when the other branch has closed.
+// with [ErrPartnerFailed]. So is a parcel whose partner is nacked while it waits,
+// and whatever is left when the other branch has closed.
 func Zip[A, B, O any](a Port[A], b Port[B], name string, seqA func(A) uint64, seqB func(B) uint64,
 	join func(A, B) O, opts ...Option) Port[O] {
 	n := a.g.add(name, "zip", nil)
@@ -84,8 +85,8 @@ func (z *zip[A, B, O]) pair(ctx context.Context) error {
 	return z.out(ctx, Parcel[O]{z.join(a.Body, b.Body), max(a.Size, b.Size), Join(a.Receipt, b.Receipt)})
 }
 
-// wait sleeps until a missing head may be there, or the head there is turns out
-// to have no partner.
+// wait blocks until a missing head may have arrived, or the present head turns
+// out to have no partner.
 func (z *zip[A, B, O]) wait(ctx context.Context) error {
 	readyA, lostA := z.a.watch()
 	readyB, lostB := z.b.watch()
@@ -102,7 +103,7 @@ func (z *zip[A, B, O]) wait(ctx context.Context) error {
 	return nil
 }
 
-// fill takes the next parcel when there is none at the head.
+// fill takes the next parcel if there is no head.
 func (h *half[T]) fill() error {
 	if h.has || h.eof {
 		return nil
@@ -126,7 +127,8 @@ func (h *half[T]) pop() Parcel[T] {
 
 func (h *half[T]) drop() { h.pop().Settle(ErrPartnerFailed) }
 
-// watch returns what to wait for: the next parcel, or the loss of this one.
+// watch returns what to wait for: the next parcel, or the loss of this one's
+// partner.
 func (h *half[T]) watch() (ready, lost <-chan struct{}) {
 	switch {
 	case h.has:

@@ -13,7 +13,7 @@ import (
 
 var errRefused = errors.New("refused")
 
-// refuse is a stage that takes a while and nacks the parcels it is told to.
+// refuse is a stage that waits and nacks the given parcels.
 func refuse(after time.Duration, which ...int) Stage[int, int] {
 	return Each(func(_ context.Context, v int) (int, error) {
 		time.Sleep(after)
@@ -26,7 +26,7 @@ func refuse(after time.Duration, which ...int) Stage[int, int] {
 
 func number(v int) uint64 { return uint64(v) }
 
-// zipped wires src through two branches and a zip, and collects what comes out.
+// zipped wires src through two branches and a zip, and collects the output.
 func zipped(g *Graph, src Source[int], a, b Stage[int, int], seen *[]string) {
 	ports := Tee(From(g, "src", src), "tee", 2)
 	z := Zip(Via(ports[0], "a", a), Via(ports[1], "b", b), "zip", number, number,
@@ -42,7 +42,7 @@ func zipped(g *Graph, src Source[int], a, b Stage[int, int], seen *[]string) {
 
 func TestZipPairsBySequence(t *testing.T) {
 	for name, c := range map[string]struct {
-		a, b []int // refused on the branch
+		a, b []int // nacked on the branch
 		want []string
 	}{
 		"all":          {nil, nil, []string{"0 0", "1 1", "2 2", "3 3"}},
@@ -77,8 +77,8 @@ func TestZipPairsBySequence(t *testing.T) {
 	}
 }
 
-// With no more traffic to show the gap, the partner of a nacked parcel must be
-// settled all the same: a client waits for it.
+// Even with no more traffic to reveal the gap, the partner of a nacked parcel
+// must be settled: a client waits for it.
 func TestZipSettlesALonePartnerWithoutMoreTraffic(t *testing.T) {
 	for _, first := range []string{"nack first", "partner first"} {
 		t.Run(first, func(t *testing.T) {

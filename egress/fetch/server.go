@@ -59,7 +59,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if err := errors.Join(cfg.Validate(), cfg.validateBudgets()); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, deps: deps, budget: pipeline.NewBudget(cfg.BudgetBytes).KeepForStrangers(), waiting: newWaiting(cfg.WaitingBytes)}
+	s := &Server{cfg: cfg, deps: deps, budget: pipeline.NewBudget(cfg.BudgetBytes).ReserveForNewcomers(), waiting: newWaiting(cfg.WaitingBytes)}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.closing = s.life.Done()
 	s.sessions = newSessions(cfg, deps.Clock, func() { s.metrics.evicted.Inc() })

@@ -69,7 +69,7 @@ func stuckServer(t *testing.T) (s *Server, c *stuck, entered chan int16) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.places = pipeline.NewPlaces(1, heavyWork)
+	s.places = pipeline.NewFairLimiter(1, heavyWork)
 	for _, pool := range []*pool{h.changes, h.searches} {
 		pool.run(context.Background(), pipeline.Holder{}, func() { <-c.release })
 	}

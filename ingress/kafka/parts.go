@@ -40,12 +40,12 @@ func (a *parts) each(c *conn, buffer []byte, use func([]byte) error) ([]byte, er
 	for i := 0; i < a.rows; {
 		if a.heavy {
 			// What has begun is always finished in turn, also without a client.
-			place, err := c.s.places.Enter(context.Background(), c.who)
+			place, err := c.s.places.Acquire(context.Background(), c.who)
 			if err != nil {
 				return buffer, err
 			}
 			i, buffer = a.some(i, buffer[:0])
-			place.Leave()
+			place.Release()
 		} else {
 			i, buffer = a.some(i, buffer[:0])
 		}

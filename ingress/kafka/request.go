@@ -96,7 +96,7 @@ func (c *conn) receive(ctx context.Context, in *bufio.Reader, p *pending, size i
 		return fmt.Errorf("read a frame of %d bytes: %w", size, err)
 	}
 	step, have := firstStep, 0
-	if size <= pipeline.SmallClaim || c.served && p.claim.Ahead() {
+	if size <= pipeline.SmallClaim || c.served && p.claim.GrowAhead() {
 		step = size
 	}
 	for {
@@ -241,12 +241,12 @@ const heavyWork = 20 * time.Millisecond
 // work charges the decoded and response bytes of a large request, waiting for the budget, and
 // returns its slot. Few large requests are processed at once, so that however many arrive,
 // others still get CPU time.
-func (c *conn) work(ctx context.Context, p *pending, bytes int64) (*pipeline.Place, error) {
+func (c *conn) work(ctx context.Context, p *pending, bytes int64) (*pipeline.Permit, error) {
 	p.work = c.s.admission.Work(c.who, bytes)
 	if err := p.work.Grow(ctx, bytes); err != nil {
 		return nil, fmt.Errorf("admission of %d bytes of work: %w", bytes, err)
 	}
-	return c.s.places.Enter(ctx, c.who)
+	return c.s.places.Acquire(ctx, c.who)
 }
 
 // discard releases what a request holds.

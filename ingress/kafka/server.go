@@ -27,8 +27,8 @@ type Server struct {
 	log       *slog.Logger
 	metrics   *metrics
 	frames    frames
-	places    *pipeline.Places // for large requests
-	slowSaid  atomic.Int64     // when a slow connection was last logged, Unix seconds
+	places    *pipeline.FairLimiter // for large requests
+	slowSaid  atomic.Int64          // when a slow connection was last logged, Unix seconds
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
@@ -50,7 +50,7 @@ func NewServer(cfg ServerConfig, who Identity, apis []API, a Admission, log *slo
 		return nil, err
 	}
 	s := &Server{cfg: cfg, identity: who, apis: make(map[int16]*served), admission: a, log: log, metrics: newMetrics(reg), conns: make(map[*conn]struct{}),
-		places: pipeline.NewPlaces(max(1, runtime.GOMAXPROCS(0)/2), heavyWork)}
+		places: pipeline.NewFairLimiter(max(1, runtime.GOMAXPROCS(0)/2), heavyWork)}
 	apis = append([]API{{Key: kmsg.ApiVersions.Int16(), Max: apiVersionsMax, Handler: HandlerFunc(s.apiVersions)}}, apis...)
 	for _, a := range apis {
 		if _, ok := schemas[a.Key]; !ok {

@@ -36,12 +36,12 @@ type Request struct {
 	// longer valid.
 	Charged bool
 
-	place *pipeline.Place // of a large request
+	place *pipeline.Permit // of a large request
 }
 
 // Leave gives up the slot of a large request; few of them are processed at once. A handler
 // calls it before anything that may wait for others.
-func (r *Request) Leave() { r.place.Leave() }
+func (r *Request) Leave() { r.place.Release() }
 
 // Response is the reply to one Request, in one of four forms.
 type Response struct {

@@ -1,5 +1,5 @@
-// Package pipelinetest is for tests of stages and graphs: receipts that are
-// accounted for, and a driver for a single stage.
+// Package pipelinetest helps to test stages and graphs: it tracks receipts and
+// drives a single stage.
 package pipelinetest
 
 import (
@@ -11,9 +11,9 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// Ledger makes receipts and fails the test at its end if one was never settled:
-// a leaked receipt is a client that waits forever and bytes that are charged
-// forever. All methods may be called concurrently.
+// Ledger hands out receipts and fails the test at its end if one was never
+// settled: a leaked receipt is a client that waits forever and bytes that are
+// charged forever. All methods may be called concurrently.
 type Ledger struct {
 	mu       sync.Mutex
 	verdicts []verdict
@@ -24,14 +24,14 @@ type verdict struct {
 	err     error
 }
 
-// NewLedger returns a Ledger that checks itself when t ends.
+// NewLedger returns a Ledger that runs its check when t ends.
 func NewLedger(t testing.TB) *Ledger {
 	l := &Ledger{}
 	t.Cleanup(func() { l.Check(t) })
 	return l
 }
 
-// Receipt returns a new receipt; they are numbered from 0.
+// Receipt returns a new receipt; receipts are numbered from 0.
 func (l *Ledger) Receipt() *pipeline.Receipt {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -52,7 +52,8 @@ func (l *Ledger) Verdict(i int) (settled bool, err error) {
 	return v.settled, v.err
 }
 
-// Counts returns how many receipts were made, settled with nil and with an error.
+// Counts returns how many receipts were handed out, settled with nil, and settled
+// with an error.
 func (l *Ledger) Counts() (made, acked, nacked int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,7 +69,7 @@ func (l *Ledger) Counts() (made, acked, nacked int) {
 	return len(l.verdicts), acked, nacked
 }
 
-// Check reports every receipt that is not settled.
+// Check reports every unsettled receipt.
 func (l *Ledger) Check(t testing.TB) {
 	t.Helper()
 	l.mu.Lock()
@@ -80,9 +81,9 @@ func (l *Ledger) Check(t testing.TB) {
 	}
 }
 
-// Drive runs s as the only stage of a graph: it is fed the bodies in order, what
-// it emits is acknowledged and returned, and verdicts holds what became of each
-// body. The test fails if a receipt leaks. err is that of the graph.
+// Drive runs s as the only stage of a graph. It feeds the bodies in order,
+// acknowledges and returns what s emits, and reports each body's verdict. The
+// test fails if a receipt leaks. err is the graph's error.
 func Drive[I, O any](t testing.TB, s pipeline.Stage[I, O], bodies ...I) (out []O, verdicts []error, err error) {
 	t.Helper()
 	verdicts, err = drive(t, bodies, func(from pipeline.Port[I]) {
@@ -98,7 +99,7 @@ func Drive[I, O any](t testing.TB, s pipeline.Stage[I, O], bodies ...I) (out []O
 	return out, verdicts, err
 }
 
-// DriveSink is Drive for the end of a pipeline.
+// DriveSink is Drive for a sink.
 func DriveSink[I any](t testing.TB, s pipeline.Sink[I], bodies ...I) (verdicts []error, err error) {
 	t.Helper()
 	return drive(t, bodies, func(from pipeline.Port[I]) { pipeline.Into(from, "sink", s) })
@@ -110,7 +111,7 @@ func drive[I any](t testing.TB, bodies []I, wire func(pipeline.Port[I])) (verdic
 	g := pipeline.New("test")
 	wire(pipeline.From(g, "feed", pipeline.SourceFunc[I](func(ctx context.Context, emit pipeline.Emit[I]) error {
 		for _, b := range bodies {
-			// What cannot be emitted any more is nacked, which verdicts tells.
+			// A parcel that can no longer be emitted is nacked, which verdicts shows.
 			_ = emit(ctx, pipeline.Parcel[I]{Body: b, Size: 1, Receipt: l.Receipt()})
 		}
 		return nil

@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestDriveTellsTheVerdictOfEachBody(t *testing.T) {
+func TestDriveReturnsTheVerdictOfEachBody(t *testing.T) {
 	odd := errors.New("odd")
 	out, verdicts, err := Drive(t, pipeline.Each(func(_ context.Context, v int) (int, error) {
 		if v%2 == 1 {
@@ -26,7 +26,7 @@ func TestDriveTellsTheVerdictOfEachBody(t *testing.T) {
 	}
 }
 
-// recorder is a testing.TB that only remembers whether it failed.
+// recorder is a testing.TB that only records whether it failed.
 type recorder struct {
 	testing.TB
 	failed int

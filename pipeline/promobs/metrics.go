@@ -6,7 +6,7 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// metrics are the descriptors, each declared once.
+// metrics holds the descriptors, each declared once.
 type metrics struct {
 	queued, queuedBytes, limit        *prometheus.Desc
 	in, out, bytesIn                  *prometheus.Desc
@@ -22,19 +22,19 @@ func newMetrics() metrics {
 	return metrics{
 		queued:      desc("queue_parcels", "Parcels queued before the stage."),
 		queuedBytes: desc("queue_bytes", "Bytes queued before the stage."),
-		limit:       desc("queue_limit_parcels", "Parcels that may queue before the stage."),
-		in:          desc("queue_in_parcels_total", "Parcels that were queued before the stage."),
-		out:         desc("queue_out_parcels_total", "Parcels that the stage took from its queue."),
-		bytesIn:     desc("queue_in_bytes_total", "Bytes that were queued before the stage."),
-		blocked:     desc("queue_blocked_seconds_total", "Time that emitters waited for room before the stage."),
-		idle:        desc("queue_idle_seconds_total", "Time that workers of the stage waited for parcels."),
-		wait:        desc("queue_wait_seconds", "Time that parcels spent in the queue."),
+		limit:       desc("queue_limit_parcels", "Maximum number of parcels queued before the stage."),
+		in:          desc("queue_in_parcels_total", "Parcels added to the stage's queue."),
+		out:         desc("queue_out_parcels_total", "Parcels taken from the stage's queue."),
+		bytesIn:     desc("queue_in_bytes_total", "Bytes added to the stage's queue."),
+		blocked:     desc("queue_blocked_seconds_total", "Time emitters spent waiting for space in the stage's queue."),
+		idle:        desc("queue_idle_seconds_total", "Time the stage's workers spent waiting for parcels."),
+		wait:        desc("queue_wait_seconds", "Time parcels spent in the queue."),
 		parcels: desc("stage_parcels_total",
-			"Parcels that left the stage: forwarded, acked by it or nacked by it.", "outcome"),
-		service:  desc("stage_service_seconds", "Time that parcels spent in the stage, from taken to left."),
-		inHand:   desc("stage_in_hand_parcels", "Parcels that the stage has taken and not passed on yet."),
-		workers:  desc("stage_workers", "Goroutines that run the stage."),
-		emitting: desc("stage_blocked_workers", "Goroutines of the stage that wait for room further down."),
+			"Parcels that left the stage: forwarded, acked or nacked by it.", "outcome"),
+		service:  desc("stage_service_seconds", "Time parcels spent in the stage."),
+		inHand:   desc("stage_in_hand_parcels", "Parcels the stage holds."),
+		workers:  desc("stage_workers", "Goroutines running the stage."),
+		emitting: desc("stage_blocked_workers", "Goroutines of the stage that are blocked on a full queue downstream."),
 	}
 }
 
@@ -59,7 +59,7 @@ func (m *metrics) node(ch chan<- prometheus.Metric, graph string, n pipeline.Nod
 	gauge(ch, m.workers, float64(n.Workers), graph, n.Name)
 	gauge(ch, m.emitting, float64(n.Emitting), graph, n.Name)
 	if n.Kind == "source" {
-		return // it takes nothing, so nothing leaves it
+		return // a source receives no parcels
 	}
 	gauge(ch, m.inHand, float64(n.InHand), graph, n.Name)
 	count(ch, m.parcels, float64(n.Forwarded), graph, n.Name, "forwarded")

@@ -1,8 +1,9 @@
-// Package promobs exports what a pipeline counts to Prometheus.
+// Package promobs exports pipeline metrics to Prometheus.
 //
-// It costs the pipeline nothing between scrapes: a scrape takes a snapshot of
-// the topology, which locks each edge for about a microsecond. The edges of a
-// node with lanes are summed, so that series grow with stages, not with lanes.
+// It costs the pipeline nothing between scrapes: a scrape takes a snapshot of the
+// topology, which locks each edge for about a microsecond. The edges of a node
+// with lanes are summed, so the number of series grows with stages, not with
+// lanes.
 package promobs
 
 import (
@@ -11,22 +12,22 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// Graph is what is scraped; a *pipeline.Graph is one.
+// Graph is what is scraped; *pipeline.Graph implements it.
 type Graph interface {
 	Topology() pipeline.Topology
 }
 
-// Collector exports any number of graphs, told apart by the label graph.
+// Collector exports any number of graphs, distinguished by the label graph.
 type Collector struct {
 	graphs []Graph
 	m      metrics
 }
 
-// New returns a Collector to be registered with a prometheus.Registerer. The
-// graphs need distinct names.
+// New returns a Collector to register with a prometheus.Registerer. The graphs
+// must have distinct names.
 func New(graphs ...Graph) *Collector { return &Collector{graphs, newMetrics()} }
 
-// Describe sends every metric this package knows.
+// Describe sends the descriptors of all metrics.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range c.m.all() {
 		ch <- d

@@ -45,11 +45,11 @@ func TestScrape(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("a scrape is not what %s says, run with -update and look at the difference:\n%s", golden, got)
+		t.Errorf("the scrape differs from %s; run with -update and check the diff:\n%s", golden, got)
 	}
 }
 
-// demo sends five parcels of ten bytes over two lanes, a second of work each,
+// demo sends five parcels of ten bytes over two lanes, one second of work each,
 // to a sink that acknowledges all but one.
 func demo() *pipeline.Graph {
 	g := pipeline.New("demo")

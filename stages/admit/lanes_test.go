@@ -16,12 +16,12 @@ import (
 	"github.com/sluicemq/sluice/stages/admit"
 )
 
-// usage is what the lanes behind admit saw.
+// usage records what the lanes behind admit received.
 type usage struct {
 	mu      sync.Mutex
-	writes  []int                   // by lane
+	writes  []int                   // the lane that first received a partition
 	laneOf  map[topic.Partition]int // the lane that had a partition first
-	strayed int                     // appends that came to another lane than before
+	strayed int                     // appends that reached a different lane than before
 }
 
 func (u *usage) Run(ctx context.Context, in *pipeline.In[*flow.Write]) error {
@@ -40,8 +40,8 @@ func (u *usage) Run(ctx context.Context, in *pipeline.In[*flow.Write]) error {
 	return nil
 }
 
-// lanesUsed sends the batches of 256 partitions through so many lanes, first each
-// alone, then all in one request.
+// lanesUsed sends the batches of 256 partitions through that many lanes, first
+// one by one, then all in one request.
 func lanesUsed(t *testing.T, lanes, partitionsPerTopic int) *usage {
 	t.Helper()
 	u := &usage{writes: make([]int, lanes), laneOf: make(map[topic.Partition]int)}
@@ -77,7 +77,7 @@ func TestEveryLaneIsUsed(t *testing.T) {
 		for _, perTopic := range []int{1, 16, 256} {
 			u := lanesUsed(t, lanes, perTopic)
 			if u.strayed > 0 {
-				t.Errorf("%d lanes: %d batches left the lane of their partition", lanes, u.strayed)
+				t.Errorf("%d lanes: %d batches reached a different lane than their partition's", lanes, u.strayed)
 			}
 			for lane, n := range u.writes {
 				if n < 2 {

@@ -18,7 +18,7 @@ import (
 // ErrControl: clients may not write control batches.
 var ErrControl = fault.Refused(kerr.InvalidRecord, "control batches are written by brokers only")
 
-// Stage is the write pipeline's source. Append may be called from any number
+// Stage is the source of the write pipeline. Append may be called from any number
 // of goroutines.
 type Stage struct {
 	*pipeline.Inlet[*flow.Write]
@@ -28,7 +28,7 @@ type Stage struct {
 	refused prometheus.Counter
 }
 
-// New returns the door to so many lanes.
+// New returns the source of a pipeline with that many lanes.
 func New(lanes int, c clock.Clock, reg prometheus.Registerer) *Stage {
 	s := &Stage{Inlet: pipeline.NewInlet[*flow.Write](), lanes: lanes, clock: c, unpack: newUnpacking(reg),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_admit_refused_batches_total",
@@ -40,8 +40,8 @@ func New(lanes int, c clock.Clock, reg prometheus.Registerer) *Stage {
 // LaneKey is the key of a Write for [pipeline.Lanes].
 func LaneKey(w *flow.Write) uint64 { return w.LaneKey }
 
-// Append takes the batches of one request of who into the pipeline and calls done once
-// when all have settled: with nil when each is as durable as promised or carries
+// Append submits the batches of one request of who to the pipeline and calls done
+// once all have settled: with nil when each is as durable as promised or carries
 // its own Err, with an error when the pipeline failed them. Until then appends
 // and the bytes they point to belong to the pipeline. done may be called before
 // Append returns.
@@ -63,12 +63,12 @@ func (s *Stage) Append(ctx context.Context, who pipeline.Holder, appends []flow.
 	}
 	receipts := pipeline.NewReceipt(done).Split(len(writes))
 	for i, w := range writes {
-		// Submit owns the parcel even when it fails; the receipt tells done.
+		// Submit owns the parcel even when it fails; done hears of it through the receipt.
 		_ = s.Submit(ctx, pipeline.Parcel[*flow.Write]{Body: w, Size: w.Bytes, Receipt: receipts[i]})
 	}
 }
 
-// split groups what was not refused by lane, keeping the order within a lane.
+// split groups the accepted appends by lane, keeping their order within a lane.
 func (s *Stage) split(appends []flow.Append) []*flow.Write {
 	byLane := make([]*flow.Write, s.lanes)
 	var writes []*flow.Write
@@ -91,8 +91,8 @@ func (s *Stage) split(appends []flow.Append) []*flow.Write {
 	return writes
 }
 
-// check judges a batch by the format and its topic's rules, and gives its header the
-// timestamp that its records have. It looks last at what costs most.
+// check validates a batch against the format and its topic's rules, and sets the
+// timestamp in its header from its records. The most expensive check comes last.
 func (s *Stage) check(ctx context.Context, who pipeline.Holder, a *flow.Append, now int64) error {
 	rules := rulesOf(a.State.Settings(), now)
 	newest, err := a.Batch.Validate(rules)
@@ -107,14 +107,14 @@ func (s *Stage) check(ctx context.Context, who pipeline.Holder, a *flow.Append, 
 			return err
 		}
 	}
-	if !rules.AppendTime { // else sequence does, with the time of the append
+	if !rules.AppendTime { // otherwise sequence sets it to the append time
 		a.Batch.SetCreateTime(newest)
 	}
 	return nil
 }
 
-// rulesOf returns what a partition's topic asks of a batch that comes at now, in ms
-// since epoch.
+// rulesOf returns the rules of a partition's topic for a batch that arrives at
+// now, in ms since the epoch.
 func rulesOf(c *partition.Settings, now int64) record.Rules {
 	r := record.Rules{MaxBytes: int(c.MaxMessageBytes), MaxRecord: c.MaxRecordBytes, Keyed: c.Compacted, AppendTime: c.LogAppendTime,
 		Oldest: now - c.TimestampBeforeMs, Newest: math.MaxInt64}

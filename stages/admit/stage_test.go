@@ -72,7 +72,7 @@ func appendAll(t *testing.T, s *admit.Stage, as []flow.Append) {
 	}
 }
 
-func TestRefusesWhatBreaksTheRules(t *testing.T) {
+func TestRejectsInvalidBatches(t *testing.T) {
 	small := partition.DefaultSettings()
 	small.MaxMessageBytes = 100
 	compacted, unbounded := partition.DefaultSettings(), partition.DefaultSettings()
@@ -98,12 +98,12 @@ func TestRefusesWhatBreaksTheRules(t *testing.T) {
 			b.Add(noon.UnixMilli(), []byte("k"), nil)
 			b.Add(noon.UnixMilli(), nil, []byte("v"))
 		}), record.ErrNoKey},
-		{"one of the future among others", partition.DefaultSettings(), batch(t, func(b *record.Builder) {
+		{"one from the future among others", partition.DefaultSettings(), batch(t, func(b *record.Builder) {
 			b.Codec = record.Gzip
 			b.Add(noon.Add(2*time.Hour).UnixMilli(), nil, nil)
 			b.Add(noon.UnixMilli(), nil, nil)
 		}), record.ErrTimestamp},
-		{"any time, where the topic bounds none", unbounded, batch(t, func(b *record.Builder) { b.Add(math.MaxInt64, nil, nil) }), nil},
+		{"any time, if the topic sets no bounds", unbounded, batch(t, func(b *record.Builder) { b.Add(math.MaxInt64, nil, nil) }), nil},
 		{"empty", partition.DefaultSettings(), nil, record.ErrCorrupt},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -116,15 +116,15 @@ func TestRefusesWhatBreaksTheRules(t *testing.T) {
 				t.Errorf("got %v, want %v", as[0].Err, c.want)
 			}
 			if (len(*seen) == 1) != (c.want == nil) {
-				t.Errorf("%d writes went on", len(*seen))
+				t.Errorf("%d writes passed", len(*seen))
 			}
 		})
 	}
 }
 
-// What the header says of times is put right by what the records say, so that retention and
-// searches by time go by them.
-func TestTheHeaderHasTheTimeOfTheRecords(t *testing.T) {
+// The times in the header are corrected from the records, since retention and
+// searches by time rely on them.
+func TestHeaderTimestampIsSetFromTheRecords(t *testing.T) {
 	for _, codec := range []record.Codec{record.None, record.LZ4} {
 		for _, claim := range []int64{-1, noon.UnixMilli() - 5, math.MaxInt64} {
 			for _, bit := range []bool{false, true} {
@@ -169,12 +169,12 @@ func TestOnePartitionStaysOnOneLaneInOrder(t *testing.T) {
 		lanes[lane] = true
 		for i := 0; i < len(w.Appends); i += 2 {
 			if w.Appends[i].Partition != w.Appends[i+1].Partition {
-				t.Errorf("the batches of a partition were parted")
+				t.Errorf("the batches of a partition were separated")
 			}
 		}
 		n += len(w.Appends)
 	}
 	if n != len(as) {
-		t.Errorf("%d of %d batches went on", n, len(as))
+		t.Errorf("%d of %d batches passed", n, len(as))
 	}
 }

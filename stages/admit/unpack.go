@@ -13,42 +13,42 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// unpacking looks inside compressed batches. The memory it takes is bounded by how
-// many it looks at at once: atOnce while they unpack to no more than smallUnpacked, and
-// one beyond that. So batches that unpack to much wait for each other, and nobody else
-// for them.
+// unpacking validates compressed batches. Its memory is bounded by the number of
+// batches it decompresses at the same time: atOnce of them while they decompress
+// to no more than smallUnpacked, and one beyond that. So batches that decompress
+// to a lot wait for each other, and nobody waits for them.
 //
-// Places are given in turn by address and connection, by the time that they are had, so
-// that what others send of such batches is not waited for.
+// Turns are shared fairly between addresses and connections, by the time used, so
+// that a client does not wait behind another's backlog of such batches.
 type unpacking struct {
-	small, large *pipeline.Places
+	small, large *pipeline.FairLimiter
 	bytes        prometheus.Counter
 }
 
-// smallUnpacked is what nearly all batches unpack to at most.
+// smallUnpacked is the decompressed size that hardly any batch exceeds.
 const smallUnpacked = 4 << 20
 
-// atOnce is how many small batches are unpacked at once. A processor is left to all
-// else: while each is busy, what comes from the network is seen every 10 ms only, and
-// what has several hops to go waits as often.
+// atOnce is how many small batches are decompressed at the same time. One
+// processor is left to everything else: while all are busy the runtime polls the
+// network only every 10 ms, and work with several hops waits as long at each.
 func atOnce() int { return max(1, runtime.GOMAXPROCS(0)-1) }
 
-// How long unpacking takes at most, about, of small batches and of others.
+// Approximate upper bounds for the time that decompression takes.
 const (
 	smallTime = 10 * time.Millisecond
 	largeTime = 200 * time.Millisecond
 )
 
 func newUnpacking(reg prometheus.Registerer) *unpacking {
-	u := &unpacking{small: pipeline.NewPlaces(atOnce(), smallTime), large: pipeline.NewPlaces(1, largeTime),
+	u := &unpacking{small: pipeline.NewFairLimiter(atOnce(), smallTime), large: pipeline.NewFairLimiter(1, largeTime),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_admit_unpacked_batch_bytes_total",
-			Help: "Bytes of compressed batches whose records were unpacked to be checked."})}
+			Help: "Bytes of compressed batches that were decompressed for validation."})}
 	reg.MustRegister(u.bytes)
 	return u
 }
 
-// check waits for the turn of who, or until ctx is done. It returns the largest
-// timestamp of the records.
+// check validates b when it is who's turn, or fails when ctx ends. It returns the
+// largest timestamp of the records.
 func (u *unpacking) check(ctx context.Context, who pipeline.Holder, b record.Batch, r record.Rules) (int64, error) {
 	u.bytes.Add(float64(len(b)))
 	newest, err := within(ctx, u.small, who, b, r, smallUnpacked)
@@ -56,17 +56,18 @@ func (u *unpacking) check(ctx context.Context, who pipeline.Holder, b record.Bat
 		newest, err = within(ctx, u.large, who, b, r, record.MaxUnpacked)
 	}
 	if errors.Is(err, record.ErrTooLarge) && b.Count() == 1 {
-		// Told that a batch is too large, a producer splits it. One record cannot be.
-		err = fmt.Errorf("%w: its record unpacks to more than %d bytes", record.ErrCorrupt, record.MaxUnpacked)
+		// A producer splits a batch that is reported as too large. A single record
+		// cannot be split.
+		err = fmt.Errorf("%w: its record decompresses to more than %d bytes", record.ErrCorrupt, record.MaxUnpacked)
 	}
 	return newest, err
 }
 
-func within(ctx context.Context, places *pipeline.Places, who pipeline.Holder, b record.Batch, r record.Rules, most int) (int64, error) {
-	place, err := places.Enter(ctx, who)
+func within(ctx context.Context, places *pipeline.FairLimiter, who pipeline.Holder, b record.Batch, r record.Rules, most int) (int64, error) {
+	place, err := places.Acquire(ctx, who)
 	if err != nil {
 		return -1, ctx.Err()
 	}
-	defer place.Leave()
+	defer place.Release()
 	return b.ValidateCompressed(r, most)
 }

@@ -31,22 +31,22 @@ func who(conn uint64, addr byte) pipeline.Holder {
 	return pipeline.Holder{Conn: conn, Addr: netip.AddrFrom4([4]byte{192, 0, 2, addr})}
 }
 
-// However many batches of an address wait, on one connection or many, that of another
-// address is next, and then that of a connection which had no turn.
-func TestBatchesTakeTurnsByAddressAndConnection(t *testing.T) {
+// However many batches of an address wait, on one connection or many, a batch of
+// another address is next, and then one of a connection that has had no turn.
+func TestTurnsAreFairByAddressAndConnection(t *testing.T) {
 	u := newUnpacking(prometheus.NewRegistry())
-	for conn := range uint64(2) { // those of the crowd have had a turn
-		pl, err := u.small.Enter(t.Context(), who(conn, 1))
+	for conn := range uint64(2) { // the crowd has had a turn
+		pl, err := u.small.Acquire(t.Context(), who(conn, 1))
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Millisecond)
-		pl.Leave()
+		pl.Release()
 	}
-	held := make([]*pipeline.Place, atOnce())
+	held := make([]*pipeline.Permit, atOnce())
 	for i := range held {
 		var err error
-		if held[i], err = u.small.Enter(t.Context(), who(uint64(i%2), 1)); err != nil {
+		if held[i], err = u.small.Acquire(t.Context(), who(uint64(i%2), 1)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -56,17 +56,17 @@ func TestBatchesTakeTurnsByAddressAndConnection(t *testing.T) {
 		waiting++
 		for deadline := time.Now().Add(20 * time.Second); u.small.Waiting() < waiting; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
-				t.Fatalf("%d of %d batches wait", u.small.Waiting(), waiting)
+				t.Fatalf("%d of %d batches are waiting", u.small.Waiting(), waiting)
 			}
 		}
 	}
-	stay := make(chan struct{}) // who of the crowd has a place keeps it
+	stay := make(chan struct{}) // the crowd keeps its places
 	crowd := make(chan error, 100)
 	for i := range 100 {
 		wait(func() {
-			pl, err := u.small.Enter(t.Context(), who(uint64(i%2), 1))
+			pl, err := u.small.Acquire(t.Context(), who(uint64(i%2), 1))
 			<-stay
-			pl.Leave()
+			pl.Release()
 			crowd <- err
 		})
 	}
@@ -75,7 +75,7 @@ func TestBatchesTakeTurnsByAddressAndConnection(t *testing.T) {
 	for _, h := range []pipeline.Holder{who(50, 1), who(100, 2)} {
 		wait(func() { checked <- looked(t.Context(), u, h, batch) })
 	}
-	held[0].Leave()
+	held[0].Release()
 	for range 2 {
 		select {
 		case err := <-checked:
@@ -83,7 +83,7 @@ func TestBatchesTakeTurnsByAddressAndConnection(t *testing.T) {
 				t.Error(err)
 			}
 		case <-time.After(20 * time.Second):
-			t.Fatal("a batch waits for those of others that came before it")
+			t.Fatal("a batch waits for earlier batches of other clients")
 		}
 	}
 	close(stay)
@@ -93,57 +93,57 @@ func TestBatchesTakeTurnsByAddressAndConnection(t *testing.T) {
 		}
 	}
 	for _, pl := range held {
-		pl.Leave()
+		pl.Release()
 	}
 	if !u.small.Idle() {
-		t.Error("a place was not given back")
+		t.Error("a place was not released")
 	}
 }
 
-// looked is what check says of b where the topic has no rules.
+// looked checks b under a topic without rules.
 func looked(ctx context.Context, u *unpacking, h pipeline.Holder, b record.Batch) error {
 	_, err := u.check(ctx, h, b, record.Rules{})
 	return err
 }
 
-// While one batch that unpacks to much is looked at, others of its kind wait, no longer
-// than their request lives, and small ones do not.
-func TestLargeBatchesWaitForEachOtherOnly(t *testing.T) {
+// While a batch that decompresses to a lot is checked, others like it wait, at
+// most as long as their request lives; small ones do not wait.
+func TestLargeBatchesWaitOnlyForEachOther(t *testing.T) {
 	u := newUnpacking(prometheus.NewRegistry())
-	first, err := u.large.Enter(t.Context(), who(1, 1)) // one is in its place
+	first, err := u.large.Acquire(t.Context(), who(1, 1)) // one is being checked
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := looked(t.Context(), u, who(2, 2), zeros(t, 3, 1000)); err != nil {
-		t.Errorf("a small one: %v", err)
+		t.Errorf("a small batch: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan error, 1)
 	go func() { over <- looked(ctx, u, who(2, 2), zeros(t, 2, smallUnpacked)) }()
 	select {
 	case err := <-over:
-		t.Fatalf("a large one did not wait: %v", err)
+		t.Fatalf("a large batch did not wait: %v", err)
 	default:
 	}
 	cancel()
 	if err := <-over; !errors.Is(err, context.Canceled) {
-		t.Errorf("its request has ended: %v", err)
+		t.Errorf("after its request ended: %v", err)
 	}
-	first.Leave()
+	first.Release()
 	if err := looked(t.Context(), u, who(2, 2), zeros(t, 2, smallUnpacked)); err != nil {
-		t.Errorf("a large one in its turn: %v", err)
+		t.Errorf("a large batch on its turn: %v", err)
 	}
 	if !u.small.Idle() || !u.large.Idle() {
-		t.Error("a place was not given back")
+		t.Error("a place was not released")
 	}
 }
 
-func TestWhatUnpacksToTooMuch(t *testing.T) {
+func TestBatchesThatDecompressToTooMuch(t *testing.T) {
 	u := newUnpacking(prometheus.NewRegistry())
 	if err := looked(t.Context(), u, who(2, 2), zeros(t, 2, record.MaxUnpacked/2)); !errors.Is(err, record.ErrTooLarge) {
-		t.Errorf("what can be split: %v", err)
+		t.Errorf("a batch that can be split: %v", err)
 	}
 	if err := looked(t.Context(), u, who(2, 2), zeros(t, 1, record.MaxUnpacked)); !errors.Is(err, record.ErrCorrupt) {
-		t.Errorf("what cannot: %v", err)
+		t.Errorf("a single record: %v", err)
 	}
 }

@@ -40,28 +40,28 @@ func New(cfg Config, image Image) *Stage {
 // group is a Group under construction.
 type group struct {
 	body     *flow.Group
-	image    int64 // bytes that it takes at most
+	image    int64 // maximum bytes of its image
 	receipts []*pipeline.Receipt
 }
 
-// Upper bounds on what the image of a group has beside the batches: for the group, up
-// to whole blocks, and for each of its batches.
+// Upper bounds for what an image contains besides the batches: per group,
+// including padding to whole blocks, and per batch.
 const (
-	groupRoom = 8 << 10
-	batchRoom = 64
+	groupOverhead = 8 << 10
+	batchOverhead = 64
 )
 
-// room is what w takes of an image at most.
-func room(w *flow.Write) int64 { return w.Bytes + int64(len(w.Appends))*batchRoom }
+// imageBytes is the most that w adds to an image.
+func imageBytes(w *flow.Write) int64 { return w.Bytes + int64(len(w.Appends))*batchOverhead }
 
 func (g *group) add(p pipeline.Parcel[*flow.Write]) {
 	g.body.Writes = append(g.body.Writes, p.Body)
 	g.body.Bytes += p.Body.Bytes
-	g.image += room(p.Body)
+	g.image += imageBytes(p.Body)
 	g.receipts = append(g.receipts, p.Receipt)
 }
 
-// Run groups until in is closed.
+// Run groups Writes until in is closed.
 func (s *Stage) Run(ctx context.Context, in *pipeline.In[*flow.Write], out pipeline.Emit[*flow.Group]) (err error) {
 	defer func() {
 		if p := s.next; p != nil { // only after an error
@@ -77,7 +77,7 @@ func (s *Stage) Run(ctx context.Context, in *pipeline.In[*flow.Write], out pipel
 		if err != nil {
 			return err
 		}
-		g := &group{body: &flow.Group{Seq: seq}, image: groupRoom}
+		g := &group{body: &flow.Group{Seq: seq}, image: groupOverhead}
 		g.add(first)
 		s.fill(ctx, g, in)
 		if err := s.send(ctx, g, out); err != nil {
@@ -86,7 +86,7 @@ func (s *Stage) Run(ctx context.Context, in *pipeline.In[*flow.Write], out pipel
 	}
 }
 
-// first returns what a group begins with.
+// first returns the first Write of a group.
 func (s *Stage) first(ctx context.Context, in *pipeline.In[*flow.Write]) (pipeline.Parcel[*flow.Write], error) {
 	if p := s.next; p != nil {
 		s.next = nil
@@ -105,7 +105,7 @@ func (s *Stage) fill(ctx context.Context, g *group, in *pipeline.In[*flow.Write]
 			if !ok {
 				break
 			}
-			if g.image+room(p.Body) > s.most {
+			if g.image+imageBytes(p.Body) > s.most {
 				s.next = &p
 				break
 			}

@@ -14,7 +14,7 @@ import (
 	"github.com/sluicemq/sluice/stages/batch"
 )
 
-// rig runs a batch stage whose groups the test takes and settles by hand.
+// rig runs a batch stage; the test receives and settles its groups by hand.
 type rig struct {
 	t      *testing.T
 	stage  *batch.Stage
@@ -62,7 +62,7 @@ func (r *rig) write(bytes int64) {
 	synctest.Wait()
 }
 
-// next returns the group that is out, or nil.
+// next returns the group that has left the stage, or nil.
 func (r *rig) next() *pipeline.Parcel[*flow.Group] {
 	synctest.Wait()
 	select {
@@ -75,12 +75,12 @@ func (r *rig) next() *pipeline.Parcel[*flow.Group] {
 	return nil
 }
 
-// want checks that a group of so many writes is out, and returns it.
+// want checks that a group of that many writes has left, and returns it.
 func (r *rig) want(seq uint64, writes int) pipeline.Parcel[*flow.Group] {
 	r.t.Helper()
 	p := r.next()
 	if p == nil {
-		r.t.Fatalf("no group is out, want one of %d writes", writes)
+		r.t.Fatalf("no group left, want one of %d writes", writes)
 	}
 	if p.Body.Seq != seq || len(p.Body.Writes) != writes {
 		r.t.Fatalf("group %d of %d writes, want %d of %d", p.Body.Seq, len(p.Body.Writes), seq, writes)
@@ -91,7 +91,7 @@ func (r *rig) want(seq uint64, writes int) pipeline.Parcel[*flow.Group] {
 func (r *rig) none() {
 	r.t.Helper()
 	if p := r.next(); p != nil {
-		r.t.Fatalf("group %d of %d writes is out, want none yet", p.Body.Seq, len(p.Body.Writes))
+		r.t.Fatalf("group %d of %d writes left, want none yet", p.Body.Seq, len(p.Body.Writes))
 	}
 }
 
@@ -137,13 +137,14 @@ func TestFillsWhileAnotherIsInFlight(t *testing.T) {
 		r.write(600)
 		r.none()
 		r.write(600)
-		r.want(3, 2).Settle(nil) // the target is reached
+		r.want(3, 2).Settle(nil) // the target has been reached
 		second.Settle(nil)
 		r.end()
 	})
 }
 
-// As long as the log can write more at once, nothing waits for what it writes.
+// As long as the log can write more at once, nothing waits for writes in
+// progress.
 func TestFewGroupsInFlightLetTheNextOneLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := limits
@@ -188,7 +189,7 @@ func TestLingerEnds(t *testing.T) {
 	})
 }
 
-func TestMaxClosesAGroup(t *testing.T) {
+func TestMaxBytesClosesAGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, limits)
 		r.write(5000) // larger than the maximum: alone
@@ -220,7 +221,7 @@ func TestTune(t *testing.T) {
 		first.Settle(nil)
 		for key, v := range map[string]int64{"max_bytes": 5, "target_bytes": 0, "linger_us": -1, "eager_groups": 0, "nope": 1} {
 			if err := r.stage.Tune(map[string]int64{key: v}); err == nil {
-				t.Errorf("%s=%d was taken", key, v)
+				t.Errorf("%s=%d was accepted", key, v)
 			}
 		}
 		if got := r.stage.Tunables()["target_bytes"]; got != 10 {
@@ -246,9 +247,9 @@ func TestFailureOfAGroupReachesEachWrite(t *testing.T) {
 	})
 }
 
-// TestTheImageLivesAsLongAsTheGroup: it is there when the group leaves the stage, and goes
-// when the group is settled, one way or the other.
-func TestTheImageLivesAsLongAsTheGroup(t *testing.T) {
+// TestImageLivesAsLongAsItsGroup: the image exists when the group leaves the
+// stage, and is released when the group settles, either way.
+func TestImageLivesAsLongAsItsGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pool := blockfs.NewPool(1 << 20)
 		r := startWith(t, batch.DefaultConfig(), func(ctx context.Context, g *flow.Group) (err error) {
@@ -273,8 +274,8 @@ func TestTheImageLivesAsLongAsTheGroup(t *testing.T) {
 	})
 }
 
-// TestAnImageThatCannotBeMadeEndsTheStage: offsets were given out, so nothing may follow.
-func TestAnImageThatCannotBeMadeEndsTheStage(t *testing.T) {
+// Offsets have been assigned, so nothing may follow.
+func TestFailedImageEndsTheStage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("no image")
 		r := startWith(t, batch.DefaultConfig(), func(context.Context, *flow.Group) error { return broken })
@@ -288,8 +289,8 @@ func TestAnImageThatCannotBeMadeEndsTheStage(t *testing.T) {
 	})
 }
 
-// A group of several writes takes no more memory than its image may, whatever the
-// maximum is, or becomes while the stage runs; what does not fit begins the next one.
+// A group of several writes takes no more memory than an image may, whatever the
+// maximum is or becomes at run time; what does not fit starts the next group.
 func TestGroupsFitTheMemoryForImages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := batch.Config{TargetBytes: 1 << 20, MaxBytes: 8 << 20, ImageBytes: 64 << 10, Linger: 10 * time.Millisecond, EagerGroups: 1}
@@ -304,7 +305,7 @@ func TestGroupsFitTheMemoryForImages(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.write(40 << 10)
-		out = append(out, r.want(4, 1)) // alone, with the next behind it
+		out = append(out, r.want(4, 1)) // alone, because the next one does not fit
 		r.write(100 << 10)              // larger by itself
 		time.Sleep(limits.Linger)
 		out = append(out, r.want(5, 1), r.want(6, 1))
@@ -315,8 +316,8 @@ func TestGroupsFitTheMemoryForImages(t *testing.T) {
 	})
 }
 
-// What waits for the next group is refused when the stage fails.
-func TestWhatWaitsIsSettledWhenTheStageFails(t *testing.T) {
+// A write held for the next group is nacked when the stage fails.
+func TestWaitingWriteIsSettledWhenTheStageFails(t *testing.T) {
 	broken := errors.New("no memory")
 	stage := batch.New(batch.Config{TargetBytes: 1 << 20, MaxBytes: 8 << 20, ImageBytes: 64 << 10, EagerGroups: 1},
 		func(context.Context, *flow.Group) error { return broken })
@@ -326,7 +327,7 @@ func TestWhatWaitsIsSettledWhenTheStageFails(t *testing.T) {
 	}
 	for i, v := range verdicts {
 		if v == nil {
-			t.Errorf("write %d is acknowledged", i)
+			t.Errorf("write %d was acknowledged", i)
 		}
 	}
 }

@@ -9,14 +9,14 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 )
 
-// Cache holds group images by the WAL position of the group. It is safe for
+// Cache holds group images, keyed by the group's WAL position. It is safe for
 // concurrent use.
 type Cache struct {
 	mu     sync.RWMutex
 	limit  int64
 	bytes  int64
 	images map[partition.Position]*blockfs.Buffer
-	order  []partition.Position // ring of positions, oldest at head
+	order  []partition.Position // positions, oldest at head
 	head   int
 
 	hits, misses, evicted prometheus.Counter
@@ -26,9 +26,9 @@ type Cache struct {
 func New(limit int64, reg prometheus.Registerer) *Cache {
 	c := &Cache{limit: limit, images: make(map[partition.Position]*blockfs.Buffer),
 		hits: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_write_cache_hits_total",
-			Help: "Runs of batches read from the write cache."}),
+			Help: "Reads of adjacent batches served from the write cache."}),
 		misses: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_write_cache_misses_total",
-			Help: "Groups in the WAL that the write cache no longer held."}),
+			Help: "Groups looked up that the write cache no longer held."}),
 		evicted: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_write_cache_evicted_bytes_total",
 			Help: "Bytes of group images evicted from the write cache."}),
 	}
@@ -38,8 +38,8 @@ func New(limit int64, reg prometheus.Registerer) *Cache {
 	return c
 }
 
-// Put stores image under pos, takes over the caller's reference, and evicts
-// down to the limit. A second Put for a position releases the new image.
+// Put stores image under pos, takes over the caller's reference, and evicts down
+// to the limit. A second Put for a position releases the new image.
 func (c *Cache) Put(pos partition.Position, image *blockfs.Buffer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -61,7 +61,8 @@ func (c *Cache) Resize(limit int64) {
 	c.evict()
 }
 
-// Shed evicts images of n bytes, the oldest first, or all there are.
+// Shed evicts images until n bytes are freed, oldest first, or the cache is
+// empty.
 func (c *Cache) Shed(n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,8 +87,7 @@ func (c *Cache) evictTo(limit int64) {
 	}
 }
 
-// Get returns the image at pos with a reference of the caller's own, who must
-// release it.
+// Get returns the image at pos with a new reference that the caller must release.
 func (c *Cache) Get(pos partition.Position) (*blockfs.Buffer, bool) {
 	c.mu.RLock()
 	image, ok := c.images[pos]
@@ -103,7 +103,7 @@ func (c *Cache) Get(pos partition.Position) (*blockfs.Buffer, bool) {
 	return image, ok
 }
 
-// Limit returns the memory that there may be.
+// Limit returns the maximum size in bytes.
 func (c *Cache) Limit() int64 {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

@@ -48,7 +48,7 @@ func TestEvictsOldestAndFreesIt(t *testing.T) {
 	}
 }
 
-func TestAnEvictedImageLivesWhileItIsRead(t *testing.T) {
+func TestEvictedImageLivesWhileItIsRead(t *testing.T) {
 	pool := blockfs.NewPool(1 << 20)
 	c := cache.New(blockfs.BlockSize, prometheus.NewRegistry())
 	first := image(t, pool, 10)
@@ -65,7 +65,7 @@ func TestAnEvictedImageLivesWhileItIsRead(t *testing.T) {
 	held.Release()
 }
 
-// group makes a group of one batch a partition, as the wal stage leaves it.
+// group returns a group of one batch per partition, as the wal stage leaves it.
 func group(t *testing.T, pool *blockfs.Pool, pos partition.Position, states ...*partition.State) *flow.Group {
 	t.Helper()
 	g := &flow.Group{Seq: 1, Position: pos, Image: image(t, pool, 64<<10)}
@@ -88,7 +88,7 @@ func group(t *testing.T, pool *blockfs.Pool, pos partition.Position, states ...*
 	return g
 }
 
-func TestWhatIsVisibleIsReadable(t *testing.T) {
+func TestPublishedRecordsAreReadable(t *testing.T) {
 	pool := blockfs.NewPool(1 << 20)
 	c := cache.New(1<<20, prometheus.NewRegistry())
 	a := partition.NewState(topic.Partition{Topic: topic.NewID()}, 3, 0, 0)
@@ -104,7 +104,7 @@ func TestWhatIsVisibleIsReadable(t *testing.T) {
 		t.Fatal(err, verdicts)
 	}
 	if noted != 1 {
-		t.Errorf("noted %d groups, the second has no bytes", noted)
+		t.Errorf("noted %d groups; the second is empty", noted)
 	}
 	for _, s := range []*partition.State{a, b} {
 		end := s.HighWatermark()
@@ -152,8 +152,8 @@ func TestReadsStopAtTheFirstHole(t *testing.T) {
 	}
 }
 
-// TestSlowReadersDoNotKeepTheMemory has readers that hold on to what they read: the
-// images behind it are bounded, and what they read stays right.
+// TestSlowReadersDoNotKeepTheMemory: with readers that hold on to what they read,
+// the memory of the images behind it is bounded, and what they read stays valid.
 func TestSlowReadersDoNotKeepTheMemory(t *testing.T) {
 	const size, held = 64 << 10, 4
 	pool := blockfs.NewPool(1 << 20)
@@ -171,7 +171,7 @@ func TestSlowReadersDoNotKeepTheMemory(t *testing.T) {
 	if _, _, err := pipelinetest.Drive(t, stage, &flow.Fetch{Reads: reads}); err != nil {
 		t.Fatal(err)
 	}
-	c.Resize(0) // evicts them all, and others will use the memory
+	c.Resize(0) // evicts all images; their memory is reused
 	if lent := pool.Lent(); lent != held*size {
 		t.Errorf("readers hold %d bytes, want %d", lent, held*size)
 	}
@@ -191,7 +191,7 @@ func TestSlowReadersDoNotKeepTheMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Resize(0); pool.Lent() == 0 {
-		t.Error("a batch was copied though no reader holds an image")
+		t.Error("a batch was copied although no reader holds an image")
 	}
 	again.Release()
 }

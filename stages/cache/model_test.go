@@ -12,8 +12,8 @@ import (
 	"github.com/sluicemq/sluice/stages/cache"
 )
 
-// model is what a cache is to be: a queue of images that drops the oldest when
-// they are too large together.
+// model is the expected behaviour of the cache: a queue of images that drops the
+// oldest when their total size is too large.
 type model struct {
 	limit int64
 	order []partition.Position
@@ -35,8 +35,8 @@ func (m *model) evict() {
 }
 
 // TestModel puts, gets, holds and resizes at random, and compares with the model.
-// Images that are held keep their bytes though they are evicted, and all memory
-// comes back in the end.
+// Held images keep their bytes after eviction, and all memory is returned in the
+// end.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pool := blockfs.NewPool(64 << 20)
@@ -81,7 +81,7 @@ func TestModel(t *testing.T) {
 				}
 				h := held[0]
 				if h.image.Bytes()[0] != h.tag {
-					t.Fatalf("the image of position %d has become that of %d", h.tag, h.image.Bytes()[0])
+					t.Fatalf("the image of position %d was overwritten by that of %d", h.tag, h.image.Bytes()[0])
 				}
 				h.image.Release()
 				held = held[1:]

@@ -11,14 +11,14 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// ReadStage serves reads at the tail from the cache. A read whose first batch
-// is no longer cached is left to the WAL; one that is served in part stops there,
-// since the reader comes again for the rest.
+// ReadStage serves reads at the tail from the cache. A read whose first batch is
+// no longer cached is left to the WAL; one that is served in part stops there,
+// since the reader will fetch the rest.
 //
-// Reads refer to whole images, until they are released, for batches that may be
-// small. They hold on to held bytes of images together; beyond that batches are
-// copied. Otherwise the memory of images, for which the WAL waits, would be with
-// readers that take their time.
+// Reads refer to whole images until they are released, though they may want only
+// small batches. At most held bytes of images are referenced that way; beyond it
+// batches are copied. Otherwise slow readers would hold the memory for images
+// that the WAL waits for.
 func ReadStage(c *Cache, held int64) pipeline.Stage[*flow.Fetch, *flow.Fetch] {
 	s := &reads{cache: c, limit: held}
 	return pipeline.Each(func(_ context.Context, f *flow.Fetch) (*flow.Fetch, error) {
@@ -33,7 +33,7 @@ func ReadStage(c *Cache, held int64) pipeline.Stage[*flow.Fetch, *flow.Fetch] {
 type reads struct {
 	cache *Cache
 	limit int64
-	held  atomic.Int64 // capacities of images that reads refer to, for each read anew
+	held  atomic.Int64 // bytes of images referenced by reads, counted once per read
 }
 
 func (s *reads) serve(r *flow.Read) {
@@ -43,7 +43,7 @@ func (s *reads) serve(r *flow.Read) {
 		if !ok {
 			return
 		}
-		n := 1 // runs of that image
+		n := 1 // entries in that image
 		for n < len(tail) && tail[n].Group == group {
 			n++
 		}
@@ -55,8 +55,8 @@ func (s *reads) serve(r *flow.Read) {
 	}
 }
 
-// add adds runs of one image, whose reference it takes over, and reports whether r
-// wants more than they have.
+// add adds adjacent batches of one image, whose reference it takes over, and
+// reports whether r wants more than they hold.
 func (s *reads) add(r *flow.Read, image *blockfs.Buffer, runs []partition.Entry) (more bool) {
 	size := int64(cap(image.Bytes()))
 	release := func() {

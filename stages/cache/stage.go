@@ -10,22 +10,23 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// Publisher is the sink of the write pipeline: it makes committed groups visible (image,
-// index, high watermark, in this order) and acknowledges them. Run it with one worker.
+// Publisher is the sink of the write pipeline: it makes committed groups visible
+// (image, index, high watermark, in this order) and acknowledges them. Run it
+// with one worker.
 type Publisher struct {
-	cache *Cache
-	room  func(ctx context.Context, batches int)
-	noted func(*flow.Group)
+	cache      *Cache
+	awaitIndex func(ctx context.Context, batches int)
+	published  func(*flow.Group)
 }
 
-// NewPublisher returns the sink. room waits until the index may grow by so many batches.
-// noted learns of every group with bytes once it is visible (the uploader keeps its books
-// so). Both may be nil.
+// NewPublisher returns the sink. room waits until the index may grow by that many
+// batches. noted is called for each non-empty group once it is visible; the
+// uploader does its accounting there. Both may be nil.
 func NewPublisher(c *Cache, room func(ctx context.Context, batches int), noted func(*flow.Group)) *Publisher {
 	return &Publisher{c, room, noted}
 }
 
-// Run publishes until in is closed.
+// Run publishes groups until in is closed.
 func (s *Publisher) Run(ctx context.Context, in *pipeline.In[*flow.Group]) error {
 	for {
 		p, err := in.Recv(ctx)
@@ -44,19 +45,19 @@ func (s *Publisher) publish(ctx context.Context, g *flow.Group) {
 	if g.Image == nil {
 		return
 	}
-	if s.room != nil {
-		s.room(ctx, g.Batches)
+	if s.awaitIndex != nil {
+		s.awaitIndex(ctx, g.Batches)
 	}
 	g.Image.Retain()
-	s.cache.Put(g.Position, g.Image) // which may evict it at once; the parcel has it still
-	show(g)
-	if s.noted != nil {
-		s.noted(g)
+	s.cache.Put(g.Position, g.Image) // which may evict it at once; the parcel still holds it
+	index(g)
+	if s.published != nil {
+		s.published(g)
 	}
 }
 
-// show indexes the batches of g. Those of a partition become visible together.
-func show(g *flow.Group) {
+// index indexes the batches of g. Those of one partition become visible together.
+func index(g *flow.Group) {
 	all := g.InOrder()
 	for i, a := range all {
 		b := a.Batch

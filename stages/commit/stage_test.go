@@ -18,7 +18,7 @@ func TestHighWatermark(t *testing.T) {
 		ok        bool
 	}{
 		{"alone", 10, nil, 1, 10, true},
-		{"alone, two wanted", 10, nil, 2, 0, false},
+		{"alone, two required", 10, nil, 2, 0, false},
 		{"slowest decides", 10, []int64{7, 9}, 2, 7, true},
 		{"leader may be the slowest", 5, []int64{7, 9}, 2, 5, true},
 		{"too few", 10, []int64{10}, 3, 0, false},

@@ -8,8 +8,8 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// BenchmarkClean is one pass over records of 1 KiB in batches of 64, of which half are
-// superseded. MB/s are those of the objects read; a pass reads what is dirty twice.
+// BenchmarkClean is one pass over records of 1 KiB in batches of 64, half of them
+// superseded. MB/s refers to the objects read; a pass reads the dirty part twice.
 func BenchmarkClean(b *testing.B) {
 	for _, codec := range []record.Codec{record.None, record.LZ4, record.Zstd} {
 		b.Run(codec.String(), func(b *testing.B) {

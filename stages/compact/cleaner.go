@@ -12,30 +12,30 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// Compaction by key, as in Kafka's LogCleaner. A pass first reads what is dirty, from
-// offset From on, and notes the latest offset of each key, up to Limit or as far as the
-// index has room: that is where the pass ends. Then it rewrites everything from the
-// front to there, group by group, and leaves out each record that has a later one of
-// its key in the index.
+// Compaction by key, as in Kafka's LogCleaner. A pass first reads the dirty part,
+// from offset From on, and indexes the latest offset of each key, up to Limit or
+// until the index is full: that is where the pass ends. Then it rewrites
+// everything from the log start to there, group by group, dropping each record
+// whose key has a later offset in the index.
 //
 // Invariants:
 //
-//   - A record is left out only if a later one of its key is committed, below the end
-//     of the pass, and stays; so whichever groups are replaced before a crash, no
-//     reader misses the latest value of a key.
-//   - From moves to the end of the pass with its last group, never before.
-//   - A tombstone goes only in a pass after the one that removed all records before it.
-//     That one leaves in its batch the time at which it may go (KIP-534), so readers
-//     that are no further behind than delete.retention.ms see it.
+// - A record is dropped only if a later one with its key is committed, below the
+//   end of the pass, and stays; so whichever groups are replaced before a crash,
+//   no reader misses the latest value of a key.
+// - From moves to the end of the pass with its last group, never before.
+// - A tombstone is dropped only in a pass after the one that removed all records
+//   before it. That earlier pass records in the batch when it may go (KIP-534),
+//   so that readers at most delete.retention.ms behind see it.
 //
-// What is kept although its key has a later record: control batches. What is kept out
-// of the index: records of transactions, whose outcome is not known here, so they
-// replace nothing; for the same reason their tombstones stay. Records without a key
-// cannot be asked for by it and go. The last batch of each producer that the partition
-// remembers stays, without its records if need be, as does the last of each object.
+// Kept although their key has a later record: control batches. Left out of the
+// index: records of transactions, whose outcome is not known here, so they
+// supersede nothing; for the same reason their tombstones stay. Records without a
+// key are dropped. The last batch of each producer that the partition remembers
+// stays, empty if need be, as does the last of each object.
 //
-// A batch whose records cannot be read, all of them, is opaque: it stays as it is, and
-// replaces nothing. What is left of it is for its readers to judge.
+// A batch whose records cannot all be read is opaque: it is kept unchanged and
+// supersedes nothing. What is left of it is for its readers to judge.
 
 func (c *Compactor) clean(ctx context.Context, job *Clean) error {
 	defer c.index(0)
@@ -60,12 +60,12 @@ type pass struct {
 	*Clean
 	from, end int64
 	keys      *index
-	unpacked  int // bytes that the records of one batch may unpack to
+	unpacked  int // limit for the decompressed records of one batch
 	nowMs     int64
 	last      func(topic.Partition, int64) (int64, bool)
 }
 
-// survey fills the index and moves the end of the pass to where it got.
+// survey fills the index and moves the end of the pass to how far it got.
 func (c *Compactor) survey(ctx context.Context, p *pass, objects []meta.ObjectRef) error {
 	for _, ref := range objects {
 		if ref.End <= p.from {
@@ -83,14 +83,14 @@ func (c *Compactor) survey(ctx context.Context, p *pass, objects []meta.ObjectRe
 	return nil
 }
 
-// note takes the records of b into the index; full says that one did not fit.
+// note indexes the records of b; full says that one did not fit.
 func (p *pass) note(b record.Batch) (full bool) {
 	if b.IsControl() || b.IsTransactional() || b.Count() == 0 {
 		return false
 	}
 	for r, err := range b.SoundRecords(p.unpacked) {
 		if err != nil {
-			return false // opaque: it replaces nothing
+			return false // opaque: it supersedes nothing
 		}
 		if r.Offset < p.from || r.Key == nil {
 			continue
@@ -103,8 +103,8 @@ func (p *pass) note(b record.Batch) (full bool) {
 	return false
 }
 
-// rewrite replaces the objects below the end of the pass, and returns what the
-// manifest has then.
+// rewrite replaces the objects below the end of the pass, and returns the
+// resulting manifest.
 func (c *Compactor) rewrite(ctx context.Context, p *pass, objects []meta.ObjectRef) ([]meta.ObjectRef, error) {
 	n := sort.Search(len(objects), func(i int) bool { return objects[i].Base >= p.end })
 	var now []meta.ObjectRef
@@ -128,8 +128,7 @@ func (c *Compactor) rewrite(ctx context.Context, p *pass, objects []meta.ObjectR
 	return append(now, objects[n:]...), nil
 }
 
-// groupOf returns how many of the first objects are at most n bytes together, at
-// least 1.
+// groupOf returns how many of the first objects fit into n bytes, at least 1.
 func groupOf(objects []meta.ObjectRef, n int64) int {
 	for i, o := range objects {
 		if n -= o.Bytes; n < 0 {
@@ -143,7 +142,7 @@ func groupOf(objects []meta.ObjectRef, n int64) int {
 func (c *Compactor) filterGroup(ctx context.Context, out *output, p *pass, group []meta.ObjectRef) error {
 	out.begin(p.Partition, group)
 	f := &record.Filter{MaxUnpacked: p.unpacked}
-	var last record.Batch // left out, if not nil: without records, a copy
+	var last record.Batch // if not nil, the last dropped batch: a copy without records
 	for _, ref := range group {
 		for b, err := range c.batches(ctx, p.Partition, ref, ref.Base) {
 			if err != nil {
@@ -191,7 +190,7 @@ func (p *pass) filter(f *record.Filter, b record.Batch) (record.Batch, int, erro
 		return b, int(b.Count()), nil
 	}
 	horizon, set := b.DeleteHorizon()
-	tombstones := false // that stay, of a batch that has no horizon yet
+	tombstones := false // tombstones stay in a batch that has no delete horizon yet
 	f.DeleteHorizonMs = 0
 	f.Keep = func(r record.Record) bool {
 		switch {

@@ -34,9 +34,9 @@ func TestCleanKeepsTheLatestOfEachKey(t *testing.T) {
 		t.Errorf("clean to %d: %+v", m.CleanEnd, m.Objects)
 	}
 	if r.clean(0) {
-		t.Error("it was cleaned again without anything new")
+		t.Error("cleaned again without new records")
 	}
-	// What comes later replaces what was clean; an object can be left with nothing.
+	// Later records supersede clean ones; an object may become empty.
 	r.upload(map[int32][]record.Batch{0: {batch(t, 7, 5, record.LZ4, kv{"a", "4"}, kv{"b", "3"}, kv{"c", "3"}, kv{"c", "4"}, kv{"c", "5"})}})
 	apart := *r.c.Config()
 	apart.TargetBytes = 1
@@ -56,7 +56,7 @@ func TestCleanKeepsTheLatestOfEachKey(t *testing.T) {
 	}
 }
 
-func TestTombstonesStayForTheirTimeThenGo(t *testing.T) {
+func TestTombstonesExpire(t *testing.T) {
 	r := newRig(t, DefaultConfig())
 	r.topic(1, map[string]string{"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0", "delete.retention.ms": "60000"})
 	more := func(offset int64) {
@@ -81,7 +81,7 @@ func TestTombstonesStayForTheirTimeThenGo(t *testing.T) {
 	}
 }
 
-func TestWhatCompactionLeavesAlone(t *testing.T) {
+func TestRecordsThatCompactionKeeps(t *testing.T) {
 	build := func(base int64, change func(*record.Builder), records ...kv) record.Batch {
 		m := record.NewBuilder()
 		m.BaseOffset = base
@@ -111,7 +111,7 @@ func TestWhatCompactionLeavesAlone(t *testing.T) {
 	r.upload(map[int32][]record.Batch{0: {
 		build(0, producer(8), kv{"a", "1"}),
 		build(1, producer(8), kv{"a", "2"}), // the producer's last
-		build(2, producer(9), kv{"a", "3"}), // of a producer that is forgotten
+		build(2, producer(9), kv{"a", "3"}), // of a forgotten producer
 		build(3, func(m *record.Builder) { m.Control, m.Transactional, m.ProducerID, m.ProducerEpoch = true, true, 8, 0 }, kv{"\x00\x00\x00\x01", "marker"}),
 		build(4, func(m *record.Builder) {
 			m.Transactional, m.ProducerID, m.ProducerEpoch, m.BaseSequence = true, 8, 0, 41
@@ -133,7 +133,7 @@ func TestWhatCompactionLeavesAlone(t *testing.T) {
 	}
 }
 
-func TestPassesOfASmallIndex(t *testing.T) {
+func TestSmallIndexTakesSeveralPasses(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.MemoryBytes = 1 << 20
 	r := newRig(t, cfg)
@@ -160,10 +160,10 @@ func TestPassesOfASmallIndex(t *testing.T) {
 	}
 }
 
-// TestCleanedLog: after any sequence of writes, cleanings and failures, for each key
-// the last value is there, records are the original ones in their order, tombstones
-// go only when they may, and a reader from any offset gets to the end.
-func TestCleanedLog(t *testing.T) {
+// After any sequence of writes, cleanings and failures, the last value of each
+// key is there, records are unchanged and in order, tombstones disappear only
+// when they may, and a reader from any offset reaches the end.
+func TestCleaningAtRandom(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := DefaultConfig()
 		cfg.TargetBytes = rapid.SampledFrom([]int64{1, 200, 1 << 20}).Draw(t, "target")
@@ -227,7 +227,7 @@ func TestCleanedLog(t *testing.T) {
 			},
 			"clean": func(*rapid.T) { r.clean(0) },
 			"fail": func(t *rapid.T) {
-				left := rapid.IntRange(0, 2).Draw(t, "replacements before it fails")
+				left := rapid.IntRange(0, 2).Draw(t, "replacements before the failure")
 				r.meta.fail = func(meta.Replacement) error {
 					if left--; left < 0 {
 						return meta.ErrUnavailable
@@ -265,19 +265,19 @@ func TestCleanable(t *testing.T) {
 	for name, c := range map[string]struct {
 		r           rules
 		clean       int64
-		from, limit int64 // limit 0: nothing
+		from, limit int64 // limit 0: nothing to clean
 	}{
-		"all dirty":                    {rules{0, never, 0.5, 0}, 0, 0, 30},
-		"ratio not exceeded":           {rules{0, never, 0.4, 0}, 10, 0, 0},
-		"ratio exceeded":               {rules{0, never, 0.39, 0}, 10, 10, 30},
-		"all clean":                    {rules{0, never, 0, 0}, 30, 0, 0},
-		"all clean and overdue":        {rules{0, 1, 0, 0}, 30, 0, 0},
-		"overdue whatever the ratio":   {rules{0, 20_000, 0.9, 0}, 20, 0, 0},
-		"overdue":                      {rules{0, 9_000, 0.9, 0}, 20, 20, 30},
-		"the young are left":           {rules{20_000, never, 0, 0}, 0, 0, 20},
-		"the young count for no ratio": {rules{20_000, never, 0.34, 0}, 10, 0, 0},
-		"nothing but young":            {rules{99_000, never, 0, 0}, 0, 0, 0},
-		"in the middle of an object":   {rules{0, never, 0, 0}, 25, 25, 30},
+		"all dirty":                  {rules{0, never, 0.5, 0}, 0, 0, 30},
+		"ratio not exceeded":         {rules{0, never, 0.4, 0}, 10, 0, 0},
+		"ratio exceeded":             {rules{0, never, 0.39, 0}, 10, 10, 30},
+		"all clean":                  {rules{0, never, 0, 0}, 30, 0, 0},
+		"all clean and overdue":      {rules{0, 1, 0, 0}, 30, 0, 0},
+		"overdue whatever the ratio": {rules{0, 20_000, 0.9, 0}, 20, 0, 0},
+		"overdue":                    {rules{0, 9_000, 0.9, 0}, 20, 20, 30},
+		"young records stay":         {rules{20_000, never, 0, 0}, 0, 0, 20},
+		"young records do not count for the ratio": {rules{20_000, never, 0.34, 0}, 10, 0, 0},
+		"only young records":                       {rules{99_000, never, 0, 0}, 0, 0, 0},
+		"in the middle of an object":               {rules{0, never, 0, 0}, 25, 25, 30},
 	} {
 		m := &meta.Partition{Objects: objects, TierEnd: 30, CleanEnd: c.clean}
 		got := c.r.cleanable(topic.Partition{}, m, now)
@@ -288,9 +288,9 @@ func TestCleanable(t *testing.T) {
 	}
 }
 
-func TestJobsThatFailChangeNothing(t *testing.T) {
+func TestFailedJobsChangeNothing(t *testing.T) {
 	for name, breaks := range map[string]func(*rig){
-		"put":     func(r *rig) { r.store.putFail = errors.New("away") },
+		"put":     func(r *rig) { r.store.putFail = errors.New("unavailable") },
 		"replace": func(r *rig) { r.meta.fail = func(meta.Replacement) error { return meta.ErrUnavailable } },
 		"epoch":   func(r *rig) { r.meta.topic.Partitions[0].Epoch++ },
 		"object":  func(r *rig) { r.store.objects = map[string][]byte{} },

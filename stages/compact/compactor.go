@@ -33,11 +33,11 @@ type Store interface {
 	Size(ctx context.Context, key string) (int64, error)
 }
 
-// Deps are what a Compactor works with.
+// Deps are what a Compactor needs from outside.
 type Deps struct {
 	Metadata Metadata
 	Store    Store
-	// LastBatch returns where the last batch of a producer begins, if it is known.
+	// LastBatch returns the base offset of a producer's last batch, if it is known.
 	LastBatch func(p topic.Partition, producer int64) (base int64, ok bool)
 	Clock     clock.Clock
 	Logger    *slog.Logger
@@ -54,14 +54,14 @@ type Compactor struct {
 	opaque   opaque
 }
 
-// NewCompactor returns the sink with its metrics registered.
+// NewCompactor returns the sink, with its metrics registered.
 func NewCompactor(cfg Config, d Deps) *Compactor {
 	c := &Compactor{Limits: setting.NewLimits("compact/compact", cfg), Deps: d, throttle: newThrottle(cfg.BytesPerSecond, cfg.Paused)}
 	c.metrics = newMetrics(d.Registry, c.throttle)
 	return c
 }
 
-// Memory is divided so that what is there at once fits into it:
+// Memory is divided so that everything needed at once fits:
 //
 //	the survey    the index while it doubles (1/2), a request's bytes and the one's
 //	              before (1/8), the records of one batch, unpacked (1/10)
@@ -73,15 +73,15 @@ func (c *Compactor) indexBytes() int64 { return c.Config().MemoryBytes / 2 }
 // runBytes is what one request asks for.
 func (c *Compactor) runBytes() int64 { return min(4<<20, c.Config().MemoryBytes/16) }
 
-// unpackedBytes is what the records of one batch may unpack to.
+// unpackedBytes is the limit for the decompressed records of one batch.
 func (c *Compactor) unpackedBytes() int {
 	return int(min(max(c.Config().MemoryBytes/10, leastUnpacked), record.MaxUnpacked))
 }
 
-// leastUnpacked is above what clients put into a batch unless they are told to.
+// leastUnpacked is more than clients put into a batch by default.
 const leastUnpacked = 2 << 20
 
-// Run does jobs until in is closed or ctx is done.
+// Run runs jobs until in is closed or ctx is done.
 func (c *Compactor) Run(ctx context.Context, in *pipeline.In[*Job]) error {
 	for {
 		p, err := in.Recv(ctx)
@@ -95,7 +95,7 @@ func (c *Compactor) Run(ctx context.Context, in *pipeline.In[*Job]) error {
 	}
 }
 
-// job does j, or gives it up when either ctx or j.Life ends.
+// job runs j, and cancels it when either ctx or j.Life ends.
 func (c *Compactor) job(ctx context.Context, j *Job) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -104,7 +104,7 @@ func (c *Compactor) job(ctx context.Context, j *Job) error {
 	if j.Clean != nil {
 		kind, work = cleaning, func() error {
 			if err := c.clean(ctx, j.Clean); err != nil {
-				return fmt.Errorf("%s: %w", place(j.Clean.Topic, j.Clean.Partition), err)
+				return fmt.Errorf("%s: %w", describe(j.Clean.Topic, j.Clean.Partition), err)
 			}
 			return nil
 		}
@@ -125,12 +125,13 @@ func (c *Compactor) job(ctx context.Context, j *Job) error {
 		c.Logger.Debug("the manifest changed during compaction", "kind", kind, "err", err)
 	default:
 		c.metrics.jobs.WithLabelValues(kind, failed).Inc()
-		c.Logger.Warn("compaction failed; it is tried again after a pause that grows", "kind", kind, "err", err)
+		c.Logger.Warn("compaction failed; retrying with increasing pauses", "kind", kind, "err", err)
 	}
 	return err
 }
 
-// merge copies the batches of all parts into one object and puts it in their place.
+// merge copies the batches of all parts into one object and replaces the
+// originals.
 func (c *Compactor) merge(ctx context.Context, parts []Merge) error {
 	ids := make([]topic.Partition, len(parts))
 	for i, m := range parts {
@@ -139,7 +140,7 @@ func (c *Compactor) merge(ctx context.Context, parts []Merge) error {
 	return c.write(ctx, ids, func(ctx context.Context, out *output) error {
 		for i := range parts {
 			if err := c.copyPart(ctx, out, &parts[i]); err != nil {
-				return fmt.Errorf("%s: %w", place(parts[i].Topic, parts[i].Partition), err)
+				return fmt.Errorf("%s: %w", describe(parts[i].Topic, parts[i].Partition), err)
 			}
 		}
 		return nil
@@ -147,7 +148,7 @@ func (c *Compactor) merge(ctx context.Context, parts []Merge) error {
 		var errs []error
 		for i, m := range parts {
 			if err := c.replace(ctx, m.Partition, meta.Replacement{Epoch: m.Epoch, Old: m.Old, New: refs[i]}); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", place(m.Topic, m.Partition), err))
+				errs = append(errs, fmt.Errorf("%s: %w", describe(m.Topic, m.Partition), err))
 			}
 		}
 		return errors.Join(errs...)
@@ -169,7 +170,7 @@ func (c *Compactor) copyPart(ctx context.Context, out *output, m *Merge) error {
 	return out.end()
 }
 
-// replace brings one replacement to the metadata.
+// replace commits one replacement to the metadata.
 func (c *Compactor) replace(ctx context.Context, p topic.Partition, r meta.Replacement) error {
 	if err := c.Metadata.ReplaceObjects(ctx, p, r); err != nil {
 		return fmt.Errorf("replace %d objects from offset %d by %s: %w", len(r.Old), r.New.Base, r.New.ID, err)

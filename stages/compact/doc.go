@@ -1,27 +1,29 @@
-// Package compact rewrites objects: small ones of a partition into large ones, and,
-// where cleanup.policy has compact, records into the latest of each key.
+// Package compact rewrites objects: small ones of a partition into large ones,
+// and, where cleanup.policy includes compact, keeping only the latest record of
+// each key.
 //
-// It is a pipeline of its own, behind upload: Planner (source) looks at the manifests
-// of the partitions that this broker leads and emits a Job where something is worth
-// doing; Compactor (sink) does one job at a time. Each reads objects, writes one and
-// has the metadata put it in their place:
+// It is a pipeline of its own, behind upload: the Planner (source) checks the
+// manifests of the partitions that this broker leads and emits a Job where one is
+// worthwhile; the Compactor (sink) runs one job at a time. Each job reads
+// objects, writes one and replaces them in the metadata:
 //
-//  1. prepare: the new object's id is in the metadata before the object is in the
+//  1. prepare: the new object's ID is in the metadata before the object is in the
 //     store;
-//  2. put, if none is there, in the time that was prepared;
+//  2. put, if absent, within the prepared time;
 //  3. replace, refused unless the manifest still has exactly what was read.
 //
-// So a crash or a lost answer at any point leaves either the old objects or the new
-// one in the manifest, and the others are garbage that upload.Uploader.Sweep deletes.
-// A job that fails is not tried again but planned anew.
+// So a crash or a lost response at any point leaves either the old objects or the
+// new one in the manifest; the others are garbage that upload.Uploader.Sweep
+// deletes. A failed job is not retried but planned again.
 //
-// What is rewritten: whole batches are copied as they are. Compaction by key (see
-// cleaner) removes records from batches, and batches that have none left. Offsets
-// stay, so there are gaps; an object always ends in a batch that ends where its range
-// does, empty if need be, so that a reader gets to the next object.
+// Whole batches are copied unchanged. Compaction by key (see cleaner.go) removes
+// records from batches, and batches that become empty. Offsets stay, so there are
+// gaps; an object always ends with a batch that ends where its range does, empty
+// if need be, so that a reader gets to the next object.
 //
-// Memory: one index of keys, one range of an object and one batch, unpacked and written
-// again, each in its share of Config.MemoryBytes (see compactor.go). Reads and writes
-// share one bandwidth. Neither grows with the data: keys that do not fit are done in
-// several passes, and a batch that does not fit stays as it is.
+// Memory: one key index, one range of an object and one batch, decompressed and
+// written again, each within its part of Config.MemoryBytes (see compactor.go).
+// Reads and writes share one bandwidth limit. Neither grows with the data: keys
+// that do not fit take several passes, and a batch that does not fit is kept
+// unchanged.
 package compact

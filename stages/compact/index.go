@@ -2,9 +2,9 @@ package compact
 
 import "crypto/sha256"
 
-// index has the latest offset of each key. It holds hashes of 16 bytes, not keys: two
-// keys with one hash would lose a record, which SHA-256 cut to 128 bits does not let
-// happen, by chance or by design. Open addressing, at most three quarters full.
+// index maps each key to its latest offset. It holds 16-byte hashes, not keys:
+// two keys with the same hash would lose a record, which truncated SHA-256 rules
+// out, accidental or deliberate. Open addressing, at most three quarters full.
 type index struct {
 	slots []slot
 	used  int
@@ -21,8 +21,8 @@ const (
 	leastSize = 1 << 10
 )
 
-// newIndex returns an index that takes at most bytes of memory. While it doubles, the
-// old half and the new whole are there at once.
+// newIndex returns an index that takes at most bytes of memory. While it doubles,
+// the old and the new table exist at once.
 func newIndex(bytes int64) *index {
 	most := leastSize
 	for int64(most)*2*slotBytes*3/2 <= bytes {
@@ -33,8 +33,8 @@ func newIndex(bytes int64) *index {
 
 func (x *index) bytes() int64 { return int64(len(x.slots)) * slotBytes }
 
-// put notes the offset of a key; it must grow from call to call. ok is false if there
-// is no room for a new key.
+// put records the offset of a key; offsets must increase from call to call. ok is
+// false if there is no space for a new key.
 func (x *index) put(key []byte, offset int64) (ok bool) {
 	h := hash(key)
 	s := x.find(h)

@@ -21,8 +21,8 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// watch returns the most live bytes that the collector has found on the heap until it
-// is stopped. It has the collector run all the time.
+// watch runs the garbage collector continuously and returns the most live heap
+// bytes that it saw.
 func watch() (stop func() uint64) {
 	over, most := make(chan struct{}), make(chan uint64)
 	go func() {
@@ -99,8 +99,8 @@ func (f files) take(t *testing.T, b *bucket) {
 	b.objects = nil
 }
 
-// More keys than the index has room for, batches that shrink a lot and unpack to as
-// much as they may, and one that unpacks to more: what is live on the heap stays within
+// With more keys than fit into the index, batches that shrink a lot and
+// decompress to the limit, and one that exceeds it, the live heap stays within
 // the budget.
 func TestMemoryIsBounded(t *testing.T) {
 	const budget = 32 << 20
@@ -114,7 +114,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			disk := files{t.TempDir()}
 			disk.take(t, r.store)
 			r.c.Store = disk
-			runtime.GC() // twice: pools keep what they have for one
+			runtime.GC() // twice: pools keep their content for one cycle
 			runtime.GC()
 			var before runtime.MemStats
 			runtime.ReadMemStats(&before)
@@ -128,7 +128,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			}
 			passes, opaque := testutil.ToFloat64(r.c.metrics.passes), testutil.ToFloat64(r.c.metrics.opaque)
 			if passes < 2 || opaque < 1 || testutil.ToFloat64(r.c.metrics.removed) < 2000 {
-				t.Errorf("%v passes, %v opaque batches; the test does not fill it", passes, opaque)
+				t.Errorf("%v passes, %v opaque batches; the test does not fill the budget", passes, opaque)
 			}
 			t.Logf("at most %.1f MiB were live in %v passes", float64(held)/(1<<20), passes)
 		})
@@ -141,7 +141,7 @@ func fill(r *rig, codec record.Codec) {
 	put := func(n, size int) {
 		records := make([]kv, n)
 		for i := range records {
-			// One in eight is a tombstone, for which a batch is written twice.
+			// One in eight is a tombstone, which makes its batch be written twice.
 			sum := sha256.Sum256(fmt.Append(nil, key))
 			if records[i] = (kv{k: hex.EncodeToString(sum[:8])}); key%8 != 0 {
 				records[i].v = strings.Repeat("v", size)
@@ -155,7 +155,7 @@ func fill(r *rig, codec record.Codec) {
 		put(8000, 1)
 	}
 	for range 4 {
-		put(56, 64<<10) // 3.1 MiB, where 3.2 are the most
+		put(56, 64<<10) // 3.1 MiB, the limit is 3.2
 	}
 	put(60, 512<<10) // 26 MiB
 	key = 0

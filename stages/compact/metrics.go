@@ -8,7 +8,7 @@ import (
 	"github.com/sluicemq/sluice/internal/histogram"
 )
 
-// Kinds of jobs, and how they end.
+// Kinds of jobs, and their outcomes.
 const (
 	merging  = "merge"
 	cleaning = "clean"
@@ -39,17 +39,17 @@ func newMetrics(reg prometheus.Registerer, t *throttle) metrics {
 		read:     counter("sluice_compaction_read_bytes_total", "Bytes of blocks read from the object store by compaction."),
 		written:  counter("sluice_compaction_written_bytes_total", "Bytes of record batches written to the object store by compaction."),
 		objects:  counter("sluice_compaction_objects_total", "Objects written by compaction."),
-		replaced: counter("sluice_compaction_replaced_total", "Ranges of objects in whose place compaction has put others."),
-		removed:  counter("sluice_compaction_removed_records_total", "Records that compaction by key has removed."),
-		emptied:  counter("sluice_compaction_removed_batches_total", "Batches of which compaction by key has left nothing."),
-		passes:   counter("sluice_compaction_passes_total", "Passes of compaction by key; more than one a job when its keys do not fit into memory."),
-		opaque:   counter("sluice_compaction_opaque_batches_total", "Batches that compaction by key has kept as they are since their records cannot be read."),
+		replaced: counter("sluice_compaction_replaced_total", "Object ranges replaced by compaction."),
+		removed:  counter("sluice_compaction_removed_records_total", "Records removed by compaction by key."),
+		emptied:  counter("sluice_compaction_removed_batches_total", "Batches emptied and removed by compaction by key."),
+		passes:   counter("sluice_compaction_passes_total", "Passes of compaction by key; more than one per job when its keys do not fit into memory."),
+		opaque:   counter("sluice_compaction_opaque_batches_total", "Batches that compaction by key kept unchanged because their records cannot be read."),
 		index: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_compaction_index_bytes",
-			Help: "Memory that the index of keys takes."}),
+			Help: "Memory used by the key index."}),
 		jobs: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_compaction_jobs_total",
-			Help: "Jobs of compaction, by kind and how they ended."}, []string{"kind", "outcome"}),
+			Help: "Compaction jobs, by kind and outcome."}, []string{"kind", "outcome"}),
 		seconds: prometheus.NewHistogramVec(histogram.Seconds("sluice_compaction_job_seconds",
-			"Time that jobs of compaction took.", 10*time.Millisecond, 40*time.Minute), []string{"kind"}),
+			"Duration of compaction jobs.", 10*time.Millisecond, 40*time.Minute), []string{"kind"}),
 	}
 	for _, kind := range []string{merging, cleaning} {
 		m.seconds.WithLabelValues(kind)

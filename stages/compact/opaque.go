@@ -8,15 +8,15 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// unreadable reports whether err is of records that nobody can read, however often.
+// unreadable reports whether err means that records are permanently unreadable.
 func unreadable(err error) bool {
 	return errors.Is(err, record.ErrCorrupt) || errors.Is(err, record.ErrUnsupported) || errors.Is(err, record.ErrTooLarge)
 }
 
-// opaque is the batches that were said to be so already. A batch is met again in each
-// pass, in another object each time.
+// opaque is the set of opaque batches already logged. Each pass finds them again,
+// in another object.
 type opaque struct {
-	said map[batchAt]struct{}
+	logged map[batchAt]struct{}
 }
 
 type batchAt struct {
@@ -24,28 +24,28 @@ type batchAt struct {
 	base int64
 }
 
-// mostSaid bounds the memory; what is beyond is said again.
-const mostSaid = 4096
+// maxLogged bounds the memory; beyond it batches are logged again.
+const maxLogged = 4096
 
-// first reports whether it is the first time that b is met.
+// first reports whether b has not been logged yet.
 func (o *opaque) first(b batchAt) bool {
-	if _, again := o.said[b]; again {
+	if _, again := o.logged[b]; again {
 		return false
 	}
-	if o.said == nil || len(o.said) >= mostSaid {
-		o.said = make(map[batchAt]struct{})
+	if o.logged == nil || len(o.logged) >= maxLogged {
+		o.logged = make(map[batchAt]struct{})
 	}
-	o.said[b] = struct{}{}
+	o.logged[b] = struct{}{}
 	return true
 }
 
-// keepOpaque counts a batch that is kept as it is, and says once where it lies.
+// keepOpaque counts a batch that is kept unchanged, and logs its location once.
 func (c *Compactor) keepOpaque(p *pass, ref meta.ObjectRef, b record.Batch, err error) {
 	c.metrics.opaque.Inc()
 	if c.opaque.first(batchAt{p.Partition, b.BaseOffset()}) {
-		what := "the records of a batch cannot be read; compaction keeps it as it is"
+		what := "the records of a batch cannot be read; compaction keeps it unchanged"
 		if errors.Is(err, record.ErrTooLarge) {
-			what = "the records of a batch unpack to more than a tenth of compaction.memory_bytes; compaction keeps it as it is"
+			what = "the records of a batch decompress to more than a tenth of compaction.memory_bytes; compaction keeps it unchanged"
 		}
 		c.Logger.Error(what, "topic", p.Topic,
 			"partition", p.Partition.Index, "offset", b.BaseOffset(), "next_offset", b.NextOffset(), "object", ref.ID,

@@ -16,8 +16,8 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// spoil returns b with another codec in its header, and its checksum made right: what
-// is inside cannot be unpacked by it.
+// spoil returns b with another codec in its header and a matching checksum: its
+// content cannot be decompressed with it.
 func spoil(b record.Batch, c record.Codec) record.Batch {
 	b = bytes.Clone(b)
 	b[22] = b[22]&^7 | byte(c)
@@ -25,7 +25,7 @@ func spoil(b record.Batch, c record.Codec) record.Batch {
 	return b
 }
 
-// short returns b, of two records, without a byte of the second.
+// short returns b, of two records, with a byte of the second missing.
 func short(b record.Batch) record.Batch {
 	b = bytes.Clone(b[:len(b)-1])
 	b[11]--
@@ -33,8 +33,8 @@ func short(b record.Batch) record.Batch {
 	return b
 }
 
-// A batch that cannot be read stays as it is; what is around it is compacted, and it
-// replaces nothing, not even by the records in it that could be read.
+// An unreadable batch is kept unchanged; the batches around it are compacted, and
+// it supersedes nothing, not even by its readable records.
 func TestOpaqueBatchesStayAndTheRestIsCompacted(t *testing.T) {
 	for name, make := range map[string]func(base int64) record.Batch{
 		"not gzip": func(base int64) record.Batch {
@@ -59,7 +59,7 @@ func TestOpaqueBatchesStayAndTheRestIsCompacted(t *testing.T) {
 			r.upload(map[int32][]record.Batch{0: {batch(t, 0, 1, record.Zstd, kv{"a", "1"}, kv{"c", "1"}), bad}})
 			r.upload(map[int32][]record.Batch{0: {batch(t, 4, 1, record.Zstd, kv{"b", "2"}, kv{"c", "2"}), make(6)}}) // the last of its object
 			r.upload(map[int32][]record.Batch{0: {batch(t, 8, 1, record.Zstd, kv{"b", "3"})}})
-			for range 2 { // the second has something new to do
+			for range 2 { // the second pass has something new to do
 				if !r.clean(0) {
 					t.Fatal("nothing to clean")
 				}
@@ -88,10 +88,10 @@ func TestOpaqueBatchesStayAndTheRestIsCompacted(t *testing.T) {
 				t.Errorf("%d batches are left as they were", len(kept))
 			}
 			if got := show(sound); got != "a=1@0 c=2@5 b=3@8 d=4@9 d=4@10" {
-				t.Errorf("beside them are %s", got)
+				t.Errorf("the others are %s", got)
 			}
-			if n := strings.Count(log.String(), "compaction keeps it as it is"); n != 2 || !strings.Contains(log.String(), "topic=t partition=0 offset=2 next_offset=4 object=") {
-				t.Errorf("it was said %d times:\n%s", n, &log)
+			if n := strings.Count(log.String(), "compaction keeps it unchanged"); n != 2 || !strings.Contains(log.String(), "topic=t partition=0 offset=2 next_offset=4 object=") {
+				t.Errorf("it was logged %d times:\n%s", n, &log)
 			}
 			if n := testutil.ToFloat64(r.c.metrics.opaque); n != 4 {
 				t.Errorf("%v were counted in two passes", n)
@@ -100,9 +100,9 @@ func TestOpaqueBatchesStayAndTheRestIsCompacted(t *testing.T) {
 	}
 }
 
-// A partition that cannot be compacted is tried again after pauses that grow, the log
-// says which it is, and the others go on.
-func TestAPartitionThatFailsIsTriedLessAndLess(t *testing.T) {
+// A partition whose compaction fails is retried with increasing pauses, the log
+// names it, and the others continue.
+func TestFailingPartitionIsRetriedWithIncreasingPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, DefaultConfig())
 		var log bytes.Buffer
@@ -132,7 +132,7 @@ func TestAPartitionThatFailsIsTriedLessAndLess(t *testing.T) {
 			t.Errorf("the other partition has %d objects", n)
 		}
 		if !strings.Contains(log.String(), `topic \"t\" partition 0`) {
-			t.Errorf("the log does not say which:\n%s", &log)
+			t.Errorf("the log does not name the partition:\n%s", &log)
 		}
 	})
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// write makes one object. fill appends its parts, in the order of ids; commit has the
-// refs of these.
+// write writes one object. fill appends its parts, in the order of ids; commit
+// gets their refs.
 func (c *Compactor) write(ctx context.Context, ids []topic.Partition, fill func(context.Context, *output) error,
 	commit func(context.Context, []meta.ObjectRef) error,
 ) error {
@@ -34,7 +34,7 @@ func (c *Compactor) write(ctx context.Context, ids []topic.Partition, fill func(
 			return commit(ctx, refs)
 		}})
 	if errors.Is(err, objectwrite.ErrLate) {
-		return fmt.Errorf("%w, or compaction.bytes_per_second unless compaction was paused meanwhile", err)
+		return fmt.Errorf("%w, or compaction.bytes_per_second, unless compaction was paused meanwhile", err)
 	}
 	return err
 }
@@ -45,10 +45,10 @@ type output struct {
 	id   meta.ObjectID
 	refs []meta.ObjectRef
 	at   topic.Partition
-	next int64 // no batch may begin below
+	next int64 // lowest offset at which the next batch may start
 }
 
-// begin opens the part that takes the place of old.
+// begin starts the part that replaces old.
 func (o *output) begin(p topic.Partition, old []meta.ObjectRef) {
 	base, end := old[0].Base, old[len(old)-1].End
 	o.at, o.next = p, base
@@ -58,7 +58,7 @@ func (o *output) begin(p topic.Partition, old []meta.ObjectRef) {
 func (o *output) append(b record.Batch) error {
 	ref := &o.refs[len(o.refs)-1]
 	if b.BaseOffset() < o.next || b.NextOffset() > ref.End {
-		return fmt.Errorf("%w: a batch of offsets [%d, %d) where [%d, %d) is expected", object.ErrCorrupt, b.BaseOffset(), b.NextOffset(), o.next, ref.End)
+		return fmt.Errorf("%w: batch has offsets [%d, %d), want them within [%d, %d)", object.ErrCorrupt, b.BaseOffset(), b.NextOffset(), o.next, ref.End)
 	}
 	if err := o.w.Append(o.at, b); err != nil {
 		return err
@@ -69,8 +69,8 @@ func (o *output) append(b record.Batch) error {
 	return nil
 }
 
-// end closes the part. Its last batch must end where the part does, or else readers
-// would stay in front of the gap.
+// end finishes the part. Its last batch must end where the part does; otherwise
+// readers would get stuck before the gap.
 func (o *output) end() error {
 	if ref := o.refs[len(o.refs)-1]; o.next != ref.End {
 		return fmt.Errorf("%w: records of %s from offset %d to %d are missing", object.ErrCorrupt, o.at, o.next, ref.End)

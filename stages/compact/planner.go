@@ -24,18 +24,18 @@ type Planner struct {
 	failing *backoff.Set[topic.Partition]
 }
 
-// mostPause is the longest pause between two attempts at a partition that fails.
-const mostPause = 15 * time.Minute
+// maxPause is the longest pause between two attempts at a failing partition.
+const maxPause = 15 * time.Minute
 
-// NewPlanner returns the source. It looks at partitions that broker leads in the views
-// that it gets.
+// NewPlanner returns the source. It plans for partitions that broker leads in the
+// views that it gets.
 func NewPlanner(cfg Config, broker int32, view func() *meta.View, c clock.Clock) *Planner {
 	return &Planner{Limits: setting.NewLimits("compact/plan", cfg), broker: broker, view: view, clock: c, tuned: make(chan struct{}, 1),
-		failing: backoff.New[topic.Partition](mostPause)}
+		failing: backoff.New[topic.Partition](maxPause)}
 }
 
-// Run looks at all manifests, again and again, until ctx is done. As long as there is
-// something to do it does not pause.
+// Run checks all manifests repeatedly until ctx is done. It pauses only when
+// there is nothing to do.
 func (p *Planner) Run(ctx context.Context, out pipeline.Emit[*Job]) error {
 	for {
 		done, err := p.look(ctx, out)
@@ -59,14 +59,14 @@ func (p *Planner) Run(ctx context.Context, out pipeline.Emit[*Job]) error {
 	}
 }
 
-// look has one round of jobs done and returns how many succeeded. What is planned is
-// planned with the view of that moment; jobs go one by one.
+// look runs one round of jobs and returns how many succeeded. Each partition is
+// planned with the newest view; jobs run one at a time.
 func (p *Planner) look(ctx context.Context, out pipeline.Emit[*Job]) (done int, err error) {
 	var shared []Merge // to go into one object
 	var bytes int64
 	run := func(j *Job) error {
 		failed, err := submit(ctx, out, j)
-		if err == nil && p.settled(ctx, j, failed) {
+		if err == nil && p.finished(ctx, j, failed) {
 			done++
 		}
 		return err
@@ -86,7 +86,7 @@ func (p *Planner) look(ctx context.Context, out pipeline.Emit[*Job]) (done int, 
 		if m == nil {
 			continue
 		}
-		if p.failing.Failing(m.Partition) { // it would have the others fail with it
+		if p.failing.Failing(m.Partition) { // it would make the others fail with it
 			if err := run(&Job{Merges: []Merge{*m}}); err != nil {
 				return done, err
 			}
@@ -106,7 +106,7 @@ func (p *Planner) look(ctx context.Context, out pipeline.Emit[*Job]) (done int, 
 	return done, err
 }
 
-// partitionsOf yields a topic's id and a partition's index, for all there are.
+// partitionsOf yields the topic ID and partition index of every partition.
 func partitionsOf(v *meta.View) func(func(topic.ID, int32) bool) {
 	return func(yield func(topic.ID, int32) bool) {
 		for _, t := range v.Topics() {
@@ -119,8 +119,8 @@ func partitionsOf(v *meta.View) func(func(topic.ID, int32) bool) {
 	}
 }
 
-// plan decides what is to be done in one partition, from the newest view: to clean,
-// or else to merge.
+// plan decides what to do in one partition, from the newest view: clean, or else
+// merge.
 func (p *Planner) plan(id topic.ID, index int32) (*Clean, *Merge) {
 	at := topic.Partition{Topic: id, Index: index}
 	view := p.view()
@@ -141,9 +141,10 @@ func (p *Planner) plan(id topic.ID, index int32) (*Clean, *Merge) {
 	return nil, nil
 }
 
-// settled takes in how a job went and reports whether it succeeded. One that was given
-// up or overtaken is planned anew at the next look; another that failed, after a pause.
-func (p *Planner) settled(ctx context.Context, j *Job, failed error) (ok bool) {
+// finished records the outcome of a job and reports whether it succeeded. A
+// cancelled or overtaken job is planned again in the next round; one that failed
+// otherwise, after a pause.
+func (p *Planner) finished(ctx context.Context, j *Job, failed error) (ok bool) {
 	overtaken := errors.Is(failed, meta.ErrConflict) || errors.Is(failed, meta.ErrUnknownTopic)
 	for _, at := range j.partitions() {
 		switch {
@@ -156,14 +157,14 @@ func (p *Planner) settled(ctx context.Context, j *Job, failed error) (ok bool) {
 	return failed == nil
 }
 
-// submit has a job done and returns how it went. The error is that of the pipeline.
+// submit runs a job and returns its outcome. The second error is the pipeline's.
 func submit(ctx context.Context, out pipeline.Emit[*Job], j *Job) (failed, err error) {
 	j.Life = ctx
-	settled := make(chan error, 1)
-	if err := out(ctx, pipeline.Parcel[*Job]{Body: j, Receipt: pipeline.NewReceipt(func(err error) { settled <- err })}); err != nil {
+	finished := make(chan error, 1)
+	if err := out(ctx, pipeline.Parcel[*Job]{Body: j, Receipt: pipeline.NewReceipt(func(err error) { finished <- err })}); err != nil {
 		return nil, err
 	}
-	return <-settled, nil
+	return <-finished, nil
 }
 
 // Tune changes limits, and has the planner look at once.

@@ -29,18 +29,18 @@ func sizes(bytes ...int64) (refs []meta.ObjectRef) {
 func TestMergeable(t *testing.T) {
 	for name, c := range map[string]struct {
 		objects  []meta.ObjectRef
-		from, to int64 // of the run; equal: none
+		from, to int64 // of the objects to merge; equal: none
 	}{
-		"none":                      {nil, 0, 0},
-		"too few":                   {sizes(1, 1, 1), 0, 0},
-		"just enough":               {sizes(1, 1, 1, 1), 0, 4},
-		"all of them":               {sizes(1, 1, 1, 1, 1, 1), 0, 6},
-		"behind a large one":        {sizes(100, 1, 1, 1, 1), 1, 5},
-		"not with what was merged":  {sizes(4, 1, 1, 1), 0, 0},
-		"what was merged, together": {sizes(4, 4, 4, 4), 0, 4},
-		"no more than the target":   {sizes(30, 30, 30, 30, 30), 0, 0},
-		"up to the target":          {sizes(25, 25, 25, 25, 25), 0, 4},
-		"between large ones":        {sizes(90, 2, 1, 2, 1, 2, 90), 1, 6},
+		"none":                    {nil, 0, 0},
+		"too few":                 {sizes(1, 1, 1), 0, 0},
+		"just enough":             {sizes(1, 1, 1, 1), 0, 4},
+		"all of them":             {sizes(1, 1, 1, 1, 1, 1), 0, 6},
+		"after a large one":       {sizes(100, 1, 1, 1, 1), 1, 5},
+		"not with a merged one":   {sizes(4, 1, 1, 1), 0, 0},
+		"merged ones together":    {sizes(4, 4, 4, 4), 0, 4},
+		"no more than the target": {sizes(30, 30, 30, 30, 30), 0, 0},
+		"up to the target":        {sizes(25, 25, 25, 25, 25), 0, 4},
+		"between large ones":      {sizes(90, 2, 1, 2, 1, 2, 90), 1, 6},
 	} {
 		got := mergeable(c.objects, 4, 100)
 		switch {
@@ -52,8 +52,8 @@ func TestMergeable(t *testing.T) {
 	}
 }
 
-// However objects come, merging ends, leaves few of them, and rewrites a byte no more
-// often than the logarithm of what there is.
+// However objects arrive, merging ends, leaves few of them, and rewrites a byte
+// at most logarithmically often.
 func TestMergingIsCheap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const target = 1 << 20
@@ -83,7 +83,7 @@ func TestMergingIsCheap(t *testing.T) {
 			}
 		}
 		if rewritten > 10*written {
-			t.Fatalf("%d bytes were rewritten as %d", written, rewritten)
+			t.Fatalf("%d bytes caused %d bytes of rewrites", written, rewritten)
 		}
 		if len(objects) > 120 {
 			t.Fatalf("%d of %d objects are left", len(objects), n)
@@ -91,7 +91,7 @@ func TestMergingIsCheap(t *testing.T) {
 	})
 }
 
-// graph runs the whole pipeline on r in a bubble, where time is virtual.
+// graph runs the whole pipeline on r in a bubble with virtual time.
 func graph(t *testing.T, r *rig, body func(g *pipeline.Graph)) {
 	t.Helper()
 	g := pipeline.New("compact")
@@ -107,7 +107,7 @@ func graph(t *testing.T, r *rig, body func(g *pipeline.Graph)) {
 	}
 }
 
-// small uploads n objects with one record of each of three partitions.
+// small uploads n objects with one record for each of three partitions.
 func small(t *testing.T, r *rig, n int) {
 	for range n {
 		parts := map[int32][]record.Batch{}
@@ -124,7 +124,7 @@ func TestPartitionsShareAMergedObject(t *testing.T) {
 		r := newRig(t, DefaultConfig())
 		r.topic(4, nil)
 		small(t, r, 8)
-		r.meta.topic.Partitions[2].Leader = 2 // another broker's
+		r.meta.topic.Partitions[2].Leader = 2 // led by another broker
 		graph(t, r, func(*pipeline.Graph) {
 			synctest.Wait()
 			for p, want := range []int{1, 1, 8, 0} {
@@ -170,7 +170,7 @@ func TestCompactionIsPausedAndResumed(t *testing.T) {
 			time.Sleep(time.Hour)
 			synctest.Wait()
 			if len(r.partition(0).Objects) != 8 || r.store.reads > 0 {
-				t.Errorf("it worked while it was paused: %d reads", r.store.reads)
+				t.Errorf("compaction ran while paused: %d reads", r.store.reads)
 			}
 			for value, want := range map[int64]bool{0: true, 1: true, 2: false} {
 				if err := g.Tune("compact", map[string]int64{"paused": value}); (err == nil) != want {
@@ -182,15 +182,15 @@ func TestCompactionIsPausedAndResumed(t *testing.T) {
 			}
 			synctest.Wait()
 			if len(r.partition(0).Objects) != 1 {
-				t.Error("it did not go on")
+				t.Error("compaction did not resume")
 			}
 		})
 	})
 }
 
-// An object that takes longer than it was prepared for is not sent any more, since
-// nobody might know of it when it is there. The job is planned anew.
-func TestJobsThatTakeTooLongAreGivenUp(t *testing.T) {
+// An object that takes longer than its prepared time is abandoned, since nobody
+// might know of it once it exists. The job is planned again.
+func TestJobsThatTakeTooLongAreAbandoned(t *testing.T) {
 	for name, stall := range map[string]func(*rig, bool){
 		"paused": func(r *rig, yes bool) { r.c.throttle.pause(yes) },
 		"slow":   func(r *rig, yes bool) { r.c.throttle.set(map[bool]int64{true: 100, false: 1 << 40}[yes]) },
@@ -206,7 +206,7 @@ func TestJobsThatTakeTooLongAreGivenUp(t *testing.T) {
 				}
 				r.c.throttle.set(10_000)
 				graph(t, r, func(*pipeline.Graph) {
-					time.Sleep(time.Minute) // it is in the middle
+					time.Sleep(time.Minute) // in the middle of the job
 					stall(r, true)
 					time.Sleep(time.Hour)
 					synctest.Wait()
@@ -217,7 +217,7 @@ func TestJobsThatTakeTooLongAreGivenUp(t *testing.T) {
 						t.Errorf("the log does not say what to do:\n%s", &log)
 					}
 					stall(r, false)
-					time.Sleep(30 * time.Minute) // what was begun at 100 bytes a second waits for eleven
+					time.Sleep(30 * time.Minute) // what was started at 100 bytes per second waits for eleven
 					synctest.Wait()
 				})
 				if m := r.partition(0); len(m.Objects) != 1 || len(r.meta.prepared) != 2 || len(r.store.objects) != 9 {
@@ -228,15 +228,15 @@ func TestJobsThatTakeTooLongAreGivenUp(t *testing.T) {
 	}
 }
 
-// A job that is under way when the broker stops is given up; what it read stays.
-func TestStopGivesTheJobUp(t *testing.T) {
+// A running job is cancelled when the broker stops; its inputs stay.
+func TestStopCancelsTheJob(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, DefaultConfig())
 		r.topic(1, nil)
 		for i := range int64(8) {
 			r.upload(map[int32][]record.Batch{0: {batch(t, i, 1, record.None, kv{"k", string(make([]byte, 100_000))})}})
 		}
-		r.c.throttle.set(1) // a byte a second
+		r.c.throttle.set(1) // a byte per second
 		began := time.Now()
 		graph(t, r, func(*pipeline.Graph) {
 			time.Sleep(time.Minute)
@@ -257,7 +257,7 @@ func TestStopGivesTheJobUp(t *testing.T) {
 	})
 }
 
-// Reads and writes together keep to the bandwidth.
+// Reads and writes together stay within the bandwidth.
 func TestBandwidth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, DefaultConfig())
@@ -277,7 +277,7 @@ func TestBandwidth(t *testing.T) {
 	})
 }
 
-func TestPlannerGoesOnAfterAFailure(t *testing.T) {
+func TestPlannerContinuesAfterAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, DefaultConfig())
 		r.topic(3, nil)
@@ -326,7 +326,7 @@ func TestTune(t *testing.T) {
 		}
 		for _, v := range c.fail {
 			if c.of.Tune(map[string]int64{c.key: v}) == nil {
-				t.Errorf("%s=%d was taken", c.key, v)
+				t.Errorf("%s=%d was accepted", c.key, v)
 			}
 		}
 	}
@@ -358,7 +358,7 @@ func TestIndex(t *testing.T) {
 			k := fmt.Sprint(i * 7919 % keys)
 			if !x.put([]byte(k), int64(i)) {
 				if _, known := want[k]; known || len(want) < len(x.slots)/4*3 {
-					t.Fatalf("no room for %s with %d keys in %d slots", k, len(want), len(x.slots))
+					t.Fatalf("no space for %s with %d keys in %d slots", k, len(want), len(x.slots))
 				}
 				break
 			}

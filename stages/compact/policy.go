@@ -7,9 +7,9 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// mergeable returns the first run of adjacent objects that is worth merging: min or
-// more of them, target bytes at most, and none with more than a quarter of them all,
-// so that a record is rewritten only as often as its object grows fourfold or more.
+// mergeable returns the first adjacent objects that are worth merging: at least
+// min of them, at most target bytes, and none larger than a quarter of the total,
+// so that a record is rewritten only when its object grows at least fourfold.
 func mergeable(objects []meta.ObjectRef, min int, target int64) []meta.ObjectRef {
 	for from := 0; from+min <= len(objects); from++ {
 		var total, largest int64
@@ -30,14 +30,15 @@ func mergeable(objects []meta.ObjectRef, min int, target int64) []meta.ObjectRef
 	return nil
 }
 
-// rules are what the topic's configs say of compaction by key.
+// rules are a topic's settings for compaction by key.
 type rules struct {
 	minLagMs, maxLagMs int64
 	ratio              float64
 	tombstoneMs        int64
 }
 
-// rulesOf returns the rules; ok is false for a topic that is not compacted by key.
+// rulesOf returns the rules; ok is false for a topic that is not compacted by
+// key.
 func rulesOf(configs map[string]string) (r rules, ok bool) {
 	v := topic.Values(configs)
 	return rules{v.Int(topic.MinCompactionLagMs), v.Int(topic.MaxCompactionLagMs), v.Float(topic.MinCleanableRatio),
@@ -45,7 +46,8 @@ func rulesOf(configs map[string]string) (r rules, ok bool) {
 }
 
 // cleanable returns what there is to clean in a partition, or nil. Objects with
-// records younger than the shortest lag are left alone, and so is what follows them.
+// records younger than the minimum lag are left alone, and so is everything after
+// them.
 func (r rules) cleanable(id topic.Partition, m *meta.Partition, nowMs int64) *Clean {
 	c := &Clean{Partition: id, Epoch: m.Epoch, From: max(m.CleanEnd, m.LogStart), TombstoneMs: r.tombstoneMs}
 	var all, dirty int64

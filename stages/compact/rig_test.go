@@ -26,14 +26,14 @@ type fatalist interface {
 	Fatalf(format string, args ...any)
 }
 
-// rig is a compactor with a store and metadata in memory.
+// rig is a compactor with an in-memory store and in-memory metadata.
 type rig struct {
 	t     fatalist
 	clock *clock.Manual
 	store *bucket
 	meta  *manifests
 	c     *Compactor
-	last  map[int64]int64 // where the last batch of a producer begins
+	last  map[int64]int64 // base offset of a producer's last batch
 }
 
 func (r *rig) lastBatch(_ topic.Partition, producer int64) (int64, bool) {
@@ -103,7 +103,7 @@ type manifests struct {
 	mu       sync.Mutex
 	topic    meta.Topic
 	prepared map[meta.ObjectID]bool
-	fail     func(meta.Replacement) error // before, or instead of, a replacement
+	fail     func(meta.Replacement) error // called before, or instead of, a replacement
 	replaced int
 }
 
@@ -147,7 +147,7 @@ func (r *rig) at(index int32) topic.Partition {
 	return topic.Partition{Topic: r.meta.topic.ID, Index: index}
 }
 
-// topic makes the topic, with n partitions.
+// topic creates the topic with n partitions.
 func (r *rig) topic(n int, configs map[string]string) {
 	r.meta.topic = meta.Topic{Name: "t", ID: topic.NewID(), Configs: configs}
 	for range n {
@@ -160,7 +160,7 @@ func (r *rig) partition(index int32) *meta.Partition {
 	return m
 }
 
-// upload puts batches of partitions, by index, into one object.
+// upload writes batches of partitions, by index, into one object.
 func (r *rig) upload(parts map[int32][]record.Batch) {
 	id := meta.NewObjectID()
 	var buf bytes.Buffer
@@ -188,7 +188,7 @@ func (r *rig) upload(parts map[int32][]record.Batch) {
 	r.store.objects[object.Key(id)] = buf.Bytes()
 }
 
-// read reads a partition as a consumer does from offset on: object by object, block
+// read reads a partition like a consumer from offset on: object by object, block
 // by block. It fails if it gets stuck.
 func (r *rig) read(index int32, offset int64) (out []record.Record) {
 	m := r.partition(index)
@@ -251,10 +251,10 @@ func (r *rig) fetch(index int32, ref meta.ObjectRef, offset int64) (out []record
 	return out
 }
 
-// kv is a record to be; an empty value is a tombstone.
+// kv is a record to write; an empty value is a tombstone.
 type kv struct{ k, v string }
 
-// batch makes a batch at offset base with timestamp ms.
+// batch returns a batch at offset base with timestamp ms.
 func batch(t fatalist, base, ms int64, codec record.Codec, records ...kv) record.Batch {
 	m := record.NewBuilder()
 	m.BaseOffset, m.Codec = base, codec
@@ -272,7 +272,8 @@ func batch(t fatalist, base, ms int64, codec record.Codec, records ...kv) record
 	return b
 }
 
-// job does the clean that the planner would have done now; false if there is none.
+// clean runs the clean that the planner would start now; it returns false if
+// there is none.
 func (r *rig) clean(index int32) bool {
 	c, _ := NewPlanner(*r.c.Config(), 1, r.meta.view, r.clock).plan(r.meta.topic.ID, index)
 	if c == nil {
@@ -284,7 +285,7 @@ func (r *rig) clean(index int32) bool {
 	return true
 }
 
-// show is the records as key=value@offset.
+// show formats the records as key=value@offset.
 func show(records []record.Record) string {
 	var b bytes.Buffer
 	for _, r := range records {

@@ -11,9 +11,10 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// batches yields the batches of a partition in an object, in offset order, from the
-// block that holds offset from. Each is valid until the next. A failure is yielded
-// once, as the last pair. It goes past the read cache, which belongs to readers.
+// batches yields the batches of a partition in an object, in offset order, from
+// the block that holds offset from. Each is valid until the next. An error is
+// yielded once, as the last pair. Reads bypass the read cache, which belongs to
+// consumers.
 func (c *Compactor) batches(ctx context.Context, p topic.Partition, ref meta.ObjectRef, from int64) iter.Seq2[record.Batch, error] {
 	return func(yield func(record.Batch, error) bool) {
 		if err := c.eachBatch(ctx, p, ref, from, func(b record.Batch) bool { return yield(b, nil) }); err != nil {
@@ -35,7 +36,7 @@ func (c *Compactor) eachBatch(ctx context.Context, p topic.Partition, ref meta.O
 	}
 	rng, ok := footer.Range(p)
 	if !ok || rng.Base < ref.Base || rng.End != ref.End {
-		return fmt.Errorf("%w: its index does not have %s up to offset %d", object.ErrCorrupt, p, ref.End)
+		return fmt.Errorf("%w: its index lacks %s up to offset %d", object.ErrCorrupt, p, ref.End)
 	}
 	at, _ := rng.Find(from)
 	for blocks := rng.Blocks[at:]; len(blocks) > 0; {
@@ -57,7 +58,7 @@ func (c *Compactor) eachBatch(ctx context.Context, p topic.Partition, ref meta.O
 	return nil
 }
 
-// runOf returns how many of the first blocks are at most n bytes together, at least 1.
+// runOf returns how many of the first blocks fit into n bytes, at least 1.
 func runOf(blocks []object.Block, n int64) int {
 	for i, b := range blocks {
 		if n -= b.Length; n < 0 {
@@ -67,7 +68,7 @@ func runOf(blocks []object.Block, n int64) int {
 	return len(blocks)
 }
 
-// read reads neighbouring blocks in one request.
+// read reads adjacent blocks in one request.
 func (c *Compactor) read(ctx context.Context, src object.RangeReader, blocks []object.Block) ([]byte, error) {
 	first, last := blocks[0], blocks[len(blocks)-1]
 	n := last.Offset + last.Length - first.Offset

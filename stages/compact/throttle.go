@@ -8,15 +8,16 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// throttle is the bandwidth that all of compaction shares, and its off switch.
+// throttle is the bandwidth limit shared by all of compaction, and its off
+// switch.
 type throttle struct {
 	bucket *rate.Limiter
 
 	mu  sync.Mutex
-	off chan struct{} // closed when it goes on; nil while it is on
+	off chan struct{} // closed on resume; nil while running
 }
 
-// quantum is what is taken from the bucket at a time.
+// quantum is the number of bytes taken from the bucket at a time.
 const quantum = 64 << 10
 
 func newThrottle(bytesPerSecond int64, paused bool) *throttle {
@@ -47,7 +48,7 @@ func (t *throttle) paused() bool {
 	return t.off != nil
 }
 
-// awake waits until it is on.
+// awake waits until compaction is not paused.
 func (t *throttle) awake(ctx context.Context) error {
 	t.mu.Lock()
 	off := t.off
@@ -63,7 +64,7 @@ func (t *throttle) awake(ctx context.Context) error {
 	}
 }
 
-// take waits until n bytes may move.
+// take waits until n bytes may be transferred.
 func (t *throttle) take(ctx context.Context, n int64) error {
 	for n > 0 {
 		if err := t.awake(ctx); err != nil {
@@ -78,7 +79,7 @@ func (t *throttle) take(ctx context.Context, n int64) error {
 	return nil
 }
 
-// reader returns r within the bandwidth.
+// reader returns r limited to the bandwidth.
 func (t *throttle) reader(ctx context.Context, r io.ReadCloser) io.ReadCloser {
 	return &throttled{r, ctx, t}
 }

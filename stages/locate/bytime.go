@@ -10,23 +10,23 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// Batches reads the batch that a search by time ends in.
+// Batches reads the batches in which a search by time ends.
 type Batches interface {
-	// InWAL returns the batches of e, which p has.
+	// InWAL returns the batches of e, an entry of p.
 	InWAL(ctx context.Context, p topic.Partition, e partition.Entry) ([]byte, error)
-	// InObject returns the first batch in the object that has an offset from from on
-	// and whose max timestamp is at or after ms; ok is false when there is none.
+	// InObject returns the first batch in the object with an offset at or after from
+	// and a max timestamp at or after ms; ok is false when there is none.
 	InObject(ctx context.Context, p topic.Partition, ref meta.ObjectRef, ms, from int64) (b record.Batch, ok bool, err error)
 }
 
-// Found is the answer to a search by time.
+// Found is the result of a search by time.
 type Found struct {
 	Offset, Timestamp int64
 	Epoch             int32
 }
 
-// ByTime finds the first record, at or after the log start, with a timestamp
-// at or after ms (KIP-79). ok is false when there is none.
+// ByTime finds the first record, at or after the log start, with a timestamp at
+// or after ms (KIP-79). ok is false when there is none.
 func (l *Locator) ByTime(ctx context.Context, s *partition.State, ms int64, from Batches) (f Found, ok bool, err error) {
 	for {
 		end := s.TierEnd()
@@ -42,12 +42,13 @@ func (l *Locator) ByTime(ctx context.Context, s *partition.State, ms int64, from
 		if s.TierEnd() == end {
 			return f, ok, err
 		}
-		// Batches went from the WAL into an object that was not looked at.
+		// Batches moved from the WAL into an object that was not searched.
 	}
 }
 
-// inObjects searches the objects. With replaced, one of them could not be read and is
-// not named by the metadata any more, so that what took its place is to be searched.
+// inObjects searches the objects. replaced means that one of them could not be
+// read and is no longer in the metadata, so whatever replaced it must be
+// searched.
 func (l *Locator) inObjects(ctx context.Context, s *partition.State, ms int64, from Batches) (f Found, ok, replaced bool, err error) {
 	m, exists := l.manifest(s.ID)
 	if !exists {
@@ -68,13 +69,13 @@ func (l *Locator) inObjects(ctx context.Context, s *partition.State, ms int64, f
 			if f, ok, err := inBatch(b, ms, s.LogStart()); ok || err != nil {
 				return f, ok, false, err
 			}
-			start = b.NextOffset() // what is late enough in it was deleted
+			start = b.NextOffset() // its matching records were deleted
 		}
 	}
 	return Found{}, false, false, nil
 }
 
-// holds says whether the metadata has ref.
+// holds reports whether the metadata still has ref.
 func (l *Locator) holds(p topic.Partition, ref meta.ObjectRef) bool {
 	m, ok := l.manifest(p)
 	if !ok {
@@ -101,7 +102,7 @@ func inTail(ctx context.Context, s *partition.State, ms int64, from Batches) (Fo
 	}
 }
 
-// inRun searches the batches of one run.
+// inRun searches adjacent batches.
 func inRun(s *partition.State, run []byte, ms int64) (Found, bool, error) {
 	for len(run) > 0 {
 		b, rest, err := record.Next(run)

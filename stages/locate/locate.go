@@ -18,18 +18,18 @@ import (
 var (
 	// ErrOutOfRange: the offset is below the log start or above the end.
 	ErrOutOfRange = fault.Refused(kerr.OffsetOutOfRange, "offset out of range")
-	// ErrDeleted: the topic was deleted meanwhile.
+	// ErrDeleted: the topic has been deleted in the meantime.
 	ErrDeleted = fault.Refused(kerr.UnknownTopicOrPartition, "partition was deleted")
 	// ErrMissing: the offset is neither in the WAL nor in an object although it
-	// should be. It is a defect or a lost disk, never a client's fault.
+	// should be. That is a bug or a lost disk, never the client's fault.
 	ErrMissing = fault.Lost(kerr.KafkaStorageError, "committed records not found")
 )
 
 // Manifest returns the metadata of a partition.
 type Manifest func(topic.Partition) (*meta.Partition, bool)
 
-// Missing is told of an offset that should be somewhere and is not, and returns the
-// error for its reader.
+// Missing reports an offset that should exist and does not, and returns the error
+// for its reader.
 type Missing func(p topic.Partition, offset int64, err error) error
 
 // Locator finds records. Safe for concurrent use.
@@ -38,7 +38,7 @@ type Locator struct {
 	missing  Missing
 }
 
-// New returns a locator that asks manifest for objects.
+// New returns a locator that looks up objects in manifest.
 func New(manifest Manifest, missing Missing) *Locator { return &Locator{manifest, missing} }
 
 // Stage locates all reads of a Fetch. Any number of workers may run it.
@@ -56,8 +56,8 @@ func (l *Locator) Stage() pipeline.Stage[*flow.Fetch, *flow.Fetch] {
 	})
 }
 
-// Locate fills in the place of r and returns about how many bytes it will be,
-// at most maxBytes but at least one batch.
+// Locate fills in the location of r and returns its approximate size in bytes, at
+// most maxBytes but at least one batch.
 func (l *Locator) Locate(r *flow.Read, maxBytes int) int {
 	s := r.State
 	if s.Deleted() {

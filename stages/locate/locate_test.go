@@ -13,9 +13,9 @@ import (
 	"github.com/sluicemq/sluice/stages/locate"
 )
 
-// house is a partition with records 10..20 in two objects and 20..26 in the WAL,
+// fixture is a partition with records 10..20 in two objects and 20..26 in the WAL,
 // three records a batch there; 11 was deleted by the log start.
-func house() (*partition.State, locate.Manifest) {
+func fixture() (*partition.State, locate.Manifest) {
 	s := partition.NewState(topic.Partition{Topic: topic.NewID()}, 1, 12, 20)
 	s.Tail.Append(partition.Entry{Base: 20, Count: 3, Size: 100, MaxTimestamp: 220, Position: 1})
 	s.Tail.Append(partition.Entry{Base: 23, Count: 3, Size: 100, MaxTimestamp: 250, Position: 2})
@@ -25,17 +25,17 @@ func house() (*partition.State, locate.Manifest) {
 	return s, func(p topic.Partition) (*meta.Partition, bool) { return m, p == s.ID }
 }
 
-// missing passes on what a locator reports.
+// missing returns what a locator reports.
 func missing(_ topic.Partition, _ int64, err error) error { return err }
 
 func TestLocate(t *testing.T) {
-	s, manifest := house()
+	s, manifest := fixture()
 	l := locate.New(manifest, missing)
 	for _, c := range []struct {
 		offset  int64
 		max     int
 		batches int
-		object  int64 // its base
+		object  int64 // its base offset
 		err     error
 	}{
 		{11, 1000, 0, 0, locate.ErrOutOfRange},
@@ -57,8 +57,8 @@ func TestLocate(t *testing.T) {
 	}
 }
 
-func TestLocateNeverShowsWhatIsNotCommitted(t *testing.T) {
-	s, manifest := house()
+func TestLocateNeverReturnsUncommittedBatches(t *testing.T) {
+	s, manifest := fixture()
 	s.Tail.Append(partition.Entry{Base: 26, Count: 1, Size: 100})
 	r := &flow.Read{State: s, Offset: 20, MaxBytes: 1 << 20}
 	locate.New(manifest, missing).Locate(r, 1<<20)
@@ -68,7 +68,7 @@ func TestLocateNeverShowsWhatIsNotCommitted(t *testing.T) {
 }
 
 func TestLocateDeletedAndLost(t *testing.T) {
-	s, manifest := house()
+	s, manifest := fixture()
 	empty := func(topic.Partition) (*meta.Partition, bool) { return &meta.Partition{TierEnd: 20}, true }
 	r := &flow.Read{State: s, Offset: 14, MaxBytes: 1}
 	locate.New(empty, missing).Locate(r, 1)
@@ -104,8 +104,8 @@ func (b batches) InWAL(_ context.Context, _ topic.Partition, e partition.Entry) 
 	return b.at(e.Base, int64(e.Count)), nil
 }
 
-// InObject has batches of one record, but for the first, of two, one of which was
-// deleted with 11 although its time, 135, is late.
+// InObject has batches of one record, except the first, of two: one of them was
+// deleted with offset 11 although its time, 135, is late.
 func (b batches) InObject(_ context.Context, _ topic.Partition, ref meta.ObjectRef, ms, from int64) (record.Batch, bool, error) {
 	for o := ref.Base; o < ref.End; o++ {
 		switch {
@@ -123,7 +123,7 @@ func (b batches) InObject(_ context.Context, _ topic.Partition, ref meta.ObjectR
 }
 
 func TestByTime(t *testing.T) {
-	s, manifest := house()
+	s, manifest := fixture()
 	l := locate.New(manifest, missing)
 	for _, c := range []struct {
 		ms, want int64
@@ -136,7 +136,7 @@ func TestByTime(t *testing.T) {
 	}
 }
 
-// moving has an upload end while a search by time is between objects and WAL.
+// moving ends an upload while a search by time is between objects and WAL.
 type moving struct {
 	batches
 	move func()
@@ -147,11 +147,10 @@ func (b moving) InWAL(ctx context.Context, p topic.Partition, e partition.Entry)
 	return b.batches.InWAL(ctx, p, e)
 }
 
-// TestByTimeDuringAnUpload: batches that go from the WAL into an object during the
-// search are not passed over.
+// Batches that move from the WAL into an object during the search are not missed.
 func TestByTimeDuringAnUpload(t *testing.T) {
-	for _, when := range []string{"before the WAL is looked at", "before the WAL is read"} {
-		s, manifest := house()
+	for _, when := range []string{"before the WAL is searched", "before the WAL is read"} {
+		s, manifest := fixture()
 		moved, m := false, meta.Partition{}
 		move := func() {
 			if !moved {
@@ -164,7 +163,7 @@ func TestByTimeDuringAnUpload(t *testing.T) {
 			before, ok := manifest(p)
 			if m = *before; moved {
 				m.TierEnd, m.Objects = 26, append(m.Objects[:2:2], meta.ObjectRef{Base: 20, End: 26, MaxTimestamp: 250})
-			} else if when == "before the WAL is looked at" {
+			} else if when == "before the WAL is searched" {
 				move()
 			}
 			return &m, ok

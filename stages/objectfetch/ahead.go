@@ -12,11 +12,11 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// maxReaders bounds the readers that are followed. The one idle for longest is
-// forgotten for a new one.
+// maxReaders bounds the readers that are followed. A new one replaces the one
+// idle for longest.
 const maxReaders = 1024
 
-// follower reads ahead for readers in order.
+// follower reads ahead for sequential readers.
 type follower struct {
 	*Fetcher
 	clock clock.Clock
@@ -24,8 +24,8 @@ type follower struct {
 	mu      sync.Mutex // see DESIGN.md
 	readers map[topic.Partition][]*reader
 	count   int
-	busy    int  // requests under way
-	closed  bool // nothing is begun any more
+	busy    int  // requests in flight
+	closed  bool // nothing more is started
 	runs    sync.WaitGroup
 }
 
@@ -33,8 +33,8 @@ func newFollower(f *Fetcher, d Deps) *follower {
 	return &follower{Fetcher: f, clock: d.Clock, readers: make(map[topic.Partition][]*reader)}
 }
 
-// close begins nothing any more and waits for requests under way, which the fetcher
-// has ended.
+// close starts nothing more and waits for requests in flight, which the fetcher
+// has cancelled.
 func (a *follower) close() {
 	a.mu.Lock()
 	a.closed = true
@@ -42,7 +42,7 @@ func (a *follower) close() {
 	a.runs.Wait()
 }
 
-// note takes in a read that was served from an object or its cached blocks.
+// note records a read that was served from an object or its cached blocks.
 func (a *follower) note(r *flow.Read) {
 	if a.cfg.AheadBytes == 0 || len(r.Buffers) == 0 {
 		return
@@ -61,13 +61,13 @@ func (a *follower) note(r *flow.Read) {
 			return
 		}
 	}
-	known := met(from, to, int64(r.Bytes), a.cfg.AheadBytes, a.clock.Now())
+	known := newReader(from, to, int64(r.Bytes), a.cfg.AheadBytes, a.clock.Now())
 	if a.meet(p, known); known.window > 0 {
 		a.fill(p, known)
 	}
 }
 
-// meet begins to follow a reader.
+// meet starts following a reader.
 func (a *follower) meet(p topic.Partition, r *reader) {
 	if a.count >= maxReaders {
 		a.forgetOldest()
@@ -76,7 +76,8 @@ func (a *follower) meet(p topic.Partition, r *reader) {
 	a.count++
 }
 
-// fill plans for a reader as much as its window, the requests and the room allow.
+// fill plans as much for a reader as its window, the request limit and the cache
+// allow.
 func (a *follower) fill(p topic.Partition, r *reader) {
 	for !a.closed {
 		room := r.room(a.cfg.RunBytes)
@@ -91,7 +92,7 @@ func (a *follower) fill(p topic.Partition, r *reader) {
 		}
 		rng, ok := footer.Range(p)
 		if !ok {
-			return // whoever reads there is told
+			return // whoever reads there gets the error
 		}
 		i, ok := rng.Find(r.planned)
 		if !ok || i >= len(rng.Blocks) {
@@ -104,7 +105,7 @@ func (a *follower) fill(p topic.Partition, r *reader) {
 	}
 }
 
-// open reads the footer of the reader's next object, then goes on.
+// open reads the footer of the reader's next object, then continues.
 func (a *follower) open(p topic.Partition, r *reader, id meta.ObjectID) {
 	if r.opening {
 		return
@@ -122,7 +123,7 @@ func (a *follower) open(p topic.Partition, r *reader, id meta.ObjectID) {
 	})
 }
 
-// begin fetches blocks that were planned; false when there is no room for them.
+// begin fetches planned blocks; it returns false when there is no space for them.
 func (a *follower) begin(p topic.Partition, r *reader, id meta.ObjectID, blocks []object.Block) bool {
 	n := length(blocks)
 	if !a.cache.Reserve(n) && !(a.makeRoom(r) && a.cache.Reserve(n)) {
@@ -131,7 +132,7 @@ func (a *follower) begin(p topic.Partition, r *reader, id meta.ObjectID, blocks 
 		return false
 	}
 	f, own := a.requests.join(id, p, blocks, false)
-	if !own || len(f.blocks) < len(blocks) { // somebody was faster
+	if !own || len(f.blocks) < len(blocks) { // another request was faster
 		if own {
 			a.requests.fail(f, errNotFetched)
 		}
@@ -149,7 +150,7 @@ func (a *follower) begin(p topic.Partition, r *reader, id meta.ObjectID, blocks 
 	return true
 }
 
-// arrived puts what was read ahead where its reader finds it, and goes on.
+// arrived stores what was read ahead where its reader finds it, and continues.
 func (a *follower) arrived(p topic.Partition, r *reader, f *request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -167,14 +168,14 @@ func (a *follower) arrived(p topic.Partition, r *reader, f *request) {
 			a.cache.PutAhead(f.id, b, f.data[i])
 			continue
 		}
-		a.cache.Return(b.Length) // passed while it was under way
+		a.cache.Return(b.Length) // the reader passed it in the meantime
 		a.cache.PutBlock(f.id, b, f.data[i])
 	}
 	a.metrics.aheadBytes.Add(float64(length(f.blocks[:good])))
 	if bad := f.blocks[good:]; len(bad) > 0 {
 		a.cache.Return(length(bad))
 		a.release(r.undo(f.id, bad), a.cache.Drop)
-		r.window = 0 // the reader meets the error, or gets past it, by itself
+		r.window = 0 // the reader gets the error, or gets past it, by itself
 		a.requests.finish(f)
 		return
 	}
@@ -184,7 +185,7 @@ func (a *follower) arrived(p topic.Partition, r *reader, f *request) {
 	}
 }
 
-// follows says whether r is still followed.
+// follows reports whether r is still followed.
 func (a *follower) follows(p topic.Partition, r *reader) bool {
 	for _, known := range a.readers[p] {
 		if known == r {
@@ -194,7 +195,7 @@ func (a *follower) follows(p topic.Partition, r *reader) bool {
 	return false
 }
 
-// release ends the uses of blocks that were read ahead: Pass or Drop.
+// release ends the use of blocks that were read ahead, with Pass or Drop.
 func (a *follower) release(blocks []ahead, how func(meta.ObjectID, object.Block)) {
 	for _, q := range blocks {
 		if q.state == prefetchedBlock {
@@ -203,8 +204,7 @@ func (a *follower) release(blocks []ahead, how func(meta.ObjectID, object.Block)
 	}
 }
 
-// makeRoom forgets readers that are idle, but for r, and says whether there were
-// any.
+// makeRoom forgets idle readers other than r, and reports whether there were any.
 func (a *follower) makeRoom(r *reader) (any bool) {
 	before := a.clock.Now().Add(-a.cfg.AheadIdle)
 	for p, rs := range a.readers {

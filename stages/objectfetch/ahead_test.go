@@ -10,9 +10,9 @@ import (
 	"github.com/sluicemq/sluice/stages/objectfetch"
 )
 
-// rendezvous makes requests wait until they are let go.
+// rendezvous makes requests wait until they are released.
 type rendezvous struct {
-	started chan [2]int64 // offset and length of each that begins
+	started chan [2]int64 // offset and length of each request that starts
 	let     chan struct{}
 }
 
@@ -30,13 +30,13 @@ func (r *rendezvous) pass(ctx context.Context, off, n int64) {
 	}
 }
 
-// settled waits until nothing is being read ahead.
+// settled waits until no read-ahead is in flight.
 func (f *fixture) settled(t *testing.T) {
 	t.Helper()
 	until := time.Now().Add(10 * time.Second)
 	for f.fetch.Busy() > 0 {
 		if time.Now().After(until) {
-			t.Fatal("requests do not end")
+			t.Fatal("requests do not finish")
 		}
 		<-time.After(time.Millisecond)
 	}
@@ -48,8 +48,8 @@ func aheadConfig() objectfetch.Config {
 	return c
 }
 
-// scan reads the fixture in order from offset on and returns how many reads each
-// source served.
+// scan reads the fixture sequentially from offset on and returns how many reads
+// each source served.
 func (f *fixture) scan(t *testing.T, offset, end int64, maxBytes int) map[flow.Source]int {
 	t.Helper()
 	from := map[flow.Source]int{}
@@ -70,22 +70,23 @@ func (f *fixture) scan(t *testing.T, offset, end int64, maxBytes int) map[flow.S
 	return from
 }
 
-func TestReaderInOrderIsReadAheadFor(t *testing.T) {
+func TestSequentialReaderGetsReadAhead(t *testing.T) {
 	f := buildWith(t, aheadConfig(), 64<<20)
 	from := f.scan(t, 100, 180, 256<<10) // 2.5 MiB in reads of 256 KiB
 	if from[flow.FromObject] > 2 || from[flow.FromReadCache] < 8 {
 		t.Errorf("reads by source: %v; want all but the first two from the cache", from)
 	}
-	if n := f.store.reads.Load(); n > 6 { // footer, two reads, runs of 1 MiB
+	if n := f.store.reads.Load(); n > 6 { // footer, two reads, requests of 1 MiB
 		t.Errorf("%d requests for 2.5 MiB", n)
 	}
 	if held := f.metric(t, "sluice_read_ahead_held_bytes"); held > 1<<20 {
-		t.Errorf("%v bytes are held for a reader that is at the end", held)
+		t.Errorf("%v bytes are held for a reader at the end", held)
 	}
 }
 
-// Who takes a MiB at once is no look-up: the rest comes while the first is sent.
-func TestALargeReadIsReadAheadForAtOnce(t *testing.T) {
+// A first read of a MiB is not a lookup: the rest is fetched while the first part
+// is sent.
+func TestLargeFirstReadStartsReadAhead(t *testing.T) {
 	cfg := aheadConfig()
 	cfg.RunBytes = 4 << 20
 	f := buildWith(t, cfg, 64<<20)
@@ -95,7 +96,7 @@ func TestALargeReadIsReadAheadForAtOnce(t *testing.T) {
 	}
 }
 
-func TestWhoJumpsIsNotReadAheadFor(t *testing.T) {
+func TestRandomReaderGetsNoReadAhead(t *testing.T) {
 	f := buildWith(t, aheadConfig(), 64<<20)
 	for _, offset := range []int64{170, 140, 110, 160, 100} {
 		f.read(t, offset, 1)
@@ -106,53 +107,53 @@ func TestWhoJumpsIsNotReadAheadFor(t *testing.T) {
 	}
 }
 
-func TestReadingAheadKeepsToItsRoom(t *testing.T) {
+func TestReadAheadStaysWithinItsSpace(t *testing.T) {
 	cfg := aheadConfig()
 	cfg.AheadIdle = time.Minute
-	f := buildWith(t, cfg, 2<<20) // 1 MiB of it for reading ahead
+	f := buildWith(t, cfg, 2<<20) // half of it for read-ahead
 	f.read(t, 100, 64<<10)
 	f.read(t, 102, 64<<10)
 	f.settled(t)
 	held := f.metric(t, "sluice_read_ahead_held_bytes")
 	if held == 0 || held > 1<<20 {
-		t.Fatalf("%v bytes are held in a room of 1 MiB", held)
+		t.Fatalf("%v bytes are held with a limit of 1 MiB", held)
 	}
-	// Another reader finds no room, and does not take it from the first.
+	// Another reader finds no space, and does not take it from the first.
 	f.read(t, 160, 64<<10)
 	f.read(t, 162, 64<<10)
 	f.settled(t)
 	if now := f.metric(t, "sluice_read_ahead_held_bytes"); now != held {
-		t.Errorf("%v bytes are held, %v before: a reader lost what it had not read", now, held)
+		t.Errorf("%v bytes are held, %v before: a reader lost blocks that it had not read", now, held)
 	}
-	// Once the first has been idle for long it does.
+	// Once the first has been idle for long, it does.
 	f.clock.Advance(2 * time.Minute)
 	f.read(t, 164, 64<<10)
 	f.settled(t)
 	if n := f.metric(t, "sluice_read_ahead_wasted_bytes_total"); n != held {
-		t.Errorf("%v bytes were given up, want %v", n, held)
+		t.Errorf("%v bytes were dropped, want %v", n, held)
 	}
 	if now := f.metric(t, "sluice_read_ahead_held_bytes"); now == 0 || now > 1<<20 {
 		t.Errorf("%v bytes are held for the second reader", now)
 	}
 }
 
-// A read that somebody waits for is not held up by reading ahead, however slow.
-func TestReadingAheadDelaysNobody(t *testing.T) {
+// Read-ahead, however slow, does not delay a read that somebody waits for.
+func TestReadAheadDelaysNobody(t *testing.T) {
 	cfg := aheadConfig()
 	cfg.AheadRequests = 1
 	f := buildWith(t, cfg, 64<<20)
 	f.read(t, 100, 64<<10)
 	gate := f.store.hold()
-	f.read(t, 102, 64<<10) // cached block; begins to read ahead, which waits
+	f.read(t, 102, 64<<10) // cached block; starts read-ahead, which waits
 	first := <-gate.started
 	f.store.gate.Store(nil)
-	r := f.read(t, 170, 64<<10) // far from what is under way
+	r := f.read(t, 170, 64<<10) // far from what is in flight
 	if r.Err != nil || r.Source != flow.FromObject {
 		t.Fatalf("%s, %v", r.Source, r.Err)
 	}
-	f.read(t, 172, 64<<10) // in order, but the one request is taken
+	f.read(t, 172, 64<<10) // sequential, but the only request is in use
 	if n := len(gate.started); n != 0 {
-		t.Errorf("%d more requests began", n)
+		t.Errorf("%d more requests started", n)
 	}
 	close(gate.let)
 	f.settled(t)
@@ -188,8 +189,8 @@ func TestSameBlocksAreFetchedOnce(t *testing.T) {
 	}
 }
 
-// A request goes on when whoever asked for it has left, and others get what it brings.
-func TestRequestOutlivesTheOneWhoAsked(t *testing.T) {
+// A request continues after its reader has left, and others get its result.
+func TestRequestOutlivesItsReader(t *testing.T) {
 	f := build(t)
 	f.read(t, 179, 1)
 	gate := f.store.hold()
@@ -206,7 +207,7 @@ func TestRequestOutlivesTheOneWhoAsked(t *testing.T) {
 	f.waiting(t, 1)
 	leave()
 	if err := <-over; err == nil {
-		t.Error("a search that was given up succeeded")
+		t.Error("a cancelled search succeeded")
 	}
 	close(gate.let)
 	wg.Wait()
@@ -218,8 +219,8 @@ func TestRequestOutlivesTheOneWhoAsked(t *testing.T) {
 	}
 }
 
-// An error while reading ahead is no reader's business, and leaves nothing held.
-func TestFailureAheadIsNotServed(t *testing.T) {
+// A failed read-ahead is not reported to a reader, and leaves nothing held.
+func TestFailedReadAheadIsNotServed(t *testing.T) {
 	f := buildWith(t, aheadConfig(), 64<<20)
 	f.read(t, 100, 64<<10)
 	f.store.damage.Store(true)
@@ -228,19 +229,19 @@ func TestFailureAheadIsNotServed(t *testing.T) {
 	f.store.damage.Store(false)
 	f.clock.Advance(time.Minute)
 	if held := f.metric(t, "sluice_read_ahead_held_bytes"); held != 0 {
-		t.Errorf("%v bytes are held of what was damaged", held)
+		t.Errorf("%v damaged bytes are held", held)
 	}
 	f.scan(t, 104, 180, 256<<10)
 }
 
-func TestCloseEndsReadingAhead(t *testing.T) {
+func TestCloseEndsReadAhead(t *testing.T) {
 	f := buildWith(t, aheadConfig(), 64<<20)
 	f.read(t, 100, 64<<10)
 	gate := f.store.hold()
 	f.read(t, 102, 64<<10)
 	<-gate.started
-	f.fetch.Close() // ends the request, and waits
+	f.fetch.Close() // cancels the request, and waits
 	if n := f.store.under.Load(); n != 0 {
-		t.Errorf("%d requests under way", n)
+		t.Errorf("%d requests in flight", n)
 	}
 }

@@ -1,6 +1,6 @@
 package objectfetch
 
-// Busy returns how many requests read ahead.
+// Busy returns the number of read-ahead requests in flight.
 func (f *Fetcher) Busy() int {
 	f.ahead.mu.Lock()
 	defer f.ahead.mu.Unlock()

@@ -21,25 +21,26 @@ import (
 	"github.com/sluicemq/sluice/stages/readcache"
 )
 
-// ErrRange: an object does not hold the partition that the metadata says it holds.
+// ErrRange: an object lacks a partition that the metadata says it holds.
 var ErrRange = fault.Lost(kerr.KafkaStorageError, "object lacks the partition")
 
 // Store reads objects by key.
 type Store interface {
 	Object(key string) object.RangeReader
-	// ReadInto fills dst, one after the other, with what is from off on.
+	// ReadInto fills the slices of dst, one after the other, with the bytes from off
+	// on.
 	ReadInto(ctx context.Context, key string, off int64, dst ...[]byte) error
 	Size(ctx context.Context, key string) (int64, error)
 }
 
-// Tracker is told what cannot be read, and what can again.
+// Tracker is told what is unreadable, and what is readable again.
 type Tracker interface {
 	Known(unreadable.Place) error
 	Failed(p unreadable.Place, why unreadable.Reason, err error) error
 	Read(unreadable.Place)
 }
 
-// Deps is what a fetcher works on. All of it is required.
+// Deps is what a Fetcher needs from outside. All of it is required.
 type Deps struct {
 	Store   Store
 	Cache   *readcache.Cache
@@ -47,9 +48,9 @@ type Deps struct {
 	// Next finds the object that holds an offset of a partition. It is called with
 	// locks held and must not block.
 	Next func(topic.Partition, int64) (meta.ObjectRef, bool)
-	// Named says whether the metadata still names a place.
+	// Named reports whether the metadata still refers to a place.
 	Named func(unreadable.Place) bool
-	// Gone says why an offset that no object holds is not there.
+	// Gone returns why no object holds the offset.
 	Gone     func(*flow.Read) error
 	Clock    clock.Clock
 	Registry prometheus.Registerer
@@ -65,7 +66,7 @@ type Fetcher struct {
 	named    func(unreadable.Place) bool
 	gone     func(*flow.Read) error
 	requests requests
-	room     *pipeline.Budget // of what requests that readers wait for bring
+	memory   *pipeline.Budget // for data of requests that readers wait for
 	ahead    *follower
 	metrics  metrics
 
@@ -79,7 +80,7 @@ type Fetcher struct {
 // New returns a fetcher. Close it when nobody reads any more.
 func New(cfg Config, d Deps) *Fetcher {
 	f := &Fetcher{cfg: cfg, store: d.Store, cache: d.Cache, tracker: d.Tracker, next: d.Next, named: d.Named, gone: d.Gone,
-		room: pipeline.NewBudget(cfg.RequestBytes - cfg.RequestBytes/4)}
+		memory: pipeline.NewBudget(cfg.RequestBytes - cfg.RequestBytes/4)}
 	f.requests = requests{by: make(map[blockKey]*request), kept: kept{limit: cfg.RequestBytes / 16 * 3}, footers: kept{limit: cfg.RequestBytes / 16}}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	f.metrics = newMetrics(d.Registry)
@@ -87,8 +88,8 @@ func New(cfg Config, d Deps) *Fetcher {
 	return f
 }
 
-// Stop ends all requests, and whoever waits for one is told context.Canceled. What is
-// cached is served on.
+// Stop cancels all requests; their waiters get context.Canceled. Cached blocks
+// are still served.
 func (f *Fetcher) Stop() {
 	f.mu.Lock()
 	f.closed = true
@@ -96,22 +97,22 @@ func (f *Fetcher) Stop() {
 	f.stop()
 }
 
-// Close is Stop, and waits for the requests.
+// Close is Stop, but also waits for the requests.
 func (f *Fetcher) Close() {
 	f.Stop()
 	f.ahead.close()
 	f.runs.Wait()
 }
 
-// Served takes in a read that was served from cached blocks, so that what comes
-// behind them is read ahead.
+// Served records a read that was served from cached blocks, so that what follows
+// is read ahead.
 func (f *Fetcher) Served(r *flow.Read) { f.ahead.note(r) }
 
-// find reads from the object that holds the offset of r, also when that changes
-// meanwhile, as compaction and retention do. It only reads from r.
+// find reads from the object that holds r's offset, even if that object is
+// replaced meanwhile by compaction or retention. It does not modify r.
 func (f *Fetcher) find(ctx context.Context, r *flow.Read) ([][]byte, error) {
 	ref := *r.Object
-	for range movesAtMost {
+	for range maxMoves {
 		blocks, err := f.read(ctx, r, ref)
 		if !errors.Is(err, errMoved) {
 			return blocks, err
@@ -124,10 +125,10 @@ func (f *Fetcher) find(ctx context.Context, r *flow.Read) ([][]byte, error) {
 	return nil, errMoved
 }
 
-// movesAtMost is how often one read follows records from object to object.
-const movesAtMost = 5
+// maxMoves is how often one read follows records from object to object.
+const maxMoves = 5
 
-// read returns the blocks at the offset of r in the object of ref, at least one.
+// read returns the blocks at r's offset in the object of ref, at least one.
 func (f *Fetcher) read(ctx context.Context, r *flow.Read, ref meta.ObjectRef) ([][]byte, error) {
 	rng, err := f.rangeOf(ctx, r.State.ID, ref)
 	if err != nil {
@@ -184,7 +185,7 @@ func (f *Fetcher) footer(ctx context.Context, id meta.ObjectID) (*object.Footer,
 	}
 }
 
-// await waits until req has done, or ctx ends.
+// await waits until req is done or ctx ends.
 func (f *Fetcher) await(ctx context.Context, req *request, own bool) error {
 	if !own {
 		f.metrics.shared.Inc()
@@ -194,7 +195,7 @@ func (f *Fetcher) await(ctx context.Context, req *request, own bool) error {
 		f.requests.leave(req)
 		return nil
 	case <-ctx.Done():
-	case <-f.ctx.Done(): // the request may not heed it
+	case <-f.ctx.Done(): // the request may ignore it
 	}
 	if f.requests.leave(req) {
 		return nil
@@ -205,8 +206,9 @@ func (f *Fetcher) await(ctx context.Context, req *request, own bool) error {
 	return context.Canceled
 }
 
-// blocks returns the bytes of the first of neighbouring blocks of a partition, at least
-// one: what is cached, else what is under way already, else what one request brings.
+// blocks returns the bytes of the first of adjacent blocks of a partition, at
+// least one: from the cache, else from a request in flight, else from a new
+// request.
 func (f *Fetcher) blocks(ctx context.Context, p topic.Partition, id meta.ObjectID, blocks []object.Block) ([][]byte, error) {
 	for {
 		var out [][]byte
@@ -220,7 +222,7 @@ func (f *Fetcher) blocks(ctx context.Context, p topic.Partition, id meta.ObjectI
 			}
 			out = append(out, data)
 		}
-		if len(out) > 0 { // the reader comes again for what follows
+		if len(out) > 0 { // the reader will fetch what follows
 			return out, nil
 		}
 		if err := f.known(id, p, blocks[0]); err != nil {
@@ -243,8 +245,8 @@ func (f *Fetcher) blocks(ctx context.Context, p topic.Partition, id meta.ObjectI
 	}
 }
 
-// InObject returns the first batch of p in the object of ref that has an offset from
-// from on and whose max timestamp is at or after ms; ok is false when there is none.
+// InObject returns the first batch of p in the object of ref with an offset at or
+// after from and a max timestamp at or after ms; ok is false when there is none.
 func (f *Fetcher) InObject(ctx context.Context, p topic.Partition, ref meta.ObjectRef, ms, from int64) (record.Batch, bool, error) {
 	rng, err := f.rangeOf(ctx, p, ref)
 	if err != nil {

@@ -26,13 +26,13 @@ import (
 	"github.com/sluicemq/sluice/stages/readcache"
 )
 
-// store counts requests and may damage what it returns.
+// store counts requests and may damage their results.
 type store struct {
 	*objectstore.Store
 	reads, under atomic.Int32
-	most         atomic.Int32 // of under
+	most         atomic.Int32 // highest value of under
 	damage       atomic.Bool
-	gate         atomic.Pointer[rendezvous] // requests wait at it, if there is one
+	gate         atomic.Pointer[rendezvous] // if set, requests wait at it
 }
 
 func (s *store) Object(key string) object.RangeReader { return &reader{s, key} }
@@ -78,16 +78,16 @@ type fixture struct {
 	ref   meta.ObjectRef
 	cfg   objectfetch.Config
 	reg   *prometheus.Registry
-	// uneven makes every fourth batch small, so that some blocks begin with one.
+	// uneven makes every fourth batch small, so that some blocks start with one.
 	uneven bool
 	clock  *clock.Manual
-	// moved is where the records are when they are not in ref any more.
+	// moved is where the records are once they are no longer in ref.
 	moved   *meta.ObjectRef
 	tracker *unreadable.Tracker
 	log     bytes.Buffer
 }
 
-// build makes the fixture without reading ahead.
+// build returns the fixture without read-ahead.
 func build(t *testing.T) *fixture {
 	t.Helper()
 	cfg := objectfetch.DefaultConfig()
@@ -164,7 +164,7 @@ func buildOf(t *testing.T, cfg objectfetch.Config, cacheBytes int64, uneven bool
 
 var errGone = errors.New("deleted")
 
-// now is the object that the metadata names.
+// now is the object in the metadata.
 func (f *fixture) now() meta.ObjectRef {
 	if f.moved != nil {
 		return *f.moved
@@ -172,7 +172,7 @@ func (f *fixture) now() meta.ObjectRef {
 	return f.ref
 }
 
-// read goes through the two stages as the read pipeline has them.
+// read passes the two stages as in the read pipeline.
 func (f *fixture) read(t *testing.T, offset int64, maxBytes int) *flow.Read {
 	t.Helper()
 	r := &flow.Read{State: f.state, Offset: offset, MaxBytes: maxBytes, Object: &f.ref}
@@ -206,18 +206,18 @@ func (f *fixture) metric(t *testing.T, name string) float64 {
 	return 0
 }
 
-// waiting returns when so many reads wait for requests of others.
+// waiting returns once n reads wait for other readers' requests.
 func (f *fixture) waiting(t *testing.T, n float64) {
 	t.Helper()
 	for until := time.Now().Add(10 * time.Second); f.metric(t, "sluice_object_shared_requests_total") < n; {
 		if time.Now().After(until) {
-			t.Fatalf("%v reads wait, want %v", f.metric(t, "sluice_object_shared_requests_total"), n)
+			t.Fatalf("%v reads are waiting, want %v", f.metric(t, "sluice_object_shared_requests_total"), n)
 		}
 		<-time.After(time.Millisecond)
 	}
 }
 
-// offsets lists the records of a read and checks each.
+// offsets returns the offsets of a read's records and checks each record.
 func offsets(t *testing.T, r *flow.Read) (out []int64) {
 	t.Helper()
 	for _, seg := range r.Buffers {
@@ -231,7 +231,7 @@ func offsets(t *testing.T, r *flow.Read) (out []int64) {
 	return out
 }
 
-func TestReadsFromTheOffsetAskedFor(t *testing.T) {
+func TestReadsFromTheRequestedOffset(t *testing.T) {
 	for _, c := range []struct {
 		offset     int64
 		max        int
@@ -245,7 +245,7 @@ func TestReadsFromTheOffsetAskedFor(t *testing.T) {
 			}
 			for i := range got {
 				if got[i] != got[0]+int64(i) {
-					t.Fatalf("offsets %v have a hole", got)
+					t.Fatalf("offsets %v have a gap", got)
 				}
 			}
 		})
@@ -277,7 +277,7 @@ func TestDamageIsNeverServed(t *testing.T) {
 		t.Fatalf("%d bytes, %v", r.Bytes, r.Err)
 	}
 	f.store.damage.Store(false)
-	f.clock.Advance(time.Minute) // it is not tried again at once
+	f.clock.Advance(time.Minute) // not retried at once
 	if r := f.read(t, 100, 1<<20); r.Err != nil {
 		t.Errorf("damage was cached: %v", r.Err)
 	}
@@ -310,8 +310,8 @@ func TestInObject(t *testing.T) {
 	}
 }
 
-// A batch that does not fit ends the answer: a smaller one behind it, in the next
-// block, must not be returned in its place.
+// A batch that does not fit ends the response: a smaller one in the next block
+// must not take its place.
 func TestNoBatchIsSkippedForASmallerOne(t *testing.T) {
 	cfg := objectfetch.DefaultConfig()
 	cfg.AheadBytes = 0
@@ -322,7 +322,7 @@ func TestNoBatchIsSkippedForASmallerOne(t *testing.T) {
 				got := offsets(t, f.read(t, offset, size))
 				for i := range got {
 					if got[i] != got[0]+int64(i) {
-						t.Fatalf("%d bytes from offset %d: offsets %v have a hole", size, offset, got)
+						t.Fatalf("%d bytes from offset %d: offsets %v have a gap", size, offset, got)
 					}
 				}
 				offset = got[len(got)-1] + 1

@@ -6,9 +6,9 @@ import (
 	"github.com/sluicemq/sluice/internal/object"
 )
 
-// kept holds what came for readers that had left, in the order in which it came. The
-// read cache would let go of blocks that nobody has asked for yet. It always has room
-// for one, however large. The zero value holds nothing.
+// kept holds the results of requests whose readers had left, oldest first. The
+// read cache might evict blocks that nobody has asked for yet. There is always
+// space for one, however large. The zero value is empty.
 type kept struct {
 	limit, bytes int64
 	order        list.List // of keptItem
@@ -22,7 +22,7 @@ type keptItem struct {
 	footer *object.Footer
 }
 
-// footerBytes is about what a footer takes.
+// footerBytes is the approximate size of a footer.
 const footerBytes = 64 << 10
 
 func (k *kept) put(x keptItem) {
@@ -37,7 +37,7 @@ func (k *kept) put(x keptItem) {
 	k.bytes += x.bytes
 }
 
-// look returns x without letting go of it; it goes after all others.
+// look returns x without removing it, and makes it the most recent.
 func (k *kept) look(key blockKey) (x keptItem, ok bool) {
 	e, ok := k.by[key]
 	if !ok {

@@ -5,10 +5,11 @@ import (
 	"unsafe"
 )
 
-// uncleared returns n bytes of the heap, whatever is in them: they are all read over
-// or dropped. Clearing them first is a tenth of what reading from a store on the same
-// machine takes. strings.Builder is the one way to such memory that the language has;
-// of its bytes nothing is a string yet, so that writing to them breaks no rule.
+// uncleared returns n bytes of heap memory with arbitrary content: all of it is
+// overwritten or dropped. Clearing it first would take a tenth of the time of
+// reading from a store on the same machine. strings.Builder is the language's
+// only way to such memory; none of its bytes has become a string yet, so writing
+// to them breaks no rule.
 func uncleared(n int64) []byte {
 	var b strings.Builder
 	b.Grow(int(n))

@@ -7,7 +7,7 @@ import (
 	"github.com/sluicemq/sluice/internal/object"
 )
 
-// run returns the first blocks that are at most n bytes together, at least one.
+// run returns the first blocks that fit into n bytes, at least one.
 func run(blocks []object.Block, n int64) []object.Block {
 	for i, b := range blocks {
 		if n -= b.Length; n < 0 {
@@ -24,14 +24,14 @@ func length(blocks []object.Block) (n int64) {
 	return n
 }
 
-// firstWindow is how far is read ahead for a reader that was in order once. One that
-// takes as much at its first read does not look something up, and is read ahead for
-// from then on.
+// firstWindow is the read-ahead window after the first sequential read. A reader
+// whose first read is that large is not doing a lookup, and gets read-ahead from
+// then on.
 const firstWindow = 1 << 20
 
-// met returns a reader seen for the first time, with a read of offsets [from, to)
-// that took so many bytes.
-func met(from, to, bytes, most int64, now time.Time) *reader {
+// newReader returns a new reader after its first read, of offsets [from, to) and that
+// many bytes.
+func newReader(from, to, bytes, most int64, now time.Time) *reader {
 	r := &reader{from: from, to: to, planned: to, seen: now}
 	if bytes >= firstWindow {
 		r.window = min(bytes, most)
@@ -39,20 +39,20 @@ func met(from, to, bytes, most int64, now time.Time) *reader {
 	return r
 }
 
-// reader is somebody who reads a partition, known by where it is. It is pure
+// reader is a consumer of a partition, identified by its position. It is pure
 // state; ahead.go owns the lock.
 type reader struct {
 	from, to int64 // offsets of the last read
 	seen     time.Time
-	window   int64 // bytes to be ahead of to; 0: read in order not seen yet
-	// queue is what the reader has before it, in order, up to planned: blocks read
-	// ahead for it, and blocks that were there or under way already.
+	window   int64 // bytes to be ahead of to; 0: not sequential yet
+	// queue is what is ahead of the reader, in order, up to planned: blocks read
+	// ahead for it, and blocks that were already cached or being fetched.
 	queue   []ahead
 	planned int64
 	opening bool // the footer of the next object is being read
 }
 
-// ahead is one block before a reader.
+// ahead is one block ahead of a reader.
 type ahead struct {
 	id    meta.ObjectID
 	block object.Block
@@ -62,18 +62,19 @@ type ahead struct {
 type blockState uint8
 
 const (
-	theirs          blockState = iota // cached or fetched for another
+	shared          blockState = iota // cached, or fetched for another
 	requested                         // being read ahead for this reader
 	prefetchedBlock                   // read ahead for this reader
 )
 
-// follows says whether a read from offset goes on with what r reads: it begins
-// in what the last read gave, or right behind.
+// follows reports whether a read from offset continues r: it starts within the
+// last read, or right after it.
 func (r *reader) follows(offset int64) bool { return r.from < offset && offset <= r.to }
 
-// moved takes in a read of offsets [from, to) that goes on in order and took so many
-// bytes, and returns what the reader has passed. If some of that is cut off the answer, the next read
-// begins there, and finds it in the cache like anybody else.
+// moved records a sequential read of offsets [from, to) and that many bytes, and
+// returns the blocks that the reader has passed. If part of the read is trimmed
+// from the response, the next read starts there and finds it in the cache like
+// any other.
 func (r *reader) moved(from, to, bytes, most int64, now time.Time) (passed []ahead) {
 	r.from, r.to, r.seen = from, to, now
 	r.window = min(max(2*r.window, bytes, firstWindow), most)
@@ -86,8 +87,8 @@ func (r *reader) moved(from, to, bytes, most int64, now time.Time) (passed []ahe
 	return passed
 }
 
-// room returns how many bytes should be planned now: none while more than half of
-// the window is before the reader, or while a whole run would not fit, so that
+// room returns how many bytes to plan now: none while more than half of the
+// window is ahead of the reader, or while a whole request would not fit, so that
 // requests stay large.
 func (r *reader) room(runBytes int64) int64 {
 	left := r.window
@@ -100,8 +101,8 @@ func (r *reader) room(runBytes int64) int64 {
 	return min(left, runBytes)
 }
 
-// plan takes the next blocks into the queue and returns those to fetch, which is
-// at most one run: leading blocks that are there already are skipped.
+// plan adds the next blocks to the queue and returns those to fetch, at most one
+// request: leading blocks that are already there are skipped.
 func (r *reader) plan(id meta.ObjectID, blocks []object.Block, room int64, there func(object.Block) bool) []object.Block {
 	blocks = run(blocks, room)
 	skip := 0
@@ -113,7 +114,7 @@ func (r *reader) plan(id meta.ObjectID, blocks []object.Block, room int64, there
 		end++
 	}
 	for i, b := range blocks[:end] {
-		state := theirs
+		state := shared
 		if i >= skip {
 			state = requested
 		}
@@ -123,8 +124,8 @@ func (r *reader) plan(id meta.ObjectID, blocks []object.Block, room int64, there
 	return blocks[skip:end]
 }
 
-// undo takes back the plan of blocks, which were not fetched, and of what is
-// behind them, which it returns.
+// undo reverts the plan for blocks, which were not fetched, and for everything
+// after them, which it returns.
 func (r *reader) undo(id meta.ObjectID, blocks []object.Block) (rest []ahead) {
 	for i, a := range r.queue {
 		if a.id == id && a.block.Offset == blocks[0].Offset {

@@ -18,14 +18,14 @@ var (
 	// errNotFetched: a request that others wait for was not made after all.
 	errNotFetched = errors.New("the request was not made")
 	// errMoved: the object was replaced or trimmed meanwhile; the records are
-	// elsewhere, or are not to be read any more.
-	errMoved = errors.New("the records are in this object no more")
+	// elsewhere, or no longer readable.
+	errMoved = errors.New("the records are no longer in this object")
 	// errSlow: the store took longer than RequestTimeout.
 	errSlow = errors.New("the object store took too long")
 )
 
-// launch makes a request that readers wait for, in the background,
-// when there is memory for what it brings.
+// launch makes a request that readers wait for, in the background, once there is
+// memory for its result.
 func (f *Fetcher) launch(req *request, do func(context.Context, *request)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -36,12 +36,12 @@ func (f *Fetcher) launch(req *request, do func(context.Context, *request)) {
 	f.runs.Go(func() {
 		ctx, cancel := context.WithTimeoutCause(f.ctx, f.cfg.RequestTimeout, errSlow)
 		defer cancel()
-		n := min(req.bytes(), f.room.Capacity())
-		if err := f.room.Acquire(ctx, n); err != nil {
+		n := min(req.bytes(), f.memory.Capacity())
+		if err := f.memory.Acquire(ctx, n); err != nil {
 			f.requests.fail(req, f.waited(context.Cause(ctx)))
 			return
 		}
-		defer f.room.Release(n)
+		defer f.memory.Release(n)
 		do(ctx, req)
 	})
 }
@@ -54,7 +54,7 @@ func (f *request) bytes() int64 {
 	return length(f.blocks)
 }
 
-// fetchBlocks makes a request for blocks and caches what it brings.
+// fetchBlocks makes a request for blocks and caches its result.
 func (f *Fetcher) fetchBlocks(ctx context.Context, req *request) {
 	f.readBlocks(ctx, req)
 	for i := range req.blocks {
@@ -65,9 +65,9 @@ func (f *Fetcher) fetchBlocks(ctx context.Context, req *request) {
 	f.requests.finish(req)
 }
 
-// readBlocks reads the blocks of req, each into memory of its own, so that a cached block
-// does not keep its neighbours alive, and verifies them. One that is damaged keeps
-// nobody from the others.
+// readBlocks reads the blocks of req, each into its own memory, so that a cached
+// block does not keep its neighbours alive, and verifies them. A damaged block
+// does not affect the others.
 func (f *Fetcher) readBlocks(ctx context.Context, req *request) {
 	f.metrics.requests.Inc()
 	f.metrics.bytes.Add(float64(length(req.blocks)))
@@ -99,7 +99,7 @@ func placeOf(id meta.ObjectID, p topic.Partition, b object.Block) unreadable.Pla
 	return unreadable.Place{Object: id, Partition: p, Base: b.Base, End: b.End}
 }
 
-// known returns the error of a block, or of its object, that was tried not long ago.
+// known returns the error of a block or its object if it failed recently.
 func (f *Fetcher) known(id meta.ObjectID, p topic.Partition, b object.Block) error {
 	if err := f.tracker.Known(unreadable.Place{Object: id}); err != nil {
 		return err
@@ -107,13 +107,13 @@ func (f *Fetcher) known(id meta.ObjectID, p topic.Partition, b object.Block) err
 	return f.tracker.Known(placeOf(id, p, b))
 }
 
-// waited is the error of a request that was not made, since those before it took the
-// memory for too long, or the broker stops.
+// waited is the error of a request that was not made because earlier ones held
+// the memory for too long, or because the broker is stopping.
 func (f *Fetcher) waited(cause error) error {
 	if f.ctx.Err() != nil {
 		return context.Canceled
 	}
-	return fmt.Errorf("%w: requests before this one did not end: %w", objectstore.ErrUnavailable, cause)
+	return fmt.Errorf("%w: earlier requests did not finish: %w", objectstore.ErrUnavailable, cause)
 }
 
 // fetchFooter reads the footer of an object and caches it.
@@ -142,17 +142,17 @@ func (f *Fetcher) readFooter(ctx context.Context, id meta.ObjectID) (*object.Foo
 		return nil, fmt.Errorf("object %s: %w", id, err)
 	}
 	if got.ID != id {
-		return nil, fmt.Errorf("%w: under the key of object %s there is object %s", object.ErrCorrupt, id, got.ID)
+		return nil, fmt.Errorf("%w: the key of object %s holds object %s", object.ErrCorrupt, id, got.ID)
 	}
 	return got, nil
 }
 
-// failed says why a place could not be read: its records may be elsewhere by now,
-// which is nobody's fault; else it is reported.
+// failed returns why a place could not be read. Its records may be elsewhere by
+// now, which is normal; otherwise it is reported.
 func (f *Fetcher) failed(ctx context.Context, p unreadable.Place, err error) error {
 	switch {
 	case f.ctx.Err() != nil:
-		return context.Canceled // the broker stops
+		return context.Canceled // the broker is stopping
 	case !f.named(p):
 		return fmt.Errorf("%w: %w", errMoved, err)
 	case ctx.Err() != nil:

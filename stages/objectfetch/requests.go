@@ -8,27 +8,27 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// request is one that is under way: of blocks next to each other in an object, or of
-// its footer, which has no blocks. It belongs to the fetcher, not to the readers that
-// wait for it: when they leave it goes on, so that they find what it brings when they
-// come again.
+// request is a request in flight: for adjacent blocks of an object, or for its
+// footer, in which case it has no blocks. It belongs to the fetcher, not to the
+// readers that wait for it: when they leave it continues, so that they find its
+// result when they return.
 type request struct {
 	id        meta.ObjectID
 	partition topic.Partition // of the blocks
 	blocks    []object.Block
 
-	ahead   bool // read ahead, for the read cache to keep
+	ahead   bool // read ahead; the read cache keeps the result
 	waiting int  // readers; guarded by requests.mu
 
 	done   chan struct{} // closed when the fields below are set
-	data   [][]byte      // of blocks; nil where errs has why not
+	data   [][]byte      // of blocks; nil where errs says why
 	errs   []error
 	footer *object.Footer
-	err    error // of all of it
+	err    error // of the request as a whole
 }
 
-// from returns what came of block b and of those behind it up to the first that could
-// not be read, when f has done.
+// from returns the data of block b and those after it up to the first unreadable
+// one, once f is done.
 func (f *request) from(b object.Block) ([][]byte, error) {
 	if f.err != nil {
 		return nil, f.err
@@ -49,7 +49,7 @@ func (f *request) from(b object.Block) ([][]byte, error) {
 	return nil, errNotFetched
 }
 
-// good returns how many blocks from the first on came as they were written.
+// good returns how many leading blocks arrived intact.
 func (f *request) good() int {
 	if f.err != nil {
 		return 0
@@ -64,14 +64,14 @@ func (f *request) good() int {
 
 type blockKey struct {
 	id meta.ObjectID
-	at int64 // in the object; footer for the footer
+	at int64 // offset in the object; footer for the footer
 }
 
 const footer = -1
 
-// requests are all requests under way: no block is in two of them. What came when
-// nobody waited any more is kept for whoever asks next, the latest of it, up to a
-// limit.
+// requests are all requests in flight: no block is in two of them. Results that
+// nobody waits for any more are kept for the next reader, most recent first, up
+// to a limit.
 type requests struct {
 	mu   sync.Mutex
 	by   map[blockKey]*request
@@ -80,7 +80,7 @@ type requests struct {
 	footers kept
 }
 
-// keep keeps what f brought. REQUIRES: mu.
+// keep keeps the result of f. REQUIRES: mu.
 func (t *requests) keep(f *request) {
 	if f.footer != nil {
 		t.footers.put(keptItem{key: blockKey{f.id, footer}, bytes: footerBytes, footer: f.footer})
@@ -93,9 +93,9 @@ func (t *requests) keep(f *request) {
 }
 
 // join returns the request that fetches the first of blocks, if there is one.
-// Else it makes one for as many of them as nobody fetches, which the caller must
-// make and finish. A reader that joins waits for it, and must leave it. There is none to
-// wait for, nil, when the first block came in the meantime and is kept.
+// Otherwise it creates one for as many of them as nobody is fetching, which the
+// caller must make and finish. A reader that joins must leave it again. It
+// returns nil if the first block arrived in the meantime and has been kept.
 func (t *requests) join(id meta.ObjectID, p topic.Partition, blocks []object.Block, wait bool) (f *request, own bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -144,8 +144,8 @@ func one(b bool) int {
 	return 0
 }
 
-// leave ends a reader's wait for f, and says whether f has done: then the reader
-// has what came.
+// leave ends a reader's wait for f, and reports whether f is done: then the
+// reader has its result.
 func (t *requests) leave(f *request) (done bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -158,14 +158,14 @@ func (t *requests) leave(f *request) (done bool) {
 	}
 }
 
-// carries says whether a block is under way.
+// carries reports whether a block is being fetched.
 func (t *requests) carries(id meta.ObjectID, b object.Block) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.by[blockKey{id, b.Offset}] != nil
 }
 
-// finish hands out what came, and keeps it where nobody waits.
+// finish publishes the result, and keeps it if nobody waits.
 func (t *requests) finish(f *request) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -187,7 +187,7 @@ func (t *requests) fail(f *request, err error) {
 	t.finish(f)
 }
 
-// block returns a block that was kept, and lets go of it.
+// block removes and returns a kept block.
 func (t *requests) block(id meta.ObjectID, b object.Block) ([]byte, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -195,8 +195,8 @@ func (t *requests) block(id meta.ObjectID, b object.Block) ([]byte, bool) {
 	return x.data, ok
 }
 
-// footer returns a footer that was kept. It stays, since the blocks that it leads to may
-// come late too.
+// footer returns a kept footer. It stays, because the blocks it leads to may
+// arrive late too.
 func (t *requests) footer(id meta.ObjectID) (*object.Footer, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"github.com/sluicemq/sluice/stages/readcache"
 )
 
-// poll is one read of a client that wants its answer at once.
+// poll is one read of a client that does not wait.
 func (f *fixture) poll(t *testing.T, offset int64, maxBytes int) *flow.Read {
 	t.Helper()
 	due := make(chan struct{})
@@ -38,8 +38,8 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// unused is a cache that lets go of everything, as that of a broker whose consumers all
-// read something else.
+// unused returns a fixture whose cache evicts everything, like that of a broker
+// whose consumers all read something else.
 func unused(t *testing.T) *fixture {
 	t.Helper()
 	cfg := objectfetch.DefaultConfig()
@@ -47,12 +47,12 @@ func unused(t *testing.T) *fixture {
 	return buildWith(t, cfg, 1)
 }
 
-// A reader that never waits gets what it asked for all the same: requests outlive their
-// readers, none is made twice, and what they bring is kept until it is asked for.
-func TestWhatComesLateIsThereForTheNextPoll(t *testing.T) {
+// A reader that never waits still gets its records: requests outlive their
+// readers, none is made twice, and results are kept until they are requested.
+func TestLateResultIsKeptForTheNextPoll(t *testing.T) {
 	f := unused(t)
 	gate := f.store.hold()
-	eventually(t, "the footer is asked for", func() bool {
+	eventually(t, "the footer is requested", func() bool {
 		if r := f.poll(t, 100, 64<<10); r.Bytes != 0 || r.Err != nil {
 			t.Fatalf("%d bytes, %v", r.Bytes, r.Err)
 		}
@@ -60,7 +60,7 @@ func TestWhatComesLateIsThereForTheNextPoll(t *testing.T) {
 	})
 	f.poll(t, 100, 64<<10)
 	gate.let <- struct{}{} // the footer
-	eventually(t, "the blocks are asked for", func() bool {
+	eventually(t, "the blocks are requested", func() bool {
 		f.poll(t, 100, 64<<10)
 		return f.store.reads.Load() == 2
 	})
@@ -76,8 +76,8 @@ func TestWhatComesLateIsThereForTheNextPoll(t *testing.T) {
 	eventually(t, "no more than one block and the footer are held", func() bool { used, _ := f.fetch.Memory(); return used < 400<<10 })
 }
 
-// Requests under way and what is kept stay within their memory; who finds no room waits,
-// and is served.
+// Requests in flight and kept results stay within their memory limit; requests
+// beyond it wait, and are served.
 func TestMemoryOfRequestsIsBounded(t *testing.T) {
 	cfg := objectfetch.DefaultConfig()
 	cfg.AheadBytes, cfg.RequestBytes = 0, 1<<20
@@ -95,7 +95,7 @@ func TestMemoryOfRequestsIsBounded(t *testing.T) {
 		})
 	}
 	<-gate.started
-	<-gate.started // none ends before it is let go
+	<-gate.started // none finishes before it is released
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -114,11 +114,11 @@ func TestMemoryOfRequestsIsBounded(t *testing.T) {
 	if n := f.store.most.Load(); n < 2 || n > 4 { // three quarters of a MiB
 		t.Errorf("%d requests at once", n)
 	}
-	eventually(t, "everything is given back", func() bool { used, _ := f.fetch.Memory(); return used <= 64<<10 })
+	eventually(t, "everything is released", func() bool { used, _ := f.fetch.Memory(); return used <= 64<<10 })
 }
 
-// What comes for readers that have left is kept only as far as there is memory for it.
-func TestWhatIsKeptIsBounded(t *testing.T) {
+// Results whose readers have left are kept only up to the memory limit.
+func TestKeptResultsAreBounded(t *testing.T) {
 	f := unused(t)
 	for range 5 {
 		for i := range int64(10) {
@@ -128,11 +128,10 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, "no more is kept than there is room for", func() bool { used, _ := f.fetch.Memory(); return used > 0 && used <= 512<<10 })
+	eventually(t, "kept results fit the limit", func() bool { used, _ := f.fetch.Memory(); return used > 0 && used <= 512<<10 })
 }
 
-// A read that is answered without what the store has not brought leaves the others of
-// its fetch what they got.
+// A fetch that is answered without a slow read keeps the results of the others.
 func TestOneSlowReadDoesNotHoldTheOthers(t *testing.T) {
 	cfg := objectfetch.DefaultConfig()
 	cfg.AheadBytes = 0
@@ -158,8 +157,9 @@ func TestOneSlowReadDoesNotHoldTheOthers(t *testing.T) {
 	}
 }
 
-// Once it is stopped nobody waits for a request, also if that does not heed its end.
-func TestStopLetsGoOfWhoWaits(t *testing.T) {
+// After Stop nobody waits for a request, even if that ignores its cancelled
+// context.
+func TestStopReleasesWaiters(t *testing.T) {
 	f := unused(t)
 	gate := f.store.hold()
 	over := make(chan error, 1)

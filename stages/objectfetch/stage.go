@@ -16,11 +16,11 @@ import (
 // readsAtOnce bounds the reads of one fetch that wait for the store at once.
 const readsAtOnce = 16
 
-// Stage serves what is still cold. A fetch waits until the first of its reads has
-// something, a moment longer for the others, and no longer than its reader wants to;
-// then it goes on with what there is. Reads that are left out have neither records nor
-// an error, and their requests go on, so that the reader finds what they bring when it
-// comes again. No worker is held by a fetch that waits.
+// Stage serves what is still cold. A fetch waits until its first read has a
+// result, a moment longer for the others, and no longer than its client wants to;
+// then it continues with what there is. Reads left out have neither records nor
+// an error. Their requests continue, so that the client finds the result when it
+// fetches again. A waiting fetch does not occupy a worker.
 func (f *Fetcher) Stage() pipeline.Stage[*flow.Fetch, *flow.Fetch] {
 	return pipeline.StageFunc[*flow.Fetch, *flow.Fetch](func(ctx context.Context, in *pipeline.In[*flow.Fetch], out pipeline.Emit[*flow.Fetch]) error {
 		var waiting sync.WaitGroup
@@ -35,20 +35,20 @@ func (f *Fetcher) Stage() pipeline.Stage[*flow.Fetch, *flow.Fetch] {
 			}
 			waiting.Go(func() {
 				f.serve(ctx, p.Body)
-				_ = out(ctx, p) // what cannot go on was settled
+				_ = out(ctx, p) // on failure the parcel has been nacked
 			})
 		}
 	})
 }
 
-// found is what came of one read.
+// found is the result of one read.
 type found struct {
 	read   *flow.Read
 	blocks [][]byte
 	err    error
 }
 
-// serve reads for all of a fetch.
+// serve reads for all reads of a fetch.
 func (f *Fetcher) serve(ctx context.Context, fetch *flow.Fetch) {
 	ctx, leave := context.WithCancel(ctx)
 	defer leave()
@@ -62,10 +62,10 @@ func (f *Fetcher) serve(ctx context.Context, fetch *flow.Fetch) {
 	}
 	results := f.start(ctx, cold)
 	began := time.Now()
-	var rest <-chan time.Time // for what is not there when the first is
+	var rest <-chan time.Time // for reads not served when the first one is
 	for left := len(cold); left > 0; left-- {
 		if any && rest == nil {
-			rest = time.After(min(max(time.Since(began)/4, shortestRest), longestRest))
+			rest = time.After(min(max(time.Since(began)/4, minGrace), maxGrace))
 		}
 		select {
 		case x := <-results:
@@ -74,7 +74,7 @@ func (f *Fetcher) serve(ctx context.Context, fetch *flow.Fetch) {
 		case <-rest:
 		case <-fetch.Due:
 		}
-		leave() // whoever waits for a request ends; what came all the same is taken
+		leave() // waiters give up; what arrived in spite of that is taken
 		for ; left > 0; left-- {
 			f.take(<-results)
 		}
@@ -83,14 +83,14 @@ func (f *Fetcher) serve(ctx context.Context, fetch *flow.Fetch) {
 	fetch.Stamp()
 }
 
-// How long reads wait that are not served yet when another is: a quarter of the time
-// that the first one took, within these.
+// How long to wait for the remaining reads once one is served: a quarter of the
+// time that the first one took, within these bounds.
 const (
-	shortestRest = 10 * time.Millisecond
-	longestRest  = 250 * time.Millisecond
+	minGrace = 10 * time.Millisecond
+	maxGrace = 250 * time.Millisecond
 )
 
-// start reads for each of cold, and sends one result each.
+// start reads for each of cold, and sends one result for each.
 func (f *Fetcher) start(ctx context.Context, cold []*flow.Read) <-chan found {
 	results := make(chan found, len(cold))
 	places := make(chan struct{}, readsAtOnce)
@@ -114,12 +114,12 @@ func (f *Fetcher) start(ctx context.Context, cold []*flow.Read) <-chan found {
 	return results
 }
 
-// take puts what was found into its read, and says whether there is something to
-// answer with.
+// take stores the result in its read, and reports whether there is something to
+// respond with.
 func (f *Fetcher) take(x found) bool {
 	r := x.read
 	if x.err != nil {
-		if !errors.Is(x.err, context.Canceled) { // the reader did not want to wait, or the broker stops
+		if !errors.Is(x.err, context.Canceled) { // the client did not want to wait, or the broker is stopping
 			r.Err = x.err
 		}
 		return r.Err != nil
@@ -129,7 +129,7 @@ func (f *Fetcher) take(x found) bool {
 			break
 		}
 		full, err := readcache.Add(r, b, flow.FromObject)
-		if err != nil && r.Bytes == 0 { // it is what was written, and no batch
+		if err != nil && r.Bytes == 0 { // it is what was written, but not a batch
 			r.Err = f.tracker.Failed(unreadable.Place{Object: r.Object.ID, Partition: r.State.ID, Base: r.Offset, End: r.Offset + 1}, unreadable.Damaged, err)
 		}
 		if full || err != nil {

@@ -7,10 +7,10 @@ import (
 	"github.com/sluicemq/sluice/internal/object"
 )
 
-// prefetched holds blocks that were read ahead and that nobody has passed yet. They
-// are apart from the cache proper, whose policy would let blocks that nobody
-// asked for go first. Room is reserved before a block is fetched, so that
-// they are never over its limit.
+// prefetched holds blocks that were read ahead and that nobody has passed yet.
+// They are separate from the main cache, whose policy would evict blocks that
+// nobody has requested first. Space is reserved before a block is fetched, so the
+// limit is never exceeded.
 type prefetched struct {
 	mu     sync.Mutex
 	limit  int64
@@ -23,8 +23,8 @@ type prefetchedBlock struct {
 	users int // readers that it was fetched for
 }
 
-// Reserve takes n bytes of the room for blocks read ahead; false where there is
-// not that much. Give it back with Return, or block by block with Pass or Drop.
+// Reserve takes n bytes of the space for read-ahead; it returns false if there is
+// not that much. Return it with Return, or block by block with Pass or Drop.
 func (c *Cache) Reserve(n int64) bool {
 	s := &c.ahead
 	s.mu.Lock()
@@ -36,7 +36,7 @@ func (c *Cache) Reserve(n int64) bool {
 	return true
 }
 
-// Return gives n reserved bytes back.
+// Return gives back n reserved bytes.
 func (c *Cache) Return(n int64) {
 	c.ahead.mu.Lock()
 	c.ahead.used -= n
@@ -52,13 +52,13 @@ func (c *Cache) PutAhead(id meta.ObjectID, b object.Block, data []byte) {
 	k := key{id, b.Offset}
 	e := s.blocks[k]
 	if e.users++; e.users > 1 {
-		s.used -= b.Length // it is there already
+		s.used -= b.Length // it is already there
 	}
 	e.data = data
 	s.blocks[k] = e
 }
 
-// Pass says that a reader has gone over the block: it is now cached like any
+// Pass says that a reader has read past the block: it is now cached like any
 // other.
 func (c *Cache) Pass(id meta.ObjectID, b object.Block) {
 	if data, ok := c.take(id, b); ok {
@@ -66,10 +66,10 @@ func (c *Cache) Pass(id meta.ObjectID, b object.Block) {
 	}
 }
 
-// Drop says that a reader will not come to the block.
+// Drop says that a reader will not reach the block.
 func (c *Cache) Drop(id meta.ObjectID, b object.Block) { c.take(id, b) }
 
-// take ends one use of the block; ok with the last.
+// take ends one use of the block; ok is true for the last.
 func (c *Cache) take(id meta.ObjectID, b object.Block) (data []byte, ok bool) {
 	s := &c.ahead
 	s.mu.Lock()

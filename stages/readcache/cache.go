@@ -10,7 +10,7 @@ import (
 	"github.com/sluicemq/sluice/internal/object"
 )
 
-// key names a block of an object, or its footer.
+// key identifies a block of an object, or its footer.
 type key struct {
 	id    meta.ObjectID
 	block int64 // offset in the object; footer for the footer
@@ -31,15 +31,15 @@ type Cache struct {
 	hits, misses prometheus.Counter
 }
 
-// aheadShare is the part of the limit that is for blocks read ahead.
+// aheadShare: one over this is the part of the limit for read-ahead blocks.
 const aheadShare = 2
 
-// New returns a cache of at most limit bytes, half of them for blocks that
-// are read ahead. The admission policy of the rest is W-TinyLFU, which a single
-// scan cannot flush.
+// New returns a cache of at most limit bytes, half of them for read-ahead blocks.
+// The admission policy of the rest is W-TinyLFU, which a single scan cannot
+// flush.
 func New(limit int64, reg prometheus.Registerer) *Cache {
 	c := &Cache{
-		c:     otter.Must(&otter.Options[key, value]{MaximumWeight: proper(limit), Weigher: weigh}),
+		c:     otter.Must(&otter.Options[key, value]{MaximumWeight: mainLimit(limit), Weigher: weigh}),
 		ahead: prefetched{limit: limit / aheadShare, blocks: make(map[key]prefetchedBlock)},
 		hits: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_read_cache_hits_total",
 			Help: "Blocks of objects found in the read cache."}),
@@ -50,14 +50,14 @@ func New(limit int64, reg prometheus.Registerer) *Cache {
 	reg.MustRegister(c.hits, c.misses, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_read_cache_bytes",
 		Help: "Bytes of blocks and footers in the read cache."}, func() float64 { return float64(c.c.WeightedSize()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_read_ahead_held_bytes",
-			Help: "Bytes of blocks read ahead, or being read, that no reader has passed yet."}, c.ahead.size))
+			Help: "Bytes of blocks read ahead or being read ahead that no reader has passed yet."}, c.ahead.size))
 	return c
 }
 
-// proper is what is left of limit for blocks that were asked for.
-func proper(limit int64) uint64 { return uint64(max(limit-limit/aheadShare, 1)) }
+// mainLimit is the part of limit for blocks that were requested.
+func mainLimit(limit int64) uint64 { return uint64(max(limit-limit/aheadShare, 1)) }
 
-// weigh estimates the memory of an entry.
+// weigh estimates the memory of a cache entry.
 func weigh(_ key, v value) uint32 {
 	const overhead = 128
 	if v.footer == nil {
@@ -73,14 +73,14 @@ func weigh(_ key, v value) uint32 {
 // Resize changes the limit.
 func (c *Cache) Resize(limit int64) {
 	c.limit.Store(limit)
-	c.c.SetMaximum(proper(limit))
+	c.c.SetMaximum(mainLimit(limit))
 	c.ahead.resize(limit / aheadShare)
 }
 
-// Limit returns the memory that there may be.
+// Limit returns the memory limit.
 func (c *Cache) Limit() int64 { return c.limit.Load() }
 
-// Bytes returns the memory held, also by blocks read ahead.
+// Bytes returns the memory used, including read-ahead blocks.
 func (c *Cache) Bytes() int64 { return int64(c.c.WeightedSize()) + int64(c.ahead.size()) }
 
 // Footer returns the footer of an object.
@@ -92,7 +92,7 @@ func (c *Cache) Footer(id meta.ObjectID) (*object.Footer, bool) {
 // PutFooter stores the footer of an object.
 func (c *Cache) PutFooter(f *object.Footer) { c.c.Set(key{f.ID, footer}, value{footer: f}) }
 
-// Block returns the verified bytes of a block. They must not be changed.
+// Block returns the verified bytes of a block. They must not be modified.
 func (c *Cache) Block(id meta.ObjectID, b object.Block) ([]byte, bool) {
 	k := key{id, b.Offset}
 	data, ok := c.ahead.get(k)
@@ -109,7 +109,7 @@ func (c *Cache) Block(id meta.ObjectID, b object.Block) ([]byte, bool) {
 	return data, ok
 }
 
-// Holds says whether a block is there, without counting as a use of it.
+// Holds reports whether a block is cached, without counting as a use.
 func (c *Cache) Holds(id meta.ObjectID, b object.Block) bool {
 	k := key{id, b.Offset}
 	if _, ok := c.ahead.get(k); ok {

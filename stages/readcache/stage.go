@@ -9,8 +9,8 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// Stage serves reads of objects whose blocks are cached. served, if not nil,
-// learns of each (reading ahead goes by it). Any number of workers may run it.
+// Stage serves reads of objects whose blocks are cached. served, if not nil, is
+// called for each; read-ahead uses it. Any number of workers may run the stage.
 func Stage(c *Cache, served func(*flow.Read)) pipeline.Stage[*flow.Fetch, *flow.Fetch] {
 	return pipeline.Each(func(_ context.Context, f *flow.Fetch) (*flow.Fetch, error) {
 		for _, r := range f.Reads {
@@ -49,7 +49,7 @@ func (c *Cache) serve(r *flow.Read) {
 }
 
 // Add appends to r the batches of a block from r.Offset on, up to r.MaxBytes but
-// at least one. With full, a batch was left out: what is behind it must not be
+// at least one. full means that a batch was left out: nothing after it may be
 // added, however small, or the reader would miss it.
 func Add(r *flow.Read, block []byte, src flow.Source) (full bool, err error) {
 	for len(block) > 0 {

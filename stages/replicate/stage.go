@@ -11,21 +11,21 @@ import (
 
 // Follower keeps a copy of what the leader writes.
 type Follower interface {
-	// Replicate returns once the follower has g on disk. The group's bytes may
-	// be read until then, and for as long as its image is retained.
+	// Replicate returns once the follower has g on disk. The group's bytes may be
+	// read until then, and for as long as its image is retained.
 	Replicate(ctx context.Context, g *flow.Group) error
 }
 
-// Ack says that the group with this number is on as many followers as asked.
+// Ack says that the group with this number is on enough followers.
 type Ack struct{ Seq uint64 }
 
 // Stage is the replicate stage. Run it with one worker.
 type Stage struct{ followers []Follower }
 
-// New returns a stage that copies to all of followers.
+// New returns a stage that copies to all followers.
 func New(followers ...Follower) *Stage { return &Stage{followers: followers} }
 
-// Run replicates until in is closed. A follower that fails nacks the group.
+// Run replicates until in is closed. If a follower fails, the group is nacked.
 func (s *Stage) Run(ctx context.Context, in *pipeline.In[*flow.Group], out pipeline.Emit[Ack]) error {
 	for {
 		p, err := in.Recv(ctx)

@@ -34,7 +34,7 @@ func TestOneNodeAcknowledgesInOrder(t *testing.T) {
 }
 
 func TestAFollowerThatFailsNacksTheGroup(t *testing.T) {
-	broken := errors.New("follower is away")
+	broken := errors.New("follower unavailable")
 	acks, verdicts, err := pipelinetest.Drive(t, replicate.New(
 		follower(func(*flow.Group) error { return nil }),
 		follower(func(g *flow.Group) error {

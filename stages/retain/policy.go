@@ -7,11 +7,11 @@ import (
 
 // Policy is how long records are kept.
 type Policy struct {
-	Ms    int64 // retention.ms; below 0: for ever
-	Bytes int64 // retention.bytes; below 0: as many as there are
+	Ms    int64 // retention.ms; below 0: unlimited
+	Bytes int64 // retention.bytes; below 0: unlimited
 }
 
-// PolicyOf returns what a topic's configs ask for; ok is false where nothing is
+// PolicyOf returns the policy in a topic's configs; ok is false if nothing is
 // ever deleted.
 func PolicyOf(configs map[string]string) (p Policy, ok bool) {
 	v := topic.Values(configs)
@@ -19,14 +19,14 @@ func PolicyOf(configs map[string]string) (p Policy, ok bool) {
 	return p, v.Has(topic.CleanupPolicy, topic.CleanupDelete) && (p.Ms >= 0 || p.Bytes >= 0)
 }
 
-// Tail is what is committed and in no object.
+// Tail is what is committed but not in an object.
 type Tail struct {
 	End          int64 // the high watermark
 	Bytes        int64
 	MaxTimestamp int64 // -1: no record has one
 }
 
-// Partition is a partition as retention sees it.
+// Partition is a partition as seen by retention.
 type Partition struct {
 	Start   int64
 	TierEnd int64
@@ -34,21 +34,21 @@ type Partition struct {
 	Tail    Tail
 }
 
-// Decision is where a log is to start.
+// Decision is where a log should start.
 type Decision struct {
 	Start  int64
-	Bytes  int64 // of the objects and the tail below it
+	Bytes  int64 // of the objects and the tail below Start
 	Reason string
 }
 
-// Why a log was cut.
+// Why the log start was raised.
 const (
 	ByTime = "time"
 	BySize = "size"
 )
 
-// Start decides where l starts at nowMs; ok is false where it stays. It is either
-// the end of an object or the end of the log.
+// Start decides where l should start at nowMs; ok is false if it stays. It is
+// either the end of an object or the end of the log.
 func (p Policy) Start(l Partition, nowMs int64) (c Decision, ok bool) {
 	objects, reason := p.expired(l.Objects, nowMs), ByTime
 	if n := p.excess(l); n > objects {
@@ -58,7 +58,7 @@ func (p Policy) Start(l Partition, nowMs int64) (c Decision, ok bool) {
 	for _, o := range l.Objects[:objects] {
 		c.Start, c.Bytes = o.End, c.Bytes+o.Bytes
 	}
-	// What is in no object is young, as a rule: it is as if it were one more object.
+	// What is not in an object is usually young; it is treated as one more object.
 	if objects == len(l.Objects) && p.old(l.Tail.MaxTimestamp, nowMs) && l.Tail.End > max(l.TierEnd, c.Start) {
 		c.Start, c.Bytes, c.Reason = l.Tail.End, c.Bytes+l.Tail.Bytes, ByTime
 	}
@@ -77,7 +77,7 @@ func (p Policy) expired(objects []meta.ObjectRef, nowMs int64) (n int) {
 	return n
 }
 
-// excess returns how many objects can go with at least p.Bytes left.
+// excess returns how many objects can go while at least p.Bytes remain.
 func (p Policy) excess(l Partition) (n int) {
 	if p.Bytes < 0 {
 		return 0

@@ -37,7 +37,7 @@ func TestPolicyOf(t *testing.T) {
 }
 
 // Each log has objects [0,10) at 100 ms, [10,20) at 200 and [20,30) at 300, with
-// 1000 bytes each, unless it says otherwise.
+// 1000 bytes each, unless stated otherwise.
 func TestStart(t *testing.T) {
 	three := []meta.ObjectRef{ref(0, 10, 1000, 100), ref(10, 20, 1000, 200), ref(20, 30, 1000, 300)}
 	none := retain.Tail{End: 30, MaxTimestamp: -1}
@@ -52,26 +52,26 @@ func TestStart(t *testing.T) {
 		now     int64
 		want    retain.Decision
 	}{
-		"all young":                           {age(1000), three, none, 0, 1100, retain.Decision{}},
-		"one old":                             {age(1000), three, none, 0, 1101, retain.Decision{Start: 10, Bytes: 1000, Reason: retain.ByTime}},
-		"all old":                             {age(1000), three, none, 0, 9999, retain.Decision{Start: 30, Bytes: 3000, Reason: retain.ByTime}},
-		"old behind a young one":              {age(1000), []meta.ObjectRef{ref(0, 10, 1, 500), ref(10, 20, 1, 100)}, none, 0, 1200, retain.Decision{}},
-		"emptied goes when it is old":         {age(1000), []meta.ObjectRef{written(0, 10, 1, -1, 100), ref(10, 20, 1, 100), ref(20, 30, 1, 500)}, none, 0, 1200, retain.Decision{Start: 20, Bytes: 2, Reason: retain.ByTime}},
-		"no timestamp, written long ago":      {age(1000), []meta.ObjectRef{written(0, 10, 1, -1, 100), written(10, 20, 1, -1, 300)}, none, 0, 1200, retain.Decision{Start: 10, Bytes: 1, Reason: retain.ByTime}},
-		"no timestamp, written just now":      {age(1000), []meta.ObjectRef{written(0, 10, 1, -1, 100)}, none, 0, 1100, retain.Decision{}},
-		"one of the future, written long ago": {age(1000), []meta.ObjectRef{written(0, 10, 1, 1<<50, 100), ref(10, 20, 1, 150), ref(20, 30, 1, 500)}, none, 0, 1200, retain.Decision{Start: 20, Bytes: 2, Reason: retain.ByTime}},
-		"one of the future, written just now": {age(1000), []meta.ObjectRef{written(0, 10, 1, 1<<50, 400), ref(10, 20, 1, 150)}, none, 0, 1200, retain.Decision{}},
-		"objects old, tail young":             {age(1000), three, tail, 0, 1400, retain.Decision{Start: 30, Bytes: 3000, Reason: retain.ByTime}},
-		"tail old too":                        {age(1000), three, tail, 0, 1401, retain.Decision{Start: 40, Bytes: 3500, Reason: retain.ByTime}},
-		"tail alone":                          {age(1000), nil, tail, 30, 1401, retain.Decision{Start: 40, Bytes: 500, Reason: retain.ByTime}},
-		"tail of a log deleted to its end":    {age(1000), nil, tail, 40, 1401, retain.Decision{}},
-		"enough room":                         {size(3000), three, none, 0, 9999, retain.Decision{}},
-		"one over":                            {size(2000), three, none, 0, 9999, retain.Decision{Start: 10, Bytes: 1000, Reason: retain.BySize}},
-		"one and a half over":                 {size(1999), three, none, 0, 9999, retain.Decision{Start: 10, Bytes: 1000, Reason: retain.BySize}},
-		"the tail counts":                     {size(2500), three, tail, 0, 9999, retain.Decision{Start: 10, Bytes: 1000, Reason: retain.BySize}},
-		"the tail stays":                      {size(0), three, tail, 0, 9999, retain.Decision{Start: 30, Bytes: 3000, Reason: retain.BySize}},
-		"whichever asks for more, time":       {retain.Policy{Ms: 1000, Bytes: 2000}, three, none, 0, 1201, retain.Decision{Start: 20, Bytes: 2000, Reason: retain.ByTime}},
-		"whichever asks for more, size":       {retain.Policy{Ms: 1000, Bytes: 1000}, three, none, 0, 1101, retain.Decision{Start: 20, Bytes: 2000, Reason: retain.BySize}},
+		"all young":                          {age(1000), three, none, 0, 1100, retain.Decision{}},
+		"one old":                            {age(1000), three, none, 0, 1101, retain.Decision{Start: 10, Bytes: 1000, Reason: retain.ByTime}},
+		"all old":                            {age(1000), three, none, 0, 9999, retain.Decision{Start: 30, Bytes: 3000, Reason: retain.ByTime}},
+		"old after a young one":              {age(1000), []meta.ObjectRef{ref(0, 10, 1, 500), ref(10, 20, 1, 100)}, none, 0, 1200, retain.Decision{}},
+		"old empty object":                   {age(1000), []meta.ObjectRef{written(0, 10, 1, -1, 100), ref(10, 20, 1, 100), ref(20, 30, 1, 500)}, none, 0, 1200, retain.Decision{Start: 20, Bytes: 2, Reason: retain.ByTime}},
+		"no timestamp, written long ago":     {age(1000), []meta.ObjectRef{written(0, 10, 1, -1, 100), written(10, 20, 1, -1, 300)}, none, 0, 1200, retain.Decision{Start: 10, Bytes: 1, Reason: retain.ByTime}},
+		"no timestamp, written just now":     {age(1000), []meta.ObjectRef{written(0, 10, 1, -1, 100)}, none, 0, 1100, retain.Decision{}},
+		"future timestamp, written long ago": {age(1000), []meta.ObjectRef{written(0, 10, 1, 1<<50, 100), ref(10, 20, 1, 150), ref(20, 30, 1, 500)}, none, 0, 1200, retain.Decision{Start: 20, Bytes: 2, Reason: retain.ByTime}},
+		"future timestamp, written just now": {age(1000), []meta.ObjectRef{written(0, 10, 1, 1<<50, 400), ref(10, 20, 1, 150)}, none, 0, 1200, retain.Decision{}},
+		"objects old, tail young":            {age(1000), three, tail, 0, 1400, retain.Decision{Start: 30, Bytes: 3000, Reason: retain.ByTime}},
+		"tail old too":                       {age(1000), three, tail, 0, 1401, retain.Decision{Start: 40, Bytes: 3500, Reason: retain.ByTime}},
+		"tail alone":                         {age(1000), nil, tail, 30, 1401, retain.Decision{Start: 40, Bytes: 500, Reason: retain.ByTime}},
+		"tail of a log deleted to its end":   {age(1000), nil, tail, 40, 1401, retain.Decision{}},
+		"enough room":                        {size(3000), three, none, 0, 9999, retain.Decision{}},
+		"one over":                           {size(2000), three, none, 0, 9999, retain.Decision{Start: 10, Bytes: 1000, Reason: retain.BySize}},
+		"one and a half over":                {size(1999), three, none, 0, 9999, retain.Decision{Start: 10, Bytes: 1000, Reason: retain.BySize}},
+		"the tail counts":                    {size(2500), three, tail, 0, 9999, retain.Decision{Start: 10, Bytes: 1000, Reason: retain.BySize}},
+		"the tail stays":                     {size(0), three, tail, 0, 9999, retain.Decision{Start: 30, Bytes: 3000, Reason: retain.BySize}},
+		"the stricter one, time":             {retain.Policy{Ms: 1000, Bytes: 2000}, three, none, 0, 1201, retain.Decision{Start: 20, Bytes: 2000, Reason: retain.ByTime}},
+		"the stricter one, size":             {retain.Policy{Ms: 1000, Bytes: 1000}, three, none, 0, 1101, retain.Decision{Start: 20, Bytes: 2000, Reason: retain.BySize}},
 	} {
 		tierEnd := int64(30)
 		got, ok := c.p.Start(retain.Partition{Start: c.start, TierEnd: tierEnd, Objects: c.objects, Tail: c.tail}, c.now)
@@ -81,8 +81,8 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// Whatever the log: a cut is a boundary, no young record goes by time, and size
-// leaves as much as it should and not a whole object more.
+// Whatever the log: the start is a boundary, no young record is deleted by time,
+// and deletion by size leaves enough but less than one object too much.
 func TestStartOfAnyLog(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := retain.Partition{Tail: retain.Tail{MaxTimestamp: -1}}
@@ -116,14 +116,14 @@ func TestStartOfAnyLog(t *testing.T) {
 				continue
 			}
 			if gone += o.Bytes; c.Reason == retain.ByTime && (p.Ms < 0 || o.NewestMs() >= now-p.Ms) && p.Bytes < 0 {
-				t.Fatalf("%+v at %d cut the young %+v", p, now, o)
+				t.Fatalf("%+v at %d deleted the young %+v", p, now, o)
 			}
 		}
 		if left := sum + l.Tail.Bytes - gone; c.Reason == retain.BySize && left < p.Bytes {
 			t.Fatalf("%+v left %d of %+v", p, left, l)
 		}
 		if c.Start > l.TierEnd && (p.Ms < 0 || l.Tail.MaxTimestamp < 0 || l.Tail.MaxTimestamp >= now-p.Ms) {
-			t.Fatalf("%+v at %d cut the tail of %+v", p, now, l)
+			t.Fatalf("%+v at %d deleted the tail of %+v", p, now, l)
 		}
 	})
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// Metadata takes what was decided.
+// Metadata applies the decisions.
 type Metadata interface {
 	TrimLog(ctx context.Context, p topic.Partition, epoch int32, offset int64) error
 }
@@ -29,15 +29,15 @@ type Trimmer struct {
 	fails prometheus.Counter
 }
 
-// NewTrimmer returns the sink with its metrics registered.
+// NewTrimmer returns the sink, with its metrics registered.
 func NewTrimmer(cfg Config, m Metadata, log *slog.Logger, reg prometheus.Registerer) *Trimmer {
 	t := &Trimmer{meta: m, log: log, pace: rate.NewLimiter(rate.Limit(cfg.ChangesPerSecond), 1),
 		trims: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_retention_trims_total",
-			Help: "Partitions whose log start was raised by retention, by what asked for it."}, []string{"reason"}),
+			Help: "Times retention raised a partition's log start, by reason."}, []string{"reason"}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_retention_bytes_total",
-			Help: "Bytes of record batches that retention put below the log start."}, []string{"reason"}),
+			Help: "Bytes of record batches deleted by retention."}, []string{"reason"}),
 		fails: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_retention_failures_total",
-			Help: "Changes that the metadata did not take; they are decided anew."})}
+			Help: "Log start changes that the metadata did not accept; they are retried."})}
 	for _, r := range []string{ByTime, BySize} {
 		t.trims.WithLabelValues(r)
 		t.bytes.WithLabelValues(r)
@@ -46,7 +46,7 @@ func NewTrimmer(cfg Config, m Metadata, log *slog.Logger, reg prometheus.Registe
 	return t
 }
 
-// Run makes changes until in is closed or ctx is done.
+// Run applies trims until in is closed or ctx is done.
 func (t *Trimmer) Run(ctx context.Context, in *pipeline.In[*Trim]) error {
 	for {
 		p, err := in.Recv(ctx)
@@ -60,7 +60,7 @@ func (t *Trimmer) Run(ctx context.Context, in *pipeline.In[*Trim]) error {
 	}
 }
 
-// trim makes one change. One that fails is left to the next look.
+// trim applies one trim. If it fails, the next check decides again.
 func (t *Trimmer) trim(ctx context.Context, x *Trim) error {
 	if err := t.pace.Wait(ctx); err != nil {
 		return err
@@ -71,16 +71,16 @@ func (t *Trimmer) trim(ctx context.Context, x *Trim) error {
 		return err
 	case err != nil:
 		t.fails.Inc()
-		t.log.Warn("retention could not cut a log; it is tried again after a pause that grows", "partition", x.Partition, "offset", x.Start, "err", err)
+		t.log.Warn("retention could not raise a log start; retrying with increasing pauses", "partition", x.Partition, "offset", x.Start, "err", err)
 		return err
 	}
 	t.trims.WithLabelValues(x.Reason).Inc()
 	t.bytes.WithLabelValues(x.Reason).Add(float64(x.Bytes))
-	t.log.Debug("cut a log", "partition", x.Partition, "offset", x.Start, "bytes", x.Bytes, "reason", x.Reason)
+	t.log.Debug("raised a log start", "partition", x.Partition, "offset", x.Start, "bytes", x.Bytes, "reason", x.Reason)
 	return nil
 }
 
-// overtaken reports whether a partition was deleted, or is led by another.
+// overtaken reports whether the partition was deleted, or has another leader.
 func overtaken(err error) bool {
 	return errors.Is(err, meta.ErrUnknownTopic) || errors.Is(err, meta.ErrConflict)
 }

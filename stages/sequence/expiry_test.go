@@ -12,9 +12,9 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// TestProducersOfOldRecordsAreRemembered: how long a producer is known counts from
-// when it wrote, not from when what it writes about happened.
-func TestProducersOfOldRecordsAreRemembered(t *testing.T) {
+// A producer's expiry counts from when it wrote, not from the timestamps of its
+// records.
+func TestExpiryIgnoresRecordTimestamps(t *testing.T) {
 	now := time.UnixMilli(1_700_000_000_000)
 	b := record.NewBuilder()
 	b.ProducerID, b.ProducerEpoch, b.BaseSequence = 9, 0, 0
@@ -34,10 +34,10 @@ func TestProducersOfOldRecordsAreRemembered(t *testing.T) {
 	send()
 	table.Expire(now.Add(-time.Hour).UnixMilli())
 	if a := send(); !a.Duplicate || a.BaseOffset != 0 {
-		t.Errorf("a retry is appended again: %+v", a)
+		t.Errorf("a retry was appended again: %+v", a)
 	}
 	table.Expire(now.Add(time.Hour).UnixMilli())
 	if a := send(); a.Duplicate {
-		t.Error("the producer is never forgotten")
+		t.Error("the producer never expires")
 	}
 }

@@ -9,23 +9,24 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 )
 
-// ErrDeleted refuses a batch for a partition whose topic was deleted meanwhile.
+// ErrDeleted rejects a batch whose topic has been deleted in the meantime.
 var ErrDeleted = fault.Refused(kerr.UnknownTopicOrPartition, "partition was deleted")
 
-// Opening is the state a partition starts from: the offset of its next record
-// and what its log says of idempotent producers.
+// Opening is the state a partition starts from: the next offset and the
+// idempotent producers found in its log.
 type Opening struct {
 	Next      int64
 	Producers *idempotence.Producers
 }
 
-// lanePartition is one partition as its lane knows it.
+// lanePartition is a lane's state of one partition.
 type lanePartition struct {
 	state *partition.State
 	Opening
 }
 
-// sequence decides about a and applies the decision. now is ms since epoch.
+// sequence decides about a and applies the decision. now is in ms since the
+// epoch.
 func (l *lanePartition) sequence(a *flow.Append, now int64) {
 	if a.Err != nil {
 		return

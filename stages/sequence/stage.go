@@ -19,17 +19,17 @@ type Stage struct {
 	open  func(*partition.State) Opening
 }
 
-// New returns the stage. open is called once per partition and lane, by the
-// lane, before the partition's first batch.
+// New returns the stage. open is called once per partition and lane, by the lane,
+// before the partition's first batch.
 func New(c clock.Clock, open func(*partition.State) Opening) *Stage {
 	return &Stage{clock: c, open: open}
 }
 
-// sweepEvery is how many Writes a lane handles between two looks for deleted
-// partitions. A look walks all partitions of the lane.
-const sweepEvery = 1 << 16
+// pruneEvery is how many Writes a lane handles between two checks for deleted
+// partitions. A check visits all partitions of the lane.
+const pruneEvery = 1 << 16
 
-// Run sequences until in is closed.
+// Run sequences Writes until in is closed.
 func (s *Stage) Run(ctx context.Context, in *pipeline.In[*flow.Write], out pipeline.Emit[*flow.Write]) error {
 	logs := make(map[topic.Partition]*lanePartition)
 	buf := make([]pipeline.Parcel[*flow.Write], 64)
@@ -50,9 +50,9 @@ func (s *Stage) Run(ctx context.Context, in *pipeline.In[*flow.Write], out pipel
 				return err
 			}
 		}
-		if handled += n; handled >= sweepEvery {
+		if handled += n; handled >= pruneEvery {
 			handled = 0
-			sweep(logs)
+			prune(logs)
 		}
 	}
 }
@@ -79,7 +79,7 @@ func (s *Stage) sequence(logs map[topic.Partition]*lanePartition, w *flow.Write,
 	}
 }
 
-func sweep(logs map[topic.Partition]*lanePartition) {
+func prune(logs map[topic.Partition]*lanePartition) {
 	for id, l := range logs {
 		if l.state.Deleted() {
 			delete(logs, id)

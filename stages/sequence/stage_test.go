@@ -19,7 +19,8 @@ import (
 
 var noon = time.UnixMilli(1_700_000_000_000)
 
-// records returns a batch of n records of a producer, or of none if id is -1.
+// records returns a batch of n records of a producer, or of no producer if id is
+// -1.
 func records(t interface{ Fatal(...any) }, n int, id int64, epoch int16, seq int32) record.Batch {
 	b := record.NewBuilder()
 	b.ProducerID, b.ProducerEpoch, b.BaseSequence = id, epoch, seq
@@ -98,7 +99,7 @@ func TestRetryIsADuplicateAndAGapIsRefused(t *testing.T) {
 		t.Errorf("after the gap: %+v", a)
 	}
 	if want := int64(len(as[0].Batch) + len(as[3].Batch)); w.Bytes != want {
-		t.Errorf("%d bytes are to be written, want %d", w.Bytes, want)
+		t.Errorf("%d bytes to write, want %d", w.Bytes, want)
 	}
 }
 
@@ -128,8 +129,8 @@ func TestLogAppendTime(t *testing.T) {
 	}
 }
 
-// Whatever producers send, offsets are dense over what writes, and each
-// producer's sequence numbers in the log have neither gap nor repetition.
+// Whatever producers send, the offsets of written batches are dense, and each
+// producer's sequence numbers in the log have neither gaps nor repetitions.
 func TestLogOfIdempotentProducers(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		s := state(0)

@@ -1,6 +1,7 @@
 // Package trim is the last stage of the read pipeline.
 //
-// In: a Fetch whose reads were served. It cuts the whole answer down to the
-// bytes the reader asked for, counts where reads were served from, and settles;
-// the door then writes headers and segments to its socket without copying them.
+// In: a Fetch whose reads were served. It trims the whole response to the number
+// of bytes that the client asked for, counts which tier served the reads, and
+// settles; the listener then writes headers and batches to its socket without
+// copying them.
 package trim

@@ -31,7 +31,7 @@ func New(reg prometheus.Registerer) *Stage {
 		s.reads[src] = prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_reads_total",
 			Help: "Partition reads, by the tier that served them.", ConstLabels: labels})
 		// From a cache to an object store in trouble.
-		o := histogram.Seconds("sluice_read_seconds", "Time from finding a partition read until its tier had served it.", 20*time.Microsecond, 20*time.Second)
+		o := histogram.Seconds("sluice_read_seconds", "Time from locating a partition read until its tier had served it.", 20*time.Microsecond, 20*time.Second)
 		o.ConstLabels = labels
 		s.seconds[src] = prometheus.NewHistogram(o)
 		reg.MustRegister(s.bytes[src], s.reads[src], s.seconds[src])
@@ -70,8 +70,8 @@ func (s *Stage) finish(f *flow.Fetch) {
 	}
 }
 
-// trim drops batches from the end until r has at most left bytes; with whole
-// set it keeps the first batch whatever its size (KIP-74).
+// trim drops batches from the end until r has at most left bytes; if whole is set
+// it keeps the first batch whatever its size (KIP-74).
 func trim(r *flow.Read, left int, whole bool) int {
 	n, bytes := 0, 0
 	for i, seg := range r.Buffers {
@@ -90,7 +90,7 @@ func trim(r *flow.Read, left int, whole bool) int {
 	return bytes
 }
 
-// head returns the batches that seg begins with, up to left bytes; with whole set at
+// head returns the leading batches of seg, up to left bytes; if whole is set, at
 // least one.
 func head(seg []byte, left int, whole bool) []byte {
 	n := 0

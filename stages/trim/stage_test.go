@@ -12,7 +12,7 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 )
 
-// batch returns n bytes that have the frame of a batch.
+// batch returns n bytes with the framing of a batch.
 func batch(n int) []byte {
 	b := make([]byte, n)
 	binary.BigEndian.PutUint32(b[8:], uint32(n-12))
@@ -28,7 +28,7 @@ func read(src flow.Source, sizes ...int) *flow.Read {
 	return r
 }
 
-func TestFinishKeepsTheLimitOfTheWholeAnswer(t *testing.T) {
+func TestFinishEnforcesTheLimitOfTheResponse(t *testing.T) {
 	s := New(prometheus.NewRegistry())
 	f := &flow.Fetch{MaxBytes: 1000, Reads: []*flow.Read{
 		read(flow.FromWriteCache, 400, 400, 400), read(flow.FromObject, 300), read(flow.FromObject, 100, 100)}}
@@ -52,8 +52,8 @@ func TestFirstBatchIsReturnedWhole(t *testing.T) {
 	}
 }
 
-// A segment may hold several batches: what does not fit is cut off between two.
-func TestSegmentsAreCutBetweenBatches(t *testing.T) {
+// A buffer may hold several batches: it is trimmed at a batch boundary.
+func TestBuffersAreTrimmedAtBatchBoundaries(t *testing.T) {
 	for _, test := range []struct{ max, first, second int }{
 		{1, 100, 0}, {100, 100, 0}, {299, 100, 61}, {300, 300, 0}, {399, 300, 61}, {600, 600, 0}, {661, 600, 61}, {5000, 600, 661}} {
 		r := &flow.Read{State: &partition.State{}}
@@ -67,7 +67,7 @@ func TestSegmentsAreCutBetweenBatches(t *testing.T) {
 			n += len(seg)
 		}
 		if r.Bytes != test.first || second.Bytes != test.second || n != r.Bytes+second.Bytes {
-			t.Errorf("of %d bytes: %d and %d, want %d and %d; segments of %d", test.max, r.Bytes, second.Bytes, test.first, test.second, n)
+			t.Errorf("of %d bytes: %d and %d, want %d and %d; buffers of %d", test.max, r.Bytes, second.Bytes, test.first, test.second, n)
 		}
 	}
 }

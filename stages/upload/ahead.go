@@ -7,28 +7,29 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 )
 
-// AheadBytes is how much of an object is read from the WAL at a time. An object has its
-// runs by partition and the log has them by time, so that a stretch of the log is read
-// once for each window of the object that has something in it.
+// AheadBytes is how much of an object is read from the WAL at a time. An object
+// is ordered by partition and the log by time, so a range of the log is read once
+// for each window of the object that contains part of it.
 const AheadBytes = 3 << 20
 
-// ahead finds the runs of an object in their order. What memory does not have is read
-// from the log with what comes next.
+// ahead finds the tail entries of an object in the object's order. What is not in
+// memory is read from the log, together with what comes next.
 type ahead struct {
 	u       *Uploader
 	s       *objectPlan
-	part    int // that is being built
+	part    int // index of the part that is being built
 	window  []byte
-	reads   map[partition.Position]*partition.Read // what window has
+	reads   map[partition.Position]*partition.Read // what window holds
 	scratch []byte
-	// Everything before was looked at for the window, in the order of the object.
+	// Everything before this was considered for the window, in the order of the
+	// object.
 	lastPart int
 	lastEnd  int64
 }
 
-// run finds the batches of e, a run of the part that is being built: in memory, unless
-// the part is to come from the log, or in the log. They are valid until release, and
-// until the next call.
+// run finds the batches of e, an entry of the part that is being built: in
+// memory, unless the part must come from the log, or in the log. They are valid
+// until release, and until the next call.
 func (a *ahead) run(ctx context.Context, e partition.Entry) ([]byte, func(), error) {
 	if !a.s.parts[a.part].fromLog {
 		if image, ok := a.u.Images.Get(e.Group); ok {
@@ -42,7 +43,7 @@ func (a *ahead) run(ctx context.Context, e partition.Entry) ([]byte, func(), err
 	if r := a.reads[e.Position]; r != nil && r.Entry == e {
 		return r.Into, func() {}, r.Err
 	}
-	// Larger than the window, or memory had it when it was looked at.
+	// Larger than the window, or it was in memory when the window was filled.
 	if cap(a.scratch) < int(e.Size) {
 		a.scratch = make([]byte, e.Size)
 	}
@@ -52,7 +53,7 @@ func (a *ahead) run(ctx context.Context, e partition.Entry) ([]byte, func(), err
 
 var errWindowFull = errors.New("the window is full")
 
-// gather reads e, and what comes behind it, as far as the window goes.
+// gather reads e and what follows it, as far as fits the window.
 func (a *ahead) gather(ctx context.Context, e partition.Entry) {
 	if a.window == nil {
 		a.window = make([]byte, AheadBytes)
@@ -86,7 +87,7 @@ func (a *ahead) gather(ctx context.Context, e partition.Entry) {
 		err := a.s.parts[i].runsFrom(from, func(e partition.Entry) error { return take(i, e) })
 		if errors.Is(err, errWindowFull) {
 			break
-		} // any other comes again when that part is built
+		} // any other error recurs when that part is built
 	}
 	a.u.Log.ReadMany(ctx, list)
 }

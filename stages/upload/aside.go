@@ -14,16 +14,19 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// ErrQuarantined: what a partition has in the WAL cannot be uploaded, so it takes no more.
-var ErrQuarantined = fault.Lost(kerr.KafkaStorageError, "what the partition has in the WAL cannot be uploaded; the log of the broker says why")
+// ErrQuarantined: what a partition has in the WAL cannot be uploaded, so it
+// accepts no more records.
+var ErrQuarantined = fault.Lost(kerr.KafkaStorageError, "the partition's records in the WAL cannot be uploaded; see the broker's log")
 
-// partError is a failure of one partition: its range cannot be read, is not what was
-// written, or does not continue what the metadata has. It says nothing of the others.
+// partError is a failure of one partition: its range cannot be read, is not what
+// was written, or does not continue what the metadata has. It says nothing about
+// other partitions.
 type partError struct {
 	state  *partition.State
-	offset int64 // all below can be uploaded
+	offset int64 // everything below can be uploaded
 	err    error
-	// refused by the metadata: another attempt may have come first, or this one too late
+	// refused by the metadata: another attempt may have come first, or this one too
+	// late
 	refused bool
 }
 
@@ -32,24 +35,27 @@ func (e *partError) Error() string {
 }
 func (e *partError) Unwrap() error { return e.err }
 
-// Of a partition that fails, what others have in the cut goes out without it.
+// When a partition fails, the others in the cut are uploaded without it.
 const (
-	// strikes are how often it fails before it takes no more records: what it has holds
-	// segments of the WAL, and more would hold all of them in the end.
+	// strikes is how often a partition may fail before it accepts no more records:
+	// its records hold segments of the WAL, and more of them would eventually hold
+	// them all.
 	strikes = 3
-	// lastAsidePause is between two of its attempts at most; the first is firstPause.
+	// lastAsidePause is the longest pause between two of its attempts; the first is
+	// firstPause.
 	lastAsidePause = 5 * time.Minute
 )
 
-// aside is a partition that is not uploaded with the cuts but by itself.
+// aside is a partition that was set aside: it is uploaded separately from the
+// cuts.
 type aside struct {
 	failed int
-	offset int64 // all below can be uploaded
+	offset int64 // everything below can be uploaded
 	pause  time.Duration
 	next   time.Time
 }
 
-// setAside takes a partition that failed out of the cuts, and notes the strike.
+// setAside takes a failed partition out of the cuts, and counts the strike.
 func (u *Uploader) setAside(e *partError) {
 	a := u.asides[e.state]
 	if a == nil {
@@ -63,9 +69,9 @@ func (u *Uploader) setAside(e *partError) {
 	where := []any{"topic", u.nameOf(e.state.ID), "partition", e.state.ID.Index, "offset", e.offset, "err", e.err}
 	switch {
 	case a.failed == 1:
-		u.Logger.Warn("a partition could not be uploaded; it is tried by itself, and the others go on", where...)
+		u.Logger.Warn("a partition could not be uploaded; it is retried separately from the others", where...)
 	case a.failed == strikes:
-		u.Logger.Error("a partition cannot be uploaded: it takes no more records until it can be, and what it has stays in the WAL", where...)
+		u.Logger.Error("a partition cannot be uploaded: it accepts no more records until it can, and its records stay in the WAL", where...)
 		u.quarantined.Add(1)
 		if e.state.Refused() == nil {
 			e.state.Refuse(ErrQuarantined)
@@ -73,7 +79,8 @@ func (u *Uploader) setAside(e *partError) {
 	}
 }
 
-// refused notes that the metadata refused a part, and how often that was in a row.
+// refused counts how often in a row the metadata refused a part of s, including
+// this time.
 func (u *Uploader) refused(s *partition.State) int {
 	n, _ := u.refusals.Load(s)
 	times, _ := n.(int)
@@ -86,7 +93,7 @@ func (u *Uploader) later(a *aside) {
 	a.pause = min(2*a.pause, lastAsidePause)
 }
 
-// rehabilitate has a partition go with the cuts again.
+// rehabilitate puts a partition back into the cuts.
 func (u *Uploader) rehabilitate(s *partition.State, a *aside) {
 	delete(u.asides, s)
 	u.refusals.Delete(s)
@@ -98,7 +105,7 @@ func (u *Uploader) rehabilitate(s *partition.State, a *aside) {
 		s.Refuse(nil)
 	}
 	if !s.Deleted() {
-		u.Logger.Warn("a partition was uploaded after all, and takes records again", "topic", u.nameOf(s.ID), "partition", s.ID.Index)
+		u.Logger.Warn("a partition was uploaded after all and accepts records again", "topic", u.nameOf(s.ID), "partition", s.ID.Index)
 	}
 }
 
@@ -109,7 +116,8 @@ func (u *Uploader) nameOf(p topic.Partition) string {
 	return p.Topic.String()
 }
 
-// attention returns ctx, ended when the next partition that is aside is due.
+// attention returns ctx with a deadline at which the next set-aside partition is
+// due.
 func (u *Uploader) attention(ctx context.Context) (context.Context, context.CancelFunc) {
 	var next time.Time
 	for _, a := range u.asides {
@@ -123,7 +131,7 @@ func (u *Uploader) attention(ctx context.Context) (context.Context, context.Canc
 	return context.WithDeadline(ctx, next)
 }
 
-// retry tries those that are aside and due, each by itself.
+// retry retries the set-aside partitions that are due, one by one.
 func (u *Uploader) retry(ctx context.Context) {
 	now := time.Now()
 	for s, a := range u.asides {
@@ -139,14 +147,14 @@ func (u *Uploader) retry(ctx context.Context) {
 		case ctx.Err() != nil:
 		case errors.As(err, &part):
 			u.setAside(part)
-		default: // the store's or the metadata's failure, not its own
+		default: // a failure of the store or the metadata, not its own
 			u.later(a)
 		}
 	}
 }
 
-// alone uploads what a partition has, from the WAL itself: what is in memory may be
-// what is wrong. First what is below the place of the failure.
+// alone uploads what a partition has, from the WAL itself, since the copy in
+// memory may be what is wrong. Records below the failure go first.
 func (u *Uploader) alone(ctx context.Context, s *partition.State, a *aside) error {
 	u.catchUp([]*partition.State{s})
 	for _, limit := range []int64{a.offset, math.MaxInt64} {

@@ -19,7 +19,7 @@ import (
 	"github.com/sluicemq/sluice/stages/upload"
 )
 
-// running is an uploader at work.
+// running is a running uploader.
 type running struct {
 	t   *testing.T
 	log strings.Builder
@@ -50,7 +50,7 @@ func run(t *testing.T, m *memory, images upload.Images, c *catalog, s *shaky, ow
 	return r
 }
 
-// cut hands a cut over and waits until it is settled.
+// cut submits a cut and waits until it settles.
 func (r *running) cut(states ...*partition.State) {
 	r.t.Helper()
 	settled := make(chan error, 1)
@@ -64,11 +64,11 @@ func (r *running) cut(states ...*partition.State) {
 			r.t.Fatal(err)
 		}
 	case <-time.After(time.Minute):
-		r.t.Fatal("one partition holds up the cut")
+		r.t.Fatal("one partition blocks the cut")
 	}
 }
 
-// unreadable has the records of bad fail to be read from an offset on.
+// unreadable makes reads of bad's records fail from an offset on.
 func unreadable(m *memory, bad *partition.State, from int64) {
 	m.bad = func(e partition.Entry) error {
 		for f := range bad.Tail.Runs(0, 1<<40) {
@@ -80,10 +80,10 @@ func unreadable(m *memory, bad *partition.State, from int64) {
 	}
 }
 
-// What cannot be read of one partition holds up no other; the partition takes no more
-// records, and goes on when it can be read.
-func TestAPartitionThatCannotBeReadHoldsUpNobody(t *testing.T) {
-	for name, own := range map[string]int64{"an object of all": 1 << 40, "objects of their own": 1} {
+// An unreadable partition does not block the others; it accepts no more records,
+// and continues once it is readable.
+func TestUnreadablePartitionBlocksNobody(t *testing.T) {
+	for name, own := range map[string]int64{"one shared object": 1 << 40, "objects of their own": 1} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				bad, good, after := newState(), newState(), newState()
@@ -111,7 +111,7 @@ func TestAPartitionThatCannotBeReadHoldsUpNobody(t *testing.T) {
 				r.cut(bad, good)
 				verify(t, c, s, good)
 				if m.reclaimed != m.batches[0].position || m.batches[0].state != bad {
-					t.Errorf("reclaimed up to %d of what is not uploaded at %d", m.reclaimed, m.batches[0].position)
+					t.Errorf("reclaimed up to %d, past %d which is not uploaded", m.reclaimed, m.batches[0].position)
 				}
 				m.mu.Lock()
 				m.bad = nil
@@ -127,13 +127,13 @@ func TestAPartitionThatCannotBeReadHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// A partition goes into objects as far as it can be read.
-func TestWhatIsBelowTheDamageIsUploaded(t *testing.T) {
+// A partition is uploaded as far as it is readable.
+func TestRecordsBelowTheDamageAreUploaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bad, other := newState(), newState()
 		m, c, s := &memory{}, newCatalog(bad, other), bucket(t)
 		r := run(t, m, m, c, s, 1<<40)
-		for range 3 { // runs of bad, with others between
+		for range 3 { // several entries of bad, with others in between
 			m.write(t, bad, 2, 77)
 			m.write(t, other, 1, -1)
 		}
@@ -147,7 +147,7 @@ func TestWhatIsBelowTheDamageIsUploaded(t *testing.T) {
 	})
 }
 
-// rotten is memory in which a bit has turned.
+// rotten is memory with a flipped bit.
 type rotten struct{ image *blockfs.Buffer }
 
 func (r rotten) Get(partition.Position) (*blockfs.Buffer, bool) {
@@ -155,8 +155,8 @@ func (r rotten) Get(partition.Position) (*blockfs.Buffer, bool) {
 	return r.image, true
 }
 
-// What is damaged in memory is taken from the log.
-func TestDamageInMemoryIsMendedFromTheLog(t *testing.T) {
+// What is damaged in memory is read from the log.
+func TestDamageInMemoryIsReadFromTheLog(t *testing.T) {
 	a, b := newState(), newState()
 	m, c, s := &memory{}, newCatalog(a, b), bucket(t)
 	m.write(t, a, 3, 77)
@@ -175,13 +175,13 @@ func TestDamageInMemoryIsMendedFromTheLog(t *testing.T) {
 		synctest.Wait()
 		verify(t, c, s, a)
 		if a.Refused() != nil {
-			t.Error("it was quarantined")
+			t.Error("the partition was quarantined")
 		}
 	})
 }
 
-// The metadata refuses one partition again and again, and takes the others.
-func TestARefusedPartitionHoldsUpNobody(t *testing.T) {
+// The metadata keeps refusing one partition and accepts the others.
+func TestRefusedPartitionBlocksNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bad, good := newState(), newState()
 		m, c, s := &memory{}, newCatalog(bad, good), bucket(t)
@@ -205,8 +205,8 @@ func TestARefusedPartitionHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// A deleted topic is forgotten, whatever it had.
-func TestADeletedPartitionIsSetAsideNoMore(t *testing.T) {
+// A deleted topic is dropped, whatever it had.
+func TestDeletedPartitionIsNoLongerSetAside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bad := newState()
 		m, c, s := &memory{}, newCatalog(bad), bucket(t)
@@ -226,14 +226,14 @@ func TestADeletedPartitionIsSetAsideNoMore(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if r.log.String() != before || m.reclaimed != m.end() {
-			t.Errorf("reclaimed up to %d of %d; it goes on about a deleted topic:\n%s", m.reclaimed, m.end(), r.log.String()[len(before):])
+			t.Errorf("reclaimed up to %d of %d; it still logs about a deleted topic:\n%s", m.reclaimed, m.end(), r.log.String()[len(before):])
 		}
 	})
 }
 
-// A topic may be deleted while what it has is read for an object: the WAL gives the
-// records back then, which is no failure of the partition.
-func TestATopicThatIsDeletedDuringItsUploadIsNoFailure(t *testing.T) {
+// A topic may be deleted while its records are read for an object: the WAL
+// reclaims the records then, which is not a failure of the partition.
+func TestTopicDeletedDuringItsUploadIsNoFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gone, good := newState(), newState()
 		m, c, s := &memory{}, newCatalog(gone, good), bucket(t)
@@ -265,14 +265,14 @@ func TestATopicThatIsDeletedDuringItsUploadIsNoFailure(t *testing.T) {
 	})
 }
 
-// Records that are nowhere are an error of their partition, never skipped.
-func TestAHoleInTheLogIsNeverSkipped(t *testing.T) {
+// Missing records are an error of their partition, never skipped.
+func TestGapInTheLogIsNeverSkipped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newState()
 		m, c, s := &memory{}, newCatalog(a), bucket(t)
 		a.Publish(5)
 		r := run(t, m, m, c, s, 1<<40)
-		m.write(t, a, 1, -1) // offset 5; 0 to 4 are nowhere
+		m.write(t, a, 1, -1) // offset 5; 0 to 4 are missing
 		r.cut(a)
 		time.Sleep(time.Hour)
 		synctest.Wait()

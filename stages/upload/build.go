@@ -11,21 +11,21 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// built is what an object holds.
+// built is the content of an object.
 type built struct {
 	parts     []meta.CommitPart // without Producers
-	producers [][][]byte        // of each part: snapshots of what it says of producers, the oldest first
-	charged   int64             // for them
+	producers [][][]byte        // for each part, snapshots of its producer state, oldest first
+	charged   int64             // for the snapshots
 }
 
-// release gives the memory of the snapshots back.
+// release refunds the memory of the snapshots.
 func (u *Uploader) release(b *built) {
 	u.Snapshots.Refund(b.charged)
 	*b = built{}
 }
 
-// build appends the parts of s to an object and returns what it then holds. What is in
-// what is of an attempt before.
+// build appends the parts of s to an object and returns the content in what.
+// Content of an earlier attempt is dropped.
 func (u *Uploader) build(ctx context.Context, out *object.Writer, id meta.ObjectID, s *objectPlan, what *built) error {
 	u.release(what)
 	a := &ahead{u: u, s: s}
@@ -55,7 +55,7 @@ func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.Ob
 			if errors.Is(err, record.ErrCorrupt) || errors.Is(err, record.ErrUnsupported) || errors.Is(err, object.ErrOrder) {
 				return &partError{s, e.Base, err, false}
 			}
-			return err // the object's
+			return err // the object's error, not the part's
 		}
 		for len(run) > 0 {
 			var b record.Batch

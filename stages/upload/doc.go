@@ -1,29 +1,31 @@
 // Package upload moves committed records from the WAL to the object store.
 //
-// It is a pipeline of its own, behind the write pipeline: Ledger (source) says
-// when a Cut of the WAL is due, by size, age or pressure; Uploader (sink) writes
-// the objects of a Cut, records them in the metadata, moves the partitions' tier
-// ends and gives the WAL back. Cuts are handled one after another, since each
-// begins where the one before has ended; the objects of a cut go out together.
+// It is a pipeline of its own, behind the write pipeline: the Ledger (source)
+// emits a Cut of the WAL when one is due, by size, age or pressure; the Uploader
+// (sink) writes the objects of a Cut, records them in the metadata, moves the
+// partitions' tier ends and lets the WAL reclaim segments. Cuts are handled one
+// after another, since each starts where the previous one ended; the objects of a
+// cut are written concurrently.
+// In: groups that are committed and visible (Ledger.Note). Out: nothing; the
+// effect is that the WAL before a cut may be reclaimed.
 //
-// What enters: groups that are committed and visible (Ledger.Note). What
-// leaves: nothing; the effect is that the WAL before a cut may be reclaimed.
+// The order within a Cut is what makes it safe:
 //
-// The order within a Cut is the whole of its safety:
-//
-//  1. prepare: the object's id is in the metadata before the object is in the
-//     store, so that a crash leaves nothing that nobody knows of;
-//  2. put, if none is there, in the time that was prepared;
+//  1. prepare: the object's ID is in the metadata before the object is in the
+//     store, so that a crash leaves nothing unknown;
+//  2. put, if absent, within the prepared time;
 //  3. commit, refused unless it continues the partition at its tier end;
-//  4. tier end, then tail index, then WAL: a reader that loses its place in one
-//     finds it in the next.
+//  4. tier end, then tail index, then WAL: a reader that does not find records in
+//     one finds them in the next.
 //
-// Every step is tried again with growing pauses until it succeeds or the broker
-// stops; meanwhile the WAL fills and the write pipeline holds the producers back.
-// A partition that fails by itself (its range cannot be read, or the metadata refuses
-// it) is set aside: the cut goes out without it, it is tried alone, and takes no more
-// records after three failures (docs/decisions/0034-quarantine.md).
+// Every step is retried with increasing pauses until it succeeds or the broker
+// stops; meanwhile the WAL fills and the write pipeline holds producers back. A
+// partition that fails by itself (its range cannot be read, or the metadata
+// refuses it) is set aside: the cut is uploaded without it, it is retried
+// separately, and after three failures it accepts no more records
+// (docs/decisions/0034-quarantine.md).
 //
-// Uploader.Sweep deletes what the metadata names as garbage, which it does twice where a
-// PUT that was given up can have brought an object back (docs/decisions/0013-late-puts.md).
+// Uploader.Sweep deletes what the metadata lists as garbage, twice where an
+// abandoned PUT may have brought an object back
+// (docs/decisions/0013-late-puts.md).
 package upload

@@ -10,47 +10,49 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// What a partition remembers of producers is a stack of snapshots: sections in objects,
-// the oldest and largest first, and on top of them the recent changes, which are in the
-// metadata. New changes are merged into the recent ones. When these outgrow
-// meta.MaxRecent they become a section, and sections are merged while the upper one is not
-// much smaller than the one below, so that there are few of them and each byte is written
-// a few times only. No section is larger than sectionBytes; where there would be too many,
-// the oldest goes with those who have written nothing since.
+// A partition's memory of producers is a stack of snapshots: sections in objects,
+// the oldest and largest first, and on top of them the recent changes, which are
+// in the metadata. New changes are merged into the recent ones. When these
+// outgrow meta.MaxRecent they become a section, and sections are merged while the
+// upper one is not much smaller than the one below it, so that there are few of
+// them and each byte is rewritten only a few times, as in an LSM tree. No section
+// is larger than sectionBytes; when there would be too many, the oldest is
+// dropped with the producers that have written nothing since.
 
 const (
 	// maxSections is how many sections a partition may have; 600 bytes of metadata.
 	maxSections = 12
-	// mergeRatio is how many times larger than the one above a section has to be to stay.
+	// mergeRatio is how many times larger than the section above it a section must
+	// be to stay.
 	mergeRatio = 4
 )
 
-// piece is a section, written or to be written.
-type piece struct {
+// level is one section of the stack, written or yet to be written.
+type level struct {
 	ref   meta.ProducerSection // of one that is written
 	bytes []byte               // of one that is not
 }
 
-func (p piece) size() int64 { return max(p.ref.Length, int64(len(p.bytes))) }
+func (p level) size() int64 { return max(p.ref.Length, int64(len(p.bytes))) }
 
-// fold merges what is new into what a partition remembers.
+// fold merges new producer state into what a partition remembers.
 type fold struct {
 	read    func(context.Context, meta.ProducerSection) ([]byte, error)
 	held    *memory.Account
-	most    int64 // bytes of a section
-	before  int64 // who was idle since is left out (ms)
-	stack   []piece
+	most    int64 // maximum bytes of a section
+	before  int64 // producers idle since then are dropped (ms)
+	stack   []level
 	charged int64
-	lost    int   // ids that went with their section
+	lost    int   // IDs dropped with their section
 	stuck   error // why sections could not be merged
 }
 
-// add puts the recent changes and then fresh ones onto the sections. It returns what is
-// the recent changes now; nil where they went into a section.
+// add puts the recent changes and then fresh ones on top of the sections. It
+// returns the new recent changes; nil if they went into a section.
 func (f *fold) add(ctx context.Context, old meta.Producers, fresh [][]byte) (recent []byte, err error) {
 	for _, s := range old.Sections {
 		if s.NewestMs >= f.before {
-			f.stack = append(f.stack, piece{ref: s})
+			f.stack = append(f.stack, level{ref: s})
 		}
 	}
 	if len(fresh) == 0 {
@@ -82,12 +84,12 @@ func (f *fold) push(ctx context.Context, snapshot []byte) {
 	if len(snapshot) == 0 {
 		return
 	}
-	f.stack = append(f.stack, piece{bytes: snapshot})
+	f.stack = append(f.stack, level{bytes: snapshot})
 	for n := len(f.stack); n >= 2 && f.stack[n-2].size() <= mergeRatio*f.stack[n-1].size() && f.merge(ctx, n-2); n = len(f.stack) {
 	}
 }
 
-// shorten merges or drops sections until there are no more than there may be.
+// shorten merges or drops sections until there are no more than allowed.
 func (f *fold) shorten(ctx context.Context) {
 	for len(f.stack) > maxSections {
 		least, at := int64(math.MaxInt64), 0
@@ -101,15 +103,15 @@ func (f *fold) shorten(ctx context.Context) {
 		}
 		f.lost += int(f.stack[0].ref.IDs)
 		if b := f.stack[0].bytes; b != nil {
-			what, _ := idempotence.Describe(b) // of our own making
+			what, _ := idempotence.Describe(b) // written by ourselves
 			f.lost += what.Producers
 		}
 		f.stack = f.stack[1:]
 	}
 }
 
-// merge puts one piece in the place of two. One that cannot be read, or has no room
-// beside the other, stays as it is.
+// merge replaces two sections by one. It leaves them alone if one is unreadable
+// or the result would be too large.
 func (f *fold) merge(ctx context.Context, at int) bool {
 	a, b := f.stack[at], f.stack[at+1]
 	if a.size()+b.size() > f.most {
@@ -137,13 +139,13 @@ func (f *fold) merge(ctx context.Context, at int) bool {
 	rest := f.stack[at+2:]
 	f.stack = f.stack[:at:at]
 	if len(merged) > 0 {
-		f.stack = append(f.stack, piece{bytes: merged})
+		f.stack = append(f.stack, level{bytes: merged})
 	}
 	f.stack = append(f.stack, rest...)
 	return true
 }
 
-func (f *fold) contents(ctx context.Context, p piece) ([]byte, error) {
+func (f *fold) contents(ctx context.Context, p level) ([]byte, error) {
 	if p.bytes != nil {
 		return p.bytes, nil
 	}

@@ -14,19 +14,19 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// Cut is a stretch of the WAL: everything committed below End that no earlier
-// cut had. Which batches these are, the partitions' tail indexes say.
+// Cut is a range of the WAL: everything committed below End that no earlier cut
+// had. The partitions' tail indexes say which batches these are.
 type Cut struct {
 	End    partition.Position
 	States []*partition.State // with records in the cut
 	Bytes  int64
-	Reason string // size, age, or what Hurry was told
+	Reason string // size, age, or the reason given to Hurry
 
-	pace *pace // of its upload; nil for as fast as it goes
+	pace *pace // of its upload; nil: unlimited
 }
 
-// Ledger keeps the books of what is committed and not yet uploaded. It is the
-// source of the upload pipeline. Its memory is one pointer a partition and cut.
+// Ledger tracks what is committed and not yet uploaded. It is the source of the
+// upload pipeline. Its memory is one pointer per partition and cut.
 type Ledger struct {
 	*setting.Limits[CutConfig]
 	clock   clock.Clock
@@ -39,21 +39,21 @@ type Ledger struct {
 	bytes   int64
 	since   time.Time // of the first group in open
 	hurried string    // why the open cut is due soon
-	pressed time.Time // when a cut was closed by pressure last
-	pending int64     // bytes that are not uploaded, also those of cuts under way
+	pressed time.Time // when pressure last closed a cut
+	pending int64     // bytes not uploaded, including cuts in progress
 
 	pace *pace // of all uploads
 }
 
-// NewLedger returns empty books.
+// NewLedger returns an empty ledger.
 func NewLedger(cfg Config, c clock.Clock, reg prometheus.Registerer) *Ledger {
 	l := &Ledger{Limits: setting.NewLimits("upload/ledger", cfg.CutConfig), clock: c, changed: make(chan struct{}, 1), open: make(map[*partition.State]struct{}), pace: newPace()}
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_upload_pending_bytes",
-		Help: "Bytes of committed batches that are not uploaded."}, func() float64 { return float64(l.Pending()) }))
+		Help: "Bytes of committed batches not yet uploaded."}, func() float64 { return float64(l.Pending()) }))
 	return l
 }
 
-// Note takes a committed group into the books. Groups come in WAL order.
+// Note adds a committed group. Groups come in WAL order.
 func (l *Ledger) Note(g *flow.Group) {
 	end := g.Position + partition.Position(len(g.Image.Bytes()))
 	l.mu.Lock()
@@ -73,7 +73,7 @@ func (l *Ledger) Note(g *flow.Group) {
 	}
 }
 
-// Recovered takes one batch found in the WAL at start into the books.
+// Recovered adds one batch found in the WAL at start.
 func (l *Ledger) Recovered(s *partition.State, end partition.Position, bytes int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,7 +81,7 @@ func (l *Ledger) Recovered(s *partition.State, end partition.Position, bytes int
 	l.add(l.clock.Now(), end, bytes)
 }
 
-// add reports whether the source should look. REQUIRES: mu is held.
+// add reports whether the source should check. REQUIRES: mu is held.
 func (l *Ledger) add(now time.Time, end partition.Position, bytes int64) bool {
 	first := l.bytes == 0
 	if first {
@@ -107,14 +107,14 @@ func (l *Ledger) closeOpen(reason string) *Cut {
 	return c
 }
 
-// Pending returns the bytes that are not uploaded, also those of cuts under way.
+// Pending returns the bytes not uploaded, including cuts in progress.
 func (l *Ledger) Pending() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.pending
 }
 
-// done takes an uploaded cut off the books.
+// done removes an uploaded cut.
 func (l *Ledger) done(c *Cut) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -126,16 +126,16 @@ func (l *Ledger) done(c *Cut) {
 const (
 	bySize = "size"
 	byAge  = "age"
-	// Pressure is the reason to hurry of a WAL that is short of room. It comes again and
-	// again while that lasts.
+	// Pressure is the reason when the WAL is short of space. It is signalled
+	// repeatedly while that lasts.
 	Pressure = "pressure"
-	// Index is that of an index of the tail that is short of room.
+	// Index is the reason when a tail index is short of space.
 	Index = "index"
 )
 
-// Hurry has uploads go as fast as they can for a second, and makes what is in the books
-// due: at once, or with Pressure as soon as nothing else is under way, and a small cut
-// once a second at most.
+// Hurry lifts the pace of uploads for a second, and makes the open cut due: at
+// once, or with Pressure as soon as no other is in progress, and a small cut at
+// most once a second.
 func (l *Ledger) Hurry(reason string) {
 	l.mu.Lock()
 	if l.bytes > 0 {
@@ -153,8 +153,8 @@ func (l *Ledger) wake() {
 	}
 }
 
-// due returns the next cut, or how long until the open one comes of age; zero
-// means that there is nothing to wait for but a wake.
+// due returns the next cut, or how long until the open one reaches its maximum
+// age; zero means to wait for a wake-up.
 func (l *Ledger) due() (*Cut, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -175,7 +175,7 @@ func (l *Ledger) due() (*Cut, time.Duration) {
 		return nil, rest
 	case l.hurried != Pressure:
 		return l.closeOpen(l.hurried), 0
-	case l.pending > l.bytes: // what is under way gives room, and done wakes the source
+	case l.pending > l.bytes: // the cut in progress frees space, and done wakes the source
 		return nil, rest
 	}
 	if pause := pressurePause - now.Sub(l.pressed); pause > 0 && l.bytes < l.Config().SizeBytes/8 {
@@ -185,11 +185,12 @@ func (l *Ledger) due() (*Cut, time.Duration) {
 	return l.closeOpen(Pressure), 0
 }
 
-// pressurePause is between two small cuts that are closed by pressure: what keeps the WAL
-// full may be something that no upload mends.
+// pressurePause is the minimum interval between small cuts closed by pressure:
+// what keeps the WAL full may be something that no upload fixes.
 const pressurePause = time.Second
 
-// Run emits cuts until ctx is done. What is in the books then stays in the WAL.
+// Run emits cuts until ctx is done. What has not been cut by then stays in the
+// WAL.
 func (l *Ledger) Run(ctx context.Context, out pipeline.Emit[*Cut]) error {
 	for {
 		c, wait := l.due()

@@ -21,7 +21,7 @@ func newState() *partition.State {
 	return partition.NewState(topic.Partition{Topic: topic.NewID()}, 0, 0, 0)
 }
 
-// noted returns a committed group of so many bytes at a position.
+// noted returns a committed group of that many bytes at a position.
 func noted(t *testing.T, pos partition.Position, bytes int64, states ...*partition.State) *flow.Group {
 	t.Helper()
 	image, err := blockfs.NewPool(1<<20).Get(context.Background(), blockfs.BlockSize)
@@ -35,7 +35,7 @@ func noted(t *testing.T, pos partition.Position, bytes int64, states ...*partiti
 	return &flow.Group{Position: pos, Bytes: bytes, Image: image, Writes: []*flow.Write{w}}
 }
 
-// follow runs a ledger; cuts come out of the channel.
+// follow runs a ledger and returns a channel of its cuts.
 func follow(t *testing.T, cfg upload.Config) (l *upload.Ledger, cuts chan *upload.Cut, stop func()) {
 	t.Helper()
 	if err := cfg.Validate(); err != nil {
@@ -48,7 +48,7 @@ func follow(t *testing.T, cfg upload.Config) (l *upload.Ledger, cuts chan *uploa
 	go func() {
 		over <- l.Run(ctx, func(_ context.Context, p pipeline.Parcel[*upload.Cut]) error {
 			if cuts <- p.Body; l.Pending() < p.Body.Bytes {
-				t.Errorf("%d bytes pending while a cut of %d is under way", l.Pending(), p.Body.Bytes)
+				t.Errorf("%d bytes pending while a cut of %d is in progress", l.Pending(), p.Body.Bytes)
 			}
 			p.Settle(nil)
 			return nil
@@ -102,11 +102,11 @@ func TestCutsBySizeAgeAndHurry(t *testing.T) {
 		time.Sleep(time.Until(expectAt))
 		expect(t, cuts, "age", 10, 12288, 1)
 
-		l.Hurry("pressure") // nothing to hurry
+		l.Hurry("pressure") // there is nothing to cut
 		l.Note(noted(t, 12288, 10, b))
 		synctest.Wait()
 		if len(cuts) != 0 {
-			t.Fatal("an old wish made a cut")
+			t.Fatal("an old hurry made a cut")
 		}
 		l.Hurry("pressure")
 		expect(t, cuts, "pressure", 10, 16384, 1)
@@ -129,7 +129,7 @@ func TestTuneTheLedger(t *testing.T) {
 		expect(t, cuts, "age", 100, 4096, 1)
 		for key, v := range map[string]int64{"interval_ms": 1, "size_bytes": 0, "x": 1} {
 			if l.Tune(map[string]int64{key: v}) == nil {
-				t.Errorf("%s=%d was taken", key, v)
+				t.Errorf("%s=%d was accepted", key, v)
 			}
 		}
 	})

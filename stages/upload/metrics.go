@@ -11,10 +11,10 @@ import (
 
 // Steps of an upload that may fail.
 const (
-	stepCut       = "cut"       // of a stretch of the WAL into objects
-	stepProducers = "producers" // writing what is remembered of idempotent producers
-	stepCommit    = "commit"    // telling the metadata
-	stepPartition = "partition" // an attempt with a partition that was set aside
+	stepCut       = "cut"       // writing a cut of the WAL to objects
+	stepProducers = "producers" // writing snapshots of idempotent producers
+	stepCommit    = "commit"    // committing to the metadata
+	stepPartition = "partition" // an attempt with a set-aside partition
 )
 
 type metrics struct {
@@ -33,20 +33,20 @@ func newMetrics(reg prometheus.Registerer, quarantined *atomic.Int64) metrics {
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_upload_bytes_total",
 			Help: "Bytes of record batches written to the object store."}),
 		swept: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_upload_swept_objects_total",
-			Help: "Deletions of objects that nothing refers to any more. One that a late PUT may bring back is deleted twice."}),
+			Help: "Deletions of unreferenced objects. An object that a late PUT may bring back is deleted twice."}),
 		sections: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_upload_producer_bytes_total",
-			Help: "Bytes of objects with snapshots of idempotent producers written to the object store."}),
+			Help: "Bytes of producer snapshots written to the object store."}),
 		forgotten: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_upload_forgotten_producers_total",
-			Help: "Idempotent producers left out of the snapshots, since there are too many: after a restart a retry of theirs is not recognised."}),
+			Help: "Idempotent producers dropped from the snapshots because there are too many: after a restart their retries are not recognised as duplicates."}),
 		seconds: prometheus.NewHistogram(histogram.Seconds("sluice_upload_object_seconds",
 			"Time to write one object.", 5*time.Millisecond, 2*time.Minute)),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_upload_failures_total",
-			Help: "Attempts that failed and were tried again, by step."}, []string{"step"}),
+			Help: "Failed attempts, by step; they are retried."}, []string{"step"}),
 		cuts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_upload_cuts_total",
-			Help: "Stretches of the WAL that were uploaded, by what made them due."}, []string{"reason"}),
+			Help: "Cuts of the WAL uploaded, by what made them due."}, []string{"reason"}),
 	}
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_upload_partitions_quarantined",
-		Help: "Partitions that take no records since what they have in the WAL cannot be uploaded."},
+		Help: "Partitions that accept no records because their records in the WAL cannot be uploaded."},
 		func() float64 { return float64(quarantined.Load()) }))
 	for _, r := range []string{bySize, byAge, Pressure, Index} {
 		m.cuts.WithLabelValues(r)

@@ -10,43 +10,43 @@ import (
 )
 
 const (
-	// paceFactor is how much faster than records come they are uploaded. An upload as
-	// fast as it goes takes processor, disk and network from producers for a moment;
-	// one three times as fast as they write takes a third of the time, at a third of
-	// the cost to their latency, and still cannot fall behind.
+	// paceFactor is how much faster than records arrive they are uploaded. An upload
+	// at full speed takes processor, disk and network from producers for a moment;
+	// one at three times their rate takes a third of the time, at a third of the
+	// cost to their latency, and still cannot fall behind.
 	paceFactor = 3
-	// paceFloor keeps what came before a pause from taking long.
+	// paceFloor keeps a backlog from before a pause from taking long.
 	paceFloor = 32 << 20 // bytes a second
-	// paceMemory is over what time the rate at which records come is a mean: short, so
-	// that a backlog does not go on as fast as it goes when those who made it are done.
+	// paceMemory is the averaging window of the arrival rate: short, so that a
+	// backlog does not keep going at full speed after its producers have stopped.
 	paceMemory = 300 * time.Millisecond
 	paceSample = 50 * time.Millisecond
-	// paceLifted is for how long it is lifted when there is a reason to hurry, which
-	// comes again while it lasts.
+	// paceLifted is how long a reason to hurry lifts the pace; the reason recurs
+	// while it lasts.
 	paceLifted = time.Second
-	// paceBurst is what may be read at once, in time: sleeps are a millisecond or two
-	// too long, which must not add up.
+	// paceBurst is the burst, in time: sleeps are a millisecond or two too long,
+	// which must not add up.
 	paceBurst = 50 * time.Millisecond
-	// paceStep is read at a time.
+	// paceStep is the size of one read.
 	paceStep = 256 << 10
 )
 
-// pace is how fast uploads read. It follows the rate at which records come. Safe for
-// concurrent use.
+// pace limits how fast uploads read. It follows the rate at which records arrive.
+// Safe for concurrent use.
 type pace struct {
-	limiter *rate.Limiter // of those who read
+	limiter *rate.Limiter // shared by all readers
 
 	mu      sync.Mutex
-	came    int64 // bytes since the sample
+	came    int64 // bytes since the last sample
 	sampled time.Time
-	rate    float64   // bytes a second that come
+	rate    float64   // arrival rate in bytes per second
 	lifted  time.Time // until when
 }
 
-// newPace returns a pace that is lifted until records come.
+// newPace returns a pace that is unlimited until records arrive.
 func newPace() *pace { return &pace{limiter: rate.NewLimiter(rate.Inf, paceStep)} }
 
-// note tells that so many bytes came.
+// note records that bytes have arrived.
 func (p *pace) note(now time.Time, bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -68,7 +68,7 @@ func (p *pace) note(now time.Time, bytes int64) {
 	p.limiter.SetLimit(rate.Limit(perSecond))
 }
 
-// lift lets uploads go as fast as they can for a while.
+// lift removes the limit for a while.
 func (p *pace) lift(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -76,7 +76,7 @@ func (p *pace) lift(now time.Time) {
 	p.limiter.SetLimit(rate.Inf)
 }
 
-// reader returns r at this pace.
+// reader returns r limited to this pace.
 func (p *pace) reader(ctx context.Context, r io.ReadCloser) io.ReadCloser {
 	if p == nil {
 		return r

@@ -14,14 +14,14 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// come has records come at a rate for a while.
+// come makes records arrive at a rate for a while.
 func come(p *pace, perSecond int64, d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		p.note(time.Now(), perSecond/100)
 	}
 }
 
-// reads tells how long it takes to read so much at the pace.
+// reads returns how long it takes to read size bytes at the pace.
 func reads(t *testing.T, p *pace, size int) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -32,7 +32,7 @@ func reads(t *testing.T, p *pace, size int) time.Duration {
 	return time.Since(began)
 }
 
-func TestUploadsFollowTheRateAtWhichRecordsCome(t *testing.T) {
+func TestUploadsFollowTheArrivalRate(t *testing.T) {
 	const mib = 1 << 20
 	synctest.Test(t, func(t *testing.T) {
 		want := func(when string, got, want time.Duration) {
@@ -42,11 +42,11 @@ func TestUploadsFollowTheRateAtWhichRecordsCome(t *testing.T) {
 			}
 		}
 		p := newPace()
-		want("nothing has come yet", reads(t, p, 256*mib), 0)
+		want("nothing has arrived yet", reads(t, p, 256*mib), 0)
 		come(p, 100*mib, 3*time.Second)
-		want("three times as fast as it came", reads(t, p, 300*mib), time.Second)
+		want("three times the arrival rate", reads(t, p, 300*mib), time.Second)
 		come(p, 20*mib, 2*time.Second)
-		want("soon after it comes more slowly", reads(t, p, 60*mib), time.Second)
+		want("soon after the rate drops", reads(t, p, 60*mib), time.Second)
 		come(p, mib, 5*time.Second)
 		want("no slower than the floor", reads(t, p, 64*mib), 2*time.Second)
 		p.lift(time.Now())
@@ -57,7 +57,8 @@ func TestUploadsFollowTheRateAtWhichRecordsCome(t *testing.T) {
 	})
 }
 
-// What keeps the WAL full may be something that no upload mends: small cuts are rare then.
+// What keeps the WAL full may be something that no upload fixes: small cuts are
+// rare then.
 func TestPressureMakesFewSmallCuts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := TestedConfig()
@@ -80,16 +81,16 @@ func TestPressureMakesFewSmallCuts(t *testing.T) {
 		l.Recovered(s, end+1, cfg.SizeBytes/4)
 		l.Hurry(Pressure)
 		if c, _ := l.due(); c == nil {
-			t.Error("a large cut has to wait")
+			t.Error("a large cut had to wait")
 		}
 		l.Recovered(s, end+2, cfg.SizeBytes/4)
 		l.Hurry(Pressure)
 		if c, _ := l.due(); c != nil {
-			t.Error("a cut was closed beside one that is under way")
+			t.Error("a cut was closed while another is in progress")
 		}
 		l.Hurry("test")
 		if c, _ := l.due(); c == nil {
-			t.Error("who asks has to wait")
+			t.Error("an explicit request had to wait")
 		}
 	})
 }

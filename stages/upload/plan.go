@@ -13,23 +13,23 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// part is one partition's range in an object, contiguous from the tier end. Only its
-// ends are kept, as they were when it was planned; the runs between are in the
-// partition's tail index until the part is committed.
+// part is one partition's range in an object, contiguous from the tier end. Only
+// its ends are kept, as they were when it was planned; the entries in between are
+// in the partition's tail index until the part is committed.
 type part struct {
 	state       *partition.State
-	first, last partition.Entry // the same where there is only one
-	bytes       int64           // 0: nothing
-	fromLog     bool            // not from memory
+	first, last partition.Entry // equal if there is only one
+	bytes       int64           // 0: empty
+	fromLog     bool            // read it from the log, not from memory
 }
 
-// errMoved: the tail index has not what was planned any more.
-var errMoved = errors.New("the range of an upload is not in the WAL any more")
+// errMoved: the tail index no longer has what was planned.
+var errMoved = errors.New("the range of an upload is no longer in the WAL")
 
-// runs calls f for each run of the part until f fails.
+// runs calls f for each tail entry of the part until f fails.
 func (p *part) runs(f func(partition.Entry) error) error { return p.runsFrom(p.first.Base, f) }
 
-// runsFrom calls f for the run that begins at next, and each behind it.
+// runsFrom calls f for the entry that starts at next, and each one after it.
 func (p *part) runsFrom(next int64, f func(partition.Entry) error) error {
 	for e := range p.state.Tail.Runs(next, p.last.End()) {
 		switch {
@@ -52,13 +52,13 @@ func (p *part) runsFrom(next int64, f func(partition.Entry) error) error {
 	return nil
 }
 
-// objectPlan is one object to be.
+// objectPlan is one object to be written.
 type objectPlan struct {
 	parts []part
 	pace  *pace
 }
 
-// size is how many bytes the object will have.
+// size is the size that the object will have.
 func (s *objectPlan) size() (int64, error) {
 	var o object.Sizer
 	for i := range s.parts {
@@ -81,9 +81,9 @@ func (s *objectPlan) partitions() []topic.Partition {
 	return ids
 }
 
-// plan divides a cut into objects: one for each partition with own bytes or
-// more, one for all others. Partitions that were deleted meanwhile or are set aside are
-// left out, and failed are those whose range cannot be found.
+// plan divides a cut into objects: one for each partition with OwnObjectBytes or
+// more, and one for all others. Deleted and set-aside partitions are left out;
+// failed are those whose range is incomplete.
 func (u *Uploader) plan(ctx context.Context, c *Cut) (out []*objectPlan, failed []*partError, err error) {
 	shared := &objectPlan{pace: c.pace}
 	for _, s := range c.States {
@@ -118,7 +118,8 @@ func less(a, b topic.Partition) bool {
 	return a.Index < b.Index
 }
 
-// partOf is what s has from its tier end up to position end and offset limit.
+// partOf returns what s has from its tier end up to position end and offset
+// limit.
 func (u *Uploader) partOf(ctx context.Context, s *partition.State, end partition.Position, limit int64) (part, error) {
 	p := part{state: s}
 	next := s.TierEnd()

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// remember fills in what the parts' partitions then know of producers. Sections that are
-// new are written first, all of them into one object.
+// remember fills in the new producer state of the parts' partitions. New sections
+// are written first, all of them into one object.
 func (u *Uploader) remember(ctx context.Context, what *built) error {
 	u.folding.Lock()
 	defer u.folding.Unlock()
@@ -22,7 +22,7 @@ func (u *Uploader) remember(ctx context.Context, what *built) error {
 		part := &what.parts[i]
 		m, ok := view.Partition(part.Partition)
 		if !ok {
-			continue // its topic is deleted, which the commit is told
+			continue // its topic was deleted, which the commit will report
 		}
 		f := &fold{read: u.section, held: u.Snapshots, most: u.Config().SectionBytes,
 			before: u.Clock.Now().Add(-u.Config().ProducerExpiration).UnixMilli()}
@@ -34,7 +34,7 @@ func (u *Uploader) remember(ctx context.Context, what *built) error {
 		}
 		u.forgot(part.Partition, f.lost)
 		if f.stuck != nil {
-			u.Logger.Warn("snapshots of idempotent producers could not be merged; they stay as they are", "partition", part.Partition, "err", f.stuck)
+			u.Logger.Warn("snapshots of idempotent producers could not be merged and stay separate", "partition", part.Partition, "err", f.stuck)
 		}
 		part.Producers = meta.Producers{Recent: recent}
 		for j, p := range f.stack {
@@ -64,7 +64,7 @@ func (s *sections) take(part *meta.CommitPart, at int, bytes []byte) {
 	s.all = append(s.all, section{part, at, bytes})
 }
 
-// write writes them and fills in where they are.
+// write writes the sections and fills in their location.
 func (s *sections) write(ctx context.Context, u *Uploader) error {
 	if len(s.all) == 0 {
 		return nil
@@ -79,7 +79,7 @@ func (s *sections) write(ctx context.Context, u *Uploader) error {
 	}
 	w := objectwrite.Writer{Metadata: u.Metadata, Store: u.Store, Clock: u.Clock, TTL: u.Config().PrepareTTL}
 	err := w.Write(ctx, &objectwrite.Object{Partitions: ids, Size: size.Size(), Fill: s.fill,
-		Commit: func(context.Context, meta.ObjectID) error { return nil }}) // the commit of the data names it
+		Commit: func(context.Context, meta.ObjectID) error { return nil }}) // the commit of the data refers to it
 	if err == nil {
 		u.metrics.sections.Add(float64(size.Size()))
 	}
@@ -102,16 +102,17 @@ func (s *sections) fill(_ context.Context, id meta.ObjectID, out *object.Writer)
 	return nil
 }
 
-// section reads one from the store.
+// section reads a section from the store.
 func (u *Uploader) section(ctx context.Context, s meta.ProducerSection) ([]byte, error) {
 	return object.ReadSection(ctx, u.Store.Object(object.Key(s.Object)), object.Section{Offset: s.Offset, Length: s.Length, CRC: s.CRC})
 }
 
-// forgot counts ids of a partition that are left out of its snapshots for lack of room.
+// forgot counts IDs of a partition that are dropped from its snapshots for lack
+// of space.
 func (u *Uploader) forgot(p topic.Partition, ids int) {
 	if ids == 0 {
 		return
 	}
 	u.metrics.forgotten.Add(float64(ids))
-	u.Logger.Warn("idempotent producers are forgotten, the longest idle ones, since there are more than producers.memory_bytes has room for", "partition", p, "ids", ids)
+	u.Logger.Warn("forgot the longest idle idempotent producers: there are more than fit into producers.memory_bytes", "partition", p, "ids", ids)
 }

@@ -22,8 +22,8 @@ import (
 	"github.com/sluicemq/sluice/stages/upload"
 )
 
-// remembered is what a broker knows of st's producers that has only the metadata and
-// the store.
+// remembered returns what a broker knows about st's producers from the metadata
+// and the store alone.
 func remembered(t *testing.T, c *catalog, s *shaky, st *partition.State) *idempotence.Producers {
 	ps := idempotence.NewTable(1 << 30).Open()
 	p := c.parts[st.ID].Producers
@@ -32,7 +32,7 @@ func remembered(t *testing.T, c *catalog, s *shaky, st *partition.State) *idempo
 	}
 	for _, x := range p.Sections {
 		if n, ok := c.prepared[x.Object]; !ok {
-			t.Fatal("a section of an object that was not prepared: ", n)
+			t.Fatal("a section in an object that was not prepared: ", n)
 		}
 		b, err := object.ReadSection(t.Context(), s.Object(object.Key(x.Object)), object.Section{Offset: x.Offset, Length: x.Length, CRC: x.CRC})
 		if err != nil {
@@ -52,7 +52,8 @@ func remembered(t *testing.T, c *catalog, s *shaky, st *partition.State) *idempo
 	return ps
 }
 
-// lean is an uploader with little memory for snapshots, whose accounts are checked.
+// lean returns an uploader with little memory for snapshots, whose accounting is
+// checked.
 func lean(t *testing.T, m *memory, c *catalog, s *shaky, now clock.Clock, section int64) *upload.Uploader {
 	m.catalog = c
 	cfg := upload.TestedConfig()
@@ -67,20 +68,20 @@ func lean(t *testing.T, m *memory, c *catalog, s *shaky, now clock.Clock, sectio
 		Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
 }
 
-// history is what happens to a partition.
+// history is a sequence of uploads of a partition.
 type history struct {
 	uploads []stretch
-	fails   []bool // which of the steps
+	fails   []bool // whether each step fails
 }
 
 type stretch struct {
-	ids   []int64 // of the producers of its batches
-	crash bool    // the broker begins anew before the upload
+	ids   []int64 // producer IDs of its batches
+	crash bool    // the broker restarts before the upload
 }
 
-// However a log of many producers is cut into uploads, whichever of their steps fail
-// and however often the broker begins anew: what the metadata and the store say is what
-// the log says up to the tier end.
+// However the log of many producers is divided into uploads, whichever steps fail
+// and however often the broker restarts: metadata and store agree with the log up
+// to the tier end.
 func TestSnapshotsAreTheStateOfTheLog(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := history{fails: rapid.SliceOfN(rapid.Bool(), 64, 64).Draw(rt, "fails")}
@@ -128,13 +129,13 @@ func (h history) run(t *testing.T) error {
 		}
 	}
 	if got := remembered(t, c, s, st).Snapshot(); !bytes.Equal(got, whole.Snapshot()) {
-		return fmt.Errorf("they say %x, the log %x", got, whole.Snapshot())
+		return fmt.Errorf("metadata and store say %x, the log %x", got, whole.Snapshot())
 	}
 	return nil
 }
 
-// What an upload of one record brings to the metadata does not grow with the producers
-// that the partition has, and those who are idle for long are dropped.
+// What an upload of one record adds to the metadata does not grow with the number
+// of producers of the partition, and producers idle for long are dropped.
 func TestSectionsOfManyProducers(t *testing.T) {
 	now := clock.NewManual(time.UnixMilli(1_700_000_000_000))
 	st := newState()
@@ -159,7 +160,7 @@ func TestSectionsOfManyProducers(t *testing.T) {
 	if ps := remembered(t, c, s, st); ps.Len() != 20_001 {
 		t.Errorf("%d producers are remembered", ps.Len())
 	}
-	// The store loses one: uploads go on, and it is still named.
+	// The store loses a section: uploads continue, and it is still referenced.
 	if err := s.Delete(t.Context(), object.Key(one.Sections[0].Object)); err != nil {
 		t.Fatal(err)
 	}

@@ -12,38 +12,38 @@ import (
 	"github.com/sluicemq/sluice/internal/objectstore"
 )
 
-// Garbage names objects that nothing refers to: of deleted topics, those that
-// retention or compaction put away, and of uploads that were given up.
+// Garbage lists objects that nothing refers to: of deleted topics, those dropped
+// by retention or compaction, and those of abandoned uploads.
 type Garbage interface {
 	Garbage(ctx context.Context, max int) ([]meta.Garbage, error)
-	// Collected says that objects, as Garbage returned them, were deleted since.
+	// Collected reports that objects, as returned by Garbage, have been deleted.
 	Collected(ctx context.Context, objects []meta.Garbage) error
 }
 
-// Remover deletes objects; one that is not there is not an error.
+// Remover deletes objects; deleting a missing one is not an error.
 type Remover interface {
 	Delete(ctx context.Context, key string) error
 }
 
-// sweepMany is how many objects a look takes at once.
+// sweepMany is how many objects one sweep takes at once.
 const sweepMany = 256
 
-// Sweep deletes garbage until ctx is done. Only what the metadata names is
+// Sweep deletes garbage until ctx is done. Only what the metadata lists is
 // deleted; the store is never listed.
 func (u *Uploader) Sweep(ctx context.Context, from Garbage, store Remover) {
 	for ctx.Err() == nil {
 		n, err := u.sweep(ctx, from, store)
 		if err != nil && ctx.Err() == nil {
-			u.Logger.Warn("garbage was not collected; it is tried again", "err", err, slog.Duration("pause", u.Config().SweepInterval))
+			u.Logger.Warn("garbage was not collected; retrying", "err", err, slog.Duration("pause", u.Config().SweepInterval))
 		}
 		if err != nil || n < sweepMany {
-			u.rest(ctx)
+			u.awaitInterval(ctx)
 		}
 	}
 }
 
-// rest returns after the pause between two looks, or when it is changed or ctx is done.
-func (u *Uploader) rest(ctx context.Context) {
+// awaitInterval returns after the pause between two sweeps, or when it is changed or ctx is done.
+func (u *Uploader) awaitInterval(ctx context.Context) {
 	timer := time.NewTimer(u.Config().SweepInterval)
 	defer timer.Stop()
 	select {
@@ -53,9 +53,8 @@ func (u *Uploader) rest(ctx context.Context) {
 	}
 }
 
-// sweep deletes what there is, up to sweepMany objects, and returns how many there
-// were. One that cannot be deleted holds up none of the others, unless the store is
-// away.
+// sweep deletes up to sweepMany objects, and returns how many were listed. A
+// failed deletion does not stop the others, unless the store is unavailable.
 func (u *Uploader) sweep(ctx context.Context, from Garbage, store Remover) (int, error) {
 	garbage, err := from.Garbage(ctx, sweepMany)
 	if err != nil || len(garbage) == 0 {
@@ -76,7 +75,7 @@ func (u *Uploader) sweep(ctx context.Context, from Garbage, store Remover) (int,
 		}
 	}
 	if len(errs) > 0 {
-		err = fmt.Errorf("%d of %d objects are not deleted: %w", len(garbage)-len(deleted), len(garbage), errs[0])
+		err = fmt.Errorf("%d of %d objects were not deleted: %w", len(garbage)-len(deleted), len(garbage), errs[0])
 	}
 	if len(deleted) > 0 {
 		err = errors.Join(err, from.Collected(ctx, deleted))
@@ -84,7 +83,7 @@ func (u *Uploader) sweep(ctx context.Context, from Garbage, store Remover) (int,
 	return len(garbage), err
 }
 
-// Tune changes limits, and has the sweep look at once.
+// Tune changes limits, and starts a sweep at once.
 func (u *Uploader) Tune(values map[string]int64) error {
 	err := u.Limits.Tune(values)
 	if err == nil {

@@ -23,12 +23,13 @@ import (
 	"github.com/sluicemq/sluice/stages/upload"
 )
 
-// slow is a store whose first PUT takes long. It heeds its context, or lands all the same.
+// slow is a store whose first PUT takes long. The PUT heeds its context, or lands
+// anyway.
 type slow struct {
 	*objectstore.Store
 	takes time.Duration
 	deaf  bool
-	keys  []string // of all that was asked for
+	keys  []string // of all PUTs
 }
 
 func (s *slow) PutSized(ctx context.Context, key string, size int64, open func() io.ReadCloser) error {
@@ -47,18 +48,18 @@ func (s *slow) PutSized(ctx context.Context, key string, size int64, open func()
 	}
 }
 
-// An object whose time is over is not committed, whenever its PUT ends; the uploader
-// stops sending it and takes another one. Nothing is lost and nothing is there twice.
-func TestAnUploadThatIsLateTakesANewObject(t *testing.T) {
+// An object whose prepared time is over is not committed, whenever its PUT ends;
+// the uploader abandons it and starts another one. Nothing is lost or duplicated.
+func TestLateUploadTakesANewObject(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		takes time.Duration
 		deaf  bool
 		puts  int
 	}{
-		{"given up at its time", 24 * time.Hour, false, 2},
-		{"stored a minute after it", 61 * time.Minute, true, 2},
-		{"stored at the moment", time.Hour, true, 2},
+		{"abandoned at its deadline", 24 * time.Hour, false, 2},
+		{"stored a minute later", 61 * time.Minute, true, 2},
+		{"stored at the deadline", time.Hour, true, 2},
 		{"stored just before", time.Hour - time.Millisecond, true, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -89,14 +90,14 @@ func TestAnUploadThatIsLateTakesANewObject(t *testing.T) {
 	}
 }
 
-// dump is metadata that has garbage, and the store in which it is.
+// dump is metadata that lists garbage, and the store that holds it.
 type dump struct {
 	mu      sync.Mutex
 	left    []meta.Garbage
 	looks   int
 	deleted map[string]int
 	asked   int
-	fail    func(key string) error // of a look, without a key, or a deletion; may be nil
+	fail    func(key string) error // of a listing, without a key, or of a deletion; may be nil
 }
 
 func (d *dump) Garbage(_ context.Context, most int) ([]meta.Garbage, error) {
@@ -142,15 +143,15 @@ func (d *dump) add(n int) string {
 	return object.Key(d.left[first].ID)
 }
 
-// breaks has the store or the metadata fail from now on, or no longer.
+// breaks makes the store or the metadata fail from now on, or work again.
 func (d *dump) breaks(fail func(key string) error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.fail, d.asked = fail, 0
 }
 
-// after lets time pass and checks how many objects are left, and how many were deleted
-// so far.
+// after lets time pass and checks how many objects are left, and how many have
+// been deleted.
 func (d *dump) after(t *testing.T, pause time.Duration, left, deleted int) {
 	t.Helper()
 	time.Sleep(pause)
@@ -180,8 +181,8 @@ func sweeping(t *testing.T, d *dump) *upload.Uploader {
 	return u
 }
 
-// All there is goes at once, more comes with the next look, and how long that takes
-// can be changed.
+// Everything there is is deleted at once, more with the next sweep, and the
+// interval can be changed.
 func TestSweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &dump{deleted: map[string]int{}}
@@ -200,18 +201,18 @@ func TestSweep(t *testing.T) {
 		if err := u.Tune(map[string]int64{"garbage_check_interval_ms": 5000}); err != nil || u.Tunables()["garbage_check_interval_ms"] != 5000 {
 			t.Error(err, u.Tunables())
 		}
-		d.after(t, 0, 0, 606) // a new pause begins with a look
+		d.after(t, 0, 0, 606) // a new interval starts with a sweep
 		before, _ := d.counts()
 		d.after(t, time.Minute, 0, 606)
 		if looks, _ := d.counts(); looks-before != 12 {
-			t.Errorf("%d looks in a minute, want one in 5 s", looks-before)
+			t.Errorf("%d sweeps in a minute, want one every 5 s", looks-before)
 		}
 	})
 }
 
-// What cannot be deleted is tried again and holds nothing else up. A store that is
-// away is not asked for each object in turn.
-func TestSweepOfAStoreThatRefuses(t *testing.T) {
+// A failed deletion is retried and does not block the others. An unavailable
+// store is not asked for each object.
+func TestSweepWithAFailingStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &dump{deleted: map[string]int{}}
 		kept := d.add(100)
@@ -232,7 +233,7 @@ func TestSweepOfAStoreThatRefuses(t *testing.T) {
 		})
 		d.after(t, time.Minute, 101, 99)
 		if _, asked := d.counts(); asked != 1 {
-			t.Errorf("asked %d times of a store that is away", asked)
+			t.Errorf("asked an unavailable store %d times", asked)
 		}
 		d.breaks(nil)
 		d.after(t, time.Minute, 0, 200)
@@ -240,7 +241,7 @@ func TestSweepOfAStoreThatRefuses(t *testing.T) {
 		d.breaks(func(string) error { return meta.ErrUnavailable })
 		d.after(t, time.Minute, 1, 200)
 		if _, asked := d.counts(); asked != 0 {
-			t.Error("it deletes although the metadata is away")
+			t.Error("it deletes although the metadata is unavailable")
 		}
 		d.breaks(nil)
 		d.after(t, time.Minute, 0, 201)

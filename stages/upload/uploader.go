@@ -30,13 +30,14 @@ import (
 type Log interface {
 	// ReadAt fills dst, of e.Size bytes, with the batches of e.
 	ReadAt(ctx context.Context, e partition.Entry, dst []byte) error
-	// ReadMany fills reads, in any order; each has an error of its own.
+	// ReadMany fills reads, in any order; each has its own error.
 	ReadMany(ctx context.Context, reads []*partition.Read)
-	// Reclaim looks for what is done: in objects, or deleted.
+	// Reclaim checks for segments that are done: in objects, or deleted.
 	Reclaim()
 }
 
-// Images finds what still is in memory. Get's reference must be released.
+// Images finds what is still in memory. The reference returned by Get must be
+// released.
 type Images interface {
 	Get(group partition.Position) (*blockfs.Buffer, bool)
 }
@@ -48,19 +49,19 @@ type Metadata interface {
 	CommitObject(ctx context.Context, id meta.ObjectID, parts []meta.CommitPart) ([]meta.PartResult, error)
 }
 
-// Store takes objects and gives them back.
+// Store writes and reads objects.
 type Store interface {
 	objectwrite.Store
 	Object(key string) object.RangeReader
 }
 
-// Deps are what an Uploader works with.
+// Deps are what an Uploader needs from outside.
 type Deps struct {
 	Log      Log
 	Images   Images
 	Metadata Metadata
 	Store    Store
-	// Snapshots is charged for snapshots of producers.
+	// Snapshots is charged for producer snapshots.
 	Snapshots *memory.Account
 	Clock     clock.Clock
 	Logger    *slog.Logger
@@ -71,9 +72,9 @@ type Deps struct {
 type Uploader struct {
 	*setting.Limits[Config]
 	Deps
-	end         partition.Position // of the cuts so far; what is below is committed
+	end         partition.Position // end of the cuts so far; everything below is committed
 	asides      map[*partition.State]*aside
-	refusals    sync.Map // *partition.State: how often the metadata refused it, int
+	refusals    sync.Map // *partition.State to int: how often the metadata refused it
 	quarantined atomic.Int64
 	metrics     metrics
 	active      atomic.Int64  // objects on their way
@@ -81,7 +82,7 @@ type Uploader struct {
 	folding     sync.Mutex    // one fold at a time, for the memory that it takes
 }
 
-// NewUploader returns the sink with its metrics registered.
+// NewUploader returns the sink, with its metrics registered.
 func NewUploader(cfg Config, d Deps) *Uploader {
 	u := &Uploader{Limits: setting.NewLimits("upload/upload", cfg), Deps: d, asides: make(map[*partition.State]*aside), tuned: make(chan struct{}, 1)}
 	u.metrics = newMetrics(d.Registry, &u.quarantined)
@@ -111,7 +112,8 @@ func (u *Uploader) Run(ctx context.Context, in *pipeline.In[*Cut]) error {
 	}
 }
 
-// cut does all of c's work that is not done yet, but for partitions that are set aside.
+// cut does the part of c's work that is not done yet, except for set-aside
+// partitions.
 func (u *Uploader) cut(ctx context.Context, c *Cut) error {
 	began := u.Clock.Now()
 	u.end = max(u.end, c.End)
@@ -130,7 +132,7 @@ func (u *Uploader) cut(ctx context.Context, c *Cut) error {
 		var late error
 		for _, e := range append(failed, inObjects...) {
 			if e.state.Deleted() {
-				continue // the WAL may have given back what was being read
+				continue // the WAL may have reclaimed what was being read
 			}
 			if e.refused && u.refused(e.state) < strikes {
 				late = e
@@ -141,17 +143,17 @@ func (u *Uploader) cut(ctx context.Context, c *Cut) error {
 		if late != nil {
 			return late
 		}
-		again = len(inObjects) > 0 // the others of these objects
+		again = len(inObjects) > 0 // for the other partitions of these objects
 	}
-	u.Log.Reclaim() // of what was found to be done or deleted; each object has asked for itself
+	u.Log.Reclaim() // for what turned out to be done or deleted; each object has already asked
 	u.metrics.cuts.WithLabelValues(c.Reason).Inc()
 	u.Logger.Info("uploaded", "reason", c.Reason, "bytes", c.Bytes, "objects", objects,
 		"partitions", len(c.States), "took", u.Clock.Now().Sub(began).Round(time.Millisecond))
 	return nil
 }
 
-// writeAll writes objects, and returns the partitions for which some could not be. Any
-// other error ends it.
+// writeAll writes objects, and returns the partitions that some could not be
+// written for. Any other error ends it.
 func (u *Uploader) writeAll(ctx context.Context, plans []*objectPlan) (failed []*partError, err error) {
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
@@ -173,7 +175,7 @@ func (u *Uploader) writeAll(ctx context.Context, plans []*objectPlan) (failed []
 	return failed, err
 }
 
-// catchUp moves past what an attempt that was cut off had committed after all.
+// catchUp skips what an interrupted attempt had committed after all.
 func (u *Uploader) catchUp(states []*partition.State) {
 	view := u.Metadata.View()
 	for _, s := range states {
@@ -184,7 +186,7 @@ func (u *Uploader) catchUp(states []*partition.State) {
 	}
 }
 
-// write writes one object and has readers move over to it.
+// write writes one object and switches readers to it.
 func (u *Uploader) write(ctx context.Context, s *objectPlan) error {
 	u.active.Add(1)
 	defer u.active.Add(-1)
@@ -218,7 +220,7 @@ func (u *Uploader) wrote(s *objectPlan, began time.Time) {
 	u.metrics.seconds.Observe(u.Clock.Now().Sub(began).Seconds())
 }
 
-// commit records the object and moves readers over to it. A part that another
+// commit records the object and switches readers to it. A part that another
 // attempt has committed counts as done.
 func (u *Uploader) commit(ctx context.Context, id meta.ObjectID, s *objectPlan, parts []meta.CommitPart) error {
 	results, err := u.Metadata.CommitObject(ctx, id, parts)
@@ -267,7 +269,7 @@ const (
 	lastPause  = 5 * time.Second
 )
 
-// again calls f until it succeeds, fails for good or ctx is done.
+// again calls f until it succeeds, fails permanently or ctx is done.
 func (u *Uploader) again(ctx context.Context, what string, f func() error) error {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := f()
@@ -276,7 +278,7 @@ func (u *Uploader) again(ctx context.Context, what string, f func() error) error
 			return err
 		}
 		u.metrics.failures.WithLabelValues(what).Inc()
-		u.Logger.Warn("upload failed and is tried again", "step", what, "err", err, "pause", pause)
+		u.Logger.Warn("upload failed; retrying", "step", what, "err", err, "pause", pause)
 		select {
 		case <-time.After(pause/2 + rand.N(pause/2)):
 		case <-ctx.Done():

@@ -27,14 +27,14 @@ import (
 	"github.com/sluicemq/sluice/stages/upload"
 )
 
-// memory is a WAL in memory: positions are indexes into bytes.
+// memory is an in-memory WAL: positions are indexes into bytes.
 type memory struct {
 	bytes     []byte
-	mu        sync.Mutex // guards what follows; objects of a cut are committed at once
+	mu        sync.Mutex // guards what follows; objects of a cut are committed concurrently
 	batches   []inMemory // not reclaimed
-	catalog   *catalog   // says what is deleted
+	catalog   *catalog   // knows what is deleted
 	reclaimed partition.Position
-	age       time.Duration // of the records that are written
+	age       time.Duration // of the records written
 	bad       func(partition.Entry) error
 }
 
@@ -65,7 +65,8 @@ func (m *memory) ReadMany(ctx context.Context, reads []*partition.Read) {
 	}
 }
 
-// Reclaim gives back what is below the first batch that is neither in objects nor deleted.
+// Reclaim drops everything below the first batch that is neither in objects nor
+// deleted.
 func (m *memory) Reclaim() {
 	view := m.catalog.View()
 	m.mu.Lock()
@@ -113,14 +114,14 @@ func (m *memory) take(s *partition.State, batch record.Batch) {
 
 func (m *memory) end() partition.Position { return partition.Position(len(m.bytes)) }
 
-// catalog is metadata as the consensus keeps it: a part is taken only where it
-// continues its partition, and from an object whose time is not over.
+// catalog is metadata like that of the consensus: a part is accepted only if it
+// continues its partition, and from an object whose prepared time is not over.
 type catalog struct {
 	mu       sync.Mutex
 	parts    map[topic.Partition]*meta.Partition
-	prepared map[meta.ObjectID]time.Time // until when
-	fail     func(step string) error     // may fail a step, before or (after:) behind it
-	refuse   topic.Partition             // whose parts are conflicts
+	prepared map[meta.ObjectID]time.Time // with deadlines
+	fail     func(step string) error     // may fail a step, before it or ("after ...") after it
+	refuse   topic.Partition             // its parts conflict
 }
 
 func newCatalog(states ...*partition.State) *catalog {
@@ -180,8 +181,9 @@ func (c *catalog) CommitObject(_ context.Context, id meta.ObjectID, parts []meta
 	return out, c.fail("after commit")
 }
 
-// shaky is a store that fails when told to. It reads contents as stores that lose
-// answers do: half, then all, then all again, which must be the same and as long as said.
+// shaky is a store that fails when told to. It reads contents like stores that
+// lose responses: half, then all, then all again, which must be identical and of
+// the declared size.
 type shaky struct {
 	*objectstore.Store
 	fail func() error
@@ -204,7 +206,7 @@ func (s *shaky) PutSized(ctx context.Context, key string, size int64, open func(
 	return s.Store.PutSized(ctx, key, size, func() io.ReadCloser { return &same{open(), first} })
 }
 
-// same fails a read that differs from the one before.
+// same fails a read that differs from the previous one.
 type same struct {
 	io.ReadCloser
 	before []byte
@@ -261,7 +263,7 @@ func runOne(t *testing.T, ctx context.Context, u *upload.Uploader, c *upload.Cut
 	return verdict
 }
 
-// verify reads back from the store everything that the catalog says is there.
+// verify reads back from the store everything that the catalog lists.
 func verify(t *testing.T, c *catalog, s *shaky, st *partition.State) {
 	t.Helper()
 	m := c.parts[st.ID]
@@ -303,7 +305,7 @@ func verify(t *testing.T, c *catalog, s *shaky, st *partition.State) {
 		t.Fatalf("%d records in objects, %d in the log, tier end %d and %d", next, st.HighWatermark(), m.TierEnd, st.TierEnd())
 	}
 	if start, ok := st.Tail.Start(); ok {
-		t.Errorf("the tail index still begins at %d", start)
+		t.Errorf("the tail index still starts at %d", start)
 	}
 }
 
@@ -311,9 +313,9 @@ func TestUploadsEverythingAndReclaims(t *testing.T) {
 	a, b, idle := newState(), newState(), newState()
 	a.SetEpoch(4)
 	m, c, s := &memory{}, newCatalog(a, b, idle), bucket(t)
-	// Old records do not make their producers old.
+	// Old timestamps do not make their producers old.
 	m.age = 30 * 24 * time.Hour
-	for range 2 { // the second cut continues the first
+	for range 2 { // the second cut continues after the first
 		for range 5 {
 			m.write(t, a, 3, 77)
 			m.write(t, b, 1, -1)
@@ -329,7 +331,7 @@ func TestUploadsEverythingAndReclaims(t *testing.T) {
 		t.Errorf("objects are not shared: %v, %v", x, y)
 	}
 	if base, ok := remembered(t, c, s, a).Last(77); !ok || base != 27 || c.parts[a.ID].Producers.Sections != nil {
-		t.Errorf("the last batch of the producer is remembered at %d, %v", base, ok)
+		t.Errorf("the producer's last batch is remembered at %d, %v", base, ok)
 	}
 	if e := c.parts[a.ID].Epochs; !slices.Equal(e, []meta.EpochStart{{Epoch: 4, Start: 0}}) {
 		t.Errorf("epochs %v", e)
@@ -357,7 +359,7 @@ func TestLargePartitionsGetObjectsOfTheirOwn(t *testing.T) {
 	}
 }
 
-func TestEveryFailureIsTriedAgainAndNothingIsLostOrDoubled(t *testing.T) {
+func TestFailuresAreRetriedWithoutLossOrDuplication(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		step string
@@ -387,20 +389,20 @@ func TestEveryFailureIsTriedAgainAndNothingIsLostOrDoubled(t *testing.T) {
 				ship(t, m, cat, s, 1<<40, a)
 				verify(t, cat, s, a)
 				if left >= 0 {
-					t.Error("it never failed")
+					t.Error("no step failed")
 				}
 			})
 		})
 	}
 }
 
-func TestDeletedTopicsHoldNothingUp(t *testing.T) {
+func TestDeletedTopicsBlockNothing(t *testing.T) {
 	kept, gone, unknown := newState(), newState(), newState()
 	m, c, s := &memory{}, newCatalog(kept), bucket(t)
 	for _, st := range []*partition.State{kept, gone, unknown} {
 		m.write(t, st, 1, -1)
 	}
-	gone.Delete() // and unknown is deleted in the metadata, which the state does not know yet
+	gone.Delete() // and unknown is deleted in the metadata, but not yet in its state
 	ship(t, m, c, s, 1<<40, kept, gone, unknown)
 	verify(t, c, s, kept)
 	if m.reclaimed != m.end() {
@@ -408,9 +410,9 @@ func TestDeletedTopicsHoldNothingUp(t *testing.T) {
 	}
 }
 
-// A commit of an earlier life of the broker that arrives late moves the tier end into
-// the middle of a run: what is uploaded begins there.
-func TestUploadFromTheMiddleOfARun(t *testing.T) {
+// A late commit from an earlier run of the broker moves the tier end into the
+// middle of an entry: the upload starts there.
+func TestUploadFromTheMiddleOfAnEntry(t *testing.T) {
 	before := newState()
 	m, c, s := &memory{}, newCatalog(before), bucket(t)
 	var runs []partition.Entry
@@ -423,7 +425,7 @@ func TestUploadFromTheMiddleOfARun(t *testing.T) {
 	write()
 	ship(t, m, c, s, 1<<40, before)
 	write()
-	m.reclaimed = 0 // a group goes as a whole
+	m.reclaimed = 0 // a group is reclaimed as a whole
 	st := partition.NewState(before.ID, before.Epoch(), 0, 0)
 	for _, e := range runs {
 		st.Tail.Append(e)
@@ -439,6 +441,6 @@ func TestUploadFromTheMiddleOfARun(t *testing.T) {
 		t.Errorf("objects %+v", o)
 	}
 	if base, ok := remembered(t, c, s, st).Last(77); !ok || base != 10 {
-		t.Errorf("the last batch of the producer is remembered at %d, %v", base, ok)
+		t.Errorf("the producer's last batch is remembered at %d, %v", base, ok)
 	}
 }

@@ -20,15 +20,15 @@ import (
 )
 
 const (
-	benchWrite = 64 << 10 // of every write, and of every group on disk
+	benchWrite = 64 << 10 // bytes of every write, and of every group on disk
 	benchDepth = 16
-	benchRound = 32 << 20 // bytes that each one writes in a round
+	benchRound = 32 << 20 // bytes per contestant and round
 	benchFile  = 128 << 20
 )
 
-// BenchmarkAppend writes in turns, in each round, through the WAL, through a bare
-// io_uring of the same depth, and with one pwrite at a time. It reports the
-// medians of the rounds.
+// BenchmarkAppend compares the WAL, a bare io_uring of the same depth, and one
+// pwrite at a time, alternating in each round. It reports the medians of the
+// rounds.
 func BenchmarkAppend(b *testing.B) {
 	file := newOverwritten(b)
 	log := newBenchLog(b)
@@ -58,7 +58,7 @@ func BenchmarkAppend(b *testing.B) {
 	b.ReportMetric(median[2]/median[0], "wal/pwrite")
 }
 
-// overwritten is a file that is written over and over.
+// overwritten is a file that is overwritten in a circle.
 type overwritten struct {
 	b      *testing.B
 	fd     int
@@ -84,7 +84,7 @@ func newOverwritten(b *testing.B) *overwritten {
 	return &overwritten{b: b, fd: int(f.Fd()), memory: blockfs.Aligned(benchWrite * benchDepth)}
 }
 
-// place returns where the next write goes.
+// place returns the offset of the next write.
 func (f *overwritten) place() int64 {
 	f.next = (f.next + benchWrite) % benchFile
 	return f.next
@@ -98,11 +98,11 @@ func (f *overwritten) write(n int) {
 	}
 }
 
-// benchRing keeps as many writes under way as the depth.
+// benchRing keeps depth writes in flight.
 type benchRing struct {
 	*overwritten
 	ring *uring.Ring
-	left int // writes to begin
+	left int // writes still to start
 	all  chan struct{}
 }
 
@@ -151,7 +151,7 @@ func (r *benchRing) begin(slot uint64) bool {
 
 func (r *benchRing) write(n int) {
 	r.left = n - benchDepth
-	for slot := range benchDepth { // not counted in left, since the others may be ending already
+	for slot := range benchDepth { // not counted in left, since others may already be completing
 		if err := r.ring.Write(r.fd, r.memory[slot*benchWrite:][:benchWrite], int64(slot*benchWrite), unix.RWF_DSYNC, uint64(slot)); err != nil {
 			r.b.Error(err)
 		}
@@ -159,7 +159,7 @@ func (r *benchRing) write(n int) {
 	<-r.all
 }
 
-// benchLog is a log whose groups are given back at once.
+// benchLog is a log whose groups are reclaimed at once.
 type benchLog struct {
 	b       *testing.B
 	cfg     Config
@@ -169,7 +169,7 @@ type benchLog struct {
 	base    int64
 	settled chan struct{}
 	missing atomic.Int64
-	passed  atomic.Int64 // offset behind what may be given back
+	passed  atomic.Int64 // offset below which everything may be reclaimed
 }
 
 func newBenchLog(b *testing.B) *benchLog {
@@ -201,11 +201,11 @@ func newBenchLog(b *testing.B) *benchLog {
 	return w
 }
 
-// pass is the end of every group.
+// pass receives every completed group.
 func (w *benchLog) pass(_ context.Context, p pipeline.Parcel[flow.Written]) error {
 	last := p.Body.Writes[0].Appends[0].BaseOffset
 	p.Settle(nil)
-	if used, capacity := w.log.Usage(); used > capacity/2 { // as an upload does, beside what is written
+	if used, capacity := w.log.Usage(); used > capacity/2 { // like an upload that runs next to the writes
 		w.passed.Store(last + 1)
 		w.log.Reclaim()
 	}

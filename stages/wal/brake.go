@@ -5,35 +5,35 @@ import (
 	"time"
 )
 
-// A log that fills up faster than it is uploaded would take groups at full speed until
-// there is no room, then none until a whole segment is given back, and then again: some
-// would wait for as long as the upload of a segment takes, and the first one after such a
-// time too. So the last quarter is filled at about the rate at which room is given back, and
-// the more slowly the less is left: the log settles where both are the same, in the middle of
-// that quarter, and there is room for whoever comes next.
+// Without a brake, a log that fills faster than it is uploaded would take groups
+// at full speed until it is full, then none until a whole segment is reclaimed,
+// and so on: some groups would wait as long as the upload of a segment takes. So
+// the last quarter is filled at about the rate at which space is reclaimed, and
+// slower the less is left. The fill level settles where both rates are equal, in
+// the middle of that quarter, and there is always space for the next group.
 //
-// Only a log of eightOrMore segments has a last quarter that says something of the backlog:
-// in a smaller one the segment in use and the one being uploaded fill it.
-// Nothing is slowed down where no room was given back for a while, as when the
-// object store is away: that would only keep the room from use.
+// Only in a log of eightOrMore segments does the last quarter say something about
+// the backlog: in a smaller one, the segment in use and the one being uploaded
+// fill it. Nothing is slowed down if no space has been reclaimed for a while, as
+// when the object store is unavailable: that would only leave space unused.
 const (
 	eightOrMore   = 8
 	brakeSample   = 100 * time.Millisecond
-	brakeMemory   = 2 * time.Second // over which the rate is a mean
-	brakePatience = 5 * time.Second // without room given back
-	brakeFloor    = 8 << 20         // bytes a second that always pass
+	brakeMemory   = 2 * time.Second // averaging window of the rate
+	brakePatience = 5 * time.Second // without any space reclaimed
+	brakeFloor    = 8 << 20         // bytes per second that always pass
 	brakeBurst    = 2 * time.Millisecond
 )
 
-// brake belongs to the goroutine that builds groups.
+// brake is owned by the goroutine that builds groups.
 type brake struct {
 	log  *Log
-	soft int64 // bytes in use from where on it works; 0: never
+	soft int64 // bytes in use at which braking starts; 0: never
 
-	freed   int64     // that the last sample saw
-	sampled time.Time // zero: there was none
-	given   time.Time // when room was given back last
-	rate    float64   // at which it is, in bytes a second
+	freed   int64     // bytes reclaimed at the last sample
+	sampled time.Time // time of the last sample; zero: none yet
+	given   time.Time // when space was last reclaimed
+	rate    float64   // at which space is reclaimed, in bytes per second
 	due     time.Time // when the next group may pass
 }
 
@@ -45,7 +45,7 @@ func newBrake(l *Log) *brake {
 	return b
 }
 
-// wait holds back a group of n bytes while the log fills up too fast.
+// wait delays a group of n bytes while the log fills too fast.
 func (b *brake) wait(ctx context.Context, n int) error {
 	if b.soft == 0 {
 		return nil
@@ -82,7 +82,7 @@ func (b *brake) wait(ctx context.Context, n int) error {
 	return nil
 }
 
-// sample keeps the rate at which room is given back.
+// sample updates the rate at which space is reclaimed.
 func (b *brake) sample(now time.Time) {
 	freed := b.log.segments.freed.Load()
 	if b.sampled.IsZero() {

@@ -20,9 +20,10 @@ func braked(t *testing.T, done Done) (*Log, *rig) {
 	return l, start(l)
 }
 
-// TestTheLogIsNotFilledToTheBrim has a producer that is faster than the uploads, which
-// give a segment back every 50 ms: it gets their rate, evenly, and there is room left at any time.
-func TestTheLogIsNotFilledToTheBrim(t *testing.T) {
+// TestBrakeKeepsSpaceFree: a producer is faster than the uploads, which
+// reclaim a segment every 50 ms. It gets their rate, evenly, and there is always
+// space left.
+func TestBrakeKeepsSpaceFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const every, size = 50 * time.Millisecond, 100_000
 		var uploaded atomic.Int64
@@ -47,7 +48,7 @@ func TestTheLogIsNotFilledToTheBrim(t *testing.T) {
 			r.write(t, src.group(size))
 			r.release()
 			bytes += size
-			if time.Since(began) <= time.Second { // it learns the rate
+			if time.Since(began) <= time.Second { // after it has learned the rate
 				before = testutil.ToFloat64(l.metrics.waited)
 				continue
 			}
@@ -58,20 +59,20 @@ func TestTheLogIsNotFilledToTheBrim(t *testing.T) {
 			t.Errorf("the log was full for %.3f s", waited)
 		}
 		if longest > every/2 {
-			t.Errorf("a group was held back for %s; the upload of a segment takes %s", longest, every)
+			t.Errorf("a group was delayed by %s; the upload of a segment takes %s", longest, every)
 		}
 		if rate, want := float64(bytes)/time.Since(began).Seconds(), 20.0*(1<<20); rate < want*0.9 {
-			t.Errorf("%.0f bytes a second, uploads take %.0f", rate, want)
+			t.Errorf("%.0f bytes per second, uploads reclaim %.0f", rate, want)
 		}
 		if used, capacity := l.Usage(); used < capacity/2 {
-			t.Errorf("%d bytes of %d are used, though the producer is faster than the uploads", used, capacity)
+			t.Errorf("only %d bytes of %d are used although the producer is faster than the uploads", used, capacity)
 		}
 		r.close(t)
 	})
 }
 
-// TestAllRoomIsUsedWhileTheStoreIsAway: holding back helps nobody where nothing is given back.
-func TestAllRoomIsUsedWhileTheStoreIsAway(t *testing.T) {
+// Braking helps nobody while nothing is reclaimed.
+func TestBrakeIsOffWhileTheStoreIsUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, r := braked(t, nothing)
 		time.Sleep(brakePatience + time.Second)

@@ -6,21 +6,14 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// The checksum of a group's batches is put together from those that the batches
-// have themselves, so that only the few bytes before each batch's own checksum
-// ends are hashed again. For polynomials over GF(2), with a CRC as the remainder
-// of what it covers, CRC(A then B) is CRC(A) times x^8|B| plus CRC(B), modulo the
-// CRC's polynomial. As in zlib's crc32_combine, bits are reflected: the highest
-// bit of a word is the coefficient of x^0.
-//
-// This is stronger than hashing the image: bytes that went bad in memory after
-// the batch was verified do not get a checksum that is right.
+// This is stronger than hashing the image: bytes corrupted in memory after the
+// batch was verified do not get a valid checksum.
 
-// combineFrom is the size from which that is cheaper than to hash.
+// combineFrom is the size from which combining is cheaper than hashing.
 const combineFrom = 4 << 10
 
 // addBatch returns the checksum of what sum covers followed by b, whose own
-// checksum is right.
+// checksum must be valid.
 func addBatch(sum uint32, b record.Batch) uint32 {
 	if len(b) < combineFrom {
 		return crc32.Update(sum, castagnoli, b)
@@ -58,7 +51,7 @@ func (t *shiftTable) apply(sum uint32, n int) uint32 {
 	return sum
 }
 
-// multiply returns a times b modulo the polynomial, in the same time for all.
+// multiply returns a times b modulo the polynomial, in constant time.
 func multiply(a, b uint32) (product uint32) {
 	for range 32 {
 		product ^= b & -(a >> 31)

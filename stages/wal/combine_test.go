@@ -8,7 +8,7 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// TestAddBatch compares with the checksum of the bytes themselves.
+// TestAddBatch compares with the checksum of the bytes.
 func TestAddBatch(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	var all []byte
@@ -30,8 +30,8 @@ func TestAddBatch(t *testing.T) {
 	}
 }
 
-// TestAddBatchIsNotFooled: a batch that is not what its checksum says gets no sum
-// that is right.
+// TestAddBatchIsNotFooled: a batch that does not match its checksum does not get
+// a valid sum.
 func TestAddBatchIsNotFooled(t *testing.T) {
 	b, err := record.NewBuilder().Add(1, nil, make([]byte, 2*combineFrom)).Build()
 	if err != nil {
@@ -39,7 +39,7 @@ func TestAddBatchIsNotFooled(t *testing.T) {
 	}
 	b[combineFrom] ^= 1
 	if addBatch(0, b) == crc32.Checksum(b, castagnoli) {
-		t.Error("the sum of a damaged batch is right")
+		t.Error("a damaged batch got a valid sum")
 	}
 }
 

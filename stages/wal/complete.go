@@ -9,26 +9,27 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// ticket is one group between the builder and the completer.
+// ticket is one group on its way from the builder to the completer.
 type ticket struct {
 	parcel  pipeline.Parcel[*flow.Group]
 	head    head
 	segment *segment
-	image   *blockfs.Buffer // held for the write; nil: there is none, or it was not begun
+	image   *blockfs.Buffer // held for the write; nil: no image, or the write was not started
 	began   time.Time
 
 	result  chan error  // capacity 1
-	written func(error) // of the writer; made once
+	written func(error) // callback of the writer; created once
 }
 
-// finish says what became of the group.
+// finish reports the outcome of the group's write.
 func (t *ticket) finish(err error) { t.result <- err }
 
-// completer passes groups on in order, each once its write and all before it have
-// succeeded. What follows a failure is nacked, whatever became of its own write.
+// completer passes groups on in order, each once its write and all earlier writes
+// have succeeded. After a failure every later group is nacked, whatever the
+// outcome of its own write.
 //
-// There are twice as many tickets as writes in flight: groups are made ready
-// while others are written, and some are complete and wait for one before them.
+// There are twice as many tickets as writes in flight: some groups are prepared
+// while others are written, and some are written and wait for an earlier one.
 type completer struct {
 	log     *Log
 	flusher *flusher
@@ -36,7 +37,7 @@ type completer struct {
 	queue   chan *ticket // in order
 	free    chan *ticket
 	broken  error     // what everything is nacked with from now on
-	guarded time.Time // when the guard was told last
+	guarded time.Time // when the guard was last notified
 }
 
 func newCompleter(l *Log, f *flusher, out pipeline.Emit[flow.Written]) *completer {
@@ -56,8 +57,8 @@ func newCompleter(l *Log, f *flusher, out pipeline.Emit[flow.Written]) *complete
 	return s
 }
 
-// run completes groups until queue is closed. The error is that of the first parcel that
-// could not be passed on; it goes on nacking then.
+// run completes groups until queue is closed. The error is that of the first
+// parcel that could not be passed on; after it run keeps nacking.
 func (s *completer) run(ctx context.Context) error {
 	var stopped error
 	for t := range s.queue {
@@ -83,7 +84,8 @@ func (s *completer) run(ctx context.Context) error {
 	return stopped
 }
 
-// reason is what groups are nacked with after err: why the log failed, if it did.
+// reason returns what groups are nacked with after err: the reason why the log
+// failed, if it did.
 func (l *Log) reason(err error) error {
 	if failed := l.Err(); failed != nil {
 		return failed
@@ -93,12 +95,12 @@ func (l *Log) reason(err error) error {
 
 func (s *completer) nack(t *ticket) {
 	if t.image != nil {
-		s.log.segments.settled(t.segment, false)
+		s.log.segments.removeWriter(t.segment, false)
 	}
 	t.parcel.Settle(s.broken)
 }
 
-// pass hands on a group that is durable, or has nothing to be.
+// pass hands on a group that is durable, or has nothing to write.
 func (s *completer) pass(ctx context.Context, t *ticket) error {
 	p := t.parcel
 	written := pipeline.Parcel[flow.Written]{Body: flow.Written{Group: p.Body, Position: t.head.position}, Size: p.Size, Receipt: p.Receipt}
@@ -106,14 +108,14 @@ func (s *completer) pass(ctx context.Context, t *ticket) error {
 		return s.out(ctx, written)
 	}
 	l := s.log
-	l.segments.settled(t.segment, !l.cfg.FsyncOnWrite) // before it counts as completed
+	l.segments.removeWriter(t.segment, !l.cfg.FsyncOnWrite) // before it counts as completed
 	if !l.cfg.FsyncOnWrite {
 		signal(s.flusher.wake)
 	} else {
 		advance(&l.durable, t.head.sequence)
 	}
 	advance(&l.completed, t.head.sequence)
-	if t.began.Sub(s.guarded) > guardPause {
+	if t.began.Sub(s.guarded) > guardInterval {
 		s.guarded = t.began
 		signal(l.guardDue)
 	}

@@ -10,11 +10,11 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
 )
 
-// blackout takes a crash at one operation to come.
+// blackout takes a crash image at a chosen future operation.
 type blackout struct {
 	fs    *crashfs.FS
 	left  atomic.Int64
-	taken func() // at that operation
+	taken func() // called at that operation
 }
 
 func (b *blackout) fault(op crashfs.Op) error {
@@ -24,8 +24,8 @@ func (b *blackout) fault(op crashfs.Op) error {
 	return nil
 }
 
-// killed is the end of the process alone: the next one finds everything, though not
-// all of it would survive a loss of power.
+// killed is the death of the process alone: the next one finds everything, though
+// not all of it would survive a power loss.
 const killed = crashfs.Random + 1
 
 // die returns the disk after a crash of that kind.
@@ -36,7 +36,8 @@ func die(fs *crashfs.FS, keep crashfs.Keep, r *rand.Rand) *crashfs.FS {
 	return fs.Crash(keep, r)
 }
 
-// life is one process: it recovers, writes, and dies or loses power at some point.
+// life is one process: it recovers, writes, and is killed or loses power at some
+// point.
 type life struct {
 	t     *rapid.T
 	cfg   Config
@@ -44,7 +45,7 @@ type life struct {
 	src   *source
 	after *crashfs.FS // the disk at the crash
 	state state       // what must be on it
-	alone bool        // the process died, and the disk goes on
+	alone bool        // only the process died; the disk continues
 }
 
 func (f *life) run(fs *crashfs.FS) {
@@ -70,7 +71,7 @@ func (f *life) run(fs *crashfs.FS) {
 		f.t.Fatalf("close: %v", err)
 	}
 	fs.SetFault(nil)
-	if f.after == nil { // it came to a good end
+	if f.after == nil { // it ended without a crash
 		f.after, f.state = f.h.crash(func() *crashfs.FS { return die(fs, keep, r) })
 	}
 }
@@ -114,7 +115,7 @@ func (f *life) write(l *Log, b *blackout) {
 	r.release()
 }
 
-// reclaim uploads, all or one partition, when room gets short.
+// reclaim uploads all partitions or one when space gets short.
 func (f *life) reclaim(l *Log) {
 	used, capacity := l.Usage()
 	if used < capacity/2 {
@@ -128,8 +129,8 @@ func (f *life) reclaim(l *Log) {
 }
 
 // TestCrashes gives a log several lives, each of which ends at some operation of
-// recovery or writing. What was acknowledged is there in the next, in order, and
-// nothing else but what was on its way.
+// recovery or writing. The next one finds everything that was acknowledged, in
+// order, and beyond that only writes that were in flight.
 func TestCrashes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := small()
@@ -145,7 +146,7 @@ func TestCrashes(t *testing.T) {
 				t.Fatalf("%v\n%+v", err, report)
 			}
 			if len(report.Corruptions) > 0 {
-				t.Fatalf("a crash was taken for corruption: %+v", report)
+				t.Fatalf("a crash was reported as corruption: %+v", report)
 			}
 			again, _ := recoverAll(t, fs.Kill(), cfg)
 			if err := h.check(again, f.state); err != nil || len(again) != len(got) {
@@ -160,8 +161,8 @@ func TestCrashes(t *testing.T) {
 	})
 }
 
-// TestCrashesWithInterval allows losses, but only of the end, and none when only
-// the process dies.
+// With Interval losses are allowed, but only at the end, and none when only the
+// process dies.
 func TestCrashesWithInterval(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := small()

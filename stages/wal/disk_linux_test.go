@@ -7,8 +7,8 @@ import (
 	"github.com/sluicemq/sluice/internal/flow"
 )
 
-// TestOnDisk has each engine write a log to a real disk, in both ways to be
-// durable, and recovers it after the death of the process and after a drain.
+// TestOnDisk writes a log to a real disk with each engine and durability, and
+// recovers it after the death of the process and after a drain.
 func TestOnDisk(t *testing.T) {
 	for _, engine := range []blockfs.Engine{blockfs.IOURing, blockfs.Pwrite, blockfs.Buffered} {
 		for _, durability := range []Durability{Sync, Interval} {
@@ -23,7 +23,7 @@ func TestOnDisk(t *testing.T) {
 				r := start(opened(t, dir, cfg))
 				r.settled = h.settled
 				if name := r.log.writer.Name(); name != string(engine) {
-					t.Errorf("written with %s", name)
+					t.Errorf("the engine was %s", name)
 				}
 				var under []<-chan error
 				for i := range 100 {
@@ -55,7 +55,7 @@ func TestOnDisk(t *testing.T) {
 	}
 }
 
-// TestWriteAmplification: groups of 64 KiB take at most a tenth more on the disk.
+// Groups of 64 KiB take at most 10 % more on disk.
 func TestWriteAmplification(t *testing.T) {
 	dir, err := blockfs.OpenDir(t.TempDir(), blockfs.Options{}, discard())
 	if err != nil {
@@ -74,7 +74,7 @@ func TestWriteAmplification(t *testing.T) {
 		payload += int64(len(a.Batch))
 	}
 	r.write(t, groups...)
-	written := int64(r.log.End()) // headers of segments and what is left of them included
+	written := int64(r.log.End()) // including segment headers and what is left of segments
 	if payload < 100*64<<10 || written*10 > payload*11 {
 		t.Errorf("%d bytes were written for %d", written, payload)
 	}

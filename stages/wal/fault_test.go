@@ -18,11 +18,11 @@ import (
 	"github.com/sluicemq/sluice/internal/flow"
 )
 
-// faults are the ways in which one operation can go wrong.
+// faults are the ways in which an operation can fail.
 var faults = []string{"EIO", "late EIO", "ENOSPC", "short", "slow 20ms"}
 
 // ordeal is one life of a log in which something fails: it recovers what was
-// there before, writes over several segments, gives room back, rests, drains.
+// there, writes over several segments, reclaims, idles and drains.
 type ordeal struct {
 	t    *testing.T
 	cfg  Config
@@ -54,7 +54,7 @@ func newOrdeal(t *testing.T, d Durability) *ordeal {
 	return o
 }
 
-// live has the fault of the expression happen. A log that does not open has to
+// live injects the fault given by the expression. A log that fails to open must
 // say why.
 func (o *ordeal) live(expression string) {
 	if err := o.fs.Set(expression); err != nil {
@@ -63,7 +63,7 @@ func (o *ordeal) live(expression string) {
 	l, err := o.recover()
 	if err != nil {
 		if !errors.Is(err, syscall.EIO) && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, io.ErrShortWrite) {
-			o.t.Errorf("it does not open, but not for the disk: %v", err)
+			o.t.Errorf("the log did not open, but not because of the disk: %v", err)
 		}
 		return
 	}
@@ -97,7 +97,7 @@ func (o *ordeal) live(expression string) {
 		o.t.Errorf("run: %v", err)
 	}
 	if l.Err() == nil && o.mustLatch(expression) {
-		o.t.Errorf("%v failed and the log has not", o.fs.Hits())
+		o.t.Errorf("%v failed, but the log has not", o.fs.Hits())
 	}
 	r.release()
 	if lent := l.pool.Lent(); lent != 0 {
@@ -108,7 +108,7 @@ func (o *ordeal) live(expression string) {
 	}
 }
 
-// recover opens the log. Batches may be missing only where it says so.
+// recover opens the log. Batches may be missing only if the report says so.
 func (o *ordeal) recover() (*Log, error) {
 	l, err := Open(o.fs, o.cfg, deps(o.fs, o.h.uploaded))
 	if err != nil {
@@ -130,13 +130,13 @@ func (o *ordeal) recover() (*Log, error) {
 	return nil, fmt.Errorf("%w: %v", syscall.EIO, report.Corruptions)
 }
 
-// settled notes a verdict, of which none may be good behind a bad one.
+// settled records a verdict; none may be good after a bad one.
 func (o *ordeal) settled(g *flow.Group, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case err == nil && o.nacked != nil:
-		o.t.Errorf("a group was acknowledged behind one that was not: %v", o.nacked)
+		o.t.Errorf("a group was acknowledged after one that was not: %v", o.nacked)
 	case err != nil && !errors.Is(err, ErrFailed):
 		o.t.Errorf("nacked with %v", err)
 	case err != nil && o.nacked == nil:
@@ -145,22 +145,23 @@ func (o *ordeal) settled(g *flow.Group, err error) {
 	o.h.settled(g, err)
 }
 
-// truncate makes void what some partition has from some batch on, or the log has failed.
+// truncate discards what some partition has from some batch on, or the log has
+// failed.
 func (o *ordeal) truncate(l *Log, pick int) {
 	failed := l.Err()
 	err := o.h.truncate(func(index int32, offset int64) error {
 		return l.Truncate(context.Background(), partitionOf(index), offset)
 	}, pick)
 	if err != nil && !errors.Is(err, ErrFailed) || err == nil && failed != nil {
-		o.t.Errorf("truncate: %v, of a log that had failed with %v", err, failed)
+		o.t.Errorf("truncate: %v, on a log that had failed with %v", err, failed)
 	}
 }
 
-// checkLatch submits once more: a log that has failed acknowledges nothing.
+// checkLatch submits once more: a failed log acknowledges nothing.
 func (o *ordeal) checkLatch(l *Log, r *rig) {
 	failed := l.Err()
 	if failed == nil && o.nacked != nil {
-		o.t.Errorf("groups were nacked by a log that has not failed: %v", o.nacked)
+		o.t.Errorf("groups were nacked although the log has not failed: %v", o.nacked)
 	}
 	g := o.src.group(10)
 	o.h.submitted(g)
@@ -170,8 +171,8 @@ func (o *ordeal) checkLatch(l *Log, r *rig) {
 	}
 }
 
-// mustLatch reports whether what failed leaves open what is on the disk. What is
-// made ahead, removed, or given back can be tried again.
+// mustLatch reports whether the failure leaves it unknown what is on disk.
+// Preparing, removing and reclaiming can be retried.
 func (o *ordeal) mustLatch(expression string) bool {
 	if strings.Contains(expression, "slow") {
 		return false
@@ -187,7 +188,7 @@ func (o *ordeal) mustLatch(expression string) bool {
 	return false
 }
 
-// upload uploads when asked to, as an uploader does.
+// upload uploads on request, as an uploader does.
 func (o *ordeal) upload(l *Log) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
@@ -224,9 +225,9 @@ func (o *ordeal) verify(r *rand.Rand) {
 	}
 }
 
-// TestEveryOperationFails lets each operation of a log's life fail in each way.
-// It acknowledges nothing behind the failure, what it did acknowledge is there
-// afterwards, and it neither hangs nor leaks.
+// TestEveryOperationFails fails each operation of a log's life in each way. The
+// log acknowledges nothing after the failure, everything it did acknowledge is
+// still there, and it neither hangs nor leaks.
 func TestEveryOperationFails(t *testing.T) {
 	for _, d := range []Durability{Sync, Interval} {
 		var ops []faultfs.Op
@@ -247,7 +248,7 @@ func TestEveryOperationFails(t *testing.T) {
 					})
 				})
 				if !ok {
-					return // one is enough to read
+					return // one failure is enough to read
 				}
 			}
 		}
@@ -258,7 +259,7 @@ func TestEveryOperationFails(t *testing.T) {
 	}
 }
 
-// TestFailedReclaim: what cannot be given back now is a little later, unless a sync failed.
+// A failed reclaim is retried a little later, unless a sync failed.
 func TestFailedReclaim(t *testing.T) {
 	for _, fault := range []string{"rename * #1 EIO", "rename * #1 late EIO", "syncdir . #1 EIO", "syncdir . #1 late EIO"} {
 		t.Run(fault, func(t *testing.T) {
@@ -273,17 +274,17 @@ func TestFailedReclaim(t *testing.T) {
 				o.h.upload(l)
 				synctest.Wait()
 				if live, _ := l.segments.onDisk(); live < 2*o.cfg.SegmentSizeBytes {
-					t.Errorf("%d bytes are left, though giving back has failed", live)
+					t.Errorf("%d bytes are left although reclaiming failed", live)
 				}
 				time.Sleep(2 * retry)
 				live, _ := l.segments.onDisk()
 				switch failed := l.Err(); {
 				case strings.HasPrefix(fault, "syncdir") && !errors.Is(failed, syscall.EIO):
-					t.Errorf("a directory that may not be durable: %v", failed)
+					t.Errorf("the directory may not be durable, but the log has not failed: %v", failed)
 				case strings.HasPrefix(fault, "rename") && failed != nil:
 					t.Error(failed)
 				case failed == nil && live > o.cfg.SegmentSizeBytes:
-					t.Errorf("%d bytes were not given back", live)
+					t.Errorf("%d bytes were not reclaimed", live)
 				}
 				r.close(t)
 				o.verify(rand.New(rand.NewPCG(1, 1)))
@@ -310,20 +311,20 @@ func TestDiskFull(t *testing.T) {
 			r.write(t, g)
 		}
 		if waited := time.Since(began); waited < retry || waited > 10*retry {
-			t.Errorf("waited %s for room", waited)
+			t.Errorf("waited %s for space", waited)
 		}
 		select {
 		case <-r.log.Pressure():
 		default:
-			t.Error("nobody was asked for an upload")
+			t.Error("no upload was requested")
 		}
 		r.close(t)
 		o.verify(rand.New(rand.NewPCG(1, 1)))
 	})
 }
 
-// TestFailedRecovery: a sync that failed is not repeated, so the log has to be
-// opened anew, and then everything is there.
+// A failed sync is not repeated, so the log must be opened again; then everything
+// is there.
 func TestFailedRecovery(t *testing.T) {
 	for _, fault := range []string{"sync * #1 EIO", "sync * #1 late EIO", "read segment-* #1+ EIO"} {
 		t.Run(fault, func(t *testing.T) {
@@ -336,7 +337,7 @@ func TestFailedRecovery(t *testing.T) {
 				t.Errorf("recover: %v", err)
 			}
 			if _, _, err := recovered(l); err == nil {
-				t.Error("it recovered a second time")
+				t.Error("Recover succeeded a second time")
 			}
 			if err := l.Close(); err != nil {
 				t.Error(err)

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// flusher makes durable what was only written, with Interval. It sleeps while
-// there is nothing.
+// flusher syncs what was only written, with durability Interval. It sleeps while
+// there is nothing to sync.
 type flusher struct {
 	log  *Log
 	wake chan struct{} // capacity 1
-	turn chan struct{} // capacity 1; taken over a flush, so that none counts what another still syncs
+	lock chan struct{} // capacity 1; held during a flush, so that none counts what another is still syncing
 }
 
 func newFlusher(l *Log) *flusher {
-	return &flusher{log: l, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
+	return &flusher{log: l, wake: make(chan struct{}, 1), lock: make(chan struct{}, 1)}
 }
 
-// start begins to flush in the background; stop ends that and may be called more
+// start begins flushing in the background. stop ends it and may be called more
 // than once.
 func (f *flusher) start() (stop func()) {
 	if f.log.cfg.FsyncOnWrite {
@@ -54,23 +54,23 @@ func (f *flusher) run(ctx context.Context) {
 	}
 }
 
-// flush syncs the segments that were written. A sync that fails latches the log:
-// what it was to write may be lost, though a second one would succeed.
+// flush syncs the segments with unsynced writes. A sync that fails latches the
+// log: the data may be lost even if a second sync succeeded.
 func (f *flusher) flush() {
-	f.turn <- struct{}{}
-	defer func() { <-f.turn }()
+	f.lock <- struct{}{}
+	defer func() { <-f.lock }()
 	l := f.log
 	if l.Err() != nil {
 		return
 	}
 	began, upTo := time.Now(), l.completed.Load()
 	for _, g := range l.segments.unsynced() {
-		l.segments.syncing(g)
+		l.segments.startSync(g)
 		err := g.file.Sync()
 		if err != nil {
 			l.latch(err)
 		}
-		l.segments.settled(g, false)
+		l.segments.removeWriter(g, false)
 		if err != nil {
 			return
 		}

@@ -30,8 +30,8 @@ func seedSegment(f *testing.F) []byte {
 	return used
 }
 
-// FuzzGroup decodes a group at the start of its segment. What is proven can be
-// walked, and encodes to what it was.
+// FuzzGroup decodes a group at the start of its segment. A verified group can be
+// walked, and encodes to the same bytes.
 func FuzzGroup(f *testing.F) {
 	used := seedSegment(f)
 	s, err := decodeSegment(used)
@@ -45,7 +45,7 @@ func FuzzGroup(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		id := identity{s.wal, s.position}
 		id.position += blockfs.BlockSize
-		if len(b) >= headSize { // spare the fuzzer the guessing of places and sums
+		if len(b) >= headSize { // spare the fuzzer from guessing positions and checksums
 			b = bytes.Clone(b)
 			copy(b[16:], id.wal[:])
 			le.PutUint64(b[40:], uint64(id.position))
@@ -95,8 +95,8 @@ func FuzzSegmentHeader(f *testing.F) {
 	})
 }
 
-// FuzzRecover recovers a segment of any bytes: it ends, with an error or without,
-// and a second time finds the same.
+// FuzzRecover recovers a segment of arbitrary bytes: it returns, with or without
+// an error, and a second run finds the same.
 func FuzzRecover(f *testing.F) {
 	used := seedSegment(f)
 	f.Add(used)
@@ -116,7 +116,7 @@ func FuzzRecover(f *testing.F) {
 		var found [2]int
 		for i := range found {
 			d := deps(fs, nothing)
-			d.Guard = nil // it would not know what is made here
+			d.Guard = nil // it would not know the generated segment
 			l, err := Open(fs, small(), d)
 			if err != nil {
 				t.Fatal(err)

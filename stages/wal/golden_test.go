@@ -14,16 +14,16 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write the golden segment of the present version anew, and what is said of all")
+var rewrite = flag.Bool("rewrite", false, "rewrite the golden segment of the current version and the inspection output of all")
 
-// goldenFiles are the used blocks of a segment, written by each version, and what
-// Inspect says of it.
+// goldenFiles are the used blocks of a segment, written by each version, and the
+// output of Inspect for it.
 func goldenFiles(v int) (segment, told string) {
 	name := filepath.Join("testdata", fmt.Sprintf("v%d", v))
 	return name + ".wal", name + ".jsonl"
 }
 
-// writeGolden has a log with one of each thing that this version knows.
+// writeGolden writes a log with one of each thing that this version supports.
 func writeGolden(t *testing.T) {
 	fs, src := crashfs.New(1<<20), &source{}
 	r := start(opened(t, fs, small()))
@@ -47,7 +47,7 @@ func writeGolden(t *testing.T) {
 	}
 }
 
-// goldenFS has the segment alone.
+// goldenFS holds the segment alone.
 func goldenFS(t *testing.T, used []byte) *crashfs.FS {
 	t.Helper()
 	fs := crashfs.New(1 << 20)
@@ -78,8 +78,9 @@ func inspectedText(t *testing.T, used []byte) []byte {
 	return out.Bytes()
 }
 
-// TestGolden reads what every version wrote, and writes the present one as it was.
-// go test ./stages/wal -run TestGolden -rewrite makes it anew.
+// TestGolden reads what every version wrote, and checks that the current one
+// still encodes the same bytes. To regenerate: go test ./stages/wal -run
+// TestGolden -rewrite
 func TestGolden(t *testing.T) {
 	if *rewrite {
 		writeGolden(t)
@@ -105,7 +106,7 @@ func TestGolden(t *testing.T) {
 		if v == version {
 			checkEncoders(t, used)
 		}
-		// What an older version wrote can be written on.
+		// A log written by an older version can be continued.
 		fs, src := goldenFS(t, used), &source{made: 1000}
 		d := deps(fs, nothing)
 		d.AcceptLost = true // it had no guard
@@ -120,12 +121,12 @@ func TestGolden(t *testing.T) {
 		r.write(t, src.group(10))
 		r.close(t)
 		if got, report := recoverAll(t, fs, small()); got[len(got)-1].Base != 1000 || len(report.Corruptions) > 0 {
-			t.Errorf("version %d, written on: %+v", v, report)
+			t.Errorf("version %d, continued: %+v", v, report)
 		}
 	}
 }
 
-// checkEncoders decodes and encodes: the bytes are the same.
+// checkEncoders decodes and encodes: the bytes must not change.
 func checkEncoders(t *testing.T, used []byte) {
 	t.Helper()
 	s, err := decodeSegment(used)
@@ -134,7 +135,7 @@ func checkEncoders(t *testing.T, used []byte) {
 	}
 	block := make([]byte, blockfs.BlockSize)
 	if s.encode(block); !bytes.Equal(block, used[:blockfs.BlockSize]) {
-		t.Error("the header of the segment is encoded otherwise")
+		t.Error("the segment header encodes differently")
 	}
 	for at := blockfs.BlockSize; at < len(used); {
 		id := identity{s.wal, s.position}
@@ -145,7 +146,7 @@ func checkEncoders(t *testing.T, used []byte) {
 		}
 		again := bytes.Clone(used[at : at+h.end()])
 		if h.encode(again); !bytes.Equal(again, used[at:at+h.end()]) {
-			t.Errorf("the head at %d is encoded otherwise", at)
+			t.Errorf("the head at %d encodes differently", at)
 		}
 		at += h.padded()
 	}

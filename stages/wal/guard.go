@@ -13,10 +13,10 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 )
 
-// The guard remembers, outside the directory of the log, how far the log has got: a log
-// that lacks its newest segment, or its oldest, or the end of one, looks like one that never
-// had them. It is one file of two blocks, written in turn, so that a write that is cut off
-// leaves the other:
+// The guard records how far the log has got, outside the log's directory: a log
+// that has lost its newest segment, its oldest, or the end of one looks as if it
+// had never had them. It is one file of two blocks, written alternately, so that
+// a torn write leaves the other:
 //
 //	 0  8  magic "SLUICEWG"
 //	 8  2  version, 3
@@ -33,12 +33,13 @@ import (
 //	       missing, and of the first behind them; zeros for none
 //	       zeros to 4096
 //
-// Numbers are little endian. When it is written, so that it never says too much:
-// before the oldest segment is given back; after a new one is there and before a group is
-// written into it; with each seal, thus at the end and 100 ms after the last group; and every
-// guardPause while groups are written. So what a log can lose unnoticed is what was written in the
-// last guardPause before its process died, and then only if the very blocks of it were damaged as an unfinished
-// write would leave them: a file that is missing or short tells of itself.
+// Numbers are little endian. The guard is written so that it never claims too
+// much: before the oldest segment is reclaimed; after a new segment exists and
+// before a group is written to it; with each seal, thus on shutdown and 100 ms
+// after the last group; and every guardInterval while groups are written. So a log
+// can lose, unnoticed, only what was written in the last guardInterval before its
+// process died, and only if those very blocks were damaged as a torn write would
+// damage them: a file that is missing or short is noticed.
 
 const (
 	guardName    = "guard"
@@ -48,7 +49,7 @@ const (
 
 var guardMagic = [8]byte{'S', 'L', 'U', 'I', 'C', 'E', 'W', 'G'}
 
-// extent is what the guard says.
+// extent is the content of the guard.
 type extent struct {
 	wal            uuid.UUID
 	oldest, newest partition.Position
@@ -57,9 +58,9 @@ type extent struct {
 	accepted       [maxAccepted]hole
 }
 
-// accept notes the holes of a log that goes on without what was in them. Those that do not find
-// room have to be accepted at each start.
-func (e *extent) accept(holes []blind) {
+// accept records the holes of a log that an operator has accepted. Those that do
+// not fit must be accepted again at each start.
+func (e *extent) accept(holes []unknownLoss) {
 	n := 0
 	for _, b := range holes {
 		if b.to > 0 && n < maxAccepted {
@@ -71,30 +72,30 @@ func (e *extent) accept(holes []blind) {
 
 // guard is the file. Its methods are safe for concurrent use.
 type guard struct {
-	turn       chan struct{} // capacity 1; taken over an update, I/O included
+	lock       chan struct{} // capacity 1; held during an update, including its I/O
 	file       blockfs.File
 	block      []byte
 	generation uint64
 	now        extent
-	known      bool // it said something when it was opened
+	known      bool // it had content when it was opened
 }
 
-// openGuard opens the guard in fs, or makes it. One that cannot be read is an ErrLost,
-// unless that is accepted.
+// openGuard opens the guard in fs, or creates it. An unreadable one is an
+// ErrLost, unless that is accepted.
 func openGuard(fs blockfs.FS, accept bool) (*guard, error) {
-	g := &guard{turn: make(chan struct{}, 1), block: blockfs.Aligned(blockfs.BlockSize)}
+	g := &guard{lock: make(chan struct{}, 1), block: blockfs.Aligned(blockfs.BlockSize)}
 	var err error
 	if g.file, err = fs.Open(guardName); errors.Is(err, blockfs.ErrNotExist) {
 		if g.file, err = fs.Create(guardName, 2*blockfs.BlockSize); err == nil {
 			err = fs.SyncDir()
 		}
 		if err != nil {
-			return nil, fmt.Errorf("make the guard of the WAL: %w", err)
+			return nil, fmt.Errorf("create the WAL's guard: %w", err)
 		}
 		return g, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open the guard of the WAL: %w", err)
+		return nil, fmt.Errorf("open the WAL's guard: %w", err)
 	}
 	if err := g.load(); err != nil && !(accept && errors.Is(err, ErrLost)) {
 		return nil, errors.Join(err, g.file.Close())
@@ -102,7 +103,7 @@ func openGuard(fs blockfs.FS, accept bool) (*guard, error) {
 	return g, nil
 }
 
-// load takes the later of the blocks that can be read. One that was just made has none.
+// load takes the newer of the readable blocks. A new guard has none.
 func (g *guard) load() error {
 	var damage error
 	blank := 0
@@ -120,7 +121,7 @@ func (g *guard) load() error {
 		}
 	}
 	if !g.known && blank < 2 {
-		return fmt.Errorf("%w: the guard of the WAL cannot be read: %w", ErrLost, damage)
+		return fmt.Errorf("%w: the WAL's guard is unreadable: %w", ErrLost, damage)
 	}
 	return nil
 }
@@ -131,7 +132,7 @@ func (g *guard) read(i int64) (e extent, generation uint64, err error) {
 	case err == nil || errors.Is(err, io.EOF):
 		return e, 0, fmt.Errorf("%w: the guard has only %d bytes", ErrCorrupt, g.file.Size())
 	default:
-		return e, 0, fmt.Errorf("read the guard of the WAL: %w", err)
+		return e, 0, fmt.Errorf("read the WAL's guard: %w", err)
 	}
 	b := g.block
 	if [8]byte(b[:8]) == [8]byte{} {
@@ -141,7 +142,7 @@ func (g *guard) read(i int64) (e extent, generation uint64, err error) {
 		return e, 0, fmt.Errorf("%w: checksum of the guard", ErrCorrupt)
 	}
 	if v := le.Uint16(b[8:]); v != guardVersion {
-		return e, 0, fmt.Errorf("%w: guard of version %d, this broker knows version %d", errVersion, v, guardVersion)
+		return e, 0, fmt.Errorf("%w: guard has version %d, this broker supports version %d", errVersion, v, guardVersion)
 	}
 	copy(e.wal[:], b[16:])
 	e.oldest, e.newest = partition.Position(le.Uint64(b[40:])), partition.Position(le.Uint64(b[48:]))
@@ -154,13 +155,13 @@ func (g *guard) read(i int64) (e extent, generation uint64, err error) {
 	return e, le.Uint64(b[32:]), nil
 }
 
-// update has change say what is new, and writes it durably if that is anything.
+// update applies change, and if anything has changed writes the guard durably.
 func (g *guard) update(change func(*extent)) error {
 	if g == nil {
 		return nil
 	}
-	g.turn <- struct{}{}
-	defer func() { <-g.turn }()
+	g.lock <- struct{}{}
+	defer func() { <-g.lock }()
 	next := g.now
 	if change(&next); next == g.now {
 		return nil
@@ -182,7 +183,7 @@ func (g *guard) update(change func(*extent)) error {
 	}
 	le.PutUint32(b[12:], crc32.Update(crc32.Checksum(b[:12], castagnoli), castagnoli, b[16:]))
 	if err := g.file.WriteAt(b, int64((g.generation+1)%2)*blockfs.BlockSize, blockfs.Durable); err != nil {
-		return fmt.Errorf("write the guard of the WAL: %w", err)
+		return fmt.Errorf("write the WAL's guard: %w", err)
 	}
 	g.now, g.generation = next, g.generation+1
 	return nil
@@ -195,10 +196,11 @@ func (g *guard) close() error {
 	return g.file.Close()
 }
 
-// TakeOver says, in the guard and by record in the metadata, that process has the log from now on. A start
-// at which both do not agree has an older copy of the one or the other. The guard has the new
-// process beside the old one until it is on record, so a death in between is no disagreement.
-// Call it after Recover and before Run.
+// TakeOver records, in the guard and through record in the metadata, that process
+// owns the log from now on. At a start where the two disagree, one of them is an
+// older copy. The guard keeps the new process next to the old one until record
+// has returned, so a crash in between is not a disagreement. Call it after
+// Recover and before Run.
 func (l *Log) TakeOver(process uuid.UUID, record func() error) error {
 	if err := l.guard.update(func(e *extent) { e.next = process }); err != nil {
 		return err
@@ -209,16 +211,17 @@ func (l *Log) TakeOver(process uuid.UUID, record func() error) error {
 	return l.guard.update(func(e *extent) { e.process, e.next = process, uuid.Nil })
 }
 
-// apart says whether the process on record is not one that the guard knows.
-func (g *guard) apart(onRecord uuid.UUID) bool {
+// disagrees reports whether the process in the metadata is one that the guard does
+// not know.
+func (g *guard) disagrees(onRecord uuid.UUID) bool {
 	if g == nil || !g.known || onRecord == g.now.process {
 		return false
 	}
 	return g.now.next == uuid.Nil || onRecord != g.now.next
 }
 
-// unaccepted says what of the holes nobody has accepted, one reason each.
-func (g *guard) unaccepted(holes []blind) (why []string) {
+// unaccepted returns one reason for each hole that nobody has accepted.
+func (g *guard) unaccepted(holes []unknownLoss) (why []string) {
 	for _, b := range holes {
 		if g == nil || b.to == 0 || !slices.Contains(g.now.accepted[:], b.hole) {
 			why = append(why, b.what)
@@ -227,8 +230,9 @@ func (g *guard) unaccepted(holes []blind) (why []string) {
 	return why
 }
 
-// missing says what a log lacks that this guard knew: nothing, or one reason a line. live are
-// the segments that were found, last the sequence of the last group.
+// missing returns what the log lacks although the guard knew it: nothing, or one
+// reason per item. live are the segments found, last is the sequence number of
+// the last group.
 func (g *guard) missing(wal uuid.UUID, live []*segment, last uint64) (why []string) {
 	if g == nil || !g.known {
 		return nil
@@ -236,18 +240,18 @@ func (g *guard) missing(wal uuid.UUID, live []*segment, last uint64) (why []stri
 	e := g.now
 	switch {
 	case len(live) == 0:
-		return []string{"there is no segment, though there was one"}
+		return []string{"it has no segments, but had some"}
 	case wal != e.wal:
-		return []string{fmt.Sprintf("it is the log %s, the guard knows the log %s", wal, e.wal)}
+		return []string{fmt.Sprintf("it is log %s, but the guard is of log %s", wal, e.wal)}
 	}
 	if first := live[0].start; first > e.oldest {
-		why = append(why, fmt.Sprintf("it begins with %s, and %s is missing", live[0].name, segmentName(e.oldest)))
+		why = append(why, fmt.Sprintf("it begins with %s, but %s is missing", live[0].name, segmentName(e.oldest)))
 	}
 	if newest := live[len(live)-1]; newest.start < e.newest {
-		why = append(why, fmt.Sprintf("it ends with %s, and %s is missing", newest.name, segmentName(e.newest)))
+		why = append(why, fmt.Sprintf("it ends with %s, but %s is missing", newest.name, segmentName(e.newest)))
 	}
 	if last < e.durable {
-		why = append(why, fmt.Sprintf("it ends with group %d, and group %d was on disk", last, e.durable))
+		why = append(why, fmt.Sprintf("it ends with group %d, but group %d was on disk", last, e.durable))
 	}
 	return why
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
 )
 
-// guarded is a log of several segments, of which the first was given back, as it is after it was
-// stopped, and as it is when its process is killed a moment later than the last group.
+// guarded is a log of several segments, the first of them reclaimed, either after
+// a clean stop or after its process was killed a moment after the last group.
 func guarded(t *testing.T, stopped bool) (*crashfs.FS, *history) {
 	t.Helper()
 	cfg := small()
@@ -32,11 +32,11 @@ func guarded(t *testing.T, stopped bool) (*crashfs.FS, *history) {
 	}
 	write(6)
 	h.upload(l)
-	eventually(t, "segments are given back", func() bool { return l.segments.first() > 0 })
+	eventually(t, "segments are reclaimed", func() bool { return l.segments.first() > 0 })
 	write(7)
 	eventually(t, "the guard knows the newest segment", func() bool {
-		l.guard.turn <- struct{}{}
-		defer func() { <-l.guard.turn }()
+		l.guard.lock <- struct{}{}
+		defer func() { <-l.guard.lock }()
 		return l.guard.now.newest == l.active.start
 	})
 	killed := disk.Kill()
@@ -61,7 +61,8 @@ func segmentsOf(t *testing.T, disk *crashfs.FS) (names []string) {
 	return names
 }
 
-// outcome recovers a log and says what became of it: refused, told of, or nil if it has all.
+// outcome recovers a log and returns the result: refused, reported, or nil if it
+// is complete.
 func outcome(t *testing.T, disk *crashfs.FS, h *history, change func(*Deps)) error {
 	t.Helper()
 	d := deps(disk, nothing)
@@ -90,13 +91,13 @@ func outcome(t *testing.T, disk *crashfs.FS, h *history, change func(*Deps)) err
 	return nil
 }
 
-// TestNothingOfTheLogIsMissedInSilence removes, cuts, empties and swaps each segment.
-func TestNothingOfTheLogIsMissedInSilence(t *testing.T) {
+// Removes, truncates, empties and swaps each segment.
+func TestGuardNoticesEveryMissingPart(t *testing.T) {
 	for _, stopped := range []bool{true, false} {
 		disk, h := guarded(t, stopped)
 		old := disk
 		if err := outcome(t, disk.Kill(), h, nil); err != nil {
-			t.Fatalf("nothing was done to it: %v", err)
+			t.Fatalf("untouched log: %v", err)
 		}
 		names := segmentsOf(t, disk)
 		if len(names) < 3 {
@@ -116,7 +117,7 @@ func TestNothingOfTheLogIsMissedInSilence(t *testing.T) {
 				cut.Cut(name, length)
 				err := outcome(t, cut, h, nil)
 				if err == nil && (!last && length < 61_440 || last && stopped && length <= 20_480) {
-					t.Errorf("stopped %t, %s cut to %d bytes: nothing was said", stopped, name, length)
+					t.Errorf("stopped %t, %s truncated to %d bytes: not reported", stopped, name, length)
 				}
 			}
 			if !stopped && last {
@@ -125,7 +126,7 @@ func TestNothingOfTheLogIsMissedInSilence(t *testing.T) {
 			empty := disk.Kill()
 			empty.Damage(name, blockfs.BlockSize, 60_000, func(b []byte) { clear(b) })
 			if err := outcome(t, empty, h, nil); err == nil {
-				t.Errorf("stopped %t, %s zeroed: nothing was said", stopped, name)
+				t.Errorf("stopped %t, %s zeroed: not reported", stopped, name)
 			}
 		}
 		none := old.Kill()
@@ -140,8 +141,8 @@ func TestNothingOfTheLogIsMissedInSilence(t *testing.T) {
 	}
 }
 
-// TestAnOldCopyIsNoticed puts the segments back as they were a while ago, beside the guard of today.
-func TestAnOldCopyIsNoticed(t *testing.T) {
+// Restores old segments next to the current guard.
+func TestGuardNoticesAnOldCopy(t *testing.T) {
 	cfg := small()
 	cfg.CapacityBytes = 1 << 20
 	log, guardDisk, src := crashfs.New(4<<20), crashfs.New(1<<20), &source{}
@@ -173,12 +174,12 @@ func TestAnOldCopyIsNoticed(t *testing.T) {
 		t.Errorf("an old copy: %v", err)
 	}
 	if err := run(log, 1); err != nil {
-		t.Errorf("the log of today: %v", err)
+		t.Errorf("the current log: %v", err)
 	}
 }
 
-// TestWhatIsAcceptedIsAcceptedOnce: the next start has nothing to refuse, unless more is lost.
-func TestWhatIsAcceptedIsAcceptedOnce(t *testing.T) {
+// After a loss was accepted, the next start refuses nothing unless more is lost.
+func TestLossIsAcceptedOnce(t *testing.T) {
 	accept := func(d *Deps) { d.AcceptLost = true }
 	damageHead := func(segment int, block int64) func(*testing.T, *crashfs.FS) {
 		return func(t *testing.T, d *crashfs.FS) {
@@ -193,7 +194,7 @@ func TestWhatIsAcceptedIsAcceptedOnce(t *testing.T) {
 		}
 	}
 	for name, harm := range map[string]func(*testing.T, *crashfs.FS){
-		"the newest segment removed": remove(3), "one between removed": remove(1), "the oldest removed": remove(0), "a head damaged": damageHead(0, 1),
+		"the newest segment removed": remove(3), "one in the middle removed": remove(1), "the oldest removed": remove(0), "a head damaged": damageHead(0, 1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			disk, h := guarded(t, true)
@@ -206,7 +207,7 @@ func TestWhatIsAcceptedIsAcceptedOnce(t *testing.T) {
 			}
 			for range 3 {
 				if got, _ := recoverAll(t, disk, small()); len(got) == 0 {
-					t.Error("nothing is left of what was readable")
+					t.Error("nothing readable is left")
 				}
 			}
 			if name == "the newest segment removed" {
@@ -215,14 +216,14 @@ func TestWhatIsAcceptedIsAcceptedOnce(t *testing.T) {
 			more := disk.Kill()
 			damageHead(len(segmentsOf(t, more))-1, 1)(t, more)
 			if err := outcome(t, more, h, nil); !errors.Is(err, ErrLost) {
-				t.Errorf("more is lost than was accepted: %v", err)
+				t.Errorf("more was lost than accepted: %v", err)
 			}
 		})
 	}
 }
 
-// TestTheGuardItself: either block may be lost, not both, nor the file.
-func TestTheGuardItself(t *testing.T) {
+// Either block may be lost, but not both, nor the file.
+func TestDamagedGuard(t *testing.T) {
 	disk, h := guarded(t, true)
 	r := rand.New(rand.NewPCG(1, 2))
 	for block := range int64(2) {
@@ -255,9 +256,9 @@ func TestTheGuardItself(t *testing.T) {
 	}
 }
 
-// TestAnOlderCopyWithItsGuardIsNoticed: log and guard look right together; that another process had them
-// since is on record. A death at any point of taking them over is no disagreement.
-func TestAnOlderCopyWithItsGuardIsNoticed(t *testing.T) {
+// Log and guard match each other; the metadata records that another process has
+// owned them since. A crash at any point of taking over is not a disagreement.
+func TestOlderCopyWithItsGuardIsNoticed(t *testing.T) {
 	disk, onRecord := crashfs.New(4<<20), uuid.Nil
 	src := &source{}
 	died := errors.New("died")
@@ -286,10 +287,10 @@ func TestAnOlderCopyWithItsGuardIsNoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	first, before := disk.Kill(), onRecord
-	if err := open(disk, func() error { onRecord = before; return died }); !errors.Is(err, died) { // not on record yet
+	if err := open(disk, func() error { onRecord = before; return died }); !errors.Is(err, died) { // not recorded yet
 		t.Fatal(err)
 	}
-	if err := open(disk, func() error { return died }); !errors.Is(err, died) { // on record, and the guard does not say so
+	if err := open(disk, func() error { return died }); !errors.Is(err, died) { // recorded, but the guard does not know
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -307,12 +308,12 @@ func TestAnOlderCopyWithItsGuardIsNoticed(t *testing.T) {
 	}
 	onRecord = now
 	if err := open(disk, lives); err != nil {
-		t.Errorf("the right ones: %v", err)
+		t.Errorf("the current ones: %v", err)
 	}
 }
 
-// TestTheLogOnRecord: a log with batches is taken only if it is the one on record.
-func TestTheLogOnRecord(t *testing.T) {
+// A log with batches is accepted only if it is the one recorded in the metadata.
+func TestLogMustBeTheRecordedOne(t *testing.T) {
 	disk, h := guarded(t, true)
 	on := func(id uuid.UUID) func(*Deps) { return func(d *Deps) { d.OnRecord = &id } }
 	l := opened(t, disk.Kill(), small())
@@ -326,20 +327,20 @@ func TestTheLogOnRecord(t *testing.T) {
 	}{
 		{"the one", disk, id, nil},
 		{"another", disk, uuid.New(), ErrForeign},
-		{"none, though there is a log with batches", disk, uuid.Nil, ErrForeign},
-		{"one, and there is none", crashfs.New(1 << 20), id, ErrLost},
+		{"none, but there is a log with batches", disk, uuid.Nil, ErrForeign},
+		{"one, but there is none", crashfs.New(1 << 20), id, ErrLost},
 	} {
 		if err := outcome(t, c.disk.Kill(), h, on(c.id)); !errors.Is(err, c.want) {
-			t.Errorf("on record is %s: %v, want %v", c.what, err, c.want)
+			t.Errorf("recorded is %s: %v, want %v", c.what, err, c.want)
 		}
 	}
 	if err := outcome(t, crashfs.New(1<<20), &history{}, on(uuid.Nil)); err != nil {
-		t.Errorf("none on record, and there is none: %v", err)
+		t.Errorf("none recorded, and there is none: %v", err)
 	}
 	empty := crashfs.New(1 << 20)
-	opened(t, empty, small()).Close() // died before it was on record
+	opened(t, empty, small()).Close() // died before it was recorded
 	if err := outcome(t, empty, &history{}, on(uuid.Nil)); err != nil {
-		t.Errorf("an empty log that is not on record: %v", err)
+		t.Errorf("an empty log that is not recorded: %v", err)
 	}
 }
 
@@ -360,7 +361,7 @@ func TestGoldenGuard(t *testing.T) {
 	}
 	const golden = "534c5549434557470300000035b905e50102030405060708090a0b0c0d0e0f100100000000000000001000000000000000001000000000004d00000000000000050000000000000000000000000000000600000000000000000000000000000007000000000000000900000000000000"
 	if got := fmt.Sprintf("%x", block); got != golden {
-		t.Errorf("the guard is\n%s, was\n%s", got, golden)
+		t.Errorf("the guard is\n%s, want\n%s", got, golden)
 	}
 	if err := g.close(); err != nil {
 		t.Fatal(err)
@@ -372,7 +373,7 @@ func TestGoldenGuard(t *testing.T) {
 	again.close()
 }
 
-// TestDamageInTheMiddleIsNoTornTail: what is behind it shows that, and the end has been finished.
+// Later groups show that the damage is in the middle, and the end is intact.
 func TestDamageInTheMiddleIsNoTornTail(t *testing.T) {
 	for name, harm := range map[string]func(*crashfs.FS, string){
 		"nothing": func(*crashfs.FS, string) {},

@@ -13,7 +13,7 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// written is an append as the test remembers it.
+// written is an append as remembered by the test.
 type written struct {
 	partition int32
 	batch     []byte
@@ -27,29 +27,28 @@ func (w *written) entry() partition.Entry {
 	return partition.Entry{Base: w.base, Position: w.position, Group: w.group, Size: int32(len(w.batch)), Epoch: w.epoch}
 }
 
-// history is what a log was told, over all its lives, and what became of it outside: it
-// has the part of the uploader and of the metadata.
+// history records what was submitted to a log over all its lives, and plays the
+// uploader and the metadata.
 type history struct {
 	mu      sync.Mutex
-	appends []*written      // in the order they were submitted
+	appends []*written      // in order of submission
 	index   map[int64]int   // of appends, by base
-	acked   int64           // base of the first append that is not acknowledged
-	tier    map[int32]int64 // by partition: what is below is in objects
+	acked   int64           // base of the first unacknowledged append
+	tier    map[int32]int64 // by partition: offsets below are in objects
 
-	begun []cut // truncations
-	done  int   // how many of them were acknowledged
+	begun []truncated // truncations
+	done  int         // how many of them were acknowledged
 }
 
-// cut is a truncation: what the partition had among the first upTo appends, from
+// truncated is a truncation: what the partition had among the first upTo appends, from
 // base on, is void.
-type cut struct {
+type truncated struct {
 	partition int32
 	base      int64
 	upTo      int
 }
 
-// truncate has f do a truncation of a partition, from one of its acknowledged
-// batches on.
+// truncate makes f truncate a partition at one of its acknowledged batches.
 func (h *history) truncate(f func(index int32, offset int64) error, pick int) error {
 	h.mu.Lock()
 	if len(h.appends) == 0 {
@@ -57,7 +56,7 @@ func (h *history) truncate(f func(index int32, offset int64) error, pick int) er
 		return nil
 	}
 	w := h.appends[pick%len(h.appends)]
-	h.begun = append(h.begun, cut{w.partition, w.base, len(h.appends)})
+	h.begun = append(h.begun, truncated{w.partition, w.base, len(h.appends)})
 	h.mu.Unlock()
 	err := f(w.partition, w.base)
 	if err == nil {
@@ -68,7 +67,7 @@ func (h *history) truncate(f func(index int32, offset int64) error, pick int) er
 	return err
 }
 
-// valid lists the appends that the first so many truncations have left. Holds mu.
+// valid returns the appends that the first cuts truncations have left. Holds mu.
 func (h *history) valid(cuts int) (left []*written) {
 	for i, w := range h.appends {
 		void := false
@@ -94,7 +93,7 @@ func (h *history) submitted(g *flow.Group) {
 	}
 }
 
-// settled notes the acknowledgement of g.
+// settled records the acknowledgement of g.
 func (h *history) settled(g *flow.Group, err error) {
 	if err != nil {
 		return
@@ -108,9 +107,9 @@ func (h *history) settled(g *flow.Group, err error) {
 	}
 }
 
-// upload moves the tier ends of partitions, nil for all, to behind all that was
-// acknowledged and not truncated, as an upload does of what is committed when its cut is closed, and has
-// l give back what it can.
+// upload moves the tier ends of partitions, nil for all, past everything
+// acknowledged and not truncated, as an upload of committed records does, and
+// makes l reclaim.
 func (h *history) upload(l *Log, partitions ...int32) {
 	h.mu.Lock()
 	tier := maps.Clone(h.tier)
@@ -127,8 +126,8 @@ func (h *history) upload(l *Log, partitions ...int32) {
 	l.Reclaim()
 }
 
-// uploaded is the Done of a log. Offsets have gaps here, so that a truncation may leave an end
-// that is behind the last batch.
+// uploaded is the Done of a log. Offsets have gaps here, so that a truncation may
+// leave an end beyond the last batch.
 func (h *history) uploaded(p topic.Partition, end int64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -152,8 +151,8 @@ func (h *history) state() state {
 	return state{h.acked, h.tier, h.done, len(h.begun)}
 }
 
-// crash takes a crash and says what must be on the disk then: what was
-// acknowledged before and not in objects until after.
+// crash takes a crash and returns what must be on disk then: what was
+// acknowledged before it and not in objects until after it.
 func (h *history) crash(take func() *crashfs.FS) (*crashfs.FS, state) {
 	before := h.state()
 	after := take()
@@ -162,7 +161,7 @@ func (h *history) crash(take func() *crashfs.FS) (*crashfs.FS, state) {
 }
 
 // check compares what was recovered: nothing invented, nothing out of order, no
-// gap, and all there that was acknowledged, not in objects and not truncated.
+// gaps, and everything that was acknowledged, not in objects and not truncated.
 func (h *history) check(got []Recovered, s state) (err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -174,7 +173,7 @@ func (h *history) check(got []Recovered, s state) (err error) {
 	return err
 }
 
-// compare checks got against one of the histories that may be.
+// compare checks got against one of the possible histories.
 func (s state) compare(got []Recovered, appends []*written) error {
 	index := make(map[int64]int, len(appends))
 	for i, w := range appends {
@@ -202,10 +201,10 @@ func (s state) compare(got []Recovered, appends []*written) error {
 	return nil
 }
 
-// rebase makes what was recovered in s the truth: what was submitted behind it is
-// trimmed, as what was truncated is, and must never come back.
+// rebase makes what was recovered in s the truth: what was submitted after it is
+// trimmed, like what was truncated, and must never return.
 func (h *history) rebase(got []Recovered, s state) {
-	h.tier = s.tier // what the dead uploaded later it did not
+	h.tier = s.tier // later uploads of the dead process did not happen
 	var left []*written
 	for _, r := range got {
 		left = append(left, h.appends[h.index[r.Base]])
@@ -218,13 +217,13 @@ func (h *history) rebase(got []Recovered, s state) {
 	}
 }
 
-// resume makes s the truth, of a process that died: what else there is, no more than
-// was submitted, the next one decides when it has recovered.
+// resume makes s the truth after the process died: the next recovery decides what
+// else there is, at most what was submitted.
 func (h *history) resume(s state) {
 	h.acked, h.tier, h.done, h.begun = s.acked, s.tier, s.done, h.begun[:s.most]
 }
 
-// checkRotten allows gaps only.
+// checkRotten allows only gaps.
 func (h *history) checkRotten(got []Recovered) error {
 	last := int64(-1)
 	for _, r := range got {

@@ -25,8 +25,8 @@ type GroupInfo struct {
 	Error    string             `json:"error,omitempty"` // of the body
 }
 
-// TruncationInfo describes one row of a group that has no batches: what the
-// partition had before it, from Offset on, is void.
+// TruncationInfo describes one row of a truncation group: what the partition had
+// before it, from Offset on, is void.
 type TruncationInfo struct {
 	Kind      string `json:"kind"` // "truncation"
 	Topic     string `json:"topic_id"`
@@ -44,15 +44,15 @@ type BatchInfo struct {
 	Error string `json:"error,omitempty"`
 }
 
-// inspectMemory bounds what is in memory at once: a group at its largest.
+// inspectMemory bounds the memory used at once: a group of maximum size.
 const inspectMemory = 2 * maxGroup
 
-// Inspect reads the log in fs as Recover would, without changing anything, and
-// emits a GroupInfo for each group and a BatchInfo for each of its batches, in log
-// order. The report says what is wrong with the log; batches that are not what was
-// written have an Error. The log may be in use: then its end moves, and segments
-// may go away while they are read. Errors are those of emit and of the disk, and
-// ErrCorrupt when no beginning can be found.
+// Inspect reads the log in fs as Recover would, but without changing anything. It
+// emits a GroupInfo for each group and a BatchInfo for each of its batches, in
+// log order. The report says what is wrong with the log; batches that are not
+// what was written have an Error. The log may be in use: then its end moves, and
+// segments may disappear while they are read. Errors are those of emit and of the
+// disk, and ErrCorrupt when no start can be found.
 func Inspect(ctx context.Context, fs blockfs.FS, emit func(any) error) (Report, error) {
 	s := newSegments(fs, Config{}, nil, nil)
 	if err := s.open(); err != nil {
@@ -103,7 +103,8 @@ func inspectGroup(report *Report, g found, emit func(any) error) error {
 	})
 }
 
-// Identify returns which log is in fs, zero if there is none. It changes nothing.
+// Identify returns the ID of the log in fs, or zero if there is none. It changes
+// nothing.
 func Identify(ctx context.Context, fs blockfs.FS) (uuid.UUID, error) {
 	s := newSegments(fs, Config{}, nil, nil)
 	if err := s.open(); err != nil {

@@ -26,8 +26,8 @@ func inspected(t *testing.T, fs blockfs.FS) (groups []GroupInfo, batches []Batch
 	return groups, batches, report
 }
 
-// Inspect sees what Recover sees, leaves the log as it is, and tells damage where
-// it lies.
+// Inspect sees what Recover sees, leaves the log unchanged, and reports damage
+// where it is.
 func TestInspectSeesWhatRecoverSees(t *testing.T) {
 	fs, src := crashfs.New(1<<20), &source{}
 	r := start(opened(t, fs, small()))
@@ -42,7 +42,7 @@ func TestInspectSeesWhatRecoverSees(t *testing.T) {
 	groups, batches, report := inspected(t, fs)
 	again, _, second := inspected(t, fs)
 	if len(again) != len(groups) || second.End != report.End {
-		t.Error("a second look sees something else")
+		t.Error("a second inspection differs")
 	}
 	got, want := recoverAll(t, fs, small())
 	if report.Batches != want.Batches || report.Bytes != want.Bytes || report.Groups != want.Groups || report.End != want.End ||
@@ -68,7 +68,7 @@ func TestInspectSeesWhatRecoverSees(t *testing.T) {
 	}
 }
 
-func TestInspectOfNothing(t *testing.T) {
+func TestInspectEmptyDirectory(t *testing.T) {
 	if groups, _, report := inspected(t, crashfs.New(1<<20)); len(groups) != 0 || report.Segments != 0 {
 		t.Errorf("%+v in an empty directory", report)
 	}

@@ -16,10 +16,10 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// BenchmarkGroupCommit hands in groups of 64 KiB at half the rate that the log has
-// just been measured to take, and compares how long each takes to be durable with
-// one synchronous write of the same size to the same disk, and with writes through a
-// bare io_uring at the same times, in turns.
+// BenchmarkGroupCommit submits groups of 64 KiB at half the rate that the log has
+// just been measured to sustain, and compares the time each takes to become
+// durable with one synchronous write of the same size to the same disk, and with
+// writes through a bare io_uring, alternating.
 func BenchmarkGroupCommit(b *testing.B) {
 	file := newOverwritten(b)
 	log := newBenchLog(b)
@@ -54,13 +54,13 @@ func BenchmarkGroupCommit(b *testing.B) {
 	b.ReportMetric(at(commit, .99)/at(bare, .99), "commit-p99/ring-p99")
 }
 
-// every calls f at fixed times. It has a thread of its own, whose sleep is exact to
-// microseconds; the runtime's timers are late by up to a millisecond, and then all that
-// was due comes at once.
+// every calls f at fixed times. It has its own thread, whose sleep is exact to
+// microseconds; the runtime's timers are up to a millisecond late, and then
+// everything due comes at once.
 func every(b *testing.B, n int, interval time.Duration, f func(i int)) {
 	over := make(chan error)
 	go func() {
-		runtime.LockOSThread() // and ends with the goroutine, with its slack
+		runtime.LockOSThread() // and its slack ends with the goroutine
 		if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1000, 0, 0, 0); err != nil {
 			over <- err
 			return
@@ -70,7 +70,7 @@ func every(b *testing.B, n int, interval time.Duration, f func(i int)) {
 			due := began.Add(time.Duration(i) * interval)
 			for wait := time.Until(due); wait > 0; wait = time.Until(due) {
 				pause := unix.NsecToTimespec(int64(wait))
-				_ = unix.Nanosleep(&pause, nil) // a signal ends it early
+				_ = unix.Nanosleep(&pause, nil) // a signal may end it early
 			}
 			f(i)
 		}
@@ -81,7 +81,7 @@ func every(b *testing.B, n int, interval time.Duration, f func(i int)) {
 	}
 }
 
-// paced hands in n groups, one each interval, and returns how many seconds each
+// paced submits n groups, one per interval, and returns how many seconds each
 // took.
 func (w *benchLog) paced(b *testing.B, n int, interval time.Duration) []float64 {
 	var all sync.WaitGroup
@@ -107,7 +107,7 @@ func (w *benchLog) paced(b *testing.B, n int, interval time.Duration) []float64 
 	return took
 }
 
-// pacedRing is a bare ring with room for whatever is late.
+// pacedRing is a bare ring with slots for late writes.
 type pacedRing struct {
 	*overwritten
 	ring *uring.Ring

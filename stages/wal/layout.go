@@ -57,13 +57,13 @@ import (
 // The rows of a truncation have no size, and as base offset the one from which on
 // what the partition had before in this log is void.
 //
-// The checksum of the head covers that of the body, so a head that is right
-// tells how far a group reaches, and which batches it had, even if its body is
-// not; and a body is never believed without its head.
+// The checksum of the head covers that of the body, so a head that is right tells
+// how far a group reaches, and which batches it had, even if its body is not; and
+// a body is never believed without its head.
 const (
 	version     = 2
 	headSize    = 88
-	entrySize   = 36
+	rowSize     = 36
 	offChecksum = 12
 
 	// maxGroup bounds what a length may claim: no segment is larger.
@@ -77,7 +77,7 @@ var (
 	le           = binary.LittleEndian
 )
 
-// kind says what the rows of a group's table are.
+// kind says what the rows of a group's table describe.
 type kind uint16
 
 const (
@@ -85,23 +85,24 @@ const (
 	truncations kind = 1
 )
 
-// errVersion: a later broker wrote this. Nothing may be cut off.
-var errVersion = errors.New("the WAL has a later version")
+// errVersion: a newer broker wrote this. Nothing may be trimmed.
+var errVersion = errors.New("the WAL has a newer version")
 
-// errNotWritten: the bytes are none of this log at this place. Those of a
-// segment's former life, and those that were never finished, are such.
+// errNotWritten: the bytes do not belong to this log at this position. They are
+// left from a segment's earlier use, or from a write that never finished.
 var errNotWritten = errors.New("no group here")
 
-// identity tells the blocks of a log, at their place, from all others.
+// identity distinguishes the blocks of a log, at their position, from all others.
 type identity struct {
 	wal      uuid.UUID
 	position partition.Position
 }
 
-// anchor is where the chain of groups stands: what is to be, and what was.
+// anchor is a position in the chain of groups: what comes next, and what came
+// before.
 type anchor struct {
-	sequence uint64 // of the group to come
-	link     uint64 // of the group before it
+	sequence uint64 // of the next group
+	link     uint64 // of the previous group
 }
 
 // segmentHeader is block 0 of a segment.
@@ -139,7 +140,7 @@ func decodeSegment(block []byte) (h segmentHeader, err error) {
 		return h, fmt.Errorf("%w: checksum of segment header", ErrCorrupt)
 	}
 	if v := le.Uint16(block[8:]); v < 1 || v > version {
-		return h, fmt.Errorf("%w: segment of version %d, this broker knows version %d", errVersion, v, version)
+		return h, fmt.Errorf("%w: segment has version %d, this broker supports version %d", errVersion, v, version)
 	}
 	copy(h.wal[:], block[16:])
 	h.position = partition.Position(le.Uint64(block[32:]))
@@ -152,7 +153,7 @@ func decodeSegment(block []byte) (h segmentHeader, err error) {
 	return h, nil
 }
 
-// head is that of a group.
+// head is the head of a group.
 type head struct {
 	identity
 	anchor
@@ -167,15 +168,15 @@ type head struct {
 }
 
 // end is where the batches begin.
-func (h *head) end() int { return headSize + h.count*entrySize }
+func (h *head) end() int { return headSize + h.count*rowSize }
 
-// link is what the next group refers to this one by.
+// linkNext is the link by which the next group refers to this one.
 func (h *head) linkNext() uint64 { return uint64(h.sum)<<32 | uint64(h.body) }
 
 // padded is the length on disk.
 func (h *head) padded() int { return int(blockfs.AlignUp(int64(h.length))) }
 
-// encode writes the head before a table that is there already, and sets h.sum.
+// encode writes the head in front of an already encoded table, and sets h.sum.
 func (h *head) encode(image []byte) {
 	clear(image[:headSize])
 	copy(image, groupMagic[:])
@@ -194,13 +195,13 @@ func (h *head) encode(image []byte) {
 	le.PutUint32(image[offChecksum:], h.sum)
 }
 
-// headChecksum covers b but for the checksum itself.
+// headChecksum covers all of b except the checksum field.
 func headChecksum(b []byte) uint32 {
 	return crc32.Update(crc32.Checksum(b[:offChecksum], castagnoli), castagnoli, b[offChecksum+4:])
 }
 
-// decodeFixed reads the fixed part of a head, if it is one of id, and bounds it
-// by room, the bytes up to the end of its segment. Nothing of it is proven yet.
+// decodeFixed decodes the fixed part of a head if it has identity id, and bounds
+// it by room, the bytes left in its segment. Nothing in it is verified yet.
 func decodeFixed(b []byte, id identity, room int64) (h head, err error) {
 	if len(b) < headSize || [8]byte(b[:8]) != groupMagic ||
 		[16]byte(b[16:32]) != id.wal || partition.Position(le.Uint64(b[40:])) != id.position {
@@ -210,25 +211,25 @@ func decodeFixed(b []byte, id identity, room int64) (h head, err error) {
 	h.sequence, h.link = le.Uint64(b[32:]), le.Uint64(b[48:])
 	h.durable, h.run = le.Uint64(b[56:]), le.Uint64(b[64:])
 	length, count := int64(le.Uint32(b[72:])), int64(le.Uint32(b[76:]))
-	if length > min(room, maxGroup) || headSize+count*entrySize > length {
-		return h, fmt.Errorf("%w: a group of %d batches and %d bytes where %d bytes are left", ErrCorrupt, count, length, room)
+	if length > min(room, maxGroup) || headSize+count*rowSize > length {
+		return h, fmt.Errorf("%w: group of %d batches and %d bytes, but only %d bytes are left", ErrCorrupt, count, length, room)
 	}
 	h.length, h.count = int(length), int(count)
 	h.body, h.sum = le.Uint32(b[80:]), le.Uint32(b[offChecksum:])
 	return h, nil
 }
 
-// verifyTable proves head and table, which b begins with.
+// verifyTable verifies the head and table at the start of b.
 func (h *head) verifyTable(b []byte) error {
 	if headChecksum(b[:h.end()]) != h.sum {
 		return fmt.Errorf("%w: checksum of the group's head", ErrCorrupt)
 	}
 	if h.version < 1 || h.version > version || h.kind > truncations {
-		return fmt.Errorf("%w: group of version %d and kind %d, this broker knows version %d", errVersion, h.version, h.kind, version)
+		return fmt.Errorf("%w: group has version %d and kind %d, this broker supports version %d", errVersion, h.version, h.kind, version)
 	}
 	at := h.end()
 	for i := range h.count {
-		size := int(le.Uint32(b[headSize+i*entrySize+32:]))
+		size := int(le.Uint32(b[headSize+i*rowSize+32:]))
 		if size > h.length-at {
 			return fmt.Errorf("%w: batch %d is larger than its group", ErrCorrupt, i)
 		}
@@ -238,12 +239,12 @@ func (h *head) verifyTable(b []byte) error {
 		at += size
 	}
 	if at != h.length {
-		return fmt.Errorf("%w: batches of %d bytes in a group of %d", ErrCorrupt, at, h.length)
+		return fmt.Errorf("%w: batches end at byte %d of a group of %d bytes", ErrCorrupt, at, h.length)
 	}
 	return nil
 }
 
-// verifyBody proves the batches of an image whose head is proven.
+// verifyBody verifies the batches of an image whose head has been verified.
 func (h *head) verifyBody(image []byte) error {
 	if crc32.Checksum(image[h.end():h.length], castagnoli) != h.body {
 		return fmt.Errorf("%w: checksum of the group's batches", ErrCorrupt)
@@ -251,7 +252,7 @@ func (h *head) verifyBody(image []byte) error {
 	return nil
 }
 
-// tableRow is one row of the table, and where its batch lies in the image.
+// tableRow is one row of the table, and where its batch starts in the image.
 type tableRow struct {
 	partition topic.Partition
 	epoch     int32
@@ -268,11 +269,11 @@ func (e *tableRow) encode(row []byte) {
 	le.PutUint32(row[32:], uint32(e.size))
 }
 
-// rows calls f for each row of a table that is proven, until f fails.
+// rows calls f for each row of a verified table, until f fails.
 func (h *head) rows(image []byte, f func(tableRow) error) error {
 	at := h.end()
 	for i := range h.count {
-		row := image[headSize+i*entrySize:]
+		row := image[headSize+i*rowSize:]
 		e := tableRow{epoch: int32(le.Uint32(row[20:])), base: int64(le.Uint64(row[24:])), size: int(le.Uint32(row[32:])), at: at}
 		copy(e.partition.Topic[:], row)
 		e.partition.Index = int32(le.Uint32(row[16:]))

@@ -17,10 +17,10 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
 )
 
-// gates hold operations of a disk for as long as the test likes, each by itself.
+// gates hold operations of a disk, each individually, until the test opens them.
 type gates struct {
 	mu     sync.Mutex
-	writes bool // hold those that begin, of groups
+	writes bool // hold new writes of groups
 	reads  bool
 	held   []chan struct{}
 }
@@ -40,7 +40,7 @@ func (g *gates) fault(op crashfs.Op) error {
 	return nil
 }
 
-// open lets one go.
+// open releases one operation.
 func (g *gates) open(i int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -51,14 +51,14 @@ func (g *gates) open(i int) {
 	}
 }
 
-// set says what is held from now on.
+// set chooses which operations are held from now on.
 func (g *gates) set(writes, reads bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.writes, g.reads = writes, reads
 }
 
-// openAll lets all go, those to come too.
+// openAll releases all held operations and holds no more.
 func (g *gates) openAll() {
 	g.set(false, false)
 	for len(g.held) > 0 {
@@ -67,8 +67,8 @@ func (g *gates) openAll() {
 	}
 }
 
-// existence is a log whose segments are placed in, written, flushed, uploaded, truncated,
-// read, retired and used again in any order, with crashes between.
+// existence is a log whose segments are placed in, written, flushed, uploaded,
+// truncated, read, retired and reused in any order, with crashes in between.
 type existence struct {
 	t     *rapid.T
 	cfg   Config
@@ -88,7 +88,7 @@ func (e *existence) begin() {
 	e.rig.settled = e.h.settled
 }
 
-// rest lets everything come to an end.
+// rest lets all operations finish.
 func (e *existence) rest() {
 	e.gates.openAll()
 	for _, c := range e.under {
@@ -107,7 +107,7 @@ func (e *existence) end() {
 	e.disk.SetFault(nil)
 }
 
-// abandon ends what a failure has left running.
+// abandon stops what a failure has left running.
 func (e *existence) abandon() {
 	if e.rig != nil {
 		e.gates.openAll()
@@ -116,8 +116,9 @@ func (e *existence) abandon() {
 	}
 }
 
-// submit hands in groups, of which two to four fill a segment, unless there is so much
-// under way that they would have to wait. With slowly, the write of the first is held.
+// submit submits groups, of which two to four fill a segment, unless so many are
+// in flight that they would have to wait. With slowly, the write of the first is
+// held.
 func (e *existence) submit(t *rapid.T, slowly bool) {
 	e.gates.set(slowly, false)
 	for range rapid.IntRange(1, 5).Draw(t, "groups") {
@@ -127,7 +128,7 @@ func (e *existence) submit(t *rapid.T, slowly bool) {
 		}
 		sizes := rapid.SliceOfN(rapid.IntRange(0, 50_000), 0, 2).Draw(t, "sizes")
 		if rapid.IntRange(0, 9).Draw(t, "large") == 9 {
-			sizes = append(sizes, 70_000) // a segment of its own, which is removed when it is done
+			sizes = append(sizes, 70_000) // gets its own segment, which is removed once done
 		}
 		g := e.src.group(sizes...)
 		e.h.submitted(g)
@@ -137,7 +138,7 @@ func (e *existence) submit(t *rapid.T, slowly bool) {
 	}
 }
 
-// read begins to read a batch that has to be there, and may be held for long.
+// read starts reading a batch that must be there; the read may be held for long.
 func (e *existence) read(w *written) {
 	e.reads.Go(func() {
 		dst := make([]byte, len(w.batch))
@@ -149,7 +150,7 @@ func (e *existence) read(w *written) {
 	})
 }
 
-// wanted lists the acknowledged batches that nothing allows to be missing.
+// wanted returns the acknowledged batches that must not be missing.
 func (e *existence) wanted() (out []*written) {
 	e.h.mu.Lock()
 	defer e.h.mu.Unlock()
@@ -161,7 +162,7 @@ func (e *existence) wanted() (out []*written) {
 	return out
 }
 
-// crash looks at what a crash now would leave, and goes on with that if told to.
+// crash checks what a crash now would leave, and continues with that if told to.
 func (e *existence) crash(t *rapid.T) {
 	keep := rapid.SampledFrom([]crashfs.Keep{killed, crashfs.Nothing, crashfs.Everything, crashfs.Random}).Draw(t, "keep")
 	r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "sectors"), 0))
@@ -174,9 +175,9 @@ func (e *existence) crash(t *rapid.T) {
 		t.Fatalf("%v\n%+v", err, report)
 	}
 	if len(report.Corruptions) > 0 {
-		t.Fatalf("a crash was taken for corruption: %+v", report)
+		t.Fatalf("a crash was reported as corruption: %+v", report)
 	}
-	if keep == killed || rapid.IntRange(0, 3).Draw(t, "go on with it") > 0 {
+	if keep == killed || rapid.IntRange(0, 3).Draw(t, "continue with it") > 0 {
 		return
 	}
 	acked := e.h.acked
@@ -189,7 +190,7 @@ func (e *existence) crash(t *rapid.T) {
 	e.begin()
 }
 
-// check: what nobody may miss can be read, and nothing is kept that need not be.
+// check verifies that everything needed is readable, and nothing else is kept.
 func (e *existence) check(t *rapid.T) {
 	synctest.Wait()
 	e.gates.set(false, false)
@@ -204,20 +205,22 @@ func (e *existence) check(t *rapid.T) {
 	}
 }
 
-// idle: with nothing under way and everything in objects, one segment is left.
+// idle verifies that one segment is left when nothing is in flight and everything
+// is in objects.
 func (e *existence) idle(t *rapid.T) {
 	e.rest()
 	time.Sleep(2 * e.cfg.FlushInterval)
 	e.h.upload(e.rig.log)
 	synctest.Wait()
 	if n := len(e.rig.log.segments.snapshot()); n != 1 {
-		t.Fatalf("%d segments are kept by nothing", n)
+		t.Fatalf("%d segments are kept for no reason", n)
 	}
 }
 
-// TestLifeOfASegment has all that happens to segments happen in any order. What was
-// acknowledged and is not in objects can be read at any time, and is there after a crash at any
-// time; what is held is not used again; what nobody needs is given back.
+// TestLifeOfASegment does everything that can happen to segments, in any order.
+// What was acknowledged and is not in objects is readable at any time, and
+// present after a crash at any time; a held segment is not reused; an unneeded
+// one is reclaimed.
 func TestLifeOfASegment(t *testing.T) {
 	for _, durability := range []Durability{Sync, Interval} {
 		t.Run(string(durability), func(t *testing.T) {
@@ -228,7 +231,7 @@ func TestLifeOfASegment(t *testing.T) {
 	}
 }
 
-// bubble is a test in a bubble, which has no deadline that rapid could ask for.
+// bubble is a test in a bubble, which has no deadline for rapid to query.
 type bubble struct{ *testing.T }
 
 func liveAtRandom(t *rapid.T, durability Durability) {
@@ -281,7 +284,8 @@ func liveAtRandom(t *rapid.T, durability Durability) {
 	e.end()
 }
 
-// remove deletes the topic of a partition: what was written up to offset need not be kept.
+// remove deletes the topic of a partition: what was written up to offset need not
+// be kept.
 func (h *history) remove(index int32, offset int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -293,9 +297,10 @@ func (h *history) remove(index int32, offset int64) {
 	h.tier = tier
 }
 
-// TestALateWriteSparesTheNextLife has a write outlast the deletion of its topic and the
-// end of its segment: the segment must not be used again before the write is over.
-func TestALateWriteSparesTheNextLife(t *testing.T) {
+// TestSegmentIsNotReusedBeforeALateWriteEnds: a write outlasts the deletion of its topic and
+// the end of its segment. The segment must not be reused before the write has
+// ended.
+func TestSegmentIsNotReusedBeforeALateWriteEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := small()
 		cfg.CapacityBytes, cfg.Inflight = 1<<20, 8
@@ -337,7 +342,7 @@ func TestALateWriteSparesTheNextLife(t *testing.T) {
 		}
 		synctest.Wait()
 		if n := l.segments.snapshot()[0].start; n == 0 {
-			t.Error("the first segment is kept by nothing")
+			t.Error("the first segment is kept for no reason")
 		}
 		r.close(t)
 	})

@@ -19,23 +19,23 @@ import (
 )
 
 var (
-	// ErrFailed: a write or a sync failed, and the log takes no more.
-	ErrFailed = fault.Refused(kerr.KafkaStorageError, "the WAL has failed and takes no writes until the broker is restarted")
-	// ErrReclaimed: the position is in no segment any more, or in none yet.
+	// ErrFailed: a write or sync failed, and the log accepts no more writes.
+	ErrFailed = fault.Refused(kerr.KafkaStorageError, "the WAL has failed and accepts no writes until the broker is restarted")
+	// ErrReclaimed: no segment holds the position any more, or none holds it yet.
 	ErrReclaimed = fault.Transient(kerr.KafkaStorageError, "position is not in the WAL")
 	// ErrCorrupt: what is on disk is not what was written.
 	ErrCorrupt = fault.Lost(kerr.KafkaStorageError, "WAL is corrupt")
-	// ErrLost: the log lacks what was acknowledged, and nobody can tell of which partitions.
+	// ErrLost: the log lacks acknowledged groups, and their partitions are unknown.
 	ErrLost = errors.New("the WAL has lost what was on disk")
-	// ErrForeign: the log is not the one on record.
-	ErrForeign = errors.New("the WAL is not the one that the metadata has on record")
-	// ErrStopping: there was no room, and it is not waited for any more.
-	ErrStopping = fault.Transient(kerr.NotLeaderForPartition, "the WAL is full, and the broker is being stopped")
+	// ErrForeign: the log is not the one recorded in the metadata.
+	ErrForeign = errors.New("the WAL is not the one recorded in the metadata")
+	// ErrStopping: the log is full and the broker no longer waits for space.
+	ErrStopping = fault.Transient(kerr.NotLeaderForPartition, "the WAL is full and the broker is shutting down")
 	// ErrNotRecovered: the stage was run before Recover.
-	ErrNotRecovered = errors.New("the WAL has to be recovered before it is written")
+	ErrNotRecovered = errors.New("the WAL must be recovered before it is written")
 )
 
-// Log is the write-ahead log. Open, Recover, then Run it as a stage; reads,
+// Log is the write-ahead log. Open it, Recover it, then Run it as a stage; reads,
 // Reclaim and the rest may be called concurrently once Recover has returned.
 type Log struct {
 	cfg      Config
@@ -46,16 +46,16 @@ type Log struct {
 	guard    *guard // nil: none
 	onRecord *uuid.UUID
 	owner    *uuid.UUID
-	accept   bool // of what was lost
+	accept   bool // continue despite losses
 	metrics  metrics
 
-	// What follows belongs to Recover, then to Run.
+	// The following fields belong to Recover, then to Run.
 	wal       uuid.UUID
 	run       uint64
 	next      anchor
 	truncated uint64 // sequence of the last truncation
 	active    *segment
-	tried     bool // to recover
+	tried     bool // Recover was called
 	recovered bool
 	unsealed  bool   // a group was written since the last seal
 	block     []byte // one aligned block, for headers and seals
@@ -75,29 +75,29 @@ type Log struct {
 	failed    chan struct{} // closed when cause is set
 }
 
-// Deps are what a Log works with.
+// Deps are what a Log needs from outside.
 type Deps struct {
-	Pool *blockfs.Pool // of groups and reads
-	Done Done          // says what the log may lose
-	// Guard is where the guard of the log is, a directory of its own; nil: there is none.
+	Pool *blockfs.Pool // for groups and reads
+	Done Done          // says what the log may drop
+	// Guard is where the log's guard is kept, a directory of its own; nil: no guard.
 	Guard blockfs.FS
-	// OnRecord is the log that the metadata knows, zero where it knows of none; nil: that is
-	// not asked.
+	// OnRecord is the ID of the log known to the metadata, zero if there is none;
+	// nil skips the check.
 	OnRecord *uuid.UUID
-	// Owner is the process that the metadata knows to have been the last to take the log over,
-	// zero where it knows of none; nil: that is not asked. See TakeOver.
+	// Owner is the process that last took the log over according to the metadata,
+	// zero if there is none; nil skips the check. See TakeOver.
 	Owner *uuid.UUID
-	// AcceptLost has Recover go on with what is there.
+	// AcceptLost makes Recover continue with what is left.
 	AcceptLost bool
-	// GivingBack is called before a segment is given back, which is tried again if it
-	// fails; nil: nothing is.
+	// GivingBack is called before a segment is reclaimed; if it fails, it is
+	// retried. May be nil.
 	GivingBack func() error
 	Logger     *slog.Logger
 	Registry   prometheus.Registerer
 }
 
-// Open opens the log in fs, which it has for itself. Run it after Recover; Close it
-// in any case.
+// Open opens the log in fs, which it uses exclusively. Run it after Recover;
+// Close it in any case.
 func Open(fs blockfs.FS, cfg Config, d Deps) (*Log, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func Open(fs blockfs.FS, cfg Config, d Deps) (*Log, error) {
 	return l, nil
 }
 
-// accessOf names how the files of fs are opened, where it tells.
+// accessOf names how the files of fs are opened, if it tells.
 func accessOf(fs blockfs.FS) string {
 	if a, ok := fs.(interface{ Access() string }); ok {
 		return a.Access()
@@ -133,32 +133,33 @@ func accessOf(fs blockfs.FS) string {
 	return "unknown"
 }
 
-// ID returns which log this is. Call it after Recover.
+// ID returns the ID of the log. Call it after Recover.
 func (l *Log) ID() uuid.UUID { return l.wal }
 
-// End returns the position of the group to come.
+// End returns the position of the next group.
 func (l *Log) End() partition.Position { return partition.Position(l.end.Load()) }
 
 // Usage returns the bytes from the oldest segment to the end of the log, and the
-// bytes that all segments may have.
+// maximum size of all segments.
 func (l *Log) Usage() (usedBytes, capacityBytes int64) {
 	return l.segments.used(l.End()), l.cfg.CapacityBytes
 }
 
-// Pressure yields when the log is three quarters full, when the disk has no room
-// for the segment to come, which is before it is needed, and again for as long as
-// groups wait for room: somebody should upload, then call Reclaim.
+// Pressure fires when the log is three quarters full, when the disk has no space
+// for the next segment, before that is needed, and repeatedly while groups wait
+// for space: somebody should upload, then call Reclaim.
 func (l *Log) Pressure() <-chan struct{} { return l.segments.pressure }
 
-// Reclaim has the log look for segments of which Done lets it lose everything, and give
-// them back, soon. Call it whenever something has become done.
+// Reclaim makes the log look for segments whose content Done lets it drop, and
+// reclaim them soon. Call it whenever something has become done.
 func (l *Log) Reclaim() { signal(l.segments.wake) }
 
-// Refuse has groups refused, from the first one on for which there is no room, with
-// ErrStopping. Nothing is lost by it: they were not acknowledged.
+// Refuse makes the log refuse groups with ErrStopping, starting with the first
+// one that there is no space for. Nothing is lost: those groups were not
+// acknowledged.
 func (l *Log) Refuse() { l.refuse.Do(func() { close(l.refusing) }) }
 
-// Err returns nil, or an ErrFailed with what latched the log.
+// Err returns nil, or an ErrFailed with the error that latched the log.
 func (l *Log) Err() error {
 	if p := l.cause.Load(); p != nil {
 		return *p
@@ -166,17 +167,17 @@ func (l *Log) Err() error {
 	return nil
 }
 
-// Failed is closed when the log has failed.
+// Failed returns a channel that is closed when the log has failed.
 func (l *Log) Failed() <-chan struct{} { return l.failed }
 
-// latch makes cause the end of all writing. Only the first one counts.
+// latch ends all writing because of cause. Only the first cause counts.
 func (l *Log) latch(cause error) {
 	l.latchOnce.Do(func() {
 		err := fmt.Errorf("%w: %w", ErrFailed, cause)
 		l.cause.Store(&err)
 		close(l.failed)
 		l.metrics.failed.Set(1)
-		l.logger.Error("a write to the WAL failed; the broker takes no more until it is restarted", "err", cause)
+		l.logger.Error("a write to the WAL failed; the broker accepts no more writes until it is restarted", "err", cause)
 	})
 }
 
@@ -186,22 +187,22 @@ func (l *Log) Close() error {
 	return errors.Join(l.segments.close(), l.guard.close())
 }
 
-// advance moves an atomic that only grows and has one writer at a time.
+// advance raises an atomic that never decreases and has one writer at a time.
 func advance(v *atomic.Uint64, to uint64) {
 	if to > v.Load() {
 		v.Store(to)
 	}
 }
 
-// sealRoom is what groups leave of a segment, so that the last one can always be
-// sealed.
-const sealRoom = blockfs.BlockSize
+// sealReserve is the space that groups leave in a segment, so that the last one can
+// always be sealed.
+const sealReserve = blockfs.BlockSize
 
-// place gives the group that h describes its place in the log, in a new segment
-// where the active one has not enough room, and completes h.
+// place assigns the group described by h its position, in a new segment if the
+// active one has too little space left, and completes h.
 func (l *Log) place(ctx context.Context, h *head) (*segment, error) {
-	need := int64(h.padded()) + sealRoom
-	if l.active.room(l.End()) < need {
+	need := int64(h.padded()) + sealReserve
+	if l.active.spaceFrom(l.End()) < need {
 		if err := l.roll(ctx, need); err != nil {
 			return nil, err
 		}
@@ -215,13 +216,13 @@ func (l *Log) identify(h *head) {
 	h.anchor, h.run, h.durable = l.next, l.run, l.durable.Load()
 }
 
-// placed moves the log past h, whose image is made.
-func (l *Log) placed(h *head) {
+// advanceEnd advances the end of the log past h, whose image is complete.
+func (l *Log) advanceEnd(h *head) {
 	l.next = anchor{sequence: h.sequence + 1, link: h.linkNext()}
 	l.end.Store(uint64(h.position) + uint64(h.padded()))
 }
 
-// roll begins a new segment that holds need bytes.
+// roll starts a new segment that can hold need bytes.
 func (l *Log) roll(ctx context.Context, need int64) error {
 	size := l.segments.sizeFor(need)
 	began := time.Now()

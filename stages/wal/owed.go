@@ -7,28 +7,28 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// Done reports whether the log may lose what a partition has below offset end:
-// it is in objects and readers look for it there, or its topic's deletion is on
-// record. What is done stays done. It is called often and must not block.
+// Done reports whether the log may drop what a partition has below offset end: it
+// is in objects and readers look for it there, or its topic's deletion has been
+// recorded. What is done stays done. Done is called often and must not block.
 type Done func(p topic.Partition, end int64) bool
 
-// offsets is a range of a partition, end excluded.
+// offsets is an offset range of a partition, end excluded.
 type offsets struct{ base, end int64 }
 
-// owed is what a segment holds that is not done yet: the range of each partition,
-// from the moment its group has a place. A truncation takes back the end of a
+// owed tracks what a segment holds that is not done yet: one range per partition,
+// from the moment a group gets its position. A truncation removes the end of a
 // range. The zero value is empty.
 type owed struct {
 	mu     sync.Mutex
 	ranges map[topic.Partition]offsets
 }
 
-// add notes what g writes.
+// add records what g writes.
 func (o *owed) add(g *flow.Group) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	all := g.InOrder()
-	for i := 0; i < len(all); { // one note for a run of a partition
+	for i := 0; i < len(all); { // one range for adjacent batches of a partition
 		first, last := all[i], all[i]
 		for i++; i < len(all) && all[i].Partition == first.Partition; i++ {
 			last = all[i]
@@ -37,15 +37,15 @@ func (o *owed) add(g *flow.Group) {
 	}
 }
 
-// recovered notes a batch that was found.
+// recovered records a recovered batch.
 func (o *owed) recovered(p topic.Partition, base, end int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.note(p, base, end)
 }
 
-// note widens the range of p. Its batches come in order, but for those behind a
-// truncation, which begin at or below its end. Holds mu.
+// note widens the range of p. Batches come in order, except after a truncation,
+// where they begin at or below the end. Holds mu.
 func (o *owed) note(p topic.Partition, base, end int64) {
 	if o.ranges == nil {
 		o.ranges = make(map[topic.Partition]offsets)
@@ -57,7 +57,7 @@ func (o *owed) note(p topic.Partition, base, end int64) {
 	o.ranges[p] = offsets{min(r.base, base), max(r.end, end)}
 }
 
-// truncate takes back what p has from offset on.
+// truncate removes what p has from offset on.
 func (o *owed) truncate(p topic.Partition, offset int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -71,9 +71,9 @@ func (o *owed) truncate(p topic.Partition, offset int64) {
 	}
 }
 
-// settled drops the ranges that are done and reports whether none is left. It stops
-// at the first that is not, so that it costs little to ask again.
-func (o *owed) settled(done Done) bool {
+// dropDone drops the ranges that are done and reports whether none is left. It
+// stops at the first that is not, so that it is cheap to call again.
+func (o *owed) dropDone(done Done) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for p, r := range o.ranges {
@@ -85,7 +85,6 @@ func (o *owed) settled(done Done) bool {
 	return true
 }
 
-// clear forgets all.
 func (o *owed) clear() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -11,9 +11,9 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// ReadAt fills dst, of e.Size bytes, with the batches of e, and proves that they are
-// those. It fails with ErrReclaimed when the log does not hold the position
-// any more, and ErrCorrupt. Safe for concurrent use, also with appends.
+// ReadAt fills dst, of e.Size bytes, with the batches of e and verifies them. It
+// fails with ErrReclaimed when the log no longer holds the position, and with
+// ErrCorrupt. Safe for concurrent use, also with appends.
 func (l *Log) ReadAt(_ context.Context, e partition.Entry, dst []byte) error {
 	g, err := l.segments.pin(e.Position)
 	if err != nil {
@@ -26,11 +26,12 @@ func (l *Log) ReadAt(_ context.Context, e partition.Entry, dst []byte) error {
 	if err := readFull(g, e.Position, dst); err != nil {
 		return err
 	}
-	return verifyRun(dst, e)
+	return verifyBatches(dst, e)
 }
 
-// verifyRun proves that run has whole batches that follow each other from e's base on.
-func verifyRun(run []byte, e partition.Entry) error {
+// verifyBatches verifies that run consists of whole, consecutive batches starting at
+// e's base offset.
+func verifyBatches(run []byte, e partition.Entry) error {
 	base, at := e.Base, e.Position
 	for len(run) > 0 {
 		b, rest, err := record.Next(run)
@@ -53,13 +54,13 @@ func readFull(g *segment, pos partition.Position, p []byte) error {
 		return nil
 	}
 	if err == nil || errors.Is(err, io.EOF) {
-		return fmt.Errorf("%d bytes from position %d on: %w", len(p), pos, ErrReclaimed)
+		return fmt.Errorf("%d bytes at position %d: %w", len(p), pos, ErrReclaimed)
 	}
 	return err
 }
 
-// ReadGroup returns the image of the group at pos, whole and proven; the caller
-// releases it. Errors and concurrency are those of ReadAt.
+// ReadGroup returns the verified image of the group at pos; the caller releases
+// it. Errors and concurrency are those of ReadAt.
 func (l *Log) ReadGroup(ctx context.Context, pos partition.Position) (*blockfs.Buffer, error) {
 	g, err := l.segments.pin(pos)
 	if err != nil {
@@ -95,9 +96,9 @@ func (l *Log) readHead(g *segment, pos partition.Position, block []byte) (head, 
 	if err := readFull(g, pos, block); err != nil {
 		return head{}, err
 	}
-	h, err := decodeFixed(block, identity{l.wal, pos}, g.room(pos))
+	h, err := decodeFixed(block, identity{l.wal, pos}, g.spaceFrom(pos))
 	if errors.Is(err, errNotWritten) {
-		err = ErrReclaimed // the start of no group
+		err = ErrReclaimed // no group starts here
 	}
 	return h, err
 }

@@ -13,40 +13,41 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 )
 
-// What ReadMany reads at once. A gap that is read along costs less than another read.
+// Limits for coalescing reads in ReadMany. Reading across a gap costs less than
+// another read.
 const (
-	stretchBytes = 256 << 10
-	gapBytes     = 32 << 10
-	stretches    = 4 // under way
+	spanBytes     = 256 << 10
+	gapBytes      = 32 << 10
+	spansInFlight = 4 // in flight
 )
 
-var stretchBuffers = sync.Pool{New: func() any { b := make([]byte, stretchBytes); return &b }}
+var spanBuffers = sync.Pool{New: func() any { b := make([]byte, spanBytes); return &b }}
 
-// ReadMany fills reads, which it sorts by position: those that lie near each other in
-// the log are read together, some such stretches at a time. Each read has an error of
-// its own, as ReadAt returns it; one that fails spoils no other. Safe for concurrent
-// use, also with appends.
+// ReadMany fills reads, which it sorts by position: adjacent ones are coalesced
+// into larger reads, several of which run concurrently. Each read has its own
+// error, as ReadAt returns it; a failed read does not affect the others. Safe for
+// concurrent use, also with appends.
 func (l *Log) ReadMany(ctx context.Context, reads []*partition.Read) {
 	slices.SortFunc(reads, func(a, b *partition.Read) int { return cmp.Compare(a.Entry.Position, b.Entry.Position) })
 	var g errgroup.Group
-	g.SetLimit(stretches)
+	g.SetLimit(spansInFlight)
 	for len(reads) > 0 {
-		n := together(reads)
+		n := coalesce(reads)
 		some := reads[:n]
-		g.Go(func() error { l.readStretch(ctx, some); return nil })
+		g.Go(func() error { l.readSpan(ctx, some); return nil })
 		reads = reads[n:]
 	}
-	_ = g.Wait() // each read has its own
+	_ = g.Wait() // each read has its own error
 }
 
-// together says how many of the first reads are read at once.
-func together(reads []*partition.Read) int {
+// coalesce returns how many of the first reads to coalesce.
+func coalesce(reads []*partition.Read) int {
 	first := reads[0].Entry
 	end := first.Position + partition.Position(first.Size)
 	for n := 1; n < len(reads); n++ {
 		e := reads[n].Entry
 		next := e.Position + partition.Position(e.Size)
-		if e.Position < end || e.Position-end > gapBytes || next-first.Position > stretchBytes {
+		if e.Position < end || e.Position-end > gapBytes || next-first.Position > spanBytes {
 			return n
 		}
 		end = next
@@ -54,9 +55,9 @@ func together(reads []*partition.Read) int {
 	return len(reads)
 }
 
-// readStretch reads what lies together, or one by one if that fails: the stretch may
-// leave its segment, or have a part that cannot be read.
-func (l *Log) readStretch(ctx context.Context, reads []*partition.Read) {
+// readSpan reads coalesced reads at once, or one by one if that fails: they
+// may cross a segment boundary or include an unreadable part.
+func (l *Log) readSpan(ctx context.Context, reads []*partition.Read) {
 	if len(reads) > 1 && l.readTogether(reads) == nil {
 		return
 	}
@@ -67,7 +68,7 @@ func (l *Log) readStretch(ctx context.Context, reads []*partition.Read) {
 	}
 }
 
-var errTwoSegments = errors.New("the stretch goes from one segment into the next")
+var errTwoSegments = errors.New("the read crosses a segment boundary")
 
 func (l *Log) readTogether(reads []*partition.Read) error {
 	first, last := reads[0].Entry, reads[len(reads)-1].Entry
@@ -84,8 +85,8 @@ func (l *Log) readTogether(reads []*partition.Read) error {
 	if other != g {
 		return errTwoSegments
 	}
-	buffer, _ := stretchBuffers.Get().(*[]byte)
-	defer stretchBuffers.Put(buffer)
+	buffer, _ := spanBuffers.Get().(*[]byte)
+	defer spanBuffers.Put(buffer)
 	b := (*buffer)[:last.Position+partition.Position(last.Size)-first.Position]
 	if err := readFull(g, first.Position, b); err != nil {
 		return err
@@ -95,7 +96,7 @@ func (l *Log) readTogether(reads []*partition.Read) error {
 			return fmt.Errorf("read batches of %d bytes into %d", r.Entry.Size, len(r.Into))
 		}
 		copy(r.Into, b[r.Entry.Position-first.Position:])
-		if r.Err = verifyRun(r.Into, r.Entry); r.Err != nil {
+		if r.Err = verifyBatches(r.Into, r.Entry); r.Err != nil {
 			return r.Err
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 )
 
-// Many reads in any order, over several segments, with gaps: each gets its batches, and
-// those that are not there any more spoil no other.
+// Many reads in any order, over several segments, with gaps: each gets its
+// batches, and those that are gone do not affect the others.
 func TestReadMany(t *testing.T) {
 	r := start(opened(t, crashfs.New(4<<20), small()))
 	var src source
@@ -34,7 +34,7 @@ func TestReadMany(t *testing.T) {
 				read := &partition.Read{Entry: entryOf(g, a), Into: make([]byte, len(a.Batch))}
 				want[read] = a.Batch
 				if random.IntN(10) == 0 {
-					read.Entry.Position += 1 << 40 // nowhere
+					read.Entry.Position += 1 << 40 // in no segment
 					want[read] = nil
 				}
 				reads = append(reads, read)

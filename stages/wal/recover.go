@@ -15,7 +15,7 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// Recovered is one batch of the log, as Recover finds it.
+// Recovered is one batch found by Recover.
 type Recovered struct {
 	Position  partition.Position // of the batch
 	Group     partition.Position // of the group that holds it
@@ -24,11 +24,11 @@ type Recovered struct {
 	Base      int64
 	Epoch     int32
 	Size      int32
-	Damaged   bool // there was such a batch, and it is not what was written; Batch is nil
+	Damaged   bool // the batch existed but is damaged; Batch is nil
 }
 
-// Corruption is a stretch of the log that was durable once and is not what was
-// written any more, or cannot be read.
+// Corruption is a part of the log that was durable once and is now damaged or
+// unreadable.
 type Corruption struct {
 	Segment  string             `json:"segment"`  // file name
 	Position partition.Position `json:"position"` // where it begins
@@ -36,42 +36,41 @@ type Corruption struct {
 	Reason   string             `json:"reason"`
 }
 
-// Report says what was found in a log.
+// Report describes what was found in a log.
 type Report struct {
 	Segments     int                `json:"segments"`
 	Groups       int                `json:"groups"`
 	Batches      int                `json:"batches"`
-	Void         int                `json:"void"` // batches that a truncation behind them took back
+	Void         int                `json:"void"` // batches discarded by a later truncation
 	Truncations  int                `json:"truncations"`
 	Bytes        int64              `json:"bytes"`         // of batches
 	End          partition.Position `json:"end"`           // where the next group goes
 	LastSequence uint64             `json:"last_sequence"` // of the last group
-	// Torn: a tail that was not finished, and so acknowledged to nobody, was cut.
+	// Torn: an unfinished, thus unacknowledged, tail was trimmed.
 	Torn bool `json:"torn"`
 	// Corruptions is not empty when acknowledged batches may be missing.
 	Corruptions []Corruption  `json:"corruptions,omitempty"`
 	Took        time.Duration `json:"took_ns"`
 }
 
-// Recover reads the log and calls fn for every batch that no truncation made void,
-// in log order, then makes the log ready for Run. Of corruption it keeps what is readable and reports the
-// rest; the caller decides whether it may serve what remains. It reads 4 MiB at
-// a time, in several reads at once and while the 4 MiB before are looked at, or one
-// group where that is larger.
+// Recover reads the log and calls fn for every batch that no truncation has made
+// void, in log order, then makes the log ready for Run. After corruption it keeps
+// what is readable and reports the rest; the caller decides whether it may serve
+// what remains. It reads 4 MiB at a time, with several concurrent reads and one
+// window of read-ahead, or a whole group if that is larger.
 //
-// It fails with the error of fn, with those of the disk, and with ErrCorrupt
-// when no beginning can be found at all. Open the log anew to try again: a sync
-// that failed is not repeated. A crash during Recover changes nothing of what the
-// next one finds.
+// It fails with the error of fn, with those of the disk, and with ErrCorrupt when
+// no start can be found at all. To try again, open the log anew: a failed sync is
+// not repeated. A crash during Recover does not change what the next one finds.
 func (l *Log) Recover(ctx context.Context, fn func(Recovered) error) (Report, error) {
 	if l.tried {
-		return Report{}, errors.New("the WAL was recovered already, or failed to be; open it anew")
+		return Report{}, errors.New("Recover was already called on this WAL; open it again")
 	}
 	l.tried = true
 	began := time.Now()
 	report, err := l.recover(ctx, fn)
 	l.metrics.corruptions.Add(float64(len(report.Corruptions)))
-	for _, c := range report.Corruptions { // they may be why fn has failed
+	for _, c := range report.Corruptions { // they may be why fn failed
 		l.logger.Error("WAL is corrupt", "segment", c.Segment, "position", c.Position, "sequence", c.Sequence, "reason", c.Reason)
 	}
 	if err != nil {
@@ -87,7 +86,7 @@ func (l *Log) Recover(ctx context.Context, fn func(Recovered) error) (Report, er
 func (l *Log) recover(ctx context.Context, fn func(Recovered) error) (Report, error) {
 	live := l.segments.snapshot()
 	if len(live) == 0 {
-		if err := l.whole(nil, nil); err != nil {
+		if err := l.checkComplete(nil, nil); err != nil {
 			return Report{}, err
 		}
 		return l.create(ctx)
@@ -102,48 +101,49 @@ func (l *Log) recover(ctx context.Context, fn func(Recovered) error) (Report, er
 	if err := w.walk(ctx); err != nil {
 		return w.report, err
 	}
-	if err := l.whole(live, w); err != nil {
+	if err := l.checkComplete(live, w); err != nil {
 		return w.report, err
 	}
-	if err := l.settleOn(w); err != nil {
+	if err := l.adoptEnd(w); err != nil {
 		return w.report, err
 	}
 	w.report.LastSequence = w.next.sequence - 1
 	return w.report, nil
 }
 
-// whole fails with ErrForeign if the log is not the one on record, and with ErrLost if it
-// lacks what the guard knew, or what cannot be told of which partitions it was. w has walked it;
-// both are empty where there are no segments. Holes that were accepted before are no reason.
-func (l *Log) whole(live []*segment, w *walker) error {
+// checkComplete fails with ErrForeign if the log is not the one recorded in the metadata,
+// and with ErrLost if it lacks what the guard knew, or groups whose partitions
+// are unknown. w has walked the log; both arguments are nil if there are no
+// segments. Holes accepted before do not count.
+func (l *Log) checkComplete(live []*segment, w *walker) error {
 	var id uuid.UUID
 	var last uint64
 	var written bool
 	var why []string
 	if w != nil {
 		id, last, written = w.wal, w.next.sequence-1, w.report.Batches+w.report.Void > 0
-		why = l.guard.unaccepted(w.blind)
+		why = l.guard.unaccepted(w.unknown)
 	}
 	switch record := l.onRecord; {
 	case record == nil:
 	case id != uuid.Nil && *record != id && (*record != uuid.Nil || written):
-		return fmt.Errorf("%w: it is the log %s, on record is %s", ErrForeign, id, or(*record, "none"))
+		return fmt.Errorf("%w: it is log %s, the metadata records %s", ErrForeign, id, or(*record, "none"))
 	case id == uuid.Nil && *record != uuid.Nil:
-		why = append(why, fmt.Sprintf("the log %s is on record, and there is none", *record))
+		why = append(why, fmt.Sprintf("the metadata records log %s, but there is none", *record))
 	}
 	if l.guard != nil && !l.guard.known && written {
-		why = append(why, "its guard is missing, so that nobody can tell what else is")
+		why = append(why, "its guard is missing, so nobody can tell what else is")
 	}
 	why = append(why, l.guard.missing(id, live, last)...)
-	if l.owner != nil && l.guard.apart(*l.owner) {
-		why = append(why, "its guard and the metadata are not of the same start of the broker: the log and its guard, or the metadata and its guard, are an older copy")
+	if l.owner != nil && l.guard.disagrees(*l.owner) {
+		why = append(why, "its guard and the metadata are from different starts of the broker: either the log with its guard or the metadata is an older copy")
 	}
 	if len(why) == 0 {
 		return nil
 	}
 	err := fmt.Errorf("%w: %s", ErrLost, strings.Join(why, "; "))
 	if l.accept {
-		l.logger.Error("what the WAL has lost is accepted; the broker goes on without it", "err", err)
+		l.logger.Error("losses of the WAL were accepted; the broker continues without them", "err", err)
 		l.metrics.corruptions.Inc()
 		return nil
 	}
@@ -157,11 +157,11 @@ func or(id uuid.UUID, none string) string {
 	return id.String()
 }
 
-// settleOn makes the end that w found the end of the log. What was read may have
-// come from a cache of the kernel or the disk, as after the death of the process
-// alone, so it is synced before anything is said to be durable, and so are the names
-// of the files: the one before may have died between a rename and its sync.
-func (l *Log) settleOn(w *walker) error {
+// adoptEnd makes the end that w found the end of the log. What was read may have
+// come from a cache of the kernel or the disk, as after a crash of the process
+// alone, so it is synced before anything is declared durable, and so are the file
+// names: the previous process may have died between a rename and its sync.
+func (l *Log) adoptEnd(w *walker) error {
 	for _, g := range w.segments[:w.at+1] {
 		if err := g.file.Sync(); err != nil {
 			return err
@@ -173,7 +173,7 @@ func (l *Log) settleOn(w *walker) error {
 	end := extent{wal: w.wal, oldest: w.segments[0].start, newest: w.segments[w.at].start, durable: w.next.sequence - 1}
 	if err := l.guard.update(func(e *extent) {
 		end.process, end.next = e.process, e.next
-		end.accept(w.blind)
+		end.accept(w.unknown)
 		*e = end
 	}); err != nil {
 		return err
@@ -206,12 +206,12 @@ func (l *Log) create(ctx context.Context) (Report, error) {
 	return Report{Segments: 1, End: l.End()}, nil
 }
 
-// nextRun counts in the upper half. The lower is chance: a run that left no
-// trace is not counted, and what it did write must still differ.
+// nextRun counts in the upper half. The lower half is random: a run that left no
+// trace is not counted, and what it wrote must still differ.
 func nextRun(last uint64) uint64 { return (last>>32+1)<<32 | uint64(rand.Uint32()) }
 
-// eachBatch hands out the batches of g that are not void: all if it is whole, else
-// those that prove themselves.
+// eachBatch calls fn for the batches of g that are not void: for all if the group
+// is intact, else for those that verify.
 func eachBatch(report *Report, g found, v voids, fn func(Recovered) error) error {
 	if g.head.kind == truncations {
 		return nil
@@ -234,14 +234,14 @@ func eachBatch(report *Report, g found, v voids, fn func(Recovered) error) error
 	})
 }
 
-// verifyBatch proves that b is whole and the one meant: what the batch's own
-// checksum leaves out is compared.
+// verifyBatch verifies that b is intact and the one meant: fields outside the
+// batch's own checksum are compared.
 func verifyBatch(b record.Batch, base int64, epoch int32) error {
 	if err := b.Verify(); err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	if b.BaseOffset() != base || b.PartitionLeaderEpoch() != epoch {
-		return fmt.Errorf("%w: batch of offset %d and epoch %d where %d and %d are expected", ErrCorrupt,
+		return fmt.Errorf("%w: batch has offset %d and epoch %d, want %d and %d", ErrCorrupt,
 			b.BaseOffset(), b.PartitionLeaderEpoch(), base, epoch)
 	}
 	return nil

@@ -14,9 +14,9 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// TestNamesAreDurableAfterRestart has the process die between the renaming of a
-// spare and the sync of the directory. The next process finds the segment, writes
-// to it, and loses power.
+// TestNamesAreDurableAfterRestart: the process dies between the rename of a spare
+// and the sync of the directory. The next process finds the segment, writes to
+// it, and loses power.
 func TestNamesAreDurableAfterRestart(t *testing.T) {
 	fs, src, cfg := crashfs.New(1<<20), &source{}, small()
 	l := opened(t, fs, cfg)
@@ -43,13 +43,13 @@ func TestNamesAreDurableAfterRestart(t *testing.T) {
 	r.write(t, src.group(10))
 	got, report := recoverAll(t, fs.Crash(crashfs.Nothing, nil), cfg)
 	if len(got) != 2 || len(report.Corruptions) > 0 {
-		t.Errorf("%d batches of 2 that were acknowledged, %+v", len(got), report)
+		t.Errorf("%d of 2 acknowledged batches, %+v", len(got), report)
 	}
 	r.close(t)
 }
 
-// TestFlushesDoNotOvertake has a truncation come while a flush is under way: what
-// that flush writes is not durable before it has returned.
+// A truncation arrives during a flush: what that flush writes is not durable
+// before it has returned.
 func TestFlushesDoNotOvertake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs, src, cfg := crashfs.New(1<<20), &source{}, small()
@@ -70,7 +70,7 @@ func TestFlushesDoNotOvertake(t *testing.T) {
 		go func() { done <- r.log.Truncate(t.Context(), partitionOf(1), 0) }()
 		synctest.Wait()
 		if d := r.log.durable.Load(); d > 0 || len(done) > 0 {
-			t.Errorf("%d groups are durable, truncations are %d, while the only flush waits", d, len(done))
+			t.Errorf("%d groups are durable and %d truncations done while the only flush waits", d, len(done))
 		}
 		got, report := recoverAll(t, fs.Crash(crashfs.Nothing, nil), cfg)
 		if len(report.Corruptions) > 0 {
@@ -84,9 +84,9 @@ func TestFlushesDoNotOvertake(t *testing.T) {
 	})
 }
 
-// TestNothingIsWrittenBehindAGap: a group for which there was no room when the
-// stage ended, or the log refused more, leaves no hole, though the one behind it has room.
-func TestNothingIsWrittenBehindAGap(t *testing.T) {
+// A group that got no space when the stage ended or the log refused more leaves
+// no hole, even if there is space for the next one.
+func TestNothingIsWrittenAfterAGap(t *testing.T) {
 	t.Run("aborted", func(t *testing.T) {
 		nothingBehindAGap(t, errDisk, errDisk, func(_ *Log, abort context.CancelCauseFunc, _ func()) { abort(errDisk) })
 	})
@@ -126,13 +126,13 @@ func nothingBehindAGap(t *testing.T, verdict, result error, end func(l *Log, abo
 			})})
 			return c
 		}
-		for range 4 { // fills what the log may have
+		for range 4 { // fills the log
 			if err := <-submit(src.group(40_000)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		large := submit(src.group(40_000))
-		synctest.Wait() // it waits for room
+		synctest.Wait() // it waits for space
 		small := submit(src.group(10))
 		once := sync.OnceFunc(shut)
 		end(l, abort, once)
@@ -151,14 +151,14 @@ func nothingBehindAGap(t *testing.T, verdict, result error, end func(l *Log, abo
 			t.Error(err)
 		}
 		if got, _ := recoverAll(t, disk, cfg); len(got) != 4 {
-			t.Errorf("%d batches, of which 4 were acknowledged; the one behind the gap is there", len(got))
+			t.Errorf("%d batches, want the 4 acknowledged ones; the one after the gap was written", len(got))
 		}
 	})
 }
 
-// TestLargeGroupsFindRoom: groups that are larger than what the capacity leaves beside
-// the segment in use, or than all of it, wait for uploads and are written then.
-func TestLargeGroupsFindRoom(t *testing.T) {
+// Groups larger than the capacity left next to the segment in use, or than all of
+// it, wait for uploads and are then written.
+func TestLargeGroupsFindSpace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs, src, cfg := crashfs.New(4<<20), &source{}, small()
 		l := openedFor(t, fs, cfg, everything)
@@ -181,7 +181,7 @@ func TestLargeGroupsFindRoom(t *testing.T) {
 					t.Fatalf("a group of %d bytes: %v", size, err)
 				}
 			case <-time.After(time.Minute):
-				t.Fatalf("a group of %d bytes waits for ever in a log of %d", size, cfg.CapacityBytes)
+				t.Fatalf("a group of %d bytes waits forever in a log of %d", size, cfg.CapacityBytes)
 			}
 			r.release()
 		}

@@ -8,13 +8,14 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 )
 
-// errUnsynced: a directory could not be synced, and what is durable of its
-// changes will never be known.
+// errUnsynced: a directory could not be synced, so it is unknown which of its
+// changes are durable.
 var errUnsynced = errors.New("directory is not durable")
 
-// retire makes spares of the segments that nobody holds and of which nothing is
-// owed, oldest first, each durably before the next, so that a crash leaves no gap. The last
-// live one stays. What failed is tried again by the next call, but for a sync.
+// retire turns segments that nobody holds and that owe nothing into spares,
+// oldest first, each durably before the next, so that a crash leaves no gap. The
+// last live segment stays. A failure is retried by the next call, except for a
+// sync.
 func (s *segments) retire() (n int, err error) {
 	for ; ; n++ {
 		g := s.oldest()
@@ -32,8 +33,8 @@ func (s *segments) retire() (n int, err error) {
 	}
 }
 
-// oldest returns the segment that is retiring, after it made the first live one retire
-// if that may go.
+// oldest returns the segment that is retiring, after starting to retire the first
+// live one if that may go.
 func (s *segments) oldest() *segment {
 	s.mu.RLock()
 	retiring := s.retiring
@@ -42,8 +43,8 @@ func (s *segments) oldest() *segment {
 		g = s.live[0]
 	}
 	s.mu.RUnlock()
-	// No group gets a place in g any more, so that a holder that is gone stays gone.
-	if retiring != nil || g == nil || !g.owed.settled(s.done) {
+	// No more groups are placed in g, so a holder that is gone stays gone.
+	if retiring != nil || g == nil || !g.owed.dropDone(s.done) {
 		return retiring
 	}
 	s.mu.Lock()
@@ -52,8 +53,8 @@ func (s *segments) oldest() *segment {
 	return g
 }
 
-// moveAside gives g the name of a spare, durably. A rename that failed can be tried
-// again, and may turn out to have been made; a sync cannot.
+// moveAside durably renames g to a spare. A failed rename can be retried, and may
+// turn out to have succeeded; a failed sync cannot.
 func (s *segments) moveAside(g *segment) error {
 	if g.spare == "" {
 		s.mu.Lock()
@@ -62,7 +63,7 @@ func (s *segments) moveAside(g *segment) error {
 	}
 	if s.before != nil {
 		if err := s.before(); err != nil {
-			return fmt.Errorf("before a segment is given back: %w", err)
+			return fmt.Errorf("before reclaiming a segment: %w", err)
 		}
 	}
 	if err := s.guard.update(func(e *extent) { e.oldest = s.first() }); err != nil {
@@ -85,15 +86,15 @@ func (s *segments) moveAside(g *segment) error {
 	return nil
 }
 
-// first is where the oldest live segment begins.
+// first returns where the oldest live segment begins.
 func (s *segments) first() partition.Position {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.live[0].start
 }
 
-// retireLast retires the last n segments, the last first, so that a crash leaves no gap. Only
-// recovery does so, of what is behind the end that it found.
+// retireLast retires the last n segments, last first, so that a crash leaves no
+// gap. Only recovery does so, for what lies beyond the end it found.
 func (s *segments) retireLast(n int) error {
 	for range n {
 		s.mu.Lock()

@@ -23,15 +23,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// small has segments so small that tests roll, recycle and fill them.
+// small returns a config with segments so small that tests roll, recycle and fill
+// them.
 func small() Config {
 	c := DefaultConfig()
 	c.SegmentSizeBytes, c.CapacityBytes = 64<<10, 256<<10
-	c.IdleSeal = time.Minute // tests that want seals say so
+	c.IdleSeal = time.Minute // tests that want seals set it
 	return c
 }
 
-// fataler is what rapid.T and testing.T have in common.
+// fataler is implemented by rapid.T and testing.T.
 type fataler interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -57,16 +58,17 @@ func openFor(t fataler, fs blockfs.FS, cfg Config, done Done) *Log {
 	return l
 }
 
-// deps has the guard beside the log, so that a crash is one of both.
+// deps puts the guard next to the log, so that a crash hits both.
 func deps(fs blockfs.FS, done Done) Deps {
 	return Deps{Pool: newPool(), Done: done, Guard: fs, Logger: discard(), Registry: newRegistry()}
 }
 
-// nothing is done, so that nothing is given back; with everything all is that nobody holds.
+// With nothing, no segment is reclaimed; with everything, all that nobody holds
+// are.
 func nothing(topic.Partition, int64) bool    { return false }
 func everything(topic.Partition, int64) bool { return true }
 
-// opened is a log that is open and recovered.
+// opened returns a log that is open and recovered.
 func opened(t fataler, fs blockfs.FS, cfg Config) *Log {
 	t.Helper()
 	return openedFor(t, fs, cfg, nothing)
@@ -90,7 +92,7 @@ type rig struct {
 
 	mu   sync.Mutex
 	out  []*flow.Group // durable, in the order passed on
-	err  []error       // verdicts, in the order given
+	err  []error       // verdicts, in order
 	hold chan struct{} // if not nil, passing on waits for it
 
 	settled func(*flow.Group, error) // if not nil, told every verdict first
@@ -111,7 +113,7 @@ func (r *rig) pass(_ context.Context, p pipeline.Parcel[flow.Written]) error {
 	g := p.Body.Group
 	g.Position = p.Body.Position
 	if g.Image != nil {
-		g.Image.Retain() // as the cache does
+		g.Image.Retain() // like the cache
 	}
 	r.mu.Lock()
 	r.out = append(r.out, g)
@@ -120,7 +122,8 @@ func (r *rig) pass(_ context.Context, p pipeline.Parcel[flow.Written]) error {
 	return nil
 }
 
-// submit hands g in with its image, as the batch stage does; settled yields its verdict.
+// submit submits g with its image, as the batch stage does; settled receives its
+// verdict.
 func (r *rig) submit(g *flow.Group) (settled <-chan error) {
 	c := make(chan error, 1)
 	if err := r.log.Image(context.Background(), g); err != nil {
@@ -142,7 +145,7 @@ func (r *rig) submit(g *flow.Group) (settled <-chan error) {
 	return c
 }
 
-// write hands groups in one by one and waits for each.
+// write submits groups one by one and waits for each.
 func (r *rig) write(t fataler, groups ...*flow.Group) {
 	t.Helper()
 	for _, g := range groups {
@@ -170,7 +173,7 @@ func (r *rig) close(t fataler) {
 	}
 }
 
-// release gives the images back.
+// release returns the images.
 func (r *rig) release() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -187,7 +190,7 @@ type source struct{ made int64 }
 
 var aTopic = topic.ID{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
 
-// group makes one of batches of so many bytes of value each.
+// group makes a group of batches with values of the given sizes.
 func (s *source) group(sizes ...int) *flow.Group {
 	g := &flow.Group{Seq: uint64(s.made) + 1}
 	w := &flow.Write{}
@@ -215,7 +218,7 @@ func (s *source) append(size int) *flow.Append {
 	return a
 }
 
-// appends lists those of groups that write.
+// appends returns the appends of groups that write.
 func appends(groups ...*flow.Group) (out []*flow.Append) {
 	for _, g := range groups {
 		for _, w := range g.Writes {
@@ -279,12 +282,12 @@ func entryOf(g *flow.Group, a *flow.Append) partition.Entry {
 
 var errDisk = errors.New("input/output error")
 
-// eventually waits for what another goroutine does.
+// eventually waits for something another goroutine does.
 func eventually(t fataler, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("it never came to be: %s", what)
+			t.Fatalf("never happened: %s", what)
 		}
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// rotten is a log of several runs, with recycled segments, of which the last was
-// closed properly, and the disk as it was before.
+// rotten is a log of several runs, with recycled segments, the last run closed
+// cleanly, and the disk as it was before.
 type rotten struct {
 	t    *testing.T
 	seed uint64
@@ -98,7 +98,7 @@ func readBlock(t *testing.T, fs *crashfs.FS, p place) []byte {
 	return b
 }
 
-// damage does one kind of harm to a live segment, and names it.
+// damage does one kind of damage to a live segment, and describes it.
 func (k *rotten) damage(disk *crashfs.FS, r *rand.Rand) string {
 	at, _ := somewhere(k.t, disk, r, segmentPrefix)
 	from := disk
@@ -136,7 +136,7 @@ func (k *rotten) verify(seed uint64) {
 	disk := k.disk.Crash(crashfs.Everything, nil)
 	what := k.damage(disk, rand.New(rand.NewPCG(seed, 3)))
 	d := deps(disk, nothing)
-	d.AcceptLost = true // what would be refused otherwise has to be right, too
+	d.AcceptLost = true // what would be refused otherwise must be correct, too
 	l, err := Open(disk, k.cfg, d)
 	if err != nil {
 		k.t.Fatal(err)
@@ -146,7 +146,7 @@ func (k *rotten) verify(seed uint64) {
 	switch {
 	case err != nil && !errors.Is(err, ErrCorrupt):
 	case err != nil:
-		return // it says so
+		return // reported
 	default:
 		err = k.h.checkRotten(got)
 		if err == nil && len(report.Corruptions) == 0 && testutil.ToFloat64(l.metrics.corruptions) == 0 {
@@ -157,12 +157,12 @@ func (k *rotten) verify(seed uint64) {
 		}
 	}
 	if err != nil {
-		k.t.Errorf("log %d, harm %d, %s: %v\n%+v", k.seed, seed, what, err, report)
+		k.t.Errorf("log %d, damage %d, %s: %v\n%+v", k.seed, seed, what, err, report)
 	}
 }
 
-// read reads all batches where they were: it is those, or an error.
-// One by one or many at once, it is the same.
+// read reads all batches at their positions: each is returned intact or is an
+// error, alone or among many.
 func (k *rotten) read(l *Log) error {
 	many := make([]*partition.Read, len(k.h.appends))
 	for i, w := range k.h.appends {
@@ -182,10 +182,9 @@ func (k *rotten) read(l *Log) error {
 	return nil
 }
 
-// TestCorruptions does 20,000 kinds of harm, one at a time, to logs that were
-// closed properly: flipped bits, zeroed sectors, blocks that were written to a
-// wrong place, and blocks that were never written. SLUICE_CORRUPTIONS says
-// otherwise.
+// TestCorruptions does 20,000 single damages to logs that were closed cleanly:
+// flipped bits, zeroed sectors, misplaced blocks, and lost writes.
+// SLUICE_CORRUPTIONS overrides the number.
 func TestCorruptions(t *testing.T) {
 	const each = 250
 	want := count(t, "SLUICE_CORRUPTIONS", 2000, 20_000)

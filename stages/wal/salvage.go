@@ -8,11 +8,11 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
-// Salvage calls fn for every batch that can be read in the log in fs, in log order, and
-// for those that are known to be damaged, without what truncations made void. It
-// needs neither metadata nor guard and changes nothing; of a log that has lost something it
-// reads what is there. The log may be in use. Errors are those of fn and of the disk, and
-// ErrCorrupt when no beginning can be found.
+// Salvage calls fn for every readable batch of the log in fs, in log order, and
+// for those known to be damaged, except what truncations made void. It needs
+// neither metadata nor guard and changes nothing; of a log that has lost
+// something it reads what is there. The log may be in use. Errors are those of fn
+// and of the disk, and ErrCorrupt when no start can be found.
 func Salvage(ctx context.Context, fs blockfs.FS, fn func(Recovered) error) (Report, error) {
 	s := newSegments(fs, Config{}, nil, nil)
 	if err := s.open(); err != nil {

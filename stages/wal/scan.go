@@ -23,7 +23,7 @@ func (w *walker) begin(ctx context.Context) error {
 			continue
 		}
 		if w.wal != uuid.Nil && w.wal != h.wal {
-			return fmt.Errorf("%w: %s belongs to another log than the segments before it; move one of the two away", ErrCorrupt, seg.name)
+			return fmt.Errorf("%w: %s and the segments before it belong to different logs; move one of them away", ErrCorrupt, seg.name)
 		}
 		w.wal, w.maxRun, seg.size = h.wal, max(w.maxRun, h.run), h.size
 	}
@@ -35,7 +35,7 @@ func (w *walker) begin(ctx context.Context) error {
 	for i, h := range w.headers {
 		if h == nil {
 			w.at, w.off = i, 0
-			w.corrupt(fmt.Errorf("%w: the segment's header is damaged", ErrCorrupt))
+			w.corrupt(fmt.Errorf("%w: damaged segment header", ErrCorrupt))
 		}
 	}
 	w.at, w.off = 0, blockfs.BlockSize
@@ -47,7 +47,7 @@ func (w *walker) begin(ctx context.Context) error {
 	more, err := w.resume(ctx)
 	w.durable = 0
 	if err == nil && !more {
-		err = fmt.Errorf("%w: no group of %s can be read; restore the directory, or move it away to start without what was not uploaded", ErrCorrupt, w.segments[0].name)
+		err = fmt.Errorf("%w: no group in %s is readable; restore the directory, or move it away to start without what has not been uploaded", ErrCorrupt, w.segments[0].name)
 	}
 	return err
 }
@@ -68,8 +68,8 @@ func (w *walker) header(ctx context.Context, seg *segment) (*segmentHeader, erro
 	return &h, nil
 }
 
-// guess finds the log's uuid in a head when no header tells it: one that is at
-// its place and whose checksum is right.
+// guess finds the log's ID when no header tells it: in a group head that is at
+// its position and has a valid checksum.
 func (w *walker) guess(ctx context.Context) error {
 	for _, seg := range w.segments {
 		for off := int64(blockfs.BlockSize); off < seg.size; off += blockfs.BlockSize {
@@ -88,10 +88,10 @@ func (w *walker) guess(ctx context.Context) error {
 			}
 		}
 	}
-	return fmt.Errorf("%w: no segment can be identified; restore the directory, or move it away to start without what was not uploaded", ErrCorrupt)
+	return fmt.Errorf("%w: no segment can be identified; restore the directory, or move it away to start without what has not been uploaded", ErrCorrupt)
 }
 
-// candidate is a place where the chain may go on.
+// candidate is a position at which the chain may continue.
 type candidate struct {
 	at      int
 	off     int64
@@ -100,9 +100,9 @@ type candidate struct {
 	durable uint64
 }
 
-// behind calls f for all heads and headers from the place on, until f returns
-// false.
-func (w *walker) behind(ctx context.Context, f func(candidate) bool) error {
+// scanAfter calls f for all heads and segment headers from the current position on,
+// until f returns false.
+func (w *walker) scanAfter(ctx context.Context, f func(candidate) bool) error {
 	for i := w.at; i < len(w.segments); i++ {
 		off := w.off
 		if i > w.at {
@@ -127,7 +127,8 @@ func (w *walker) behind(ctx context.Context, f func(candidate) bool) error {
 	return nil
 }
 
-// scan looks, once, for what the rest of the log knew to be durable.
+// scan looks, once, for the highest sequence number that the rest of the log knew
+// to be durable.
 func (w *walker) scan(ctx context.Context) error {
 	if w.scanned {
 		return nil
@@ -137,7 +138,7 @@ func (w *walker) scan(ctx context.Context) error {
 		w.durable, w.later, w.maxRun = max(w.durable, k.durable), k.later, max(w.maxRun, k.maxRun)
 		return nil
 	}
-	return w.behind(ctx, func(c candidate) bool {
+	return w.scanAfter(ctx, func(c candidate) bool {
 		w.maxRun = max(w.maxRun, c.run)
 		if c.run >= w.run && c.next.sequence >= w.next.sequence {
 			w.durable = max(w.durable, c.durable)
@@ -147,24 +148,24 @@ func (w *walker) scan(ctx context.Context) error {
 	})
 }
 
-// goesOn reports whether a head of this run or later lies behind the end. The scan knows if it
-// began here, and not at a hole before.
-func (w *walker) goesOn(ctx context.Context) (later bool, err error) {
+// continues reports whether a head of this run or a later one lies beyond the end.
+// The scan knows if it started here rather than at an earlier hole.
+func (w *walker) continues(ctx context.Context) (later bool, err error) {
 	if w.from == w.mark() {
 		return w.later, nil
 	}
-	err = w.behind(ctx, func(c candidate) bool {
+	err = w.scanAfter(ctx, func(c candidate) bool {
 		later = c.run >= w.run && c.next.sequence >= w.next.sequence
 		return !later
 	})
 	return later, err
 }
 
-// resume goes to the first place behind a hole where the chain goes on, and
-// reports whether there is one. All before it was durable, so nothing in between
-// was trimmed.
+// resume moves to the first position after a hole at which the chain continues,
+// and reports whether there is one. Everything before it was durable, so nothing
+// in between was trimmed.
 func (w *walker) resume(ctx context.Context) (more bool, err error) {
-	err = w.behind(ctx, func(c candidate) bool {
+	err = w.scanAfter(ctx, func(c candidate) bool {
 		if c.run < w.run || c.next.sequence <= w.next.sequence || c.next.sequence > w.durable+1 {
 			return true
 		}
@@ -174,5 +175,5 @@ func (w *walker) resume(ctx context.Context) (more bool, err error) {
 	return more, err
 }
 
-// beyond are the segments behind the end, with nothing that counts in them.
+// beyond returns the segments after the end; nothing in them counts.
 func (w *walker) beyond() []*segment { return w.segments[w.at+1:] }

@@ -17,34 +17,35 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// segments own the files of a log, and alone decide what becomes of one: live ones
-// hold the log, in order of position and without gaps, the last of them being
-// written; then retiring; then a spare; then live again or gone. DESIGN.md has the
-// table of states, holders and transitions.
+// segments owns the files of a log and alone decides about their life cycle. A
+// segment is live, as part of the log; then retiring; then a spare; then live
+// again or removed. Live segments are ordered by position, without gaps, and the
+// last one is being written. DESIGN.md has the table of states, holders and
+// transitions.
 //
-// The goroutine of Run makes a spare live; that of keep makes spares, retires and
-// removes. mu guards all fields and is never held during I/O.
+// The goroutine of Run makes a spare live; that of maintain creates spares, retires
+// and removes. mu guards all fields and is never held during I/O.
 type segments struct {
 	fs       blockfs.FS
 	size     int64
 	capacity int64
 	done     Done
 	guard    *guard
-	before   func() error // a segment is given back; nil: nothing
+	before   func() error // called before a segment is reclaimed; may be nil
 	logger   *slog.Logger
 
 	mu       sync.RWMutex
 	live     []*segment
 	adopting *segment // taken from the spares, not live yet
-	retiring *segment // done with, but still under its old name on the disk
+	retiring *segment // done, but still under its old name on disk
 	spares   []*segment
 	spareNo  uint64
-	wanted   int64 // size of a segment that somebody waits for, 0: none
+	wanted   int64 // size of the segment that somebody waits for, 0: none
 
-	freed atomic.Int64 // bytes of segments that were retired
+	freed atomic.Int64 // bytes of retired segments
 
-	changed  chan struct{} // room or a spare may have appeared; capacity 1
-	wake     chan struct{} // for keep; capacity 1
+	changed  chan struct{} // space or a spare may be available; capacity 1
+	wake     chan struct{} // wakes maintain; capacity 1
 	pressure chan struct{} // capacity 1
 }
 
@@ -60,7 +61,7 @@ func signal(c chan struct{}) {
 	}
 }
 
-// open takes up the files of the directory.
+// open opens the files of the directory.
 func (s *segments) open() error {
 	names, err := s.fs.List()
 	if err != nil {
@@ -83,7 +84,7 @@ func (s *segments) open() error {
 			continue
 		}
 		g.start = partition.Position(start)
-		s.live = append(s.live, g) // names sort as positions do
+		s.live = append(s.live, g) // names sort like positions
 	}
 	return nil
 }
@@ -105,7 +106,7 @@ func (s *segments) close() error {
 	return errors.Join(errs...)
 }
 
-// pin finds the live segment of pos and keeps it from being used again.
+// pin finds the live segment of pos and keeps it from being reused.
 func (s *segments) pin(pos partition.Position) (*segment, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -124,16 +125,16 @@ func (s *segments) unpin(g *segment) {
 	}
 }
 
-// placed keeps g, the last live one, for a group that got its place in it: until the
-// group is settled, and until what it writes is done with.
-func (s *segments) placed(g *segment, group *flow.Group) {
+// addWriter makes group hold g, the last live segment: until its write is complete,
+// and until what it writes is done.
+func (s *segments) addWriter(g *segment, group *flow.Group) {
 	s.mu.Lock()
 	g.writers++
 	s.mu.Unlock()
 	g.owed.add(group)
 }
 
-// truncated forgets what was owed of p from offset on.
+// truncated drops what p owes from offset on.
 func (s *segments) truncated(p topic.Partition, offset int64) {
 	for _, g := range s.snapshot() {
 		g.owed.truncate(p, offset)
@@ -148,8 +149,9 @@ func (s *segments) snapshot() []*segment {
 	return slices.Clone(s.live)
 }
 
-// settled gives up the hold of one group. Where unsynced the flusher holds g from now on.
-func (s *segments) settled(g *segment, unsynced bool) {
+// removeWriter releases the hold of one group. If unsynced, the flusher holds g from
+// now on.
+func (s *segments) removeWriter(g *segment, unsynced bool) {
 	s.mu.Lock()
 	g.writers--
 	if g.writers < 0 {
@@ -163,8 +165,8 @@ func (s *segments) settled(g *segment, unsynced bool) {
 	}
 }
 
-// unsynced lists the segments that hold what was only written. The caller syncs
-// them, and says so for each.
+// unsynced returns the segments with unsynced writes. The caller syncs them and
+// reports each.
 func (s *segments) unsynced() (dirty []*segment) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -176,17 +178,17 @@ func (s *segments) unsynced() (dirty []*segment) {
 	return dirty
 }
 
-// syncing takes the mark of g, before it is synced: what is written meanwhile marks
-// it again. The flusher holds g until synced.
-func (s *segments) syncing(g *segment) {
+// startSync clears the mark of g before it is synced: writes in the meantime mark
+// it again. The flusher holds g until it is synced.
+func (s *segments) startSync(g *segment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g.unsynced = false
 	g.writers++
 }
 
-// sums returns the bytes of the segments that hold the log, or do so on the disk, and
-// of the spares. Holds mu.
+// sums returns the bytes of the segments that hold the log, retiring ones
+// included, and of the spares. Holds mu.
 func (s *segments) sums() (live, spare int64) {
 	for _, g := range s.live {
 		live += g.size
@@ -200,15 +202,15 @@ func (s *segments) sums() (live, spare int64) {
 	return live, spare
 }
 
-// sizeFor returns the size of the segment that holds a group of n bytes first.
+// sizeFor returns the size of a segment whose first group has n bytes.
 func (s *segments) sizeFor(n int64) int64 { return max(s.size, blockfs.BlockSize+n) }
 
-// retry is how often one who waits for room looks again: for disk space, which
-// nobody announces, and to remind the uploader.
+// retry is how often a waiter checks again: for disk space, which nobody
+// announces, and to remind the uploader.
 const retry = time.Second
 
-// take waits for a spare of size bytes that may become live. stop, when the log has failed,
-// and refusing end the wait as ctx does.
+// take waits for a spare of size bytes that may become live. stop, when the log
+// has failed, and refusing end the wait, as does ctx.
 func (s *segments) take(ctx context.Context, size int64, stop, refusing <-chan struct{}) (*segment, error) {
 	var timer *time.Timer
 	for {
@@ -234,7 +236,8 @@ func (s *segments) take(ctx context.Context, size int64, stop, refusing <-chan s
 	}
 }
 
-// tryTake takes a spare if the log may grow by it, else it says what is wanted.
+// tryTake takes a spare if the log may grow by it, otherwise it records what is
+// wanted.
 func (s *segments) tryTake(size int64) *segment {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -254,8 +257,9 @@ func (s *segments) tryTake(size int64) *segment {
 	return nil
 }
 
-// fits reports whether the log may grow by size bytes: within the capacity, or beyond
-// it when there is only the segment in use, since no upload can give that back. Holds mu.
+// fits reports whether the log may grow by size bytes: within the capacity, or
+// beyond it when there is only the segment in use, which no upload could free.
+// Holds mu.
 func (s *segments) fits(size int64) bool {
 	live, _ := s.sums()
 	return live+size <= s.capacity || len(s.live) <= 1 && s.retiring == nil
@@ -268,9 +272,9 @@ func (s *segments) onDisk() (live, spare int64) {
 	return s.sums()
 }
 
-// adopt gives a spare that was taken its new identity: first the header, durably, then
-// the name, durably. Until then it is a spare, from then on a live segment, and no
-// group is written before.
+// adopt gives a spare its new identity: first the header, durably, then the name,
+// durably. Until then it is a spare, afterwards a live segment, and no group is
+// written before that.
 func (s *segments) adopt(g *segment, h segmentHeader, block []byte) error {
 	h.encode(block)
 	if err := g.file.WriteAt(block, 0, blockfs.Durable); err != nil {
@@ -287,7 +291,7 @@ func (s *segments) adopt(g *segment, h segmentHeader, block []byte) error {
 	if live, _ := s.sums(); live > s.capacity/4*3 {
 		signal(s.pressure)
 	}
-	signal(s.wake) // the next one should be ready by the time it is needed, and the one before may be done
+	signal(s.wake) // prepare the next one in time; the previous one may be done
 	return nil
 }
 

@@ -12,36 +12,36 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// Run is the stage. The goroutine of Run builds groups and submits them; completer
-// waits for each in turn and passes it on; flusher, with Interval, and keep work
-// behind. Run it with one worker, once.
+// Run is the stage. Its goroutine builds groups and submits them; the completer
+// waits for each in order and passes it on; maintain and, with Interval, the flusher
+// work in the background. Run it once, with one worker.
 func (l *Log) Run(ctx context.Context, in *pipeline.In[*flow.Group], out pipeline.Emit[flow.Written]) error {
 	if !l.recovered {
 		return ErrNotRecovered
 	}
 	defer close(l.ended)
 	ctx, stop := context.WithCancelCause(ctx)
-	var behind sync.WaitGroup
+	var background sync.WaitGroup
 	defer func() {
 		stop(nil)
-		behind.Wait()
+		background.Wait()
 	}()
-	behind.Go(func() { l.keep(ctx) })
-	behind.Go(func() { l.guardBehind(ctx) })
+	background.Go(func() { l.maintain(ctx) })
+	background.Go(func() { l.runGuard(ctx) })
 	f := newFlusher(l)
 	stopFlusher := f.start()
 	defer stopFlusher()
 	s := newCompleter(l, f, out)
-	var settling sync.WaitGroup
-	settling.Go(func() {
+	var completing sync.WaitGroup
+	completing.Go(func() {
 		if err := s.run(ctx); err != nil {
-			stop(err) // so that the builder does not wait for more
+			stop(err) // so that the builder stops waiting
 		}
 	})
 	b := builder{log: l, in: in, completer: s, brake: newBrake(l)}
 	err := b.run(ctx)
 	close(s.queue)
-	settling.Wait()
+	completing.Wait()
 	stopFlusher()
 	if err == nil {
 		err = context.Cause(ctx)
@@ -53,7 +53,7 @@ func (l *Log) Run(ctx context.Context, in *pipeline.In[*flow.Group], out pipelin
 	return nil
 }
 
-// finish leaves a log that says of itself that all of it is durable.
+// finish leaves a log that declares all of itself durable.
 func (l *Log) finish(f *flusher) {
 	if !l.cfg.FsyncOnWrite {
 		f.flush()
@@ -69,8 +69,8 @@ type builder struct {
 	in        *pipeline.In[*flow.Group]
 	completer *completer
 	brake     *brake
-	idle      *time.Timer // made when first used
-	broken    error       // why a group was not begun; nothing behind it is, or a hole remains
+	idle      *time.Timer // created when first used
+	broken    error       // why a group was not started; later ones are not either, or a hole would remain
 }
 
 func (b *builder) run(ctx context.Context) error {
@@ -95,8 +95,8 @@ func (b *builder) run(ctx context.Context) error {
 	}
 }
 
-// submit begins to write the group of t. An error means that it was not begun,
-// and never will be.
+// submit starts writing the group of t. On an error it was not started and never
+// will be.
 func (b *builder) submit(ctx context.Context, t *ticket) error {
 	l := b.log
 	if b.broken != nil {
@@ -118,11 +118,11 @@ func (b *builder) submit(ctx context.Context, t *ticket) error {
 	if err != nil {
 		return err
 	}
-	l.segments.placed(segment, g)
+	l.segments.addWriter(segment, g)
 	t.head.encode(g.Image.Bytes())
-	l.placed(&t.head)
+	l.advanceEnd(&t.head)
 	l.unsealed = true
-	g.Image.Retain() // for the write, whatever becomes of the group meanwhile
+	g.Image.Retain() // for the write, whatever happens to the group meanwhile
 	t.segment, t.image, t.began = segment, g.Image, time.Now()
 	l.writer.Submit(blockfs.Request{File: segment.file, Off: segment.offset(t.head.position), Buffer: t.image,
 		Mode: l.mode(), Done: t.written})
@@ -171,7 +171,7 @@ func (b *builder) receive(ctx context.Context) (pipeline.Parcel[*flow.Group], er
 	}
 }
 
-// sealIdle seals if everything is durable, and looks again later if not.
+// sealIdle seals if everything is durable, otherwise it checks again later.
 func (b *builder) sealIdle() {
 	l := b.log
 	switch {
@@ -184,8 +184,8 @@ func (b *builder) sealIdle() {
 	}
 }
 
-// seal writes a group without batches, whose head says that all before it is
-// durable. Nothing else is being written. A write that fails latches the log.
+// seal writes a group without batches, whose head says that everything before it
+// is durable. No other write is in flight. A failed write latches the log.
 func (l *Log) seal() {
 	l.unsealed = false
 	h := head{length: headSize}
@@ -193,36 +193,37 @@ func (l *Log) seal() {
 	image := l.block[:h.padded()]
 	clear(image)
 	h.encode(image)
-	l.placed(&h)
+	l.advanceEnd(&h)
 	if err := l.active.file.WriteAt(image, l.active.offset(h.position), blockfs.Durable); err != nil {
 		l.latch(err)
 		return
 	}
 	advance(&l.completed, h.sequence)
 	advance(&l.durable, h.sequence)
-	l.keepGuard()
+	l.updateGuard()
 	l.metrics.groups.Inc()
 	l.metrics.bytes.Add(float64(h.padded()))
 }
 
-// keepGuard tells the guard how far the log has got.
-func (l *Log) keepGuard() {
+// updateGuard records in the guard how far the log has got.
+func (l *Log) updateGuard() {
 	if err := l.guard.update(func(e *extent) { e.durable = max(e.durable, l.durable.Load()) }); err != nil {
 		l.latch(err)
 	}
 }
 
-// guardBehind keeps the guard while groups are written, until ctx ends.
-func (l *Log) guardBehind(ctx context.Context) {
+// runGuard updates the guard while groups are written, until ctx ends.
+func (l *Log) runGuard(ctx context.Context) {
 	for {
 		select {
 		case <-l.guardDue:
-			l.keepGuard()
+			l.updateGuard()
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// guardPause is between two looks at how far the log has got, while groups are written.
-const guardPause = 200 * time.Millisecond
+// guardInterval is the minimum interval between updates of the guard while groups
+// are written.
+const guardInterval = 200 * time.Millisecond

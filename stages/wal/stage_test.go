@@ -17,7 +17,7 @@ import (
 	"github.com/sluicemq/sluice/pipeline/pipelinetest"
 )
 
-func TestWhatIsWrittenIsRecoveredAndReadable(t *testing.T) {
+func TestWrittenGroupsAreRecoveredAndReadable(t *testing.T) {
 	fs, src := crashfs.New(1<<20), &source{}
 	l := opened(t, fs, small())
 	l.segments.capacity = 1 << 20
@@ -73,7 +73,7 @@ func TestGroupsPointIntoTheirImage(t *testing.T) {
 	r.write(t, g)
 	for _, a := range appends(g) {
 		if in := g.Image.Bytes()[a.At:]; &in[0] != &a.Batch[0] {
-			t.Error("a batch is not the image's")
+			t.Error("a batch does not point into the image")
 		}
 	}
 	if g.Position != blockfs.BlockSize || refused.At != 0 || again.At != 0 {
@@ -82,7 +82,7 @@ func TestGroupsPointIntoTheirImage(t *testing.T) {
 	r.close(t)
 }
 
-func TestGroupWithNothingToWritePassesInItsPlace(t *testing.T) {
+func TestEmptyGroupPassesInOrder(t *testing.T) {
 	fs, src := crashfs.New(1<<20), &source{}
 	l := opened(t, fs, small())
 	gate, writes := make(chan struct{}), 0
@@ -99,7 +99,7 @@ func TestGroupWithNothingToWritePassesInItsPlace(t *testing.T) {
 	second := r.submit(empty)
 	select {
 	case <-second:
-		t.Error("the empty group overtook")
+		t.Error("the empty group overtook others")
 	case <-time.After(10 * time.Millisecond):
 	}
 	close(gate)
@@ -113,7 +113,7 @@ func TestGroupWithNothingToWritePassesInItsPlace(t *testing.T) {
 	r.close(t)
 }
 
-// TestPrefix has later groups complete before the first: none may pass it.
+// Later groups complete before the first: none may be passed on before it.
 func TestPrefix(t *testing.T) {
 	fs, src := crashfs.New(1<<20), &source{}
 	l := opened(t, fs, small())
@@ -173,7 +173,7 @@ func TestLedger(t *testing.T) {
 	}
 }
 
-func TestRunWantsRecover(t *testing.T) {
+func TestRunRequiresRecover(t *testing.T) {
 	l := open(t, crashfs.New(1<<20), small())
 	r := start(l)
 	if err := <-r.done; !errors.Is(err, ErrNotRecovered) {
@@ -182,7 +182,7 @@ func TestRunWantsRecover(t *testing.T) {
 	l.Close()
 }
 
-// TestIdleSeal has the log say that its last group is durable, once.
+// TestIdleSeal: the log declares its last group durable, once.
 func TestIdleSeal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs, src, cfg := crashfs.New(1<<20), &source{}, small()
@@ -229,8 +229,8 @@ func TestIntervalFlushesBehind(t *testing.T) {
 	})
 }
 
-// TestAbort ends the graph while groups wait to be passed on: all are nacked,
-// and the memory of their images comes back.
+// Ends the graph while groups wait to be passed on: all are nacked, and the
+// memory of their images is returned.
 func TestAbort(t *testing.T) {
 	src, ledger := &source{}, pipelinetest.NewLedger(t)
 	l := opened(t, crashfs.New(1<<20), small())
@@ -262,7 +262,7 @@ func TestAbort(t *testing.T) {
 		t.Error(err)
 	}
 	for p, ok := in.TryRecv(); ok; p, ok = in.TryRecv() {
-		p.Settle(errDisk) // as the engine does with what was never taken
+		p.Settle(errDisk) // as the engine does with what was never received
 	}
 	if _, acked, nacked := ledger.Counts(); acked != 0 || nacked != 5 {
 		t.Errorf("%d acked, %d nacked", acked, nacked)

@@ -9,13 +9,9 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// A truncation is a group of its own, in the chain like all others. It is written
-// alone, when all before it is durable: a truncation that recovery finds was
-// either acknowledged or may be, and nothing before it is a torn tail.
-//
-// Recovery learns of all truncations before it hands out the first batch. Headers
-// of segments say whether there is one before them, so that in a log without any
-// only the last segment is read twice.
+// Recovery collects all truncations before it hands out the first batch. Segment
+// headers say whether there is one before them, so that in a log without any only
+// the last segment is read twice.
 
 // errEnded: the stage has returned.
 var errEnded = errors.New("the WAL is not running")
@@ -27,11 +23,11 @@ type truncation struct {
 	done      chan error // capacity 1
 }
 
-// Truncate makes void what p has in the log from offset on, which has to be where
-// a batch begins or the end, and returns once that is durable: no restart brings
-// it back. Everything of p that was handed in before must have settled, and nothing
-// more may be handed in meanwhile. The log has to run. An error leaves open
-// whether it was done; it can be repeated, unless the log has failed.
+// Truncate makes void what p has in the log from offset on, which must be a batch
+// boundary or the end, and returns once that is durable: no restart brings it
+// back. Everything submitted for p before must have settled, and nothing may be
+// submitted meanwhile. The log must be running. After an error it is unknown
+// whether the truncation happened; it can be repeated, unless the log has failed.
 func (l *Log) Truncate(ctx context.Context, p topic.Partition, offset int64) error {
 	t := truncation{partition: p, offset: offset, done: make(chan error, 1)}
 	select {
@@ -49,8 +45,8 @@ func (l *Log) Truncate(ctx context.Context, p topic.Partition, offset int64) err
 	}
 }
 
-// truncate writes t once all before it is durable. With all tickets in hand
-// nothing is under way.
+// truncate writes t once everything before it is durable. While it holds all
+// tickets, no write is in flight.
 func (b *builder) truncate(ctx context.Context, t truncation) error {
 	l, all := b.log, make([]*ticket, 0, cap(b.completer.free))
 	for range cap(all) {
@@ -66,9 +62,9 @@ func (b *builder) truncate(ctx context.Context, t truncation) error {
 		return err
 	}
 	if l.durable.Load()+1 != l.next.sequence {
-		return errEnded // a group was nacked as the graph ends
+		return errEnded // a group was nacked while the graph shuts down
 	}
-	h := head{length: headSize + entrySize, count: 1, kind: truncations}
+	h := head{length: headSize + rowSize, count: 1, kind: truncations}
 	if _, err := l.place(ctx, &h); err != nil {
 		if ctx.Err() == nil {
 			l.latch(err)
@@ -82,13 +78,13 @@ func (b *builder) truncate(ctx context.Context, t truncation) error {
 	return nil
 }
 
-// writeAlone writes a truncation of one row; nothing else is being written.
+// writeAlone writes a truncation of one row; no other write is in flight.
 func (l *Log) writeAlone(h *head, row tableRow) error {
 	image := l.block[:h.padded()]
 	clear(image)
 	row.encode(image[headSize:])
 	h.encode(image)
-	l.placed(h)
+	l.advanceEnd(h)
 	l.unsealed = true
 	if err := l.active.file.WriteAt(image, l.active.offset(h.position), blockfs.Durable); err != nil {
 		l.latch(err)
@@ -103,16 +99,16 @@ func (l *Log) writeAlone(h *head, row tableRow) error {
 	return nil
 }
 
-// voids are the truncations of a log, by partition, in the order of the log.
+// voids are the truncations of a log, by partition, in log order.
 type voids map[topic.Partition][]void
 
-// void takes back what is below at from offset on.
+// void discards everything from offset on that lies before position at.
 type void struct {
 	at     partition.Position
 	offset int64
 }
 
-// has reports whether a batch of p in the group at the position is void.
+// has reports whether a batch of p in the group at that position is void.
 func (v voids) has(p topic.Partition, group partition.Position, base int64) bool {
 	for _, t := range v[p] {
 		if group < t.at && base >= t.offset {
@@ -122,9 +118,9 @@ func (v voids) has(p topic.Partition, group partition.Position, base int64) bool
 	return false
 }
 
-// survey finds the truncations of a log. It walks the last segment only, if its
-// header says that there is none before it, else the whole log.
-// It returns the walker too, which knows what is behind the end.
+// survey finds the truncations of a log. It walks only the last segment if the
+// header of that says there are none before it, otherwise the whole log. It also
+// returns the walker, which knows what lies beyond the end.
 func survey(ctx context.Context, live []*segment, pool *blockfs.Pool) (voids, *walker, error) {
 	v := voids{}
 	visit := func(g found) error {
@@ -142,12 +138,12 @@ func survey(ctx context.Context, live []*segment, pool *blockfs.Pool) (voids, *w
 	}
 	w := newWalker(live[from:], pool, visit)
 	if err = w.walk(ctx); errors.Is(err, ErrCorrupt) {
-		err = nil // the walk that counts will tell
+		err = nil // the main walk will report it
 	}
 	return v, w, err
 }
 
-// surveyFrom returns the first segment that may have a truncation that counts.
+// surveyFrom returns the first segment that may contain a truncation that counts.
 func surveyFrom(ctx context.Context, live []*segment, pool *blockfs.Pool) (int, error) {
 	w := newWalker(live, pool, nil)
 	defer w.window.close()

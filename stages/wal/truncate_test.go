@@ -13,7 +13,7 @@ import (
 
 func partitionOf(index int32) topic.Partition { return topic.Partition{Topic: aTopic, Index: index} }
 
-// bases lists those of what was recovered of a partition.
+// bases returns the base offsets recovered of a partition.
 func bases(got []Recovered, index int32) (out []int64) {
 	for _, r := range got {
 		if r.Partition.Index == index {
@@ -23,8 +23,8 @@ func bases(got []Recovered, index int32) (out []int64) {
 	return out
 }
 
-// TestTruncatedStaysAway truncates, writes on, and restarts several times: what
-// was truncated does not come back, what was written after it does.
+// TestTruncatedStaysAway truncates, writes on, and restarts several times:
+// truncated batches do not return, later ones are there.
 func TestTruncatedStaysAway(t *testing.T) {
 	for _, durability := range []Durability{Sync, Interval} {
 		fs, src, cfg := crashfs.New(1<<20), &source{}, small()
@@ -34,7 +34,7 @@ func TestTruncatedStaysAway(t *testing.T) {
 		if err := r.log.Truncate(t.Context(), partitionOf(1), 4); err != nil {
 			t.Fatal(err)
 		}
-		for range 10 { // over some segments
+		for range 10 { // over several segments
 			r.write(t, src.group(6000, 6000))
 		}
 		power := fs.Crash(crashfs.Nothing, nil)
@@ -57,8 +57,8 @@ func TestTruncatedStaysAway(t *testing.T) {
 	}
 }
 
-// TestTruncationsAreFoundInAnySegment has headers, not luck, tell that there is
-// one in a segment before the last.
+// Headers, not luck, tell that there is a truncation in a segment before the
+// last.
 func TestTruncationsAreFoundInAnySegment(t *testing.T) {
 	fs, src, cfg := crashfs.New(1<<20), &source{}, small()
 	cfg.CapacityBytes = 1 << 20
@@ -89,7 +89,7 @@ func TestTruncationsAreFoundInAnySegment(t *testing.T) {
 		}
 	}
 	if from() != 0 {
-		t.Error("headers do not tell of the truncation")
+		t.Error("headers do not show the truncation")
 	}
 	behind := src.made
 	for range 5 {
@@ -97,9 +97,9 @@ func TestTruncationsAreFoundInAnySegment(t *testing.T) {
 	}
 	done.Store(behind)
 	l.Reclaim()
-	eventually(t, "the truncation is given back", func() bool { return from() != 0 })
+	eventually(t, "the truncation is reclaimed", func() bool { return from() != 0 })
 	if last := len(l.segments.snapshot()) - 1; from() != last {
-		t.Errorf("the truncation is reclaimed, and still %d segments are read twice", last+1-from())
+		t.Errorf("the truncation is reclaimed, but %d segments are read twice", last+1-from())
 	}
 	r.close(t)
 	if end, _ = recoverAll(t, fs, cfg); len(end) == 0 {
@@ -131,7 +131,7 @@ func TestTruncateFails(t *testing.T) {
 	r.shut()
 	<-r.done
 	if err := l.Truncate(context.Background(), partitionOf(0), 0); !errors.Is(err, errEnded) {
-		t.Errorf("a log that has ended: %v", err)
+		t.Errorf("a log that has stopped: %v", err)
 	}
 	r.release()
 	l.Close()
@@ -139,7 +139,7 @@ func TestTruncateFails(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := idle.Truncate(ctx, partitionOf(0), 0); !errors.Is(err, context.Canceled) {
-		t.Errorf("a log that does not run: %v", err)
+		t.Errorf("a log that is not running: %v", err)
 	}
 	idle.Close()
 }

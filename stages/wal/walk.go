@@ -12,35 +12,36 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 )
 
-// Recovery follows the chain of groups from the first segment on. Its rules:
+// Recovery follows the chain of groups from the first segment on, by these rules:
 //
-//  1. A group counts if its head is right and says where it is, its number and
-//     the link to the one before it are those expected, and its body is right.
-//  2. Where the expected group is not, it may be the first of the next segment;
-//     the header of that says so.
-//  3. Otherwise there is a hole. All heads and headers behind it are looked at for
-//     the highest sequence that any of them knew to be durable. A hole above that
-//     is the torn tail: its group was acknowledged to nobody, nor any after it,
-//     since they complete in order. The log ends there.
-//  4. A hole at or below it is corruption, for it was durable once. It is
-//     reported, and the walk goes on: behind the group if its head is right, with
-//     those batches that prove themselves, else at the first head behind it that
-//     follows in the same chain.
-//  5. A hole that the disk cannot read is corruption in any case.
+// 1. A group counts if its head is valid, has the expected position, number and
+//    link to the previous group, and its body is valid.
+// 2. If the expected group is not at its position, it may be the first of the
+//    next segment; that segment's header says so.
+// 3. Otherwise there is a hole. All heads and segment headers after it are
+//    searched for the highest sequence number that any of them knew to be
+//    durable. A hole above that is the torn tail: neither its group nor any later
+//    one was acknowledged, since groups complete in order. The log ends there.
+// 4. A hole at or below it is corruption, because it was durable once. It is
+//    reported, and the walk continues: after the group if its head is valid, with
+//    those batches that verify, else at the next head that continues the same
+//    chain.
+// 5. A hole that the disk cannot read is always corruption.
 //
-// That a later group exists proves nothing by itself: several are written at
-// once, so after a crash a group may be there and the one before it not.
+// The existence of a later group proves nothing by itself: several are written
+// concurrently, so after a crash a group may be there and the one before it not.
 //
-// Heads from before an earlier recovery trimmed the tail may lie behind the end,
-// at their right places. Links tell them apart, as every head has the run that
-// wrote it, and rules 3 and 4 look only at heads of the present run or later.
+// Heads from before an earlier recovery trimmed the tail may lie beyond the end,
+// at their correct positions. Links tell them apart, since every head names the
+// run that wrote it, and rules 3 and 4 consider only heads of the current run or
+// later.
 
-// found is a group at its place.
+// found is a group found at its position.
 type found struct {
 	segment *segment
 	head    head
-	image   []byte // of head.length bytes, valid until the walk goes on
-	damage  error  // of the body; the head is right
+	image   []byte // of head.length bytes, valid until the walk continues
+	damage  error  // of the body; the head is valid
 }
 
 // walker walks a log. It changes nothing.
@@ -51,8 +52,8 @@ type walker struct {
 	visit    func(found) error
 
 	wal    uuid.UUID
-	at     int   // segment of the place
-	off    int64 // in it
+	at     int   // index of the current segment
+	off    int64 // offset in it
 	next   anchor
 	run    uint64 // of the last group
 	maxRun uint64 // of any head seen
@@ -61,15 +62,15 @@ type walker struct {
 	truncated uint64 // sequence of the last truncation, 0: none
 
 	scanned bool
-	from    mark    // where the scan began
-	known   *walker // has walked the end of the same log before; may be nil
-	durable uint64  // highest that the scan found
-	later   bool    // the scan found a head of this run or later
-	blind   []blind // damage that hides what it has damaged
+	from    mark          // where the scan started
+	known   *walker       // has walked the end of the same log before; may be nil
+	durable uint64        // highest sequence found by the scan
+	later   bool          // the scan found a head of this run or a later one
+	unknown []unknownLoss // damage that hides what it has hit
 	report  Report
 }
 
-// mark is a place in the chain.
+// mark is a position in the chain.
 type mark struct {
 	segment *segment
 	off     int64
@@ -87,7 +88,7 @@ func newWalker(segments []*segment, pool *blockfs.Pool, visit func(found) error)
 	return &walker{segments: segments, window: window{pool: pool, size: int(min(windowSize, largest))}, visit: visit}
 }
 
-// walk goes through the whole log and leaves the walker at its end.
+// walk walks the whole log and leaves the walker at its end.
 func (w *walker) walk(ctx context.Context) error {
 	defer w.window.close()
 	w.report.Segments = len(w.segments)
@@ -119,7 +120,8 @@ func (w *walker) walk(ctx context.Context) error {
 	}
 }
 
-// isFatal tells an error that ends the walk from one that describes the bytes.
+// isFatal distinguishes an error that ends the walk from one that describes the
+// bytes.
 func isFatal(err error) bool {
 	return err != nil && !errors.Is(err, errNotWritten) && !errors.Is(err, ErrCorrupt) && !errors.Is(err, io.ErrUnexpectedEOF)
 }
@@ -128,8 +130,8 @@ func (w *walker) end() partition.Position {
 	return w.segments[w.at].start + partition.Position(w.off)
 }
 
-// read looks at the group at the place. Without an error its head is right,
-// though it may not be the one expected.
+// read reads the group at the current position. Without an error its head is
+// valid, though it may not be the expected one.
 func (w *walker) read(ctx context.Context) (found, error) {
 	seg := w.segments[w.at]
 	h, err := w.head(ctx, seg, w.off)
@@ -147,7 +149,7 @@ func (w *walker) read(ctx context.Context) (found, error) {
 	return g, nil
 }
 
-// head returns the head at off of seg, proven.
+// head returns the verified head at off of seg.
 func (w *walker) head(ctx context.Context, seg *segment, off int64) (head, error) {
 	if off+blockfs.BlockSize > seg.size {
 		return head{}, errNotWritten
@@ -166,7 +168,7 @@ func (w *walker) head(ctx context.Context, seg *segment, off int64) (head, error
 	return h, h.verifyTable(b)
 }
 
-// take counts g and goes behind it.
+// take counts g and moves past it.
 func (w *walker) take(g found) error {
 	if err := w.visit(g); err != nil {
 		return err
@@ -213,8 +215,8 @@ func fatalOnly(err error) error {
 	return nil
 }
 
-// hole decides what it means that the expected group is not at the place, where
-// read returned g and why. It reports whether the log goes on.
+// hole decides what it means that the expected group is not at the current
+// position, where read returned g and why. It reports whether the log continues.
 func (w *walker) hole(ctx context.Context, g found, why error) (more bool, err error) {
 	if err := w.scan(ctx); err != nil {
 		return false, err
@@ -225,7 +227,7 @@ func (w *walker) hole(ctx context.Context, g found, why error) (more bool, err e
 	}
 	if w.next.sequence > w.durable && !errors.Is(why, errUnreadable) && !w.behindShortFile(why) {
 		unfinished := why != nil && !errors.Is(why, errNotWritten) && !errors.Is(why, io.ErrUnexpectedEOF)
-		later, err := w.goesOn(ctx)
+		later, err := w.continues(ctx)
 		w.report.Torn = unfinished || later
 		return false, err
 	}
@@ -239,26 +241,27 @@ func (w *walker) hole(ctx context.Context, g found, why error) (more bool, err e
 		}
 		return true, w.take(g)
 	}
-	b := blind{hole: hole{from: w.next.sequence}, what: fmt.Sprintf("group %d in %s is damaged, and what was in it is not known", w.next.sequence, w.segments[w.at].name)}
+	b := unknownLoss{hole: hole{from: w.next.sequence}, what: fmt.Sprintf("group %d in %s is damaged, and its content is unknown", w.next.sequence, w.segments[w.at].name)}
 	if more, err = w.resume(ctx); more {
 		b.to = w.next.sequence
 	}
-	w.blind = append(w.blind, b)
+	w.unknown = append(w.unknown, b)
 	return more, err
 }
 
-// blind is damage of which nobody knows what it has hit.
-type blind struct {
+// unknownLoss is damage of which it is unknown what it hit.
+type unknownLoss struct {
 	hole
 	what string
 }
 
-// hole is a row of groups that are not there, from the one to before the other. At the end of the log
-// there is no other: groups to come take that place.
+// hole is a range of missing groups, from inclusive, to exclusive. At the end of
+// the log to is 0: future groups will take those numbers.
 type hole struct{ from, to uint64 }
 
-// behindShortFile reports whether the place is behind the end of a file that was longer once. Files of
-// a log are allocated whole and never get shorter, so that is no write that was not finished.
+// behindShortFile reports whether the current position is beyond the end of a
+// file that was longer once. Files of a log are allocated whole and never shrink,
+// so that is not an unfinished write.
 func (w *walker) behindShortFile(why error) bool {
 	g := w.segments[w.at]
 	return errors.Is(why, io.ErrUnexpectedEOF) && g.file.Size() < g.size

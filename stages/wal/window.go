@@ -10,24 +10,24 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
-// errUnreadable: the disk does not give the bytes back.
+// errUnreadable: the disk does not return the bytes.
 var errUnreadable = fmt.Errorf("%w: the disk cannot read it", ErrCorrupt)
 
 const (
 	// windowSize is how much of a segment is read at once, in windowReads parts.
 	windowSize  = 4 << 20
 	windowReads = 4
-	// jumpSize is read where nothing tells that what follows is wanted too.
+	// jumpSize is read where it is not clear that what follows is wanted too.
 	jumpSize = 64 << 10
 )
 
-// window reads segments in large pieces and hands out small ones. While one piece
-// is looked at the next is read. Blocks that the disk cannot read are zeroes and
-// are remembered.
+// window reads segments in large chunks and hands out small ones. While one chunk
+// is processed the next is read. Blocks that the disk cannot read are zeroed and
+// remembered.
 //
-// It has two halves. A piece is read into the back of one; what is still wanted of
-// the piece before is copied in front of it. Only what is larger than a half, a
-// very large group, gets memory of its own, from the pool.
+// It has two halves. A chunk is read into the back of one; what is still wanted
+// of the previous chunk is copied in front of it. Only what is larger than a
+// half, a very large group, gets its own memory, from the pool.
 type window struct {
 	pool *blockfs.Pool
 	size int
@@ -37,17 +37,17 @@ type window struct {
 	view []byte // in a half or in big
 	bad  []int64
 
-	halves [2][]byte // made when first used; size bytes for what is kept, size for a piece
-	half   int       // that view is not in
+	halves [2][]byte // created when first used; size bytes for what is kept, size for a chunk
+	half   int       // the half that view is not in
 	big    *blockfs.Buffer
-	ahead  *piece // being read into half; nil: none
+	ahead  *chunk // being read into half; nil: none
 }
 
-// piece is a stretch of a segment that is being read, or was.
-type piece struct {
+// chunk is a chunk of a segment that is being read, or was.
+type chunk struct {
 	seg  *segment
 	off  int64
-	p    []byte
+	data []byte
 	bad  []int64
 	err  error
 	done chan struct{}
@@ -66,7 +66,7 @@ func (w *window) release() {
 	}
 }
 
-// drop waits for the piece ahead, which nobody wants.
+// drop waits for the read-ahead chunk, which nobody wants.
 func (w *window) drop() {
 	if w.ahead != nil {
 		<-w.ahead.done
@@ -74,9 +74,9 @@ func (w *window) drop() {
 	}
 }
 
-// bytes returns n bytes of g at off, block-aligned, until the next call. err is
-// errUnreadable if some of them are not to be believed, io.ErrUnexpectedEOF if
-// the file ends before, and anything else if no disk answers.
+// bytes returns n bytes of g at off, block-aligned, valid until the next call.
+// err is errUnreadable if some of them cannot be trusted, io.ErrUnexpectedEOF if
+// the file ends earlier, and anything else if the disk does not answer at all.
 func (w *window) bytes(ctx context.Context, g *segment, off int64, n int) ([]byte, error) {
 	if off+int64(n) > g.file.Size() {
 		return nil, io.ErrUnexpectedEOF
@@ -95,7 +95,7 @@ func (w *window) bytes(ctx context.Context, g *segment, off int64, n int) ([]byt
 	return b, nil
 }
 
-// load reads from off on at least n bytes, keeping those it has.
+// load reads at least n bytes from off on, keeping those it has.
 func (w *window) load(ctx context.Context, g *segment, off int64, n int) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
@@ -117,23 +117,23 @@ func (w *window) load(ctx context.Context, g *segment, off int64, n int) error {
 	}
 	half := w.halves[w.half]
 	copy(half[w.size-len(kept):], kept)
-	w.seg, w.off, w.view = g, off, half[w.size-len(kept):w.size+len(p.p)]
+	w.seg, w.off, w.view = g, off, half[w.size-len(kept):w.size+len(p.data)]
 	w.bad = append(w.bad, p.bad...)
 	w.half = 1 - w.half
 	w.release()
-	if end := from + int64(len(p.p)); onward && end < g.file.Size() {
+	if end := from + int64(len(p.data)); onward && end < g.file.Size() {
 		w.ahead = w.begin(g, end, w.size)
 	}
 	return nil
 }
 
-// next returns the piece that begins at from, of at least n bytes, in the half
-// that is free: the one ahead if it is that, else it is read now.
-func (w *window) next(g *segment, from int64, n int, onward bool) (*piece, error) {
+// next returns the chunk that begins at from, of at least n bytes, in the free
+// half: the read-ahead one if it matches, otherwise it is read now.
+func (w *window) next(g *segment, from int64, n int, onward bool) (*chunk, error) {
 	if p := w.ahead; p != nil {
 		<-p.done
 		w.ahead = nil
-		if p.seg == g && p.off == from && len(p.p) >= n {
+		if p.seg == g && p.off == from && len(p.data) >= n {
 			return p, p.err
 		}
 	}
@@ -149,13 +149,13 @@ func (w *window) next(g *segment, from int64, n int, onward bool) (*piece, error
 	return p, p.err
 }
 
-// begin begins to read up to n bytes of g from off on into the half that is free.
-func (w *window) begin(g *segment, off int64, n int) *piece {
+// begin starts reading up to n bytes of g from off on into the free half.
+func (w *window) begin(g *segment, off int64, n int) *chunk {
 	if w.halves[w.half] == nil {
 		w.halves[w.half] = blockfs.Aligned(2 * w.size)
 	}
 	n = int(min(int64(n), g.file.Size()-off))
-	p := &piece{seg: g, off: off, p: w.halves[w.half][w.size:][:n], done: make(chan struct{})}
+	p := &chunk{seg: g, off: off, data: w.halves[w.half][w.size:][:n], done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
 		p.read()
@@ -163,7 +163,7 @@ func (w *window) begin(g *segment, off int64, n int) *piece {
 	return p
 }
 
-// loadBig is load with memory for n bytes and no more.
+// loadBig is load with memory for exactly n bytes.
 func (w *window) loadBig(ctx context.Context, g *segment, off int64, n int, kept []byte) error {
 	w.drop()
 	b, err := w.pool.Get(ctx, int(blockfs.AlignUp(int64(n))))
@@ -171,7 +171,7 @@ func (w *window) loadBig(ctx context.Context, g *segment, off int64, n int, kept
 		return err
 	}
 	view := b.Bytes()[:min(int64(len(b.Bytes())), g.file.Size()-off)]
-	p := &piece{seg: g, off: off + int64(len(kept)), p: view[copy(view, kept):]}
+	p := &chunk{seg: g, off: off + int64(len(kept)), data: view[copy(view, kept):]}
 	if p.read(); p.err != nil {
 		b.Release()
 		return p.err
@@ -182,31 +182,31 @@ func (w *window) loadBig(ctx context.Context, g *segment, off int64, n int, kept
 	return nil
 }
 
-// read reads the piece, in parts at once.
-func (p *piece) read() {
+// read reads the chunk, in concurrent parts.
+func (p *chunk) read() {
 	var (
 		parts    sync.WaitGroup
 		mu       sync.Mutex
 		readable bool
 		failed   error
 	)
-	step := int(blockfs.AlignUp(int64((len(p.p) + windowReads - 1) / windowReads)))
-	for at := 0; at < len(p.p); at += step {
+	step := int(blockfs.AlignUp(int64((len(p.data) + windowReads - 1) / windowReads)))
+	for at := 0; at < len(p.data); at += step {
 		parts.Go(func() {
-			bad, some, err := readPart(p.seg, p.p[at:min(at+step, len(p.p))], p.off+int64(at))
+			bad, some, err := readPart(p.seg, p.data[at:min(at+step, len(p.data))], p.off+int64(at))
 			mu.Lock()
 			defer mu.Unlock()
 			p.bad, readable, failed = append(p.bad, bad...), readable || some, errors.Join(failed, err)
 		})
 	}
 	parts.Wait()
-	if failed != nil && !readable && len(p.p) > blockfs.BlockSize {
-		p.err = fmt.Errorf("read %s from %d on: %w", p.seg.name, p.off, failed)
+	if failed != nil && !readable && len(p.data) > blockfs.BlockSize {
+		p.err = fmt.Errorf("read %s at %d: %w", p.seg.name, p.off, failed)
 	}
 }
 
-// readPart fills b; what cannot be read at once is tried block by block. It returns
-// the blocks that could not be, whether some could, and the first error.
+// readPart fills b; what cannot be read at once is retried block by block. It
+// returns the unreadable blocks, whether some were readable, and the first error.
 func readPart(g *segment, b []byte, off int64) (bad []int64, readable bool, err error) {
 	_, err = g.file.ReadAt(b, off)
 	if err == nil || errors.Is(err, io.EOF) {

@@ -8,9 +8,9 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
 )
 
-// Groups that are larger than the window, each a little larger than the one
-// before, so that its buffer has the memory but not yet the length. The second of
-// them was once taken for corrupt.
+// Groups larger than the window, each a little larger than the one before, so
+// that its buffer has the capacity but not yet the length. The second of them was
+// once taken for corrupt.
 func TestRecoveryOfGroupsLargerThanTheWindow(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.SegmentSizeBytes, cfg.CapacityBytes = 64<<20, 128<<20

@@ -7,16 +7,16 @@ import (
 	"github.com/sluicemq/sluice/internal/unreadable"
 )
 
-// sound returns the batches of a run that could not be proven as a whole which are
-// right all the same, from the one that holds offset on up to the first that is not.
-// What is damaged before offset does no harm as long as it tells its length.
+// sound returns the intact batches of a range that failed verification as a
+// whole, from the one that holds offset up to the first damaged one. Damage
+// before offset does no harm as long as the batch's length is intact.
 func sound(run []byte, e partition.Entry, offset int64) []byte {
 	from, to, _ := walk(run, e, offset)
 	return run[from:to]
 }
 
-// damaged is the place of the first batch from offset on that is not right: the batch,
-// if it tells where it ends, else all that follows in the run.
+// damaged returns the range of the first damaged batch at or after offset: that
+// batch, if it tells where it ends, otherwise everything that follows.
 func damaged(p topic.Partition, run []byte, e partition.Entry, offset int64) unreadable.Place {
 	_, at, base := walk(run, e, offset)
 	where := unreadable.Place{Partition: p, Base: base, End: e.End()}
@@ -26,8 +26,9 @@ func damaged(p topic.Partition, run []byte, e partition.Entry, offset int64) unr
 	return where
 }
 
-// walk goes through a run up to the first batch from offset on that is not right, at to
-// and with base. Those from the one that holds offset on begin at from.
+// walk goes through the batches up to the first damaged one at or after offset,
+// which is at to and has base offset base. The one that holds offset begins at
+// from.
 func walk(run []byte, e partition.Entry, offset int64) (from, to int, base int64) {
 	base = e.Base
 	for to < len(run) {

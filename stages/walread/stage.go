@@ -16,14 +16,14 @@ type Log interface {
 	ReadAt(ctx context.Context, e partition.Entry, dst []byte) error
 }
 
-// Tracker is told what cannot be read, and what can again.
+// Tracker is told what is unreadable, and what is readable again.
 type Tracker interface {
 	Failed(p unreadable.Place, why unreadable.Reason, err error) error
 	Read(unreadable.Place)
 }
 
-// Stage reads what the cache left. relocate finds a read's place again when its
-// batches are gone from the WAL; what is nowhere else is reported to t. Any number of
+// Stage reads what the cache left. relocate locates a read again when its batches
+// are gone from the WAL; what is nowhere else is reported to t. Any number of
 // workers may run the stage.
 func Stage(l Log, relocate func(*flow.Read), t Tracker) pipeline.Stage[*flow.Fetch, *flow.Fetch] {
 	return pipeline.Each(func(ctx context.Context, f *flow.Fetch) (*flow.Fetch, error) {
@@ -40,8 +40,8 @@ func Stage(l Log, relocate func(*flow.Read), t Tracker) pipeline.Stage[*flow.Fet
 	})
 }
 
-// again turns to the object that replaced the WAL range, or to where the batches are
-// in the WAL now, or reports what cannot be read.
+// again turns to the object that replaced the WAL range, or to the batches'
+// current position in the WAL, or reports what is unreadable.
 func again(ctx context.Context, l Log, r *flow.Read, relocate func(*flow.Read), t Tracker, where unreadable.Place, err error) {
 	r.Release()
 	r.Tail = nil
@@ -57,12 +57,13 @@ func again(ctx context.Context, l Log, r *flow.Read, relocate func(*flow.Read), 
 	r.Tail, r.Err = nil, t.Failed(where, unreadable.Damaged, err)
 }
 
-// serve reads the runs of r. With an error it says what could not be read.
+// serve reads the tail entries of r. With an error it returns what was
+// unreadable.
 func serve(ctx context.Context, l Log, r *flow.Read, t Tracker) (where unreadable.Place, err error) {
 	for i, e := range r.Tail {
 		b, err := read(ctx, l, e)
 		if err != nil && i > 0 {
-			return where, nil // what was read is whole; the reader comes again
+			return where, nil // what was read is intact; the reader will fetch the rest
 		}
 		if err != nil {
 			if wanted, _ := r.Clip(e, sound(b, e, r.Offset)); len(wanted) > 0 {
@@ -83,8 +84,8 @@ func serve(ctx context.Context, l Log, r *flow.Read, t Tracker) (where unreadabl
 	return where, nil
 }
 
-// Tracked reads the batches of e for a reader that has nowhere else to look, and
-// verifies that they are those that it names.
+// Tracked reads and verifies the batches of e for a reader that has nowhere else
+// to look.
 func Tracked(ctx context.Context, l Log, p topic.Partition, e partition.Entry, t Tracker) ([]byte, error) {
 	b, err := read(ctx, l, e)
 	if err != nil {
@@ -94,14 +95,13 @@ func Tracked(ctx context.Context, l Log, p topic.Partition, e partition.Entry, t
 	return b, nil
 }
 
-// read returns the batches of e. With an error they are what was read, of which nothing
-// is proven.
+// read returns the batches of e. With an error they are unverified.
 func read(ctx context.Context, l Log, e partition.Entry) ([]byte, error) {
 	dst := make([]byte, e.Size)
 	return dst, l.ReadAt(ctx, e, dst)
 }
 
-// whole is the place of all batches of e.
+// whole is the range of all batches of e.
 func whole(p topic.Partition, e partition.Entry) unreadable.Place {
 	return unreadable.Place{Partition: p, Base: e.Base, End: e.End()}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/sluicemq/sluice/stages/walread"
 )
 
-// log has one byte value a position; positions it does not have are reclaimed.
+// log has one byte per position; positions it lacks count as reclaimed.
 type log map[partition.Position]byte
 
 var errReclaimed = errors.New("reclaimed")
@@ -47,7 +47,7 @@ func drive(t *testing.T, l log, relocate func(*flow.Read), reads ...*flow.Read) 
 	}
 }
 
-// newTracker returns a tracker that nothing asks of the metadata.
+// newTracker returns a tracker whose metadata queries are never used.
 func newTracker() *unreadable.Tracker {
 	return unreadable.New(unreadable.DefaultConfig(), unreadable.Deps{Clock: clock.System{}, Log: slog.New(slog.DiscardHandler),
 		Registry: prometheus.NewRegistry(), Records: func(unreadable.Place) []unreadable.Records { return []unreadable.Records{{Topic: "t"}} }})
@@ -73,7 +73,7 @@ func TestServesInOrderAndLeavesOthersAlone(t *testing.T) {
 	}
 }
 
-func TestReclaimedReadsAreLocatedAnew(t *testing.T) {
+func TestReclaimedReadsAreLocatedAgain(t *testing.T) {
 	moved := &flow.Read{State: state(), Tail: tail(9)}
 	drive(t, log{}, func(r *flow.Read) { r.Object = &meta.ObjectRef{} }, moved)
 	if moved.Err != nil || moved.Object == nil || !moved.Cold() {
@@ -91,7 +91,7 @@ func TestReclaimedReadsAreLocatedAnew(t *testing.T) {
 	}
 }
 
-// rotten has a run of which nothing is proven.
+// rotten is a range in which nothing is verified.
 type rotten []byte
 
 var errRotten = errors.New("checksum")
@@ -101,8 +101,8 @@ func (l rotten) ReadAt(_ context.Context, _ partition.Entry, dst []byte) error {
 	return errRotten
 }
 
-// A batch that went bad is not served, nor does it hide those beside it.
-func TestDamageHidesOneBatchOfARun(t *testing.T) {
+// A damaged batch is not served, and does not hide its neighbours.
+func TestDamageHidesOnlyOneBatch(t *testing.T) {
 	var run rotten
 	var bases []int64
 	for base := int64(10); base < 40; base += 10 {
@@ -118,7 +118,7 @@ func TestDamageHidesOneBatchOfARun(t *testing.T) {
 		run, bases = append(run, batch...), append(bases, base)
 	}
 	size := len(run) / len(bases)
-	run[2*size-1] ^= 1 // the middle one
+	run[2*size-1] ^= 1 // the one in the middle
 	for offset, want := range map[int64]int64{10: 10, 19: 10, 20: -1, 29: -1, 30: 30, 39: 30} {
 		r := &flow.Read{State: state(), Offset: offset, End: 40, Limit: 1 << 20,
 			Tail: []partition.Entry{{Base: 10, Count: 30, Size: int32(len(run)), Epoch: 3, Batches: 3}}}

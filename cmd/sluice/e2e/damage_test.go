@@ -346,7 +346,7 @@ func (n *restNode) names(d restDamage, text string) bool {
 		case "wal":
 			words = append(words, "the WAL in", "the data directory")
 		case "wal.guard":
-			words = append(words, "guard of the WAL", "its guard")
+			words = append(words, "WAL's guard", "its guard")
 		case "objects":
 			words = append(words, "object store")
 		}

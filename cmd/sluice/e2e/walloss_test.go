@@ -117,15 +117,15 @@ func TestAStartWithoutADirectoryCostsNothing(t *testing.T) {
 	n := newWALNode(t)
 	n.kill()
 	metadata, guard := n.away("meta"), n.away("meta.guard")
-	n.refused("not the one that the metadata has on record")
-	n.refused("not the one that the metadata has on record") // nor later
+	n.refused("not the one recorded in the metadata")
+	n.refused("not the one recorded in the metadata") // nor later
 	metadata()
 	guard()
 	n.mustServe()
 	n.check()
 	n.kill()
 	log := n.away("wal")
-	n.refused("on record, and there is none")
+	n.refused("but there is none")
 	for _, command := range []string{"verify", "dump", "salvage"} { // of what that start has made
 		n.fails(1, "there is no WAL in "+n.path("wal")+": it has no segments", "wal", command, n.path("wal"))
 	}
@@ -134,7 +134,7 @@ func TestAStartWithoutADirectoryCostsNothing(t *testing.T) {
 	n.check()
 	n.stop()
 	log, guard = n.away("wal"), n.away("wal.guard")
-	n.refused("on record, and there is none")
+	n.refused("but there is none")
 	log()
 	n.refused("its guard is missing")
 	guard()

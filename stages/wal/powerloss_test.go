@@ -14,9 +14,9 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// count returns how often a test does its thing: as the environment says, else
+// count returns how often a test repeats: as the environment says, otherwise
 // little with -short and with the race detector, which is slow and looks for
-// something else, and all of it without.
+// something else, and fully without.
 func count(t *testing.T, variable string, little, all int) int {
 	if s := os.Getenv(variable); s != "" {
 		n, err := strconv.Atoi(s)
@@ -36,12 +36,12 @@ type image struct {
 	disk  *crashfs.FS
 	state state
 	seed  uint64
-	alone bool // the process died, and the disk goes on
+	alone bool // only the process died; the disk continues
 }
 
-// sweep loses power at every operation of a log's lives, before it and again
-// when it is visible but not durable, and recovers each disk that results.
-type sweep struct {
+// powerLoss loses power at every operation of a log's lives, before it and again when
+// it is visible but not durable, and recovers each resulting disk.
+type powerLoss struct {
 	t    *testing.T
 	seed uint64
 	cfg  Config
@@ -49,14 +49,14 @@ type sweep struct {
 	src  *source
 
 	mu     sync.Mutex
-	r      *rand.Rand // of the crashes
+	r      *rand.Rand // randomness of the crashes
 	points int
-	next   image // one of those of this life
-	seen   int   // of them
+	next   image // an image of this life
+	seen   int   // number of them
 }
 
-// crash takes one, for a log whose disk is fs.
-func (s *sweep) crash(fs *crashfs.FS) image {
+// crash takes a crash image of a log whose disk is fs.
+func (s *powerLoss) crash(fs *crashfs.FS) image {
 	s.mu.Lock()
 	seed := s.r.Uint64()
 	s.points++
@@ -68,9 +68,9 @@ func (s *sweep) crash(fs *crashfs.FS) image {
 	return i
 }
 
-// choose remembers one of all images after a loss of power, each as likely as the
-// others. TestCrashes goes on where only the process has died.
-func (s *sweep) choose(i image) {
+// choose remembers one of all images after a power loss, each with equal
+// probability. TestCrashes covers the death of the process alone.
+func (s *powerLoss) choose(i image) {
 	if i.alone {
 		return
 	}
@@ -82,9 +82,10 @@ func (s *sweep) choose(i image) {
 	}
 }
 
-// verify recovers i. Where deep, power is lost again at every operation of that.
-func (s *sweep) verify(i image, deep bool) []Recovered {
-	disk := i.disk.Kill() // another life will begin on i
+// verify recovers i. If deep, power is lost again at every operation of that
+// recovery.
+func (s *powerLoss) verify(i image, deep bool) []Recovered {
+	disk := i.disk.Kill() // another life will start on i
 	if deep {
 		disk.SetFault(func(op crashfs.Op) error {
 			if op.Kind != crashfs.Read {
@@ -98,7 +99,7 @@ func (s *sweep) verify(i image, deep bool) []Recovered {
 	got, report := recoverAll(s.t, disk, s.cfg)
 	err := s.h.check(got, i.state)
 	if err == nil && len(report.Corruptions) > 0 {
-		err = fmt.Errorf("a crash was taken for corruption: %+v", report)
+		err = fmt.Errorf("a crash was reported as corruption: %+v", report)
 	}
 	if err != nil {
 		s.t.Errorf("seed %d, crash %d: %v", s.seed, i.seed, err)
@@ -106,8 +107,8 @@ func (s *sweep) verify(i image, deep bool) []Recovered {
 	return got
 }
 
-// live has one life, and continues with the disk of one of its crashes.
-func (s *sweep) live(disk *crashfs.FS) *crashfs.FS {
+// live runs one life, and returns the disk of one of its crashes.
+func (s *powerLoss) live(disk *crashfs.FS) *crashfs.FS {
 	s.seen = 0
 	images, checkers := make(chan image, 16), sync.WaitGroup{}
 	for range runtime.GOMAXPROCS(0) {
@@ -133,8 +134,8 @@ func (s *sweep) live(disk *crashfs.FS) *crashfs.FS {
 	return s.next.disk
 }
 
-// write has a log recover, write and give back.
-func (s *sweep) write(disk *crashfs.FS) {
+// write makes a log recover, write and reclaim.
+func (s *powerLoss) write(disk *crashfs.FS) {
 	r := rand.New(rand.NewPCG(s.seed, uint64(s.points)))
 	cfg := s.cfg
 	cfg.Inflight = 1 + r.IntN(8)
@@ -164,7 +165,7 @@ func (s *sweep) write(disk *crashfs.FS) {
 	g.close(s.t)
 }
 
-// truncate makes void what a partition of h has from some batch on.
+// truncate discards what a partition of h has from some batch on.
 func truncate(t fataler, l *Log, h *history, pick int) {
 	err := h.truncate(func(index int32, offset int64) error {
 		return l.Truncate(context.Background(), topic.Partition{Topic: aTopic, Index: index}, offset)
@@ -174,7 +175,7 @@ func truncate(t fataler, l *Log, h *history, pick int) {
 	}
 }
 
-func (s *sweep) wait(under []<-chan error) []<-chan error {
+func (s *powerLoss) wait(under []<-chan error) []<-chan error {
 	for _, c := range under {
 		if err := <-c; err != nil {
 			s.t.Errorf("write: %v", err)
@@ -183,7 +184,7 @@ func (s *sweep) wait(under []<-chan error) []<-chan error {
 	return under[:0]
 }
 
-// sizes are those of a group's batches, some of them none.
+// sizes returns batch sizes of a group, possibly none.
 func sizes(r *rand.Rand) []int {
 	n := make([]int, r.IntN(5))
 	for i := range n {
@@ -192,15 +193,15 @@ func sizes(r *rand.Rand) []int {
 	return n
 }
 
-// TestCrashPoints loses power at 100,000 points, in the middle of recoveries too:
-// SLUICE_CRASH_POINTS says otherwise. What was acknowledged is there, in order,
-// and nothing that was not written or was trimmed before.
+// TestCrashPoints loses power at 100,000 points, also during recovery;
+// SLUICE_CRASH_POINTS overrides the number. What was acknowledged is there, in
+// order, and nothing that was never written or was trimmed before.
 func TestCrashPoints(t *testing.T) {
 	want, points := count(t, "SLUICE_CRASH_POINTS", 4000, 100_000), 0
 	for seed := uint64(1); points < want && !t.Failed(); seed++ {
 		cfg := small()
 		cfg.CapacityBytes = 512 << 10
-		s := &sweep{t: t, seed: seed, cfg: cfg, h: &history{}, src: &source{}, r: rand.New(rand.NewPCG(seed, 1))}
+		s := &powerLoss{t: t, seed: seed, cfg: cfg, h: &history{}, src: &source{}, r: rand.New(rand.NewPCG(seed, 1))}
 		disk := crashfs.New(1 << 20)
 		for range 6 {
 			disk = s.live(disk)

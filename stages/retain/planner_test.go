@@ -91,7 +91,7 @@ func run(t *testing.T, fails int, body func(c *cluster, g *pipeline.Graph)) {
 		cfg := retain.DefaultConfig()
 		cfg.Interval = time.Second
 		g := pipeline.New("retain")
-		from := pipeline.From(g, "sweep", retain.NewSweeper(cfg, retain.Deps{Broker: 1, View: c.view, State: c.table.Get, Clock: clock.System{}}))
+		from := pipeline.From(g, "sweep", retain.NewPlanner(cfg, retain.Deps{Broker: 1, View: c.view, State: c.table.Get, Clock: clock.System{}}))
 		pipeline.Into(from, "trim", retain.NewTrimmer(cfg, c, slog.New(slog.DiscardHandler), prometheus.NewRegistry()), pipeline.Depth(1))
 		ctx, cancel := context.WithCancel(t.Context())
 		over := make(chan error, 1)

@@ -8,14 +8,15 @@ import (
 	"time"
 )
 
-// keep retires the segments that are done with, has a spare ready for the segment to
-// come, and removes those that are of no use, until ctx ends. It is the only one that
-// does so while the log runs: no other has to wait for it, and the stage never waits for an
-// allocation that was foreseeable. What fails is tried again after a while.
-func (l *Log) keep(ctx context.Context) {
+// maintain maintains the segments until ctx ends: it retires those that are done,
+// prepares a spare ahead of its use, and removes useless spares. Nothing else
+// does so while the log runs, so nobody has to wait for these operations, and the
+// stage never waits for an allocation that was foreseeable. Failed operations are
+// retried after a while.
+func (l *Log) maintain(ctx context.Context) {
 	s := l.segments
-	prepared := said{"no new WAL segment could be made; producers wait if the log fills up", "WAL segments can be made again", false}
-	retired := said{"a WAL segment that is done with could not be given back", "WAL segments can be given back again", false}
+	prepared := failureLog{"creating a WAL segment failed; producers wait when the log is full", "WAL segments can be created again", false}
+	retired := failureLog{"reclaiming a WAL segment failed", "WAL segments can be reclaimed again", false}
 	again := time.NewTimer(retry)
 	defer again.Stop()
 	for {
@@ -25,13 +26,13 @@ func (l *Log) keep(ctx context.Context) {
 			l.latch(err)
 			return
 		}
-		retired.say(s.logger, err)
+		retired.report(s.logger, err)
 		s.discard()
 		failed := err
 		if err = s.prepare(); err != nil {
-			signal(s.pressure) // uploads give back segments that are there already
+			signal(s.pressure) // uploads reclaim existing segments
 		}
-		prepared.say(s.logger, err)
+		prepared.report(s.logger, err)
 		if again.Stop(); errors.Join(failed, err) != nil {
 			again.Reset(retry)
 		}
@@ -44,23 +45,23 @@ func (l *Log) keep(ctx context.Context) {
 	}
 }
 
-// said logs the first failure of a row, and its end.
-type said struct {
-	failed, mended string
-	last           bool
+// failureLog logs the first of consecutive failures, and the recovery from them.
+type failureLog struct {
+	failed, recovered string
+	last              bool
 }
 
-func (s *said) say(logger *slog.Logger, err error) {
+func (s *failureLog) report(logger *slog.Logger, err error) {
 	switch {
 	case err != nil && !s.last:
 		logger.Error(s.failed, "err", err)
 	case err == nil && s.last:
-		logger.Info(s.mended)
+		logger.Info(s.recovered)
 	}
 	s.last = err != nil
 }
 
-// prepare makes a spare if one is wanted, there is none and there is room.
+// prepare creates a spare if one is wanted, there is none and there is space.
 func (s *segments) prepare() error {
 	size, name := s.missing()
 	if size == 0 {
@@ -77,7 +78,7 @@ func (s *segments) prepare() error {
 	return nil
 }
 
-// missing returns the size and the name of the spare to be made, 0 for none.
+// missing returns the size and name of the spare to create; size 0 means none.
 func (s *segments) missing() (int64, string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,19 +95,19 @@ func (s *segments) missing() (int64, string) {
 	return size, s.nextSpare()
 }
 
-// discard removes the spares that no segment will be made of: those of a size
-// that nobody asks for, and those that keep a wanted one from its room.
+// discard removes spares that will not be used: those of a size that nobody
+// requests, and those that occupy the space of a wanted one.
 func (s *segments) discard() {
 	for _, g := range s.useless() {
-		// A spare that cannot be removed only takes room until the next start.
+		// A spare that cannot be removed only takes up space until the next start.
 		if err := errors.Join(g.file.Close(), s.fs.Remove(g.name)); err != nil {
-			s.logger.Warn("a spare WAL segment could not be removed", "file", g.name, "err", err)
+			s.logger.Warn("removing a spare WAL segment failed", "file", g.name, "err", err)
 		}
 		signal(s.changed)
 	}
 }
 
-// useless takes them off the list.
+// useless takes the spares to remove off the list.
 func (s *segments) useless() []*segment {
 	s.mu.Lock()
 	defer s.mu.Unlock()

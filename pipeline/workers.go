@@ -6,23 +6,23 @@ import (
 	"sync"
 )
 
-// crew is the workers of a node: one per lane, or any number on one edge, which
-// may be changed while they run.
-type crew[T any] struct {
+// workerSet is the set of workers of a node: one per lane, or an adjustable number on
+// a single edge.
+type workerSet[T any] struct {
 	node   *node
 	queues []*queue[T] // one per lane, or one for all workers
 	body   func(context.Context, *In[T]) error
 
 	mu     sync.Mutex
-	want   int // workers there should be; fixed with lanes
-	made   int // workers ever started, to number them
+	want   int // desired number of workers; fixed with lanes
+	made   int // workers ever started; numbers them
 	active []*In[T]
 	begun  bool
-	done   chan struct{} // made when begun, closed when the last worker returned
+	done   chan struct{} // created when begun, closed when the last worker has returned
 }
 
 // run starts the workers and waits for them.
-func (c *crew[T]) run() {
+func (c *workerSet[T]) run() {
 	c.mu.Lock()
 	c.begun = true
 	c.done = make(chan struct{})
@@ -32,9 +32,9 @@ func (c *crew[T]) run() {
 	<-done
 }
 
-// resize sets the number of workers, at least 1. Those too many finish what they
-// have in hand; resize does not wait for that.
-func (c *crew[T]) resize(n int) {
+// resize sets the number of workers, at least 1. Surplus workers finish what they
+// hold; resize does not wait for them.
+func (c *workerSet[T]) resize(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.want = n
@@ -43,15 +43,15 @@ func (c *crew[T]) resize(n int) {
 	}
 }
 
-func (c *crew[T]) size() int {
+func (c *workerSet[T]) size() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.want
 }
 
-// adjust starts or retires workers until there are as many as wanted. Those
-// retired no longer count although they may still run. Holds c.mu.
-func (c *crew[T]) adjust() {
+// adjust starts or retires workers to match want. Retired workers no longer
+// count, although they may still be running. Holds c.mu.
+func (c *workerSet[T]) adjust() {
 	staying := 0
 	for _, in := range c.active {
 		if !in.isRetired() {
@@ -72,7 +72,7 @@ func (c *crew[T]) adjust() {
 	}
 }
 
-func (c *crew[T]) worker(in *In[T]) {
+func (c *workerSet[T]) worker(in *In[T]) {
 	defer c.returned(in) // even by runtime.Goexit
 	c.node.guard(func() error {
 		err := c.body(c.node.g.life.hard, in)
@@ -83,7 +83,7 @@ func (c *crew[T]) worker(in *In[T]) {
 	})
 }
 
-func (c *crew[T]) returned(in *In[T]) {
+func (c *workerSet[T]) returned(in *In[T]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.active = slices.DeleteFunc(c.active, func(a *In[T]) bool { return a == in })

@@ -13,41 +13,41 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// Trim says where a partition's log is to start.
+// Trim says where a partition's log should start.
 type Trim struct {
 	Partition topic.Partition
-	Epoch     int32 // leader epoch under which it was decided
+	Epoch     int32 // leader epoch at the time of the decision
 	Decision
 }
 
-// Deps are what a Sweeper looks at.
+// Deps are what a Planner needs from outside.
 type Deps struct {
-	// Broker is this node's id: the partitions that it leads are looked at.
+	// Broker is this broker's ID; the partitions it leads are checked.
 	Broker int32
 	View   func() *meta.View
-	// State finds the state of a partition that may have records in the WAL.
+	// State returns the state of a partition that may have records in the WAL.
 	State func(topic.Partition) (*partition.State, bool)
 	Clock clock.Clock
 }
 
-// Sweeper is the source of the retention pipeline.
-type Sweeper struct {
+// Planner is the source of the retention pipeline.
+type Planner struct {
 	Deps
 	*setting.Limits[Config]
 	tuned   chan struct{} // capacity 1
 	failing *backoff.Set[topic.Partition]
 }
 
-// mostPause is the longest pause between two attempts at a partition that fails.
-const mostPause = 15 * time.Minute
+// maxPause is the longest pause between two attempts at a failing partition.
+const maxPause = 15 * time.Minute
 
-// NewSweeper returns the source.
-func NewSweeper(cfg Config, d Deps) *Sweeper {
-	return &Sweeper{Deps: d, Limits: setting.NewLimits("retain/sweep", cfg), tuned: make(chan struct{}, 1), failing: backoff.New[topic.Partition](mostPause)}
+// NewPlanner returns the source.
+func NewPlanner(cfg Config, d Deps) *Planner {
+	return &Planner{Deps: d, Limits: setting.NewLimits("retain/sweep", cfg), tuned: make(chan struct{}, 1), failing: backoff.New[topic.Partition](maxPause)}
 }
 
-// Run looks at all partitions, again and again, until ctx is done.
-func (s *Sweeper) Run(ctx context.Context, out pipeline.Emit[*Trim]) error {
+// Run checks all partitions repeatedly until ctx is done.
+func (s *Planner) Run(ctx context.Context, out pipeline.Emit[*Trim]) error {
 	for {
 		for t := range s.Due {
 			if !s.failing.Due(t.Partition, time.Now()) {
@@ -58,7 +58,7 @@ func (s *Sweeper) Run(ctx context.Context, out pipeline.Emit[*Trim]) error {
 			if err := out(ctx, p); err != nil {
 				return err
 			}
-			s.settled(ctx, t.Partition, <-settled) // so that a look begins where the one before has ended
+			s.finished(ctx, t.Partition, <-settled) // so that a check starts after the previous one has ended
 		}
 		view := s.View()
 		s.failing.Forget(func(p topic.Partition) bool { _, ok := view.Partition(p); return ok })
@@ -74,8 +74,8 @@ func (s *Sweeper) Run(ctx context.Context, out pipeline.Emit[*Trim]) error {
 	}
 }
 
-// settled takes in how a trim went. One that failed is tried again after a pause.
-func (s *Sweeper) settled(ctx context.Context, p topic.Partition, err error) {
+// finished records the outcome of a trim. A failed one is retried after a pause.
+func (s *Planner) finished(ctx context.Context, p topic.Partition, err error) {
 	switch {
 	case err == nil:
 		s.failing.Done(p)
@@ -85,8 +85,8 @@ func (s *Sweeper) settled(ctx context.Context, p topic.Partition, err error) {
 	}
 }
 
-// Due yields what is to be cut now.
-func (s *Sweeper) Due(yield func(*Trim) bool) {
+// Due yields what is to be deleted now.
+func (s *Planner) Due(yield func(*Trim) bool) {
 	for _, t := range s.View().Topics() {
 		policy, ok := PolicyOf(t.Configs)
 		if !ok {
@@ -97,14 +97,14 @@ func (s *Sweeper) Due(yield func(*Trim) bool) {
 				continue
 			}
 			id := topic.Partition{Topic: t.ID, Index: int32(i)}
-			if cut, ok := policy.Start(s.log(id, m), s.Clock.Now().UnixMilli()); ok && !yield(&Trim{id, m.Epoch, cut}) {
+			if d, ok := policy.Start(s.log(id, m), s.Clock.Now().UnixMilli()); ok && !yield(&Trim{id, m.Epoch, d}) {
 				return
 			}
 		}
 	}
 }
 
-func (s *Sweeper) log(id topic.Partition, m *meta.Partition) Partition {
+func (s *Planner) log(id topic.Partition, m *meta.Partition) Partition {
 	l := Partition{Start: m.LogStart, TierEnd: m.TierEnd, Objects: m.Objects, Tail: Tail{MaxTimestamp: -1}}
 	if state, ok := s.State(id); ok {
 		l.Tail.End = state.HighWatermark()
@@ -114,7 +114,7 @@ func (s *Sweeper) log(id topic.Partition, m *meta.Partition) Partition {
 }
 
 // Tune changes limits, and looks at once.
-func (s *Sweeper) Tune(values map[string]int64) error {
+func (s *Planner) Tune(values map[string]int64) error {
 	err := s.Limits.Tune(values)
 	if err == nil {
 		select {
