@@ -58,14 +58,17 @@ type Config struct {
 }
 
 // LookupConfig returns the config with that name, or ErrUnknownConfig with the
-// nearest name.
+// nearest name, if there is one that is near.
 func LookupConfig(name string) (*Config, error) {
 	for i := range table {
 		if table[i].Name == name {
 			return &table[i], nil
 		}
 	}
-	return nil, fmt.Errorf("%w %q; the nearest is %s", ErrUnknownConfig, name, nearest(name))
+	if near := nearest(name); near != "" {
+		return nil, fmt.Errorf("%w %q; the nearest is %s", ErrUnknownConfig, name, near)
+	}
+	return nil, fmt.Errorf("%w %q", ErrUnknownConfig, name)
 }
 
 // Configs returns the description of every topic config, sorted by name. The
@@ -145,7 +148,7 @@ func mustLookup(name string) *Config {
 	return c
 }
 
-// nearest returns the known name with the smallest edit distance to name.
+// nearest returns the known name with the smallest edit distance to name; none if that is far.
 func nearest(name string) string {
 	name = name[:min(len(name), 64)] // longer than all that are known; a request may have thousands
 	best, least := "", 1<<30
@@ -153,6 +156,9 @@ func nearest(name string) string {
 		if d := distance(name, table[i].Name); d < least {
 			best, least = table[i].Name, d
 		}
+	}
+	if 2*least > max(len(name), len(best)) { // half of it is another name's
+		return ""
 	}
 	return best
 }

@@ -85,7 +85,9 @@ func TestConfigsAreAcceptedOrRefusedWithAReason(t *testing.T) {
 		{"segment.bytes", "1048575", ErrInvalidConfig, "from 1048576"},
 		{"retention.hours", "1", ErrUnknownConfig, "retention."},
 		{"max.message.byte", "1", ErrUnknownConfig, MaxMessageBytes},
-		{strings.Repeat("x", 1<<16), "1", ErrUnknownConfig, "nearest"},
+		{"retention.mss", "1", ErrUnknownConfig, "; the nearest is retention.ms"},
+		{"cleanup", "delete", ErrUnknownConfig, "; the nearest is cleanup.policy"},
+		{strings.Repeat("x", 1<<16), "1", ErrUnknownConfig, "x\""},
 	}
 	for _, tt := range tests {
 		_, err := NormalizeConfigs(map[string]string{tt.name: tt.value})
@@ -211,6 +213,15 @@ func TestConfigsAreBounded(t *testing.T) {
 	for _, c := range []struct{ name, value string }{{name, long + ",1"}, {"retention.ms", strings.Repeat(" ", 1<<20) + "1"}, {"retention.ms", strings.Repeat("x", 60_000)}} {
 		if _, err := NormalizeConfigs(map[string]string{c.name: c.value}); !errors.Is(err, ErrInvalidConfig) || len(err.Error()) > 512 {
 			t.Errorf("%s of %d bytes: %.600v", c.name, len(c.value), err)
+		}
+	}
+}
+
+// A name that is near to none is told without one that has nothing to do with it.
+func TestNothingIsNear(t *testing.T) {
+	for _, name := range []string{"nosuch", "x", "", "replication.quota.window"} {
+		if _, err := LookupConfig(name); !errors.Is(err, ErrUnknownConfig) || strings.Contains(err.Error(), "nearest") {
+			t.Errorf("%q: %v", name, err)
 		}
 	}
 }
