@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/sluicemq/sluice/internal/setting"
 )
 
 // lockName is the file that tells that a directory is in use. It is not listed.
@@ -50,7 +52,10 @@ type Dir struct {
 // and finds out how its file system can be written. Errors wrap ErrLocked,
 // ErrReadOnly, ErrNoSpace or those of package os.
 func OpenDir(path string, o Options, logger *slog.Logger) (*Dir, error) {
-	if err := o.Engine.Validate(); err != nil {
+	if o.Engine == "" {
+		o.Engine = Auto
+	}
+	if err := setting.Check(o); err != nil {
 		return nil, err
 	}
 	d := &Dir{path: path, opts: o, logger: logger, engine: Buffered}

@@ -24,15 +24,6 @@ const (
 	Buffered Engine = "buffered"
 )
 
-// Validate reports an engine that does not exist.
-func (e Engine) Validate() error {
-	switch e {
-	case "", Auto, IOURing, Pwrite, Buffered:
-		return nil
-	}
-	return fmt.Errorf("disk engine %q is none of %q, %q, %q and %q", e, Auto, IOURing, Pwrite, Buffered)
-}
-
 // probeName is a file of one block. It stays, so that a start on a full disk finds
 // room to probe in.
 const probeName = "probe.tmp"

@@ -4,7 +4,7 @@ import "github.com/sluicemq/sluice/internal/setting"
 
 // Config has the limit of the process, and those of uses that span several parts.
 type Config struct {
-	// Memory limit of the process. Settings whose sum, plus 128 MiB for the process itself,
+	// Memory limit of the process. Settings whose sum, plus 112 MiB for the process itself,
 	// exceeds it are refused, and so are changes at run time. 0: not checked.
 	LimitBytes int64 `toml:"limit_bytes" default:"0" range:"0.."`
 	// Budget for connections and QUIC streams, each counted at its idle size (TCP 12 KiB, TLS

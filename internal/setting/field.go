@@ -106,9 +106,6 @@ func Most(cfg any, key string) int64 {
 	panic("setting: no setting " + key)
 }
 
-// OneOf returns the values that a string may have; nil: any.
-func (f Field) OneOf() []string { return f.oneOf }
-
 // Set gives the setting a value as [Field.Value] returns it. It checks the type, not the bounds.
 // REQUIRES: a pointer was walked.
 func (f Field) Set(value any) error {
