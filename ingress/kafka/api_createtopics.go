@@ -21,6 +21,7 @@ func createTopics(admin *topicAdmin, code Coder) changeFunc {
 		}
 		specs, errs := make([]meta.TopicSpec, len(names)), make([]error, len(names))
 		p := admin.planner()
+		defer p.end()
 		for i, t := range names {
 			specs[i].Name = t.Topic
 			switch {

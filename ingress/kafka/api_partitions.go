@@ -21,6 +21,7 @@ func createPartitions(admin *topicAdmin, code Coder) changeFunc {
 		}
 		targets, errs := make([]*meta.Topic, len(topics)), make([]error, len(topics))
 		p := admin.planner()
+		defer p.end()
 		for i, t := range topics {
 			switch {
 			case req.TimeoutMillis < 0:

@@ -22,6 +22,7 @@ type topicAdmin struct {
 	topics TopicChanger
 	log    *slog.Logger
 	level  *slog.LevelVar // of log
+	naming *naming
 }
 
 // atOnce is how many changes of one request are proposed concurrently; the metadata quorum
@@ -50,17 +51,22 @@ type planner struct {
 	room int // partitions that the cluster may still get
 	// alike maps the metric names of topics with '.' or '_' to their names; nil until a topic
 	// is created.
-	alike map[string][]string
+	alike  map[string][]string
+	naming *naming
 }
 
+// planner returns the planner of one request. End it when its changes were made or given up.
 func (a *topicAdmin) planner() *planner {
-	view := a.lookup.View()
-	used := 0
-	for _, t := range view.Topics() {
-		used += len(t.Partitions)
+	p := &planner{cfg: &a.cfg, naming: a.naming}
+	a.naming.begin(p)
+	p.view, p.room = a.lookup.View(), int(a.cfg.ClusterPartitions)
+	for _, t := range p.view.Topics() {
+		p.room -= len(t.Partitions)
 	}
-	return &planner{cfg: &a.cfg, view: view, room: int(a.cfg.ClusterPartitions) - used}
+	return p
 }
+
+func (p *planner) end() { p.naming.end(p) }
 
 // take reserves added partitions for a topic that grows to total.
 func (p *planner) take(added, total int32) error {
@@ -106,7 +112,6 @@ func (p *planner) collides(name string) string {
 	if !strings.ContainsAny(name, "._") {
 		return ""
 	}
-	inMetrics := func(s string) string { return strings.ReplaceAll(s, ".", "_") }
 	if p.alike == nil {
 		p.alike = make(map[string][]string)
 		for _, t := range p.view.Topics() {
@@ -118,13 +123,14 @@ func (p *planner) collides(name string) string {
 	if others := p.alike[inMetrics(name)]; len(others) > 0 {
 		return others[0]
 	}
-	return ""
+	return p.naming.reserve(p, name)
 }
 
 // createAll creates the topics that pass the checks and returns the outcome of each.
 func (a *topicAdmin) createAll(ctx context.Context, specs []meta.TopicSpec) []error {
 	errs := make([]error, len(specs))
 	p := a.planner()
+	defer p.end()
 	for i := range specs {
 		errs[i] = p.create(&specs[i])
 	}
