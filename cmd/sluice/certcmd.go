@@ -16,7 +16,7 @@ import (
 	"github.com/sluicemq/sluice/internal/certs"
 )
 
-// defaultCertDir is where the authority of a cluster is, unless --dir says otherwise.
+// defaultCertDir is the directory of a cluster's authority, unless --dir is given.
 const defaultCertDir = "certs"
 
 func newCert(c *cli) *cobra.Command {
@@ -107,7 +107,7 @@ and those of --broker. A client is known by NAME. Files that are there are not o
 	return cmd
 }
 
-// shortLife says that a certificate ends with its authority.
+// shortLife warns that a certificate ends with its authority.
 func (c *cli) shortLife(made *x509.Certificate, wanted time.Duration) {
 	if !c.json && wanted > 0 && time.Until(made.NotAfter) < wanted-time.Hour {
 		c.say("it lasts until %s only, since the authority ends then", made.NotAfter.Format(time.DateOnly))
@@ -144,14 +144,14 @@ The key is FILE.key unless --key names another. Owner and mode of the files stay
 	return cmd
 }
 
-// keyOf is the file of a certificate's key.
+// keyOf returns the file of a certificate's key.
 func keyOf(given, certificate string) string {
 	return or(given, strings.TrimSuffix(certificate, filepath.Ext(certificate))+".key")
 }
 
 func serial(cert *x509.Certificate) string { return hex.EncodeToString(cert.SerialNumber.Bytes()) }
 
-// sans are the names of a certificate, never nil.
+// sans returns the names of a certificate, never nil.
 func sans(cert *x509.Certificate) []string { return append([]string{}, certs.SANs(cert)...) }
 
 func newCertShow(c *cli) *cobra.Command {
@@ -182,8 +182,8 @@ if one cannot.`,
 	}
 }
 
-// showCertificates shows those in a file, and returns what is wrong with the first, which
-// is the one that counts.
+// showCertificates prints the certificates in a file, and returns what is wrong with the first,
+// which is the one in use.
 func (c *cli) showCertificates(file string) (wrong []string, err error) {
 	chain, err := certs.Read(file)
 	if err != nil {
@@ -209,7 +209,7 @@ func (c *cli) showCertificates(file string) (wrong []string, err error) {
 	return wrong, nil
 }
 
-// shown is a certificate with what was found of it.
+// shown is a certificate with the findings about it.
 type shown struct {
 	cert       *x509.Certificate
 	file       string
@@ -220,7 +220,7 @@ type shown struct {
 	wrong      []string
 }
 
-// note adds err to what is wrong, and returns what to show.
+// note records err as a finding, and returns what to show.
 func (s *shown) note(what string, err error, good string) string {
 	if err == nil {
 		return good

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// runCLI runs a command without a process.
+// runCLI runs a command in this process.
 func runCLI(env map[string]string, args ...string) (stdout, stderr string, code int) {
 	var out, errs bytes.Buffer
 	c := &cli{stdin: strings.NewReader(""), stdout: &out, stderr: &errs, getenv: func(k string) string { return env[k] }}
@@ -20,7 +20,7 @@ func runCLI(env map[string]string, args ...string) (stdout, stderr string, code 
 	return out.String(), errs.String(), code
 }
 
-// A command line that is not right has exit code 2 and one sentence that says why.
+// A wrong command line exits with 2 and one sentence that says why.
 func TestUsage(t *testing.T) {
 	for line, want := range map[string]string{
 		"nonsense":                                `unknown command "nonsense"`,
@@ -82,7 +82,8 @@ func TestHelpAndVersionAreFine(t *testing.T) {
 	}
 }
 
-// Every command takes help for what it says, with or without flags, and not for a topic or a file.
+// Every command treats the argument help as a request for help, with or without flags, and not
+// as a topic or file.
 func TestHelpIsNoArgument(t *testing.T) {
 	var ask func(cmd *cobra.Command, path ...string)
 	ask = func(cmd *cobra.Command, path ...string) {

@@ -16,7 +16,7 @@ import (
 	sluice "github.com/sluicemq/sluice/sdk/go"
 )
 
-// connect returns a client of the cluster, after a broker has answered it.
+// connect returns a client of the cluster, once a broker has responded.
 func (c *cli) connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, error) {
 	cfg := sluice.Config{Brokers: strings.Split(c.broker, ","), Transport: sluice.Transport(c.transport), ClientID: "sluice-cli",
 		CAFile: c.ca, CertFile: c.cert, KeyFile: c.key, DialTimeout: c.timeout}
@@ -50,8 +50,8 @@ func (c *cli) connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, error)
 	return cl, nil
 }
 
-// turnsAway says whether err is that of a broker which cannot be used until somebody
-// changes something.
+// turnsAway reports whether err means that a broker is unusable until somebody changes
+// something.
 func turnsAway(err error) bool {
 	return errors.Is(err, sluice.ErrUntrusted) || errors.Is(err, sluice.ErrCertificateRefused) || errors.Is(err, sluice.ErrNotSluice)
 }
@@ -70,7 +70,7 @@ func (c *cli) noAnswer(err error) error {
 	return fmt.Errorf("no broker answers at %s over %s: %w; start one with `sluice dev`, or set --broker and --transport", c.broker, c.transport, err)
 }
 
-// admin calls f with an admin client, bounded by --timeout.
+// admin calls f with an admin client, limited by --timeout.
 func (c *cli) admin(ctx context.Context, f func(context.Context, *kadm.Client) error) error {
 	cl, err := c.connect(ctx)
 	if err != nil {
@@ -88,8 +88,7 @@ func (c *cli) admin(ctx context.Context, f func(context.Context, *kadm.Client) e
 	return err
 }
 
-// refusal is an error of the protocol about something that has a name, in words
-// that say what to do.
+// refusal turns a protocol error about a named thing into a message that says what to do.
 func refusal(what, name string, err error, message string) error {
 	if err == nil {
 		return nil
@@ -114,7 +113,7 @@ func refusal(what, name string, err error, message string) error {
 	return fmt.Errorf("%s %s: %s (%s)", what, name, strings.TrimSuffix(message, "."), known.Message)
 }
 
-// ofPartition is refusal for a partition of a topic, from an offset on if that is not negative.
+// ofPartition is refusal for a partition of a topic, from an offset on unless that is negative.
 func ofPartition(topic string, p int32, at int64, err error) error {
 	place := fmt.Sprintf("topic %s: partition %d", topic, p)
 	if at >= 0 {

@@ -12,7 +12,7 @@ func newCluster(c *cli) *cobra.Command {
 	return family("cluster", "Look at the cluster", newClusterStatus(c), newClusterMemory(c))
 }
 
-// clusterStatus is the document of cluster status.
+// clusterStatus is the output of cluster status.
 type clusterStatus struct {
 	Cluster         string       `json:"cluster_id"`
 	Controller      int32        `json:"controller"`
@@ -21,7 +21,7 @@ type clusterStatus struct {
 	Partitions      int          `json:"partitions"`
 	Leaderless      int          `json:"leaderless_partitions"`
 	UnderReplicated int          `json:"under_replicated_partitions"`
-	// Damage is what the broker of --admin says, missing if it does not answer; then
+	// Damage is the report of the broker at --admin; missing if it does not respond, and then
 	// Unknown says why.
 	Damage  *damageReport `json:"damage,omitempty"`
 	Unknown string        `json:"damage_unknown,omitempty"`
@@ -32,7 +32,7 @@ type brokerInfo struct {
 	Host    string `json:"host"`
 	Port    int32  `json:"port"`
 	Rack    string `json:"rack,omitempty"`
-	Leads   int    `json:"leads"` // partitions
+	Leads   int    `json:"leads"` // number of partitions
 	Answers bool   `json:"answers"`
 }
 
@@ -65,7 +65,7 @@ something is not as it should be, or if that is not known since no admin server 
 	return cmd
 }
 
-// adminFlag gives a command the flag that says where a broker has its admin server.
+// adminFlag adds the flag for the address of a broker's admin server.
 func adminFlag(cmd *cobra.Command, admin *string) {
 	cmd.Flags().StringVar(admin, "admin", "127.0.0.1:9642", "`HOST:PORT` of the broker's admin server")
 }
@@ -102,7 +102,7 @@ func status(ctx context.Context, a *kadm.Client) (*clusterStatus, error) {
 	return s, nil
 }
 
-// trouble returns what is not as it should be.
+// trouble returns what is wrong with the cluster.
 func (s *clusterStatus) trouble() error {
 	for _, b := range s.Brokers {
 		if !b.Answers {

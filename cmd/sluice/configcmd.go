@@ -19,8 +19,7 @@ func newConfig(c *cli) *cobra.Command {
 		newConfigCheck(c), newConfigPrint(c), newConfigGet(c), newConfigSet(c))
 }
 
-// parseSettings reads a file for a role and returns a config.Broker or a
-// config.Controller.
+// parseSettings parses the file of a role and returns a config.Broker or a config.Controller.
 func parseSettings(file, role string) (any, string, error) {
 	text, err := readSettings(file)
 	if err != nil {
@@ -139,7 +138,7 @@ one sets. With --config, prints every setting that is in force with that file.`,
 	return cmd
 }
 
-// printSettings prints each setting: as TOML, or one document a line.
+// printSettings prints each setting: as TOML, or one JSON document per line.
 func (c *cli) printSettings(cfg any) error {
 	if !c.json {
 		_, err := fmt.Fprint(c.stdout, config.Format(cfg))

@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// consumption is one run of consume.
+// consumption holds the options of one run of consume.
 type consumption struct {
 	topic      string
 	from       string
@@ -97,7 +97,7 @@ func (c *cli) consume(ctx context.Context, o *consumption) error {
 	return r.run(ctx, cl)
 }
 
-// spans returns what there is to read of the partitions wanted.
+// spans returns the readable ranges of the requested partitions.
 func (c *cli) spans(ctx context.Context, o *consumption, from place) (spans []span, err error) {
 	err = c.admin(ctx, func(ctx context.Context, a *kadm.Client) error {
 		all, err := resolve(ctx, a, from, o.topic)

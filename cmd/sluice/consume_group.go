@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// membership is what a group gives this member, and what it has printed of it.
+// membership is the state of this member of a group: its partitions, and what it has printed.
 type membership struct {
 	group, topic string
 	cl           *kgo.Client
@@ -21,7 +21,7 @@ type membership struct {
 	last     map[int32]*kgo.Record // printed and not committed yet, by partition
 }
 
-// consumeGroup prints as a member of a group, and commits what was printed.
+// consumeGroup prints records as a member of a group, and commits what was printed.
 func (c *cli) consumeGroup(ctx context.Context, r *reader) error {
 	begin, err := parsePlace(r.from)
 	if err != nil {
@@ -47,8 +47,8 @@ func (m *membership) gain(ps []int32) {
 	m.assigned = append(m.assigned, ps...)
 }
 
-// lose takes partitions away. What was printed of them is committed by then:
-// rebalances wait until it is.
+// lose removes partitions. What was printed of them is committed already: rebalances wait for
+// that.
 func (m *membership) lose(ps []int32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -57,8 +57,7 @@ func (m *membership) lose(ps []int32) {
 
 func (m *membership) printed(r *kgo.Record) { m.last[r.Partition] = r }
 
-// commit commits what was printed, also when ctx is done, and lets rebalances
-// through that have waited for it.
+// commit commits what was printed, even if ctx is done, and lets pending rebalances proceed.
 func (m *membership) commit(ctx context.Context) error {
 	defer m.cl.AllowRebalance()
 	if len(m.last) == 0 {
@@ -79,8 +78,8 @@ func (m *membership) commit(ctx context.Context) error {
 
 const commitTimeout = 10 * time.Second
 
-// through says whether everything is read that the group gives this member, by
-// this one or by others before it.
+// through reports whether all partitions of this member have been read to the end, by this
+// member or by earlier ones.
 func (m *membership) through(left map[int32]span) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -92,19 +91,19 @@ func (m *membership) through(left map[int32]span) bool {
 	return len(m.assigned) > 0
 }
 
-// has says whether the group gives this member a partition.
+// has reports whether this member has a partition.
 func (m *membership) has(p int32) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Contains(m.assigned, p)
 }
 
-// at is where the group goes on in a partition.
+// at returns where the group continues in a partition.
 func (m *membership) at(s span) int64 {
 	return max(s.from, m.cl.CommittedOffsets()[m.topic][s.partition].Offset)
 }
 
-// kgo is where a group begins in partitions for which it has committed nothing.
+// kgo returns where a group starts in partitions without a committed offset.
 func (p place) kgo() kgo.Offset {
 	switch p.kind {
 	case atEnd:

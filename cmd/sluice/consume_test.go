@@ -18,7 +18,7 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// store writes a batch to partition 0 of a broker that does not look inside.
+// store writes a batch to partition 0 of a broker that does not validate it.
 func store(t *testing.T, addr, topic string, b record.Batch) {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.MaxVersions(kversion.V3_0_0()))
@@ -41,8 +41,8 @@ func store(t *testing.T, addr, topic string, b record.Batch) {
 	}
 }
 
-// What cannot be unpacked, or unpacks to more than a batch may, ends `sluice consume`
-// with a sentence that says where, after the records in front of it.
+// A batch that cannot be decompressed, or decompresses to more than the limit, ends `sluice
+// consume` with a message that says where, after the records before it.
 func TestConsumeSaysWhereItCannotRead(t *testing.T) {
 	build := func(codec record.Codec, values ...string) record.Batch {
 		m := record.NewBuilder()
@@ -84,11 +84,11 @@ func TestConsumeSaysWhereItCannotRead(t *testing.T) {
 	}
 }
 
-// An error that passes is waited for, one that lasts ends `sluice consume`.
+// `sluice consume` waits for a transient error to pass, and ends if it lasts.
 func TestConsumeIsPatient(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		errors int32 // answers
+		errors int32 // failing responses
 		fails  bool
 	}{{"passes", 15, false}, {"lasts", 1 << 30, true}} {
 		t.Run(test.name, func(t *testing.T) {

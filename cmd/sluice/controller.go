@@ -22,7 +22,7 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// serveController holds the metadata shards until ctx is done.
+// serveController runs the metadata shards until ctx is done.
 func serveController(ctx context.Context, cfg config.Controller, acceptLost bool, log *slog.Logger, serving func(admin string, reg prometheus.Registerer) error) (err error) {
 	reg := prometheus.NewRegistry()
 	admin := adminConfig(cfg.Admin, "")
@@ -52,7 +52,7 @@ func serveController(ctx context.Context, cfg config.Controller, acceptLost bool
 	defer cancel()
 	go func() {
 		select {
-		case <-cluster.Failed(): // Close says what
+		case <-cluster.Failed(): // Close returns the error
 			cancel()
 		case <-ctx.Done():
 		}
@@ -71,12 +71,12 @@ func serveController(ctx context.Context, cfg config.Controller, acceptLost bool
 	return serveHTTP(ctx, listener, s, cfg.Controller.ShutdownGrace)
 }
 
-// controllerMux answers:
+// controllerMux serves:
 //
 //	GET /metrics   Prometheus
 //	GET /healthz   200 while the process works
-//	GET /readyz    200 once the metadata can be read
-//	GET /metadata  what the cluster consists of, as JSON
+//	GET /readyz    200 once the metadata is readable
+//	GET /metadata  the cluster's brokers and topics, as JSON
 //
 // [adminhttp] adds /version and /debug/pprof/.
 func controllerMux(cluster *consensus.Cluster, reg prometheus.Gatherer) *http.ServeMux {
@@ -94,7 +94,7 @@ func controllerMux(cluster *consensus.Cluster, reg prometheus.Gatherer) *http.Se
 	return mux
 }
 
-// serveHTTP serves until ctx is done, then waits so long for answers under way.
+// serveHTTP serves until ctx is done, then waits up to grace for responses in progress.
 func serveHTTP(ctx context.Context, l net.Listener, s *http.Server, grace time.Duration) error {
 	over := make(chan error, 1)
 	go func() { over <- s.Serve(l) }()
@@ -106,9 +106,9 @@ func serveHTTP(ctx context.Context, l net.Listener, s *http.Server, grace time.D
 	bounded, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	if s.Shutdown(bounded) != nil {
-		_ = s.Close() // whoever is not done reading is cut off
+		_ = s.Close() // clients still reading are disconnected
 	}
-	<-over // that it was shut down
+	<-over // the shutdown error
 	return nil
 }
 

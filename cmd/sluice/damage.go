@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// damageReport is what a broker says of what is damaged or offline.
+// damageReport is a broker's report of what is damaged or offline.
 type damageReport struct {
 	Cluster    string              `json:"cluster_id"`
 	Shards     []offlineShard      `json:"shards"`
@@ -28,7 +28,7 @@ type troubledPartition struct {
 	FoundBy   string `json:"found_by"` // start, upload or reader
 }
 
-// sources says for what there is where more can be found.
+// sources says where to find more about the findings.
 func (r *damageReport) sources() string {
 	found := make(map[string]bool)
 	for _, x := range r.Partitions {
@@ -47,14 +47,15 @@ func (r *damageReport) sources() string {
 	return strings.Join(append(all, `"When something fails" in docs/operations.md says what can be done`), "; ")
 }
 
-// partitions counts those that are named.
+// partitions counts the distinct partitions in the report.
 func (r *damageReport) partitions() int {
 	return len(slices.CompactFunc(slices.Clone(r.Partitions), func(a, b troubledPartition) bool {
 		return a.Topic == b.Topic && a.Partition == b.Partition
 	}))
 }
 
-// damage asks the admin server of a broker of this cluster. It returns an error if none answers.
+// damage queries the admin server of a broker of this cluster. It returns an error if none
+// responds.
 func (c *cli) damage(ctx context.Context, admin, cluster string) (*damageReport, error) {
 	var r damageReport
 	if err := c.ask(ctx, http.MethodGet, admin, "/damage", nil, &r); err != nil {
@@ -66,7 +67,7 @@ func (c *cli) damage(ctx context.Context, admin, cluster string) (*damageReport,
 	return &r, nil
 }
 
-// printDamage prints what is damaged, or that it is not known.
+// printDamage prints what is damaged, or that it is unknown.
 func (c *cli) printDamage(s *clusterStatus) error {
 	if s.Damage == nil {
 		fmt.Fprintf(c.stdout, "damage: not known, %s\n", s.Unknown)

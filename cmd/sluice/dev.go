@@ -51,7 +51,7 @@ itself the first time. Commands of sluice find it there and need no flags.`,
 	return cmd
 }
 
-// devConfig are the settings of a node on a developer's machine.
+// devConfig returns the settings of a development node.
 func devConfig() config.Broker {
 	c := config.DefaultBroker()
 	c.Topics.AutoCreateTopics = true
@@ -60,7 +60,7 @@ func devConfig() config.Broker {
 	return c
 }
 
-// welcome tells where the node listens and what to try.
+// welcome prints where the node listens and what to try.
 func (c *cli) welcome(a node.Addresses, dir, listen string) error {
 	if c.json {
 		return c.emit(map[string]any{"quic": a.QUIC, "tcp": a.TCP, "tcp_tls": a.TLS, "admin": a.Admin, "data_directory": dir})
@@ -89,8 +89,8 @@ Try, from another terminal:
 	return err
 }
 
-// runBroker runs a broker until it is asked to stop. SIGHUP has it look at its settings
-// again, which are in file; where that is empty, SIGHUP ends the process as any other.
+// runBroker runs a broker until it is asked to stop. SIGHUP reloads the settings from file; if
+// that is empty, SIGHUP ends the process as usual.
 func (c *cli) runBroker(ctx context.Context, file string, cfg config.Broker, serving func(node.Addresses) error) (err error) {
 	reloads := newReloads(file)
 	defer reloads.end()
@@ -127,8 +127,8 @@ func (c *cli) runBroker(ctx context.Context, file string, cfg config.Broker, ser
 	return node.Run(ctx, n, log, ready)
 }
 
-// takeDirectory makes a data directory that others cannot look into, and takes it
-// for this process until release is called.
+// takeDirectory creates a data directory with private permissions, and locks it for this
+// process until release is called.
 func takeDirectory(dir string) (release func() error, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w; make it writable or choose another", err)

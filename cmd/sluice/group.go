@@ -45,7 +45,7 @@ func (c *cli) listGroups(groups []kadm.ListedGroup) error {
 	return t.flush()
 }
 
-// groupDescription is the document of group describe.
+// groupDescription is the output of group describe.
 type groupDescription struct {
 	Group       string       `json:"group"`
 	State       string       `json:"state"`
@@ -182,7 +182,7 @@ func newGroupDelete(c *cli) *cobra.Command {
 	}
 }
 
-// completeGroups offers the groups there are to the shell.
+// completeGroups completes group names in the shell.
 func (c *cli) completeGroups(cmd *cobra.Command, _ []string, _ string) (names []string, _ cobra.ShellCompDirective) {
 	err := c.admin(cmd.Context(), func(ctx context.Context, a *kadm.Client) error {
 		groups, err := a.ListGroups(ctx)

@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// reset says where a group is to go on.
+// reset holds the options that say where a group continues.
 type reset struct {
 	group    string
 	topics   []string
@@ -50,7 +50,7 @@ committed offsets for. The group must have no members.`,
 	return cmd
 }
 
-// target returns where the flags say to go.
+// target returns the position given by the flags.
 func (r *reset) target(cmd *cobra.Command) (place, error) {
 	switch {
 	case r.earliest:
@@ -137,7 +137,7 @@ func (c *cli) printReset(r *reset, had kadm.OffsetResponses, set kadm.Offsets) e
 	return nil
 }
 
-// committed is the offset that the group had, or -1.
+// committed returns the group's previous offset, or -1.
 func committed(had kadm.OffsetResponses, o kadm.Offset) int64 {
 	if was, ok := had.Lookup(o.Topic, o.Partition); ok && was.Err == nil {
 		return was.At
@@ -145,7 +145,7 @@ func committed(had kadm.OffsetResponses, o kadm.Offset) int64 {
 	return -1
 }
 
-// parseTime reads a point in time as people write it.
+// parseTime parses a point in time in common notations.
 func parseTime(s string) (time.Time, error) {
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", time.DateTime, time.DateOnly} {
 		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {

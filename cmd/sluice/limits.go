@@ -23,7 +23,7 @@ type stageLimits struct {
 	Limits map[string]int64 `json:"limits"`
 }
 
-// getLimits prints the limits of a stage, or of all.
+// getLimits prints the limits of one stage, or of all.
 func (c *cli) getLimits(ctx context.Context, admin, stage string) error {
 	all, err := c.limits(ctx, admin)
 	if err != nil {
@@ -49,7 +49,7 @@ func (c *cli) getLimits(ctx context.Context, admin, stage string) error {
 	return nil
 }
 
-// limits asks a broker for the limits of all its stages.
+// limits queries the limits of all stages of a broker.
 func (c *cli) limits(ctx context.Context, admin string) ([]stageLimits, error) {
 	var graphs []pipeline.Topology
 	if err := c.ask(ctx, http.MethodGet, admin, "/topology", nil, &graphs); err != nil {
@@ -96,7 +96,7 @@ func (c *cli) setLimits(ctx context.Context, admin, stage string, set map[string
 	return nil
 }
 
-// ask sends a request to an admin server and decodes the answer.
+// ask sends a request to an admin server and decodes the response.
 func (c *cli) ask(ctx context.Context, method, admin, path string, body, answer any) error {
 	return c.send(ctx, method, admin, path, body, func(r io.Reader) error {
 		text, err := io.ReadAll(io.LimitReader(r, maxAnswer))

@@ -14,9 +14,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// look asks for each partition at the place where its reader is. A consumer does not tell
-// where it is among batches without records, nor that a partition which it has read to its
-// end goes on with what is damaged: the broker answers that with an error.
+// look fetches from each partition at the reader's position. A consumer reports neither its
+// position among batches without records, nor that a partition read to its end continues with
+// damaged records: the broker reports that as an error.
 func (r *reader) look(ctx context.Context, cl *kgo.Client) error {
 	defer func() { r.looked = time.Now() }()
 	wanted := slices.DeleteFunc(slices.Sorted(maps.Keys(r.left)), func(p int32) bool { return r.member != nil && !r.member.has(p) })
@@ -34,7 +34,7 @@ func (r *reader) look(ctx context.Context, cl *kgo.Client) error {
 		return refusal("topic", r.topic, t.Err, "")
 	}
 	for _, p := range wanted {
-		if d, ok := t.Partitions[p]; ok && d.Err == nil && d.Leader >= 0 { // else the consumer tells of it
+		if d, ok := t.Partitions[p]; ok && d.Err == nil && d.Leader >= 0 { // otherwise the consumer reports it
 			if err := r.lookAt(within, cl, d, t.ID); err != nil {
 				return unlessDone(ctx, err)
 			}
@@ -43,7 +43,7 @@ func (r *reader) look(ctx context.Context, cl *kgo.Client) error {
 	return nil
 }
 
-// unlessDone returns err, or nothing after an interrupt.
+// unlessDone returns err, or nil after an interrupt.
 func unlessDone(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -51,8 +51,8 @@ func unlessDone(ctx context.Context, err error) error {
 	return err
 }
 
-// lookAt looks at one partition. What is wrong at the end of it is said at once: nothing
-// will come there that would be waited for.
+// lookAt checks one partition. An error at its end is reported at once: waiting there would be
+// in vain.
 func (r *reader) lookAt(ctx context.Context, cl *kgo.Client, d kadm.PartitionDetail, id kadm.TopicID) error {
 	s := r.left[d.Partition]
 	if r.member != nil {
@@ -74,11 +74,11 @@ func (r *reader) lookAt(ctx context.Context, cl *kgo.Client, d kadm.PartitionDet
 	return nil
 }
 
-// ask fetches from an offset on and returns the offset behind what has no records: the
-// one that it was asked for if it has some.
+// ask fetches from an offset and returns the offset after any batches without records: the
+// given one if there are records.
 func ask(ctx context.Context, cl *kgo.Client, d kadm.PartitionDetail, id kadm.TopicID, offset int64) (int64, error) {
 	req := kmsg.NewPtrFetchRequest()
-	req.MaxBytes = 1 // and one batch at least
+	req.MaxBytes = 1 // still at least one batch
 	part := kmsg.NewFetchRequestTopicPartition()
 	part.Partition, part.FetchOffset, part.PartitionMaxBytes = d.Partition, offset, 1
 	topic := kmsg.NewFetchRequestTopic()

@@ -1,5 +1,5 @@
-// Command sluice is the broker and everything to work with it: `sluice dev` runs
-// a node with no settings at all, `sluice help` lists the rest.
+// Command sluice is the broker and all tools for it: `sluice dev` runs a node without any
+// settings, `sluice help` lists the rest.
 package main
 
 import (
@@ -52,7 +52,7 @@ func run(ctx context.Context, c *cli, args []string) int {
 	return exitUsage
 }
 
-// oneLine returns what err says in one line, joined errors each once.
+// oneLine formats err on one line, each joined error once.
 func oneLine(err error) string {
 	var parts []string
 	seen := make(map[string]bool)
@@ -66,7 +66,7 @@ func oneLine(err error) string {
 	return strings.Join(parts, "; ")
 }
 
-// usageError is a command that was not given as it has to be.
+// usageError is the error of a wrong command line.
 type usageError struct{ err error }
 
 func (e *usageError) Error() string { return e.err.Error() }
@@ -74,7 +74,7 @@ func (e *usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
-// family is a command that only has others below it.
+// family returns a command that only has subcommands.
 func family(use, short string, children ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs, RunE: func(cmd *cobra.Command, args []string) error {
 		var names []string
@@ -92,19 +92,19 @@ func family(use, short string, children ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// mayAcceptLost gives a command that holds metadata the flag for its loss.
+// mayAcceptLost adds the flag that accepts lost metadata.
 func (c *cli) mayAcceptLost(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&c.acceptLost, "accept-lost-metadata", false,
 		"start although metadata logs are damaged or lack what was acknowledged, and go on without it, for good; only for one start")
 }
 
-// mayAcceptOtherStore gives a command that has an object store the flag for another one.
+// mayAcceptOtherStore adds the flag that accepts another object store.
 func (c *cli) mayAcceptOtherStore(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&c.acceptOtherStore, "accept-other-store", false,
 		"start although the object store is another's, or is not the one that it was, and take it over; only for one start")
 }
 
-// mayAcceptLostWAL gives a command that has a WAL the flag for its loss.
+// mayAcceptLostWAL adds the flag that accepts a lost WAL.
 func (c *cli) mayAcceptLostWAL(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&c.acceptLostWAL, "accept-lost-wal", false,
 		"start although the WAL is missing, another's, or lacks what was acknowledged, and go on without it, for good; only for one start")

@@ -9,7 +9,7 @@ import (
 	"github.com/sluicemq/sluice/internal/memory"
 )
 
-// memoryUse is a line of cluster memory.
+// memoryUse is a row of cluster memory.
 type memoryUse struct {
 	Use     string `json:"use"`
 	Setting string `json:"setting,omitempty"`
@@ -39,7 +39,7 @@ limit, and what it holds; then the sum, which does not have what the process its
 				}
 			}
 			if c.json {
-				return nil // a document is a use
+				return nil // one JSON document per use
 			}
 			return c.result(sum, "%-14s %8s of %8s  and %s for the process itself", sum.Use, mebibytes(sum.Bytes), mebibytes(sum.Limit), mebibytes(memory.Rest))
 		},

@@ -10,7 +10,7 @@ import (
 	"github.com/sluicemq/sluice/internal/memory"
 )
 
-// memoryTable is the table of docs/operations.md.
+// memoryTable returns the memory table as in docs/operations.md.
 func memoryTable() string {
 	var b strings.Builder
 	b.WriteString("| use | limit | by default | holds | at the limit |\n|---|---|---:|---|---|\n")
@@ -29,7 +29,7 @@ func memoryTable() string {
 	return b.String()
 }
 
-// The page has the map as the code has it.
+// The documentation has the same memory map as the code.
 func TestMemoryMapIsDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
@@ -40,8 +40,8 @@ func TestMemoryMapIsDocumented(t *testing.T) {
 	}
 }
 
-// The defaults fit into 1 GiB, and what does not fit into the limit is refused with a
-// sentence that says what it comes to.
+// The defaults fit into 1 GiB; settings that exceed the limit are refused with a message that
+// gives their sum.
 func TestSettingsThatDoNotFitAreRefused(t *testing.T) {
 	c := config.DefaultBroker()
 	c.Memory.LimitBytes = 1 << 30

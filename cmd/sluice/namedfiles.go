@@ -19,7 +19,7 @@ import (
 	"github.com/sluicemq/sluice/internal/certs"
 )
 
-// named looks at the files and directories that settings name. It changes nothing.
+// named checks the files and directories named by settings. It changes nothing.
 type named struct {
 	getenv   func(string) string
 	errs     []error
@@ -37,7 +37,7 @@ func (n *named) warn(format string, args ...any) {
 	n.warnings = append(n.warnings, fmt.Sprintf(format, args...))
 }
 
-// broker looks at what the settings of a broker name.
+// broker checks what the settings of a broker name.
 func (n *named) broker(b config.Broker) {
 	dir := b.Broker.DataDirectory
 	n.directory("broker.data_directory", dir)
@@ -47,7 +47,7 @@ func (n *named) broker(b config.Broker) {
 	n.tls(b)
 }
 
-// controller looks at what the settings of a controller name.
+// controller checks what the settings of a controller name.
 func (n *named) controller(c config.Controller) {
 	n.directory("controller.data_directory", c.Controller.DataDirectory)
 	n.metadata(c.Metadata, c.Controller.DataDirectory)
@@ -58,8 +58,8 @@ func (n *named) metadata(m consensus.Config, dir string) {
 	n.below(dir, "metadata.guard", m.Guard)
 }
 
-// below looks at a directory that is in the data directory as a rule. There is none in one
-// that is not there.
+// below checks a directory that is usually inside the data directory. It is not checked if the
+// data directory does not exist yet.
 func (n *named) below(data, key, path string) {
 	if !filepath.IsAbs(path) {
 		if info, err := os.Stat(data); err != nil || !info.IsDir() {
@@ -69,7 +69,7 @@ func (n *named) below(data, key, path string) {
 	n.directory(key, under(data, path))
 }
 
-// directory looks at a directory, or at where it would be made.
+// directory checks a directory, or where it would be created.
 func (n *named) directory(key, path string) {
 	if path == "" {
 		return
@@ -88,7 +88,7 @@ func (n *named) directory(key, path string) {
 	n.seen[there] = true
 }
 
-// existing returns a directory, or the nearest above it that there is.
+// existing returns the directory, or its nearest existing parent.
 func existing(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -101,21 +101,21 @@ func existing(path string) (string, error) {
 			return "", fmt.Errorf("%s is a file where a directory must be", path)
 		case err == nil:
 			return path, nil
-		case errors.Is(err, unix.ENOTDIR): // the file is further up
+		case errors.Is(err, unix.ENOTDIR): // a parent is a file
 		case !errors.Is(err, fs.ErrNotExist) || path == filepath.Dir(path):
 			return "", err
 		}
 	}
 }
 
-// credentials are the files that the environment names for a kind of store.
+// credentials lists the environment variables that name credential files, by kind of store.
 var credentials = map[string][]string{
 	"s3":     {"AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CA_BUNDLE"},
 	"gs":     {"GOOGLE_APPLICATION_CREDENTIALS"},
 	"azblob": {"AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_FEDERATED_TOKEN_FILE"},
 }
 
-// store looks at where objects are kept, and with what.
+// store checks the object store's location and credentials.
 func (n *named) store(rawURL string) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -132,7 +132,7 @@ func (n *named) store(rawURL string) {
 	}
 }
 
-// readable reports a file that cannot be read, and says whether it can be.
+// readable reports whether a file is readable, and records an error if not.
 func (n *named) readable(key, file string) bool {
 	f, err := os.Open(file)
 	if err == nil {
@@ -148,7 +148,7 @@ func (n *named) readable(key, file string) bool {
 	return err == nil
 }
 
-// tls looks at certificates as a start would.
+// tls checks certificates like a start.
 func (n *named) tls(b config.Broker) {
 	f := tlsFiles(b)
 	both := b.TLS.CertificateFile != ""
@@ -167,7 +167,7 @@ func (n *named) tls(b config.Broker) {
 		return
 	}
 	if !cas {
-		f.ClientAuth = certs.ClientAuthNone // what is wrong with it was said
+		f.ClientAuth = certs.ClientAuthNone // already reported
 	}
 	s, err := certs.NewServer(f, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -186,7 +186,7 @@ func (n *named) tls(b config.Broker) {
 	n.names(b, f.CertFile)
 }
 
-// names looks whether the certificate has the name that clients are told.
+// names checks that the certificate has the advertised name.
 func (n *named) names(b config.Broker, certFile string) {
 	host, key := b.Network.AdvertisedHost, "network.advertised_host"
 	for _, l := range []struct{ key, address string }{{"network.quic_listen", b.Network.QUICListen}, {"network.tcp_listen", b.Network.TCPListen}} {

@@ -43,8 +43,8 @@ func TestFilesThatSettingsName(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(b *config.Broker)
 		env    string
-		wrong  string // a part of the error; empty: none
-		warns  string // a part of the only warning; empty: none
+		wrong  string // part of the error; empty: none
+		warns  string // part of the only warning; empty: none
 	}{
 		"all is right":            {change: func(*config.Broker) {}},
 		"no certificate":          {change: func(b *config.Broker) { b.TLS.CertificateFile = in("z.crt") }, wrong: "tls.certificate_file: open " + in("z.crt")},

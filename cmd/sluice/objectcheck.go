@@ -56,7 +56,7 @@ func storeOf(args []string, file string) (string, error) {
 	return n.Storage.ObjectURL, err
 }
 
-// checkStore tries everything that a broker needs of a store.
+// checkStore tries every operation that a broker needs of a store.
 func (c *cli) checkStore(ctx context.Context, url string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -106,7 +106,7 @@ func (c *cli) checkStore(ctx context.Context, url string) (err error) {
 	return c.result(map[string]any{"store": url, "ok": true}, "a broker can keep its objects in %s", url)
 }
 
-// step says how a step of a check went.
+// step prints the result of one step of a check.
 func (c *cli) step(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil && err != nil {
 		return fmt.Errorf("%s: there was no answer within %s; look at the endpoint and the network, or set a longer --timeout (%w)", what, c.timeout, err)
@@ -123,7 +123,7 @@ func (c *cli) step(ctx context.Context, what string, err error) error {
 // errEnough ends a list early.
 var errEnough = errors.New("enough")
 
-// listOne asks for the first object of a list.
+// listOne lists the first object.
 func listOne(ctx context.Context, s *objectstore.Store) error {
 	if err := s.List(ctx, func(string, int64) error { return errEnough }); !errors.Is(err, errEnough) {
 		return err

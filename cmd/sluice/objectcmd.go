@@ -19,7 +19,7 @@ func newObject(c *cli) *cobra.Command {
 	return family("object", "Look into stored objects, and whether a store is right", newObjectDump(c), newObjectVerify(c), newObjectCheck(c), newObjectGiveUp(c))
 }
 
-// objectUsage says what both commands take.
+// objectUsage describes the arguments of both commands.
 const objectUsage = `An OBJECT is a file, a directory with everything below it, or with --store the key of
 an object there. Without any it is the object directory of a development broker.`
 
@@ -45,7 +45,7 @@ func newObjectDump(c *cli) *cobra.Command {
 	return cmd
 }
 
-// inIndex says whether v describes more than a block.
+// inIndex reports whether v describes more than a block.
 func inIndex(v any) bool {
 	switch v.(type) {
 	case object.BlockInfo, object.BatchInfo:
@@ -96,8 +96,7 @@ func addStore(cmd *cobra.Command, store *string) {
 
 type visitObject func(ctx context.Context, name string, src object.RangeReader, size int64) error
 
-// eachObject visits all objects that the arguments name, and goes on behind
-// those that are damaged.
+// eachObject visits all objects given by the arguments, and continues after damaged ones.
 func (c *cli) eachObject(ctx context.Context, store string, args []string, visit visitObject) error {
 	if store != "" {
 		if len(args) == 0 {
@@ -148,7 +147,7 @@ func eachFile(ctx context.Context, path string, visit visitObject) error {
 	found := false
 	err := filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() && d.Name() == "owner" {
-			return fs.SkipDir // marks of who owns the store
+			return fs.SkipDir // owner marks of the store
 		}
 		if err != nil || d.IsDir() {
 			return err
@@ -157,7 +156,7 @@ func eachFile(ctx context.Context, path string, visit visitObject) error {
 		errs = append(errs, of(name, visitFile(ctx, name, visit)))
 		return ctx.Err()
 	})
-	if err == nil && !found { // nothing was looked at, so nothing is right
+	if err == nil && !found { // nothing was checked, so nothing can be called intact
 		err = fmt.Errorf("there is no object below %s; nothing was uploaded to it, or it is another's directory", path)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -179,7 +178,7 @@ func visitFile(ctx context.Context, name string, visit visitObject) error {
 	return visit(ctx, name, fileRanges{f}, info.Size())
 }
 
-// fileRanges is a file as an object.
+// fileRanges reads a local file as an object.
 type fileRanges struct{ r io.ReaderAt }
 
 // ReadRange implements object.RangeReader.

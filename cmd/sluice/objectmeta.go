@@ -21,8 +21,8 @@ import (
 	"github.com/sluicemq/sluice/internal/objectstore"
 )
 
-// objectPart is what the metadata says of one partition in one object: records, or a
-// snapshot of its idempotent producers.
+// objectPart is a reference from the metadata to a part of an object: records of one partition,
+// or a snapshot of its idempotent producers.
 type objectPart struct {
 	Object    string `json:"object"`
 	Key       string `json:"key"`
@@ -35,12 +35,12 @@ type objectPart struct {
 	End       int64  `json:"end_offset"`
 }
 
-// same says whether both are the same part of one object, at another time.
+// same reports whether both are the same part of one object, at different times.
 func (p objectPart) same(o objectPart) bool {
 	return p.TopicID == o.TopicID && p.Partition == o.Partition && p.Producers == o.Producers && p.At == o.At
 }
 
-// String says what the part has.
+// String describes the part.
 func (p objectPart) String() string {
 	if p.Producers {
 		return fmt.Sprintf("producers of %s/%d", p.Topic, p.Partition)
@@ -55,7 +55,7 @@ type objectFinding struct {
 	Error string `json:"error,omitempty"`
 }
 
-// verifyMetadata reads all objects that the metadata of a running broker names.
+// verifyMetadata reads all objects that the metadata of a running broker refers to.
 func (c *cli) verifyMetadata(ctx context.Context, admin, store string) error {
 	s, err := c.openStore(ctx, store)
 	if err != nil {
@@ -88,7 +88,7 @@ func (c *cli) sameCluster(ctx context.Context, s *objectstore.Store, admin strin
 	return nil
 }
 
-// openStore opens a store to read from, by default that of a development broker.
+// openStore opens a store for reading, by default that of a development broker.
 func (c *cli) openStore(ctx context.Context, store string) (*objectstore.Store, error) {
 	if store == "" {
 		dir, err := c.inDataDirectory("objects")
@@ -101,7 +101,7 @@ func (c *cli) openStore(ctx context.Context, store string) (*objectstore.Store, 
 		store = (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String()
 	}
 	if u, err := url.Parse(store); err == nil && u.Scheme == "file" {
-		if _, err := os.Stat(filepath.FromSlash(u.Path)); err != nil { // opening makes it
+		if _, err := os.Stat(filepath.FromSlash(u.Path)); err != nil { // opening would create it
 			return nil, fmt.Errorf("there is no object store: %w; name one with --store", err)
 		}
 	}
@@ -132,7 +132,7 @@ func (c *cli) compare(ctx context.Context, s *objectstore.Store, admin string) e
 	return c.tellFindings(ctx, s, admin, found, named)
 }
 
-// objectParts asks a broker for what its metadata names, by key.
+// objectParts queries the parts that a broker's metadata refers to, by key.
 func (c *cli) objectParts(ctx context.Context, admin string) (map[string][]objectPart, error) {
 	named := map[string][]objectPart{}
 	err := askRows(ctx, c, admin, "/objects", func(part objectPart) { named[part.Key] = append(named[part.Key], part) })
@@ -142,7 +142,7 @@ func (c *cli) objectParts(ctx context.Context, admin string) (map[string][]objec
 	return named, nil
 }
 
-// check reads one object and returns what is missing or damaged of its parts.
+// check reads one object and returns which of its parts are missing or damaged.
 func check(ctx context.Context, s *objectstore.Store, key string, parts []objectPart) ([]objectFinding, error) {
 	all := func(state string, err error) (out []objectFinding) {
 		for _, part := range parts {
@@ -178,16 +178,16 @@ func check(ctx context.Context, s *objectstore.Store, key string, parts []object
 	return v.bad, nil
 }
 
-// isDamage says whether err is of the object, not of the store.
+// isDamage reports whether err is about the object, not about the store.
 func isDamage(err error) bool {
 	return fault.ClassOf(err) == fault.ClassLost && !errors.Is(err, objectstore.ErrNotFound) || errors.Is(err, syscall.EIO)
 }
 
-// visitor goes through an object and notes which parts are damaged, and where.
+// visitor reads an object and records which parts are damaged, and where.
 type visitor struct {
 	parts   []objectPart
 	covered []bool
-	at      int // in parts; -1 for what is not named
+	at      int // index in parts; -1 for unreferenced data
 	bad     []objectFinding
 }
 
@@ -224,9 +224,9 @@ func (v *visitor) visit(x any) error {
 	return nil
 }
 
-// tellFindings prints what is wrong and is still named, and what nothing refers to.
+// tellFindings prints the findings that are still referenced, and unreferenced objects.
 func (c *cli) tellFindings(ctx context.Context, s *objectstore.Store, admin string, found map[string][]objectFinding, before map[string][]objectPart) error {
-	now, err := c.objectParts(ctx, admin) // compaction and retention go on meanwhile
+	now, err := c.objectParts(ctx, admin) // compaction and retention run meanwhile
 	if err != nil {
 		return err
 	}
@@ -270,10 +270,10 @@ func sortedKeys(m map[string][]objectFinding) []string {
 	return keys
 }
 
-// giveUpTimeout is how long the broker may take: it reads and writes objects.
+// giveUpTimeout limits the broker's work: it reads and writes objects.
 const giveUpTimeout = 30 * time.Minute
 
-// newObjectGiveUp has consumers go on behind records that are lost.
+// newObjectGiveUp returns the command that lets consumers skip lost records.
 func newObjectGiveUp(c *cli) *cobra.Command {
 	var admin string
 	var partition int32

@@ -10,7 +10,7 @@ import (
 	"github.com/sluicemq/sluice/config"
 )
 
-// Settings and policies that pages print are right: a broker takes them.
+// Settings and policies in the documentation are valid: a broker accepts them.
 func TestBlocksOfPages(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/storage/*.md")
 	if err != nil {

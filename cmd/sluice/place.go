@@ -10,10 +10,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// place is where in a log to begin.
+// place is a starting position in a log.
 type place struct {
 	kind placeKind
-	at   int64 // offset, or ms since epoch
+	at   int64 // offset, or Unix milliseconds
 }
 
 type placeKind int
@@ -25,7 +25,7 @@ const (
 	atTime
 )
 
-// parsePlace reads start, end, an offset, a time, or @ and ms since epoch.
+// parsePlace parses start, end, an offset, a time, or @ and Unix milliseconds.
 func parsePlace(s string) (place, error) {
 	switch s {
 	case "start":
@@ -48,15 +48,15 @@ func parsePlace(s string) (place, error) {
 	return place{kind: atTime, at: t.UnixMilli()}, nil
 }
 
-// span is what there is of a partition to read.
+// span is the readable range of a partition.
 type span struct {
 	topic     string
 	partition int32
-	start     int64 // first offset there is
+	start     int64 // first available offset
 	from, end int64
 }
 
-// resolve finds p in each partition of topics, within what there is of it.
+// resolve finds p in each partition of topics, within its readable range.
 func resolve(ctx context.Context, a *kadm.Client, p place, topics ...string) ([]span, error) {
 	starts, err := offsets(a.ListStartOffsets(ctx, topics...))
 	if err != nil {
@@ -95,7 +95,7 @@ func resolve(ctx context.Context, a *kadm.Client, p place, topics ...string) ([]
 	return out, nil
 }
 
-// offsets turns an error of one partition into one of all.
+// offsets turns an error of one partition into an error of the call.
 func offsets(all kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list offsets: %w", err)

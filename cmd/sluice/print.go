@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// emit prints v as one JSON document on a line.
+// emit prints v as a JSON document on one line.
 func (c *cli) emit(v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -20,10 +20,10 @@ func (c *cli) emit(v any) error {
 	return err
 }
 
-// say prints a line on standard error, for what is no result and no failure.
+// say prints a notice on standard error.
 func (c *cli) say(format string, args ...any) { fmt.Fprintf(c.stderr, "sluice: "+format+"\n", args...) }
 
-// result prints v with --json, else what text says.
+// result prints v with --json, else the formatted text.
 func (c *cli) result(v any, format string, args ...any) error {
 	if c.json {
 		return c.emit(v)
@@ -32,7 +32,7 @@ func (c *cli) result(v any, format string, args ...any) error {
 	return err
 }
 
-// table prints rows of columns, after a line of their names.
+// table prints rows of columns under a header.
 type table struct {
 	w    *tabwriter.Writer
 	rows int
@@ -57,10 +57,10 @@ func (t *table) row(values ...any) {
 
 func (t *table) flush() error { return t.w.Flush() }
 
-// progress tells on standard error, if that is a terminal, how far a long work
-// is: at most ten times a second, on one line.
+// progress shows the progress of long work on standard error, if that is a terminal: at most
+// ten times a second, on one line.
 type progress struct {
-	w    io.Writer // nil: nobody looks
+	w    io.Writer // nil: not a terminal
 	last time.Time
 	wide int
 }
@@ -83,7 +83,7 @@ func (p *progress) show(format string, args ...any) {
 	p.wide = max(p.wide, len(line))
 }
 
-// done wipes the line.
+// done erases the line.
 func (p *progress) done() {
 	if p.w != nil && p.wide > 0 {
 		fmt.Fprintf(p.w, "\r%*s\r", p.wide, "")
@@ -113,7 +113,7 @@ func size(n float64) string {
 	return fmt.Sprintf("%.1f %s", n, units[i])
 }
 
-// plural returns n and a word in the right number.
+// plural returns n with the singular or plural of a word.
 func plural[N int | int64](n N, one string) string {
 	if n == 1 {
 		return "1 " + one

@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// production is one run of produce.
+// production holds the options of one run of produce.
 type production struct {
 	topic       string
 	file        string
@@ -56,7 +56,7 @@ may pass and has not within --timeout.`,
 	return cmd
 }
 
-// options checks the flags and returns what they mean to a client.
+// options validates the flags and returns the client options.
 func (p *production) options() ([]kgo.Opt, error) {
 	opts := []kgo.Opt{kgo.DefaultProduceTopic(p.topic), kgo.AllowAutoTopicCreation(), kgo.ProducerLinger(5 * time.Millisecond),
 		kgo.ProducerBatchMaxBytes(1 << 20), kgo.UnknownTopicRetries(4), kgo.MetadataMinAge(100 * time.Millisecond)}
@@ -117,7 +117,7 @@ func (c *cli) produce(ctx context.Context, p *production) error {
 	s.cl = cl
 	began := time.Now()
 	err = s.sendAll(ctx, in, name)
-	// What was read is sent, also when it is an interrupt that ends this.
+	// Send what was read, even after an interrupt.
 	flushCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout+10*time.Second)
 	defer cancel()
 	flushErr := s.flush(flushCtx)
@@ -130,8 +130,9 @@ func (c *cli) produce(ctx context.Context, p *production) error {
 	return errors.Join(c.reportProduction(p, s, time.Since(began)), err)
 }
 
-// retryPause is about how long an attempt that is refused takes, with the pause behind it. Attempts are
-// counted, so that a record fails with what it is refused for, not with a deadline that says nothing of it.
+// retryPause is roughly how long a refused attempt takes, including its backoff. Attempts are
+// limited by number, so that a record fails with the reason for the refusal, not with a
+// deadline.
 const retryPause = 150 * time.Millisecond
 
 func (c *cli) reportProduction(p *production, s *sender, took time.Duration) error {

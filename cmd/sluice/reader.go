@@ -12,29 +12,29 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// reader prints records until it has what was asked for.
+// reader prints records until it has what was requested.
 type reader struct {
 	*consumption
 	show    func(io.Writer, *kgo.Record) error
 	out     *bufio.Writer
-	left    map[int32]span // what is still to be read, by partition
+	left    map[int32]span // ranges still to be read, by partition
 	printed int64
 	member  *membership // nil: without a group
 
-	patience time.Duration // how long a partition may fail with what may pass
+	patience time.Duration // how long a partition may fail with a transient error
 	say      func(format string, args ...any)
 	failing  map[int32]*failing
 	looked   time.Time
 }
 
-// failing is a partition that cannot be read now.
+// failing is a partition that cannot be read at the moment.
 type failing struct {
 	since time.Time
 	said  bool
 }
 
-// run prints until all is read, ctx is done or something fails. An interrupt is
-// the usual end of following.
+// run prints until everything is read, ctx is done or something fails. With --follow an
+// interrupt is the normal end.
 func (r *reader) run(ctx context.Context, cl *kgo.Client) error {
 	for !r.finished() {
 		fs := r.poll(ctx, cl)
@@ -45,7 +45,7 @@ func (r *reader) run(ctx context.Context, cl *kgo.Client) error {
 			return err
 		}
 		err := r.failure(fs)
-		if r.member != nil { // what was printed is, whatever follows
+		if r.member != nil { // what was printed gets committed, whatever follows
 			err = errors.Join(err, r.member.commit(ctx))
 		}
 		if err != nil && !r.full() {
@@ -63,7 +63,7 @@ func (r *reader) run(ctx context.Context, cl *kgo.Client) error {
 	return r.look(ctx, cl)
 }
 
-// lookAgain is how long a reader that gets no records waits before it looks why.
+// lookAgain is how long a reader without records waits before it looks for the reason.
 const lookAgain = time.Second
 
 func (r *reader) print(fs kgo.Fetches) error {
@@ -78,14 +78,14 @@ func (r *reader) print(fs kgo.Fetches) error {
 	return nil
 }
 
-// failure returns the first failure of a poll whose records were taken, so that it says
-// where it is. What may pass is one when it has lasted, and never while following.
+// failure returns the first error of a poll whose records were consumed, so that it names the
+// position. A transient error counts once it has lasted, and never while following.
 func (r *reader) failure(fs kgo.Fetches) (failed error) {
 	fs.EachError(func(topic string, p int32, err error) {
 		if failed != nil || errors.Is(err, context.DeadlineExceeded) {
 			return
 		}
-		if topic == "" || p < 0 { // it is of all of them
+		if topic == "" || p < 0 { // concerns all partitions
 			failed = refusal("topic", r.topic, err, "")
 			return
 		}
@@ -102,8 +102,8 @@ func (r *reader) failure(fs kgo.Fetches) (failed error) {
 	return failed
 }
 
-// lasts notes that a partition fails with what may pass, says so once when that takes
-// long, and reports whether there is no point in waiting on.
+// lasts records a transient error of a partition, reports it once if it lasts, and returns
+// whether waiting is pointless.
 func (r *reader) lasts(p int32, err error) bool {
 	f := r.failing[p]
 	if f == nil {
@@ -121,11 +121,11 @@ func (r *reader) lasts(p int32, err error) bool {
 	return false
 }
 
-// sayAfter is how long a partition may fail before that is worth a line: leaders move.
+// sayAfter is how long a partition may fail before that is reported: leaders move.
 const sayAfter = time.Second
 
-// poll waits for records: with a group not for long, so that an assignment
-// without records is seen, and else, unless it follows, so that an end without records is.
+// poll waits for records. The wait is short with a group, to notice assignments without
+// records, and when not following, to notice ends without records.
 func (r *reader) poll(ctx context.Context, cl *kgo.Client) kgo.Fetches {
 	wait := time.Second
 	if r.member != nil {
@@ -139,7 +139,7 @@ func (r *reader) poll(ctx context.Context, cl *kgo.Client) kgo.Fetches {
 	return cl.PollRecords(ctx, r.most())
 }
 
-// most is how many records a poll may return.
+// most returns how many records a poll may return.
 func (r *reader) most() int {
 	if r.count > 0 {
 		return int(min(r.count-r.printed, 10_000))
@@ -152,7 +152,7 @@ func (r *reader) full() bool { return r.count > 0 && r.printed >= r.count }
 func (r *reader) take(rec *kgo.Record) error {
 	delete(r.failing, rec.Partition)
 	s, ok := r.left[rec.Partition]
-	if !r.follow && ok && rec.Offset >= s.end { // it came after the start
+	if !r.follow && ok && rec.Offset >= s.end { // produced after the start
 		s.from = s.end
 		r.left[rec.Partition] = s
 		return nil
@@ -169,7 +169,7 @@ func (r *reader) take(rec *kgo.Record) error {
 	return nil
 }
 
-// finished says whether there is nothing left to wait for.
+// finished reports whether nothing is left to wait for.
 func (r *reader) finished() bool {
 	switch {
 	case r.full():

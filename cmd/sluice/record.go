@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// printer returns what prints a record.
+// printer returns a function that prints a record.
 func (c *cli) printer(o *consumption) (func(io.Writer, *kgo.Record) error, error) {
 	if c.json {
 		return func(w io.Writer, r *kgo.Record) error { return json.NewEncoder(w).Encode(documentOf(r)) }, nil
@@ -26,8 +26,7 @@ func (c *cli) printer(o *consumption) (func(io.Writer, *kgo.Record) error, error
 	}, nil
 }
 
-// document is a record as JSON. Bytes that are not text are in the fields with
-// _base64.
+// document is a record as JSON. Bytes that are not valid text are in the fields with _base64.
 type document struct {
 	Topic       string           `json:"topic"`
 	Partition   int32            `json:"partition"`
@@ -57,7 +56,7 @@ func documentOf(r *kgo.Record) document {
 	return d
 }
 
-// text returns b as a string, or as it is if it is none.
+// text returns b as a string, or as bytes if it is not valid text.
 func text(b []byte) (*string, []byte) {
 	if b == nil {
 		return nil, nil

@@ -76,7 +76,7 @@ stopped, by pointing metadata.directory at its own.`,
 	return cmd
 }
 
-// readSettings reads a file of settings.
+// readSettings reads a settings file.
 func readSettings(file string) ([]byte, error) {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -88,7 +88,7 @@ func readSettings(file string) ([]byte, error) {
 	return text, nil
 }
 
-// or returns s, or other where s is empty.
+// or returns s, or other if s is empty.
 func or(s, other string) string {
 	if s == "" {
 		return other

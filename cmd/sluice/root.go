@@ -11,15 +11,14 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// cli is what all commands share: where they read and write, and the global
-// flags.
+// cli is shared by all commands: input, output and the global flags.
 type cli struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
-	began          bool // the command line was understood
+	began          bool // the command line was valid
 
-	level slog.LevelVar // of the log of a node; it can be changed while that runs
+	level slog.LevelVar // the log level of a node; can be changed at run time
 
 	broker    string
 	transport string
@@ -28,9 +27,9 @@ type cli struct {
 	dataDir   string
 	json      bool
 
-	acceptLost       bool // of commands that hold metadata
-	acceptLostWAL    bool // of those that have a WAL
-	acceptOtherStore bool // of those that have an object store
+	acceptLost       bool // for commands that hold metadata
+	acceptLostWAL    bool // for commands that have a WAL
+	acceptOtherStore bool // for commands that have an object store
 	timeout          time.Duration
 }
 
@@ -71,7 +70,7 @@ Start a node with no settings at all, then use it from another terminal:
 	return root
 }
 
-// helpfully has all commands below cmd take a single argument help for what it says.
+// helpfully makes all commands below cmd treat a single argument help as a request for help.
 func helpfully(cmd *cobra.Command) {
 	for _, child := range cmd.Commands() {
 		helpfully(child)
@@ -102,8 +101,8 @@ func wantsHelp(cmd *cobra.Command, args []string) bool {
 	return len(args) == 1 && args[0] == "help" && cmd.ArgsLenAtDash() < 0
 }
 
-// noteBeginning has all commands below cmd note that their command line was right
-// before they do anything.
+// noteBeginning makes all commands below cmd record that their command line was valid before
+// they run.
 func (c *cli) noteBeginning(cmd *cobra.Command) {
 	if do := cmd.RunE; do != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -116,7 +115,7 @@ func (c *cli) noteBeginning(cmd *cobra.Command) {
 	}
 }
 
-// dataDirectory is that of a development broker.
+// dataDirectory returns the data directory of a development broker.
 func (c *cli) dataDirectory() (string, error) {
 	if c.dataDir != "" {
 		return c.dataDir, nil

@@ -15,28 +15,28 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// sender makes records of lines and counts what became of them.
+// sender turns lines into records, sends them and counts the results.
 type sender struct {
 	cl       *kgo.Client
 	p        *production
 	progress *progress
 	failed   chan struct{} // closed at the first failure
-	refused  chan struct{} // closed when a broker that records go to cannot be used
+	refused  chan struct{} // closed when a broker needed for the records is unusable
 
 	mu      sync.Mutex
 	count   int64
 	bytes   int64
 	err     error
-	started bool // there is a record to send
+	started bool // there was a record to send
 }
 
 func newSender(p *production, pr *progress) *sender {
 	return &sender{p: p, progress: pr, failed: make(chan struct{}), refused: make(chan struct{})}
 }
 
-// OnBrokerConnect is called by kgo, which tries again without a word where that does not
-// help: a broker of the cluster whose certificate is wrong fails everything that is not
-// acknowledged, unless something was.
+// OnBrokerConnect is called by kgo, which silently retries even if that cannot help: an
+// untrusted broker of the cluster fails everything unacknowledged, unless something was
+// acknowledged before.
 func (s *sender) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	if !turnsAway(err) {
 		return
@@ -50,7 +50,7 @@ func (s *sender) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Co
 	}
 }
 
-// flush waits until the fate of all records is known.
+// flush waits for the results of all records.
 func (s *sender) flush(ctx context.Context) error {
 	flushed := make(chan error, 1)
 	go func() { flushed <- s.cl.Flush(ctx) }()
@@ -63,16 +63,16 @@ func (s *sender) flush(ctx context.Context) error {
 	}
 }
 
-// maxLine bounds a record. What the broker takes is less by default.
+// maxLine limits a record. The broker's default limit is lower.
 const maxLine = 64 << 20
 
-// sendAll reads in to its end, or until a record fails, or until ctx is done.
+// sendAll reads in until its end, until a record fails, or until ctx is done.
 func (s *sender) sendAll(ctx context.Context, in io.Reader, name string) error {
 	lines := make(chan []byte, 64)
 	readErr := make(chan error, 1)
 	stop := make(chan struct{})
 	defer close(stop)
-	// A read of a terminal cannot be interrupted; then it ends with the process.
+	// Reading a terminal cannot be interrupted; the goroutine then ends with the process.
 	go func() {
 		defer close(lines)
 		readErr <- readLines(in, s.p.nul, lines, stop)
@@ -111,7 +111,7 @@ func (s *sender) start() {
 	s.started = true
 }
 
-// readLines sends each record of in, until stop is closed.
+// readLines sends each record of in to out, until stop is closed.
 func readLines(in io.Reader, nul bool, out chan<- []byte, stop <-chan struct{}) error {
 	sc := bufio.NewScanner(in)
 	sc.Buffer(make([]byte, 64<<10), maxLine)
@@ -133,7 +133,7 @@ func readLines(in io.Reader, nul bool, out chan<- []byte, stop <-chan struct{}) 
 	return sc.Err()
 }
 
-// splitLine splits at line feeds, and leaves carriage returns where they are.
+// splitLine splits at line feeds, and keeps carriage returns.
 func splitLine(data []byte, atEOF bool) (int, []byte, error) { return splitAt(data, atEOF, '\n') }
 
 func splitNul(data []byte, atEOF bool) (int, []byte, error) { return splitAt(data, atEOF, 0) }
@@ -148,7 +148,7 @@ func splitAt(data []byte, atEOF bool, end byte) (int, []byte, error) {
 	return 0, nil, nil
 }
 
-// record makes a record of a line.
+// record turns a line into a record.
 func (p *production) record(line []byte) (*kgo.Record, error) {
 	r := &kgo.Record{Value: line, Headers: p.header}
 	if p.partition >= 0 {
@@ -180,7 +180,7 @@ func (s *sender) done(r *kgo.Record, err error) {
 	}
 }
 
-// notProduced says of which partition an error is, where it is of one.
+// notProduced adds the partition to an error, if it has one.
 func notProduced(r *kgo.Record, err error) error {
 	var known *kerr.Error
 	if !errors.As(err, &known) || known == kerr.InvalidTopicException || known == kerr.TopicAuthorizationFailed {
@@ -209,7 +209,7 @@ func (s *sender) show(began time.Time) {
 	s.progress.show("%s, %s, %s/s", plural(n, "record"), size(float64(bytes)), size(float64(bytes)/time.Since(began).Seconds()))
 }
 
-// pace lets through so many a second.
+// pace limits the number of records per second.
 type pace struct {
 	every time.Duration
 	next  time.Time

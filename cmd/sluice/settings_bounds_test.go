@@ -11,8 +11,8 @@ import (
 	"github.com/sluicemq/sluice/config"
 )
 
-// What the check of a file calls right the parts take: no number of any setting slips past
-// its bounds and becomes another one on its way, such as a negative time.
+// What the check of a file accepts, the parts accept: no number of any setting passes its
+// bounds and turns into another one on the way, such as a negative duration.
 func TestEveryNumberIsRefusedByItsKeyOrTaken(t *testing.T) {
 	base := config.DefaultBroker()
 	base.Broker.DataDirectory = t.TempDir()

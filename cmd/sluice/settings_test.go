@@ -16,7 +16,7 @@ import (
 	"github.com/sluicemq/sluice/internal/setting"
 )
 
-// effect is everything that settings come to.
+// effect is everything that is derived from the settings.
 type effect struct {
 	node    node.Config
 	err     string
@@ -49,8 +49,8 @@ func effectOf(t *testing.T, c config.Broker) effect {
 	return e
 }
 
-// others are values that settings can have besides their defaults, where adding
-// one to a number does not do.
+// others are valid values besides the defaults, for settings where adding one to a number does
+// not work.
 var others = map[string]any{
 	"tracing.otlp_endpoint":                  "http://127.0.0.1:4317",
 	"broker.data_directory":                  "", // set by the test
@@ -84,8 +84,7 @@ var others = map[string]any{
 	"object_storage.upload_bytes_per_second": int64(1 << 20),
 }
 
-// Every key of a file is read: a broker with another value of it is another
-// broker, or none.
+// Every key of a file is used: changing it changes the broker, or is refused.
 func TestEverySettingHasAnEffect(t *testing.T) {
 	base := config.DefaultBroker()
 	base.Broker.DataDirectory = t.TempDir()
@@ -98,7 +97,7 @@ func TestEverySettingHasAnEffect(t *testing.T) {
 		t.Run(k.Name, func(t *testing.T) {
 			c, err := config.ParseBroker("base", []byte(config.Format(with(t, base, k))))
 			if err != nil {
-				return // another value makes another, which is refused: it is read
+				return // the other value is refused, so it is read
 			}
 			if reflect.DeepEqual(effectOf(t, c), want) {
 				t.Errorf("%s is read by nobody", k.Name)
@@ -158,7 +157,7 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
-// Beyond loopback TCP has TLS, unless the settings say otherwise in so many words.
+// Beyond loopback TCP uses TLS, unless the settings explicitly say otherwise.
 func TestPlaintext(t *testing.T) {
 	for _, test := range []struct {
 		setting listener.Plaintext

@@ -134,12 +134,12 @@ func (c *cli) listTopics(topics []kadm.TopicDetail) error {
 	return t.flush()
 }
 
-// topicDescription is the document of topic describe.
+// topicDescription is the output of topic describe.
 type topicDescription struct {
 	Topic      string            `json:"topic"`
 	ID         string            `json:"id"`
 	HexID      string            `json:"id_hex"`  // as in the WAL and in objects
-	Configs    map[string]string `json:"configs"` // set for the topic; the rest has defaults
+	Configs    map[string]string `json:"configs"` // set for the topic; the rest are defaults
 	Partitions []partitionInfo   `json:"partitions"`
 }
 
@@ -203,7 +203,7 @@ func describeTopic(ctx context.Context, a *kadm.Client, name string) (*topicDesc
 	return d, err
 }
 
-// topicConfigs returns the configs of a topic: all, or those set for it.
+// topicConfigs returns the configs of a topic: all, or only those set for it.
 func topicConfigs(ctx context.Context, a *kadm.Client, name string, all bool) (map[string]string, error) {
 	rs, err := a.DescribeTopicConfigs(ctx, name)
 	if err != nil {
@@ -245,7 +245,7 @@ func ids(list []int32) string {
 	return strings.Trim(strings.ReplaceAll(fmt.Sprint(list), " ", ","), "[]")
 }
 
-// completeTopics offers the topics there are to the shell.
+// completeTopics completes topic names in the shell.
 func (c *cli) completeTopics(cmd *cobra.Command, _ []string, _ string) (names []string, _ cobra.ShellCompDirective) {
 	err := c.admin(cmd.Context(), func(ctx context.Context, a *kadm.Client) error {
 		topics, err := a.ListTopics(ctx)

@@ -17,7 +17,7 @@ func newWAL(c *cli) *cobra.Command {
 	return family("wal", "Look into a write-ahead log", newWALDump(c), newWALVerify(c), newWALSalvage(c))
 }
 
-// walUsage says what both commands take.
+// walUsage describes the arguments of both commands.
 const walUsage = `DIR is the log's directory; by default that of a development broker. Nothing is
 changed. The broker may be running; then what it writes meanwhile may be missed.`
 
@@ -56,7 +56,8 @@ func newWALVerify(c *cli) *cobra.Command {
 	}
 }
 
-// openWAL opens the directory that the arguments name, or that of a development broker, to be read.
+// openWAL opens the directory given by the arguments, or that of a development broker, for
+// reading.
 func (c *cli) openWAL(args []string) (dir *blockfs.Dir, path string, err error) {
 	if len(args) > 0 {
 		path = args[0]
@@ -70,7 +71,7 @@ func (c *cli) openWAL(args []string) (dir *blockfs.Dir, path string, err error) 
 	return dir, path, err
 }
 
-// inspectWAL emits what is in a log and prints the report.
+// inspectWAL emits the contents of a log and prints the report.
 func (c *cli) inspectWAL(ctx context.Context, args []string, emit func(any) error) error {
 	dir, path, err := c.openWAL(args)
 	if err != nil {
@@ -94,7 +95,7 @@ func (c *cli) inspectWAL(ctx context.Context, args []string, emit func(any) erro
 	return nil
 }
 
-// noLog is what is said of a directory that has no segments, whoever made it.
+// noLog is the message for a directory without segments.
 func noLog(path string) error {
 	return fmt.Errorf("there is no WAL in %s: it has no segments, as after a start that was refused or before the first", path)
 }
@@ -135,7 +136,7 @@ func (c *cli) dumpWAL(v any) (err error) {
 	return err
 }
 
-// damage is what is printed behind what is not as it was written.
+// damage formats a note about damage after an item.
 func damage(text string) string {
 	if text == "" {
 		return ""

@@ -14,7 +14,7 @@ import (
 	"github.com/sluicemq/sluice/stages/wal"
 )
 
-// salvageLimit is how much one compressed batch may unpack to.
+// salvageLimit limits the decompressed size of one batch.
 const salvageLimit = 256 << 20
 
 func newWALSalvage(c *cli) *cobra.Command {

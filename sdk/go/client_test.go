@@ -41,7 +41,7 @@ func newConsumer(t testing.TB, cfg sluice.Config, change func(*sluice.ConsumerCo
 	return c
 }
 
-// fill produces n records with values 0, 1, ... to a partition each in turn.
+// fill produces n records with values 0, 1, ..., to the partitions in turn.
 func fill(t testing.TB, f *front, topic string, n int) {
 	t.Helper()
 	p := newProducer(t, f.config(), func(c *sluice.ProducerConfig) { c.Topic = topic })
@@ -54,7 +54,7 @@ func fill(t testing.TB, f *front, topic string, n int) {
 	}
 }
 
-// read takes n records from a consumer.
+// read reads n records from a consumer.
 func read(t testing.TB, c *sluice.Consumer, n int) []*sluice.Record {
 	t.Helper()
 	var out []*sluice.Record
@@ -67,7 +67,7 @@ func read(t testing.TB, c *sluice.Consumer, n int) []*sluice.Record {
 		}
 	}
 	if len(out) != n {
-		t.Fatalf("%d records came, want %d", len(out), n)
+		t.Fatalf("read %d records, want %d", len(out), n)
 	}
 	return out
 }
@@ -85,7 +85,7 @@ func TestEveryCodecAndAcks(t *testing.T) {
 				for i := range 100 {
 					p.Produce(within(t), &sluice.Record{Value: fmt.Appendf(nil, "value %d", i)}, nil)
 				}
-				// With no acknowledgements Close alone sees to it that all arrives.
+				// Without acknowledgements only Close makes sure that everything arrives.
 				if err := p.Close(within(t)); err != nil {
 					t.Fatal(err)
 				}
@@ -136,7 +136,7 @@ func TestGroupResumesAtWhatTheLoopAskedBeyond(t *testing.T) {
 	if err := first.Close(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	// The twelfth was not marked: the loop was left at it.
+	// The twelfth was not marked: the loop ended at it.
 	rest := read(t, member(), 19)
 	again := 0
 	for _, r := range rest {
@@ -145,7 +145,7 @@ func TestGroupResumesAtWhatTheLoopAskedBeyond(t *testing.T) {
 		}
 	}
 	if again != 1 {
-		t.Errorf("%d records came twice, want the last one alone", again)
+		t.Errorf("%d records were read twice, want only the last one", again)
 	}
 }
 
@@ -176,7 +176,7 @@ func TestManualMarksAndCommit(t *testing.T) {
 	}
 	for _, r := range read(t, newConsumer(t, f.config(), manual), want) {
 		if r.Offset < marked[r.Partition] {
-			t.Errorf("%d:%d was committed and came again", r.Partition, r.Offset)
+			t.Errorf("%d:%d was committed and read again", r.Partition, r.Offset)
 		}
 	}
 }
@@ -209,7 +209,7 @@ func TestSeek(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newConsumer(t, f.config(), change)
-			if name == "partitions" { // before anything was fetched
+			if name == "partitions" { // before the first fetch
 				if err := c.Seek("orders", part, 15); err != nil {
 					t.Fatal(err)
 				}
@@ -224,7 +224,7 @@ func TestSeek(t *testing.T) {
 					t.Fatal(err)
 				}
 				if r := read(t, c, 1)[0]; r.Offset != to {
-					t.Errorf("after a seek to %d came %d", to, r.Offset)
+					t.Errorf("after a seek to %d the next offset is %d", to, r.Offset)
 				}
 			}
 			var pe *sluice.PartitionError
@@ -291,7 +291,7 @@ func TestMembersShareAndHandOver(t *testing.T) {
 	select {
 	case <-all:
 	case <-ctx.Done():
-		t.Fatalf("only %d records came", len(seen))
+		t.Fatalf("read only %d records", len(seen))
 	}
 	for _, m := range members {
 		if err := m.Close(ctx); err != nil {

@@ -16,50 +16,50 @@ import (
 	"github.com/sluicemq/sluice/internal/quicnet"
 )
 
-// Transport is what carries the protocol.
+// Transport is the transport of the protocol.
 type Transport string
 
 const (
-	// QUIC is the native transport: always TLS 1.3, one connection a broker.
+	// QUIC is the native transport: always TLS 1.3, one connection per broker.
 	QUIC Transport = "quic"
-	// TLS is one TCP connection with TLS for each stream of requests.
+	// TLS uses a TCP connection with TLS for each stream of requests.
 	TLS Transport = "tls"
-	// TCP is plaintext TCP, for loopback and networks that are secured otherwise.
+	// TCP is plaintext TCP, for loopback and networks secured by other means.
 	TCP Transport = "tcp"
 )
 
-// Config says how to reach brokers. Its zero value reaches a broker on this machine
-// over QUIC, whose certificate an authority of the system has signed.
+// Config says how to reach brokers. Its zero value connects over QUIC to a broker on this
+// machine whose certificate is signed by one of the system's authorities.
 type Config struct {
-	// Brokers are some brokers of the cluster, HOST:PORT; the others are learned
-	// from them. Empty means 127.0.0.1:9092.
+	// Brokers are the bootstrap brokers, HOST:PORT; the others are discovered through them.
+	// Empty means 127.0.0.1:9092.
 	Brokers []string
 	// Transport is QUIC if empty.
 	Transport Transport
-	// ClientID is what brokers call this client in logs and quotas.
+	// ClientID identifies this client in the brokers' logs.
 	ClientID string
 
-	// CA has the authorities that may sign broker certificates. If it is nil,
-	// CAFile (PEM) is read; if that is empty, tls/ca.crt in DataDirectory, which is
-	// the data directory of a development broker; if that is empty too, the
-	// authorities of the system are used.
+	// CA holds the authorities that may sign broker certificates. If nil, CAFile (PEM) is read;
+	// if that is empty, tls/ca.crt in DataDirectory, the data directory of a development
+	// broker; if that is empty too, the system's authorities are used.
 	CA            *x509.CertPool
 	CAFile        string
 	DataDirectory string
-	// CertFile and KeyFile (PEM) prove this client to brokers that ask for it.
+	// CertFile and KeyFile (PEM) authenticate this client to brokers that ask for a
+	// certificate.
 	CertFile, KeyFile string
-	// ServerName is what broker certificates must name instead of the host dialed.
+	// ServerName is the name that broker certificates must have, instead of the dialed host.
 	ServerName string
 
-	// Connections is how many QUIC connections share the streams to one broker; 0
-	// means 1. More raise the throughput where several cores are free on both ends.
+	// Connections is the number of QUIC connections to one broker that share its streams; 0
+	// means 1. More connections raise throughput if both ends have spare cores.
 	Connections int
-	// DisableReceiveOffload keeps the kernel from coalescing the datagrams of QUIC
-	// (Linux's UDP_GRO), for networks or drivers in which that is broken.
+	// DisableReceiveOffload keeps the kernel from coalescing QUIC datagrams (UDP_GRO on Linux),
+	// for networks or drivers where that is broken.
 	DisableReceiveOffload bool
-	// DialTimeout bounds the making of one connection; 0 means 10 seconds.
+	// DialTimeout limits the time to open one connection; 0 means 10 seconds.
 	DialTimeout time.Duration
-	// Options go to the kgo client after those that are derived from the rest, which
+	// Options are passed to the kgo client after those derived from the other fields, which
 	// they may override: hooks, SASL, a logger.
 	Options []kgo.Opt
 }
@@ -125,10 +125,9 @@ func (c Config) tls() (*tls.Config, error) {
 	return t, nil
 }
 
-// ClientOpts returns the options with which a franz-go client (kgo.NewClient)
-// reaches brokers as cfg says. The connections are closed with the client. Options
-// may be added; the result may be used for several clients, which then share their
-// connections.
+// ClientOpts returns the options for a franz-go client (kgo.NewClient) that connects to brokers
+// according to cfg. The connections are closed with the client. Options may be added; if
+// several clients use the result, they share connections.
 func ClientOpts(cfg Config) ([]kgo.Opt, error) {
 	d, err := NewDialer(cfg)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Consumer reads records, alone or as a member of a group. Everything but Records
-// may be called at any time; only one loop over Records may run at once.
+// Consumer reads records, alone or as a member of a group. All methods but Records may be
+// called concurrently; only one loop over Records may run at a time.
 type Consumer struct {
 	cfg     ConsumerConfig
 	cl      *kgo.Client
@@ -20,14 +20,13 @@ type Consumer struct {
 	refused interrupt
 
 	mu      sync.Mutex
-	pending []*Record                 // polled, not seen by a loop yet
-	owned   map[string]map[int32]bool // partitions that are read
+	pending []*Record                 // polled, not yet yielded
+	owned   map[string]map[int32]bool // partitions being read
 
 	records, bytes, errs atomic.Int64
 }
 
-// NewConsumer returns a consumer, which begins to fetch, or to join its group, in
-// the background.
+// NewConsumer returns a consumer. It starts to fetch, or to join its group, in the background.
 func NewConsumer(cfg Config, c ConsumerConfig) (*Consumer, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -48,16 +47,16 @@ func NewConsumer(cfg Config, c ConsumerConfig) (*Consumer, error) {
 	return consumer, nil
 }
 
-// Records returns the records as they come, in order within a partition, until ctx
-// ends or the consumer is closed. An error concerns one partition (*PartitionError)
-// or the connection; it comes without a record, and the loop may go on: what can
-// be tried again is. A broker that cannot be used until something is changed
-// (ErrUntrusted, ErrCertificateRefused, ErrNotSluice) is such an error, at once and
-// after each further attempt. A loop that was left can be resumed by another.
+// Records returns the records as they arrive, in order within a partition, until ctx ends or
+// the consumer is closed. An error is about one partition (*PartitionError) or about the
+// connection. It is yielded without a record, and the loop may continue: whatever can be
+// retried is. A broker that is unusable until something is changed (ErrUntrusted,
+// ErrCertificateRefused, ErrNotSluice) is reported at once and after each further attempt. A
+// loop may be left and resumed by another one.
 //
-// Unless ManualMarks is set, asking for the next record marks the last one as
-// processed, to be committed. The record at which a loop is left is not: Mark it
-// if it was processed, or its group will see it again.
+// Unless ManualMarks is set, asking for the next record marks the previous one as processed, to
+// be committed. The record at which the loop is left is not marked: call Mark if it was
+// processed, or the group will read it again.
 func (c *Consumer) Records(ctx context.Context) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		for {
@@ -83,7 +82,7 @@ func (c *Consumer) Records(ctx context.Context) iter.Seq2[*Record, error] {
 	}
 }
 
-// next takes a record that was polled.
+// next returns the next polled record.
 func (c *Consumer) next() *Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -125,7 +124,7 @@ func (c *Consumer) poll(ctx context.Context, yield func(*Record, error) bool) bo
 			return false
 		}
 		if e.Topic == "" && wait.Err() != nil && errors.Is(e.Err, wait.Err()) {
-			continue // the wait was ended here
+			continue // interrupted by us
 		}
 		c.errs.Add(1)
 		err := e.Err
@@ -139,28 +138,28 @@ func (c *Consumer) poll(ctx context.Context, yield func(*Record, error) bool) bo
 	return true
 }
 
-// drop forgets polled records of partitions.
+// drop discards the polled records of partitions.
 func (c *Consumer) drop(from func(topic string, p int32) bool) {
 	c.pending = slices.DeleteFunc(c.pending, func(r *Record) bool { return from(r.Topic, r.Partition) })
 }
 
-// Pause stops fetching from partitions, of a topic, until Resume. Records that
-// were fetched before still come.
+// Pause stops fetching from partitions of a topic until Resume. Records fetched before are
+// still returned.
 func (c *Consumer) Pause(topic string, partitions ...int32) {
 	c.cl.PauseFetchPartitions(map[string][]int32{topic: partitions})
 }
 
-// Resume undoes Pause.
+// Resume resumes fetching after Pause.
 func (c *Consumer) Resume(topic string, partitions ...int32) {
 	c.cl.ResumeFetchPartitions(map[string][]int32{topic: partitions})
 }
 
-// Ping asks a broker for an answer.
+// Ping checks that a broker responds.
 func (c *Consumer) Ping(ctx context.Context) error { return c.cl.Ping(ctx) }
 
-// Close commits what is marked, leaves the group, so that the others take over at
-// once, and ends the connections. ctx bounds the first two, and a second does where a
-// broker cannot be used, as the group's may be it.
+// Close commits what is marked, leaves the group, so that other members take over at once, and
+// closes the connections. The first two steps are limited by ctx, and to a second if a broker
+// is unusable, since it may be the group's coordinator.
 func (c *Consumer) Close(ctx context.Context) error {
 	refused := c.dialer.refusals.any() != nil
 	if refused {
@@ -176,24 +175,24 @@ func (c *Consumer) Close(ctx context.Context) error {
 		}
 	}
 	if refused {
-		c.dialer.abandon() // or kgo would go on trying to join
+		c.dialer.abandon() // or kgo would keep trying to join
 	}
 	c.cl.Close()
 	return errors.Join(err, c.dialer.Close())
 }
 
-// Client returns the franz-go client inside, for what is not offered here.
+// Client returns the underlying franz-go client, for what this API does not offer.
 func (c *Consumer) Client() *kgo.Client { return c.cl }
 
-// ConsumerStats are counts since the consumer was made; Buffered is as of now.
+// ConsumerStats are totals since the consumer was created; Buffered is the current value.
 type ConsumerStats struct {
-	Records, Bytes int64 // given to loops; bytes of keys and values
+	Records, Bytes int64 // yielded to loops; bytes of keys and values
 	Errors         int64
-	Buffered       int64 // records fetched, not given yet
+	Buffered       int64 // records fetched, not yet yielded
 	Dialer         DialerStats
 }
 
-// Stats returns what the consumer has counted.
+// Stats returns the consumer's statistics.
 func (c *Consumer) Stats() ConsumerStats {
 	c.mu.Lock()
 	pending := len(c.pending)

@@ -8,48 +8,49 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Start is where a partition is read from that has no committed offset.
+// Start is where to start in a partition without a committed offset.
 type Start string
 
 const (
-	// Earliest is the first record there is.
+	// Earliest is the first available record.
 	Earliest Start = "earliest"
 	// Latest is the end: only what is produced from now on.
 	Latest Start = "latest"
 )
 
-// ConsumerConfig says what is read, and how.
+// ConsumerConfig says what to read, and how.
 type ConsumerConfig struct {
-	// Topics are read in whole, or shared with the other members of Group.
+	// Topics are read entirely, or shared with the other members of Group.
 	Topics []string
 	// Group is the consumer group to join. It needs Topics.
 	Group string
-	// InstanceID makes a static member of the group (KIP-345): it keeps its
+	// InstanceID makes the consumer a static member of the group (KIP-345): it keeps its
 	// partitions over a restart, and Close does not leave the group.
 	InstanceID string
-	// Partitions are read without a group, by topic; instead of Topics.
+	// Partitions are the partitions to read without a group, by topic; use it instead of
+	// Topics.
 	Partitions map[string][]int32
 	// Start is Earliest if empty.
 	Start Start
 
-	// CommitInterval is how often marked records are committed in the background; 0
-	// means only by Commit, before partitions are given away, and by Close.
+	// CommitInterval is how often marked records are committed in the background; 0 means only
+	// by Commit, before partitions are revoked, and by Close.
 	CommitInterval time.Duration
-	// ManualMarks leaves it to Mark to say which records were processed. Else a
-	// record counts as processed when the loop over Records asks for the next.
+	// ManualMarks makes Mark the only way to mark records as processed. Otherwise a record is
+	// marked when the loop over Records asks for the next one.
 	ManualMarks bool
-	// SessionTimeout is when a member that is silent loses its partitions.
+	// SessionTimeout is how long a member may be silent before it loses its partitions.
 	SessionTimeout time.Duration
 
-	// MaxWait and MinBytes are how long a broker holds back an answer to make it
-	// worth sending; MaxBytes and PartitionBytes bound it.
+	// MaxWait and MinBytes let a broker delay a response until it is worth sending; MaxBytes
+	// and PartitionBytes limit its size.
 	MaxWait                            time.Duration
 	MinBytes, MaxBytes, PartitionBytes int
-	// PollRecords bounds what is taken from the connections at a time.
+	// PollRecords limits the records taken from the client at a time.
 	PollRecords int
 }
 
-// DefaultConsumerConfig returns the choices of most consumers.
+// DefaultConsumerConfig returns defaults that suit most consumers.
 func DefaultConsumerConfig() ConsumerConfig {
 	return ConsumerConfig{Start: Earliest, CommitInterval: 5 * time.Second, SessionTimeout: 45 * time.Second,
 		MaxWait: 5 * time.Second, MinBytes: 1, MaxBytes: 50 << 20, PartitionBytes: 1 << 20, PollRecords: 10_000}
@@ -78,7 +79,7 @@ func (c ConsumerConfig) Validate() error {
 	return nil
 }
 
-// neverCommits is an interval that no process lives to see.
+// neverCommits is an interval longer than any process runs.
 const neverCommits = 365 * 24 * time.Hour
 
 func (c ConsumerConfig) opts() []kgo.Opt {

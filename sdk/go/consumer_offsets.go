@@ -26,11 +26,11 @@ func (c *Consumer) own(topic string, p int32) {
 	c.owned[topic][p] = true
 }
 
-// revoked commits what was processed before the next owner begins.
+// revoked commits what was processed before the next owner starts.
 func (c *Consumer) revoked(ctx context.Context, cl *kgo.Client, m map[string][]int32) {
 	c.lost(ctx, cl, m)
 	if err := cl.CommitMarkedOffsets(ctx); err != nil {
-		c.errs.Add(1) // the next owner sees some records again
+		c.errs.Add(1) // the next owner reads some records again
 	}
 }
 
@@ -45,11 +45,11 @@ func (c *Consumer) lost(_ context.Context, _ *kgo.Client, m map[string][]int32) 
 	}
 }
 
-// Mark says that records were processed, and with each all before it in its
-// partition. Marked records are committed at the next occasion.
+// Mark marks records as processed, with all earlier ones of their partitions. Marked records
+// are committed at the next opportunity.
 func (c *Consumer) Mark(rs ...*Record) { c.cl.MarkCommitRecords(slices.Clone(rs)...) }
 
-// Commit commits the marked records, and returns once the broker keeps it.
+// Commit commits the marked records, and returns once the broker has stored the offsets.
 func (c *Consumer) Commit(ctx context.Context) error {
 	if c.cfg.Group == "" {
 		return errNoGroup
@@ -57,7 +57,7 @@ func (c *Consumer) Commit(ctx context.Context) error {
 	return c.cl.CommitMarkedOffsets(ctx)
 }
 
-// CommitRecords marks and commits the records given, and nothing else.
+// CommitRecords marks and commits the given records, and nothing else.
 func (c *Consumer) CommitRecords(ctx context.Context, rs ...*Record) error {
 	if c.cfg.Group == "" {
 		return errNoGroup
@@ -67,9 +67,9 @@ func (c *Consumer) CommitRecords(ctx context.Context, rs ...*Record) error {
 
 var errNoGroup = errors.New("offsets are committed for a group; set Group")
 
-// Seek goes on with offset in a partition, whatever was read or committed of it. A
-// consumer of Partitions may do so at any time, one of Topics once it owns the
-// partition and knows where to read: after the first record of it at the latest.
+// Seek continues reading a partition at offset, whatever was read or committed before. A
+// consumer of Partitions may call it at any time, one of Topics once it owns the partition and
+// knows its position: at the latest after the first record from it.
 func (c *Consumer) Seek(topic string, partition int32, offset int64) error {
 	if offset < 0 {
 		return fmt.Errorf("offset %d of %s/%d is negative", offset, topic, partition)
@@ -78,7 +78,7 @@ func (c *Consumer) Seek(topic string, partition int32, offset int64) error {
 	if !direct && !c.owns(topic, partition) {
 		return &PartitionError{topic, partition, errNotOwned}
 	}
-	if direct { // for a partition that is not fetched from yet
+	if direct { // for a partition not fetched yet
 		c.cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: {partition: kgo.NewOffset().At(offset)}})
 	}
 	c.cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: {partition: {Epoch: -1, Offset: offset}}})

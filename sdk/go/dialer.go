@@ -11,14 +11,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Dialer opens Kafka connections. Over QUIC those to one broker are streams of the
-// same QUIC connection, which is made when it is first needed, made again when it
-// was lost, and closed a while after its last stream.
+// Dialer opens Kafka connections. Over QUIC, connections to one broker are streams of a shared
+// QUIC connection, which is opened when first needed, reopened after a loss, and closed some
+// time after its last stream.
 type Dialer struct {
 	cfg Config
 	tls *tls.Config
 
-	closing context.Context // done once no connection may be opened any more
+	closing context.Context // done once no more connections may be opened
 	close   context.CancelFunc
 	mu      sync.Mutex
 	pools   map[string]*pool // by HOST:PORT
@@ -28,7 +28,7 @@ type Dialer struct {
 	counters
 }
 
-// counters are what Stats is made of.
+// counters are the values behind Stats.
 type counters struct {
 	sessions, streams       atomic.Int64
 	handshakes, failures    atomic.Int64
@@ -36,7 +36,7 @@ type counters struct {
 	bytesRead, bytesWritten atomic.Int64
 }
 
-// NewDialer returns a dialer. Close it when it is not needed any more.
+// NewDialer returns a dialer. Call Close when done.
 func NewDialer(cfg Config) (*Dialer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -52,8 +52,8 @@ func NewDialer(cfg Config) (*Dialer, error) {
 	return d, nil
 }
 
-// DialContext opens a connection to host, HOST:PORT. It fits kgo.Dialer. The error
-// is a *net.OpError; see ErrUntrusted for what may be in it.
+// DialContext opens a connection to host, HOST:PORT. It fits kgo.Dialer. Errors are
+// *net.OpError; see ErrUntrusted for what they may wrap.
 func (d *Dialer) DialContext(ctx context.Context, _, host string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.DialTimeout)
 	defer cancel()
@@ -69,7 +69,7 @@ func (d *Dialer) DialContext(ctx context.Context, _, host string) (net.Conn, err
 		c, err = d.stream(ctx, host)
 	}
 	if err != nil && d.abandoned.Load() {
-		return nil, ErrClosed // not of the net package: kgo would try again
+		return nil, ErrClosed // not a net error, which kgo would retry
 	}
 	if err != nil && d.closing.Err() != nil {
 		err = net.ErrClosed
@@ -98,7 +98,7 @@ func (d *Dialer) stream(ctx context.Context, host string) (net.Conn, error) {
 	}
 }
 
-// pool returns the connections to host. Those of a closed dialer are closed.
+// pool returns the connections to host; from a closed dialer, a closed pool.
 func (d *Dialer) pool(host string) *pool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -114,8 +114,8 @@ func (d *Dialer) pool(host string) *pool {
 	return p
 }
 
-// Close ends all connections and waits until they are gone; what was written on
-// them is delivered first, within a second. No connection can be opened any more.
+// Close closes all connections and waits until they have ended; written data is delivered
+// first, within a second. No connection can be opened afterwards.
 func (d *Dialer) Close() error {
 	d.mu.Lock()
 	d.close()
@@ -124,13 +124,13 @@ func (d *Dialer) Close() error {
 	return nil
 }
 
-// abandon has no connection opened any more; those there are go on.
+// abandon prevents new connections; existing ones continue.
 func (d *Dialer) abandon() {
 	d.abandoned.Store(true)
 	d.close()
 }
 
-// release ends all QUIC connections there are, and waits.
+// release closes all existing QUIC connections, and waits.
 func (d *Dialer) release() {
 	d.mu.Lock()
 	pools := d.pools
@@ -141,7 +141,7 @@ func (d *Dialer) release() {
 	}
 }
 
-// lifetime ends a dialer's connections with the last client that uses them.
+// lifetime closes a dialer's connections with the last client that uses them.
 type lifetime struct {
 	dialer *Dialer
 	mu     sync.Mutex
@@ -191,7 +191,7 @@ func (c *counted) Write(b []byte) (int, error) {
 // failed explains an error of the connection.
 func (c *counted) failed(err error) error {
 	if err == nil || c.answered.Load() {
-		return err // whoever has answered does not turn a client away
+		return err // a broker that has responded does not turn the client away
 	}
 	err = refused(err)
 	c.d.refusals.note(c.host, err)
@@ -205,21 +205,20 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
-// DialerStats are counts since the dialer was made, but for the first two, which
-// are as of now.
+// DialerStats are totals since the dialer was created; the first two are current values.
 type DialerStats struct {
-	Connections int64 // QUIC connections open
-	Streams     int64 // Kafka connections open: streams, or TCP connections
+	Connections int64 // open QUIC connections
+	Streams     int64 // open Kafka connections: streams, or TCP connections
 
 	StreamsOpened int64
-	Handshakes    int64 // QUIC connections made
-	Lost          int64 // QUIC connections that ended without being asked to
-	Failures      int64 // dials that failed
+	Handshakes    int64 // QUIC handshakes completed
+	Lost          int64 // QUIC connections that ended unexpectedly
+	Failures      int64 // failed dials
 	BytesRead     int64
 	BytesWritten  int64
 }
 
-// Stats returns what the dialer has counted.
+// Stats returns the dialer's statistics.
 func (d *Dialer) Stats() DialerStats {
 	return DialerStats{Connections: d.sessions.Load(), Streams: d.streams.Load(), StreamsOpened: d.opened.Load(),
 		Handshakes: d.handshakes.Load(), Lost: d.lost.Load(), Failures: d.failures.Load(),

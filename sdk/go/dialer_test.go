@@ -69,8 +69,8 @@ func TestDialOfAClosedPortFailsAtOnce(t *testing.T) {
 	}
 }
 
-// A client must notice that the broker was restarted from the first packet that
-// the new process answers, not from a timeout.
+// A client must notice a restart of the broker by the first packet from the new process, not by
+// a timeout.
 func TestClientGoesOnAfterARestart(t *testing.T) {
 	f := newFront(t, certs.ClientAuthNone, "orders")
 	opts, err := sluice.ClientOpts(f.config())
@@ -95,7 +95,7 @@ func TestClientGoesOnAfterARestart(t *testing.T) {
 		t.Errorf("it took %v to notice the restart", d)
 	}
 	if n := f.conns.Load(); n != 2 {
-		t.Errorf("%d connections were made, want one before and one after", n)
+		t.Errorf("%d connections were opened, want one before and one after", n)
 	}
 }
 
@@ -117,7 +117,7 @@ func TestStreamsShareConnections(t *testing.T) {
 			cfg.Connections = connections
 			d := newDialer(t, cfg)
 			var wg sync.WaitGroup
-			for range 12 { // all at once: they must wait for the same handshakes
+			for range 12 { // concurrently: they must wait for the same handshakes
 				wg.Go(func() {
 					c, err := d.DialContext(within(t), "tcp", f.addr)
 					if err != nil {
@@ -125,7 +125,7 @@ func TestStreamsShareConnections(t *testing.T) {
 						return
 					}
 					t.Cleanup(func() { _ = c.Close() })
-					if _, err := c.Write([]byte{0}); err != nil { // shows the stream to the broker
+					if _, err := c.Write([]byte{0}); err != nil { // makes the stream visible to the broker
 						t.Error(err)
 					}
 				})
@@ -173,8 +173,7 @@ func TestCloseEndsStreamsAndConnections(t *testing.T) {
 	}
 }
 
-// While the broker is away, records wait; when it is back, they arrive once each
-// and in order.
+// While the broker is down, records wait; when it is back, each arrives once and in order.
 func TestRecordsOutliveAnOutage(t *testing.T) {
 	f := newFront(t, certs.ClientAuthNone, "orders")
 	p := newProducer(t, f.config(), func(c *sluice.ProducerConfig) { c.Topic, c.Linger = "orders", 0 })
@@ -201,7 +200,7 @@ func TestRecordsOutliveAnOutage(t *testing.T) {
 	f.halt()
 	produce(n/2, 3*n/4)
 	if _, err := newDialer(t, f.config()).DialContext(ctx, "tcp", f.addr); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("a broker that is away: %v", err)
+		t.Errorf("a broker that is down: %v", err)
 	}
 	f.start()
 	produce(3*n/4, n)

@@ -15,18 +15,18 @@ import (
 )
 
 var (
-	// ErrUntrusted: the broker's certificate is not signed by a known authority, or
-	// is for another name or time.
+	// ErrUntrusted means that the broker's certificate is not signed by a known authority, is
+	// for another name, or is not valid at this time.
 	ErrUntrusted = errors.New("the broker is not trusted")
-	// ErrCertificateRefused: the broker wants a client certificate and got none, or
-	// one that it does not accept.
+	// ErrCertificateRefused means that the broker requires a client certificate and got none,
+	// or one that it does not accept.
 	ErrCertificateRefused = errors.New("the broker refuses the client certificate")
-	// ErrNotSluice: something else answers at this address.
+	// ErrNotSluice means that something other than a Sluice broker answers at this address.
 	ErrNotSluice = errors.New("no Sluice broker answers")
 )
 
-// permanent is an error that trying again does not help against. kgo knows such
-// errors of dials by permission being denied.
+// permanent is an error that a retry does not help against. kgo recognizes such dial errors by
+// a denied permission.
 type permanent struct {
 	kind error
 	msg  string
@@ -35,7 +35,7 @@ type permanent struct {
 func (e *permanent) Error() string   { return e.kind.Error() + ": " + e.msg }
 func (e *permanent) Unwrap() []error { return []error{e.kind, syscall.EACCES} }
 
-// dialError makes err the error of a dial.
+// dialError wraps err as the error of a dial.
 func dialError(network, host string, err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {
@@ -44,8 +44,7 @@ func dialError(network, host string, err error) error {
 	return &net.OpError{Op: "dial", Net: network, Addr: address(host), Err: explained(err)}
 }
 
-// silence is the error of a dial that got no answer. It is a timeout, which kgo
-// tries again.
+// silence is the error of a dial without a response. It is a timeout, which kgo retries.
 type silence struct{ err error }
 
 func (e *silence) Error() string {
@@ -55,7 +54,7 @@ func (e *silence) Unwrap() error   { return e.err }
 func (e *silence) Timeout() bool   { return true }
 func (e *silence) Temporary() bool { return true }
 
-// explained says what to do about errors that trying again does not help against.
+// explained adds advice to errors that a retry does not help against.
 func explained(err error) error {
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
@@ -69,9 +68,9 @@ func explained(err error) error {
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &handshake), errors.As(err, &idle):
 		return &silence{err}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return os.NewSyscallError("connect", syscall.ECONNREFUSED) // without the many words of a socket
+		return os.NewSyscallError("connect", syscall.ECONNREFUSED) // drops the wrapping of a socket error
 	case errors.As(err, &unknown):
-		return &permanent{ErrUntrusted, "an unknown authority has signed its certificate; give the CA file of that cluster (--ca, or CAFile)"}
+		return &permanent{ErrUntrusted, "its certificate is signed by an unknown authority; give the CA file of that cluster (--ca, or CAFile)"}
 	case errors.As(err, &name):
 		return &permanent{ErrUntrusted, name.Error() + "; connect by one of its names, or set ServerName"}
 	case errors.As(err, &untrusted):
@@ -88,8 +87,7 @@ func explained(err error) error {
 	return err
 }
 
-// cryptoError translates a TLS alert that the other end has sent, or that was
-// sent to it.
+// cryptoError translates a TLS alert that either end has sent.
 func cryptoError(e *quic.TransportError) error {
 	const noProtocol = 120 // RFC 8446, section 6
 	alert := tls.AlertError(uint64(e.ErrorCode) - 0x100)
@@ -99,8 +97,8 @@ func cryptoError(e *quic.TransportError) error {
 	return remoteAlert(alert.Error(), e)
 }
 
-// refused explains an error of a connection by which the broker has turned the
-// client away after the handshake, as TLS 1.3 has it with client certificates.
+// refused explains a connection error by which the broker has rejected the client after the
+// handshake, as TLS 1.3 does with client certificates.
 func refused(err error) error {
 	if err == nil {
 		return nil
@@ -120,8 +118,8 @@ func refused(err error) error {
 	return err
 }
 
-// remoteAlert explains a TLS alert by its words: over TCP crypto/tls exports no type
-// for it. err is the error that it came with.
+// remoteAlert recognizes a TLS alert by its text, since crypto/tls exports no type for it. err
+// is the error that contained it.
 func remoteAlert(text string, err error) error {
 	text = strings.TrimPrefix(text, "tls: ")
 	switch {
@@ -132,20 +130,20 @@ func remoteAlert(text string, err error) error {
 	case strings.Contains(text, "no application protocol"):
 		return &permanent{ErrNotSluice, "the server speaks another protocol; check the port"}
 	case strings.Contains(text, "protocol version"), strings.Contains(text, "handshake failure"), strings.Contains(text, "insufficient security"):
-		return &permanent{ErrNotSluice, "the server wants TLS that this client does not have (" + text + "); check the port, and the versions on both ends"}
+		return &permanent{ErrNotSluice, "the server requires TLS parameters that this client does not support (" + text + "); check the port, and the versions on both ends"}
 	case strings.Contains(text, "unrecognized name"):
-		return &permanent{ErrUntrusted, "it does not know the name that it is called by; set ServerName"}
+		return &permanent{ErrUntrusted, "it does not know the name used to reach it; set ServerName"}
 	}
 	return err
 }
 
-// lost is the error of a connection that is gone; kgo tries such requests again.
+// lost is the error of a connection that is gone; kgo retries such requests.
 func (c *stream) lost() error {
 	return &net.OpError{Op: "read", Net: "quic", Source: c.LocalAddr(), Addr: c.RemoteAddr(),
 		Err: os.NewSyscallError("read", syscall.ECONNRESET)}
 }
 
-// address is a HOST:PORT as it was given.
+// address is a HOST:PORT as given.
 type address string
 
 func (a address) Network() string { return "quic" }

@@ -16,7 +16,7 @@ import (
 	sluice "github.com/sluicemq/sluice/sdk/go"
 )
 
-// example is what tests have, for examples.
+// example implements the part of testing.TB that a test broker needs.
 type example struct{ ends []func() }
 
 func (*example) Helper()            {}
@@ -62,7 +62,7 @@ func ExampleProducer() {
 			fmt.Printf("%s has offset %d\n", r.Value, r.Offset)
 		})
 	}
-	if err := p.Close(ctx); err != nil { // sends what is waiting
+	if err := p.Close(ctx); err != nil { // sends what is buffered
 		log.Fatal(err)
 	}
 	// Output:
@@ -106,12 +106,12 @@ func ExampleConsumer() {
 	}
 	for r, err := range c.Records(ctx) {
 		if err != nil {
-			log.Print(err) // of one partition; the others go on
+			log.Print(err) // concerns one partition; the others continue
 			continue
 		}
 		fmt.Printf("%s\n", r.Value)
 		if string(r.Value) == "order 2" {
-			c.Mark(r) // the loop is left at it
+			c.Mark(r) // the loop is left at this record
 			break
 		}
 	}
@@ -157,7 +157,7 @@ func ExampleConsumer_Seek() {
 	// 9: order 9
 }
 
-// Any franz-go client speaks QUIC with these options.
+// Any franz-go client can use QUIC with these options.
 func ExampleClientOpts() {
 	cfg, stop := startBroker("orders")
 	defer stop()
@@ -199,7 +199,7 @@ func ExampleProducer_Ping() {
 	// Output: this is not our broker
 }
 
-// produceOrders sends orders of one customer and returns their partition.
+// produceOrders produces orders of one customer and returns their partition.
 func produceOrders(ctx context.Context, cfg sluice.Config, n int) (partition int32) {
 	p, err := sluice.NewProducer(cfg, sluice.DefaultProducerConfig())
 	if err != nil {
@@ -216,7 +216,7 @@ func produceOrders(ctx context.Context, cfg sluice.Config, n int) (partition int
 	return partition
 }
 
-// anotherAuthority returns the file of one that has signed nothing here.
+// anotherAuthority returns the file of an authority that has signed nothing here.
 func anotherAuthority() (file string, remove func()) {
 	dir, err := os.MkdirTemp("", "sluice-example-")
 	if err != nil {

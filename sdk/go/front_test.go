@@ -19,9 +19,9 @@ import (
 	sluice "github.com/sluicemq/sluice/sdk/go"
 )
 
-// front is a broker for tests: kfake, which speaks TCP, behind a QUIC door that
-// passes each stream on to it. kfake advertises the door's port, so that clients
-// come back through it.
+// front is a test broker: kfake, which only speaks TCP, behind a QUIC listener that forwards
+// each stream to it. kfake advertises the listener's port, so that clients come back through
+// it.
 type front struct {
 	t       house
 	dir     string // certificates
@@ -35,10 +35,10 @@ type front struct {
 	wg        sync.WaitGroup
 
 	conns, streams atomic.Int64  // accepted so far
-	arrived        chan struct{} // one for each stream
+	arrived        chan struct{} // receives for each stream
 }
 
-// house is the part of testing.TB that a front needs, so that examples have one.
+// house is the part of testing.TB that a front needs, so that examples can use one.
 type house interface {
 	Helper()
 	Fatal(...any)
@@ -46,7 +46,7 @@ type house interface {
 	Cleanup(func())
 }
 
-// newFront starts a broker with topics of three partitions.
+// newFront starts a broker whose topics have three partitions.
 func newFront(t house, auth certs.ClientAuth, topics ...string) *front {
 	t.Helper()
 	f := &front{t: t, dir: t.TempDir(), arrived: make(chan struct{}, 1000)}
@@ -62,7 +62,7 @@ func newFront(t house, auth certs.ClientAuth, topics ...string) *front {
 	if f.cluster, err = kfake.NewCluster(opts...); err != nil {
 		t.Fatal(err)
 	}
-	f.addr = f.cluster.ListenAddrs()[0] // the same port number, UDP
+	f.addr = f.cluster.ListenAddrs()[0] // the same port number for UDP
 	f.start()
 	t.Cleanup(func() {
 		f.halt()
@@ -71,7 +71,7 @@ func newFront(t house, auth certs.ClientAuth, topics ...string) *front {
 	return f
 }
 
-// start opens the door.
+// start opens the listener.
 func (f *front) start() {
 	f.t.Helper()
 	var err error
@@ -97,7 +97,7 @@ func (f *front) start() {
 	})
 }
 
-// halt closes the door without a word to anybody, as a crash does.
+// halt closes the listener without notifying anybody, like a crash.
 func (f *front) halt() {
 	if f.stop == nil {
 		return
@@ -135,7 +135,7 @@ func (f *front) relay(c *quicnet.Conn) {
 	up.Close()
 }
 
-// createTopic makes a topic of three partitions.
+// createTopic creates a topic with three partitions.
 func (f *front) createTopic(name string) {
 	f.t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(f.addr))
@@ -148,7 +148,7 @@ func (f *front) createTopic(name string) {
 	}
 }
 
-// config reaches the broker.
+// config returns a config for the broker.
 func (f *front) config() sluice.Config {
 	return sluice.Config{Brokers: []string{f.addr}, CAFile: certs.In(f.dir).CA, ClientID: fmt.Sprintf("test-%d", f.conns.Load())}
 }

@@ -46,7 +46,7 @@ func selfSigned(t *testing.T, from, to time.Time, names ...string) (tls.Certific
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
 }
 
-// listen accepts handshakes over a transport, and takes what comes then without a word.
+// listen accepts handshakes over a transport, and silently reads what follows.
 func listen(t *testing.T, transport sluice.Transport, c *tls.Config) (port string) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -101,7 +101,7 @@ func listen(t *testing.T, transport sluice.Transport, c *tls.Config) (port strin
 	return port
 }
 
-// users are all kinds of clients, each with the first thing that it does.
+// users are all kinds of clients, each with its first operation.
 var users = map[string]func(t *testing.T, cfg sluice.Config) error{
 	"consumer": func(t *testing.T, cfg sluice.Config) error {
 		return firstPoll(t, newConsumer(t, cfg, func(c *sluice.ConsumerConfig) { c.Topics = []string{"orders"} }))
@@ -154,8 +154,8 @@ func newAdmin(t *testing.T, cfg sluice.Config) *kadm.Client {
 	return kadm.NewClient(cl)
 }
 
-// A broker that cannot be used until somebody changes something is an error at once, of
-// every kind of client, over both transports that have TLS.
+// A broker that is unusable until somebody changes something is an immediate error, for every
+// kind of client, over both transports with TLS.
 func TestWhatTryingAgainDoesNotHelpAgainst(t *testing.T) {
 	now := time.Now()
 	day := 24 * time.Hour
@@ -180,7 +180,7 @@ func TestWhatTryingAgainDoesNotHelpAgainst(t *testing.T) {
 	} {
 		for _, transport := range []sluice.Transport{sluice.QUIC, sluice.TLS} {
 			if transport == sluice.TLS && c.want == sluice.ErrNotSluice {
-				continue // clients name no protocol over TCP, as Kafka's do
+				continue // over TCP clients offer no protocol, like Kafka's
 			}
 			server := c.server
 			addr := net.JoinHostPort("localhost", listen(t, transport, server))
@@ -196,7 +196,7 @@ func TestWhatTryingAgainDoesNotHelpAgainst(t *testing.T) {
 						t.Errorf("%v, want %v and %q", err, c.want, c.says)
 					}
 					if d := time.Since(began); d > 10*time.Second {
-						t.Errorf("it took %v to know", d)
+						t.Errorf("the error took %v", d)
 					}
 				})
 			}
@@ -204,8 +204,8 @@ func TestWhatTryingAgainDoesNotHelpAgainst(t *testing.T) {
 	}
 }
 
-// The first broker is right, and tells clients of an address that its certificate does
-// not name: that is an error, too.
+// The first broker is usable, but redirects clients to an address that its certificate does not
+// name: that is an error too.
 func TestAnAdvertisedNameThatIsNotInTheCertificate(t *testing.T) {
 	good, pool := selfSigned(t, time.Now().Add(-time.Hour), time.Now().Add(time.Hour), "localhost")
 	f := newFront(t, certs.ClientAuthNone, "orders")
@@ -223,7 +223,7 @@ func TestAnAdvertisedNameThatIsNotInTheCertificate(t *testing.T) {
 	}
 }
 
-// One broker of several that cannot be used is not in the way of the others.
+// One unusable broker of several does not affect the others.
 func TestOneBadSeedOfTwo(t *testing.T) {
 	bad, _ := selfSigned(t, time.Now().Add(-time.Hour), time.Now().Add(time.Hour), "localhost")
 	f := newFront(t, certs.ClientAuthNone, "orders")
@@ -237,7 +237,7 @@ func TestOneBadSeedOfTwo(t *testing.T) {
 	read(t, newConsumer(t, cfg, func(c *sluice.ConsumerConfig) { c.Topics = []string{"orders"} }), 4)
 }
 
-// A broker that is mended is used by clients that were turned away, without a restart.
+// Clients that were turned away use a repaired broker without a restart.
 func TestClientsGoOnOnceItIsMended(t *testing.T) {
 	f := newFront(t, certs.ClientAuthNone, "orders")
 	right := f.tls
@@ -279,7 +279,7 @@ func TestClientsGoOnOnceItIsMended(t *testing.T) {
 	}
 }
 
-// A producer that has got somewhere keeps its records while certificates are wrong.
+// A producer that has connected before keeps its records while certificates are wrong.
 func TestAProducerOutlivesAWrongCertificate(t *testing.T) {
 	f := newFront(t, certs.ClientAuthNone, "orders")
 	right := f.tls
@@ -300,7 +300,7 @@ func TestAProducerOutlivesAWrongCertificate(t *testing.T) {
 	select {
 	case <-sent.Done():
 		_, err := sent.Wait(within(t))
-		t.Fatalf("the record was given up: %v", err)
+		t.Fatalf("the record failed: %v", err)
 	default:
 	}
 	f.halt()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// pool has the QUIC connections to one broker.
+// pool holds the QUIC connections to one broker.
 type pool struct {
 	d     *Dialer
 	host  string
@@ -17,17 +17,17 @@ type pool struct {
 	wg    sync.WaitGroup // sessions
 }
 
-// slot is the place of one connection. Its lock is held while the connection is
-// made, so that all who want a stream wait for the one handshake.
+// slot holds one connection. Its turn is held while the connection is opened, so that all
+// callers that want a stream wait for a single handshake.
 type slot struct {
-	turn     chan struct{} // held by whoever looks at or makes the session
+	turn     chan struct{} // held while reading or opening the session
 	session  *session
 	closed   bool
 	failures int
 	retryAt  time.Time
 
 	mu    sync.Mutex
-	users int // streams open or about to be
+	users int // streams open or being opened
 }
 
 func newPool(d *Dialer, host string) *pool {
@@ -58,7 +58,7 @@ func (s *slot) use(n int) {
 	s.users += n
 }
 
-// stream opens a stream. A connection that turns out to be gone is replaced once.
+// stream opens a stream. If the connection turns out to be gone, it is replaced once.
 func (p *pool) stream(ctx context.Context) (net.Conn, error) {
 	s := p.least()
 	for again := true; ; again = false {
@@ -78,7 +78,7 @@ func (p *pool) stream(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// session returns the connection of a slot, made if it is not there.
+// session returns the connection of a slot, and opens it if necessary.
 func (p *pool) session(ctx context.Context, s *slot) (*session, error) {
 	select {
 	case s.turn <- struct{}{}:
@@ -97,7 +97,7 @@ func (p *pool) session(ctx context.Context, s *slot) (*session, error) {
 	}
 	session, err := p.d.connect(ctx, p.host)
 	if err != nil {
-		if !errors.Is(err, context.Canceled) { // which says nothing about the broker
+		if !errors.Is(err, context.Canceled) { // says nothing about the broker
 			s.failures++
 			s.retryAt = time.Now().Add(backoff(s.failures))
 		}
@@ -108,10 +108,10 @@ func (p *pool) session(ctx context.Context, s *slot) (*session, error) {
 	return session, nil
 }
 
-// errReleased: the pool is closed; there may be another by now.
+// errReleased means that the pool is closed; there may be a new one by now.
 var errReleased = errors.New("connections were released")
 
-// close ends the connections and waits until they are gone.
+// close closes the connections and waits until they have ended.
 func (p *pool) close() {
 	for _, s := range p.slots {
 		s.turn <- struct{}{}
@@ -129,8 +129,8 @@ const (
 	backoffMax = 2 * time.Second
 )
 
-// backoff returns the pause after so many failures in a row: twice as long each
-// time, half of it left to chance, so that many clients do not come back at once.
+// backoff returns the pause after that many failures in a row: doubling each time, half of it
+// random, so that many clients do not come back at once.
 func backoff(failures int) time.Duration {
 	d := min(backoffMin<<min(failures-1, 10), backoffMax)
 	return d/2 + rand.N(d/2)

@@ -10,21 +10,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Producer sends records. Records with a key go to the partition of the key's
-// hash, as in Kafka's own clients; others to one partition for a batch at a time.
+// Producer sends records. Like Kafka's own clients, it picks the partition by the hash of the
+// key; records without a key go to one partition per batch.
 type Producer struct {
 	cl     *kgo.Client
 	dialer *Dialer
 
 	mu       sync.Mutex
 	closed   bool
-	hopeless error          // why records are given up
-	giving   sync.WaitGroup // up
+	hopeless error          // why all records fail
+	giving   sync.WaitGroup // goroutines failing records
 
 	sent, acked, failed, bytes atomic.Int64
 }
 
-// NewProducer returns a producer. No broker is contacted yet; see Ping.
+// NewProducer returns a producer. It does not contact a broker yet; see Ping.
 func NewProducer(cfg Config, p ProducerConfig) (*Producer, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
@@ -42,8 +42,8 @@ func NewProducer(cfg Config, p ProducerConfig) (*Producer, error) {
 	return producer, nil
 }
 
-// refused gives up all records when a broker cannot be used that never could. A
-// producer that has got anywhere goes on: certificates may be about to be replaced.
+// refused fails all records when a broker is unusable and always was. A producer that has
+// connected before continues: certificates may be about to be replaced.
 func (p *Producer) refused(r refusal) {
 	if r.reached || p.acked.Load() > 0 {
 		return
@@ -57,7 +57,7 @@ func (p *Producer) refused(r refusal) {
 	p.giving.Go(p.cl.UnsafeAbortBufferedRecords) // nothing was sent yet
 }
 
-// explained is the error of a record with the cause, where kgo has none.
+// explained adds the cause to a record's error, if kgo does not know it.
 func (p *Producer) explained(err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,13 +70,12 @@ func (p *Producer) explained(err error) error {
 	return err
 }
 
-// Produce sends a record and returns at once, unless as much is waiting for
-// acknowledgement as may. done, if not nil, is called once with the record, whose
-// Partition and Offset are set then, or the error; it must not block. Records of a
-// partition are delivered in the order of the calls. r belongs to the producer
-// until then. When ctx ends before the record was sent, the record fails. So it does
-// when no broker could be reached yet and trying again does not help (ErrUntrusted,
-// ErrCertificateRefused, ErrNotSluice).
+// Produce sends a record and returns at once, unless the limit of unacknowledged records is
+// reached. done, if not nil, is called once with the record, with Partition and Offset set, or
+// with an error; it must not block. Records of a partition are delivered in the order of the
+// calls. r belongs to the producer until then. If ctx ends before the record was sent, the
+// record fails. It also fails if no broker could be reached yet and a retry does not help
+// (ErrUntrusted, ErrCertificateRefused, ErrNotSluice).
 func (p *Producer) Produce(ctx context.Context, r *Record, done func(*Record, error)) {
 	p.sent.Add(1)
 	p.cl.Produce(ctx, r, func(r *Record, err error) {
@@ -99,17 +98,17 @@ func (p *Producer) count(r *Record, err error) {
 	p.bytes.Add(int64(len(r.Key) + len(r.Value)))
 }
 
-// Delivery is the fate of one record.
+// Delivery is the pending result of one record.
 type Delivery struct {
 	done   chan struct{}
 	record *Record
 	err    error
 }
 
-// Done is closed once the fate is known.
+// Done returns a channel that is closed when the result is known.
 func (d *Delivery) Done() <-chan struct{} { return d.done }
 
-// Wait waits for it, or for ctx: the record may still be delivered then.
+// Wait waits for the result or for ctx; in the latter case the record may still be delivered.
 func (d *Delivery) Wait(ctx context.Context) (*Record, error) {
 	select {
 	case <-d.done:
@@ -119,7 +118,7 @@ func (d *Delivery) Wait(ctx context.Context) (*Record, error) {
 	}
 }
 
-// Send is Produce with a Delivery to wait on.
+// Send is like Produce, but returns a Delivery to wait on.
 func (p *Producer) Send(ctx context.Context, r *Record) *Delivery {
 	d := &Delivery{done: make(chan struct{})}
 	p.Produce(ctx, r, func(r *Record, err error) {
@@ -129,8 +128,8 @@ func (p *Producer) Send(ctx context.Context, r *Record) *Delivery {
 	return d
 }
 
-// ProduceSync sends records and waits for all of them. The error joins those of
-// all that failed.
+// ProduceSync sends records and waits for all of them. The error joins those of all failed
+// records.
 func (p *Producer) ProduceSync(ctx context.Context, rs ...*Record) error {
 	sent := make([]*Delivery, len(rs))
 	for i, r := range rs {
@@ -146,13 +145,13 @@ func (p *Producer) ProduceSync(ctx context.Context, rs ...*Record) error {
 	return errors.Join(errs...)
 }
 
-// Flush sends what is waiting and returns when the fate of all records is known.
+// Flush sends what is buffered and returns when the results of all records are known.
 func (p *Producer) Flush(ctx context.Context) error { return p.cl.Flush(ctx) }
 
-// Ping asks a broker for an answer.
+// Ping checks that a broker responds.
 func (p *Producer) Ping(ctx context.Context) error { return p.cl.Ping(ctx) }
 
-// Close flushes until ctx ends, fails what is left with ErrClosed, and ends the
+// Close flushes until ctx ends, fails the remaining records with ErrClosed, and closes the
 // connections. The error is that of the flush.
 func (p *Producer) Close(ctx context.Context) error {
 	err := p.cl.Flush(ctx)
@@ -164,18 +163,18 @@ func (p *Producer) Close(ctx context.Context) error {
 	return errors.Join(err, p.dialer.Close())
 }
 
-// Client returns the franz-go client inside, for what is not offered here.
+// Client returns the underlying franz-go client, for what this API does not offer.
 func (p *Producer) Client() *kgo.Client { return p.cl }
 
-// ProducerStats are counts since the producer was made; Buffered is as of now.
+// ProducerStats are totals since the producer was created; Buffered is the current value.
 type ProducerStats struct {
 	Sent, Acked, Failed int64 // records
 	AckedBytes          int64 // of keys and values
-	Buffered            int64 // records waiting for their fate
+	Buffered            int64 // records without a result yet
 	Dialer              DialerStats
 }
 
-// Stats returns what the producer has counted.
+// Stats returns the producer's statistics.
 func (p *Producer) Stats() ProducerStats {
 	return ProducerStats{Sent: p.sent.Load(), Acked: p.acked.Load(), Failed: p.failed.Load(), AckedBytes: p.bytes.Load(),
 		Buffered: p.cl.BufferedProduceRecords(), Dialer: p.dialer.Stats()}

@@ -12,18 +12,18 @@ import (
 type Acks string
 
 const (
-	// AcksAll waits until the record is durable on all replicas in sync.
+	// AcksAll waits until the record is durable on all in-sync replicas.
 	AcksAll Acks = "all"
-	// AcksLeader waits for the leader alone.
+	// AcksLeader waits for the leader only.
 	AcksLeader Acks = "leader"
-	// AcksNone does not wait at all: records can be lost without notice.
+	// AcksNone does not wait: records can be lost unnoticed.
 	AcksNone Acks = "none"
 )
 
 // Compression is the codec of record batches.
 type Compression string
 
-// The codecs; all brokers and clients know all of them.
+// The codecs; all brokers and clients support all of them.
 const (
 	NoCompression Compression = "none"
 	Gzip          Compression = "gzip"
@@ -34,31 +34,31 @@ const (
 
 // ProducerConfig says how records are sent.
 type ProducerConfig struct {
-	// Topic is where records go that name none.
+	// Topic is the topic of records that name none.
 	Topic string
 	Acks  Acks
-	// Idempotent makes a record that is sent again, after an error or a change of
-	// leader, appear once and in order. It needs AcksAll.
+	// Idempotent makes a record that is resent, after an error or a change of leader, appear
+	// once and in order. It needs AcksAll.
 	Idempotent  bool
 	Compression Compression
 
-	// Linger is how long a record waits for others to share its batch. With 0 a
-	// batch is sent as soon as the last one of its partition is on its way.
+	// Linger is how long a record waits for others to share its batch. With 0 a batch is sent
+	// as soon as the previous one of its partition has been sent.
 	Linger time.Duration
-	// BatchBytes bounds a batch; topics have a bound as well (max.message.bytes).
+	// BatchBytes limits a batch; topics have a limit as well (max.message.bytes).
 	BatchBytes int
-	// BufferedRecords and BufferedBytes (0: no bound) are what may wait for
-	// acknowledgement; beyond it Produce waits.
+	// BufferedRecords and BufferedBytes (0: no limit) limit what may wait for acknowledgement;
+	// beyond that Produce blocks.
 	BufferedRecords, BufferedBytes int
-	// InFlight is how many requests may be on their way to a broker. With Idempotent
-	// it is always 5; without, more than 1 may change the order after an error.
+	// InFlight is the number of concurrent requests to a broker. With Idempotent it is always
+	// 5; without, more than 1 may reorder records after an error.
 	InFlight int
-	// DeliveryTimeout is how long a record is tried, 0 for ever. It does not cut
-	// short a request that is on its way.
+	// DeliveryTimeout is how long a record is retried; 0 means forever. It does not interrupt a
+	// request in flight.
 	DeliveryTimeout time.Duration
 }
 
-// DefaultProducerConfig returns the safe choice: nothing lost, nothing double.
+// DefaultProducerConfig returns the safe choice: no losses, no duplicates.
 func DefaultProducerConfig() ProducerConfig {
 	return ProducerConfig{Acks: AcksAll, Idempotent: true, Compression: NoCompression, Linger: 5 * time.Millisecond,
 		BatchBytes: 1_000_000, BufferedRecords: 100_000, BufferedBytes: 64 << 20, InFlight: 5, DeliveryTimeout: 2 * time.Minute}
@@ -78,7 +78,7 @@ func (c ProducerConfig) Validate() error {
 	case c.InFlight < 1 || c.Idempotent && c.InFlight != 5:
 		return errors.New("at least 1 request in flight is needed, and exactly 5 with Idempotent")
 	case c.BatchBytes < 1<<10 || c.BatchBytes > 100<<20:
-		return errors.New("batches from 1 KiB to 100 MiB are possible")
+		return errors.New("batch bytes must be from 1 KiB to 100 MiB")
 	case c.BufferedRecords < 1 || c.BufferedBytes < 0:
 		return errors.New("at least one record must be allowed to wait, and bytes must not be negative")
 	case c.Linger < 0 || c.DeliveryTimeout < 0:

@@ -6,14 +6,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Record is what is produced and consumed: key, value, headers, and where it is.
+// Record is a produced or consumed record: key, value, headers, and position.
 type Record = kgo.Record
 
 // Header is a header of a record.
 type Header = kgo.RecordHeader
 
-// PartitionError is an error of one partition; the others go on. Errors that a
-// broker has answered are of the kerr package of franz-go.
+// PartitionError is an error of one partition; the others continue. Errors returned by a broker
+// are those of franz-go's package kerr.
 type PartitionError struct {
 	Topic     string
 	Partition int32
@@ -28,5 +28,5 @@ func (e *PartitionError) Error() string {
 // Unwrap returns the cause.
 func (e *PartitionError) Unwrap() error { return e.Err }
 
-// ErrClosed: the producer or consumer is closed.
+// ErrClosed means that the producer or consumer is closed.
 var ErrClosed = kgo.ErrClientClosed

@@ -34,7 +34,8 @@ func TestCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// TLS names the authorities that the broker takes; a certificate of one with another name is shown all the same.
+	// TLS names the authorities that the broker accepts; a client shows its certificate even if
+	// that has another issuer.
 	named := t.TempDir()
 	if _, _, err := certs.Init(named, "another authority", time.Hour); err != nil {
 		t.Fatal(err)
@@ -67,7 +68,7 @@ func TestCertificates(t *testing.T) {
 				t.Errorf("ping: %v, want %v", err, c.want)
 			}
 			if d := time.Since(began); d > 5*time.Second {
-				t.Errorf("it took %v to know", d)
+				t.Errorf("the error took %v", d)
 			}
 		})
 	}
@@ -88,7 +89,7 @@ func TestCAFromADataDirectory(t *testing.T) {
 	}
 }
 
-// The same clients over the other transports, and what they say when it cannot be.
+// The same clients over the other transports, and their errors.
 func TestTCPAndTLS(t *testing.T) {
 	dir := t.TempDir()
 	files, err := certs.Ensure(dir, nil)

@@ -6,27 +6,26 @@ import (
 	"sync"
 )
 
-// refusals knows which brokers cannot be used until somebody changes something, as for
-// want of the right CA. kgo tries them again without a word, so consumers and producers
-// are told from here.
+// refusals tracks brokers that are unusable until somebody changes something, such as adding
+// the right CA. kgo retries them silently, so consumers and producers learn about them from
+// here.
 type refusals struct {
 	seeds []string
 
 	mu      sync.Mutex
 	refused map[string]error // by HOST:PORT
-	reached map[string]bool  // have answered once
+	reached map[string]bool  // have responded at least once
 	tell    func(refusal)
 }
 
-// refusal is a broker that cannot be used.
+// refusal is an unusable broker.
 type refusal struct {
 	err     error
-	reached bool // it could be, before
+	reached bool // it was usable before
 }
 
-// note takes the error of a dial or a connection to host, if it is one that trying again
-// does not help against. Of brokers from the config one that can be used, or has not been
-// tried yet, is enough.
+// note records the error of a dial or connection to host, if a retry does not help against it.
+// Bootstrap brokers are only reported if none of them is usable or untried.
 func (r *refusals) note(host string, err error) {
 	var p *permanent
 	if !errors.As(err, &p) {
@@ -48,7 +47,7 @@ func (r *refusals) note(host string, err error) {
 	}
 }
 
-// answered notes that a broker can be used.
+// answered records that a broker is usable.
 func (r *refusals) answered(host string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -56,7 +55,7 @@ func (r *refusals) answered(host string) {
 	r.reached[host] = true
 }
 
-// any returns why a broker cannot be used now, nil if all can.
+// any returns why some broker is unusable now, nil if none is.
 func (r *refusals) any() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -66,18 +65,19 @@ func (r *refusals) any() error {
 	return nil
 }
 
-// listen has tell called with what is refused from now on. It must not block.
+// listen calls tell for every refusal from now on. tell must not block.
 func (r *refusals) listen(tell func(refusal)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.tell = tell
 }
 
-// interrupt ends a wait when a broker is refused, also if that was before the wait began.
+// interrupt ends a wait when a broker is refused, even if that happened before the wait
+// started.
 type interrupt struct {
 	mu      sync.Mutex
 	pending error
-	stop    func() // ends the wait, nil while there is none
+	stop    func() // ends the wait, nil if there is none
 }
 
 func (i *interrupt) refused(r refusal) {
@@ -89,7 +89,7 @@ func (i *interrupt) refused(r refusal) {
 	}
 }
 
-// begin begins a wait that stop ends.
+// begin starts a wait that stop ends.
 func (i *interrupt) begin(stop func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -99,7 +99,7 @@ func (i *interrupt) begin(stop func()) {
 	}
 }
 
-// end ends a wait, and returns what is to be told.
+// end ends a wait, and returns the error to report.
 func (i *interrupt) end() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()

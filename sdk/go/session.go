@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// unusedTime is how long a connection without streams is kept for the next.
+	// unusedTime is how long a connection without streams is kept for later ones.
 	unusedTime = 5 * time.Second
-	// lingerTime bounds the wait for the broker to have taken what was written.
+	// lingerTime limits the wait until the broker has received what was written.
 	lingerTime = time.Second
 )
 
@@ -30,15 +30,15 @@ type session struct {
 
 	mu        sync.Mutex
 	streams   int
-	lingering int // streams that are closed and wait to be delivered
+	lingering int // closed streams with undelivered data
 	delivered sync.Cond
-	ended     bool          // no stream may be opened any more
-	gone      bool          // nor is anything waited for
+	ended     bool          // no more streams may be opened
+	gone      bool          // the connection is gone, so nothing is waited for
 	unused    *time.Timer   // ends a session without streams
 	asked     chan struct{} // closed by end
 }
 
-// connect makes a QUIC connection to the first address of host that answers.
+// connect opens a QUIC connection to the first address of host that responds.
 func (d *Dialer) connect(ctx context.Context, host string) (*session, error) {
 	addresses, name, err := resolve(ctx, host)
 	if err != nil {
@@ -80,8 +80,8 @@ func (d *Dialer) handshake(ctx context.Context, to *net.UDPAddr, t *tls.Config) 
 	return s, nil
 }
 
-// resolve returns the addresses of host, those of IPv4 first, where most brokers
-// listen, and the name its certificate must have.
+// resolve returns the addresses of host, IPv4 first, since most brokers listen there, and the
+// name that its certificate must have.
 func resolve(ctx context.Context, host string) ([]*net.UDPAddr, string, error) {
 	name, service, err := net.SplitHostPort(host)
 	if err != nil {
@@ -107,7 +107,7 @@ func resolve(ctx context.Context, host string) ([]*net.UDPAddr, string, error) {
 	return append(v4, v6...), name, nil
 }
 
-// run waits for the end of the connection and cleans up after it.
+// run waits for the end of the connection and cleans up.
 func (s *session) run() {
 	select {
 	case <-s.conn.Context().Done():
@@ -115,15 +115,14 @@ func (s *session) run() {
 	case <-s.asked:
 	}
 	s.end()
-	s.settle()
-	_ = s.conn.CloseWithError(quicnet.CodeNone, "") // has no error to return
+	s.awaitDelivery()
+	_ = s.conn.CloseWithError(quicnet.CodeNone, "") // never fails
 	_ = s.free()
 	s.d.sessions.Add(-1)
 }
 
-// settle waits for streams that were closed. On a connection that is gone none
-// takes any time.
-func (s *session) settle() {
+// awaitDelivery waits for closed streams to be delivered. On a lost connection it returns at once.
+func (s *session) awaitDelivery() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.lingering > 0 {
@@ -140,8 +139,8 @@ func (s *session) alive() bool {
 	return !s.ended && s.conn.Context().Err() == nil
 }
 
-// end lets no stream be opened any more. The connection is closed once those that
-// were closed have been delivered; others are cut.
+// end prevents new streams. The connection is closed once the closed streams have been
+// delivered; open ones are aborted.
 func (s *session) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -164,7 +163,7 @@ func (s *session) endUnused() {
 	}
 }
 
-// open opens a stream. closed is called once it has been closed.
+// open opens a stream. closed is called once it is closed.
 func (s *session) open(ctx context.Context, closed func()) (net.Conn, error) {
 	s.mu.Lock()
 	if s.ended {
@@ -174,7 +173,7 @@ func (s *session) open(ctx context.Context, closed func()) (net.Conn, error) {
 	s.streams++
 	s.unused.Stop()
 	s.mu.Unlock()
-	q, err := s.conn.OpenStreamSync(ctx) // waits while the broker allows no more of them
+	q, err := s.conn.OpenStreamSync(ctx) // waits while the broker's stream limit is reached
 	if err != nil {
 		s.release()
 		return nil, err
@@ -182,7 +181,7 @@ func (s *session) open(ctx context.Context, closed func()) (net.Conn, error) {
 	return &stream{Conn: quicnet.NewConn(s.conn, q), session: s, closed: closed}, nil
 }
 
-// release counts a stream less.
+// release counts one stream less.
 func (s *session) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -199,8 +198,8 @@ type stream struct {
 	closed  func()
 }
 
-// Read tells a stream that the broker has ended from one that went down with its
-// connection: only the latter may be tried again without more ado.
+// Read distinguishes a stream ended by the broker from one lost with its connection: only the
+// latter can simply be retried.
 func (c *stream) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if errors.Is(err, io.EOF) && c.session.conn.Context().Err() != nil {
@@ -209,8 +208,8 @@ func (c *stream) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the stream; what was written is delivered in the background, for
-// which the session waits before it closes.
+// Close ends the stream; written data is delivered in the background, and the session waits for
+// that before it closes.
 func (c *stream) Close() error {
 	c.once.Do(func() {
 		c.Conn.Close()

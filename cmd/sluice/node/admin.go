@@ -17,7 +17,7 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// admin is what operators and orchestrators ask over HTTP.
+// admin serves operators and orchestrators over HTTP.
 type admin struct {
 	graphs  []*pipeline.Graph
 	metrics prometheus.Gatherer
@@ -27,22 +27,22 @@ type admin struct {
 	offline func() []int // metadata shards
 	damage  func() damageReport
 	view    func() *meta.View
-	// lose gives a range of a partition up.
+	// lose gives up a range of a partition.
 	lose func(ctx context.Context, topic string, partition int32, given span) ([]span, error)
 }
 
-// handler answers:
+// handler serves:
 //
 //	GET  /metrics    Prometheus
 //	GET  /healthz    200 while the process works
-//	GET  /readyz     200 once it serves and until it drains, else 503 and why
+//	GET  /readyz     200 while it serves, else 503 with the reason
 //	GET  /topology   the pipelines, as JSON
 //	GET  /damage     metadata shards and partitions that are damaged or offline, as JSON
 //	GET  /memory     what memory is charged to, as JSON
 //	GET  /limits     the settings that can be changed now, with their bounds, as JSON
 //	POST /limits     changes limits of a running stage, all of them or none
 //	GET  /objects    what the metadata has in objects, as JSON
-//	POST /objects/give-up   has readers go on behind records that are lost
+//	POST /objects/give-up   lets readers skip lost records
 //
 // [adminhttp] adds /version and /debug/pprof/.
 func (a *admin) handler() http.Handler {
@@ -83,10 +83,10 @@ func reply(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	_ = e.Encode(v) // the client went away
+	_ = e.Encode(v) // fails if the client disconnects
 }
 
-// serve answers until the server is shut down.
+// serveHTTP serves until the server is shut down.
 func serveHTTP(s *http.Server, l net.Listener) error {
 	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("admin server: %w", err)

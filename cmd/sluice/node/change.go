@@ -15,7 +15,7 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// The limits that every stage has; all others are the stage's own.
+// The limits of every stage; all others belong to a stage.
 const (
 	keyDepth   = "depth"
 	keyWorkers = "workers"
@@ -188,7 +188,7 @@ func (l *limiter) list() (all []settingLimit) {
 }
 
 // limit is the body of POST /limits: limits of a stage by key. Depth, Workers, and Key with
-// Value are short for a Set of one.
+// Value are shorthands for a Set of one.
 type limit struct {
 	Graph   string           `json:"graph"`
 	Stage   string           `json:"stage"`

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// containerMemory returns what the container lets its processes take, 0 where there is
-// no limit or none can be read: cgroup v2, then v1.
+// containerMemory returns the memory limit of the container (cgroup v2, then v1), 0 if there is
+// none or it cannot be read.
 func containerMemory() int64 {
 	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
 		text, err := os.ReadFile(file)
@@ -19,8 +19,8 @@ func containerMemory() int64 {
 	return 0
 }
 
-// memoryMax reads the contents of such a file. Version 1 has a number near the largest
-// there is where there is no limit.
+// memoryMax parses the contents of such a file. Without a limit, version 1 has a very large
+// number.
 func memoryMax(text string) int64 {
 	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 	if err != nil || n >= 1<<60 { // "max"

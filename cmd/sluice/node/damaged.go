@@ -9,7 +9,7 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 )
 
-// damagedPartitions registers how many partitions take no records.
+// damagedPartitions registers the metric of partitions that refuse records.
 func damagedPartitions(s *storage, reg prometheus.Registerer) {
 	s.damagedLeft = new(atomic.Int64)
 	s.damagedLeft.Store(int64(len(s.damaged)))
@@ -18,8 +18,8 @@ func damagedPartitions(s *storage, reg prometheus.Registerer) {
 		func() float64 { return float64(s.damagedLeft.Load()) }))
 }
 
-// giveUp has partitions that are damaged go on where the damage begins, if that was
-// accepted: what the WAL has of them behind it is void from then on, also after a restart.
+// giveUp makes damaged partitions continue where the damage starts, if that was accepted: what
+// the WAL has after it is void from then on, also after a restart.
 func (s *storage) giveUp(ctx context.Context) {
 	if !s.acceptLost {
 		return

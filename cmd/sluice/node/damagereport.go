@@ -12,12 +12,12 @@ import (
 	"github.com/sluicemq/sluice/stages/upload"
 )
 
-// damageReport is the answer to GET /damage.
+// damageReport is the response to GET /damage.
 type damageReport struct {
 	Cluster    string              `json:"cluster_id"`
 	Shards     []offlineShard      `json:"shards"`     // of the metadata, by number
-	Partitions []troubledPartition `json:"partitions"` // by topic and number; maxTroubled at most
-	More       int                 `json:"more"`       // lines that were left out
+	Partitions []troubledPartition `json:"partitions"` // by topic and number; at most maxTroubled
+	More       int                 `json:"more"`       // lines left out
 }
 
 type offlineShard struct {
@@ -25,8 +25,8 @@ type offlineShard struct {
 	Why   string `json:"why"`
 }
 
-// troubledPartition takes no records, has no leader, or has records that readers found missing or damaged. It
-// has a line for each.
+// troubledPartition refuses records, has no leader, or has records that readers found missing
+// or damaged. It has one line for each of these.
 type troubledPartition struct {
 	Topic     string  `json:"topic"`
 	Partition int32   `json:"partition"`
@@ -34,7 +34,7 @@ type troubledPartition struct {
 	FoundBy   foundBy `json:"found_by"`
 }
 
-// foundBy says who found it, and so where in the log more is to be found.
+// foundBy says who found the damage, and so which log messages have more about it.
 type foundBy string
 
 const (
@@ -43,12 +43,12 @@ const (
 	byReader foundBy = "reader"
 )
 
-// maxTroubled bounds the answer.
+// maxTroubled limits the response.
 const maxTroubled = 1000
 
 func (a *admin) damageReport(w http.ResponseWriter, _ *http.Request) { reply(w, a.damage()) }
 
-// damageReport says what is damaged or offline now.
+// damageReport returns what is currently damaged or offline.
 func (n *node) damageReport() damageReport {
 	view, offline := n.cluster.View(), n.cluster.Offline()
 	r := damageReport{Cluster: view.ClusterID, Shards: []offlineShard{}, Partitions: []troubledPartition{}}
@@ -91,7 +91,7 @@ func (n *node) damageReport() damageReport {
 	return r
 }
 
-// why says why a partition takes no records.
+// why returns the reason why a partition refuses records.
 func (s *storage) why(p *partition.State, err error) string {
 	if d, ok := s.damaged[p.ID]; ok && p.Lost() != nil {
 		return fmt.Sprintf("it ends at offset %d: %s", d.at, d.what)

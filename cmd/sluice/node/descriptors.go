@@ -5,20 +5,21 @@ import (
 	"syscall"
 )
 
-// descriptorReserve is how many files and connections the broker opens itself, at most: logs of
-// the metadata, segments, objects being read and written, the store's connections, and
+// descriptorReserve is the maximum number of descriptors that the broker itself needs: metadata
+// logs, segments, objects being read and written, connections to the store, and
 // [adminhttp.MaxConnections].
 const descriptorReserve = 512
 
-// connectionsWithin returns how many TCP connections may be accepted so that they leave the
-// broker the descriptors that it needs itself, of a process that may have limit: half of
-// them, or all but descriptorReserve.
+// connectionsWithin returns how many TCP connections may be accepted so that enough descriptors
+// are left for the broker itself, given the process's limit: half of them, or all but
+// descriptorReserve.
 func connectionsWithin(limit uint64, most int) int {
 	left := limit - min(limit/2, descriptorReserve)
 	return int(min(uint64(most), left))
 }
 
-// acceptable returns connectionsWithin of this process, and says so where that is fewer.
+// acceptable returns connectionsWithin for this process, and logs if that is fewer than
+// configured.
 func acceptable(most int, log *slog.Logger) int {
 	var l syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {

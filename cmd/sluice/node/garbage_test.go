@@ -18,7 +18,7 @@ import (
 	"github.com/sluicemq/sluice/stages/upload"
 )
 
-// yard is metadata, an object store and the sweep between them, at a time of its own.
+// yard is metadata, an object store and the garbage sweep between them, with a fake clock.
 type yard struct {
 	t     *testing.T
 	clock *clock.Manual
@@ -70,7 +70,7 @@ func (y *yard) commit(id meta.ObjectID) error {
 	return r[0].Err
 }
 
-// lands is a PUT that gets to the store, whoever still waits for it.
+// lands completes a PUT in the store, whether or not anybody still waits for it.
 func (y *yard) lands(id meta.ObjectID) {
 	y.t.Helper()
 	y.must(y.store.Put(y.t.Context(), object.Key(id), strings.NewReader("records")))
@@ -81,7 +81,7 @@ func (y *yard) stored(id meta.ObjectID) bool {
 	return err == nil
 }
 
-// look waits for d and has the sweep look once.
+// look waits for d and runs the sweep once.
 func (y *yard) look(d time.Duration) {
 	y.t.Helper()
 	y.clock.Advance(d)
@@ -90,7 +90,7 @@ func (y *yard) look(d time.Duration) {
 	y.sweep.Sweep(ctx, &once{y.meta, cancel}, y.store)
 }
 
-// once ends a sweep when it has looked.
+// once ends a sweep after one pass.
 type once struct {
 	*consensus.Cluster
 	over context.CancelFunc
@@ -109,14 +109,14 @@ func (o *once) Collected(ctx context.Context, g []meta.Garbage) error {
 	return o.Cluster.Collected(ctx, g)
 }
 
-// A PUT that its sender gave up may be on its way for long, and get to the store when
-// the object has been deleted: what it leaves is not named by anybody. So it must be
-// deleted once more, however it came to be.
+// An abandoned PUT may be in flight for a long time, and reach the store after its object was
+// deleted, leaving an unreferenced object. So the object must be deleted once more, whatever
+// its history.
 func TestLatePutsLeaveNothing(t *testing.T) {
 	y := newYard(t)
-	given := meta.NewObjectID() // never got there, as far as its uploader knows
+	given := meta.NewObjectID() // never arrived, as far as its uploader knows
 	y.prepare(given)
-	twice := meta.NewObjectID() // sent again, got there, and the first PUT is still under way
+	twice := meta.NewObjectID() // sent twice and arrived, with the first PUT still in flight
 	y.prepare(twice)
 	y.lands(twice)
 	y.must(y.commit(twice))
@@ -139,6 +139,6 @@ func TestLatePutsLeaveNothing(t *testing.T) {
 	if y.stored(given) || y.stored(twice) {
 		t.Errorf("two days later there is still what nobody names: given up %v, stored twice %v", y.stored(given), y.stored(twice))
 	}
-	y.prepare(given) // nothing of it is known any more
+	y.prepare(given) // everything about it is forgotten
 	y.prepare(twice)
 }

@@ -23,13 +23,13 @@ type span struct {
 
 func (s span) String() string { return fmt.Sprintf("%d to %d", s.Base, s.End-1) }
 
-// errNotGivenUp: what was asked to be given up is not, and nothing has changed.
+// errNotGivenUp means that the range was not given up, and nothing has changed.
 var errNotGivenUp = errors.New("nothing was given up")
 
-// giveUpRange has the readers of a partition go on behind records that are lost for good.
-// Each object that has offsets in given, and can be read there only in part, is replaced by
-// one with what can be read and batches without records for the rest. Nothing that can be
-// read is given up, nor is anything outside of given. It returns what was.
+// giveUpRange lets the readers of a partition skip records that are lost for good. Each object
+// that has offsets in given, and is only partly readable there, is replaced by one with what is
+// readable, and batches without records for the rest. Nothing readable is given up, nor
+// anything outside of given. It returns the ranges given up.
 func (s *storage) giveUpRange(ctx context.Context, name string, index int32, given span) ([]span, error) {
 	p, m, refs, err := s.rangeOf(name, index, given)
 	if err != nil {
@@ -88,7 +88,7 @@ func (s *storage) rangeOf(name string, index int32, given span) (topic.Partition
 	return topic.Partition{Topic: t.ID, Index: index}, m, refs, nil
 }
 
-// replaceLost puts an object in the place of ref that has what can be read of it.
+// replaceLost replaces ref by an object with its readable part.
 func (s *storage) replaceLost(ctx context.Context, p topic.Partition, m *meta.Partition, ref meta.ObjectRef, given span) error {
 	anew := meta.ObjectRef{Base: ref.Base, End: ref.End, MaxTimestamp: -1, WrittenMs: ref.WrittenMs}
 	w := objectwrite.Writer{Metadata: s.meta, Store: s.owned, Clock: clock.System{}, TTL: s.prepareTTL}
@@ -117,9 +117,9 @@ func (s *storage) replaceLost(ctx context.Context, p topic.Partition, m *meta.Pa
 		}})
 }
 
-// gaps emits what an object has of a partition, block by block, with batches without
-// records for what is missing or damaged, and returns where that is. It fails where it is
-// outside of given, or the store does not say.
+// gaps emits an object's data of a partition, block by block, with batches without records in
+// place of missing or damaged blocks, and returns their ranges. It fails if one is outside of
+// given, or if the store cannot tell.
 func (s *storage) gaps(ctx context.Context, p topic.Partition, m *meta.Partition, ref meta.ObjectRef, given span, emit func([]byte) error) (gaps []span, err error) {
 	next := ref.Base
 	lose := func(to int64) error {
@@ -152,7 +152,7 @@ func (s *storage) gaps(ctx context.Context, p topic.Partition, m *meta.Partition
 			next = b.End
 			err = emit(data)
 		case isLost(err):
-			next = max(next, min(b.Base, ref.End)) // what compaction has removed in front of it is not lost
+			next = max(next, min(b.Base, ref.End)) // offsets removed by compaction before it are not lost
 			err = lose(b.End)
 		}
 		if err != nil {
@@ -178,12 +178,12 @@ func (s *storage) blocksOf(ctx context.Context, p topic.Partition, ref meta.Obje
 	}
 	rng, ok := footer.Range(p)
 	if !ok || footer.ID != ref.ID || rng.Base < ref.Base || rng.End > ref.End {
-		return nil, nil // it is another's
+		return nil, nil // belongs to another owner
 	}
 	return rng.Blocks, nil
 }
 
-// wholeBatches says whether data is block b and has batches that readers can tell apart.
+// wholeBatches checks that data is block b and that its batches are readable.
 func wholeBatches(b object.Block, data []byte) error {
 	if err := b.Verify(data); err != nil {
 		return err
@@ -201,7 +201,7 @@ func wholeBatches(b object.Block, data []byte) error {
 	return nil
 }
 
-// isLost says whether err is of the records, not of the store.
+// isLost reports whether err is about the records, not about the store.
 func isLost(err error) bool {
 	for _, lost := range []error{objectstore.ErrNotFound, objectstore.ErrShort, object.ErrCorrupt, object.ErrUnsupported, record.ErrCorrupt, record.ErrUnsupported, syscall.EIO} {
 		if errors.Is(err, lost) {
@@ -211,7 +211,7 @@ func isLost(err error) bool {
 	return false
 }
 
-// epochAt is the leader epoch of an offset.
+// epochAt returns the leader epoch of an offset.
 func epochAt(m *meta.Partition, offset int64) (epoch int32) {
 	for _, e := range m.Epochs {
 		if e.Start <= offset {

@@ -12,14 +12,14 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// What compaction has left out between batches is not lost; of an object with damaged
-// blocks their offsets are, above the log start, and no others.
+// What compaction removed between batches is not lost; of an object with damaged blocks,
+// exactly the offsets of those above the log start are.
 func TestGapsOfAnObject(t *testing.T) {
 	p, id := topic.Partition{Topic: topic.NewID()}, meta.NewObjectID()
 	ref := meta.ObjectRef{ID: id, Base: 0, End: 12}
 	var whole bytes.Buffer
 	w := object.NewWriter(&whole, id, 1)
-	for _, base := range []int64{0, 5, 7, 10} { // each a block of its own, of two offsets
+	for _, base := range []int64{0, 5, 7, 10} { // each a block of two offsets
 		b := record.NewBuilder()
 		b.BaseOffset = base
 		for range 2 {

@@ -9,18 +9,17 @@ import (
 	"github.com/sluicemq/sluice/internal/setting"
 )
 
-// Live is a broker that serves, and what can be changed of it meanwhile. Its methods are
-// safe for concurrent use, also when the broker has stopped.
+// Live is a running broker, and what can be changed at run time. Its methods are safe for
+// concurrent use, even after the broker has stopped.
 type Live struct{ n *node }
 
-// Addresses says where it listens.
+// Addresses returns where it listens.
 func (l Live) Addresses() Addresses { return l.n.listeners.addresses() }
 
-// Registry takes metrics of whoever runs the broker.
+// Registry returns the registry, for metrics of the caller.
 func (l Live) Registry() prometheus.Registerer { return l.n.reg }
 
-// StageLimits are what limits of one stage are to be, by key; each stage has depth and
-// workers.
+// StageLimits are the new limits of one stage, by key; each stage has depth and workers.
 type StageLimits struct {
 	Graph, Stage string
 	Values       map[string]int64
@@ -40,8 +39,8 @@ func (l Live) Change(settings []setting.Field) error {
 	return l.n.limiter.apply(all...)
 }
 
-// ReloadCertificates takes up what is in the files of certificates now. What cannot be used
-// is returned, and what is in use then stays.
+// ReloadCertificates reloads the certificate files. It returns an error for those that are
+// unusable, and keeps using the old ones.
 func (l Live) ReloadCertificates() error {
 	if l.n.listeners.tls == nil {
 		return nil

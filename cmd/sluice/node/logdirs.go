@@ -10,7 +10,7 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// logDirs tells clients where partitions have their records.
+// logDirs tells clients where partitions are stored.
 type logDirs struct {
 	wal     string
 	objects string
@@ -26,7 +26,7 @@ func newLogDirs(cfg Config, parts *partitions) (*logDirs, error) {
 	if err != nil {
 		return nil, err
 	}
-	place := url.URL{Scheme: store.Scheme, Host: store.Host, Path: store.Path, Opaque: store.Opaque} // without names, keys and settings
+	place := url.URL{Scheme: store.Scheme, Host: store.Host, Path: store.Path, Opaque: store.Opaque} // without credentials and parameters
 	return &logDirs{wal, place.String(), parts}, nil
 }
 

@@ -6,7 +6,7 @@ import (
 	"os"
 )
 
-// emptyDirectory says whether there is nothing in a directory, or no directory.
+// emptyDirectory reports whether a directory is empty or missing.
 func emptyDirectory(path string) (bool, error) {
 	entries, err := os.ReadDir(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -15,9 +15,9 @@ func emptyDirectory(path string) (bool, error) {
 	return len(entries) == 0, err
 }
 
-// reportLoss tells of a WAL that was lost. How far partitions reached is nowhere
-// but in the WAL, so what exactly is gone cannot be known; but a group that
-// committed an offset beyond the end of a partition has read what is gone.
+// reportLoss reports a lost WAL. Only the WAL knew the end of each partition, so the exact loss
+// is unknown; but a group that has committed an offset beyond the end of a partition has read
+// lost records.
 func (n *node) reportLoss(incarnation uint64) {
 	if incarnation <= 1 || !n.storage.newWAL {
 		return

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicemq/sluice/internal/memory"
 )
 
-// mapMemory makes the map of everything that was opened, has the collector keep the
-// heap within it, and refuses limits that do not fit into the process's memory.
+// mapMemory builds the memory map of everything that was opened, sets the heap limit
+// accordingly, and refuses limits that do not fit into the process's memory.
 func (n *node) mapMemory() error {
 	n.memory.Add(line(memory.Connections, n.listeners.memory.Memory), line(memory.Requests, sum(n.gate.Memory, n.fetch.WaitingMemory)), line(memory.Answers, n.fetch.AnswerMemory))
 	n.memory.Add(n.storage.memory()...)
@@ -27,12 +27,12 @@ func (n *node) mapMemory() error {
 	return n.memory.Fit(n.cfg.Settings.Memory.LimitBytes)
 }
 
-// line is a use whose part tells both at once.
+// line returns the line of a use whose owner reports both values.
 func line(u memory.Use, of func() (used, limit int64)) memory.Line {
 	return memory.Line{Use: u, Used: func() int64 { n, _ := of(); return n }, Limit: func() int64 { _, n := of(); return n }}
 }
 
-// sum is that of two parts of one use.
+// sum adds two parts of one use.
 func sum(a, b func() (used, limit int64)) func() (used, limit int64) {
 	return func() (used, limit int64) {
 		used, limit = a()
@@ -41,8 +41,8 @@ func sum(a, b func() (used, limit int64)) func() (used, limit int64) {
 	}
 }
 
-// memory returns the lines of the pipelines' stages and of what these work on.
-// Images are mapped from one pool, whose limit is the sum of both lines.
+// memory returns the lines of the pipelines' stages and of their data. Images come from one
+// pool, whose limit is the sum of both lines.
 func (s *storage) memory() []memory.Line {
 	images, blocks := s.reads.cache, s.reads.readcache
 	buffers := func() int64 { return s.pool.Limit() - images.Limit() }
@@ -56,13 +56,13 @@ func (s *storage) memory() []memory.Line {
 	}
 }
 
-// heapSlack is what a broker takes of the heap beside its map: metadata, partitions,
-// buffers on their way back.
+// heapSlack is the heap that a broker uses outside of its memory map: metadata, partitions,
+// buffers being returned.
 const heapSlack = 40 << 20
 
-// limitHeap has the collector work harder when the heap comes near to what is charged
-// on it. The WAL's buffers and the write cache are mapped apart. Whoever sets
-// GOMEMLIMIT or GOGC knows better.
+// limitHeap makes the collector work harder as the heap approaches what is charged on it. The
+// WAL's buffers and the write cache are mapped outside of the heap. GOMEMLIMIT and GOGC take
+// precedence.
 func limitHeap(bytes int64) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(bytes + heapSlack)
@@ -72,29 +72,28 @@ func limitHeap(bytes int64) {
 	}
 }
 
-// A limit below what is in use would have the collector run without end and find
-// nothing: the process would stand still to save what it cannot. So the limit is at
-// least so much above what is in use, a quarter and leastRoom.
+// With a limit below the live heap the collector would run continuously and find nothing, and
+// the process would stall. So the limit is at least the live heap, plus a quarter, plus
+// leastRoom.
 const leastRoom = 16 << 20
 
-// heapLimit returns the limit for a map of so many bytes, where live bytes of the heap
-// are in use and the runtime has others beside the heap, such as stacks.
+// heapLimit returns the limit for a memory map of that many bytes, given the live heap and the
+// runtime's memory outside of it, such as stacks.
 func heapLimit(mapped int64, live, others uint64) int64 {
 	return max(mapped+heapSlack, int64(live+live/4+others)+leastRoom)
 }
 
-// How much garbage there may be before the collector runs, as a share of what is in use
-// in percent. Most of what a busy broker allocates are requests and blocks on their way
-// through, with little in use beside them, so that the collector would run dozens of
-// times a second at the usual 100. But garbage above garbageBytes is memory that others
-// could use, and what is in use is larger then.
+// Limits of the garbage that accumulates before the collector runs, in percent of the live
+// heap. Most allocations of a busy broker are requests and blocks passing through, with a small
+// live heap, so that at the usual 100 the collector would run dozens of times a second. But
+// garbage above garbageBytes is memory that others could use, and the live heap is larger then.
 const (
 	mostGarbage  = 300
 	leastGarbage = 50
 	garbageBytes = 40 << 20
 )
 
-// collect adapts how often the collector runs to what is in use, until ctx is done.
+// collect adapts the frequency of collections to the live heap, until ctx is done.
 func (n *node) collect(ctx context.Context) {
 	in := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/objects:bytes"},
 		{Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
@@ -123,10 +122,10 @@ func (n *node) collect(ctx context.Context) {
 	}
 }
 
-// differs by more than a tenth.
+// differs reports a difference of more than a tenth.
 func differs(a, b int64) bool { return math.Abs(float64(a-b)) > float64(b)/10 }
 
-// garbage is the share for so many bytes in use.
+// garbage returns the percentage for a live heap.
 func garbage(live uint64) int {
 	return min(mostGarbage, max(leastGarbage, int(garbageBytes*100/max(live, 1))))
 }

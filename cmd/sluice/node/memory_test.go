@@ -29,8 +29,8 @@ func TestLimitOfAContainer(t *testing.T) {
 	}
 }
 
-// From half of its limit on the tail index asks for uploads, a few times and not with
-// every group; at the limit a group waits until there is room, or the broker stops.
+// From half of its limit the tail index requests uploads, a few times and not with every group;
+// at the limit a group waits until memory is free, or the broker stops.
 func TestTailIndexAsksThenWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 1 << 20
@@ -40,7 +40,7 @@ func TestTailIndexAsksThenWaits(t *testing.T) {
 		var tail partition.Tail
 		tail.ChargeTo(x.account)
 		next := int64(0)
-		appendOne := func() { // each a run of its own
+		appendOne := func() { // each in a range of its own
 			x.room(t.Context(), 1)
 			tail.Append(partition.Entry{Base: next, Position: partition.Position(next * 100), Size: 70, Count: 1})
 			next++
@@ -81,14 +81,14 @@ func TestTailIndexAsksThenWaits(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
-		x.room(ctx, 100_000) // more than half of the limit, of which it asks for half
+		x.room(ctx, 100_000) // more than half of the limit, so it requests that the other half be freed
 		time.AfterFunc(time.Second, func() { close(stopping) })
 		x.room(t.Context(), 100_000)
 	})
 }
 
-// The collector is never given less than what is in use, however much that is: it
-// would run without end.
+// The heap limit is never below the live heap, however large that is: the collector would run
+// continuously.
 func TestTheHeapsLimitIsAboveWhatIsInUse(t *testing.T) {
 	const mib = 1 << 20
 	for _, c := range []struct {

@@ -2,13 +2,13 @@ package node
 
 import "net/http"
 
-// memoryLine is a line of the answer to GET /memory.
+// memoryLine is a line of the response to GET /memory.
 type memoryLine struct {
 	Use     string `json:"use"`
 	Setting string `json:"setting,omitempty"`
-	Mapped  bool   `json:"mapped"` // apart from the heap
+	Mapped  bool   `json:"mapped"` // outside of the heap
 	Holds   string `json:"holds"`
-	Full    string `json:"full"` // what happens at the limit
+	Full    string `json:"full"` // behaviour at the limit
 	Bytes   int64  `json:"bytes"`
 	Limit   int64  `json:"limit_bytes"`
 }

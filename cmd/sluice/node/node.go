@@ -30,7 +30,7 @@ import (
 	"github.com/sluicemq/sluice/pipeline/promobs"
 )
 
-// node is a broker and what it consists of, in the order in which it is opened.
+// node is a broker with its parts, in the order in which they are opened.
 type node struct {
 	cfg Config
 	log *slog.Logger
@@ -51,7 +51,7 @@ type node struct {
 	logs    *logmetrics.Collector
 	limiter *limiter
 
-	serving atomic.Pointer[error] // nil: it serves; else why not
+	serving atomic.Pointer[error] // nil: it serves; else the reason
 }
 
 var (
@@ -59,9 +59,9 @@ var (
 	errDraining = errors.New("draining: the broker is being stopped")
 )
 
-// Run runs a broker until ctx is done, then stops it: requests under way are
-// answered, pipelines drained, see stop.go. ready, if not nil, is called once it serves. The
-// error says what could not be opened, what failed, or what hung.
+// Run runs a broker until ctx is done, then stops it: requests in progress are answered,
+// pipelines drained, see stop.go. ready, if not nil, is called once it serves. The error says
+// what could not be opened, what failed, or what hung.
 func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Live)) error {
 	if err := cfg.Settings.Validate(); err != nil {
 		return err
@@ -81,8 +81,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Live)) er
 	return n.run(ctx, ready)
 }
 
-// open opens everything but lets nobody in yet. The ports come first, since they
-// fail at once where they are in use.
+// open opens everything but accepts no clients yet. The ports come first, since they fail at
+// once if they are in use.
 func (n *node) open(ctx context.Context) (err error) {
 	if n.listeners, err = openListeners(n.cfg.Doors, n.cfg.Settings.Admin.Listen, n.log, n.reg); err != nil {
 		return err
@@ -109,7 +109,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	return n.mapMemory()
 }
 
-// openServers makes what answers requests.
+// openServers creates the servers of requests.
 func (n *node) openServers() (err error) {
 	if n.tracing, err = openTracing(n.cfg.Settings.Tracing, n.cfg.Settings.Broker.ID); err != nil {
 		return err
@@ -141,11 +141,11 @@ func (n *node) openServers() (err error) {
 	return err
 }
 
-// attestPause is how much of the metadata may be put back from an older copy unnoticed, where
-// the WAL has given nothing back meanwhile.
+// attestPause is how much of the metadata can be restored from an older copy unnoticed, if the
+// WAL has released nothing meanwhile.
 const attestPause = time.Second
 
-// attest notes from time to time how far the metadata has got, until ctx is done.
+// attest records periodically how far the metadata has got, until ctx is done.
 func (n *node) attest(ctx context.Context) {
 	tick := time.NewTicker(attestPause)
 	defer tick.Stop()
@@ -167,8 +167,8 @@ func (n *node) serveGroup(ctx context.Context, who kafka.GroupClient, version in
 	n.groups.Serve(ctx, who.ID, who.Host, version, req, reply)
 }
 
-// run serves until ctx is done or something fails that the broker cannot do
-// without, and stops. What is downstream starts first and stops last.
+// run serves until ctx is done or something essential fails, and stops. Downstream parts start
+// first and stop last.
 func (n *node) run(ctx context.Context, ready func(Live)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -210,14 +210,14 @@ func (n *node) run(ctx context.Context, ready func(Live)) error {
 	return errors.Join(cause, err, n.close(s))
 }
 
-// startTime is when what the start needed is no longer in use.
+// startTime is when memory used by the start has been released.
 const startTime = 5 * time.Second
 
 func (n *node) notShrunk(err error) {
 	n.log.Debug("pages of the program could not be given back", "err", err)
 }
 
-// offlineShards returns the metadata shards that are not served, in order.
+// offlineShards returns the numbers of the offline metadata shards, sorted.
 func (n *node) offlineShards() []int { return slices.Sorted(maps.Keys(n.cluster.Offline())) }
 
 func observed(graphs []*pipeline.Graph) []promobs.Graph {

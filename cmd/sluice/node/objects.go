@@ -11,8 +11,8 @@ import (
 	"github.com/sluicemq/sluice/internal/object"
 )
 
-// objectPart is what the metadata says of one partition in one object, for GET /objects:
-// records, or a snapshot of its idempotent producers.
+// objectPart is a reference from the metadata to a part of an object, for GET /objects: records
+// of one partition, or a snapshot of its idempotent producers.
 type objectPart struct {
 	Object    string `json:"object"`
 	Key       string `json:"key"`
@@ -57,8 +57,7 @@ type loss struct {
 	span
 }
 
-// giveUpTime bounds how long a range may take to be given up: its objects are read and
-// written.
+// giveUpTime limits how long giving up a range may take: its objects are read and written.
 const giveUpTime = 30 * time.Minute
 
 func (a *admin) giveUp(w http.ResponseWriter, r *http.Request) {
@@ -69,7 +68,7 @@ func (a *admin) giveUp(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), giveUpTime)
 	defer cancel()
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(giveUpTime)) // it is one of net/http
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(giveUpTime)) // the writer is net/http's
 	gaps, err := a.lose(ctx, l.Topic, l.Partition, l.span)
 	if err != nil {
 		adminhttp.Error(w, http.StatusUnprocessableEntity, err.Error())

@@ -19,32 +19,32 @@ import (
 	"github.com/sluicemq/sluice/internal/objectstore"
 )
 
-// The store has two marks of who owns it, so that two clusters, or two processes of one
-// broker, do not work in one store without knowing of each other, and a broker that was put back
-// from an old copy, or has another bucket than yesterday, does not go on in silence.
-// docs/formats/object.md has their contents.
+// The store holds two ownership marks, so that two clusters, or two processes of one broker,
+// never share a store unnoticed, and a broker that was restored from an old copy, or has a
+// different bucket than before, does not silently continue. docs/formats/object.md has their
+// contents.
 
 const (
 	clusterMark = "owner/cluster"
 	markVersion = 2
-	markBytes   = 4096 // at most
+	markBytes   = 4096 // maximum
 	markPause   = 30 * time.Second
-	markReads   = 3 // of a mark that is damaged, which may lie in the answer alone
+	markReads   = 3 // of a damaged mark, in case only the response was damaged
 	rereadPause = 200 * time.Millisecond
 )
 
 func brokerMark(broker int32) string { return fmt.Sprintf("owner/broker-%d", broker) }
 
 var (
-	// errOwner: the store is another's, or is not the one that it was.
+	// errOwner means that the store belongs to another owner, or is not the one it was.
 	errOwner = errors.New("the object store is not this broker's")
-	// errMark: what the store answers is no mark, so that it says nothing of the owner.
+	// errMark means that the store's response is not a mark, and says nothing about the owner.
 	errMark = errors.New("the mark of the object store's owner is damaged, or something else answers in its place")
-	// errStale: a store that was claimed has no mark any more.
+	// errStale means that a claimed store no longer has its mark.
 	errStale = errors.New("the object store has lost the mark of its owner: is it mounted, and the right one?")
 )
 
-// mark is what a store says of an owner. The one of a cluster has no more than its id.
+// mark is an ownership mark. That of a cluster only has its id.
 type mark struct {
 	Version     int       `json:"version"`
 	Cluster     string    `json:"cluster"`
@@ -54,25 +54,25 @@ type mark struct {
 	Process     uuid.UUID `json:"process,omitzero"`
 }
 
-// claims is the metadata, with the last claim of each broker on record.
+// claims is the metadata, which records the last claim of each broker.
 type claims interface {
 	views
 	RecordClaim(ctx context.Context, c meta.Claim) error
 }
 
-// owner claims the store, and keeps those from changing it who may not.
+// owner claims the store, and prevents changes by non-owners.
 type owner struct {
 	store   *objectstore.Store
 	meta    claims
 	mine    mark
-	accept  bool // whatever the store says
+	accept  bool // whatever the store contains
 	logger  *slog.Logger
 	refused chan struct{} // closed when err is set
-	doubt   atomic.Bool   // the last look did not find the mark
+	doubt   atomic.Bool   // the last check did not find the mark
 
 	mu      sync.Mutex
 	claimed bool
-	err     error // for good
+	err     error // permanent
 }
 
 func newOwner(store *objectstore.Store, m claims, broker int32, wal uuid.UUID, accept bool, logger *slog.Logger) *owner {
@@ -87,8 +87,8 @@ func newOwner(store *objectstore.Store, m claims, broker int32, wal uuid.UUID, a
 	return o
 }
 
-// ensure claims the store unless that was done. It fails for good with errOwner, and for now with
-// what the store says.
+// ensure claims the store unless that was done. errOwner is permanent; other errors of the
+// store are temporary.
 func (o *owner) ensure(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -105,7 +105,7 @@ func (o *owner) ensure(ctx context.Context) error {
 	return err
 }
 
-// refuse ends all changes. Holds mu.
+// refuse prevents all changes. Holds mu.
 func (o *owner) refuse(err error) {
 	if o.err == nil {
 		o.err = err
@@ -132,16 +132,16 @@ func (o *owner) claim(ctx context.Context) error {
 	return o.write(ctx, key, o.mine, found)
 }
 
-// expected reports whether m is the mark that the last claim on record has found or was about to write.
-// The number of the start would not do: each start counts, also one that is refused, so a broker
-// that is started again and again would get past any mark.
+// expected reports whether m is the mark that the last recorded claim found or was about to
+// write. The start number would not do: refused starts count too, so a broker that is restarted
+// again and again would get past any mark.
 func (o *owner) expected(m mark) bool {
 	last, ok := o.meta.View().Claim(*o.mine.Broker)
 	return ok && (m.Process == last.Process || m.Process == last.Found)
 }
 
-// record puts the claim on record before the mark is written, so that a death between the two
-// leaves a mark that the next start expects.
+// record records the claim before the mark is written, so that a crash in between leaves a mark
+// that the next start expects.
 func (o *owner) record(ctx context.Context, found uuid.UUID) error {
 	c := meta.Claim{Broker: *o.mine.Broker, Found: found, Process: o.mine.Process}
 	if last, ok := o.meta.View().Claim(c.Broker); ok && last == c {
@@ -150,7 +150,7 @@ func (o *owner) record(ctx context.Context, found uuid.UUID) error {
 	return o.meta.RecordClaim(ctx, c)
 }
 
-// claimCluster checks that the store is this cluster's, or nobody's.
+// claimCluster checks that the store belongs to this cluster, or to nobody.
 func (o *owner) claimCluster(ctx context.Context) error {
 	m, found, err := o.accepted(o.read(ctx, clusterMark))
 	switch {
@@ -166,7 +166,7 @@ func (o *owner) claimCluster(ctx context.Context) error {
 	return o.write(ctx, clusterMark, mark{Version: markVersion, Cluster: o.mine.Cluster}, found)
 }
 
-// named reports whether the metadata names any object.
+// named reports whether the metadata refers to any object.
 func (o *owner) named() bool {
 	for _, t := range o.meta.View().Topics() {
 		for _, p := range t.Partitions {
@@ -178,7 +178,7 @@ func (o *owner) named() bool {
 	return false
 }
 
-// accepted passes over a mark that cannot be read where the store is to be taken over.
+// accepted ignores an unreadable mark if the store is to be taken over.
 func (o *owner) accepted(m mark, found bool, err error) (mark, bool, error) {
 	if o.accept && (errors.Is(err, errMark) || errors.Is(err, errOwner)) {
 		return mark{}, true, nil
@@ -186,7 +186,7 @@ func (o *owner) accepted(m mark, found bool, err error) (mark, bool, error) {
 	return m, found, err
 }
 
-// read returns a mark that is there and whole. With errMark there is something else.
+// read returns an intact mark. errMark means that there is something else.
 func (o *owner) read(ctx context.Context, key string) (m mark, found bool, err error) {
 	for n := 1; ; n++ {
 		m, found, err = o.readOnce(ctx, key)
@@ -231,7 +231,7 @@ func (o *owner) readOnce(ctx context.Context, key string) (m mark, found bool, e
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// encode returns m as it is stored: a line of JSON and one with its checksum.
+// encode encodes m: a line of JSON and a line with its checksum.
 func (m mark) encode() ([]byte, error) {
 	b, err := json.Marshal(m)
 	if err != nil {
@@ -258,8 +258,7 @@ func decodeMark(b []byte) (m mark, err error) {
 	return m, nil
 }
 
-// write puts a mark in the place of one that is there or not. Two that do so at once are told
-// apart: one finds the other's.
+// write creates or replaces a mark. If two processes do so at once, one finds the other's.
 func (o *owner) write(ctx context.Context, key string, m mark, there bool) error {
 	b, err := m.encode()
 	if err != nil {
@@ -277,8 +276,8 @@ func (o *owner) write(ctx context.Context, key string, m mark, there bool) error
 	return err
 }
 
-// watch claims the store once it can be reached, and looks from time to time whether it still
-// is this process's, until ctx is done.
+// watch claims the store once it is reachable, and checks periodically that this process still
+// owns it, until ctx is done.
 func (o *owner) watch(ctx context.Context) {
 	tick := time.NewTicker(markPause)
 	defer tick.Stop()
@@ -299,8 +298,8 @@ func (o *owner) watch(ctx context.Context) {
 	}
 }
 
-// confirm returns nil if the store is this process's. It refuses everything from now on if
-// another process has claimed it, which only a whole mark says.
+// confirm returns nil if this process owns the store. It refuses everything from now on if
+// another process has claimed it, which only an intact mark proves.
 func (o *owner) confirm(ctx context.Context) error {
 	err := o.look(ctx)
 	o.doubt.Store(err != nil)
@@ -321,7 +320,7 @@ func (o *owner) look(ctx context.Context) error {
 	return err
 }
 
-// ownedStore changes a store only once it is this process's.
+// ownedStore allows changes to a store only once this process owns it.
 type ownedStore struct {
 	*objectstore.Store
 	owner *owner
@@ -335,14 +334,14 @@ func (s *ownedStore) Put(ctx context.Context, key string, r io.Reader) error {
 	return s.put(ctx, key, func() error { return s.Store.Put(ctx, key, r) })
 }
 
-// put writes an object and makes sure that it is in the store which was claimed: a mount that
-// has gone away leaves an empty directory, a name may lead to another bucket. The mark is looked
-// at first, so that an object found after it was not put while the store was another.
+// put writes an object and makes sure that it is in the claimed store: an unmounted volume
+// leaves an empty directory, and a name may lead to another bucket. The mark is checked first,
+// so that an object found afterwards was not written while the store was another.
 func (s *ownedStore) put(ctx context.Context, key string, write func() error) error {
 	if err := s.owner.ensure(ctx); err != nil {
 		return err
 	}
-	if s.owner.doubt.Load() { // not again into what may be another's
+	if s.owner.doubt.Load() { // do not write to a store that may belong to others
 		if err := s.owner.confirm(ctx); err != nil {
 			return err
 		}
@@ -366,15 +365,15 @@ func (s *ownedStore) Delete(ctx context.Context, key string) error {
 	if err := s.Store.Delete(ctx, key); err != nil {
 		return err
 	}
-	return s.owner.confirm(ctx) // in another store it would be missing, too
+	return s.owner.confirm(ctx) // it would be missing in another store too
 }
 
-// checkTime bounds how long a start waits for the object store.
+// checkTime limits how long a start waits for the object store.
 const checkTime = 10 * time.Second
 
-// claimStore claims the store, then has it take and give back an object: nothing is written to a store
-// that is another's. One that says no will go on saying it; one that cannot be reached may come
-// back and is claimed then, and the WAL keeps what it is not there for.
+// claimStore claims the store, then writes and reads an object: nothing is written to a store
+// of another owner. A refusal is permanent; an unreachable store may come back and is claimed
+// then, while the WAL keeps the data.
 func (s *storage) claimStore(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()

@@ -18,7 +18,7 @@ type views interface {
 	Changed() <-chan struct{}
 }
 
-// partitions keeps the table of partition states in step with the metadata.
+// partitions keeps the table of partition states up to date with the metadata.
 type partitions struct {
 	table  partition.Table
 	broker int32
@@ -26,7 +26,7 @@ type partitions struct {
 	index  *memory.Account // of all tail indexes
 	idem   *producers
 
-	recovering bool // the WAL is not read yet
+	recovering bool // the WAL is not replayed yet
 
 	applying sync.Mutex // held while states are moved to what a view says
 	applied  *meta.View // the last that was applied; nil: none
@@ -41,7 +41,7 @@ func newPartitions(broker int32, m views, index *memory.Account, idem *producers
 	return p
 }
 
-// state makes the state of a partition that this broker leads.
+// state creates the state of a partition led by this broker.
 func (p *partitions) state(id topic.Partition) *partition.State {
 	view := p.meta.View()
 	m, ok := view.Partition(id)
@@ -59,7 +59,7 @@ func (p *partitions) state(id topic.Partition) *partition.State {
 	return s
 }
 
-// opening tells the sequence stage where a partition begins.
+// opening tells the sequence stage where a partition continues.
 func (p *partitions) opening(s *partition.State) sequence.Opening {
 	p.mu.Lock()
 	o, ok := p.recovered[s.ID]
@@ -71,7 +71,7 @@ func (p *partitions) opening(s *partition.State) sequence.Opening {
 	return p.fromObjects(s.ID)
 }
 
-// fromObjects is the opening of a partition whose WAL is empty.
+// fromObjects returns the opening of a partition without records in the WAL.
 func (p *partitions) fromObjects(id topic.Partition) sequence.Opening {
 	m, ok := p.meta.View().Partition(id)
 	if !ok {
@@ -80,9 +80,9 @@ func (p *partitions) fromObjects(id topic.Partition) sequence.Opening {
 	return sequence.Opening{Next: p.first(m), Producers: p.idem.of(id)}
 }
 
-// first is where a partition begins in the WAL: at the tier end. But where the WAL
-// has nothing of it, and what was between tier end and log start is deleted, offsets
-// must not begin below the log start, or else nobody would see the records.
+// first returns where a partition continues in the WAL: at the tier end. But if the WAL has
+// nothing of it, and everything between tier end and log start is deleted, offsets must not
+// start below the log start, or nobody would see the records.
 func (p *partitions) first(m *meta.Partition) int64 {
 	if p.recovering {
 		return m.TierEnd
@@ -90,19 +90,19 @@ func (p *partitions) first(m *meta.Partition) int64 {
 	return max(m.TierEnd, m.LogStart)
 }
 
-// gone reports whether the deletion of a topic is on record.
+// gone reports whether the deletion of a topic is recorded.
 func (p *partitions) gone(id topic.ID) bool {
 	_, deleted := p.meta.View().Deleted[id]
 	return deleted
 }
 
-// done reports whether the WAL may lose what a partition has below offset end: it is
-// in objects, and readers look for it there, or the topic is deleted. Of a partition
-// that is offline nothing is known to be in objects.
+// done reports whether the WAL may drop a partition's records below offset end: they are in
+// objects, where readers look for them, or the topic is deleted. Of an offline partition
+// nothing is known to be in objects.
 func (p *partitions) done(id topic.Partition, end int64) bool {
 	view := p.meta.View()
 	m, ok := view.Partition(id)
-	if !ok { // nothing goes whose deletion is not on record
+	if !ok { // nothing is dropped without a recorded deletion
 		_, deleted := view.Deleted[id.Topic]
 		return deleted
 	}
@@ -112,8 +112,8 @@ func (p *partitions) done(id topic.Partition, end int64) bool {
 	return m.TierEnd >= end
 }
 
-// follow applies every new view until ctx is done, and then tells the WAL, which may
-// have held what was deleted.
+// follow applies every new view until ctx is done, and then notifies the WAL, which may hold
+// deleted data.
 func (p *partitions) follow(ctx context.Context, applied func()) {
 	for {
 		changed := p.meta.Changed()

@@ -20,13 +20,13 @@ import (
 // snapshotBytes is what of the memory of idempotent producers is for snapshots on their way.
 func snapshotBytes(memory int64) int64 { return memory / 8 * 3 }
 
-// SectionBytes is how large one snapshot may be where all producers have memory bytes:
-// to merge two takes an eighth of it, and so much is read at once at a start.
+// SectionBytes is the maximum size of one snapshot, given the memory for all producers: merging
+// two takes an eighth of it, and that much is read at once at start.
 func SectionBytes(memory int64) int64 { return memory / 32 }
 
-// producers is what this broker's partitions remember of idempotent producers. It
-// reads their snapshots from the object store, in the background; until it has, their
-// partitions take only what can be decided without.
+// producers holds the idempotent producers of this broker's partitions. It reads their
+// snapshots from the object store in the background; until then, partitions only accept what
+// can be decided without them.
 type producers struct {
 	cfg       idempotence.Config
 	table     *idempotence.Table
@@ -39,7 +39,7 @@ type producers struct {
 	mu      sync.Mutex
 	known   map[topic.Partition]*idempotence.Producers
 	waiting []topic.Partition // to be loaded
-	loading int               // that are waiting or being loaded
+	loading int               // waiting or being loaded
 	more    chan struct{}     // capacity 1
 }
 
@@ -71,7 +71,7 @@ func newProducers(cfg idempotence.Config, view func() *meta.View, log *slog.Logg
 	return p
 }
 
-// Memory returns the bytes that are taken, and may be.
+// Memory returns the bytes in use and the limit.
 func (p *producers) Memory() (used, limit int64) {
 	return p.table.Stats().Bytes + p.snapshots.Used(), p.cfg.MemoryBytes
 }
@@ -82,7 +82,7 @@ func (p *producers) unread() int {
 	return p.loading
 }
 
-// of returns what a partition remembers.
+// of returns the producers of a partition.
 func (p *producers) of(id topic.Partition) *idempotence.Producers {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -118,10 +118,10 @@ func (p *producers) wake() {
 	}
 }
 
-// before is when who was idle since is forgotten (ms).
+// before returns the time (ms) such that producers idle since then are forgotten.
 func (p *producers) before() int64 { return time.Now().Add(-p.cfg.Expiration).UnixMilli() }
 
-// ProducerCount returns how many producers a partition remembers.
+// ProducerCount returns how many producers a partition has.
 func (p *producers) ProducerCount(id topic.Partition) int {
 	if ps := p.opened(id); ps != nil {
 		return ps.Len()
@@ -129,8 +129,8 @@ func (p *producers) ProducerCount(id topic.Partition) int {
 	return 0
 }
 
-// ProducerStates returns the producers that a partition remembers by id; ok is false
-// while not all of them are read yet.
+// ProducerStates returns the producers of a partition by id; ok is false while some are still
+// being loaded.
 func (p *producers) ProducerStates(id topic.Partition) (states []idempotence.State, ok bool) {
 	if ps := p.opened(id); ps != nil {
 		return ps.States()
@@ -138,14 +138,14 @@ func (p *producers) ProducerStates(id topic.Partition) (states []idempotence.Sta
 	return nil, true
 }
 
-// opened returns what a partition remembers, nil where nothing was ever.
+// opened returns the producers of a partition, nil if it never had any.
 func (p *producers) opened(id topic.Partition) *idempotence.Producers {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.known[id]
 }
 
-// lastBatch returns where the last batch of a producer begins that is known.
+// lastBatch returns the base offset of a producer's last known batch.
 func (p *producers) lastBatch(id topic.Partition, producer int64) (base int64, ok bool) {
 	ps := p.opened(id)
 	if ps == nil {
@@ -154,7 +154,7 @@ func (p *producers) lastBatch(id topic.Partition, producer int64) (base int64, o
 	return ps.Last(producer)
 }
 
-// close forgets a partition that is no more.
+// close drops a partition that no longer exists.
 func (p *producers) close(id topic.Partition) {
 	p.mu.Lock()
 	ps := p.known[id]
@@ -165,7 +165,7 @@ func (p *producers) close(id topic.Partition) {
 	}
 }
 
-// openAll opens the partitions of a broker that remember something.
+// openAll opens the partitions of a broker that have producers.
 func (p *producers) openAll(broker int32) {
 	for _, t := range p.view().Topics() {
 		for i, m := range t.Partitions {
@@ -176,7 +176,7 @@ func (p *producers) openAll(broker int32) {
 	}
 }
 
-// run loads partitions and forgets who has expired until ctx is done.
+// run loads partitions and drops expired producers until ctx is done.
 func (p *producers) run(ctx context.Context) {
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
@@ -204,7 +204,7 @@ func (p *producers) run(ctx context.Context) {
 	}
 }
 
-// loads is how many partitions are loaded at once.
+// loads is how many partitions are loaded concurrently.
 const loads = 16
 
 func (p *producers) next() (id topic.Partition, ok bool) {
@@ -217,8 +217,8 @@ func (p *producers) next() (id topic.Partition, ok bool) {
 	return id, true
 }
 
-// load reads the sections of a partition. Uploads may merge them meanwhile; those that
-// the metadata names when a reading has failed are read then.
+// load reads the sections of a partition. Uploads may merge them meanwhile; after a failed
+// read, those in the current metadata are read.
 func (p *producers) load(ctx context.Context, id topic.Partition, room *semaphore.Weighted) {
 	p.mu.Lock()
 	ps := p.known[id]
@@ -255,13 +255,13 @@ func (p *producers) load(ctx context.Context, id topic.Partition, room *semaphor
 const (
 	firstLoadPause = 200 * time.Millisecond
 	lastLoadPause  = 10 * time.Second
-	// giveUpLoad is for how long a section may be missing or damaged until its
-	// partition goes on without it. Clients give a record up after two minutes.
+	// giveUpLoad is how long a section may be missing or damaged before its partition continues
+	// without it. Clients give up a record after two minutes.
 	giveUpLoad = time.Minute
 )
 
-// loadSections restores those sections that are not done. gone: one that is missing or
-// damaged is given up.
+// loadSections restores the sections that are not done. gone: a missing or damaged section is
+// given up.
 func (p *producers) loadSections(ctx context.Context, id topic.Partition, ps *idempotence.Producers, sections []meta.ProducerSection,
 	done map[meta.ProducerSection]bool, room *semaphore.Weighted, gone bool,
 ) error {
@@ -284,7 +284,7 @@ func (p *producers) loadSections(ctx context.Context, id topic.Partition, ps *id
 	return nil
 }
 
-// lost reports whether trying again is of no use unless somebody mends the store.
+// lost reports whether a retry is pointless unless somebody repairs the store.
 func lost(err error) bool { return fault.ClassOf(err) == fault.ClassLost }
 
 func (p *producers) loadSection(ctx context.Context, ps *idempotence.Producers, s meta.ProducerSection, room *semaphore.Weighted) error {

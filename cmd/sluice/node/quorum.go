@@ -2,7 +2,7 @@ package node
 
 import "github.com/sluicemq/sluice/ingress/kafka"
 
-// quorum tells clients how the metadata is: this broker keeps it alone.
+// quorum describes the metadata quorum to clients: this broker is its only node.
 func (n *node) quorum() kafka.Quorum {
 	q := n.cluster.Quorum()
 	if !q.Led {

@@ -53,7 +53,7 @@ func (s *readStages) wire(g *pipeline.Graph, limits config.Stages) {
 	pipeline.Into(pipeline.Merge("served", ways[0], rest[0], fetched), "trim", s.trim, both(limits.Trim)...)
 }
 
-// coldWay is the second way for fetches of which some read is not served yet.
+// coldWay returns the second branch for fetches with reads not served yet.
 func coldWay(f *flow.Fetch) int {
 	if f.Cold() {
 		return 1
@@ -61,7 +61,7 @@ func coldWay(f *flow.Fetch) int {
 	return 0
 }
 
-// timeIndex answers searches by time from the WAL and the objects.
+// timeIndex searches by timestamp in the WAL and in objects.
 type timeIndex struct {
 	locator *locate.Locator
 	log     *wal.Log

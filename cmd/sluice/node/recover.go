@@ -17,17 +17,17 @@ import (
 	"github.com/sluicemq/sluice/stages/wal"
 )
 
-// ErrHole: records of the partition are missing from the WAL, or damaged in it.
+// ErrHole means that records of the partition are missing from the WAL, or damaged in it.
 var ErrHole = fault.Lost(kerr.KafkaStorageError, "records of the partition are missing from the WAL or damaged there; the log of the start says which")
 
-// damage is where a partition ends since what follows is missing or damaged.
+// damage is where a partition ends because the following records are missing or damaged.
 type damage struct {
 	at   int64 // offset
 	what string
 }
 
-// recovery replays the WAL into partition states, tail indexes and the
-// uploader's books. It runs alone, before anything else is started.
+// recovery replays the WAL into partition states, tail indexes and the uploader. It runs before
+// anything else is started.
 type recovery struct {
 	parts   *partitions
 	ledger  *upload.Ledger
@@ -35,10 +35,10 @@ type recovery struct {
 	damaged map[topic.Partition]damage
 
 	batches  int
-	uploaded int                     // in objects already
-	deleted  int                     // of topics whose deletion is on record
-	behind   int                     // what is damaged of their partition; they stay in the WAL
-	unknown  map[topic.Partition]int // of partitions that are not known, or not led here; likewise
+	uploaded int                     // already in objects
+	deleted  int                     // of topics with a recorded deletion
+	behind   int                     // after damage in their partition; they stay in the WAL
+	unknown  map[topic.Partition]int // of partitions that are unknown, or not led here; these stay too
 }
 
 func (r *recovery) run(ctx context.Context, log *wal.Log) (wal.Report, error) {
@@ -56,7 +56,7 @@ func (r *recovery) run(ctx context.Context, log *wal.Log) (wal.Report, error) {
 	return report, nil
 }
 
-// tell logs what was found; the WAL itself has logged where it is damaged.
+// tell logs the findings; the WAL itself has logged where it is damaged.
 func (r *recovery) tell(log *slog.Logger, report wal.Report) {
 	view := r.parts.meta.View()
 	for p, d := range r.damaged {
@@ -83,8 +83,8 @@ func nameOf(view *meta.View, id topic.ID) string {
 	return id.String()
 }
 
-// finish makes what was recovered of a partition visible. What ends below the log
-// start is not all there was, and is deleted anyway: the log goes on at its start.
+// finish publishes what was recovered of a partition. A log that ends below its log start is
+// incomplete, and deleted anyway: it continues at the log start.
 func (r *recovery) finish(s *partition.State) {
 	o, ok := r.parts.recovered[s.ID]
 	if start := s.LogStart(); s.TierEnd() < start && (!ok || o.Next < start) {
@@ -101,9 +101,9 @@ func (r *recovery) finish(s *partition.State) {
 	s.Recovered()
 }
 
-// batch takes one batch of the log. A batch that is in objects was uploaded before the
-// WAL could be reclaimed. Only what is known to be deleted is dropped. A partition ends at
-// the first batch that is missing or damaged, and what follows stays in the WAL.
+// batch replays one batch of the log. Batches in objects were uploaded before the WAL was
+// reclaimed. Only data known to be deleted is dropped. A partition ends at the first missing or
+// damaged batch, and what follows stays in the WAL.
 func (r *recovery) batch(b wal.Recovered) error {
 	s, ok := r.parts.table.Get(b.Partition)
 	switch {

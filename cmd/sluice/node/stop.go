@@ -8,29 +8,29 @@ import (
 	"time"
 )
 
-// A stop has one owner, node.drain, and one deadline, Config.Grace from its begin. What
-// is acknowledged is in the WAL or in the metadata before the stop begins, so that
-// nothing has to be finished for its sake:
+// A stop has one owner, node.drain, and one deadline, Config.Grace after its start. Everything
+// acknowledged is in the WAL or in the metadata before the stop starts, so nothing has to be
+// finished for its sake:
 //
 //	who                                   what ends the wait
 //	long polls, joins of groups           their servers are closed at once
-//	uploads, compaction, retention        given up at once; the WAL has it
-//	reads of objects, searches by time    given up at once; clients are told to try again
-//	producers, where the WAL is full      refused at once; nothing gives room any more
+//	uploads, compaction, retention        abandoned at once; the WAL has the data
+//	reads of objects, searches by time    abandoned at once; clients retry
+//	producers, if the WAL is full         refused at once; nothing will free space
 //	requests of operators                 their context ends at once
 //	requests of clients                   answered; half of the grace
-//	clients that take no answers          cut off after half of the grace
-//	the pipelines of writes and reads     drained; what hangs is named after the grace
-//	the tracing, the admin server         one second each at most
+//	clients that read no responses        disconnected after half of the grace
+//	the pipelines of writes and reads     drained; after the grace the log names what hangs
+//	tracing, the admin server             at most one second each
 //
-// Whatever does not even heed the end of its context (a system call on a disk that hangs)
-// is left behind and named. Where that is work on the object store, the stop is in good
-// order all the same; the WAL and the metadata are waited for, and an error if they hang.
+// Anything that ignores the end of its context (a system call on a hanging disk) is left behind
+// and named. If that is work on the object store, the stop still succeeds; for the WAL and the
+// metadata it is an error.
 
-// stopping is a stop under way. One goroutine has it.
+// stopping is a stop in progress. One goroutine owns it.
 type stopping struct {
 	log      *slog.Logger
-	half     time.Time // for clients
+	half     time.Time // deadline of clients
 	deadline time.Time
 	behind   bool // something was left behind, and may still use files
 }
@@ -40,13 +40,13 @@ func newStopping(grace time.Duration, log *slog.Logger) *stopping {
 	return &stopping{log: log, half: now.Add(grace / 2), deadline: now.Add(grace)}
 }
 
-// leastWait is how long each step has, also when those before it took all of the time.
+// leastWait is the minimum time of each step, even if earlier ones used up the grace.
 const leastWait = 500 * time.Millisecond
 
-// errHangs: a step of the stop did not end in time.
+// errHangs means that a step of the stop did not end in time.
 var errHangs = errors.New("did not end in time")
 
-// wait calls end, which may block, and returns what it does, or errHangs at the deadline.
+// wait calls end, which may block, and returns its result, or errHangs at the deadline.
 func (s *stopping) wait(what string, end func() error) error {
 	over := make(chan error, 1)
 	go func() { over <- end() }()
@@ -61,24 +61,24 @@ func (s *stopping) wait(what string, end func() error) error {
 	}
 }
 
-// without is wait for what the process may end without.
+// without is wait for something that the process may exit without.
 func (s *stopping) without(what string, end func()) {
 	if err := s.wait(what, func() error { end(); return nil }); err != nil {
 		s.log.Warn("left behind by the stop", "what", err)
 	}
 }
 
-// clients returns a context that ends when clients had their time.
+// clients returns a context that ends at the deadline of clients.
 func (s *stopping) clients() (context.Context, context.CancelFunc) {
 	return context.WithDeadline(context.Background(), s.half)
 }
 
-// shortly returns a context that ends at the deadline, and within a second.
+// shortly returns a context that ends at the deadline, or after a second.
 func (s *stopping) shortly() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), min(time.Second, max(leastWait, time.Until(s.deadline))))
 }
 
-// drain sees clients off and has the pipelines end.
+// drain finishes clients and ends the pipelines.
 func (n *node) drain(s *stopping, storage *storageRun) error {
 	n.listeners.closeListeners()
 	n.listeners.endAdminRequests()
@@ -99,13 +99,13 @@ func (n *node) drain(s *stopping, storage *storageRun) error {
 	return err
 }
 
-// storageRun is the pipelines while they run.
+// storageRun is the running pipelines.
 type storageRun struct {
 	cancel context.CancelFunc
 	over   chan error
 }
 
-// runStorage runs the pipelines. failed is called if they end of themselves.
+// runStorage runs the pipelines. failed is called if they end by themselves.
 func (n *node) runStorage(failed context.CancelCauseFunc) *storageRun {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &storageRun{cancel, make(chan error, 1)}
@@ -125,7 +125,7 @@ func (r *storageRun) stop() error {
 
 var errStorage = errors.New("the pipelines have ended")
 
-// close gives everything up that open has opened.
+// close closes everything that open has opened.
 func (n *node) close(s *stopping) error {
 	var errs []error
 	if n.handlers != nil {
@@ -142,7 +142,7 @@ func (n *node) close(s *stopping) error {
 	n.tracing.close(shortly, n.log)
 	if n.storage != nil {
 		s.without("reads of objects", n.storage.fetcher.Close)
-		if !s.behind { // else the files go with the process
+		if !s.behind { // otherwise the files are closed with the process
 			errs = append(errs, s.wait("the WAL", n.storage.close))
 		}
 	}
@@ -155,8 +155,8 @@ func (n *node) close(s *stopping) error {
 	return errors.Join(errs...)
 }
 
-// letGo gives up what no stop has to wait for, since the WAL has it all: work on the object
-// store, and writes that wait for it to make room.
+// letGo abandons what a stop need not wait for, since the WAL has the data: work on the object
+// store, and writes waiting for it to free space.
 func (s *storage) letGo() {
 	s.lettingGo.Do(func() {
 		close(s.stopping)
@@ -166,7 +166,7 @@ func (s *storage) letGo() {
 	})
 }
 
-// inBackground runs work that letGo gives up.
+// inBackground runs work that letGo abandons.
 func (s *storage) inBackground(work ...func(context.Context)) {
 	for _, do := range work {
 		s.background.Go(func() { do(s.work) })

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// What heeds nothing is named and left behind at the deadline; what comes after it still has
-// a moment, and those that could use files know.
+// Something that ignores its context is named and left behind at the deadline; later steps
+// still get a moment, and know that files may be in use.
 func TestAStopLeavesBehindWhatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said strings.Builder

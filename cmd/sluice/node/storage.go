@@ -50,14 +50,14 @@ type metadata interface {
 	retain.Metadata
 }
 
-// storage is the pipelines of a broker and what they work on.
+// storage holds the pipelines of a broker and their data.
 type storage struct {
 	log       *wal.Log
 	dir       *blockfs.Dir
 	guard     *blockfs.Dir
-	pool      *blockfs.Pool // of WAL images, the write cache's included
+	pool      *blockfs.Pool // of WAL images, including those in the write cache
 	objects   *objectstore.Store
-	owned     *ownedStore // for those that change it
+	owned     *ownedStore // for the stages that change it
 	parts     *partitions
 	ledger    *upload.Ledger
 	uploader  *upload.Uploader
@@ -65,17 +65,17 @@ type storage struct {
 	fetcher   *objectfetch.Fetcher
 	tracker   *unreadable.Tracker
 	meta      metadata
-	index     *memory.Account // of the partitions' tail indexes
+	index     *memory.Account // of all tail indexes
 	producers *producers
 	stopping  chan struct{} // closed by letGo
-	newWAL    bool          // there was no WAL when storage was opened
-	// prepareTTL is how long the writing of an object may take.
+	newWAL    bool          // no WAL existed when storage was opened
+	// prepareTTL is how long writing an object may take.
 	prepareTTL time.Duration
 
 	logger      *slog.Logger
 	damagedLeft *atomic.Int64              // of damaged
 	damaged     map[topic.Partition]damage // as they were found
-	acceptLost  bool                       // what is damaged is given up
+	acceptLost  bool                       // damaged ranges are given up
 
 	admit *admit.Stage
 	reads *readStages
@@ -83,9 +83,9 @@ type storage struct {
 
 	write, read, upload, compact, retain *pipeline.Graph
 
-	work       context.Context // of what letGo gives up
+	work       context.Context // of work that letGo abandons
 	endWork    context.CancelFunc
-	background sync.WaitGroup // what work is the context of
+	background sync.WaitGroup // goroutines that use work
 	lettingGo  sync.Once
 }
 
@@ -164,8 +164,8 @@ func (s *storage) objectAt(p topic.Partition, offset int64) (meta.ObjectRef, boo
 	return m.Objects[i], true
 }
 
-// bounded lets no group of several requests take more than half of the memory for
-// images, a fifth of which may be unused: readers may hold the other half.
+// bounded limits a group of several requests to half of the image memory, a fifth of which may
+// be unused: readers may hold the other half.
 func bounded(c batch.Config, images int64) batch.Config {
 	c.ImageBytes = images / 2 / 5 * 4
 	return c
@@ -184,8 +184,8 @@ func (s *storage) wire(cfg Config, images *cache.Cache, log *slog.Logger) {
 	pipeline.Into(cuts, "upload", s.uploader, pipeline.Depth(1))
 }
 
-// run drives the pipelines until ctx is done or one of them fails, then drains those of
-// writes and reads. The others are given up; background.Wait tells when they have ended.
+// run runs the pipelines until ctx is done or one of them fails, then drains those of writes
+// and reads. The others are abandoned; background.Wait returns when they have ended.
 func (s *storage) run(ctx context.Context, grace time.Duration) error {
 	failed := make(chan *running, len(s.graphs()))
 	write, read := start(s.write, grace, failed), start(s.read, grace, failed)
@@ -217,12 +217,12 @@ func (s *storage) run(ctx context.Context, grace time.Duration) error {
 	return errors.Join(errs...)
 }
 
-// graphs are the pipelines.
+// graphs returns the pipelines.
 func (s *storage) graphs() []*pipeline.Graph {
 	return []*pipeline.Graph{s.write, s.read, s.upload, s.compact, s.retain}
 }
 
-// relieve has the WAL uploaded when it is short of room.
+// relieve requests uploads when the WAL is short of space.
 func (s *storage) relieve(ctx context.Context) {
 	for {
 		select {
@@ -234,14 +234,14 @@ func (s *storage) relieve(ctx context.Context) {
 	}
 }
 
-// running is a pipeline that runs.
+// running is a running pipeline.
 type running struct {
 	cancel context.CancelFunc
 	over   chan struct{}
-	err    error // how it ended; set before over is closed
+	err    error // its result; set before over is closed
 }
 
-// start runs g; failed learns when it ends.
+// start runs g and sends to failed when it ends.
 func start(g *pipeline.Graph, grace time.Duration, failed chan<- *running) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{cancel: cancel, over: make(chan struct{})}
@@ -265,7 +265,7 @@ func (r *running) until(ctx context.Context) {
 	<-r.over
 }
 
-// close gives up files and directories. Nothing may run any more.
+// close closes files and directories. Nothing may run any more.
 func (s *storage) close() error {
 	var errs []error
 	if s.fetcher != nil {

@@ -9,28 +9,28 @@ import (
 	"github.com/sluicemq/sluice/stages/upload"
 )
 
-// tailIndex bounds what the indexes of all partitions' batches in the WAL take. From
-// half the limit on it asks for uploads, which empty them; at the limit what is being
-// written waits, as it does when the WAL is full.
+// tailIndex limits the memory of the indexes of all batches in the WAL. From half of the limit
+// it requests uploads, which empty them; at the limit writes wait, as they do when the WAL is
+// full.
 //
-// Whoever appends says how many batches come, so that the limit holds for them too,
-// but for a group that alone could take more than half of it. Recovery asks nobody: what
-// is in the WAL has to be found.
+// A writer announces how many batches follow, so that the limit covers them, except for a group
+// that alone could take more than half of it. Recovery is exempt: everything in the WAL has to
+// be found.
 type tailIndex struct {
 	account  *memory.Account
 	hurry    func(reason string)
-	stopping <-chan struct{} // what is written already is let in
+	stopping <-chan struct{} // what is already written is admitted
 
-	asked int64 // what was used when an upload was asked for last
+	asked int64 // usage when an upload was last requested
 }
 
-// steps is how many uploads are asked for between half the limit and the limit.
+// steps is how many uploads are requested between half of the limit and the limit.
 const steps = 4
 
-// retryRoom is how often one who waits asks for an upload again.
+// retryRoom is how often a waiting writer requests an upload again.
 const retryRoom = time.Second
 
-// room waits until n batches may be added. One goroutine calls it.
+// room waits until n batches may be added. It is called by one goroutine.
 func (x *tailIndex) room(ctx context.Context, n int) {
 	limit := x.account.Limit()
 	need := min(int64(n)*partition.AppendMemory, limit/2)

@@ -15,7 +15,7 @@ var (
 		"Changes of TLS files, by use and outcome.", []string{"use", "outcome"}, nil)
 )
 
-// tlsMetrics exports how it stands with the files of a server's certificates.
+// tlsMetrics exports the state of a server's certificate files.
 type tlsMetrics struct{ server *certs.Server }
 
 // Describe implements prometheus.Collector.

@@ -14,8 +14,8 @@ import (
 	"github.com/sluicemq/sluice/config"
 )
 
-// tracing sends spans in the background. When the receiver is slow or away they
-// are dropped; no request waits for it. A nil tracing makes none.
+// tracing sends spans in the background. If the receiver is slow or down they are dropped; no
+// request waits for it. A nil tracing makes none.
 type tracing struct{ provider *sdktrace.TracerProvider }
 
 func openTracing(cfg config.Tracing, broker int32) (*tracing, error) {
@@ -39,7 +39,7 @@ func (t *tracing) tracer() trace.Tracer {
 	return t.provider.Tracer("github.com/sluicemq/sluice")
 }
 
-// close sends what is left, until ctx ends.
+// close sends the remaining spans, until ctx ends.
 func (t *tracing) close(ctx context.Context, log *slog.Logger) {
 	if t == nil {
 		return

@@ -8,8 +8,8 @@ import (
 	"github.com/sluicemq/sluice/stages/locate"
 )
 
-// recordsAt returns what the metadata has at a place that cannot be read: nothing when
-// its records were deleted, or are elsewhere by now.
+// recordsAt returns the records that the metadata has at an unreadable place; none if they were
+// deleted or moved meanwhile.
 func (s *storage) recordsAt(p unreadable.Place) []unreadable.Records {
 	view := s.meta.View()
 	if p.Partition == (topic.Partition{}) {
@@ -31,7 +31,7 @@ func (s *storage) recordsAt(p unreadable.Place) []unreadable.Records {
 	return []unreadable.Records{here}
 }
 
-// holders returns all that an object has of partitions whose records are still wanted.
+// holders returns the parts of an object whose records are still referenced.
 func holders(view *meta.View, id meta.ObjectID) (all []unreadable.Records) {
 	for _, t := range view.Topics() {
 		for i, m := range t.Partitions {
@@ -45,12 +45,12 @@ func holders(view *meta.View, id meta.ObjectID) (all []unreadable.Records) {
 	return all
 }
 
-// missing reports an offset that is neither in the WAL nor in an object.
+// missing returns the error for an offset that is neither in the WAL nor in an object.
 func (s *storage) missing(p topic.Partition, offset int64, err error) error {
 	return s.tracker.Failed(unreadable.Place{Partition: p, Base: offset, End: offset + 1}, unreadable.Missing, err)
 }
 
-// gone says why no object holds the offset of a read: it was deleted.
+// gone explains why no object holds the offset of a read: it was deleted.
 func gone(l *locate.Locator) func(*flow.Read) error {
 	return func(r *flow.Read) error {
 		anew := &flow.Read{State: r.State, Offset: r.Offset, MaxBytes: r.MaxBytes}

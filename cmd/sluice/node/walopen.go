@@ -16,11 +16,11 @@ import (
 	"github.com/sluicemq/sluice/stages/wal"
 )
 
-// The metadata has the log of each broker on record, and the guard beside the log knows how
-// far it has got. A broker whose log is not there, is another's, or ends too early refuses to
-// start, since nobody but an operator can say whether what is gone may be given up.
+// The metadata records the WAL of each broker, and the guard next to the WAL knows how far it
+// has got. A broker whose WAL is missing, belongs to another broker, or ends too early refuses
+// to start, since only an operator can decide whether the lost data may be given up.
 
-// walWords says what can be done about a WAL that was refused.
+// walWords adds advice to the error of a refused WAL.
 func walWords(err error, directory string) error {
 	switch {
 	case errors.Is(err, wal.ErrForeign):
@@ -79,7 +79,7 @@ func roomForSegments(cfg Config) error {
 	return nil
 }
 
-// recordWAL puts the log on record that is written from now on, and that this process has it.
+// recordWAL records the WAL that is written from now on, and that this process owns it.
 func (s *storage) recordWAL(ctx context.Context, broker int32) error {
 	if id, ok := s.meta.View().WAL(broker); !ok || uuid.UUID(id) != s.log.ID() {
 		if err := s.meta.RecordWAL(ctx, meta.WAL{Broker: broker, ID: s.log.ID()}); err != nil {
