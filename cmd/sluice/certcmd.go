@@ -20,7 +20,7 @@ import (
 const defaultCertDir = "certs"
 
 func newCert(c *cli) *cobra.Command {
-	return family("cert", "Make, look at and renew the certificates of a cluster with an authority of your own",
+	return family("cert", "Create, show and renew a cluster's certificates with your own authority",
 		newCertInit(c), newCertIssue(c), newCertShow(c), newCertRenew(c))
 }
 
@@ -42,7 +42,7 @@ func newCertInit(c *cli) *cobra.Command {
 	var dir, name string
 	var days int
 	cmd := &cobra.Command{
-		Use: "init", Short: "Make an authority that signs the certificates of a cluster", Args: cobra.NoArgs,
+		Use: "init", Short: "Create an authority that signs the certificates of a cluster", Args: cobra.NoArgs,
 		Long: `Makes an authority: DIR/ca.crt, which everybody who is to trust its certificates is given, and
 DIR/ca.key, which signs them. Whoever has the key can pass for any broker and client: keep it
 where brokers and clients do not run. Where there is an authority it is refused.`,
@@ -57,12 +57,12 @@ where brokers and clients do not run. Where there is an authority it is refused.
 				return err
 			}
 			return c.result(map[string]any{"ca": f.CA, "ca_key": f.CAKey, "serial": serial(made), "ends": made.NotAfter},
-				"%s is the authority, %s its key; it lasts until %s", f.CA, f.CAKey, made.NotAfter.Format(time.DateOnly))
+				"created the authority %s with the key %s, valid until %s", f.CA, f.CAKey, made.NotAfter.Format(time.DateOnly))
 		},
 	}
-	certDir(cmd, &dir, defaultCertDir, "`DIR` for the authority, made if it is not there")
-	cmd.Flags().StringVar(&name, "name", "Sluice authority", "what certificates call their issuer")
-	cmd.Flags().IntVar(&days, "days", 3650, "how long it lasts")
+	certDir(cmd, &dir, defaultCertDir, "`DIR` for the authority, created if missing")
+	cmd.Flags().StringVar(&name, "name", "Sluice authority", "issuer name in certificates")
+	cmd.Flags().IntVar(&days, "days", 3650, "`DAYS` of validity")
 	return cmd
 }
 
@@ -71,7 +71,7 @@ func newCertIssue(c *cli) *cobra.Command {
 	var days int
 	var r certs.Request
 	cmd := &cobra.Command{
-		Use: "issue NAME --server|--client", Short: "Make a certificate for a broker or a client", Args: cobra.ExactArgs(1),
+		Use: "issue NAME --server|--client", Short: "Create a certificate for a broker or a client", Args: cobra.ExactArgs(1),
 		Long: `Makes NAME.crt and NAME.key, signed by the authority in DIR. A server's certificate has the names
 and addresses that clients connect to, those that they are told of (network.advertised_host)
 and those of --broker. A client is known by NAME. Files that are there are not overwritten.`,
@@ -86,7 +86,7 @@ and those of --broker. A client is known by NAME. Files that are there are not o
 				return usagef("say what it is for: --server, --client, or both")
 			}
 			if r.Server && len(r.SANs) == 0 {
-				return usagef("give the names and addresses that clients connect to: --san HOST, once or more often")
+				return usagef("give the names and addresses that clients connect to, with one or more --san HOST")
 			}
 			f, made, err := certs.IssueFor(dir, r, or(out, dir))
 			if err != nil {
@@ -94,23 +94,23 @@ and those of --broker. A client is known by NAME. Files that are there are not o
 			}
 			c.shortLife(made, r.Life)
 			return c.result(map[string]any{"certificate": f.Cert, "key": f.Key, "ca": f.CA, "serial": serial(made), "sans": sans(made), "ends": made.NotAfter},
-				"%s and %s are made, with serial number %s; they last until %s", f.Cert, f.Key, serial(made), made.NotAfter.Format(time.DateOnly))
+				"created %s and %s with serial number %s, valid until %s", f.Cert, f.Key, serial(made), made.NotAfter.Format(time.DateOnly))
 		},
 	}
 	certDir(cmd, &dir, defaultCertDir, "`DIR` of the authority")
-	cmd.Flags().StringVar(&out, "out", "", "`DIR` for the new files, made if it is not there; that of the authority by default")
+	cmd.Flags().StringVar(&out, "out", "", "`DIR` for the new files, created if missing; by default that of the authority")
 	_ = cmd.MarkFlagDirname("out") // the flag exists
 	cmd.Flags().BoolVar(&r.Server, "server", false, "for a broker")
 	cmd.Flags().BoolVar(&r.Client, "client", false, "for a client")
-	cmd.Flags().StringSliceVar(&r.SANs, "san", nil, "a `NAME` that it goes by: DNS name, IP address, URI or mail address; several with commas or flags")
-	cmd.Flags().IntVar(&days, "days", 397, "how long it lasts, but not longer than the authority")
+	cmd.Flags().StringSliceVar(&r.SANs, "san", nil, "a subject alternative `NAME`: DNS name, IP address, URI or email address; repeat or separate by commas")
+	cmd.Flags().IntVar(&days, "days", 397, "`DAYS` of validity, limited by that of the authority")
 	return cmd
 }
 
 // shortLife warns that a certificate ends with its authority.
 func (c *cli) shortLife(made *x509.Certificate, wanted time.Duration) {
 	if !c.json && wanted > 0 && time.Until(made.NotAfter) < wanted-time.Hour {
-		c.say("it lasts until %s only, since the authority ends then", made.NotAfter.Format(time.DateOnly))
+		c.say("it is only valid until %s, when the authority expires", made.NotAfter.Format(time.DateOnly))
 	}
 }
 
@@ -118,7 +118,7 @@ func newCertRenew(c *cli) *cobra.Command {
 	var dir string
 	var days int
 	cmd := &cobra.Command{
-		Use: "renew FILE.crt", Short: "Replace a certificate and its key by new ones for the same names", Args: cobra.ExactArgs(1),
+		Use: "renew FILE.crt", Short: "Replace a certificate and its key, keeping its names", Args: cobra.ExactArgs(1),
 		Long: `Replaces a certificate and its key. Subject, names and what it is for stay; key and serial number
 are new. A broker that runs takes both up within a second or two; clients read theirs when they start.
 The key is FILE.key unless --key names another. Owner and mode of the files stay.`,
@@ -136,11 +136,11 @@ The key is FILE.key unless --key names another. Owner and mode of the files stay
 			}
 			c.shortLife(made, life)
 			return c.result(map[string]any{"certificate": file, "key": keyOf(c.key, file), "old_serial": serial(old), "serial": serial(made), "sans": sans(made), "ends": made.NotAfter},
-				"%s has serial number %s now, and had %s; it lasts until %s", file, serial(made), serial(old), made.NotAfter.Format(time.DateOnly))
+				"renewed %s: serial number %s instead of %s, valid until %s", file, serial(made), serial(old), made.NotAfter.Format(time.DateOnly))
 		},
 	}
-	certDir(cmd, &dir, "", "`DIR` of the authority; that of the certificate by default")
-	cmd.Flags().IntVar(&days, "days", 0, "how long it lasts; as long as the old one did by default")
+	certDir(cmd, &dir, "", "`DIR` of the authority; by default that of the certificate")
+	cmd.Flags().IntVar(&days, "days", 0, "`DAYS` of validity; by default those of the old certificate")
 	return cmd
 }
 
@@ -156,7 +156,7 @@ func sans(cert *x509.Certificate) []string { return append([]string{}, certs.SAN
 
 func newCertShow(c *cli) *cobra.Command {
 	return &cobra.Command{
-		Use: "show FILE...", Short: "Say for whom certificates are, when they end, and whether key and authority fit", Args: cobra.MinimumNArgs(1),
+		Use: "show FILE...", Short: "Show who certificates are for, when they expire, and whether key and authority match", Args: cobra.MinimumNArgs(1),
 		Long: `Shows each certificate in the files, and whether it can be used: now, with its key (FILE.key
 beside it, or --key), and by whoever trusts the authority (ca.crt beside it, or --ca). Exit code 1
 if one cannot.`,
@@ -164,7 +164,7 @@ if one cannot.`,
   sluice cert show /etc/sluice/tls/broker.crt --ca ca.crt`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if c.key != "" && len(args) > 1 {
-				return usagef("--key is the key of one certificate; name that one alone")
+				return usagef("--key belongs to one certificate; name only that one")
 			}
 			var wrong []string
 			for _, file := range args {

@@ -46,7 +46,7 @@ func TestUsage(t *testing.T) {
 		"consume t --format %q{":                  "--format",
 		"group reset g":                           "say where to",
 		"group reset g --to-offset -1":            "must not be negative",
-		"group reset g --to-datetime x":           "is no time",
+		"group reset g --to-datetime x":           "is not a time",
 		"group reset g --to-latest --to-earliest": "none of the others can be",
 		"topic list --transport smoke":            "transport \"smoke\" is not known",
 		"topic list --broker here":                "must be HOST:PORT",

@@ -83,7 +83,7 @@ func (c *cli) admin(ctx context.Context, f func(context.Context, *kadm.Client) e
 	a.SetTimeoutMillis(int32(min(c.timeout, time.Hour) / time.Millisecond))
 	err = f(ctx, a)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("the broker at %s did not answer within %s; look at its log, or set a longer --timeout", c.broker, c.timeout)
+		return fmt.Errorf("the broker at %s did not answer within %s; check its log, or set a longer --timeout", c.broker, c.timeout)
 	}
 	return err
 }
@@ -99,11 +99,11 @@ func refusal(what, name string, err error, message string) error {
 	}
 	switch known {
 	case kerr.UnknownTopicOrPartition, kerr.UnknownTopicID:
-		return fmt.Errorf("topic %s does not exist; `sluice topic list` shows what there is, `sluice topic create %s` makes it", name, name)
+		return fmt.Errorf("topic %s does not exist; `sluice topic list` shows all, `sluice topic create %s` creates it", name, name)
 	case kerr.TopicAlreadyExists:
-		return fmt.Errorf("topic %s exists already; --if-not-exists makes that no error", name)
+		return fmt.Errorf("topic %s already exists; with --if-not-exists that is not an error", name)
 	case kerr.GroupIDNotFound:
-		return fmt.Errorf("group %s does not exist; `sluice group list` shows what there is", name)
+		return fmt.Errorf("group %s does not exist; `sluice group list` shows all", name)
 	case kerr.NonEmptyGroup:
 		return fmt.Errorf("group %s has members; stop them first", name)
 	}

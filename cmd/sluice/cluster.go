@@ -39,7 +39,7 @@ type brokerInfo struct {
 func newClusterStatus(c *cli) *cobra.Command {
 	var admin string
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show brokers, and which partitions are not well", Args: cobra.NoArgs,
+		Use: "status", Short: "Show brokers, and partitions with problems", Args: cobra.NoArgs,
 		Long: `Shows the brokers of the cluster and whether each answers, how many partitions have
 no leader or too few replicas in sync, and, as the admin server of a broker says,
 which metadata shards and partitions are damaged or offline, and why. Of objects it has
@@ -106,7 +106,7 @@ func status(ctx context.Context, a *kadm.Client) (*clusterStatus, error) {
 func (s *clusterStatus) trouble() error {
 	for _, b := range s.Brokers {
 		if !b.Answers {
-			return fmt.Errorf("broker %d at %s:%d does not answer; look at its log", b.ID, b.Host, b.Port)
+			return fmt.Errorf("broker %d at %s:%d does not answer; check its log", b.ID, b.Host, b.Port)
 		}
 	}
 	if s.Leaderless+s.UnderReplicated > 0 {
@@ -118,7 +118,7 @@ func (s *clusterStatus) trouble() error {
 			plural(d.partitions(), "partition"), plural(len(d.Shards), "metadata shard"), d.sources())
 	}
 	if s.Damage == nil {
-		return fmt.Errorf("whether something is damaged is not known: %s", s.Unknown)
+		return fmt.Errorf("it is unknown whether anything is damaged: %s", s.Unknown)
 	}
 	return nil
 }

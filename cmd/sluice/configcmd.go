@@ -50,7 +50,7 @@ func newConfigCheck(c *cli) *cobra.Command {
 	var role string
 	var textOnly bool
 	cmd := &cobra.Command{
-		Use: "check FILE", Short: "Say whether a file of settings is right", Args: cobra.ExactArgs(1),
+		Use: "check FILE", Short: "Check a settings file", Args: cobra.ExactArgs(1),
 		Long: `Says whether a node would take a file of settings, as far as that can be told without opening
 its disks and addresses. The files that it names, and those of credentials that the environment
 names, must be there, readable and fit together, so run it as the user that runs the node, on its
@@ -81,23 +81,23 @@ Whether the object store is right says "sluice object check --config FILE".`,
 					c.say("%s", w)
 				}
 			}
-			return c.result(map[string]any{"file": args[0], "role": role, "ok": true, "warnings": warnings}, "%s is right for a %s", args[0], role)
+			return c.result(map[string]any{"file": args[0], "role": role, "ok": true, "warnings": warnings}, "%s is valid for a %s", args[0], role)
 		},
 	}
 	addRole(cmd, &role)
-	cmd.Flags().BoolVar(&textOnly, "text-only", false, "look at the settings alone, not at the files and directories that they name")
+	cmd.Flags().BoolVar(&textOnly, "text-only", false, "check only the settings, not the files and directories they name")
 	return cmd
 }
 
 func addRole(cmd *cobra.Command, role *string) {
-	cmd.Flags().StringVar(role, "role", "", "broker or controller; by default what the tables of the file belong to")
+	cmd.Flags().StringVar(role, "role", "", "broker or controller; by default detected from the file's tables")
 	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{config.RoleBroker, config.RoleController}, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 }
 
 func newConfigPrint(c *cli) *cobra.Command {
 	var file, role string
 	cmd := &cobra.Command{
-		Use: "print [NAME]", Short: "Print shipped settings with their comments, or what a file amounts to", Args: cobra.MaximumNArgs(1),
+		Use: "print [NAME]", Short: "Print the default settings with comments, or the effective settings of a file", Args: cobra.MaximumNArgs(1),
 		Long: `Prints one of the files that are shipped: broker and controller have every key with
 its default and what it does, example-development and example-production show what
 one sets. With --config, prints every setting that is in force with that file.`,

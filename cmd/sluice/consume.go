@@ -49,9 +49,9 @@ standard error, and the other partitions go on.
 	f := cmd.Flags()
 	f.StringVar(&o.from, "from", "start", "start, end, an offset, a time such as 2026-01-31T12:00:00Z, or @ and milliseconds since 1970")
 	f.StringVar(&o.group, "group", "", "consume as a member of `GROUP`")
-	f.Int64Var(&o.count, "count", 0, "end after `N` records; 0 means no limit")
+	f.Int64Var(&o.count, "count", 0, "stop after `N` records; 0 means no limit")
 	f.BoolVar(&o.follow, "follow", false, "wait for new records until interrupted")
-	f.Int32SliceVar(&o.partitions, "partition", nil, "`N`, only this partition; may be repeated")
+	f.Int32SliceVar(&o.partitions, "partition", nil, "only partition `N`; may be repeated")
 	f.StringVar(&o.format, "format", `%v\n`, "`LAYOUT` of each record")
 	return cmd
 }

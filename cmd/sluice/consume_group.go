@@ -70,7 +70,7 @@ func (m *membership) commit(ctx context.Context) error {
 		records = append(records, r)
 	}
 	if err := m.cl.CommitRecords(ctx, records...); err != nil && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("what was printed is not committed for group %s: %w", m.group, err)
+		return fmt.Errorf("printed records were not committed for group %s: %w", m.group, err)
 	}
 	clear(m.last)
 	return nil

@@ -85,7 +85,7 @@ func controllerMux(cluster *consensus.Cluster, reg prometheus.Gatherer) *http.Se
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if cluster.View() == nil {
-			adminhttp.Error(w, http.StatusServiceUnavailable, "the metadata is not read yet")
+			adminhttp.Error(w, http.StatusServiceUnavailable, "the metadata has not been read yet")
 			return
 		}
 		fmt.Fprintln(w, "ok")

@@ -36,10 +36,10 @@ func (r *damageReport) sources() string {
 	}
 	var all []string
 	if found["start"] || len(r.Shards) > 0 {
-		all = append(all, "the log of the broker's start says more")
+		all = append(all, "the broker's log at start has details")
 	}
 	if found["upload"] {
-		all = append(all, "an ERROR in the broker's log says since when and why nothing can be uploaded")
+		all = append(all, "an ERROR in the broker's log says since when and why uploads fail")
 	}
 	if found["reader"] {
 		all = append(all, "of what readers came to, an ERROR in the broker's log of that time names objects and offsets, and `sluice object verify --metadata` reads all objects")
@@ -62,7 +62,7 @@ func (c *cli) damage(ctx context.Context, admin, cluster string) (*damageReport,
 		return nil, err
 	}
 	if r.Cluster != cluster {
-		return nil, fmt.Errorf("the admin server at %s is of the cluster %s, not of %s; set --admin to where the broker has it", admin, r.Cluster, cluster)
+		return nil, fmt.Errorf("the admin server at %s is of the cluster %s, not of %s; set --admin to the broker's admin address", admin, r.Cluster, cluster)
 	}
 	return &r, nil
 }

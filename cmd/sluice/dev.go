@@ -20,7 +20,7 @@ func newDev(c *cli) *cobra.Command {
 	listen := cfg.Network.QUICListen
 	cmd := &cobra.Command{
 		Use:   "dev",
-		Short: "Run a node with no settings at all, on this machine only",
+		Short: "Run a node without any settings, for this machine only",
 		Long: `Runs a broker with its metadata and object store in one process. Everything it
 keeps is in the data directory, the certificate for QUIC included, which it makes
 itself the first time. Commands of sluice find it there and need no flags.`,
@@ -43,7 +43,7 @@ itself the first time. Commands of sluice find it there and need no flags.`,
 	f.StringVar(&listen, "listen", listen, "`HOST:PORT` for clients, QUIC and TCP")
 	f.StringVar(&cfg.Admin.Listen, "admin", cfg.Admin.Listen, "`HOST:PORT` for metrics, health and topology")
 	f.BoolVar(&cfg.Topics.AutoCreateTopics, "auto-create-topics", cfg.Topics.AutoCreateTopics, "create topics that a client asks for")
-	f.Int32Var(&cfg.Topics.Partitions, "partitions", cfg.Topics.Partitions, "partitions of topics whose creator names no number")
+	f.Int32Var(&cfg.Topics.Partitions, "partitions", cfg.Topics.Partitions, "partitions of topics created without a number")
 	f.StringVar(&cfg.Log.Level, "log-level", cfg.Log.Level, "debug, info, warn or error")
 	c.mayAcceptLost(cmd)
 	c.mayAcceptLostWAL(cmd)

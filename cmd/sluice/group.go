@@ -107,7 +107,7 @@ func describeGroup(name string, l kadm.DescribedGroupLag) (*groupDescription, er
 		return nil, refusal("group", name, err, "")
 	}
 	if l.State == "Dead" {
-		return nil, fmt.Errorf("group %s does not exist; `sluice group list` shows what there is", name)
+		return nil, fmt.Errorf("group %s does not exist; `sluice group list` shows all", name)
 	}
 	d := &groupDescription{Group: name, State: l.State, Protocol: l.Protocol, Coordinator: l.Coordinator.NodeID,
 		Lag: l.Lag.Total(), Members: []memberInfo{}, Partitions: []lagInfo{}}

@@ -24,7 +24,7 @@ type reset struct {
 func newGroupReset(c *cli) *cobra.Command {
 	r := &reset{}
 	cmd := &cobra.Command{
-		Use: "reset GROUP", Short: "Set where a group without members goes on", Args: cobra.ExactArgs(1),
+		Use: "reset GROUP", Short: "Set the offsets of a group without members", Args: cobra.ExactArgs(1),
 		Long: `Sets the committed offsets of a group, for the topics given or for all that it has
 committed offsets for. The group must have no members.`,
 		Example: `  sluice group reset billing --to-earliest --dry-run
@@ -41,11 +41,11 @@ committed offsets for. The group must have no members.`,
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&r.topics, "topic", nil, "`TOPIC` to reset; may be repeated")
-	f.BoolVar(&r.earliest, "to-earliest", false, "go on at the first record there is")
-	f.BoolVar(&r.latest, "to-latest", false, "go on behind the last record")
-	f.Int64Var(&r.offset, "to-offset", 0, "go on at offset `N`, or the nearest there is")
-	f.StringVar(&r.datetime, "to-datetime", "", "go on at the first record from `TIME` on, such as 2026-01-31T12:00:00Z")
-	f.BoolVar(&r.dryRun, "dry-run", false, "only show what would be set")
+	f.BoolVar(&r.earliest, "to-earliest", false, "continue at the first available record")
+	f.BoolVar(&r.latest, "to-latest", false, "continue after the last record")
+	f.Int64Var(&r.offset, "to-offset", 0, "continue at offset `N`, or the nearest available")
+	f.StringVar(&r.datetime, "to-datetime", "", "continue at the first record at or after `TIME`, such as 2026-01-31T12:00:00Z")
+	f.BoolVar(&r.dryRun, "dry-run", false, "only show what would change")
 	cmd.MarkFlagsMutuallyExclusive("to-earliest", "to-latest", "to-offset", "to-datetime")
 	return cmd
 }
@@ -69,7 +69,7 @@ func (r *reset) target(cmd *cobra.Command) (place, error) {
 		}
 		return place{kind: atTime, at: t.UnixMilli()}, nil
 	}
-	return place{}, usagef("say where to: --to-earliest, --to-latest, --to-offset or --to-datetime")
+	return place{}, usagef("give the position: --to-earliest, --to-latest, --to-offset or --to-datetime")
 }
 
 func (c *cli) reset(ctx context.Context, a *kadm.Client, r *reset, to place) error {
@@ -78,7 +78,7 @@ func (c *cli) reset(ctx context.Context, a *kadm.Client, r *reset, to place) err
 		return fmt.Errorf("describe group %s: %w", r.group, err)
 	}
 	if n := len(described[r.group].Members); n > 0 {
-		return fmt.Errorf("group %s has %s; stop them first, else they would overwrite what is set", r.group, plural(n, "member"))
+		return fmt.Errorf("group %s has %s; stop them first, or they will overwrite the new offsets", r.group, plural(n, "member"))
 	}
 	had, err := a.FetchOffsets(ctx, r.group)
 	if err != nil {
@@ -132,7 +132,7 @@ func (c *cli) printReset(r *reset, had kadm.OffsetResponses, set kadm.Offsets) e
 		return err
 	}
 	if r.dryRun {
-		fmt.Fprintln(c.stdout, "nothing was changed; leave out --dry-run to set these")
+		fmt.Fprintln(c.stdout, "nothing was changed; run without --dry-run to apply")
 	}
 	return nil
 }
@@ -152,5 +152,5 @@ func parseTime(s string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q is no time; write it like 2026-01-31T12:00:00Z or 2026-01-31", s)
+	return time.Time{}, fmt.Errorf("%q is not a time; use a form like 2026-01-31T12:00:00Z or 2026-01-31", s)
 }

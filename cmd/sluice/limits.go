@@ -44,7 +44,7 @@ func (c *cli) getLimits(ctx context.Context, admin, stage string) error {
 		}
 	}
 	if !found {
-		return fmt.Errorf("there is no stage %s; `sluice config get limits` shows all", stage)
+		return fmt.Errorf("no stage %s; `sluice config get limits` shows all", stage)
 	}
 	return nil
 }
@@ -145,7 +145,7 @@ func (c *cli) send(ctx context.Context, method, admin, path string, body any, ta
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return fmt.Errorf("no admin server answers: %w; set --admin to where the broker has it", err)
+		return fmt.Errorf("no admin server answers: %w; set --admin to the broker's admin address", err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

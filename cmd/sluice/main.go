@@ -95,17 +95,17 @@ func family(use, short string, children ...*cobra.Command) *cobra.Command {
 // mayAcceptLost adds the flag that accepts lost metadata.
 func (c *cli) mayAcceptLost(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&c.acceptLost, "accept-lost-metadata", false,
-		"start although metadata logs are damaged or lack what was acknowledged, and go on without it, for good; only for one start")
+		"start although metadata logs are damaged or incomplete, and permanently give up what is lost; only for one start")
 }
 
 // mayAcceptOtherStore adds the flag that accepts another object store.
 func (c *cli) mayAcceptOtherStore(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&c.acceptOtherStore, "accept-other-store", false,
-		"start although the object store is another's, or is not the one that it was, and take it over; only for one start")
+		"start although the object store belongs to another cluster or has changed, and take it over; only for one start")
 }
 
 // mayAcceptLostWAL adds the flag that accepts a lost WAL.
 func (c *cli) mayAcceptLostWAL(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&c.acceptLostWAL, "accept-lost-wal", false,
-		"start although the WAL is missing, another's, or lacks what was acknowledged, and go on without it, for good; only for one start")
+		"start although the WAL is missing, belongs to another broker or is incomplete, and permanently give up what is lost; only for one start")
 }

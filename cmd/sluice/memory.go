@@ -23,7 +23,7 @@ type memoryUse struct {
 func newClusterMemory(c *cli) *cobra.Command {
 	var admin string
 	cmd := &cobra.Command{
-		Use: "memory", Short: "Show what the memory of a broker is charged to", Args: cobra.NoArgs,
+		Use: "memory", Short: "Show the memory map of a broker", Args: cobra.NoArgs,
 		Long: `Shows each use of memory of one broker: bytes in use, its limit, the setting of the
 limit, and what it holds; then the sum, which does not have what the process itself needs.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {

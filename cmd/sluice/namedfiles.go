@@ -80,10 +80,10 @@ func (n *named) directory(key, path string) {
 		return
 	}
 	if there != filepath.Clean(path) && there != filepath.Dir(filepath.Clean(path)) {
-		n.warn("%s: %s is not there, and would be made with all above it from %s on; is it mounted, and written right?", key, path, there)
+		n.warn("%s: %s does not exist and would be created, starting below %s; is it spelled correctly and mounted?", key, path, there)
 	}
 	if !n.seen[there] && unix.Access(there, unix.W_OK|unix.X_OK) != nil {
-		n.warn("%s: whoever runs this check may not write into %s; whoever runs the broker must", key, there)
+		n.warn("%s: the user of this check cannot write to %s; the user of the broker must be able to", key, there)
 	}
 	n.seen[there] = true
 }
@@ -98,7 +98,7 @@ func existing(path string) (string, error) {
 		info, err := os.Stat(path)
 		switch {
 		case err == nil && !info.IsDir():
-			return "", fmt.Errorf("%s is a file where a directory must be", path)
+			return "", fmt.Errorf("%s is a file, but must be a directory", path)
 		case err == nil:
 			return path, nil
 		case errors.Is(err, unix.ENOTDIR): // a parent is a file
@@ -139,7 +139,7 @@ func (n *named) readable(key, file string) bool {
 		defer f.Close()
 		var info os.FileInfo
 		if info, err = f.Stat(); err == nil && info.IsDir() {
-			err = fmt.Errorf("%s is a directory where a file must be", file)
+			err = fmt.Errorf("%s is a directory, but must be a file", file)
 		}
 	}
 	if err != nil {
@@ -176,7 +176,7 @@ func (n *named) tls(b config.Broker) {
 	}
 	for _, st := range s.Status() {
 		if d := time.Until(st.Ends); d < 14*24*time.Hour {
-			n.warn("%s: a certificate in it ends on %s", st.File, st.Ends.Format(time.RFC3339))
+			n.warn("%s: a certificate in it expires on %s", st.File, st.Ends.Format(time.RFC3339))
 		}
 	}
 	if err := s.Unproven(); err != nil {
@@ -200,7 +200,7 @@ func (n *named) names(b config.Broker, certFile string) {
 		return
 	}
 	if all[0].VerifyHostname(host) != nil {
-		n.warn("%s: clients are told to connect to %s, which is no name in %s (%s); they will not trust the broker", key, host, certFile,
-			or(strings.Join(certs.SANs(all[0]), ", "), "it has none"))
+		n.warn("%s: clients are told to connect to %s, which is not a name in %s (%s); they will not trust the broker", key, host, certFile,
+			or(strings.Join(certs.SANs(all[0]), ", "), "it has no names"))
 	}
 }

@@ -56,7 +56,7 @@ func TestFilesThatSettingsName(t *testing.T) {
 		"no CA":                   {change: func(b *config.Broker) { b.TLS.ClientCAFile = in("z.crt") }, wrong: "tls.client_ca_file: open"},
 		"no CA, own certificate":  {change: func(b *config.Broker) { b.TLS.CertificateFile, b.TLS.KeyFile, b.TLS.ClientCAFile = "", "", in("z.crt") }, wrong: "tls.client_ca_file: open"},
 		"relative names":          {change: func(b *config.Broker) { b.TLS.KeyFile = "a.key" }, wrong: "tls.key_file: open " + in("data/a.key")},
-		"it ends soon":            {change: func(b *config.Broker) { b.TLS.CertificateFile, b.TLS.KeyFile = in("soon.crt"), in("soon.key") }, warns: in("soon.crt") + ": a certificate in it ends on"},
+		"it ends soon":            {change: func(b *config.Broker) { b.TLS.CertificateFile, b.TLS.KeyFile = in("soon.crt"), in("soon.key") }, warns: in("soon.crt") + ": a certificate in it expires on"},
 		"of a client":             {change: func(b *config.Broker) { b.TLS.CertificateFile, b.TLS.KeyFile = in("app.crt"), in("app.key") }, warns: "no client will trust the broker"},
 		"a name that is there":    {change: func(b *config.Broker) { b.Network.AdvertisedHost = "a.example.org" }},
 		"a name that is not":      {change: func(b *config.Broker) { b.Network.AdvertisedHost = "b.example.org" }, warns: "network.advertised_host: clients are told to connect to b.example.org"},

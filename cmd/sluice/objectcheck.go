@@ -17,7 +17,7 @@ import (
 func newObjectCheck(c *cli) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
-		Use: "check URL | check --config FILE", Short: "Say whether a broker could keep its objects in a store", Args: cobra.MaximumNArgs(1),
+		Use: "check URL | check --config FILE", Short: "Check that a store works for a broker's objects", Args: cobra.MaximumNArgs(1),
 		Long: `Does in an object store what a broker does, with the credentials of this environment: writes an
 object, tries to write over it, which must be refused, reads a part of it, lists, and deletes it.
 Nothing of what is there is touched.`,
@@ -75,9 +75,9 @@ func (c *cli) checkStore(ctx context.Context, url string) (err error) {
 		what string
 		try  func() error
 	}{
-		{"refuse to write over an object", func() error {
+		{"refuse to overwrite an object", func() error {
 			if err := s.Put(ctx, key, strings.NewReader("another")); !errors.Is(err, objectstore.ErrExists) {
-				return errors.Join(err, errors.New("an object was written over: the store does not know conditional writes (If-None-Match), which a broker cannot do without"))
+				return errors.Join(err, errors.New("an object was overwritten: the store does not support conditional writes (If-None-Match), which a broker requires"))
 			}
 			return nil
 		}},
@@ -88,9 +88,9 @@ func (c *cli) checkStore(ctx context.Context, url string) (err error) {
 			}
 			return err
 		}},
-		{"tell that an object is not there", func() error {
+		{"report a missing object", func() error {
 			if _, err := s.Size(ctx, "check/"+uuid.NewString()); !errors.Is(err, objectstore.ErrNotFound) {
-				return errors.Join(err, errors.New("it must say so: over S3 the right to list the bucket (s3:ListBucket) is missing as a rule"))
+				return errors.Join(err, errors.New("a missing object must be reported as such: with S3, the permission to list the bucket (s3:ListBucket) is usually missing"))
 			}
 			return nil
 		}},
@@ -103,13 +103,13 @@ func (c *cli) checkStore(ctx context.Context, url string) (err error) {
 	if err := c.step(ctx, "delete", s.Delete(ctx, key)); err != nil {
 		return err
 	}
-	return c.result(map[string]any{"store": url, "ok": true}, "a broker can keep its objects in %s", url)
+	return c.result(map[string]any{"store": url, "ok": true}, "%s works for a broker's objects", url)
 }
 
 // step prints the result of one step of a check.
 func (c *cli) step(ctx context.Context, what string, err error) error {
 	if ctx.Err() != nil && err != nil {
-		return fmt.Errorf("%s: there was no answer within %s; look at the endpoint and the network, or set a longer --timeout (%w)", what, c.timeout, err)
+		return fmt.Errorf("%s: there was no answer within %s; check the endpoint and the network, or set a longer --timeout (%w)", what, c.timeout, err)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)

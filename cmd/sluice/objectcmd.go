@@ -16,7 +16,7 @@ import (
 )
 
 func newObject(c *cli) *cobra.Command {
-	return family("object", "Look into stored objects, and whether a store is right", newObjectDump(c), newObjectVerify(c), newObjectCheck(c), newObjectGiveUp(c))
+	return family("object", "Inspect stored objects, and check object stores", newObjectDump(c), newObjectVerify(c), newObjectCheck(c), newObjectGiveUp(c))
 }
 
 // objectUsage describes the arguments of both commands.
@@ -27,7 +27,7 @@ func newObjectDump(c *cli) *cobra.Command {
 	var store string
 	var index bool
 	cmd := &cobra.Command{
-		Use: "dump [OBJECT...]", Short: "Print what is in objects",
+		Use: "dump [OBJECT...]", Short: "Print the contents of objects",
 		Long: "Prints the partitions, blocks and batches of objects, and checks them on the way.\n\n" + objectUsage,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.eachObject(cmd.Context(), store, args, func(ctx context.Context, _ string, src object.RangeReader, n int64) error {
@@ -41,7 +41,7 @@ func newObjectDump(c *cli) *cobra.Command {
 		},
 	}
 	addStore(cmd, &store)
-	cmd.Flags().BoolVar(&index, "index", false, "leave out blocks and batches")
+	cmd.Flags().BoolVar(&index, "index", false, "omit blocks and batches")
 	return cmd
 }
 
@@ -58,8 +58,8 @@ func newObjectVerify(c *cli) *cobra.Command {
 	var store, admin string
 	var metadata bool
 	cmd := &cobra.Command{
-		Use: "verify [OBJECT...]", Short: "Say whether objects are what was written",
-		Long: "Reads objects from end to end and checks every checksum and the index. The exit\ncode is 1 if anything is not what was written.\n\n" + objectUsage + `
+		Use: "verify [OBJECT...]", Short: "Verify that objects are intact",
+		Long: "Reads objects from end to end and checks every checksum and the index. The exit\ncode is 1 if anything is damaged.\n\n" + objectUsage + `
 
 With --metadata it asks a running broker which objects there should be, reads all of them,
 and says which topics, partitions and offsets are missing or damaged, and which objects
@@ -67,7 +67,7 @@ nothing refers to. Those are no error: they are being written, or wait to be del
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if metadata {
 				if len(args) > 0 {
-					return usagef("--metadata names the objects; leave them out")
+					return usagef("--metadata selects the objects; do not name any")
 				}
 				return c.verifyMetadata(cmd.Context(), admin, store)
 			}
@@ -85,7 +85,7 @@ nothing refers to. Those are no error: they are being written, or wait to be del
 		},
 	}
 	addStore(cmd, &store)
-	cmd.Flags().BoolVar(&metadata, "metadata", false, "verify all objects that the metadata of a running broker names")
+	cmd.Flags().BoolVar(&metadata, "metadata", false, "verify all objects that the metadata of a running broker refers to")
 	cmd.Flags().StringVar(&admin, "admin", "127.0.0.1:9642", "`HOST:PORT` of the broker's admin server, with --metadata")
 	return cmd
 }
@@ -157,7 +157,7 @@ func eachFile(ctx context.Context, path string, visit visitObject) error {
 		return ctx.Err()
 	})
 	if err == nil && !found { // nothing was checked, so nothing can be called intact
-		err = fmt.Errorf("there is no object below %s; nothing was uploaded to it, or it is another's directory", path)
+		err = fmt.Errorf("there is no object below %s; nothing was uploaded yet, or it is the wrong directory", path)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("there is no object %s; name a file or directory, or a key with --store", path)

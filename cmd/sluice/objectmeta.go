@@ -79,11 +79,11 @@ func (c *cli) sameCluster(ctx context.Context, s *objectstore.Store, admin strin
 	owner, err := node.StoreCluster(ctx, s)
 	switch {
 	case err != nil:
-		return fmt.Errorf("whose store this is cannot be told: %w", err)
+		return fmt.Errorf("cannot determine the owner of the store: %w", err)
 	case owner == "":
-		fmt.Fprintln(c.stderr, "sluice: the store has no mark of its owner; if it is not the broker's object_storage.url, name that with --store")
+		fmt.Fprintln(c.stderr, "sluice: the store has no ownership mark; if it is not the broker's object_storage.url, give that with --store")
 	case owner != broker.Cluster:
-		return fmt.Errorf("the store is that of the cluster %s, and the broker at %s is of %s; name its object_storage.url with --store", owner, admin, broker.Cluster)
+		return fmt.Errorf("the store belongs to the cluster %s, but the broker at %s to %s; give its object_storage.url with --store", owner, admin, broker.Cluster)
 	}
 	return nil
 }
@@ -120,7 +120,7 @@ func (c *cli) compare(ctx context.Context, s *objectstore.Store, admin string) e
 		bad, err := check(ctx, s, key, parts)
 		if err != nil {
 			p.done()
-			return fmt.Errorf("object %s: the store does not say whether it is right: %w", key, err)
+			return fmt.Errorf("object %s: cannot verify it: %w", key, err)
 		}
 		if len(bad) > 0 {
 			found[key] = bad
@@ -172,7 +172,7 @@ func check(ctx context.Context, s *objectstore.Store, key string, parts []object
 	}
 	for i, part := range parts {
 		if !v.covered[i] {
-			v.bad = append(v.bad, objectFinding{part, "missing", "its index does not have that"})
+			v.bad = append(v.bad, objectFinding{part, "missing", "it is not in the object's index"})
 		}
 	}
 	return v.bad, nil
@@ -251,14 +251,14 @@ func (c *cli) tellFindings(ctx context.Context, s *objectstore.Store, admin stri
 		return c.result(map[string]any{"state": "unreferenced", "key": key, "bytes": size}, "unreferenced: %s, %d bytes", key, size)
 	})
 	if err != nil {
-		return fmt.Errorf("which objects nothing refers to cannot be said: %w", err)
+		return fmt.Errorf("cannot list unreferenced objects: %w", err)
 	}
 	if count["missing"]+count["damaged"] > 0 {
 		return fmt.Errorf("%s missing, %s damaged; restore the objects under their keys, or see `sluice object give-up`",
 			plural(count["missing"], "range"), plural(count["damaged"], "range"))
 	}
 	return c.result(map[string]any{"state": "right", "objects": len(before), "unreferenced": unnamed},
-		"%s that the metadata names are right; nothing refers to %d others, which are on their way or are deleted in time", plural(len(before), "object"), unnamed)
+		"%s in the metadata are intact; %d others are unreferenced: they are being uploaded, or will be deleted", plural(len(before), "object"), unnamed)
 }
 
 func sortedKeys(m map[string][]objectFinding) []string {
@@ -279,7 +279,7 @@ func newObjectGiveUp(c *cli) *cobra.Command {
 	var partition int32
 	from, to := int64(-1), int64(-1)
 	cmd := &cobra.Command{
-		Use: "give-up TOPIC --partition N --from OFFSET --to OFFSET", Short: "Have consumers go on behind records that are lost", Args: cobra.ExactArgs(1),
+		Use: "give-up TOPIC --partition N --from OFFSET --to OFFSET", Short: "Let consumers skip lost records", Args: cobra.ExactArgs(1),
 		Long: `Has the consumers of a partition go on behind records whose object is missing or damaged
 and cannot be restored. The object is replaced by one that has what can be read, and no
 records for the rest. Nothing that can be read is given up, and nothing that is not
@@ -302,7 +302,7 @@ There is no way back. First try to restore the object under its key.`,
 				return err
 			}
 			for _, g := range gaps {
-				if err := c.result(g, "%s/%d: offsets %d to %d are given up", args[0], partition, g.Base, g.End-1); err != nil {
+				if err := c.result(g, "%s/%d: gave up offsets %d to %d", args[0], partition, g.Base, g.End-1); err != nil {
 					return err
 				}
 			}
@@ -312,7 +312,7 @@ There is no way back. First try to restore the object under its key.`,
 	f := cmd.Flags()
 	f.StringVar(&admin, "admin", "127.0.0.1:9642", "`HOST:PORT` of the broker's admin server")
 	f.Int32Var(&partition, "partition", -1, "the partition")
-	f.Int64Var(&from, "from", -1, "the first `OFFSET` that is given up")
-	f.Int64Var(&to, "to", -1, "the last `OFFSET` that is given up")
+	f.Int64Var(&from, "from", -1, "the first `OFFSET` to give up")
+	f.Int64Var(&to, "to", -1, "the last `OFFSET` to give up")
 	return cmd
 }

@@ -116,7 +116,7 @@ func (r *reader) lasts(p int32, err error) bool {
 	}
 	if took >= sayAfter && !f.said {
 		f.said = true
-		r.say("%v; it is tried again", err)
+		r.say("%v; retrying", err)
 	}
 	return false
 }

@@ -18,7 +18,7 @@ func newBroker(c *cli) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "broker --config FILE",
-		Short: "Run a broker with the settings of a file",
+		Short: "Run a broker with a settings file",
 		Long: `Runs a broker. In this version it holds its own metadata, one replica of each Raft
 shard, so a cluster is one broker. "sluice config print broker" prints every setting
 with its default and what it does.`,
@@ -51,7 +51,7 @@ func newController(c *cli) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "controller --config FILE",
-		Short: "Run the metadata shards alone, with the settings of a file",
+		Short: "Run only the metadata shards, with a settings file",
 		Long: `Runs one replica of every metadata shard, with health and metrics over HTTP, and no
 broker. In this version brokers hold their own metadata and cannot use that of a
 controller yet: what it is good for is to look at the metadata of a broker that is
@@ -80,7 +80,7 @@ stopped, by pointing metadata.directory at its own.`,
 func readSettings(file string) ([]byte, error) {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("settings: %w; `sluice config print broker > %s` makes one with every default", err, file)
+		return nil, fmt.Errorf("settings: %w; `sluice config print broker > %s` creates one with all defaults", err, file)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("settings: %w", err)

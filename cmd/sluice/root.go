@@ -53,13 +53,13 @@ Start a node with no settings at all, then use it from another terminal:
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
 	f := root.PersistentFlags()
-	f.StringVar(&c.broker, "broker", "127.0.0.1:9092", "broker to connect to, `HOST:PORT`; several with commas between")
+	f.StringVar(&c.broker, "broker", "127.0.0.1:9092", "brokers to connect to, `HOST:PORT`, separated by commas")
 	f.StringVar(&c.transport, "transport", "quic", "quic, tcp (plaintext), or tls")
 	f.StringVar(&c.ca, "ca", "", "`FILE` with the authorities of broker certificates; by default tls/ca.crt of the data directory")
-	f.StringVar(&c.cert, "cert", "", "`FILE` with the client's certificate, where brokers ask for one")
+	f.StringVar(&c.cert, "cert", "", "`FILE` with the client's certificate, if brokers ask for one")
 	f.StringVar(&c.key, "key", "", "`FILE` with the key of --cert")
 	f.StringVar(&c.dataDir, "data-dir", "", "data `DIR` of a development broker (default $SLUICE_DATA_DIR, else sluice in $XDG_DATA_HOME or ~/.local/share)")
-	f.BoolVar(&c.json, "json", false, "print one JSON document a line")
+	f.BoolVar(&c.json, "json", false, "print one JSON document per line")
 	f.DurationVar(&c.timeout, "timeout", 15*time.Second, "how long to wait for an answer")
 	root.AddCommand(newDev(c), newBroker(c), newController(c), newTopic(c), newProduce(c), newConsume(c), newGroup(c),
 		newCluster(c), newConfig(c), newCert(c), newWAL(c), newObject(c), newVersion(c))
@@ -128,7 +128,7 @@ func (c *cli) dataDirectory() (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", usagef("there is no home directory to keep data in; give --data-dir or set SLUICE_DATA_DIR")
+		return "", usagef("there is no home directory for data; give --data-dir or set SLUICE_DATA_DIR")
 	}
 	return filepath.Join(home, ".local", "share", "sluice"), nil
 }

@@ -159,7 +159,7 @@ func (p *production) record(line []byte) (*kgo.Record, error) {
 	}
 	key, value, ok := bytes.Cut(line, []byte(p.separator))
 	if !ok {
-		return nil, fmt.Errorf("there is no key separator %q in it; leave out --key-separator for records without key", p.separator)
+		return nil, fmt.Errorf("there is no key separator %q in it; omit --key-separator for records without keys", p.separator)
 	}
 	r.Key, r.Value = key, value
 	return r, nil

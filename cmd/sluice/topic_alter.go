@@ -32,9 +32,9 @@ func newTopicAlter(c *cli) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.IntVar(&partitions, "partitions", 0, "`N` partitions from now on; more than there are")
+	f.IntVar(&partitions, "partitions", 0, "new number `N` of partitions, above the current one")
 	f.StringArrayVar(&set, "config", nil, "`KEY=VALUE` to set; may be repeated")
-	f.StringArrayVar(&unset, "delete-config", nil, "`KEY` to give its default again; may be repeated")
+	f.StringArrayVar(&unset, "delete-config", nil, "`KEY` to reset to its default; may be repeated")
 	return cmd
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 func newWAL(c *cli) *cobra.Command {
-	return family("wal", "Look into a write-ahead log", newWALDump(c), newWALVerify(c), newWALSalvage(c))
+	return family("wal", "Inspect a write-ahead log", newWALDump(c), newWALVerify(c), newWALSalvage(c))
 }
 
 // walUsage describes the arguments of both commands.
@@ -24,7 +24,7 @@ changed. The broker may be running; then what it writes meanwhile may be missed.
 func newWALDump(c *cli) *cobra.Command {
 	var groups bool
 	cmd := &cobra.Command{
-		Use: "dump [DIR]", Short: "Print what is in a write-ahead log", Args: cobra.MaximumNArgs(1),
+		Use: "dump [DIR]", Short: "Print the contents of a write-ahead log", Args: cobra.MaximumNArgs(1),
 		Long: "Prints every group of a write-ahead log and the batches in it, in log order.\n\n" + walUsage,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.inspectWAL(cmd.Context(), args, func(v any) error {
@@ -35,13 +35,13 @@ func newWALDump(c *cli) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&groups, "groups", false, "leave out the batches")
+	cmd.Flags().BoolVar(&groups, "groups", false, "omit batches")
 	return cmd
 }
 
 func newWALVerify(c *cli) *cobra.Command {
 	return &cobra.Command{
-		Use: "verify [DIR]", Short: "Say whether a write-ahead log is what was written", Args: cobra.MaximumNArgs(1),
+		Use: "verify [DIR]", Short: "Verify that a write-ahead log is intact", Args: cobra.MaximumNArgs(1),
 		Long: "Reads a write-ahead log as a broker does when it starts. The exit code is 1 if\nanything that was acknowledged may be missing, or there is no log; a torn tail was not\nacknowledged.\n\n" + walUsage,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := c.progress()
@@ -89,7 +89,7 @@ func (c *cli) inspectWAL(ctx context.Context, args []string, emit func(any) erro
 		return err
 	}
 	if n := len(report.Corruptions); n > 0 {
-		return fmt.Errorf("the WAL in %s is corrupt in %s; what was acknowledged may be missing: put its files back, or export what can be read with `sluice wal salvage`",
+		return fmt.Errorf("the WAL in %s is corrupt in %s; acknowledged records may be missing: restore its files, or export what is readable with `sluice wal salvage`",
 			path, plural(n, "place"))
 	}
 	return nil
@@ -97,7 +97,7 @@ func (c *cli) inspectWAL(ctx context.Context, args []string, emit func(any) erro
 
 // noLog is the message for a directory without segments.
 func noLog(path string) error {
-	return fmt.Errorf("there is no WAL in %s: it has no segments, as after a start that was refused or before the first", path)
+	return fmt.Errorf("there is no WAL in %s: it has no segments, as before the first start or after one that was refused", path)
 }
 
 func (c *cli) printReport(path string, r wal.Report) error {
@@ -114,7 +114,7 @@ func (c *cli) printReport(path string, r wal.Report) error {
 	}
 	torn := ""
 	if r.Torn {
-		torn = ", behind which a tail that was not finished is ignored"
+		torn = ", followed by an incomplete tail that is ignored"
 	}
 	_, err := fmt.Fprintf(c.stdout, "%s, %s, %s (%s), last group %d, end at position %d%s\n", plural(r.Segments, "segment"),
 		plural(r.Groups, "group"), plural(r.Batches, "batch"), size(float64(r.Bytes)), r.LastSequence, r.End, torn)

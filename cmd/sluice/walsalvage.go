@@ -20,7 +20,7 @@ const salvageLimit = 256 << 20
 func newWALSalvage(c *cli) *cobra.Command {
 	var only string
 	cmd := &cobra.Command{
-		Use: "salvage [DIR]", Short: "Export the records that can be read in a write-ahead log", Args: cobra.MaximumNArgs(1),
+		Use: "salvage [DIR]", Short: "Export the readable records of a write-ahead log", Args: cobra.MaximumNArgs(1),
 		Long: `Prints every record that can be read in a write-ahead log, also one that is damaged,
 has lost files, or has no metadata: one JSON document a line, as consume --json
 does, with the topic's id in the place of its name. What cannot be read is named on
@@ -50,11 +50,11 @@ func (c *cli) salvage(ctx context.Context, args []string, only string) error {
 		return noLog(path)
 	}
 	for _, k := range report.Corruptions {
-		s.say("not readable: %s from position %d on, group %d: %s", k.Segment, k.Position, k.Sequence, k.Reason)
+		s.say("unreadable: %s from position %d on, group %d: %s", k.Segment, k.Position, k.Sequence, k.Reason)
 	}
 	s.say("%s of %s in %s", plural(s.records, "record"), plural(report.Batches, "batch"), plural(report.Segments, "segment"))
 	if n := len(report.Corruptions) + s.damaged; n > 0 {
-		return fmt.Errorf("the WAL in %s is damaged in %s; what could be read was printed", path, plural(n, "place"))
+		return fmt.Errorf("the WAL in %s is damaged in %s; the readable records were printed", path, plural(n, "place"))
 	}
 	return nil
 }
@@ -74,7 +74,7 @@ func (s *salvage) batch(b wal.Recovered) error {
 	}
 	if b.Damaged {
 		s.damaged++
-		s.say("not readable: the batch at offset %d of %s/%d", b.Base, b.Partition.Topic, b.Partition.Index)
+		s.say("unreadable: the batch at offset %d of %s/%d", b.Base, b.Partition.Topic, b.Partition.Index)
 		return nil
 	}
 	if b.Batch.IsControl() {
@@ -83,7 +83,7 @@ func (s *salvage) batch(b wal.Recovered) error {
 	for r, err := range b.Batch.Records(salvageLimit) {
 		if err != nil {
 			s.damaged++
-			s.say("not readable: the batch at offset %d of %s/%d: %v", b.Base, b.Partition.Topic, b.Partition.Index, err)
+			s.say("unreadable: the batch at offset %d of %s/%d: %v", b.Base, b.Partition.Topic, b.Partition.Index, err)
 			return nil
 		}
 		s.records++

@@ -53,7 +53,7 @@ func TestTopicCommands(t *testing.T) {
 	if created["topic"] != "orders" || created["partitions"] != 3.0 || created["created"] != true {
 		t.Errorf("created %v", created)
 	}
-	b.fails(1, "exists already", "topic", "create", "orders")
+	b.fails(1, "already exists", "topic", "create", "orders")
 	if d := document(t, b.must("", "topic", "create", "orders", "--if-not-exists", "--json")); d["created"] != false {
 		t.Errorf("created again: %v", d)
 	}
@@ -330,7 +330,7 @@ func TestClusterStatus(t *testing.T) {
 	}
 	// Without an answer of its admin server nobody knows whether something is damaged.
 	out, errs, code := b.sluice("", "cluster", "status", "--admin", b.addr)
-	if code != 1 || !strings.Contains(out, "1 topic, 3 partitions") || !strings.Contains(errs, "whether something is damaged is not known: ") {
+	if code != 1 || !strings.Contains(out, "1 topic, 3 partitions") || !strings.Contains(errs, "it is unknown whether anything is damaged: ") {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
 	out, _, code = b.sluice("", "cluster", "status", "--admin", b.addr, "--json")

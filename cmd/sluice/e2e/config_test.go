@@ -48,7 +48,7 @@ func TestConfigCheckAndPrint(t *testing.T) {
 		if code != 0 {
 			t.Fatalf("print %s: %s", name, errs)
 		}
-		if out, errs, code := alone(t, "config", "check", "--text-only", settings(t, text)); code != 0 || !strings.Contains(out, "is right for a") {
+		if out, errs, code := alone(t, "config", "check", "--text-only", settings(t, text)); code != 0 || !strings.Contains(out, "is valid for a") {
 			t.Errorf("check %s: exit %d: %s%s", name, code, out, errs)
 		}
 	}

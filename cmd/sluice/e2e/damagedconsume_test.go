@@ -37,7 +37,7 @@ func TestCommandsNameADamagedPartition(t *testing.T) {
 			t.Errorf("%s: exit %d: %s", test.args, code, errs)
 		}
 	}
-	if _, errs, code := n.sluice("", "cluster", "status", "--admin", n.admin); code != 1 || !strings.Contains(errs, "the log of the broker's start says more") {
+	if _, errs, code := n.sluice("", "cluster", "status", "--admin", n.admin); code != 1 || !strings.Contains(errs, "the broker's log at start has details") {
 		t.Errorf("status: exit %d: %s", code, errs)
 	}
 	_, errs, code := n.sluice("more\n", "produce", "t", "--partition", "0", "--timeout", "3s")
@@ -80,7 +80,7 @@ func TestConsumeEndsBehindWhatWasGivenUp(t *testing.T) {
 		t.Errorf("lost: exit %d, %q, %s", code, out, errs)
 	}
 	_, errs, code = b.sluice("", "cluster", "status", "--admin", b.admin)
-	if code != 1 || !strings.Contains(errs, "`sluice object verify --metadata` reads all objects") || strings.Contains(errs, "broker's start") {
+	if code != 1 || !strings.Contains(errs, "`sluice object verify --metadata` reads all objects") || strings.Contains(errs, "log at start") {
 		t.Errorf("status: exit %d: %s", code, errs)
 	}
 	b.must("", "object", "give-up", "t", "--partition", "0", "--from", "10", "--to", "19", "--admin", b.admin)

@@ -44,7 +44,7 @@ func TestLostRecordsAreGivenUp(t *testing.T) {
 	}
 	b.fillObjects(rounds, topics...)
 	verify := []string{"object", "verify", "--metadata", "--admin", b.admin}
-	if out := b.must("", verify...); !strings.Contains(out, "that the metadata names are right") {
+	if out := b.must("", verify...); !strings.Contains(out, "in the metadata are intact") {
 		t.Errorf("before: %s", out)
 	}
 	other := newBroker(t)
@@ -116,8 +116,8 @@ func TestLostRecordsAreGivenUp(t *testing.T) {
 		}
 	}
 	check("at once")
-	eventually(t, "both are in the log", func() bool { return strings.Count(b.log.String(), "records were given up, as asked") >= 2 })
-	if n := strings.Count(b.log.String(), "records were given up, as asked"); n != 2 {
+	eventually(t, "both are in the log", func() bool { return strings.Count(b.log.String(), "records were given up, as requested") >= 2 })
+	if n := strings.Count(b.log.String(), "records were given up, as requested"); n != 2 {
 		t.Errorf("%d lines in the log", n)
 	}
 	b.kill()

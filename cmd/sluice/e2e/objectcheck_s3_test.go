@@ -16,7 +16,7 @@ import (
 func TestObjectCheckInS3(t *testing.T) {
 	client, url := startS3(t)
 	out, errs, code := alone(t, "object", "check", url)
-	if code != 0 || !strings.Contains(out, "a broker can keep its objects in") {
+	if code != 0 || !strings.Contains(out, "works for a broker's objects") {
 		t.Fatalf("exit %d: %s%s", code, out, errs)
 	}
 	left, err := client.ListObjectsV2(context.Background(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})

@@ -70,7 +70,7 @@ func TestAStoreThatIsNotTheOneIsRefused(t *testing.T) {
 	if err := os.RemoveAll(n.storeOf()); err != nil {
 		t.Fatal(err)
 	}
-	n.mustRefuse("it has no mark of an owner, though the metadata names objects in it")
+	n.mustRefuse("it has no ownership mark, although the metadata refers to objects in it")
 	swap()
 	copyTree(t, n.dir, n.dir+".old")
 	t.Cleanup(func() { os.RemoveAll(n.dir + ".old") })
@@ -128,7 +128,7 @@ func TestAStoreCanBeTakenOver(t *testing.T) {
 	if err := os.Remove(filepath.Join(n.storeOf(), "owner", "cluster")); err != nil {
 		t.Fatal(err)
 	}
-	n.mustRefuse("it has no mark of an owner")
+	n.mustRefuse("it has no ownership mark")
 	n.mustServe("--accept-other-store")
 	n.check()
 	n.stop()

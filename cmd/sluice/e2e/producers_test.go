@@ -176,7 +176,7 @@ func TestSnapshotOfProducersIsAway(t *testing.T) {
 		t.Errorf("a record of no idempotent producer is at %d", got)
 	}
 	until(t, b, "an ERROR", 20*time.Second, func() bool {
-		return strings.Contains(b.log.String(), "idempotent producers of a partition cannot be loaded") && b.metric("sluice_producers_load_failures_total") > 0
+		return strings.Contains(b.log.String(), "cannot load the idempotent producers of a partition") && b.metric("sluice_producers_load_failures_total") > 0
 	})
 	if n := b.metric("sluice_producers_loading_partitions"); n != 1 {
 		t.Errorf("%v partitions are loading", n)

@@ -49,7 +49,7 @@ func TestOnePartitionCannotBeUploaded(t *testing.T) {
 	if said != 1 {
 		t.Errorf("%d ERRORs name topic, partition and offset", said)
 	}
-	if _, errs, code := n.sluice("", "cluster", "status", "--admin", n.admin); code != 1 || !strings.Contains(errs, "an ERROR in the broker's log says since when") || strings.Contains(errs, "broker's start") {
+	if _, errs, code := n.sluice("", "cluster", "status", "--admin", n.admin); code != 1 || !strings.Contains(errs, "an ERROR in the broker's log says since when") || strings.Contains(errs, "log at start") {
 		t.Errorf("status: exit %d: %s", code, errs)
 	}
 	if up := n.metric("sluice_upload_bytes_total"); up < 9e6 {

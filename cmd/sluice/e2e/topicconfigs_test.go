@@ -128,14 +128,14 @@ func TestTheLogLevelOfARunningBroker(t *testing.T) {
 	if err := b.alter(loggers, id, "root", "ERROR"); err != nil || level() != "ERROR" {
 		t.Errorf("the level is %q: %v", level(), err)
 	}
-	const warning = "a request names too much"
+	const warning = "request lists too many elements"
 	b.warned() // and nothing is logged
 	if err := b.alter(loggers, id, "root", "DEBUG"); err != nil || level() != "DEBUG" {
 		t.Errorf("the level is %q: %v", level(), err)
 	}
 	b.warned()
 	b.logs(warning) // what was logged before has come, too
-	if log := b.log.String(); strings.Count(log, warning) != 1 || strings.Count(log, "the log level was changed") != 2 {
+	if log := b.log.String(); strings.Count(log, warning) != 1 || strings.Count(log, "log level changed") != 2 {
 		t.Errorf("one warning and two changes of the level are expected:\n%s", tail(log, 3000))
 	}
 }

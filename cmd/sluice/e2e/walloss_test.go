@@ -233,7 +233,7 @@ func TestOneDamagedPartitionIsOfflineAlone(t *testing.T) {
 	if got := n.metric("sluice_partitions_damaged"); got != 1 {
 		t.Fatalf("%v partitions are damaged", got)
 	}
-	for _, words := range []string{"a partition takes no records", "is damaged in the WAL", "offset=30"} {
+	for _, words := range []string{"a partition accepts no records", "is damaged in the WAL", "offset=30"} {
 		if !strings.Contains(n.log.String(), words) {
 			t.Errorf("the log does not say %q:\n%s", words, tail(n.log.String(), 3000))
 		}
@@ -357,7 +357,7 @@ func TestSalvage(t *testing.T) {
 		t.Fatal(err)
 	}
 	some, stderr, code := salvage()
-	if code != 1 || !strings.Contains(stderr, "the batch at offset 50 of ") || !strings.Contains(stderr, "not readable: ") {
+	if code != 1 || !strings.Contains(stderr, "the batch at offset 50 of ") || !strings.Contains(stderr, "unreadable: ") {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 	if some[n.sent[0][50]] || !some[n.sent[0][0]] || !some[n.sent[1][50]] || len(some) < len(values)/2 {

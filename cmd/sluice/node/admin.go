@@ -67,7 +67,7 @@ func (a *admin) readyz(w http.ResponseWriter, _ *http.Request) {
 	}
 	fmt.Fprintln(w, "ok")
 	for _, shard := range a.offline() {
-		fmt.Fprintf(w, "metadata shard %d is offline; the log of the start says why\n", shard)
+		fmt.Fprintf(w, "metadata shard %d is offline; the log of the start has the reason\n", shard)
 	}
 }
 

@@ -211,7 +211,7 @@ func (l *limit) change() (StageLimits, error) {
 		c.Values[l.Key] = l.Value
 	}
 	if len(c.Values) == 0 {
-		return c, errors.New("nothing is to be changed: name limits in set")
+		return c, errors.New("nothing to change: name limits in set")
 	}
 	return c, nil
 }

@@ -14,7 +14,7 @@ func damagedPartitions(s *storage, reg prometheus.Registerer) {
 	s.damagedLeft = new(atomic.Int64)
 	s.damagedLeft.Store(int64(len(s.damaged)))
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_partitions_damaged",
-		Help: "Partitions that take no records since some are missing from the WAL or damaged there."},
+		Help: "Partitions that accept no records because some are missing or damaged in the WAL."},
 		func() float64 { return float64(s.damagedLeft.Load()) }))
 }
 
@@ -26,7 +26,7 @@ func (s *storage) giveUp(ctx context.Context) {
 	}
 	for p, d := range s.damaged {
 		if err := s.log.Truncate(ctx, p, d.at); err != nil {
-			s.logger.Error("a damaged partition could not be cut; it takes no records", "topic", nameOf(s.meta.View(), p.Topic), "partition", p.Index, "err", err)
+			s.logger.Error("cannot truncate a damaged partition; it accepts no records", "topic", nameOf(s.meta.View(), p.Topic), "partition", p.Index, "err", err)
 			continue
 		}
 		s.parts.table.All(func(state *partition.State) bool {
@@ -36,6 +36,6 @@ func (s *storage) giveUp(ctx context.Context) {
 			return state.ID != p
 		})
 		s.damagedLeft.Add(-1)
-		s.logger.Warn("a damaged partition goes on without what was behind the damage", "topic", nameOf(s.meta.View(), p.Topic), "partition", p.Index, "offset", d.at)
+		s.logger.Warn("a damaged partition continues without the records after the damage", "topic", nameOf(s.meta.View(), p.Topic), "partition", p.Index, "offset", d.at)
 	}
 }

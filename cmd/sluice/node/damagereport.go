@@ -60,7 +60,7 @@ func (n *node) damageReport() damageReport {
 			if !p.Offline {
 				continue
 			}
-			why := "it was lost with its metadata shard; delete the topic and make it again when nothing of the others is needed"
+			why := "it was lost with its metadata shard; delete and recreate the topic once its other partitions are no longer needed"
 			if n.cluster.PartitionOffline(topic.Partition{Topic: t.ID, Index: int32(i)}) != nil {
 				why = fmt.Sprintf("its metadata shard %d is offline", n.cluster.ShardOf(topic.Partition{Topic: t.ID, Index: int32(i)}))
 			}

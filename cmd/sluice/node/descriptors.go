@@ -27,7 +27,7 @@ func acceptable(most int, log *slog.Logger) int {
 	}
 	n := connectionsWithin(l.Cur, most)
 	if n < most {
-		log.Warn("the process may not have as many open files as network.max_connections needs; fewer TCP connections are accepted: raise the limit (ulimit -n, LimitNOFILE)",
+		log.Warn("the open file limit is too low for network.max_connections, so fewer TCP connections are accepted: raise the limit (ulimit -n, LimitNOFILE)",
 			"open_files", l.Cur, "connections", n, "max_connections", most)
 	}
 	return n

@@ -56,7 +56,7 @@ func (s *storage) giveUpRange(ctx context.Context, name string, index int32, giv
 			return done, fmt.Errorf("object %s, offsets %s: %w", ref.ID, span{ref.Base, ref.End}, err)
 		}
 		for _, gap := range lost[i] {
-			s.logger.Warn("records were given up, as asked", "topic", name, "partition", index, "from_offset", gap.Base, "to_offset", gap.End-1, "object", ref.ID)
+			s.logger.Warn("records were given up, as requested", "topic", name, "partition", index, "from_offset", gap.Base, "to_offset", gap.End-1, "object", ref.ID)
 		}
 		done = append(done, lost[i]...)
 	}

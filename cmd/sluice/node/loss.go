@@ -22,7 +22,7 @@ func (n *node) reportLoss(incarnation uint64) {
 	if incarnation <= 1 || !n.storage.newWAL {
 		return
 	}
-	n.log.Warn("the WAL directory is empty although this broker ran before: records that were not uploaded by then are gone; all that was uploaded is served from objects",
+	n.log.Warn("the WAL directory is empty although this broker ran before: records not uploaded by then are lost; uploaded ones are served from objects",
 		"directory", n.cfg.Storage.WALDirectory)
 	for _, g := range n.cluster.Groups() {
 		for p, committed := range g.Offsets {
@@ -34,7 +34,7 @@ func (n *node) reportLoss(incarnation uint64) {
 			if t, ok := n.cluster.View().TopicByID(p.Topic); ok {
 				name = t.Name
 			}
-			n.log.Error("records were lost with the WAL: a group has read beyond the end of the partition; it goes on where its clients' auto.offset.reset says",
+			n.log.Error("records were lost with the WAL: a group has read beyond the end of the partition; it continues according to its clients' auto.offset.reset",
 				"group", g.Name, "topic", name, "partition", p.Index, "committed", committed.Offset, "end", s.HighWatermark())
 		}
 	}

@@ -20,7 +20,7 @@ func (n *node) mapMemory() error {
 	limitHeap(n.memory.Heap())
 	if n.cfg.Settings.Memory.LimitBytes == 0 {
 		if most := containerMemory(); n.memory.Fit(most) != nil {
-			n.log.Warn("the container has less memory than the broker may take; set memory.limit_bytes, and lower limits until they fit",
+			n.log.Warn("the container has less memory than the broker may use; set memory.limit_bytes, and lower limits until they fit",
 				"container", most, "limits", n.memory.Sum(), "process", int64(memory.Rest))
 		}
 	}

@@ -73,7 +73,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Live)) er
 	n.reg.MustRegister(cfg.Admin.Build.Collector(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &n.memory)
 	if err := n.open(ctx); err != nil {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			log.Info("stopped while it was starting", "at", err)
+			log.Info("stopped during start", "at", err)
 			err = nil
 		}
 		return errors.Join(err, n.close(newStopping(cfg.Settings.Broker.ShutdownGrace, log)))
@@ -157,7 +157,7 @@ func (n *node) attest(ctx context.Context) {
 		}
 		err := n.cluster.Attest()
 		if err != nil && !failed {
-			n.log.Error("how far the metadata has got cannot be noted beside the WAL; the WAL gives nothing back until it can", "err", err)
+			n.log.Error("cannot update the copy of the metadata guard beside the WAL; no WAL space is released until it works", "err", err)
 		}
 		failed = err != nil
 	}
@@ -206,7 +206,7 @@ func (n *node) run(ctx context.Context, ready func(Live)) error {
 	n.serving.Store(&errDraining)
 	s := newStopping(n.cfg.Settings.Broker.ShutdownGrace, n.log)
 	err := n.drain(s, storage)
-	s.without("looks at memory and metadata", beside.Wait)
+	s.without("checks of memory and metadata", beside.Wait)
 	return errors.Join(cause, err, n.close(s))
 }
 
@@ -214,7 +214,7 @@ func (n *node) run(ctx context.Context, ready func(Live)) error {
 const startTime = 5 * time.Second
 
 func (n *node) notShrunk(err error) {
-	n.log.Debug("pages of the program could not be given back", "err", err)
+	n.log.Debug("cannot release pages of the program", "err", err)
 }
 
 // offlineShards returns the numbers of the offline metadata shards, sorted.

@@ -37,11 +37,11 @@ func brokerMark(broker int32) string { return fmt.Sprintf("owner/broker-%d", bro
 
 var (
 	// errOwner means that the store belongs to another owner, or is not the one it was.
-	errOwner = errors.New("the object store is not this broker's")
+	errOwner = errors.New("the object store does not belong to this broker")
 	// errMark means that the store's response is not a mark, and says nothing about the owner.
-	errMark = errors.New("the mark of the object store's owner is damaged, or something else answers in its place")
+	errMark = errors.New("the ownership mark of the object store is damaged, or something else answers in its place")
 	// errStale means that a claimed store no longer has its mark.
-	errStale = errors.New("the object store has lost the mark of its owner: is it mounted, and the right one?")
+	errStale = errors.New("the ownership mark of the object store is missing: is it the right store, and is it mounted?")
 )
 
 // mark is an ownership mark. That of a cluster only has its id.
@@ -161,7 +161,7 @@ func (o *owner) claimCluster(ctx context.Context) error {
 	case found && !o.accept:
 		return fmt.Errorf("%w: it is in use by the cluster %s, and this is %s", errOwner, m.Cluster, o.mine.Cluster)
 	case !found && o.named() && !o.accept:
-		return fmt.Errorf("%w: it has no mark of an owner, though the metadata names objects in it: is it the right bucket or directory?", errOwner)
+		return fmt.Errorf("%w: it has no ownership mark, although the metadata refers to objects in it: is it the right bucket or directory?", errOwner)
 	}
 	return o.write(ctx, clusterMark, mark{Version: markVersion, Cluster: o.mine.Cluster}, found)
 }
@@ -284,13 +284,13 @@ func (o *owner) watch(ctx context.Context) {
 	for {
 		if o.ensure(ctx) == nil {
 			if err := o.confirm(ctx); errors.Is(err, errStale) || errors.Is(err, errMark) {
-				o.logger.Error("nothing is uploaded until the object store shows its mark again; records stay in the WAL", "err", err)
+				o.logger.Error("no uploads until the ownership mark of the object store is back; records stay in the WAL", "err", err)
 			}
 		}
 		select {
 		case <-tick.C:
 		case <-o.refused:
-			o.logger.Error("the object store is used by another; the broker stops", "err", o.err)
+			o.logger.Error("another process uses the object store; the broker stops", "err", o.err)
 			return
 		case <-ctx.Done():
 			return
@@ -383,9 +383,9 @@ func (s *storage) claimStore(ctx context.Context) error {
 	}
 	switch {
 	case errors.Is(err, errMark):
-		return fmt.Errorf("%w; look at what answers at object_storage.url, such as a proxy; if the store is the right one and the mark itself is damaged, start once with --accept-other-store to write it anew", err)
+		return fmt.Errorf("%w; check what answers at object_storage.url, such as a proxy; if the store is the right one and the mark itself is damaged, start once with --accept-other-store to rewrite it", err)
 	case errors.Is(err, errOwner):
-		return fmt.Errorf("%w; put the data directory back that belongs to it, set object_storage.url right, stop the other one, or start once with --accept-other-store to take it over", err)
+		return fmt.Errorf("%w; restore the data directory that belongs to it, correct object_storage.url, stop the other process, or start once with --accept-other-store to take it over", err)
 	case errors.Is(err, objectstore.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		s.logger.Warn("the object store does not answer; records stay in the WAL until it does", "err", err)
 		return nil

@@ -54,20 +54,20 @@ func newProducers(cfg idempotence.Config, view func() *meta.View, log *slog.Logg
 		failures: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_producers_load_failures_total",
 			Help: "Attempts to read a snapshot of idempotent producers that failed."}),
 		lost: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_producers_lost_snapshots_total",
-			Help: "Snapshots of idempotent producers given up, since the object store says for long that they are not there or damaged."}),
+			Help: "Snapshots of idempotent producers given up because they stayed missing or damaged in the object store."}),
 	}
 	stat := func(f func(idempotence.Stats) int64) func() float64 {
 		return func() float64 { return float64(f(p.table.Stats())) }
 	}
 	reg.MustRegister(p.metrics.failures, p.metrics.lost,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_producers_ids",
-			Help: "Idempotent producers that are known; one that writes to two partitions counts twice."}, stat(func(s idempotence.Stats) int64 { return s.IDs })),
+			Help: "Known idempotent producers; one that writes to two partitions counts twice."}, stat(func(s idempotence.Stats) int64 { return s.IDs })),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "sluice_producers_evicted_total",
-			Help: "Idempotent producers that were forgotten before their time, since producers.memory_bytes was used up."}, stat(func(s idempotence.Stats) int64 { return s.Evicted })),
+			Help: "Idempotent producers forgotten early because producers.memory_bytes was used up."}, stat(func(s idempotence.Stats) int64 { return s.Evicted })),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "sluice_producers_expired_total",
-			Help: "Idempotent producers that were forgotten, since they were idle for producers.expiration_ms."}, stat(func(s idempotence.Stats) int64 { return s.Expired })),
+			Help: "Idempotent producers forgotten after being idle for producers.expiration_ms."}, stat(func(s idempotence.Stats) int64 { return s.Expired })),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_producers_loading_partitions",
-			Help: "Partitions whose snapshots of idempotent producers are not read yet; such producers are told to try again."}, func() float64 { return float64(p.unread()) }))
+			Help: "Partitions whose snapshots of idempotent producers are not loaded yet; their producers have to retry."}, func() float64 { return float64(p.unread()) }))
 	return p
 }
 
@@ -105,7 +105,7 @@ func (p *producers) of(id topic.Partition) *idempotence.Producers {
 		p.wake()
 	}
 	if err := ps.Restore(m.Producers.Recent, p.before()); err != nil {
-		p.log.Error("recent idempotent producers of a partition cannot be read; retries of theirs are not recognised", "topic", nameOf(p.view(), id.Topic), "partition", id.Index, "err", err)
+		p.log.Error("cannot read the recent idempotent producers of a partition; their retries are not recognized", "topic", nameOf(p.view(), id.Topic), "partition", id.Index, "err", err)
 	}
 	p.known[id] = ps
 	return ps
@@ -235,7 +235,7 @@ func (p *producers) load(ctx context.Context, id topic.Partition, room *semaphor
 		}
 		p.metrics.failures.Inc()
 		if pause == firstLoadPause || pause == lastLoadPause {
-			p.log.Error("idempotent producers of a partition cannot be loaded; it is tried again, and until then those that are not known are told to try again, too",
+			p.log.Error("cannot load the idempotent producers of a partition; retrying, and until then unknown producers have to retry too",
 				"topic", nameOf(p.view(), id.Topic), "partition", id.Index, "err", err)
 		}
 		select {
@@ -272,7 +272,7 @@ func (p *producers) loadSections(ctx context.Context, id topic.Partition, ps *id
 		err := p.loadSection(ctx, ps, s, room)
 		if err != nil && gone && lost(err) {
 			p.metrics.lost.Inc()
-			p.log.Error("a snapshot of idempotent producers is given up: retries of theirs are not recognised, and are appended a second time",
+			p.log.Error("giving up a snapshot of idempotent producers: their retries are not recognized, and are appended a second time",
 				"topic", nameOf(p.view(), id.Topic), "partition", id.Index, "object", object.Key(s.Object), "producers", s.IDs, "up_to_offset", s.End, "err", err)
 			err = nil
 		}

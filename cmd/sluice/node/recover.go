@@ -18,7 +18,7 @@ import (
 )
 
 // ErrHole means that records of the partition are missing from the WAL, or damaged in it.
-var ErrHole = fault.Lost(kerr.KafkaStorageError, "records of the partition are missing from the WAL or damaged there; the log of the start says which")
+var ErrHole = fault.Lost(kerr.KafkaStorageError, "records of the partition are missing from the WAL or damaged there; the log of the start has details")
 
 // damage is where a partition ends because the following records are missing or damaged.
 type damage struct {
@@ -60,11 +60,11 @@ func (r *recovery) run(ctx context.Context, log *wal.Log) (wal.Report, error) {
 func (r *recovery) tell(log *slog.Logger, report wal.Report) {
 	view := r.parts.meta.View()
 	for p, d := range r.damaged {
-		log.Error("a partition takes no records: "+d.what+"; start once with --accept-lost-wal to have it go on there, without what follows in the WAL, which `sluice wal salvage` exports before",
+		log.Error("a partition accepts no records: "+d.what+"; start once with --accept-lost-wal to continue there without the later records in the WAL, after exporting them with `sluice wal salvage`",
 			"topic", nameOf(view, p.Topic), "partition", p.Index, "offset", d.at)
 	}
 	for p, n := range r.unknown {
-		log.Error("batches of a partition that is not known here are kept in the WAL, since no deletion of it is on record", "topic", nameOf(view, p.Topic), "partition", p.Index, "batches", n)
+		log.Error("keeping batches of an unknown partition in the WAL, since no deletion of it is recorded", "topic", nameOf(view, p.Topic), "partition", p.Index, "batches", n)
 	}
 	unknown := 0
 	for _, n := range r.unknown {

@@ -64,7 +64,7 @@ func (s *stopping) wait(what string, end func() error) error {
 // without is wait for something that the process may exit without.
 func (s *stopping) without(what string, end func()) {
 	if err := s.wait(what, func() error { end(); return nil }); err != nil {
-		s.log.Warn("left behind by the stop", "what", err)
+		s.log.Warn("the stop leaves something behind", "what", err)
 	}
 }
 
@@ -88,7 +88,7 @@ func (n *node) drain(s *stopping, storage *storageRun) error {
 	clients, cancel := s.clients()
 	defer cancel()
 	if err := n.server.Shutdown(clients); err != nil {
-		n.log.Warn("clients were cut off by the stop", "err", err)
+		n.log.Warn("clients were disconnected by the stop", "err", err)
 	}
 	n.listeners.endConnections()
 	err := s.wait("writes and reads", storage.stop)

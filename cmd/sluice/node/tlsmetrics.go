@@ -8,9 +8,9 @@ import (
 
 var (
 	tlsExpiry = prometheus.NewDesc("sluice_tls_certificate_expiry_timestamp_seconds",
-		"When the first certificate of a file that is in use ends, its chain included, by use and file.", []string{"use", "file"}, nil)
+		"Expiry of the first certificate to expire in a file in use, including its chain, by use and file.", []string{"use", "file"}, nil)
 	tlsRejected = prometheus.NewDesc("sluice_tls_files_rejected",
-		"1 while TLS files were changed and cannot be used, and what was in them before stays in use.", []string{"use", "file"}, nil)
+		"1 while changed TLS files are unusable and their previous contents stay in use.", []string{"use", "file"}, nil)
 	tlsReloads = prometheus.NewDesc("sluice_tls_reloads_total",
 		"Changes of TLS files, by use and outcome.", []string{"use", "outcome"}, nil)
 )

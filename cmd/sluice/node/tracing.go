@@ -45,6 +45,6 @@ func (t *tracing) close(ctx context.Context, log *slog.Logger) {
 		return
 	}
 	if err := t.provider.Shutdown(ctx); err != nil {
-		log.Warn("the last spans could not be sent", "err", err)
+		log.Warn("cannot send the last spans", "err", err)
 	}
 }

@@ -24,9 +24,9 @@ import (
 func walWords(err error, directory string) error {
 	switch {
 	case errors.Is(err, wal.ErrForeign):
-		return fmt.Errorf("the WAL in %s: %w; put the metadata back that belongs to it, or the WAL, or start once with --accept-lost-wal, which moves this one aside and begins another", directory, err)
+		return fmt.Errorf("the WAL in %s: %w; restore the metadata or the WAL that belong together, or start once with --accept-lost-wal, which moves this WAL aside and starts a new one", directory, err)
 	case errors.Is(err, wal.ErrLost):
-		return fmt.Errorf("the WAL in %s: %w; put its files back, or start once with --accept-lost-wal to go on without what is gone: `sluice wal salvage` exports what is there", directory, err)
+		return fmt.Errorf("the WAL in %s: %w; restore its files, or start once with --accept-lost-wal to continue without what is lost: `sluice wal salvage` exports what is left", directory, err)
 	}
 	return fmt.Errorf("recover the WAL in %s: %w; `sluice wal verify` shows its state", directory, err)
 }
@@ -73,7 +73,7 @@ func roomForSegments(cfg Config) error {
 		return fmt.Errorf("WAL directory: %w", err)
 	}
 	if least := cfg.Settings.WAL.Disk.MinFreeBytes + cfg.Settings.WAL.Config.SegmentSizeBytes; total > 0 && least > total {
-		return fmt.Errorf("wal.min_free_bytes (%d) and a segment of wal.segment_size_bytes (%d) do not fit on the disk of %s, which has %d bytes in all; lower one of them, or set wal.directory to a larger disk",
+		return fmt.Errorf("wal.min_free_bytes (%d) and a segment of wal.segment_size_bytes (%d) do not fit on the disk of %s, which has %d bytes in total; lower one of them, or set wal.directory to a larger disk",
 			cfg.Settings.WAL.Disk.MinFreeBytes, cfg.Settings.WAL.Config.SegmentSizeBytes, cfg.Storage.WALDirectory, total)
 	}
 	return nil
@@ -114,6 +114,6 @@ func setForeignAside(ctx context.Context, cfg Config, record uuid.UUID, log *slo
 			return fmt.Errorf("move %s aside: %w", directory, err)
 		}
 	}
-	log.Error("the WAL that was found is not the one on record; it was moved aside, and `sluice wal salvage` exports what is in it", "directory", cfg.Storage.WALDirectory+suffix)
+	log.Error("the WAL is not the recorded one; it was moved aside, and `sluice wal salvage` exports its contents", "directory", cfg.Storage.WALDirectory+suffix)
 	return nil
 }
