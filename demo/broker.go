@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	readyTime = 30 * time.Second // what a start may take
-	stopTime  = 30 * time.Second // what a stop may take
+	readyTime = 30 * time.Second // limit of a start
+	stopTime  = 30 * time.Second // limit of a stop
 )
 
 // broker is a `sluice dev` process on free ports of loopback.
@@ -45,7 +45,7 @@ func newBroker(binary, dir string) (*broker, error) {
 // start starts the process and waits until it serves.
 func (b *broker) start(ctx context.Context) error {
 	b.log = &output{}
-	// It outlives the step that started it; stop and kill end it.
+	// The process outlives the step that started it; stop and kill end it.
 	b.cmd = exec.CommandContext(context.WithoutCancel(ctx), b.binary, "dev", "--data-dir", b.dir, "--listen", b.addr, "--admin", b.admin)
 	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
 	if err := b.cmd.Start(); err != nil {
@@ -83,17 +83,17 @@ func (b *broker) ready(ctx context.Context) bool {
 	return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 }
 
-// kill is kill -9.
+// kill sends SIGKILL.
 func (b *broker) kill() {
 	if b.cmd == nil {
 		return
 	}
-	_ = b.cmd.Process.Kill() // it may have ended by itself
-	<-b.over                 // that it was killed
+	_ = b.cmd.Process.Kill() // it may have exited by itself
+	<-b.over                 // it was killed on purpose
 	b.cmd = nil
 }
 
-// stop asks the process to end and waits for it.
+// stop asks the process to stop and waits for it.
 func (b *broker) stop() error {
 	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return fmt.Errorf("stop the broker: %w", err)
@@ -112,7 +112,7 @@ func (b *broker) stop() error {
 	}
 }
 
-// output keeps what a process prints.
+// output collects what a process prints.
 type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

@@ -19,7 +19,7 @@ const (
 	members = 2
 )
 
-// client returns a client of the broker over QUIC, with a connection of its own.
+// client opens a client of the broker over QUIC, with its own connection.
 func (b *broker) client(opts ...kgo.Opt) (*kgo.Client, error) {
 	quic, err := sluice.ClientOpts(sluice.Config{Brokers: []string{b.addr}, Transport: sluice.QUIC, DataDirectory: b.dir, ClientID: "demo"})
 	if err != nil {
@@ -42,10 +42,10 @@ func (b *broker) createTopic(ctx context.Context, partitions int32) error {
 	return nil
 }
 
-// produce produces so many rounds of the data set and waits until all of it is
-// acknowledged, or has failed. acked is called with the number acknowledged so
-// far, at each acknowledgement. A broker that goes away and comes back is waited
-// for; the producer is idempotent, so what it sends again is not stored again.
+// produce produces the data set rounds times and waits until all records are acknowledged or
+// have failed. acked is called after each acknowledgement with the number acknowledged so far.
+// It waits for a broker that goes away and comes back; the producer is idempotent, so nothing
+// is stored twice.
 func (b *broker) produce(ctx context.Context, l *ledger, rounds int, acked func(int)) error {
 	cl, err := b.client(kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerLinger(2*time.Millisecond),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MaxBufferedRecords(20_000),
@@ -61,12 +61,12 @@ func (b *broker) produce(ctx context.Context, l *ledger, rounds int, acked func(
 	if err := cl.Flush(ctx); err != nil {
 		return fmt.Errorf("not everything was acknowledged in time: %w", err)
 	}
-	return l.settle()
+	return l.verifyAcks()
 }
 
-// consume has the members of the group read what is unread and commit it, and
-// returns how long the reading took. It begins once each member has partitions, so
-// that nothing is read twice because of how they were shared out.
+// consume makes the members of the group read and commit what is unread, and returns the time
+// it took. It starts once each member has partitions, so that rebalances do not make records be
+// read twice.
 func (b *broker) consume(ctx context.Context, l *ledger) (took time.Duration, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -121,10 +121,10 @@ func commit(ctx context.Context, clients []*kgo.Client) error {
 	return nil
 }
 
-// errDone: everything was read.
+// errDone means that everything was read.
 var errDone = errors.New("all was read")
 
-// read checks what a member gets, until ctx is done.
+// read checks what a member receives, until ctx is done.
 func read(ctx context.Context, cl *kgo.Client, l *ledger, done func()) error {
 	for l.unread() > 0 {
 		fetches := cl.PollFetches(ctx)
@@ -144,8 +144,8 @@ func read(ctx context.Context, cl *kgo.Client, l *ledger, done func()) error {
 	return nil
 }
 
-// extra returns how many records the topic holds beyond those that were produced:
-// 0 if none was stored twice.
+// extra returns how many more records the topic holds than were produced: 0 if none was stored
+// twice.
 func (b *broker) extra(ctx context.Context, l *ledger) (int64, error) {
 	cl, err := b.client()
 	if err != nil {
@@ -167,12 +167,12 @@ func (b *broker) extra(ctx context.Context, l *ledger) (int64, error) {
 	return extra, nil
 }
 
-// shares knows how many partitions each member has.
+// shares tracks how many partitions each member has.
 type shares struct {
 	partitions int
 	mu         sync.Mutex
 	of         [members]int
-	even       chan struct{} // closed once all partitions are shared out, some to each
+	even       chan struct{} // closed once all partitions are assigned, some to each member
 	once       sync.Once
 }
 

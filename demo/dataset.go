@@ -16,12 +16,12 @@ import (
 //go:embed data/earthquakes.geojson.gz
 var earthquakes []byte
 
-// dataset is the catalogue as records, oldest event first.
+// dataset is the catalog as records, oldest event first.
 type dataset struct {
 	title     string
 	generated time.Time
 	events    []event
-	keys      int // distinct ones
+	keys      int // distinct keys
 	bytes     int // keys and values of one round
 }
 
@@ -33,7 +33,7 @@ type event struct {
 	time  time.Time
 }
 
-// loadDataset reads a GeoJSON feature collection, gzipped, as USGS publishes it.
+// loadDataset parses a gzipped GeoJSON feature collection as published by USGS.
 func loadDataset(packed []byte) (*dataset, error) {
 	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
@@ -91,6 +91,6 @@ func newEvent(feature json.RawMessage) (event, error) {
 		return event{}, err
 	}
 	p := f.Properties
-	region := p.Place[strings.LastIndex(p.Place, ", ")+1:] // all of it where there is no comma
+	region := p.Place[strings.LastIndex(p.Place, ", ")+1:] // the whole place if there is no comma
 	return event{id: f.ID, key: p.Net + "/" + strings.TrimSpace(region), value: line.Bytes(), time: time.UnixMilli(p.Time)}, nil
 }

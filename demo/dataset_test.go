@@ -18,7 +18,7 @@ func load(t *testing.T) *dataset {
 	return d
 }
 
-// What data/SOURCE.md says of the file is so.
+// The file matches its description in data/SOURCE.md.
 func TestDataSetIsTheOneThatIsDocumented(t *testing.T) {
 	d := load(t)
 	if d.title != "USGS All Earthquakes, Past Week" || len(d.events) != 1707 || d.keys != 85 {

@@ -1,13 +1,13 @@
-// Command demo shows the main job end to end, on this machine and with nothing
-// but Go: it starts `sluice dev` in a temporary directory, produces a week of
-// earthquakes over QUIC, many times over, has a consumer group read them back, and
-// compares every record. Then it does so again, but kills the broker with kill -9
-// while acknowledgements are coming in, and starts it anew.
+// Command demo shows the main use of Sluice end to end, on this machine and with nothing but
+// Go: it starts `sluice dev` in a temporary directory, produces a week of earthquakes over QUIC
+// many times over, reads them back with a consumer group, and compares every record. Then it
+// does the same again, but kills the broker with kill -9 while acknowledgements are coming in,
+// and restarts it.
 //
-// What is compared, of each partition: the offsets that were acknowledged are
-// dense and in the order of production, and the records read are these, with
-// their keys, values and headers, none missing, none twice, in order.
+// For each partition it checks that the acknowledged offsets are dense and in order of
+// production, and that the records read are exactly these, with their keys, values and headers,
+// in order, none missing and none twice.
 //
-// It ends with exit code 0 only if everything is as it must be, and takes its
-// directory away. The data set is described in data/SOURCE.md.
+// It exits with 0 only if every check passes, and removes its directory. The data set is
+// described in data/SOURCE.md.
 package main

@@ -9,12 +9,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// roundHeader tells the rounds of the data set apart.
+// roundHeader distinguishes the rounds of the data set.
 const roundHeader = "round"
 
-// ledger knows what was produced, what was acknowledged where, and checks what is
-// read against it. Records have numbers, in the order of production; number n is
-// event n modulo the number of events, in round n divided by it.
+// ledger records what was produced and acknowledged, and checks what is read against it.
+// Records are numbered in order of production; number n is event n modulo the number of events,
+// in round n divided by it.
 type ledger struct {
 	data       *dataset
 	partitions int
@@ -24,12 +24,12 @@ type ledger struct {
 	byKey    map[string]int32 // the partition of each key
 	acked    int
 	firstErr error
-	orders   [][]int // by partition: the numbers in it, in order; made by settle
+	orders   [][]int // by partition: the numbers in it, in order; built by verifyAcks
 	next     []int   // by partition: how many were read
 	read     int
 }
 
-// place is where a record was acknowledged to be; offset -1 means it was not.
+// place is where a record was acknowledged; offset -1 means not yet.
 type place struct {
 	partition int32
 	offset    int64
@@ -39,7 +39,7 @@ func newLedger(data *dataset, partitions int) *ledger {
 	return &ledger{data: data, partitions: partitions, byKey: map[string]int32{}, next: make([]int, partitions)}
 }
 
-// record makes the next record.
+// record creates the next record.
 func (l *ledger) record(topic string) (n int, r *kgo.Record) {
 	l.mu.Lock()
 	n = len(l.places)
@@ -54,8 +54,8 @@ func (l *ledger) at(n int) (e *event, round int) {
 	return &l.data.events[n%len(l.data.events)], n / len(l.data.events)
 }
 
-// acknowledge notes what the broker has answered for record n, and returns how
-// many were acknowledged so far.
+// acknowledge records the broker's response for record n, and returns how many were
+// acknowledged so far.
 func (l *ledger) acknowledge(n int, r *kgo.Record, err error) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,16 +70,16 @@ func (l *ledger) acknowledge(n int, r *kgo.Record, err error) int {
 	return l.acked
 }
 
-// counts returns how many records were made and how many acknowledged.
+// counts returns how many records were created and how many acknowledged.
 func (l *ledger) counts() (made, acked int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.places), l.acked
 }
 
-// settle is called once nothing is under way. It checks that all records were
-// acknowledged, at offsets that are dense and in the order of production.
-func (l *ledger) settle() error {
+// verifyAcks is called once nothing is in progress. It checks that all records were acknowledged,
+// at dense offsets in order of production.
+func (l *ledger) verifyAcks() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.firstErr != nil {
@@ -104,8 +104,8 @@ func (l *ledger) settle() error {
 	return nil
 }
 
-// check takes a record that was read, and says what is wrong with it. Call it only
-// after settle.
+// check checks a record that was read, and returns what is wrong with it. Call it only after
+// settle.
 func (l *ledger) check(r *kgo.Record) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// log is what a broker without faults would hold after two rounds.
+// log returns what a correct broker would hold after two rounds.
 func log(t *testing.T) (*ledger, [][]*kgo.Record) {
 	t.Helper()
 	l := newLedger(load(t), 3)
@@ -25,7 +25,7 @@ func log(t *testing.T) (*ledger, [][]*kgo.Record) {
 
 func TestLedgerAcceptsWhatWasProduced(t *testing.T) {
 	l, stored := log(t)
-	if err := l.settle(); err != nil {
+	if err := l.verifyAcks(); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range stored {
@@ -76,7 +76,7 @@ func TestLedgerSeesWhatIsWrongInReads(t *testing.T) {
 	for name, f := range faults {
 		t.Run(name, func(t *testing.T) {
 			l, stored := log(t)
-			if err := l.settle(); err != nil {
+			if err := l.verifyAcks(); err != nil {
 				t.Fatal(err)
 			}
 			for _, r := range f.fault(stored[0]) {
@@ -116,7 +116,7 @@ func TestLedgerSeesWhatIsWrongInAcknowledgements(t *testing.T) {
 	} {
 		l, _ := log(t)
 		fault(l)
-		if err := l.settle(); err == nil {
+		if err := l.verifyAcks(); err == nil {
 			t.Errorf("%s: not noticed", name)
 		}
 	}

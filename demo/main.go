@@ -31,7 +31,7 @@ const partitions = 8
 // settings of a run.
 type settings struct {
 	binary         string
-	rounds, killed int // rounds of the data set without and with kill -9
+	rounds, killed int // rounds of the data set, without and with kill -9
 	keep           bool
 	timeout        time.Duration
 }
@@ -55,7 +55,7 @@ func parse(args []string) (s settings, err error) {
 	return s, nil
 }
 
-// demo runs everything once.
+// demo runs all steps once.
 func demo(ctx context.Context, args []string, out io.Writer) (err error) {
 	began := time.Now()
 	set, err := parse(args)
@@ -84,7 +84,7 @@ func demo(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() {
-		b.kill() // if it still runs
+		b.kill() // if still running
 		if set.keep {
 			err = errors.Join(err, os.WriteFile(filepath.Join(dir, "broker.log"), []byte(b.log.String()), 0o600))
 		}
@@ -158,7 +158,7 @@ func (r *run) produce(ctx context.Context, rounds int) error {
 	return nil
 }
 
-// rate prints how fast so many rounds went.
+// rate prints the rate of that many rounds.
 func (r *run) rate(step string, rounds int, took time.Duration, format string, args ...any) {
 	n, bytes := rounds*len(r.ledger.data.events), rounds*r.ledger.data.bytes
 	s := took.Seconds()
@@ -166,7 +166,7 @@ func (r *run) rate(step string, rounds int, took time.Duration, format string, a
 		fmt.Sprintf(format, args...), s, grouped(int(float64(n)/s)), float64(bytes)/1e6/s)
 }
 
-// consume reads and compares what has not been read yet.
+// consume reads and compares what is unread.
 func (r *run) consume(ctx context.Context) error {
 	rounds := r.ledger.unread() / len(r.ledger.data.events)
 	took, err := r.broker.consume(ctx, r.ledger)
@@ -185,8 +185,8 @@ func (r *run) consume(ctx context.Context) error {
 	return nil
 }
 
-// produceThroughKill kills the broker once two fifths are acknowledged, while more
-// are under way, and starts it again. The producer is not told.
+// produceThroughKill kills the broker once two fifths are acknowledged, with more in flight,
+// and restarts it. The producer is not notified.
 func (r *run) produceThroughKill(ctx context.Context, rounds int) error {
 	_, before := r.ledger.counts()
 	mark := before + rounds*len(r.ledger.data.events)*2/5
@@ -205,7 +205,7 @@ func (r *run) produceThroughKill(ctx context.Context, rounds int) error {
 	}()
 	if err := r.killAndRestart(ctx, before, reached, result); err != nil {
 		cancel()
-		<-result // that it failed is no news
+		<-result // its failure is expected
 		return err
 	}
 	if err := <-result; err != nil {
@@ -219,7 +219,7 @@ func (r *run) killAndRestart(ctx context.Context, before int, reached <-chan str
 	select {
 	case <-reached:
 	case err := <-result:
-		result <- err // for the one who waits for it
+		result <- err // for the waiting caller
 		return fmt.Errorf("the producer ended before the broker was killed: %w", err)
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -233,7 +233,7 @@ func (r *run) killAndRestart(ctx context.Context, before int, reached <-chan str
 	return r.start(ctx, "restart")
 }
 
-// grouped writes n with commas.
+// grouped formats n with commas.
 func grouped(n int) string {
 	s := fmt.Sprint(n)
 	for i := len(s) - 3; i > 0; i -= 3 {

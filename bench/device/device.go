@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Line is the device at one write size.
+// Line is the result for one write size.
 type Line struct {
 	Bytes  int     `json:"bytes"`
 	Writes int64   `json:"writes"`
@@ -32,8 +32,8 @@ const (
 // Sizes are the write sizes that Measure uses.
 var Sizes = []int{4 << 10, 64 << 10}
 
-// Measure writes to a file in dir, for a while at each size. The file is written
-// once before, so that no block is allocated in what is measured.
+// Measure writes to a file in dir, for a while per size. The file is written once before, so
+// that no blocks are allocated during the measurement.
 func Measure(dir string, each time.Duration) (lines []Line, err error) {
 	path := filepath.Join(dir, "device.probe")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_DIRECT|unix.O_DSYNC, 0o600)
@@ -65,18 +65,18 @@ func measure(f *os.File, block []byte, d time.Duration) (Line, error) {
 		if _, err := f.WriteAt(block, at); err != nil {
 			return Line{}, err
 		}
-		_ = h.RecordValue(max(1, time.Since(start).Microseconds())) // a write of a minute is left out
+		_ = h.RecordValue(max(1, time.Since(start).Microseconds())) // a write of over a minute is not recorded
 	}
 	n := h.TotalCount()
 	return Line{Bytes: len(block), Writes: n, P50: float64(h.ValueAtQuantile(50)), P99: float64(h.ValueAtQuantile(99)),
 		MBPerS: float64(n) * float64(len(block)) / time.Since(begin).Seconds() / 1e6}, nil
 }
 
-// aligned returns n random bytes at an address that O_DIRECT takes.
+// aligned returns n random bytes, aligned for O_DIRECT.
 func aligned(n int) []byte {
 	b, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
-		b = make([]byte, n) // the first write then says what is wrong
+		b = make([]byte, n) // the first write then reports the error
 	}
 	_, _ = rand.NewChaCha8([32]byte{'d'}).Read(b) // never fails
 	return b

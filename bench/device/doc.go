@@ -1,3 +1,3 @@
-// Package device measures what the disk under the servers takes when one write at a
-// time has to be durable: O_DIRECT|O_DSYNC pwrite at depth 1.
+// Package device measures the disk under the servers when every single write has to be durable:
+// O_DIRECT|O_DSYNC pwrite at depth 1.
 package device

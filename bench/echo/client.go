@@ -21,22 +21,22 @@ import (
 	"github.com/sluicemq/sluice/internal/quicnet"
 )
 
-// Config says what is sent where.
+// Config says what to send where.
 type Config struct {
 	Addr, CAFile string
 	Mode         Mode
-	FrameBytes   int // without the length
-	Streams      int // of one connection
-	Window       int // frames in flight, a stream
+	FrameBytes   int // without the length prefix
+	Streams      int // per connection
+	Window       int // frames in flight per stream
 	Warmup       time.Duration
 	Duration     time.Duration
-	// RecordBytes is the size of the records that the frames stand for, and Share the
-	// part of a frame that is record values, for the figures of the outcome.
+	// RecordBytes is the size of the records that a frame represents, and Share the fraction of
+	// a frame that is record values, for the figures of the outcome.
 	RecordBytes int
 	Share       float64
 }
 
-// stampBytes are the length of a frame and the time it was sent.
+// stampBytes is the length prefix and the send time of a frame.
 const stampBytes = 4 + 8
 
 func (c Config) validate() error {
@@ -46,7 +46,7 @@ func (c Config) validate() error {
 	return nil
 }
 
-// Run measures. server may be nil.
+// Run runs the measurement. server may be nil.
 func Run(ctx context.Context, cfg Config, server load.Server) (load.Outcome, error) {
 	if err := cfg.validate(); err != nil {
 		return load.Outcome{}, err
@@ -103,11 +103,11 @@ type client struct {
 	cfg       Config
 	base      time.Time
 	frames    atomic.Int64
-	from      atomic.Int64 // what is sent from then on counts; 0: not yet
+	from      atomic.Int64 // frames sent from then on count; 0: none yet
 	latencies []*hdrhistogram.Histogram
 }
 
-// exchange sends frames on a stream and takes the answers until ctx ends.
+// exchange sends frames on a stream and reads the responses until ctx ends.
 func (c *client) exchange(ctx context.Context, s *quic.Stream, wg *sync.WaitGroup, errs chan<- error) {
 	h := load.NewHistogram()
 	c.latencies = append(c.latencies, h)
@@ -160,7 +160,7 @@ func (c *client) receive(s io.Reader, sent <-chan int64, h *hdrhistogram.Histogr
 		}
 		c.frames.Add(1)
 		if from := c.from.Load(); from != 0 && at >= from {
-			_ = h.RecordValue(int64(time.Since(c.base)) - at) // fails for minutes, which a run does not last
+			_ = h.RecordValue(int64(time.Since(c.base)) - at) // only fails above minutes, longer than any run
 		}
 	}
 }

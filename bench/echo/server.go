@@ -16,7 +16,7 @@ import (
 	"github.com/sluicemq/sluice/internal/quicnet"
 )
 
-// Mode is what the server answers. It is the first byte of a stream.
+// Mode selects the server's response. It is the first byte of a stream.
 type Mode byte
 
 // The modes.
@@ -32,8 +32,8 @@ const (
 	readBuffer = 64 << 10
 )
 
-// Serve answers on an address until ctx ends, and calls ready once it does.
-// Certificates are made in dir.
+// Serve serves on an address until ctx ends, and calls ready once it does. Certificates are
+// created in dir.
 func Serve(ctx context.Context, addr, dir string, ready func()) error {
 	files, err := certs.Ensure(dir, nil)
 	if err != nil {
@@ -87,7 +87,7 @@ func serveConn(ctx context.Context, c *quic.Conn) {
 				s.CancelWrite(1)
 				return
 			}
-			_ = s.Close() // the client has ended first
+			_ = s.Close() // the client has already ended
 		})
 	}
 }
@@ -120,7 +120,7 @@ func serveStream(s io.ReadWriter) error {
 	}
 }
 
-// readFrame reads a frame with its length into b, which it may grow.
+// readFrame reads a frame with its length into b, growing it if necessary.
 func readFrame(r io.Reader, b []byte) ([]byte, error) {
 	if cap(b) < 4 {
 		b = make([]byte, 4, readBuffer)

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicemq/sluice/bench/load"
 )
 
-// NewConsumer returns an ordered consumer on each stream that has partitions of the
-// share, with a connection of its own for them.
+// NewConsumer opens a connection with an ordered consumer on each stream that has partitions of
+// the share.
 func (d *Driver) NewConsumer(ctx context.Context, from load.Start, share, parts int, got func([]byte)) (load.Consumer, error) {
 	conn, err := d.connect()
 	if err != nil {
@@ -31,7 +31,7 @@ func (d *Driver) NewConsumer(ctx context.Context, from load.Start, share, parts 
 	return c, nil
 }
 
-// has says whether a stream has a partition of a share.
+// has reports whether a stream has a partition of a share.
 func (d *Driver) has(stream, share, parts int) bool {
 	for p := stream; p < d.w.Partitions; p += len(d.streams) {
 		if p%parts == share {
@@ -41,7 +41,7 @@ func (d *Driver) has(stream, share, parts int) bool {
 	return false
 }
 
-// pullMessages is how many messages a consumer asks for ahead.
+// pullMessages is how many messages a consumer requests ahead.
 const pullMessages = 4096
 
 type consumer struct {

@@ -18,7 +18,7 @@ import (
 type Driver struct {
 	url      string
 	w        workloads.Workload
-	name     string   // streams are this and a number
+	name     string   // streams are named this plus a number
 	subjects []string // by partition
 	conn     *nats.Conn
 	js       jetstream.JetStream
@@ -32,7 +32,7 @@ func (d *Driver) connect() (*nats.Conn, error) {
 	return nats.Connect(d.url, nats.Name("slbench"), nats.Timeout(10*time.Second))
 }
 
-// Prepare makes streams of a new name, with the partitions dealt out to them.
+// Prepare creates streams with a new name, and distributes the partitions over them.
 func (d *Driver) Prepare(ctx context.Context, w workloads.Workload) error {
 	d.w, d.name = w, "bench-"+strconv.FormatInt(time.Now().UnixNano(), 36)
 	d.subjects = make([]string, w.Partitions)
@@ -98,7 +98,7 @@ type producer struct {
 func (p *producer) Send(ctx context.Context, partition int32, value []byte) error {
 	for {
 		_, err := p.js.PublishAsync(p.subjects[partition], value)
-		// The window stays full for longer than the client waits by itself.
+		// The window may stay full for longer than the client waits by itself.
 		if !errors.Is(err, jetstream.ErrTooManyStalledMsgs) || ctx.Err() != nil {
 			return err
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/sluicemq/sluice/bench/workloads"
 )
 
-// Both modes of a real server deliver what they acknowledge.
+// In both modes a real server delivers what it acknowledges.
 func TestDriver(t *testing.T) {
 	dir := t.TempDir()
 	binary, err := process.BuildJetStream(t.Context(), dir)

@@ -10,7 +10,7 @@ import (
 	"github.com/sluicemq/sluice/bench/load"
 )
 
-// NewConsumer returns a client of its own that reads each parts-th partition.
+// NewConsumer opens a client that reads each parts-th partition.
 func (d *Driver) NewConsumer(ctx context.Context, from load.Start, share, parts int, got func([]byte)) (load.Consumer, error) {
 	offsets := make(map[int32]kgo.Offset)
 	for p := share; p < d.w.Partitions; p += parts {

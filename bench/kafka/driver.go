@@ -16,7 +16,7 @@ import (
 	sluice "github.com/sluicemq/sluice/sdk/go"
 )
 
-// Config says where the server is.
+// Config says how to reach the server.
 type Config struct {
 	Addr      string
 	Transport string // quic, tls or tcp
@@ -27,20 +27,20 @@ type Config struct {
 type Driver struct {
 	cfg    Config
 	w      workloads.Workload
-	opts   []kgo.Opt // how the server is reached
+	opts   []kgo.Opt // connection options
 	topic  string
 	admin  *kgo.Client
 	dialer *sluice.Dialer
 
-	requests, requestBytes atomic.Int64 // of produce, as written
+	requests, requestBytes atomic.Int64 // produce requests, as written
 }
 
-// New returns a driver that has connected to nothing yet.
+// New returns a driver that has not connected yet.
 func New(cfg Config) *Driver { return &Driver{cfg: cfg} }
 
 const topicTimeout = 60 * time.Second
 
-// Prepare makes a topic of a new name.
+// Prepare creates a topic with a new name.
 func (d *Driver) Prepare(ctx context.Context, w workloads.Workload) error {
 	d.w, d.topic = w, "bench-"+strconv.FormatInt(time.Now().UnixNano(), 36)
 	var err error
@@ -77,13 +77,13 @@ func (d *Driver) Close(ctx context.Context) error {
 	return errors.Join(err, d.dialer.Close())
 }
 
-// Requests are the produce requests of a run, as written to connections.
+// Requests counts the produce requests of a run, as written to connections.
 type Requests struct{ Count, Bytes int64 }
 
-// Mean returns the mean size, 0 if there was none.
+// Mean returns the mean size, 0 if there were none.
 func (r Requests) Mean() int { return int(r.Bytes / max(1, r.Count)) }
 
-// Requests returns what was sent so far.
+// Requests returns the requests sent so far.
 func (d *Driver) Requests() Requests { return Requests{d.requests.Load(), d.requestBytes.Load()} }
 
 // OnBrokerWrite is called by kgo.

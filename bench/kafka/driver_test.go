@@ -10,8 +10,8 @@ import (
 	"github.com/sluicemq/sluice/bench/workloads"
 )
 
-// Everything that is acknowledged is delivered once to each group, and the backlog
-// to the consumer that catches up.
+// Everything acknowledged is delivered once to each group, and the backlog to the catching-up
+// consumer.
 func TestDriver(t *testing.T) {
 	c, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {

@@ -16,8 +16,8 @@ type catchUp struct {
 	seen     tally
 
 	mu    sync.Mutex
-	ended time.Time // when the last record of the backlog came
-	last  time.Time // when any came
+	ended time.Time // when the last record of the backlog arrived
+	last  time.Time // when the last record of any kind arrived
 }
 
 func (r *run) startCatchUp(ctx context.Context) error {
@@ -42,7 +42,7 @@ func (r *run) startCatchUp(ctx context.Context) error {
 	return nil
 }
 
-// pause waits until the record to come is due.
+// pause waits until the next record is due.
 func (c *catchUp) pause(perSecond float64) {
 	if perSecond == 0 {
 		return
@@ -54,7 +54,7 @@ func (c *catchUp) pause(perSecond float64) {
 	}
 }
 
-// note takes the time when all is there.
+// note records the time when everything has arrived.
 func (c *catchUp) note() {
 	once, _ := c.seen.counts()
 	c.mu.Lock()
@@ -71,7 +71,7 @@ func (c *catchUp) over() bool {
 	return !c.ended.IsZero()
 }
 
-// result returns how fast the backlog came, and how many records of it did not.
+// result returns the read rate of the backlog, and how many of its records are missing.
 func (c *catchUp) result(w workloads.Workload) (mbPerS float64, missing int64) {
 	once, _ := c.seen.counts()
 	c.mu.Lock()

@@ -10,7 +10,7 @@ import (
 	"github.com/sluicemq/sluice/bench/workloads"
 )
 
-// mark is where all counters stood at one time.
+// mark is a reading of all counters.
 type mark struct {
 	at              time.Time
 	acked, consumed int64
@@ -26,7 +26,7 @@ func (r *run) mark() (mark, error) {
 	return m, err
 }
 
-// load runs the warm-up and what is measured.
+// load runs the warm-up and the measurement.
 func (r *run) load(ctx context.Context) error {
 	r.base = r.meter.acked.Load()
 	stop := r.watch(ctx)
@@ -58,7 +58,7 @@ func (r *run) load(ctx context.Context) error {
 		}
 		return r.flush(ctx)
 	}
-	if err := r.flush(ctx); err != nil { // all of a fixed number count
+	if err := r.flush(ctx); err != nil { // with a fixed number all records count
 		return err
 	}
 	r.end, err = r.mark()
@@ -83,7 +83,7 @@ func (r *run) watch(ctx context.Context) (stop func()) {
 				s := now.Sub(last).Seconds()
 				sample := Sample{At: now.Sub(start).Seconds(), RecordsPerS: float64(a-acked) / s, ConsumedPerS: float64(c-consumed) / s}
 				if r.server != nil {
-					sample.RSS, _ = r.server.RSS() // a gap in the plot
+					sample.RSS, _ = r.server.RSS() // leaves a gap in the plot
 				}
 				r.timeline = append(r.timeline, sample)
 				last, acked, consumed = now, a, c
@@ -93,7 +93,7 @@ func (r *run) watch(ctx context.Context) (stop func()) {
 	return func() { cancel(); wg.Wait() }
 }
 
-// drain waits until the groups have got what was acknowledged, or nothing more comes.
+// drain waits until the groups have received everything acknowledged, or nothing more arrives.
 func (r *run) drain(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -106,7 +106,7 @@ func (r *run) drain(ctx context.Context) error {
 			last, seen = time.Now(), now
 		}
 		if time.Since(last) > quietLimit {
-			return nil // the outcome says what is missing
+			return nil // the outcome reports what is missing
 		}
 		select {
 		case <-ctx.Done():
@@ -161,7 +161,7 @@ func (r *run) outcome() (Outcome, error) {
 	return o, o.memory(r.server)
 }
 
-// memory notes what the server has taken.
+// memory records the server's memory usage.
 func (o *Outcome) memory(s Server) error {
 	if s == nil {
 		return nil
@@ -174,7 +174,7 @@ func (o *Outcome) memory(s Server) error {
 	return err
 }
 
-// idle watches a server that nobody talks to.
+// idle observes a server without load.
 func idle(ctx context.Context, w workloads.Workload, server Server) (Outcome, error) {
 	if server == nil {
 		return Outcome{}, fmt.Errorf("%s: the server's process must be known; give -pid", w.Name)

@@ -9,10 +9,10 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// meter counts what happens in a run.
+// meter counts the events of a run.
 type meter struct {
 	base time.Time
-	// Records due in this time are in the histograms, in nanoseconds since base.
+	// Records due in this period are in the histograms, in nanoseconds since base.
 	from, to atomic.Int64
 
 	acked, failed, consumed, backlog atomic.Int64
@@ -34,7 +34,7 @@ func newMeter() *meter {
 
 func (m *meter) now() int64 { return int64(time.Since(m.base)) }
 
-// stamp writes when a record was due, and its number, to the start of value.
+// stamp writes the due time and the number of a record to the start of value.
 func stamp(value []byte, due, number int64) {
 	binary.LittleEndian.PutUint64(value, uint64(due))
 	binary.LittleEndian.PutUint64(value[8:], uint64(number))
@@ -50,11 +50,11 @@ func (m *meter) record(h *hdrhistogram.Histogram, value []byte) {
 		return
 	}
 	if h.RecordValue(m.now()-d) != nil {
-		_ = h.RecordValue(h.HighestTrackableValue()) // longer than a run can last
+		_ = h.RecordValue(h.HighestTrackableValue()) // longer than any run
 	}
 }
 
-// ackedBy returns what a producer calls.
+// ackedBy returns a producer's callback.
 func (m *meter) ackedBy() func([]byte, error) {
 	h := NewHistogram()
 	m.mu.Lock()
@@ -70,7 +70,7 @@ func (m *meter) ackedBy() func([]byte, error) {
 	}
 }
 
-// gotBy returns what a consumer calls; seen notes the record.
+// gotBy returns a consumer's callback; seen collects the records.
 func (m *meter) gotBy(seen *tally) func([]byte) {
 	h := NewHistogram()
 	m.mu.Lock()
@@ -95,8 +95,8 @@ func (m *meter) fail(err error) {
 	}
 }
 
-// tally is the set of record numbers that one group has got. Numbers are dense, so
-// a bit each will do.
+// tally is the set of record numbers that one group has received. Numbers are dense, so it is a
+// bitmap.
 type tally struct {
 	mu    sync.Mutex
 	words []uint64

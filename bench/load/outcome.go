@@ -4,8 +4,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Outcome is what one run of one workload gave. Rates are over the measured time,
-// which is after the warm-up.
+// Outcome is the result of one run of one workload. Rates are over the measured time, after the
+// warm-up.
 type Outcome struct {
 	Seconds       float64 `json:"seconds"`
 	Acked         int64   `json:"acked"` // in the measured time
@@ -18,17 +18,17 @@ type Outcome struct {
 	EndToEnd Latency `json:"end_to_end"`
 
 	ServerCPU      float64 `json:"server_cpu_s"`
-	ServerCPUPerGB float64 `json:"server_cpu_s_per_gb"` // a GB acknowledged
-	ServerCores    float64 `json:"server_cores"`        // CPU seconds a second
+	ServerCPUPerGB float64 `json:"server_cpu_s_per_gb"` // per GB acknowledged
+	ServerCores    float64 `json:"server_cores"`        // CPU seconds per second
 	ClientCPUPerGB float64 `json:"client_cpu_s_per_gb"` // of producers and consumers
-	PeakRSS        int64   `json:"peak_rss_bytes"`      // since the process began (VmHWM)
+	PeakRSS        int64   `json:"peak_rss_bytes"`      // since the process started (VmHWM)
 	MaxRSS         int64   `json:"max_rss_bytes"`       // of the samples
 
-	// Over the whole run, warm-up included. Missing and Twice are of what the
-	// consumers should have got once each.
+	// Over the whole run, including the warm-up. Missing and Twice count records that the
+	// consumers should have received exactly once.
 	TotalAcked int64  `json:"total_acked"`
 	Failed     int64  `json:"failed"`
-	Unsent     int64  `json:"unsent"` // due by the timetable and not even sent
+	Unsent     int64  `json:"unsent"` // due by the schedule and never sent
 	Missing    int64  `json:"missing"`
 	Twice      int64  `json:"twice"`
 	FirstError string `json:"first_error,omitempty"`
@@ -38,7 +38,7 @@ type Outcome struct {
 
 // Sample is one point of a run.
 type Sample struct {
-	At           float64 `json:"at_s"` // since the load began
+	At           float64 `json:"at_s"` // since the load started
 	RecordsPerS  float64 `json:"records_per_s"`
 	ConsumedPerS float64 `json:"consumed_per_s"`
 	RSS          int64   `json:"rss_bytes"`
@@ -55,7 +55,7 @@ type Latency struct {
 	Curve []Point `json:"curve,omitempty"`
 }
 
-// Point says that so many percent took at most so long.
+// Point is one percentile: so many percent took at most this long.
 type Point struct {
 	Percentile float64 `json:"percentile"`
 	MS         float64 `json:"ms"`
@@ -65,7 +65,7 @@ var curve = []float64{1, 10, 25, 50, 75, 90, 95, 98, 99, 99.5, 99.9, 99.95, 99.9
 
 const msInNS = 1e6
 
-// Summarize sums up histograms of nanoseconds.
+// Summarize merges histograms of nanoseconds.
 func Summarize(parts []*hdrhistogram.Histogram) Latency {
 	h := NewHistogram()
 	for _, p := range parts {
@@ -83,5 +83,5 @@ func Summarize(parts []*hdrhistogram.Histogram) Latency {
 	return l
 }
 
-// NewHistogram holds 1 µs to 5 minutes within 1 %.
+// NewHistogram covers 1 µs to 5 minutes within 1 %.
 func NewHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1_000, 300_000_000_000, 2) }

@@ -9,34 +9,34 @@ import (
 	"github.com/sluicemq/sluice/bench/workloads"
 )
 
-// source makes the records of one producer.
+// source generates the records of one producer.
 type source struct {
 	id      int
 	w       workloads.Workload
 	meter   *meter
 	numbers *atomic.Int64 // shared: the next record's number
-	limit   int64         // numbers end before it
-	fill    []byte        // what records are cut from
+	limit   int64         // end of the numbers
+	fill    []byte        // source of record contents
 	slab    []byte
 	sent    int64
-	unsent  int64 // due in the time of the timetable, and given up
+	unsent  int64 // due by the schedule and never sent
 }
 
 const (
 	fillBytes = 1 << 20
 	slabBytes = 64 << 10
-	// lateLimit is how long after its end a timetable is still worked off.
+	// lateLimit is how long after its end the schedule is still processed.
 	lateLimit = 5 * time.Second
 )
 
-// newFill returns bytes that do not compress.
+// newFill returns incompressible bytes.
 func newFill() []byte {
 	b := make([]byte, fillBytes)
 	_, _ = rand.NewChaCha8([32]byte{'s', 'l', 'u', 'i', 'c', 'e'}).Read(b) // never fails
 	return b
 }
 
-// next returns the next record's value, due at a time, or nil after the last.
+// next returns the value of the next record, due at a time, or nil after the last.
 func (s *source) next(due int64) []byte {
 	n := s.numbers.Add(1) - 1
 	if n >= s.limit {
@@ -53,8 +53,8 @@ func (s *source) next(due int64) []byte {
 	return value
 }
 
-// run sends records until the limit, the time, or ctx ends. Each record of a
-// timetable is due an interval after the one before.
+// run sends records until the limit, the time, or ctx ends. With a rate each record is due an
+// interval after the previous one.
 func (s *source) run(ctx context.Context, p Producer, until time.Duration, rate float64) error {
 	begin := s.meter.now()
 	end := begin + int64(until)
@@ -90,8 +90,8 @@ func (s *source) run(ctx context.Context, p Producer, until time.Duration, rate 
 	return nil
 }
 
-// wait returns at a time of the timetable. What is due within a moment is sent at
-// once, as sleeping for less costs more than it gains.
+// wait returns when a record is due. Records due within a moment are sent at once, since a
+// shorter sleep costs more than it gains.
 func (s *source) wait(ctx context.Context, due int64) {
 	const moment = 50 * time.Microsecond
 	ahead := time.Duration(due - s.meter.now())

@@ -15,7 +15,7 @@ import (
 const (
 	flushLimit   = 2 * time.Minute
 	backlogLimit = 5 * time.Minute
-	quietLimit   = 10 * time.Second // consumers that get nothing for so long get no more
+	quietLimit   = 10 * time.Second // consumers that receive nothing for this long are done
 	sampleEvery  = 250 * time.Millisecond
 )
 
@@ -23,7 +23,7 @@ const (
 type run struct {
 	w       workloads.Workload
 	driver  Driver
-	history Driver // of the backlog
+	history Driver // for the backlog
 	server  Server
 	meter   *meter
 	numbers atomic.Int64
@@ -40,9 +40,8 @@ type run struct {
 	catchUp    *catchUp
 }
 
-// Run measures w. server may be nil where the process is not at hand. elsewhere
-// speaks to the server that has the backlog if w has it elsewhere, and is not used
-// if not.
+// Run measures w. server may be nil if the process is not accessible. elsewhere is the driver
+// for the backlog if w has it on another server, and unused otherwise.
 func Run(ctx context.Context, w workloads.Workload, d, elsewhere Driver, server Server) (Outcome, error) {
 	if w.Kind == workloads.KindIdle {
 		return idle(ctx, w, server)
@@ -122,7 +121,7 @@ func (r *run) connectTo(ctx context.Context, d Driver) error {
 	return nil
 }
 
-// backlog produces what is there before the load begins.
+// backlog produces the backlog before the load starts.
 func (r *run) backlog(ctx context.Context) error {
 	if r.w.BacklogRecords == 0 {
 		return nil
@@ -130,7 +129,7 @@ func (r *run) backlog(ctx context.Context) error {
 	return r.before(ctx, r.history, r.w.BacklogRecords, backlogLimit)
 }
 
-// burst is what is done at full speed just before the load begins.
+// burst runs at full speed just before the load starts.
 func (r *run) burst(ctx context.Context) error {
 	if r.w.BurstS == 0 {
 		return nil
@@ -138,8 +137,8 @@ func (r *run) burst(ctx context.Context) error {
 	return r.before(ctx, r.driver, 0, r.w.Burst())
 }
 
-// before produces as fast as it goes, until the records are out or the time is over, and
-// waits until all of it is acknowledged.
+// before produces at full speed, until the records are sent or the time is up, and waits until
+// everything is acknowledged.
 func (r *run) before(ctx context.Context, d Driver, records int64, until time.Duration) error {
 	if err := r.connectTo(ctx, d); err != nil {
 		return err
@@ -157,7 +156,7 @@ func (r *run) before(ctx context.Context, d Driver, records int64, until time.Du
 	return nil
 }
 
-// subscribe starts the groups at the end, and the one that catches up at the start.
+// subscribe starts the groups at the end of the log, and the catching-up consumer at the start.
 func (r *run) subscribe(ctx context.Context) error {
 	for range r.w.Groups {
 		t := &tally{}
@@ -173,7 +172,7 @@ func (r *run) subscribe(ctx context.Context) error {
 	return nil
 }
 
-// produce lets all producers send for a time, or until the records are out.
+// produce lets all producers send for a time, or until the records are sent.
 func (r *run) produce(ctx context.Context, records int64, until time.Duration, rate float64) error {
 	limit := never
 	if records > 0 {
@@ -190,7 +189,7 @@ func (r *run) produce(ctx context.Context, records int64, until time.Duration, r
 	return errors.Join(append(errs, ctx.Err())...)
 }
 
-// flush waits until all that was sent has been acknowledged.
+// flush waits until everything sent is acknowledged.
 func (r *run) flush(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, flushLimit)
 	defer cancel()

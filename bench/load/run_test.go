@@ -13,8 +13,8 @@ import (
 	"github.com/sluicemq/sluice/bench/workloads"
 )
 
-// memory is a system that keeps its log in memory and acknowledges at once, but for
-// what a test has it do.
+// memory is a system with an in-memory log that acknowledges at once, unless a test changes
+// that.
 type memory struct {
 	mu      sync.Mutex
 	log     [][]byte
@@ -106,7 +106,7 @@ func (m *memory) NewConsumer(ctx context.Context, from load.Start, _, _ int, got
 
 func (c *memoryConsumer) Close() { c.stop(); c.wg.Wait() }
 
-// workload returns one with a rate, that takes a second of a synctest bubble.
+// workload returns a workload with a rate that takes a second in a synctest bubble.
 func workload(t *testing.T, more string) workloads.Workload {
 	t.Helper()
 	w, err := workloads.Parse([]byte("name = 'x'\nproducers = 1\nrate = 100\ngroups = 2\nwarmup_s = 0.5\nduration_s = 2\n" + more))
@@ -137,8 +137,8 @@ func TestRunCountsEachRecordOnce(t *testing.T) {
 	})
 }
 
-// A stall of a second counts against all hundred records that were due in it, not
-// only against the one that met it.
+// A stall of a second counts against all hundred records due during it, not only against the
+// one that was blocked.
 func TestStallCountsForAllThatWasDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{onSend: func(n int) (bool, error) {
@@ -161,7 +161,7 @@ func TestStallCountsForAllThatWasDue(t *testing.T) {
 	})
 }
 
-// A system that is far too slow ends the run, which says what was not sent.
+// A system that is far too slow ends the run, and the outcome says what was not sent.
 func TestTimetableIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{onSend: func(int) (bool, error) { time.Sleep(time.Second); return false, nil }}

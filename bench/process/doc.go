@@ -1,3 +1,3 @@
-// Package process starts the servers that are measured, each as a process of its
-// own on loopback, and reads from /proc what they use.
+// Package process starts the measured servers, each as a process on loopback, and reads their
+// resource usage from /proc.
 package process

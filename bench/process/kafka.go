@@ -22,9 +22,8 @@ type Kafka struct {
 	CAFile        string
 }
 
-// kafkaProperties leaves all at Kafka's defaults that bears on speed or durability. What
-// is set is where it listens, and the replication of its own topics, of which one node
-// holds one copy.
+// kafkaProperties keeps Kafka's defaults for everything that affects speed or durability. It
+// sets the listeners, and one replica for internal topics, since there is one node.
 const kafkaProperties = `process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@%[3]s
@@ -43,8 +42,8 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 `
 
-// kafkaJVM are the settings of the scripts that Kafka comes with: bin/kafka-server-start.sh
-// and kafka-run-class.sh.
+// kafkaJVM are the JVM options of Kafka's own scripts: bin/kafka-server-start.sh and
+// kafka-run-class.sh.
 var kafkaJVM = []string{"-Xmx1G", "-Xms1G", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
 	"-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true",
 	"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"}
@@ -54,8 +53,8 @@ const (
 	pingLimit      = time.Second
 )
 
-// StartKafka starts Kafka from a folder of jars, on a directory that exists. It listens
-// in plaintext and with TLS.
+// StartKafka starts Kafka from a folder of jars, on an existing directory. It listens in
+// plaintext and with TLS.
 func StartKafka(ctx context.Context, java, jars, dir string) (*Kafka, error) {
 	k := &Kafka{}
 	var controller string
@@ -90,8 +89,8 @@ func StartKafka(ctx context.Context, java, jars, dir string) (*Kafka, error) {
 	return k, nil
 }
 
-// kafkaKeystore makes a certificate and returns the file that Kafka reads, a key with its
-// certificate, and the authority's.
+// kafkaKeystore creates a certificate and returns Kafka's keystore, a key with its certificate,
+// and the file of the authority.
 func kafkaKeystore(dir string) (keystore, ca string, err error) {
 	files, err := certs.Ensure(filepath.Join(dir, "tls"), nil)
 	if err != nil {
@@ -106,8 +105,8 @@ func kafkaKeystore(dir string) (keystore, ca string, err error) {
 	return keystore, files.CA, os.WriteFile(keystore, append(key, cert...), 0o600)
 }
 
-// answersKafka reports whether a broker answers requests. Kafka accepts connections some
-// time before it does.
+// answersKafka reports whether a broker answers requests. Kafka accepts connections some time
+// before it does.
 func answersKafka(ctx context.Context, addr string) bool {
 	ctx, cancel := context.WithTimeout(ctx, pingLimit)
 	defer cancel()
@@ -119,8 +118,8 @@ func answersKafka(ctx context.Context, addr string) bool {
 	return c.Ping(ctx) == nil
 }
 
-// FindKafka returns the Java binary and the version of the Kafka in a folder of jars, or
-// an error that says what is missing.
+// FindKafka returns the Java binary and the version of the Kafka in a folder of jars, or an
+// error that says what is missing.
 func FindKafka(jars string) (java, version string, err error) {
 	found, err := filepath.Glob(filepath.Join(jars, "kafka-server-[0-9]*.jar"))
 	if err != nil || len(found) != 1 {

@@ -10,14 +10,13 @@ import (
 	"time"
 )
 
-// Proc is a process by its id, as /proc knows it.
+// Proc is a process id in /proc.
 type Proc int
 
-// ticks are what /proc counts CPU time in, a second; Linux gives programs this
-// number on every machine.
+// ticks is the unit of CPU times in /proc, per second; Linux uses 100 on all machines.
 const ticks = 100
 
-// CPU returns the seconds of processor time that the process has used.
+// CPU returns the processor time of the process in seconds.
 func (p Proc) CPU() (float64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p))
 	if err != nil {
@@ -26,8 +25,8 @@ func (p Proc) CPU() (float64, error) {
 	return parseStat(b)
 }
 
-// parseStat adds up fields 14 and 15, utime and stime. The name before them, in
-// brackets, may hold anything.
+// parseStat adds fields 14 and 15, utime and stime. The name before them, in brackets, may
+// contain anything.
 func parseStat(b []byte) (float64, error) {
 	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
 	const utime, stime = 14 - 3, 15 - 3
@@ -39,10 +38,10 @@ func parseStat(b []byte) (float64, error) {
 	return (u + s) / ticks, errors.Join(err, err2)
 }
 
-// RSS returns the bytes resident now.
+// RSS returns the resident bytes.
 func (p Proc) RSS() (int64, error) { return p.status("VmRSS:") }
 
-// PeakRSS returns the most bytes that were ever resident.
+// PeakRSS returns the peak of the resident bytes.
 func (p Proc) PeakRSS() (int64, error) { return p.status("VmHWM:") }
 
 func (p Proc) status(key string) (int64, error) {
@@ -65,11 +64,11 @@ func parseStatus(b []byte, key string) (int64, error) {
 	return 0, fmt.Errorf("no %s in /proc/PID/status", key)
 }
 
-// OwnCPU returns what this process has used, in seconds.
+// OwnCPU returns the processor time of this process in seconds.
 func OwnCPU() float64 {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0 // it never fails for the process itself
+		return 0 // never fails for the own process
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }

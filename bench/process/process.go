@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Process is a server that runs.
+// Process is a running server.
 type Process struct {
 	Proc
 	name string
@@ -81,7 +81,7 @@ func (p *Process) await(ctx context.Context, ready func(context.Context) bool) e
 	}
 }
 
-// answers200 returns a check of a URL.
+// answers200 returns a readiness check of a URL.
 func answers200(url string) func(context.Context) bool {
 	return func(ctx context.Context) bool { return ok(ctx, url) }
 }
@@ -99,7 +99,7 @@ func ok(ctx context.Context, url string) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// tail returns the last of what the server printed.
+// tail returns the end of the server's output.
 func (p *Process) tail() string {
 	const most = 2000
 	b, err := os.ReadFile(p.log)
@@ -109,7 +109,7 @@ func (p *Process) tail() string {
 	return string(b[max(0, len(b)-most):])
 }
 
-// Alive returns an error if the server has ended.
+// Alive returns an error if the server has exited.
 func (p *Process) Alive() error {
 	select {
 	case <-p.over:
@@ -135,7 +135,7 @@ func (p *Process) Stop() error {
 	case <-p.over:
 		return nil
 	case <-t.C:
-		_ = p.cmd.Process.Kill() // ended meanwhile, or killed
+		_ = p.cmd.Process.Kill() // exited meanwhile, or killed
 		<-p.over
 		return fmt.Errorf("%s did not stop within %s", p.name, stopLimit)
 	}

@@ -18,7 +18,7 @@ type Sluice struct {
 	CAFile      string
 }
 
-// StartSluice starts `sluice dev` from a binary, on a directory that exists.
+// StartSluice starts `sluice dev` from a binary, on an existing directory.
 func StartSluice(ctx context.Context, binary, dir string, args ...string) (*Sluice, error) {
 	addr, err := freeport.Address()
 	admin, err2 := freeport.Address()
@@ -40,8 +40,8 @@ type JetStream struct {
 	Addr string
 }
 
-// jetstreamConfig leaves all at the server's defaults that bears on speed or
-// durability, but for sync_interval.
+// jetstreamConfig keeps the server's defaults for everything that affects speed or durability,
+// except sync_interval.
 const jetstreamConfig = `listen: %q
 http: %q
 jetstream {
@@ -52,8 +52,8 @@ jetstream {
 }
 `
 
-// StartJetStream starts a nats-server binary. With sync, it syncs each write
-// before the acknowledgement; its default is every two minutes.
+// StartJetStream starts a nats-server binary. With sync, each write is synced before its
+// acknowledgement; the default is every two minutes.
 func StartJetStream(ctx context.Context, binary, dir string, sync bool) (*JetStream, error) {
 	addr, err := freeport.Address()
 	monitor, err2 := freeport.Address()
@@ -87,13 +87,13 @@ func BuildJetStream(ctx context.Context, dir string) (string, error) {
 	return path, nil
 }
 
-// Echo is the QUIC echo.
+// Echo is the QUIC echo server.
 type Echo struct {
 	*Process
 	Addr, CAFile string
 }
 
-// StartEcho starts a binary that has the command `echo-server`, which is slbench.
+// StartEcho starts a binary with the command `echo-server`, that is slbench.
 func StartEcho(ctx context.Context, binary, dir string) (*Echo, error) {
 	addr, err := freeport.Address()
 	health, err2 := freeport.Address()

@@ -1,7 +1,6 @@
-// Package report turns the runs of a suite into ratios, JSON, lines of text and one
-// HTML page that needs nothing else: the plots are SVG made here.
+// Package report turns the runs of a suite into ratios, JSON, text and one self-contained HTML
+// page, with its plots as inline SVG.
 //
-// Systems are compared within a round, in which they ran one after the other on the
-// same machine; a ratio is given as the least, the median and the greatest of the
-// rounds.
+// Systems are compared within a round, in which they ran one after the other on the same
+// machine; a ratio is given as the minimum, median and maximum over the rounds.
 package report

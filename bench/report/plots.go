@@ -14,7 +14,7 @@ func (s *Suite) plots(w workloads.Workload) []template.HTML {
 	var out []template.HTML
 	add := func(picture string) {
 		if picture != "" {
-			out = append(out, template.HTML(picture)) // made of escaped text by package svg alone
+			out = append(out, template.HTML(picture)) // package svg escapes all text
 		}
 	}
 	switch {
@@ -54,7 +54,7 @@ func (s *Suite) bars(w workloads.Workload, title, unit string, value func(Run) f
 	return bars(title, unit, names, values)
 }
 
-// middle returns the run of the median throughput.
+// middle returns the run with the median throughput.
 func middle(runs []Run) Run {
 	v := make([]float64, len(runs))
 	for i, r := range runs {
@@ -69,7 +69,7 @@ func middle(runs []Run) Run {
 	return runs[best]
 }
 
-// Percentiles are drawn by the number of nines: 90 % is 1, 99 % is 2.
+// Percentiles are plotted by the number of nines: 90 % is 1, 99 % is 2.
 const mostNines = 4
 
 func nines(percentile float64) float64 {

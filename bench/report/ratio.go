@@ -8,7 +8,7 @@ import (
 	"github.com/sluicemq/sluice/bench/workloads"
 )
 
-// Spread is what the rounds gave.
+// Spread is the range of a value over the rounds.
 type Spread struct {
 	Min    float64 `json:"min"`
 	Median float64 `json:"median"`
@@ -16,24 +16,24 @@ type Spread struct {
 	Rounds int     `json:"rounds"`
 }
 
-// NewSpread sums up values; there must be one at least.
+// NewSpread summarizes values, at least one.
 func NewSpread(values []float64) Spread {
 	v := slices.Sorted(slices.Values(values))
 	n := len(v)
 	return Spread{Min: v[0], Median: (v[(n-1)/2] + v[n/2]) / 2, Max: v[n-1], Rounds: n}
 }
 
-// Ratio compares two things in the same round, or one with a bound.
+// Ratio compares two values of the same round, or one with a limit.
 type Ratio struct {
 	Workload string `json:"workload"`
 	What     string `json:"what"`
 	Spread
-	// Goal is what the median should reach (or, if Below, stay under); 0 is no goal.
+	// Goal is what the median should reach (or, if Below, stay under); 0: no goal.
 	Goal  float64 `json:"goal,omitempty"`
 	Below bool    `json:"below,omitempty"`
 }
 
-// Verdict says whether the goal is met; it is empty without one.
+// Verdict says whether the goal is met; empty without a goal.
 func (r Ratio) Verdict() string {
 	met := r.Median >= r.Goal
 	if r.Below {
@@ -75,10 +75,10 @@ var (
 	backlog    = metric{"backlog read", func(r Run) float64 { return r.BacklogMBPerS }}
 )
 
-// pair is two systems that are compared, and the goals by workload.
+// pair is two systems to compare, with goals by workload.
 type pair struct {
 	a, b  string
-	goals map[string]float64 // of throughput
+	goals map[string]float64 // for throughput
 }
 
 var pairs = []pair{
@@ -91,7 +91,7 @@ var pairs = []pair{
 	{"sluice-quic", "echo-full", map[string]float64{"1KiB-8p": 0.7}},
 }
 
-// costs are what a GB of a workload may cost a server at most, in CPU seconds.
+// costs are the maximum CPU seconds that a server may use per GB of a workload.
 var costs = []struct {
 	workload, system string
 	goal             float64
@@ -119,8 +119,8 @@ func (s *Suite) Compute() {
 	s.beside("sluice-tcp", 1.2)
 }
 
-// compare adds what is worth comparing of two systems: at a fixed rate latencies,
-// else throughput.
+// compare adds the relevant comparisons of two systems: latencies at a fixed rate, otherwise
+// throughput.
 func (s *Suite) compare(w workloads.Workload, p pair) {
 	metrics := []metric{throughput, cpu}
 	if w.Rate > 0 {
@@ -139,7 +139,7 @@ func (s *Suite) compare(w workloads.Workload, p pair) {
 	}
 }
 
-// costs adds what a GB cost the servers that have a goal.
+// costs adds the CPU time per GB of the servers that have a goal.
 func (s *Suite) costs() {
 	for _, c := range costs {
 		var values []float64
@@ -175,9 +175,9 @@ func (s *Suite) partitions(system string, goal float64) {
 	}
 }
 
-// beside compares a tail beside a backlog being read with the tail alone, and with
-// the tail beside the same backlog read from another server: there the reader takes
-// as much of the machine, so that what is left is what sharing a server does.
+// beside compares a tail reader while a backlog is read with the tail reader alone, and with
+// one while the same backlog is read from another server. In the last case the backlog reader
+// uses as much of the machine, so the difference is the effect of sharing a server.
 func (s *Suite) beside(system string, goal float64) {
 	const with, slow = "tail-with-backlog", "tail-with-slow-backlog"
 	for _, c := range []struct {
@@ -202,7 +202,7 @@ const (
 	flatGoal    = 1.1
 )
 
-// idle adds what an idle node takes.
+// idle adds the resource usage of an idle node.
 func (s *Suite) idle(workload string) {
 	for _, system := range s.systems(workload) {
 		var mb, percent []float64
@@ -246,8 +246,8 @@ func (s *Suite) overload(workload string) {
 	}
 }
 
-// flatness divides the most memory seen in the last third of a run by that in the
-// third before; false where there are too few samples.
+// flatness divides the maximum memory in the last third of a run by that in the middle third;
+// false if there are too few samples.
 func flatness(t []load.Sample) (float64, bool) {
 	third := len(t) / 3
 	if third == 0 {

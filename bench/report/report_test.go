@@ -62,8 +62,8 @@ func TestFlatness(t *testing.T) {
 	}
 }
 
-// sample is a suite of two rounds in which the machine was half as fast in the
-// second: ratios within rounds do not see it.
+// sample is a suite of two rounds with the machine half as fast in the second: ratios within
+// rounds do not depend on that.
 func sample(t *testing.T) *Suite {
 	t.Helper()
 	s := &Suite{Rounds: 2, Budgets: 40e6, Host: Host{CPU: "<cpu>"}, Device: []device.Line{{Bytes: 4096, P50: 80}}}

@@ -8,7 +8,7 @@ import (
 	"github.com/sluicemq/sluice/bench/workloads"
 )
 
-// Suite is everything that a suite measured. It is the JSON document.
+// Suite holds all results. It is the JSON document.
 type Suite struct {
 	Started   time.Time            `json:"started"`
 	Ended     time.Time            `json:"ended"`
@@ -31,7 +31,7 @@ type Host struct {
 	Load1  float64 `json:"load_1m"` // load average before the first run
 	Sluice string  `json:"sluice"`  // versions
 	NATS   string  `json:"nats_server"`
-	Kafka  string  `json:"kafka"` // "" if it was not measured
+	Kafka  string  `json:"kafka"` // "" if not measured
 }
 
 // Run is one workload on one system in one round.

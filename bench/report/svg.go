@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// colors are of Systems, in order.
+// colors maps Systems to colors.
 var colors = map[string]string{"sluice-tcp": "#0b6e99", "sluice-tls": "#5b8fa8", "sluice-quic": "#12a37f", "kafka-tcp": "#7b4ea3", "kafka-tls": "#a98bc4",
 	"jetstream": "#d9730d", "jetstream-sync": "#a35709", "echo-ack": "#8a8a8a", "echo-full": "#bcbcbc"}
 
@@ -112,7 +112,7 @@ func (s *svg) legend(i int, system string) {
 	s.text(plotWidth-right+28, y+9, "start", system)
 }
 
-// bars draws the median of each system, with a line from the least to the greatest.
+// bars draws the median of each system, with a line from minimum to maximum.
 func bars(title, unit string, systems []string, values []Spread) string {
 	most := 0.0
 	for _, v := range values {
@@ -139,7 +139,7 @@ type curveOf struct {
 	x, y   []float64
 }
 
-// lines draws curves over an x axis that has these ticks; xAt maps to 0..1.
+// lines draws curves over an x axis with these ticks; tickAt maps them to 0..1.
 func lines(title, unit string, y axis, ticks []string, tickAt []float64, curves []curveOf) string {
 	var s svg
 	s.begin(title, unit, y)

@@ -1,4 +1,4 @@
-// Package workloads holds the work that systems are measured on, one TOML file
-// each. A workload says what a producer and a consumer see (record size, rate,
-// windows), never how a system has to do it, so that each system gets the same.
+// Package workloads holds the workloads, one TOML file each. A workload says what producers and
+// consumers see (record size, rate, windows), never how a system has to do it, so that each
+// system gets the same.
 package workloads

@@ -16,7 +16,7 @@ import (
 //go:embed *.toml
 var shipped embed.FS
 
-// Load reads the workload in a file, or the shipped one of that name.
+// Load reads a workload from a file, or the built-in one of that name.
 func Load(name string) (Workload, error) {
 	b, err := shipped.ReadFile(name + ".toml")
 	if err != nil {
@@ -34,7 +34,7 @@ func Load(name string) (Workload, error) {
 	return w, nil
 }
 
-// Parse reads a workload. A key that is not known is an error.
+// Parse parses a workload. An unknown key is an error.
 func Parse(b []byte) (Workload, error) {
 	w := defaults()
 	d := toml.NewDecoder(bytes.NewReader(b)).DisallowUnknownFields()
@@ -52,11 +52,11 @@ func Parse(b []byte) (Workload, error) {
 	return w, w.Validate()
 }
 
-// Names returns the names of the shipped workloads, in order.
+// Names returns the sorted names of the built-in workloads.
 func Names() []string {
 	entries, err := shipped.ReadDir(".")
 	if err != nil {
-		return nil // the directory is part of the binary
+		return nil // the directory is embedded
 	}
 	names := make([]string, len(entries))
 	for i, e := range entries {

@@ -9,67 +9,66 @@ import (
 	"time"
 )
 
-// Workload is one piece of work. Load fills what a file leaves out.
+// Workload is one workload. Load fills in what a file omits.
 type Workload struct {
 	Name  string `toml:"name" json:"name"`
 	About string `toml:"about" json:"about"`
-	// Kind is load, or idle: the server is watched while nobody talks to it.
+	// Kind is load, or idle: the server is observed without load.
 	Kind string `toml:"kind" json:"kind"`
 
 	RecordBytes int `toml:"record_bytes" json:"record_bytes"`
 	Partitions  int `toml:"partitions" json:"partitions"`
-	// RunBytes is how much a producer gives to one partition before it goes on to
-	// the next. The sequence of partitions is the same for every system.
+	// RunBytes is how many bytes a producer sends to one partition before it moves to the next.
+	// The sequence of partitions is the same for every system.
 	RunBytes int `toml:"run_bytes" json:"run_bytes"`
 
 	Producers int `toml:"producers" json:"producers"`
-	// Groups read everything each, from where the log ends when the load begins;
-	// Consumers share a group's partitions.
+	// Each group reads everything, from the end of the log when the load starts; Consumers
+	// share a group's partitions.
 	Groups    int `toml:"groups" json:"groups"`
 	Consumers int `toml:"consumers" json:"consumers"`
-	// BacklogRecords are produced before the load begins, and read from the start
-	// by one consumer more while it runs.
+	// BacklogRecords are produced before the load starts, and read from the start by one extra
+	// consumer while it runs.
 	BacklogRecords int64 `toml:"backlog_records" json:"backlog_records"`
-	// BacklogRate is how many records of it are read a second; 0 is as fast as it goes.
+	// BacklogRate is how many of them are read per second; 0 means as fast as possible.
 	BacklogRate float64 `toml:"backlog_rate" json:"backlog_rate"`
-	// BacklogElsewhere has the backlog on another server of the same system, so that
-	// reading it takes the same of the machine and nothing of the server measured.
+	// BacklogElsewhere puts the backlog on another server of the same system, so that reading
+	// it takes the same share of the machine and nothing of the measured server.
 	BacklogElsewhere bool `toml:"backlog_elsewhere" json:"backlog_elsewhere"`
 
-	// BurstS is for how long all producers go as fast as they can before the load begins,
-	// which does so once all of that is acknowledged.
+	// BurstS is how long all producers run at full speed before the load, which starts once all
+	// of that is acknowledged.
 	BurstS float64 `toml:"burst_s" json:"burst_s"`
 
-	// Rate is in records a second over all producers, and keeps to its timetable
-	// whatever the server does; latencies count from the timetable. 0 is as fast as
-	// it goes, within the window.
+	// Rate is records per second over all producers, on a fixed schedule whatever the server
+	// does; latencies count from the schedule. 0 means as fast as possible, within the window.
 	Rate float64 `toml:"rate" json:"rate"`
 	// InFlight is the window of one producer: records sent and not acknowledged.
 	InFlight int `toml:"in_flight" json:"in_flight"`
 
-	// What only clients of the Kafka protocol have.
+	// Options of Kafka clients only.
 	Compression string  `toml:"compression" json:"compression"`
 	Acks        string  `toml:"acks" json:"acks"`
 	LingerMS    float64 `toml:"linger_ms" json:"linger_ms"`
 	BatchBytes  int     `toml:"batch_bytes" json:"batch_bytes"`
-	// Connections is how many QUIC connections all clients of a run share.
+	// Connections is the number of QUIC connections shared by all clients of a run.
 	Connections int `toml:"connections" json:"connections"`
 
-	// Streams is what only JetStream has: so many streams share the partitions, each
-	// of which is a subject.
+	// Streams is an option of JetStream only: the number of streams that share the partitions,
+	// each of which is a subject.
 	Streams int `toml:"streams" json:"streams"`
 
-	// WarmupS is not measured. After it, the load lasts for DurationS, or until
-	// Records have been sent where that is not 0.
+	// WarmupS is not measured. After it, the load lasts for DurationS, or until Records have
+	// been sent if that is not 0.
 	WarmupS   float64 `toml:"warmup_s" json:"warmup_s"`
 	DurationS float64 `toml:"duration_s" json:"duration_s"`
 	Records   int64   `toml:"records" json:"records"`
 
-	// Systems are what the suite runs the workload on.
+	// Systems are the systems that the suite runs the workload on.
 	Systems []string `toml:"systems" json:"systems"`
 }
 
-// What a file may say.
+// Values in a file.
 const (
 	KindLoad = "load"
 	KindIdle = "idle"
@@ -81,7 +80,7 @@ var (
 	systems      = []string{"sluice-tcp", "sluice-tls", "sluice-quic", "kafka-tcp", "kafka-tls", "jetstream", "jetstream-sync", "echo"}
 )
 
-// defaults returns what a file does not have to say.
+// defaults returns the defaults of a file.
 func defaults() Workload {
 	return Workload{Kind: KindLoad, RecordBytes: 1024, Partitions: 8, RunBytes: 64 << 10, Producers: 2, Consumers: 1,
 		InFlight: 4096, Compression: "none", Acks: "all", BatchBytes: 256 << 10, Connections: 1, Streams: 1,
@@ -102,14 +101,14 @@ func (w Workload) Linger() time.Duration { return seconds(w.LingerMS / 1000) }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// Partition returns where the i-th record of a producer goes.
+// Partition returns the partition of a producer's i-th record.
 func (w Workload) Partition(producer int, i int64) int32 {
 	run := int64(max(1, w.RunBytes/w.RecordBytes))
 	offset := int64(producer) * int64(w.Partitions) / int64(w.Producers)
 	return int32((offset + i/run) % int64(w.Partitions))
 }
 
-// StampBytes are at the start of each record: when it was due, and a number.
+// StampBytes is the size of the stamp at the start of each record: due time and number.
 const StampBytes = 16
 
 // Validate reports a setting that cannot work.

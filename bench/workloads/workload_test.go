@@ -66,7 +66,7 @@ func TestLoadNamesWhatThereIs(t *testing.T) {
 	}
 }
 
-// Producers go through all partitions evenly, in runs, from different starts.
+// Producers use all partitions evenly, in runs, from different starts.
 func TestPartition(t *testing.T) {
 	w, err := workloads.Parse([]byte("name = 'x'\nrecord_bytes = 100\nrun_bytes = 500\npartitions = 4\nproducers = 2"))
 	if err != nil {

@@ -54,7 +54,7 @@ type broker struct {
 	log   *output
 }
 
-// output keeps what a process printed.
+// output collects what a process prints.
 type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -82,7 +82,7 @@ func freePort(t testing.TB) string {
 	return addr
 }
 
-// newBroker starts a broker as `sluice dev` does.
+// newBroker starts a broker with `sluice dev`.
 func newBroker(t testing.TB) *broker {
 	t.Helper()
 	b := &broker{t: t, dir: t.TempDir(), addr: freePort(t), admin: freePort(t)}
@@ -91,8 +91,7 @@ func newBroker(t testing.TB) *broker {
 	return b
 }
 
-// newTLSBroker starts a broker that has TLS on both doors, with a certificate that
-// it makes itself.
+// newTLSBroker starts a broker with TLS on both listeners and a self-generated certificate.
 func newTLSBroker(t testing.TB) *broker {
 	t.Helper()
 	b := &broker{t: t, dir: t.TempDir(), addr: freePort(t), admin: freePort(t)}
@@ -107,8 +106,8 @@ func newTLSBroker(t testing.TB) *broker {
 	return b
 }
 
-// run starts the broker, which is stopped with the test. It must then stop in good
-// order, and must not have panicked.
+// run starts the broker and stops it with the test. It must stop cleanly and must not have
+// panicked.
 func (b *broker) run() {
 	t := b.t
 	t.Helper()
@@ -177,13 +176,13 @@ func (b *broker) stop() {
 	}
 }
 
-// createTopic makes a topic with the binary's own command.
+// createTopic creates a topic with the binary's own command.
 func (b *broker) createTopic(name string, partitions int) {
 	b.t.Helper()
 	b.must("", binary, "topic", "create", name, "--partitions", fmt.Sprint(partitions), "--broker", b.addr)
 }
 
-// try runs a command, which has two minutes, with stdin.
+// try runs a command with stdin, for up to two minutes.
 func (b *broker) try(stdin, name string, args ...string) (stdout, stderr string, code int) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), 2*time.Minute)

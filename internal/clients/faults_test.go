@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// kill is kill -9.
+// kill sends SIGKILL.
 func (b *broker) kill() {
 	b.t.Helper()
 	if err := b.cmd.Process.Kill(); err != nil {
@@ -23,8 +23,8 @@ func (b *broker) kill() {
 	<-b.over
 }
 
-// An idempotent producer of librdkafka goes on through kill -9 of the broker:
-// every line is in the log once, in order.
+// An idempotent producer of librdkafka survives kill -9 of the broker: every line is in the log
+// once, in order.
 func TestKcatProducesThroughKillNine(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("ledger", 1)
@@ -70,7 +70,7 @@ func TestKcatProducesThroughKillNine(t *testing.T) {
 	}
 }
 
-// member is a kcat that is a member of a group and tells what it reads.
+// member is a kcat process that is a member of a group and reports what it reads.
 type member struct {
 	cmd  *exec.Cmd
 	over sync.WaitGroup
@@ -91,7 +91,7 @@ func (b *broker) join(ctx context.Context, group, topic string, read chan<- stri
 		for s := bufio.NewScanner(out); s.Scan(); {
 			read <- s.Text()
 		}
-		_, _ = io.Copy(io.Discard, out) // what is left when it was killed
+		_, _ = io.Copy(io.Discard, out) // what was printed before the kill
 	})
 	return m
 }
@@ -103,7 +103,7 @@ func (m *member) leave() {
 	_ = m.cmd.Wait() // it was killed
 }
 
-// The partitions of a member that died go to the others; nothing is left unread.
+// The partitions of a dead member go to the others; nothing is left unread.
 func TestKcatGroupOutlivesAMember(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("jobs", 6)
@@ -134,6 +134,6 @@ func TestKcatGroupOutlivesAMember(t *testing.T) {
 	await(600)
 	first.leave()
 	produce(600, 1200)
-	await(1200) // the dead member's session has to end first
+	await(1200) // the dead member's session has to expire first
 	second.leave()
 }

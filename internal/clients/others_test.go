@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// cache returns a folder for what a language's package manager installs. It is
-// kept between runs and is no part of the repository.
+// cache returns the folder for packages of a language. It is kept between runs and is not part
+// of the repository.
 func cache(t *testing.T, name string) string {
 	t.Helper()
 	dir, err := filepath.Abs(filepath.Join("..", "..", ".cache", "clients", name))
@@ -23,8 +23,8 @@ func cache(t *testing.T, name string) string {
 	return dir
 }
 
-// need skips a test whose language is not on a contributor's machine. In CI all
-// of them are, so there it fails.
+// need skips a test if a contributor's machine lacks the language. CI has all of them, so there
+// it fails.
 func need(t *testing.T, tools ...string) {
 	t.Helper()
 	for _, tool := range tools {
@@ -74,7 +74,7 @@ func TestClientInJavaScript(t *testing.T) {
 	t.Log(b.must("", "node", filepath.Join(dir, "client.js")))
 }
 
-// The Java client, which is the one of the Apache project itself.
+// The Java client of the Apache project itself.
 func TestClientInJava(t *testing.T) {
 	need(t, "java", "mvn")
 	b := newBroker(t)

@@ -1,9 +1,8 @@
-// Package fault makes errors that say what their receiver can do about them: a class for
-// the code that meets them, and a code of Kafka's protocol for clients.
+// Package fault defines errors that say what their receiver can do about them: a class for our
+// own code, and a Kafka error code for clients.
 //
-// A sentinel is made with Transient, Refused or Lost where it is declared, and wrapped
-// with fmt.Errorf as any other. Of several in one chain the outermost counts, and of
-// those that one Errorf wraps the first.
+// A sentinel is declared with Transient, Refused or Lost, and wrapped with fmt.Errorf like any
+// other error. The outermost in a chain counts, and the first of several wrapped by one Errorf.
 package fault
 
 import (
@@ -13,22 +12,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// Class says whether trying again is of use.
+// Class says whether a retry can help.
 type Class uint8
 
 const (
-	// Unknown: nobody said.
+	// Unknown: the error is not a Fault.
 	Unknown Class = iota
-	// ClassTransient: trying again later may work.
+	// ClassTransient: a later retry may succeed.
 	ClassTransient
-	// ClassRefused: trying again is of no use until the request or a setting changes.
+	// ClassRefused: a retry cannot succeed until the request or a setting changes.
 	ClassRefused
-	// ClassLost: what was stored is missing, or is not what was written.
+	// ClassLost: stored data is missing or damaged.
 	ClassLost
 )
 
-// Fault is an error with a class and a code. Types of errors that have more to say
-// implement it.
+// Fault is an error with a class and a code. Error types with further data implement it.
 type Fault interface {
 	error
 	Class() Class
@@ -39,7 +37,7 @@ type sentinel struct {
 	text  string
 	class Class
 	code  int16
-	kind  error // what it is, too; may be nil
+	kind  error // also matched by errors.Is; may be nil
 }
 
 func (s *sentinel) Error() string    { return s.text }
@@ -47,21 +45,21 @@ func (s *sentinel) Class() Class     { return s.class }
 func (s *sentinel) KafkaCode() int16 { return s.code }
 func (s *sentinel) Unwrap() error    { return s.kind }
 
-// Transient returns an error of something that may work later.
+// Transient returns a sentinel for something that may succeed later.
 func Transient(code *kerr.Error, text string) error {
 	return &sentinel{text, ClassTransient, code.Code, nil}
 }
 
-// Refused returns an error of something that does not work until its request or a setting
+// Refused returns a sentinel for something that cannot succeed until its request or a setting
 // changes.
 func Refused(code *kerr.Error, text string) error {
 	return &sentinel{text, ClassRefused, code.Code, nil}
 }
 
-// Lost returns an error of something stored that is missing or damaged.
+// Lost returns a sentinel for stored data that is missing or damaged.
 func Lost(code *kerr.Error, text string) error { return &sentinel{text, ClassLost, code.Code, nil} }
 
-// Kind returns an error that is kind for errors.Is, and has another code.
+// Kind returns a sentinel that matches kind with errors.Is, but has another code.
 func Kind(kind error, code *kerr.Error, text string) error {
 	return &sentinel{kind.Error() + ": " + text, ClassOf(kind), code.Code, kind}
 }
@@ -75,9 +73,9 @@ func ClassOf(err error) Class {
 	return Unknown
 }
 
-// Code returns the error code of Kafka's protocol that a client is told: 0 for nil,
-// REQUEST_TIMED_OUT for a context that has ended, and UNKNOWN_SERVER_ERROR, which
-// clients do not retry, for an error that is no Fault.
+// Code returns the Kafka error code for a client: 0 for nil, REQUEST_TIMED_OUT if a context has
+// ended, and UNKNOWN_SERVER_ERROR, which clients do not retry, for an error that is not a
+// Fault.
 func Code(err error) int16 {
 	var f Fault
 	switch {

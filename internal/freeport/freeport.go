@@ -1,9 +1,9 @@
-// Package freeport hands out ports of loopback to programs that start a server and
-// must know its address beforehand: tests, the demo and the benchmarks.
+// Package freeport allocates loopback ports for programs that start a server and must know its
+// address beforehand: tests, the demo and the benchmarks.
 //
-// A port that the kernel picks for port 0 is not safe for this: it lies in the range
-// from which outgoing connections get theirs, so that one of these may have taken it
-// before the server binds it, or while the server is restarted.
+// A port chosen by the kernel for port 0 is not safe for this: it is in the range of outgoing
+// connections, so one of them may take it before the server binds it, or while the server
+// restarts.
 package freeport
 
 import (
@@ -14,7 +14,7 @@ import (
 	"sync"
 )
 
-// The range lies below the ports of outgoing connections: 32768 and up on Linux
+// The range is below the ports of outgoing connections: 32768 and up on Linux
 // (net.ipv4.ip_local_port_range), 49152 and up elsewhere.
 const (
 	first = 12000
@@ -24,11 +24,11 @@ const (
 
 var (
 	mu    sync.Mutex
-	holds []net.Listener // one for each port handed out; open until the process ends
+	holds []net.Listener // one per allocated port; open until the process exits
 )
 
-// Address returns an address of 127.0.0.1 whose port is free for UDP and TCP. No
-// other caller is given it while this process lives. It is safe for concurrent use.
+// Address returns an address on 127.0.0.1 whose port is free for UDP and TCP. It is not
+// returned to any other caller while this process lives. It is safe for concurrent use.
 func Address() (string, error) {
 	mu.Lock()
 	defer mu.Unlock()
@@ -40,24 +40,24 @@ func Address() (string, error) {
 	return "", errors.New("no port of 127.0.0.1 is free for both UDP and TCP")
 }
 
-// reserve takes a port for this process, if it is free.
+// reserve reserves a port for this process, if it is free.
 func reserve(number int) (addr string, ok bool) {
 	port := strconv.Itoa(number)
-	// A name in the abstract namespace of Linux (unix(7)) belongs to one process at a
-	// time, and goes with it.
+	// A name in Linux's abstract namespace (unix(7)) belongs to one process at a time, and is
+	// released when that exits.
 	hold, err := net.Listen("unix", "@sluice-port-"+port)
 	if err != nil {
 		return "", false
 	}
 	if addr = net.JoinHostPort("127.0.0.1", port); !free(addr) {
-		_ = hold.Close() // nobody was given the port
+		_ = hold.Close() // the port was not handed out
 		return "", false
 	}
 	holds = append(holds, hold)
 	return addr, true
 }
 
-// free tells whether a server could bind addr now.
+// free reports whether a server could bind addr now.
 func free(addr string) bool {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {

@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// Ports are free for both protocols, differ from each other, and lie outside the
-// range that outgoing connections use.
+// Ports are free for both protocols, distinct, and outside the range of outgoing connections.
 func TestAddress(t *testing.T) {
 	seen := map[string]bool{}
 	for range 50 {
@@ -55,7 +54,7 @@ func outgoing(t *testing.T) int {
 	return low
 }
 
-// What one process was given, another is not.
+// A port allocated to one process is not allocated to another.
 func TestPortsOfAnotherProcess(t *testing.T) {
 	if port := os.Getenv("FREEPORT_TEST_PORT"); port != "" {
 		number, err := strconv.Atoi(port)

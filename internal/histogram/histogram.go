@@ -1,7 +1,7 @@
-// Package histogram has what all histograms of times have in common: classic buckets, each
-// twice as long as the one before, for scrapers that read text, and native ones (exponential,
-// a tenth longer each) for those that ask for protobuf, as Prometheus does with native
-// histograms turned on.
+// Package histogram defines the buckets of all time histograms: classic buckets, each twice as
+// long as the previous one, for scrapers of the text format, and native ones (exponential,
+// growing by a tenth) for scrapers that ask for protobuf, as Prometheus does with native
+// histograms enabled.
 package histogram
 
 import (
@@ -11,16 +11,17 @@ import (
 )
 
 const (
-	// factor is how much longer a native bucket is than the one before, at most.
+	// factor is the maximum growth from one native bucket to the next.
 	factor = 1.1
-	// mostBuckets bounds the native buckets of one histogram. With more, it begins anew, at
-	// most once in resetAfter, and else becomes coarser. 160 hold five orders of magnitude.
+	// mostBuckets limits the native buckets of one histogram. Beyond it the histogram is reset,
+	// at most once per resetAfter, and otherwise becomes coarser. 160 buckets cover five orders
+	// of magnitude.
 	mostBuckets = 160
 	resetAfter  = time.Hour
 )
 
 // Seconds returns the options of a histogram of times from least to most: the last classic
-// bucket ends at most or above.
+// bucket ends at or above most.
 func Seconds(name, help string, least, most time.Duration) prometheus.HistogramOpts {
 	n := 1
 	for d := least; d < most; d *= 2 {

@@ -15,7 +15,7 @@ import (
 
 const root = "../.."
 
-// The list of metrics in docs/operations.md is that of the code.
+// docs/operations.md lists exactly the metrics of the code.
 func TestMetricsAreDocumented(t *testing.T) {
 	page := read(t, "docs/operations.md")
 	documented := set(regexp.MustCompile("`(sluice_[a-z_]+)`").FindAllStringSubmatch(page, -1))
@@ -53,8 +53,8 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 }
 
-// served says whether a broker exports the metrics of a file. Budgets of the
-// engine are exported by who owns them, under names of their own.
+// served reports whether a broker exports the metrics of a file. The engine's budgets are
+// exported by their owners, under other names.
 func served(file string) bool {
 	for _, not := range []string{"bench/", "tools/", "internal/clients/", "pipeline/promobs/budget"} {
 		if strings.HasPrefix(file, not) {
@@ -64,7 +64,7 @@ func served(file string) bool {
 	return true
 }
 
-// Settings that pages name exist.
+// Settings mentioned in the documentation exist.
 func TestSettingsInPagesExist(t *testing.T) {
 	keys := map[string]bool{}
 	section := ""
@@ -91,7 +91,7 @@ func TestSettingsInPagesExist(t *testing.T) {
 	}
 }
 
-// Links between pages lead somewhere.
+// Links in the documentation resolve.
 func TestLinksInPagesLeadSomewhere(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	for _, page := range files(t, ".md") {
@@ -107,7 +107,7 @@ func TestLinksInPagesLeadSomewhere(t *testing.T) {
 	}
 }
 
-// files returns the repository's files of a kind, by path from its root.
+// files returns the repository's files with a suffix, by path from its root.
 func files(t *testing.T, suffix string) []string {
 	t.Helper()
 	var out []string

@@ -11,8 +11,8 @@ import (
 
 const module = "github.com/sluicemq/sluice"
 
-// rules say what a room may import of ours. A room is the longest matching
-// prefix; "" is allowed to nobody but cmd.
+// rules lists our packages that each part of the tree may import. The longest matching prefix
+// applies; "" is only for cmd.
 var rules = map[string][]string{
 	"pipeline":         {"pipeline", "internal/fault"},
 	"pipeline/promobs": {"pipeline"},
@@ -27,8 +27,8 @@ var rules = map[string][]string{
 	"cmd":              {""},
 }
 
-// stageRules are the only imports from one stage to another: a type that travels
-// between them, or a cache that one fills and the other serves.
+// stageRules are the only imports between stages: a type passed between them, or a cache that
+// one fills and the other serves.
 var stageRules = map[string][]string{
 	"stages/objectfetch": {"stages/readcache"},
 }

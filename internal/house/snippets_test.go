@@ -14,8 +14,8 @@ import (
 
 var goBlock = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
 
-// Go programs in pages compile as they are printed, in a module of their own that uses
-// this one, without a network; and they are formatted as Go is.
+// Go programs in the documentation compile as printed, in a module that uses this one, without
+// network access; and they are gofmt-formatted.
 func TestGoSnippetsInPagesCompile(t *testing.T) {
 	dir := t.TempDir()
 	home, err := filepath.Abs(root)

@@ -14,7 +14,7 @@ import (
 	"github.com/sluicemq/sluice/bench/report"
 )
 
-// host describes the machine. What cannot be found out is left empty.
+// host describes the machine. Unknown values stay empty.
 func host(ctx context.Context, sluice, nats string) report.Host {
 	h := report.Host{Cores: runtime.NumCPU(), Go: runtime.Version(), CPU: cpuModel(),
 		Sluice: output(ctx, sluice, "version"), NATS: strings.TrimPrefix(output(ctx, nats, "--version"), "nats-server: ")}
@@ -22,7 +22,7 @@ func host(ctx context.Context, sluice, nats string) report.Host {
 		h.Kernel = strings.TrimSpace(string(b))
 	}
 	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
-		h.Load1, _ = strconv.ParseFloat(strings.Fields(string(b))[0], 64) // 0 if it is no number
+		h.Load1, _ = strconv.ParseFloat(strings.Fields(string(b))[0], 64) // 0 if it is not a number
 	}
 	return h
 }
@@ -53,8 +53,8 @@ func output(ctx context.Context, path string, args ...string) string {
 	return strings.TrimSpace(first)
 }
 
-// budgets adds up the memory that Sluice's shipped settings, which `dev` has as
-// well, allow for caches and data under way; 0 if the binary does not tell.
+// budgets adds up the memory that Sluice's default settings, also used by `dev`, allow for
+// caches and data in flight; 0 if the binary does not report it.
 func budgets(ctx context.Context, sluice string) int64 {
 	b, err := exec.CommandContext(ctx, sluice, "config", "print").Output()
 	if err != nil {

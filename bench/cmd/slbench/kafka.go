@@ -15,12 +15,12 @@ import (
 // Apache Kafka, in plaintext and with TLS.
 const kafkaTCP, kafkaTLS = "kafka-tcp", "kafka-tls"
 
-// jvmWarmupS is how many seconds Kafka is warmed up for beyond a workload's warm-up: its
-// JVM compiles what is hot while it runs.
+// jvmWarmupS is how many seconds Kafka is warmed up beyond a workload's warm-up, since its JVM
+// compiles hot code while it runs.
 const jvmWarmupS = 8
 
-// findKafka looks for Kafka where a workload needs it and returns its version. Where it
-// is missing it is left out, with a line that says so, unless it was asked for by name.
+// findKafka locates Kafka if a workload needs it and returns its version. If it is missing, it
+// is left out with a message, unless it was requested by name.
 func (s *suite) findKafka() (version string, err error) {
 	if !s.needs(kafkaTCP, kafkaTLS) {
 		return "", nil

@@ -27,7 +27,7 @@ const usage = `usage: slbench COMMAND [flags]
 slbench COMMAND -h lists the flags of a command.
 `
 
-// errUsage ends the program with 2.
+// errUsage makes the program exit with 2.
 var errUsage = errors.New("usage")
 
 func main() {
@@ -55,7 +55,7 @@ func dispatch(ctx context.Context, args []string, out io.Writer) error {
 	return commands[args[0]](ctx, args[1:], out)
 }
 
-// parse parses flags; there are no other arguments.
+// parse parses flags; other arguments are an error.
 func parse(f *flag.FlagSet, args []string) error {
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

@@ -17,12 +17,12 @@ import (
 	"github.com/sluicemq/sluice/bench/workloads"
 )
 
-// jars of Apache Kafka are there once make bench-jars or make oracle has run.
+// jars of Apache Kafka exist after make bench-jars or make oracle.
 const jars = "../../../bin/oracle"
 
-// TestSmoke runs the short suite with the real binaries, each a process of its own:
-// every system answers, nothing acknowledged goes missing, and the report is there.
-// Figures are not looked at: the machine may be busy.
+// TestSmoke runs the short suite with the real binaries, each a separate process: every system
+// responds, nothing acknowledged is missing, and the report exists. Figures are not checked,
+// since the machine may be busy.
 func TestSmoke(t *testing.T) {
 	dir := t.TempDir()
 	slbench, sluice := filepath.Join(dir, "slbench"), filepath.Join(dir, "sluice")
@@ -106,7 +106,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// Without its jars Kafka is left out and the rest runs, unless it was asked for by name.
+// Without its jars Kafka is left out and the rest runs, unless Kafka was requested by name.
 func TestKafkaWithoutJars(t *testing.T) {
 	w, err := workloads.Load("1KiB-8p")
 	if err != nil {

@@ -17,8 +17,7 @@ import (
 	"github.com/sluicemq/sluice/bench/workloads"
 )
 
-// measure runs a workload on a system of its own: a new process on an empty
-// directory.
+// measure runs a workload on a fresh system: a new process on an empty directory.
 func (s *suite) measure(ctx context.Context, w workloads.Workload, system string, round int) error {
 	dir, err := os.MkdirTemp(s.data, system+"-")
 	if err != nil {
@@ -67,7 +66,7 @@ func (s *suite) onSluice(ctx context.Context, w workloads.Workload, transport, d
 	return o, d.Requests(), stop(ctx, stop(ctx, err, e, other.Process), d, p.Process)
 }
 
-// startSluice starts a node on a directory, which is made, and returns a driver for it.
+// startSluice starts a node on a new directory and returns a driver for it.
 func (s *suite) startSluice(ctx context.Context, transport, dir string) (*process.Sluice, *kafka.Driver, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, nil, err
@@ -92,8 +91,8 @@ func (s *suite) onJetStream(ctx context.Context, w workloads.Workload, sync bool
 	return o, stop(ctx, err, d, p.Process)
 }
 
-// stop ends a driver and its server. If the run failed since the server died, it
-// says so.
+// stop stops a driver and its server. If the run failed because the server died, the error says
+// so.
 func stop(ctx context.Context, err error, d load.Driver, p *process.Process) error {
 	if alive := p.Alive(); alive != nil {
 		return errors.Join(alive, err)
@@ -101,8 +100,8 @@ func stop(ctx context.Context, err error, d load.Driver, p *process.Process) err
 	return errors.Join(err, d.Close(context.WithoutCancel(ctx)), p.Stop())
 }
 
-// Frames in flight on a stream: as many as produce requests that a client of the
-// Kafka protocol has in flight to a broker.
+// echoWindow is the frames in flight per stream: as many as a Kafka client's produce requests
+// in flight to a broker.
 const echoWindow = 5
 
 func (s *suite) onEcho(ctx context.Context, w workloads.Workload, system, dir string) (load.Outcome, int, error) {

@@ -18,7 +18,7 @@ import (
 	"github.com/sluicemq/sluice/bench/workloads"
 )
 
-// runCommand measures a server that is up.
+// runCommand measures a running server.
 func runCommand(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("run", flag.ContinueOnError)
 	name := f.String("workload", "1KiB-8p", "a shipped workload, or a file")
@@ -63,7 +63,7 @@ func runCommand(ctx context.Context, args []string, out io.Writer) error {
 	return err
 }
 
-// line sums an outcome up for people.
+// line summarizes an outcome for people.
 func line(w workloads.Workload, o load.Outcome) string {
 	if w.Kind == workloads.KindIdle {
 		return fmt.Sprintf("%.1f MB resident, %.2f %% of a core", float64(o.MaxRSS)/1e6, o.ServerCores*100)

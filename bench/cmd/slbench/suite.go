@@ -17,13 +17,13 @@ import (
 	"github.com/sluicemq/sluice/bench/workloads"
 )
 
-// suite is a run of the suite command.
+// suite is one run of the suite command.
 type suite struct {
 	sluice, nats string // binaries
-	java, jars   string // what Kafka runs with
-	self         string // this one
+	java, jars   string // to run Kafka
+	self         string // this binary
 	out          string
-	data         string // servers' directories, on the disk that is measured
+	data         string // the servers' directories, on the measured disk
 	only         []string
 	systems      []string
 	rounds       int
@@ -34,10 +34,10 @@ type suite struct {
 	frames map[string]frame // by workload, of this round
 }
 
-// frame is the mean produce request that sluice-quic got, for the echo to repeat.
+// frame is the mean produce request received by sluice-quic, for the echo to repeat.
 type frame struct {
 	bytes int
-	share float64 // of them that are record values
+	share float64 // fraction of it that is record values
 }
 
 func suiteCommand(ctx context.Context, args []string, out io.Writer) error {
@@ -73,7 +73,7 @@ func split(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' })
 }
 
-// prepare finds the binaries and measures the disk.
+// prepare locates the binaries and measures the disk.
 func (s *suite) prepare(ctx context.Context, dir string) error {
 	var err error
 	if s.self, err = os.Executable(); err != nil {
@@ -121,7 +121,7 @@ func (s *suite) measureDevice() error {
 	}
 	var err error
 	if s.report.Device, err = device.Measure(s.data, each); err != nil {
-		s.print("disk: %v", err) // a file system without O_DIRECT; the rest can be measured
+		s.print("disk: %v", err) // a file system without O_DIRECT; everything else can be measured
 		return nil
 	}
 	for _, l := range s.report.Device {
@@ -130,7 +130,7 @@ func (s *suite) measureDevice() error {
 	return nil
 }
 
-// smoke is what -short runs, each for a second or two.
+// smoke are the workloads of -short, each for a second or two.
 var smoke = []string{"1KiB-8p", "half-load", "idle"}
 
 // choose loads the workloads.
@@ -177,8 +177,8 @@ func (s *suite) needs(systems ...string) bool {
 	return false
 }
 
-// run goes through the rounds. In each, the systems take turns on one workload, and
-// another one is first; the echo follows the run whose bytes it repeats.
+// run runs the rounds. In each, the systems take turns on one workload, starting with a
+// different one; the echo follows the run whose bytes it repeats.
 func (s *suite) run(ctx context.Context) error {
 	s.frames = make(map[string]frame)
 	for round := range s.rounds {
@@ -194,7 +194,7 @@ func (s *suite) run(ctx context.Context) error {
 	return nil
 }
 
-// order rotates systems by round; the echo becomes two systems after sluice-quic.
+// order rotates the systems by round; the echo expands to two systems after sluice-quic.
 func order(systems []string, round int) []string {
 	const quic, echo = "sluice-quic", "echo"
 	var out []string
@@ -227,8 +227,8 @@ func (s *suite) finish() error {
 	return s.sane()
 }
 
-// sane fails if a system did no work, or if Sluice lost or refused records. Others
-// may refuse what they are too slow for; the report says so.
+// sane fails if a system did no work, or if Sluice lost or refused records. Other systems may
+// refuse what they are too slow for; the report says so.
 func (s *suite) sane() error {
 	for _, r := range s.report.Runs {
 		if r.TotalAcked == 0 && !s.idle(r.Workload) {
