@@ -105,7 +105,7 @@ func (l *ledger) verifyAcks() error {
 }
 
 // check checks a record that was read, and returns what is wrong with it. Call it only after
-// settle.
+// verifyAcks.
 func (l *ledger) check(r *kgo.Record) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
