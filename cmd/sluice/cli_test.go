@@ -44,7 +44,7 @@ func TestUsage(t *testing.T) {
 		"consume t --count -1":                    "--count must not be negative",
 		"consume t --group g --partition 1":       "cannot be given with --group",
 		"consume t --format %q{":                  "--format",
-		"group reset g":                           "say where to",
+		"group reset g":                           "give the position",
 		"group reset g --to-offset -1":            "must not be negative",
 		"group reset g --to-datetime x":           "is not a time",
 		"group reset g --to-latest --to-earliest": "none of the others can be",

@@ -67,7 +67,7 @@ func TestFilesThatSettingsName(t *testing.T) {
 		"the metadata in a file":  {change: func(b *config.Broker) { b.Metadata.Directory = file }, wrong: "metadata.directory: " + file},
 		"the guard below a file":  {change: func(b *config.Broker) { b.Metadata.Guard = filepath.Join(file, "g") }, wrong: "metadata.guard: " + file},
 		"objects in a file":       {change: func(b *config.Broker) { b.ObjectStorage.URL = "file://" + file }, wrong: "object_storage.url: " + file},
-		"a mount that is missing": {change: func(b *config.Broker) { b.WAL.Directory = in("mnt/nvme/wal") }, warns: "wal.directory: " + in("mnt/nvme/wal") + " is not there"},
+		"a mount that is missing": {change: func(b *config.Broker) { b.WAL.Directory = in("mnt/nvme/wal") }, warns: "wal.directory: " + in("mnt/nvme/wal") + " does not exist"},
 		"credentials of S3": {change: func(b *config.Broker) { b.ObjectStorage.URL = "s3://b?region=r" }, env: "AWS_SHARED_CREDENTIALS_FILE",
 			wrong: "AWS_SHARED_CREDENTIALS_FILE of the environment"},
 		"credentials of Google":  {change: func(b *config.Broker) { b.ObjectStorage.URL = "gs://b" }, env: "GOOGLE_APPLICATION_CREDENTIALS", wrong: "GOOGLE_APPLICATION_CREDENTIALS"},

@@ -48,7 +48,7 @@ func TestLostRecordsAreGivenUp(t *testing.T) {
 		t.Errorf("before: %s", out)
 	}
 	other := newBroker(t)
-	if _, errs, code := b.sluice("", append(verify, "--data-dir", other.dir)...); code != 1 || !strings.Contains(errs, "the store is that of the cluster") {
+	if _, errs, code := b.sluice("", append(verify, "--data-dir", other.dir)...); code != 1 || !strings.Contains(errs, "the store belongs to the cluster") {
 		t.Errorf("in the store of another cluster: code %d: %s", code, errs)
 	}
 	places := b.places()
@@ -82,7 +82,7 @@ func TestLostRecordsAreGivenUp(t *testing.T) {
 			t.Errorf("%+v: code %d, %s%s", refused, code, out, errs)
 		}
 	}
-	if out, errs, code := giveUp("gone", 5, 25); code != 0 || !strings.Contains(out, "gone/0: offsets 10 to 19 are given up") {
+	if out, errs, code := giveUp("gone", 5, 25); code != 0 || !strings.Contains(out, "gone/0: gave up offsets 10 to 19") {
 		t.Fatalf("gone: code %d, %s%s", code, out, errs)
 	}
 	out, errs, code = giveUp("block", 10, 19)

@@ -14,7 +14,7 @@ func TestObjectCheck(t *testing.T) {
 	file := settings(t, fmt.Sprintf("[object_storage]\nurl = \"file://%s\"\n", dir))
 	for _, args := range [][]string{{"file://" + dir}, {"--config", file}} {
 		out, errs, code := alone(t, append([]string{"object", "check"}, args...)...)
-		if code != 0 || !strings.Contains(out, "a broker can keep its objects in file://"+dir) || strings.Count(errs, ": ok") != 6 {
+		if code != 0 || !strings.Contains(out, "file://"+dir+" works for a broker's objects") || strings.Count(errs, ": ok") != 6 {
 			t.Errorf("%v: exit %d: %s%s", args, code, out, errs)
 		}
 	}

@@ -52,7 +52,7 @@ func TestConfigCheckLooksAtWholes(t *testing.T) {
 	}
 	file = settings(t, fmt.Sprintf("[broker]\ndata_directory = %q\n[cache]\nwrite_cache_size_bytes = 1048576\n", dir))
 	out, errs, code := alone(t, "config", "check", file)
-	if code != 0 || !strings.Contains(out, "is right for a broker") || !strings.Contains(errs, "cache.write_cache_size_bytes (1048576) is below wal.upload_size_bytes") {
+	if code != 0 || !strings.Contains(out, "is valid for a broker") || !strings.Contains(errs, "cache.write_cache_size_bytes (1048576) is below wal.upload_size_bytes") {
 		t.Errorf("a small cache: exit %d: %s%s", code, out, errs)
 	}
 	if d := document(t, first(t, "config", "check", file, "--json")); len(d["warnings"].([]any)) != 1 {
