@@ -20,9 +20,9 @@ func (c Broker) MemoryLimit(u memory.Use) int64 {
 	panic(fmt.Sprintf("config: no setting %q limits %s", u.Setting, u.Name))
 }
 
-// UploadMemory is what the upload of one object takes: the buffer that it is built in, the
-// window of what is not cached, what is on its way to a local disk, and the parts that are
-// under way where it goes in parts.
+// UploadMemory is what the upload of one object takes: the window of what is not cached,
+// what is on its way to a local disk, and the parts that are under way where it goes in
+// parts.
 func (c Broker) UploadMemory() int64 {
 	const buffers = 6 << 20
 	s := c.ObjectStorage.Store

@@ -66,7 +66,7 @@ func (o *Writer) append(p topic.Partition, batches []byte) error {
 	}
 	o.block.End = r.End
 	o.block.MaxTimestamp = max(o.block.MaxTimestamp, r.MaxTimestamp)
-	o.block.CRC = crc32.Update(o.block.CRC, castagnoli, batches)
+	o.block.CRC = record.Concatenated(o.block.CRC, r.CRC, len(batches))
 	o.block.Length += r.Length
 	o.write(batches)
 	return o.err
@@ -83,6 +83,7 @@ func inspect(batches []byte) (r Block, err error) {
 		if err := b.Verify(); err != nil {
 			return r, err
 		}
+		r.CRC = b.Extend(r.CRC) // of what was verified; the bytes are not hashed again
 		if r.MaxTimestamp == math.MinInt64 {
 			r.Base, r.End = b.BaseOffset(), b.BaseOffset()
 		}

@@ -22,9 +22,9 @@ import (
 // the log gets a ninth of the disk, and falls behind producers.
 const (
 	// directStep is what one write past the page cache has, and directWrites how many are
-	// in flight. config.Broker.UploadMemory counts the memory.
+	// in flight: an upload often is one object. config.Broker.UploadMemory counts the memory.
 	directStep   = 256 << 10
-	directWrites = 4
+	directWrites = 8
 	// growStep is how much of the file is made at a time, before it is written: writes that
 	// make a file longer wait for each other.
 	growStep = 4 << 20
@@ -87,7 +87,7 @@ func fillDirect(ctx context.Context, f *os.File, b io.Reader) error {
 type directWriter struct {
 	f       *os.File
 	grown   int64 // the file's size
-	free    chan []byte
+	free    chan *[]byte
 	writes  sync.WaitGroup
 	failing sync.Once
 	failed  chan struct{}
@@ -95,35 +95,41 @@ type directWriter struct {
 }
 
 func newDirectWriter(f *os.File) *directWriter {
-	w := &directWriter{f: f, free: make(chan []byte, directWrites), failed: make(chan struct{})}
+	w := &directWriter{f: f, free: make(chan *[]byte, directWrites), failed: make(chan struct{})}
 	for range directWrites {
-		w.free <- blockfs.Aligned(directStep)
+		buf, _ := directBuffers.Get().(*[]byte)
+		w.free <- buf
 	}
 	return w
 }
 
+var directBuffers = sync.Pool{New: func() any { b := blockfs.Aligned(directStep); return &b }}
+
 // copy begins to write all of b and returns its size.
 func (w *directWriter) copy(ctx context.Context, b io.Reader) (size int64, err error) {
 	for {
-		var buf []byte
+		var buf *[]byte
 		select {
 		case buf = <-w.free:
 		case <-w.failed:
 			return size, nil // wait has the error
 		}
 		if ctx.Err() != nil {
+			w.free <- buf
 			return size, context.Cause(ctx)
 		}
-		n, err := readAll(b, buf)
+		n, err := readAll(b, *buf)
 		if n > 0 {
 			whole := int(blockfs.AlignUp(int64(n)))
-			clear(buf[n:whole])
+			clear((*buf)[n:whole])
 			if size+int64(whole) > w.grown {
 				grow(w.f, w.grown, growStep)
 				w.grown += growStep
 			}
 			w.begin(buf, whole, size)
 			size += int64(n)
+		} else {
+			w.free <- buf
 		}
 		switch {
 		case err == io.EOF: //nolint:errorlint // readers end with io.EOF itself; one that was cut off has another
@@ -145,18 +151,23 @@ func readAll(r io.Reader, p []byte) (n int, err error) {
 }
 
 // begin writes the first n bytes of buf at off, and gives buf back.
-func (w *directWriter) begin(buf []byte, n int, off int64) {
+func (w *directWriter) begin(buf *[]byte, n int, off int64) {
 	w.writes.Go(func() {
-		if _, err := w.f.WriteAt(buf[:n], off); err != nil {
+		if _, err := w.f.WriteAt((*buf)[:n], off); err != nil {
 			w.failing.Do(func() { w.err = err; close(w.failed) })
 		}
 		w.free <- buf
 	})
 }
 
-// wait returns once nothing is in flight, with the first error there was.
+// wait returns once nothing is in flight, with the first error there was. It ends the
+// writer.
 func (w *directWriter) wait() error {
 	w.writes.Wait()
+	close(w.free)
+	for buf := range w.free {
+		directBuffers.Put(buf)
+	}
 	return w.err
 }
 

@@ -20,7 +20,13 @@ const contentType = "application/octet-stream"
 // Put stores what r holds under key, durably, unless the key exists with other
 // contents (ErrExists). An error of r leaves no object. After any other error the
 // object may or may not be there.
-func (s *Store) Put(ctx context.Context, key string, r io.Reader) (err error) {
+func (s *Store) Put(ctx context.Context, key string, r io.Reader) error {
+	return s.put(ctx, key, r, nil)
+}
+
+// put is Put. again, unless it is nil, sums up what r holds by reading it anew, which is
+// done only where it has to be known; otherwise all that is sent is summed up.
+func (s *Store) put(ctx context.Context, key string, r io.Reader, again sum) (err error) {
 	ctx = opPut.on(ctx)
 	defer s.observe(opPut, time.Now(), &err)
 	// A reader's error would end in an object that is cut off: gocloud closes what it
@@ -28,7 +34,10 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) (err error) {
 	tries := &budget{attempts: s.cfg.Attempts}
 	uploading, abort := context.WithCancelCause(tries.on(ctx))
 	defer abort(nil)
-	b := &body{r: r, ctx: uploading, abort: abort, store: s}
+	b := &body{r: r, ctx: uploading, abort: abort, store: s, summed: again == nil}
+	if again == nil {
+		again = b.sum
+	}
 	if s.dir != "" {
 		err = s.write(uploading, key, b)
 	} else {
@@ -42,18 +51,21 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) (err error) {
 	case v.class == classMissing && !tries.answered.Load():
 		return fmt.Errorf("put object %s: %w: %s (%w)", key, ErrRefused, advice(verdict{code: "NoSuchBucket"}), err)
 	case err != nil && ctx.Err() == nil && v.unsettled():
-		return s.settle(ctx, key, b.sum, err)
+		return s.settle(ctx, key, again, err)
 	case err != nil:
 		return mapped(ctx, "put", key, err)
 	}
 	return nil
 }
 
-// settle finds out whether what is under key is what sum sums up: after an upload that
+// sum is the length and the CRC32C of contents.
+type sum func() (size int64, crc uint32, err error)
+
+// settle finds out whether what is under key is what of sums up: after an upload that
 // failed with cause because the key is taken, or because no answer came. (A store may
 // say that the key is taken before it has heard all, and close; then the answer is lost.)
-func (s *Store) settle(ctx context.Context, key string, sum func() (size int64, crc uint32, err error), cause error) error {
-	size, crc, err := sum()
+func (s *Store) settle(ctx context.Context, key string, of sum, cause error) error {
+	size, crc, err := of()
 	if err != nil {
 		return fmt.Errorf("put object %s: %w", key, err)
 	}
@@ -115,6 +127,7 @@ type body struct {
 	ctx    context.Context
 	abort  context.CancelCauseFunc
 	store  *Store
+	summed bool // digest has a checksum; else only the size
 	digest digest
 	failed error
 	roomAt int64 // the size at which to look for room on the disk again
@@ -149,7 +162,11 @@ func (b *body) Read(p []byte) (n int, err error) {
 	} else {
 		n, err = b.r.Read(p)
 	}
-	_, _ = b.digest.Write(p[:n])     // never fails
+	if b.summed {
+		_, _ = b.digest.Write(p[:n]) // never fails
+	} else {
+		b.digest.size += int64(n)
+	}
 	if err != nil && err != io.EOF { //nolint:errorlint // readers end with io.EOF itself
 		b.failed = err
 		b.abort(err)

@@ -17,15 +17,18 @@ type onePut func(ctx context.Context, key string, body *rewinder) error
 // costs a twentieth of what an upload in parts does and needs no memory for parts.
 // Contents of another size than was said are an error and leave no object.
 func (s *Store) PutSized(ctx context.Context, key string, size int64, open func() io.ReadCloser) (err error) {
-	if s.one == nil || size > s.cfg.MultipartThresholdBytes || size == 0 {
+	if size == 0 {
 		r := open()
-		err := s.Put(ctx, key, &exactly{r: r, left: size})
+		err := s.Put(ctx, key, &exactly{r: r})
 		return errors.Join(err, r.Close())
+	}
+	b := &rewinder{size: size, open: open}
+	defer b.shut()
+	if s.one == nil || size > s.cfg.MultipartThresholdBytes {
+		return s.put(ctx, key, b, b.sum)
 	}
 	ctx = opPut.on(ctx)
 	defer s.observe(opPut, time.Now(), &err)
-	b := &rewinder{size: size, open: open}
-	defer b.shut()
 	err = s.one(ctx, key, b)
 	switch v := classify(err); {
 	case b.failed != nil:

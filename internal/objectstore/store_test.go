@@ -138,3 +138,33 @@ func TestOnePutOfAKeyWins(t *testing.T) {
 		}
 	}
 }
+
+// TestContentsOfAKnownSizeAreSummedUpOnlyWhereTheyMustBe puts the same under a key twice, as
+// after an answer that was lost, and then other contents.
+func TestContentsOfAKnownSizeAreSummedUpOnlyWhereTheyMustBe(t *testing.T) {
+	const size = 9<<20 + 5
+	for _, url := range []string{"file://" + t.TempDir(), "mem://"} {
+		s, err := objectstore.Open(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		opened := 0
+		put := func(last byte) error {
+			content := append(bytes.Repeat([]byte("abcde"), size/5), last)
+			return s.PutSized(t.Context(), "key", int64(len(content)), func() io.ReadCloser {
+				opened++
+				return io.NopCloser(bytes.NewReader(content))
+			})
+		}
+		if err := put('x'); err != nil || opened != 1 {
+			t.Errorf("%s: %v, read %d times", url, err, opened)
+		}
+		if err := put('x'); err != nil || opened != 3 {
+			t.Errorf("%s: the same again: %v, read %d times in all", url, err, opened)
+		}
+		if err := put('y'); !errors.Is(err, objectstore.ErrExists) {
+			t.Errorf("%s: other contents of that length: %v", url, err)
+		}
+	}
+}

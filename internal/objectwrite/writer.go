@@ -1,7 +1,6 @@
 package objectwrite
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -71,15 +70,12 @@ func (w *Writer) put(ctx context.Context, id meta.ObjectID, o *Object) error {
 	createdMs := w.Clock.Now().UnixMilli()
 	open := func() io.ReadCloser {
 		r := contents(func(to io.Writer) error {
-			buffered := bufio.NewWriterSize(to, 256<<10)
-			out := object.NewWriter(buffered, id, createdMs)
+			out := object.NewWriter(to, id, createdMs)
 			if err := o.Fill(ctx, id, out); err != nil {
 				return err
 			}
-			if _, err := out.Close(); err != nil {
-				return err
-			}
-			return buffered.Flush()
+			_, err := out.Close()
+			return err
 		})
 		if o.Pace == nil {
 			return r
@@ -99,27 +95,4 @@ func (w *Writer) send(ctx context.Context, key string, size int64, open func() i
 	r := open()
 	err := w.Store.Put(ctx, key, r)
 	return errors.Join(err, r.Close())
-}
-
-// stream is what is read while it is written.
-type stream struct {
-	*io.PipeReader
-	over chan struct{}
-}
-
-// contents returns what build writes. When it was closed nothing is built any more.
-func contents(build func(io.Writer) error) io.ReadCloser {
-	r, w := io.Pipe()
-	s := &stream{r, make(chan struct{})}
-	go func() {
-		defer close(s.over)
-		w.CloseWithError(build(w)) // nil ends it
-	}()
-	return s
-}
-
-func (s *stream) Close() error {
-	err := s.PipeReader.Close()
-	<-s.over
-	return err
 }

@@ -47,7 +47,7 @@ func fill(image []byte, g *flow.Group) (sum uint32) {
 	for _, a := range g.InOrder() {
 		e := tableRow{partition: a.Partition, epoch: a.Epoch, base: a.BaseOffset, size: len(a.Batch)}
 		e.encode(image[row:])
-		sum = addBatch(sum, a.Batch)
+		sum = a.Batch.Extend(sum)
 		end := at + copy(image[at:], a.Batch)
 		a.Batch, a.At = image[at:end:end], at
 		row, at = row+rowSize, end
