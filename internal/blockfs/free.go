@@ -14,3 +14,13 @@ func (d *Dir) FreeBytes() (int64, error) {
 	}
 	return free, nil
 }
+
+// SameDisk reports whether two files or directories lie in one file system.
+func SameDisk(a, b string) (bool, error) {
+	x, err := device(a)
+	if err != nil {
+		return false, err
+	}
+	y, err := device(b)
+	return x == y && err == nil, err
+}

@@ -50,3 +50,11 @@ func totalSpace(path string) (int64, error) {
 	}
 	return int64(s.Blocks) * s.Bsize, nil
 }
+
+func device(path string) (uint64, error) {
+	var s unix.Stat_t
+	if err := unix.Stat(path, &s); err != nil {
+		return 0, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return uint64(s.Dev), nil
+}

@@ -30,3 +30,11 @@ func lockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|un
 func freeSpace(string) (int64, error) { return math.MaxInt64, nil }
 
 func totalSpace(string) (int64, error) { return 0, nil }
+
+func device(path string) (uint64, error) {
+	var s unix.Stat_t
+	if err := unix.Stat(path, &s); err != nil {
+		return 0, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return uint64(s.Dev), nil
+}

@@ -33,3 +33,6 @@ func (b *bandwidth) read(ctx context.Context, r io.Reader, dst []byte) (int, err
 	}
 	return n, err
 }
+
+// UploadBytesPerSecond returns the bandwidth that uploads may have; 0: any.
+func (s *Store) UploadBytesPerSecond() int64 { return s.bandwidth.get() }

@@ -80,6 +80,9 @@ func (s *Store) Check(ctx context.Context) error {
 	return errors.Join(err, s.Delete(ctx, key))
 }
 
+// Directory returns where the objects of a file:// store are, and of others nothing.
+func (s *Store) Directory() string { return s.dir }
+
 // Close releases the bucket and its connections.
 func (s *Store) Close() error {
 	s.idle()

@@ -20,9 +20,11 @@ type Cut struct {
 	End    partition.Position
 	States []*partition.State // with records in the cut
 	Bytes  int64
-	Reason string // size, age, or the reason given to Hurry
+	Reason string // size, cache, age, or the reason given to Hurry
 
-	pace *pace // of its upload; nil: unlimited
+	images int64 // bytes of its images
+	came   int64 // bytes in all, when it was closed
+	pace   *pace // of its upload; nil: unlimited
 }
 
 // Ledger tracks what is committed and not yet uploaded. It is the source of the
@@ -42,12 +44,19 @@ type Ledger struct {
 	pressed time.Time // when pressure last closed a cut
 	pending int64     // bytes not uploaded, including cuts in progress
 
+	images     func() int64 // that the write cache holds; nil: it does not matter
+	openImages int64        // bytes of the images of the open cut
+	cached     int64        // and of all that is not uploaded
+	came       int64        // bytes of all that was noted
+	cameBefore int64        // when the last upload was over
+	meanwhile  float64      // what comes during an upload, against what that has
+
 	pace *pace // of all uploads
 }
 
 // NewLedger returns an empty ledger.
 func NewLedger(cfg Config, c clock.Clock, reg prometheus.Registerer) *Ledger {
-	l := &Ledger{Limits: setting.NewLimits("upload/ledger", cfg.CutConfig), clock: c, changed: make(chan struct{}, 1), open: make(map[*partition.State]struct{}), pace: newPace()}
+	l := &Ledger{Limits: setting.NewLimits("upload/ledger", cfg.CutConfig), clock: c, changed: make(chan struct{}, 1), open: make(map[*partition.State]struct{}), meanwhile: 1, pace: newPace()}
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_upload_pending_bytes",
 		Help: "Bytes of committed batches not yet uploaded."}, func() float64 { return float64(l.Pending()) }))
 	return l
@@ -65,6 +74,10 @@ func (l *Ledger) Note(g *flow.Group) {
 		}
 	}
 	now := l.clock.Now()
+	image := int64(cap(g.Image.Bytes()))
+	l.openImages += image
+	l.cached += image
+	l.came += g.Bytes
 	due := l.add(now, end, g.Bytes)
 	l.mu.Unlock()
 	l.pace.note(now, g.Bytes)
@@ -90,20 +103,25 @@ func (l *Ledger) add(now time.Time, end partition.Position, bytes int64) bool {
 	l.end = end
 	l.bytes += bytes
 	l.pending += bytes
-	if l.bytes < l.Config().SizeBytes {
+	switch {
+	case l.bytes >= l.Config().SizeBytes:
+		l.full = append(l.full, l.closeOpen(bySize))
+	case l.early():
+		l.full = append(l.full, l.closeOpen(byCache))
+	default:
 		return first
 	}
-	l.full = append(l.full, l.closeOpen(bySize))
 	return true
 }
 
 func (l *Ledger) closeOpen(reason string) *Cut {
-	c := &Cut{End: l.end, Bytes: l.bytes, Reason: reason, pace: l.pace, States: make([]*partition.State, 0, len(l.open))}
+	c := &Cut{End: l.end, Bytes: l.bytes, Reason: reason, images: l.openImages, came: l.came, pace: l.pace,
+		States: make([]*partition.State, 0, len(l.open))}
 	for s := range l.open {
 		c.States = append(c.States, s)
 	}
 	clear(l.open)
-	l.bytes, l.hurried = 0, ""
+	l.bytes, l.openImages, l.hurried = 0, 0, ""
 	return c
 }
 
@@ -119,13 +137,16 @@ func (l *Ledger) done(c *Cut) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pending -= c.Bytes
+	l.cached -= c.images
+	l.learn(c)
 	l.wake()
 }
 
 // Reasons to upload.
 const (
-	bySize = "size"
-	byAge  = "age"
+	bySize  = "size"
+	byCache = "cache" // it is early, for the sake of the write cache
+	byAge   = "age"
 	// Pressure is the reason when the WAL is short of space. It is signalled
 	// repeatedly while that lasts.
 	Pressure = "pressure"

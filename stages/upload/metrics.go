@@ -48,7 +48,7 @@ func newMetrics(reg prometheus.Registerer, quarantined *atomic.Int64) metrics {
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_upload_partitions_quarantined",
 		Help: "Partitions that accept no records because their records in the WAL cannot be uploaded."},
 		func() float64 { return float64(quarantined.Load()) }))
-	for _, r := range []string{bySize, byAge, Pressure, Index} {
+	for _, r := range []string{bySize, byCache, byAge, Pressure, Index} {
 		m.cuts.WithLabelValues(r)
 	}
 	for _, s := range []string{stepCut, stepProducers, stepCommit, stepPartition} {

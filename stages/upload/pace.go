@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -35,12 +36,17 @@ const (
 // Safe for concurrent use.
 type pace struct {
 	limiter *rate.Limiter // shared by all readers
+	sent    atomic.Int64  // bytes that were read
 
 	mu      sync.Mutex
 	came    int64 // bytes since the last sample
 	sampled time.Time
 	rate    float64   // arrival rate in bytes per second
 	lifted  time.Time // until when
+
+	sentBefore int64 // at the last sample of sent
+	sentAt     time.Time
+	sentRate   float64 // bytes a second
 }
 
 // newPace returns a pace that is unlimited until records arrive.
@@ -92,6 +98,7 @@ type paced struct {
 
 func (r *paced) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p[:min(len(p), paceStep)])
+	r.pace.sent.Add(int64(n))
 	if n == 0 || err != nil {
 		return n, err
 	}

@@ -45,23 +45,19 @@ func newBrake(l *Log) *brake {
 	return b
 }
 
-// wait delays a group of n bytes while the log fills too fast.
+// wait holds back a group of n bytes while the log fills up too fast, or groups come too
+// fast for others.
 func (b *brake) wait(ctx context.Context, n int) error {
-	if b.soft == 0 {
-		return nil
-	}
 	now := time.Now()
-	b.sample(now)
-	used, capacity := b.log.Usage()
-	if used < b.soft {
+	rate := b.byRoom(now)
+	if b.log.rate != nil {
+		if r := b.log.rate(); r > 0 && (rate == 0 || r < rate) {
+			rate = max(brakeFloor, r)
+		}
+	}
+	if rate == 0 {
 		return nil
 	}
-	signal(b.log.segments.pressure)
-	if b.rate == 0 || now.Sub(b.given) > brakePatience {
-		return nil
-	}
-	left := float64(capacity-used) / float64(capacity-b.soft) // 1 to 0
-	rate := max(brakeFloor, b.rate*(0.5+max(0, left)))
 	if b.due.Before(now) {
 		b.due = now
 	}
@@ -82,7 +78,25 @@ func (b *brake) wait(ctx context.Context, n int) error {
 	return nil
 }
 
-// sample updates the rate at which space is reclaimed.
+// byRoom returns the bytes a second that may come for the room that is left; 0: any.
+func (b *brake) byRoom(now time.Time) float64 {
+	if b.soft == 0 {
+		return 0
+	}
+	b.sample(now)
+	used, capacity := b.log.Usage()
+	if used < b.soft {
+		return 0
+	}
+	signal(b.log.segments.pressure)
+	if b.rate == 0 || now.Sub(b.given) > brakePatience {
+		return 0
+	}
+	left := float64(capacity-used) / float64(capacity-b.soft) // 1 to 0
+	return max(brakeFloor, b.rate*(0.5+max(0, left)))
+}
+
+// sample keeps the rate at which room is given back.
 func (b *brake) sample(now time.Time) {
 	freed := b.log.segments.freed.Load()
 	if b.sampled.IsZero() {

@@ -91,3 +91,33 @@ func TestBrakeIsOffWhileTheStoreIsUnavailable(t *testing.T) {
 		r.close(t)
 	})
 }
+
+// TestGroupsKeepToTheRateThatIsSaid: for the sake of others, however much room there is.
+func TestGroupsKeepToTheRateThatIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := openedFor(t, crashfs.New(32<<20), small(), func(topic.Partition, int64) bool { return true })
+		rate := 40. * (1 << 20)
+		l.rate = func() float64 { return rate }
+		r := start(l)
+		src := &source{}
+		fill := func() (took time.Duration, bytes int) {
+			began := time.Now()
+			for bytes < 20<<20 {
+				r.write(t, src.group(10_000))
+				r.release()
+				l.Reclaim()
+				bytes += 10_000
+			}
+			return time.Since(began), bytes
+		}
+		took, bytes := fill()
+		if want := time.Duration(float64(bytes) / rate * float64(time.Second)); took < want*9/10 || took > want*12/10 {
+			t.Errorf("%d bytes took %s, want %s", bytes, took, want)
+		}
+		rate = 0
+		if took, bytes := fill(); took > 50*time.Millisecond {
+			t.Errorf("%d bytes took %s without a rate", bytes, took)
+		}
+		r.close(t)
+	})
+}

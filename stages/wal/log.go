@@ -48,6 +48,7 @@ type Log struct {
 	owner    *uuid.UUID
 	accept   bool // continue despite losses
 	metrics  metrics
+	rate     func() float64
 
 	// The following fields belong to Recover, then to Run.
 	wal       uuid.UUID
@@ -92,8 +93,11 @@ type Deps struct {
 	// GivingBack is called before a segment is reclaimed; if it fails, it is
 	// retried. May be nil.
 	GivingBack func() error
-	Logger     *slog.Logger
-	Registry   prometheus.Registerer
+	// Rate says, for each group anew, how many bytes a second may come for the sake of
+	// others; 0: any. nil: nobody asks for that.
+	Rate     func() float64
+	Logger   *slog.Logger
+	Registry prometheus.Registerer
 }
 
 // Open opens the log in fs, which it uses exclusively. Run it after Recover;
@@ -108,7 +112,7 @@ func Open(fs blockfs.FS, cfg Config, d Deps) (*Log, error) {
 	}
 	l := &Log{cfg: cfg, pool: d.Pool, logger: d.Logger, writer: w, block: blockfs.Aligned(blockfs.BlockSize),
 		segments: newSegments(fs, cfg, d.Done, d.Logger), failed: make(chan struct{}), refusing: make(chan struct{}),
-		truncations: make(chan truncation), ended: make(chan struct{}), guardDue: make(chan struct{}, 1), onRecord: d.OnRecord, owner: d.Owner, accept: d.AcceptLost}
+		truncations: make(chan truncation), ended: make(chan struct{}), guardDue: make(chan struct{}, 1), onRecord: d.OnRecord, owner: d.Owner, accept: d.AcceptLost, rate: d.Rate}
 	l.segments.before = d.GivingBack
 	if err := l.segments.open(); err != nil {
 		w.Close()

@@ -139,6 +139,7 @@ func (s *storage) open(ctx context.Context, cfg Config, broker int32, log *slog.
 	s.fetcher = objectfetch.New(cfg.Settings.ObjectStorage.Read, objectfetch.Deps{Store: s.objects, Cache: blocks, Tracker: s.tracker, Next: s.objectAt,
 		Named: func(p unreadable.Place) bool { return len(s.recordsAt(p)) > 0 }, Gone: gone(locator), Clock: clock.System{}, Registry: reg})
 	s.ledger = upload.NewLedger(cfg.Storage.Upload, clock.System{}, reg)
+	s.ledger.KeepCached(images.Limit)
 	s.uploader = upload.NewUploader(cfg.Storage.Upload, upload.Deps{Log: s.log, Images: images, Metadata: s.meta,
 		Store: s.owned, Snapshots: s.producers.snapshots, Clock: clock.System{}, Logger: log, Registry: reg})
 	s.admit = admit.New(cfg.Settings.Stages.Sequence.Workers, clock.System{}, reg)

@@ -59,11 +59,30 @@ func (s *storage) openWAL(ctx context.Context, cfg Config, broker int32, log *sl
 		return fmt.Errorf("directory of the WAL's guard: %w", err)
 	}
 	s.log, err = wal.Open(s.dir, cfg.Settings.WAL.Config, wal.Deps{Pool: s.pool, Done: s.parts.done, Guard: s.guard, OnRecord: &record, Owner: owner,
-		AcceptLost: cfg.Storage.AcceptLostWAL, GivingBack: s.meta.Attest, Logger: log, Registry: reg})
+		AcceptLost: cfg.Storage.AcceptLostWAL, GivingBack: s.meta.Attest, Rate: s.rateOfUploads(cfg), Logger: log, Registry: reg})
 	if err != nil {
 		return walWords(err, cfg.Storage.WALDirectory)
 	}
 	return nil
+}
+
+// rateOfUploads is what the log keeps to for the sake of uploads; nil unless the objects
+// are on its disk. Where uploads are limited they are slower than the disk, and nobody
+// has to wait for them.
+func (s *storage) rateOfUploads(cfg Config) func() float64 {
+	dir := s.objects.Directory()
+	if dir == "" {
+		return nil
+	}
+	if same, err := blockfs.SameDisk(dir, cfg.Storage.WALDirectory); err != nil || !same {
+		return nil // uploads then do not have to share
+	}
+	return func() float64 {
+		if s.objects.UploadBytesPerSecond() > 0 {
+			return 0
+		}
+		return s.ledger.Rate() // there is one once the log runs
+	}
 }
 
 // roomForSegments fails if no segment could ever be made, however empty the disk is.
