@@ -34,5 +34,5 @@ func (b *bandwidth) read(ctx context.Context, r io.Reader, dst []byte) (int, err
 	return n, err
 }
 
-// UploadBytesPerSecond returns the bandwidth that uploads may have; 0: any.
-func (s *Store) UploadBytesPerSecond() int64 { return s.bandwidth.get() }
+// Limited reports whether uploads have a bandwidth.
+func (s *Store) Limited() bool { return s.bandwidth.bucket.Limit() != rate.Inf }

@@ -1,6 +1,10 @@
 package upload
 
-import "time"
+import (
+	"time"
+
+	"github.com/sluicemq/sluice/internal/partition"
+)
 
 // An upload finds its records in the write cache if it is over before the cache has let go
 // of them, the oldest first: the cut and what comes meanwhile have to fit. What does not is
@@ -21,7 +25,7 @@ const (
 	// rate of uploads: to slowMost times as much there, down to slowLeast at slowTo. Just
 	// above the whole of it little has to be read back, and holding producers back is not
 	// free where the disk has nothing else to do, as while an upload is committed.
-	slowFrom, slowTo    = 0.8, 1.1
+	slowFrom, slowTo    = 0.85, 1.15
 	slowMost, slowLeast = 1.2, 0.4
 	// stalled is how long nothing is sent until uploads count as standing still, as while
 	// the store is away. Nobody is held to that: the log has its room for it.
@@ -56,14 +60,18 @@ func (l *Ledger) learn(c *Cut) {
 // Rate returns the bytes a second at which records may come so that uploads find theirs in
 // the write cache; 0: any. It is for a log and objects on one disk, where uploads are as fast
 // as producers leave them room. Ask it often: the rate of uploads is measured
-// meanwhile. Safe for concurrent use.
-func (l *Ledger) Rate() float64 {
+// meanwhile. end is how far the log has got, which is further than what was noted. Safe for
+// concurrent use.
+func (l *Ledger) Rate(end partition.Position) float64 {
 	sent := l.pace.sending(l.clock.Now())
 	if l.images == nil || sent == 0 {
 		return 0
 	}
 	l.mu.Lock()
 	images := l.cached
+	if l.end > 0 && end > l.end {
+		images += int64(end - l.end)
+	}
 	l.mu.Unlock()
 	over := (float64(images)/float64(l.images()) - slowFrom) / (slowTo - slowFrom)
 	if over < 0 {

@@ -81,24 +81,29 @@ func (s *objectPlan) partitions() []topic.Partition {
 	return ids
 }
 
-// plan divides a cut into objects: one for each partition with OwnObjectBytes or
-// more, and one for all others. Deleted and set-aside partitions are left out;
-// failed are those whose range is incomplete.
+// plan divides a cut into objects: one for each partition with OwnObjectBytes or more, or
+// with as much less as a cut that was closed early has, and one for all others. Partitions
+// that were deleted meanwhile or are set aside are left out, and failed are those whose
+// range cannot be found.
 func (u *Uploader) plan(ctx context.Context, c *Cut) (out []*objectPlan, failed []*partError, err error) {
 	shared := &objectPlan{pace: c.pace}
+	own := u.Config().OwnObjectBytes
+	if c.Reason == byCache { // it has less of everything
+		own = int64(earliest * float64(own))
+	}
 	for _, s := range c.States {
 		if s.Deleted() || u.asides[s] != nil {
 			continue
 		}
 		p, err := u.partOf(ctx, s, c.End, math.MaxInt64)
-		var own *partError
+		var broken *partError
 		switch {
-		case errors.As(err, &own) && ctx.Err() == nil:
-			failed = append(failed, own)
+		case errors.As(err, &broken) && ctx.Err() == nil:
+			failed = append(failed, broken)
 		case err != nil:
 			return nil, nil, err
 		case p.bytes == 0:
-		case p.bytes >= u.Config().OwnObjectBytes:
+		case p.bytes >= own:
 			out = append(out, &objectPlan{parts: []part{p}, pace: c.pace})
 		default:
 			shared.parts = append(shared.parts, p)

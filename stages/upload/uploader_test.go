@@ -359,6 +359,29 @@ func TestLargePartitionsGetObjectsOfTheirOwn(t *testing.T) {
 	}
 }
 
+// A cut that is closed early for the cache has less of each partition, and as many objects.
+func TestEarlyCutsHaveAsManyObjects(t *testing.T) {
+	for reason, shared := range map[string]bool{"size": true, "cache": false} {
+		a, b := newState(), newState()
+		m, c, s := &memory{}, newCatalog(a, b), bucket(t)
+		m.catalog = c
+		for range 20 {
+			m.write(t, a, 1000, -1)
+		}
+		m.write(t, b, 1, -1)
+		cfg := upload.TestedConfig()
+		cfg.OwnObjectBytes = int64(m.end()) * 10 / 9
+		u := upload.NewUploader(cfg, upload.Deps{Log: m, Images: m, Metadata: c, Store: s, Clock: clock.System{},
+			Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+		if err := runOne(t, t.Context(), u, &upload.Cut{End: m.end(), States: []*partition.State{a, b}, Reason: reason}); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.parts[a.ID].Objects[0].ID == c.parts[b.ID].Objects[0].ID; got != shared {
+			t.Errorf("a cut because of %s: the object is shared: %v", reason, got)
+		}
+	}
+}
+
 func TestFailuresAreRetriedWithoutLossOrDuplication(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -51,7 +51,7 @@ func (b *brake) wait(ctx context.Context, n int) error {
 	now := time.Now()
 	rate := b.byRoom(now)
 	if b.log.rate != nil {
-		if r := b.log.rate(); r > 0 && (rate == 0 || r < rate) {
+		if r := b.log.rate(b.log.End()); r > 0 && (rate == 0 || r < rate) {
 			rate = max(brakeFloor, r)
 		}
 	}

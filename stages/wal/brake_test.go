@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
+	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
@@ -97,7 +98,12 @@ func TestGroupsKeepToTheRateThatIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := openedFor(t, crashfs.New(32<<20), small(), func(topic.Partition, int64) bool { return true })
 		rate := 40. * (1 << 20)
-		l.rate = func() float64 { return rate }
+		l.rate = func(end partition.Position) float64 {
+			if end != l.End() {
+				t.Errorf("asked for position %d, the log has got to %d", end, l.End())
+			}
+			return rate
+		}
 		r := start(l)
 		src := &source{}
 		fill := func() (took time.Duration, bytes int) {

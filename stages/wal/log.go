@@ -48,7 +48,7 @@ type Log struct {
 	owner    *uuid.UUID
 	accept   bool // continue despite losses
 	metrics  metrics
-	rate     func() float64
+	rate     func(end partition.Position) float64
 
 	// The following fields belong to Recover, then to Run.
 	wal       uuid.UUID
@@ -94,8 +94,8 @@ type Deps struct {
 	// retried. May be nil.
 	GivingBack func() error
 	// Rate says, for each group anew, how many bytes a second may come for the sake of
-	// others; 0: any. nil: nobody asks for that.
-	Rate     func() float64
+	// others, where the log has got to end; 0: any. nil: nobody asks for that.
+	Rate     func(end partition.Position) float64
 	Logger   *slog.Logger
 	Registry prometheus.Registerer
 }

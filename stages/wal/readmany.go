@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/partition"
 )
 
@@ -21,7 +22,8 @@ const (
 	spansInFlight = 4 // in flight
 )
 
-var spanBuffers = sync.Pool{New: func() any { b := make([]byte, spanBytes); return &b }}
+// spanBuffers have room for a span in whole blocks, which are read without a copy.
+var spanBuffers = sync.Pool{New: func() any { b := blockfs.Aligned(spanBytes + 2*blockfs.BlockSize); return &b }}
 
 // ReadMany fills reads, which it sorts by position: adjacent ones are coalesced
 // into larger reads, several of which run concurrently. Each read has its own
@@ -87,15 +89,17 @@ func (l *Log) readTogether(reads []*partition.Read) error {
 	}
 	buffer, _ := spanBuffers.Get().(*[]byte)
 	defer spanBuffers.Put(buffer)
-	b := (*buffer)[:last.Position+partition.Position(last.Size)-first.Position]
-	if err := readFull(g, first.Position, b); err != nil {
+	from := first.Position &^ (blockfs.BlockSize - 1)
+	end := blockfs.AlignUp(int64(last.Position) + int64(last.Size))
+	b := (*buffer)[:end-int64(from)]
+	if err := readFull(g, from, b); err != nil {
 		return err
 	}
 	for _, r := range reads {
 		if len(r.Into) != int(r.Entry.Size) {
 			return fmt.Errorf("read batches of %d bytes into %d", r.Entry.Size, len(r.Into))
 		}
-		copy(r.Into, b[r.Entry.Position-first.Position:])
+		copy(r.Into, b[r.Entry.Position-from:])
 		if r.Err = verifyBatches(r.Into, r.Entry); r.Err != nil {
 			return r.Err
 		}

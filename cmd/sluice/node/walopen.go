@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/stages/wal"
 )
 
@@ -69,7 +70,7 @@ func (s *storage) openWAL(ctx context.Context, cfg Config, broker int32, log *sl
 // rateOfUploads is what the log keeps to for the sake of uploads; nil unless the objects
 // are on its disk. Where uploads are limited they are slower than the disk, and nobody
 // has to wait for them.
-func (s *storage) rateOfUploads(cfg Config) func() float64 {
+func (s *storage) rateOfUploads(cfg Config) func(partition.Position) float64 {
 	dir := s.objects.Directory()
 	if dir == "" {
 		return nil
@@ -77,11 +78,11 @@ func (s *storage) rateOfUploads(cfg Config) func() float64 {
 	if same, err := blockfs.SameDisk(dir, cfg.Storage.WALDirectory); err != nil || !same {
 		return nil // uploads then do not have to share
 	}
-	return func() float64 {
-		if s.objects.UploadBytesPerSecond() > 0 {
+	return func(end partition.Position) float64 {
+		if s.objects.Limited() {
 			return 0
 		}
-		return s.ledger.Rate() // there is one once the log runs
+		return s.ledger.Rate(end) // there is one once the log runs
 	}
 }
 
