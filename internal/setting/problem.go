@@ -114,7 +114,7 @@ func inTable(err error, table string) (all []error) {
 		}
 		return all
 	}
-	if p, ok := err.(*Problem); ok {
+	if p, ok := err.(*Problem); ok { //nolint:errorlint // one that is wrapped has a text of its own
 		return []error{&Problem{table + p.table, p.format, p.args}}
 	}
 	return []error{err}

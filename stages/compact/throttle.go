@@ -28,8 +28,6 @@ func newThrottle(bytesPerSecond int64, paused bool) *throttle {
 
 func (t *throttle) set(bytesPerSecond int64) { t.bucket.SetLimit(rate.Limit(bytesPerSecond)) }
 
-func (t *throttle) rate() int64 { return int64(t.bucket.Limit()) }
-
 func (t *throttle) pause(off bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
