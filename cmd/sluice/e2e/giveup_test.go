@@ -86,7 +86,7 @@ func TestLostRecordsAreGivenUp(t *testing.T) {
 		t.Fatalf("gone: code %d, %s%s", code, out, errs)
 	}
 	out, errs, code = giveUp("block", 10, 19)
-	if code != 0 || !strings.Contains(out, "block/0: offsets 10 to 1") {
+	if code != 0 || !strings.Contains(out, "block/0: gave up offsets 10 to 1") {
 		t.Fatalf("block: code %d, %s%s", code, out, errs)
 	}
 	var base, last int64
