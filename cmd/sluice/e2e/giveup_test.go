@@ -90,7 +90,7 @@ func TestLostRecordsAreGivenUp(t *testing.T) {
 		t.Fatalf("block: code %d, %s%s", code, out, errs)
 	}
 	var base, last int64
-	if _, err := fmt.Sscanf(out, "block/0: offsets %d to %d", &base, &last); err != nil || base != 10 || last >= 19 {
+	if _, err := fmt.Sscanf(out, "block/0: gave up offsets %d to %d", &base, &last); err != nil || base != 10 || last >= 19 {
 		t.Errorf("of one damaged block %s", out)
 	}
 	if out, errs, code := b.sluice("", verify...); code != 0 {
