@@ -2,8 +2,8 @@ package blockfs
 
 import "sync/atomic"
 
-// Buffer is block-aligned memory of a Pool, counted by references. Its bytes may
-// be written only by the one that got it, before it is shared.
+// Buffer is block-aligned, reference-counted memory of a Pool. Only the goroutine
+// that got it may write its bytes, before sharing it.
 type Buffer struct {
 	mem  []byte // a whole size class
 	n    int
@@ -11,12 +11,12 @@ type Buffer struct {
 	pool *Pool
 }
 
-// Bytes returns the memory in use. Its capacity is what the buffer takes from
-// the pool. It must not be touched after the caller's Release.
+// Bytes returns the memory in use. Its capacity is what the buffer takes from the
+// pool. It must not be touched after the caller's Release.
 func (b *Buffer) Bytes() []byte { return b.mem[:b.n] }
 
-// Resize sets the length of Bytes; what it uncovers is not cleared. A length
-// above the capacity is a broken invariant and panics.
+// Resize sets the length of Bytes; newly exposed bytes are not cleared. A length
+// above the capacity breaks an invariant and panics.
 func (b *Buffer) Resize(n int) {
 	if n < 0 || n > len(b.mem) {
 		panic("blockfs: buffer resized beyond its capacity")
@@ -31,7 +31,7 @@ func (b *Buffer) Retain() {
 	}
 }
 
-// Release gives a reference back; the last one returns the memory to the pool.
+// Release drops a reference; the last one returns the memory to the pool.
 func (b *Buffer) Release() {
 	switch n := b.refs.Add(-1); {
 	case n == 0:

@@ -15,7 +15,7 @@ import (
 	"github.com/sluicemq/sluice/internal/setting"
 )
 
-// lockName is the file that tells that a directory is in use. It is not listed.
+// lockName is the file that marks a directory as in use. It is not listed.
 const lockName = "LOCK"
 
 // Options say how a directory is used.
@@ -35,20 +35,20 @@ type Options struct {
 	ReadOnly bool
 }
 
-// Dir is a directory of the operating system as an FS. One process at a time
-// has it.
+// Dir is a directory of the operating system as an FS. One process at a time can
+// open it.
 type Dir struct {
 	path    string
 	opts    Options
 	lock    *os.File // nil: read-only
 	logger  *slog.Logger
 	direct  bool
-	dsync   bool      // one call can write durably
+	dsync   bool      // a single call can write durably
 	engine  Engine    // of Writers
-	bounces sync.Pool // of *[]byte, aligned, for reads that are not
+	bounces sync.Pool // of *[]byte, aligned, for unaligned reads
 }
 
-// OpenDir opens, and unless read-only makes and locks, the directory at path,
+// OpenDir opens the directory at path, and unless read-only creates and locks it
 // and finds out how its file system can be written. Errors wrap ErrLocked,
 // ErrReadOnly, ErrNoSpace or those of package os.
 func OpenDir(path string, o Options, logger *slog.Logger) (*Dir, error) {
@@ -86,7 +86,7 @@ func OpenDir(path string, o Options, logger *slog.Logger) (*Dir, error) {
 	return d, nil
 }
 
-// makeDir makes path and the directories above it, and makes their names durable.
+// makeDir creates path and its missing parents, and makes their names durable.
 func makeDir(path string) error {
 	parents := parentsOfNew(path)
 	if err := os.MkdirAll(path, 0o750); err != nil {
@@ -100,7 +100,7 @@ func makeDir(path string) error {
 	return nil
 }
 
-// parentsOfNew returns the directories that get a new name when path is made.
+// parentsOfNew returns the directories that get a new entry when path is created.
 func parentsOfNew(path string) (parents []string) {
 	for path = filepath.Clean(path); filepath.Dir(path) != path; path = filepath.Dir(path) {
 		if _, err := os.Stat(path); err == nil {
@@ -119,7 +119,7 @@ func (d *Dir) takeLock() error {
 	if err := lockFile(f); err != nil {
 		_ = f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return fmt.Errorf("%s: %w; stop that one or use another data directory", d.path, ErrLocked)
+			return fmt.Errorf("%s: %w; stop that process or use another data directory", d.path, ErrLocked)
 		}
 		return d.explain("lock", d.path, err)
 	}
@@ -127,17 +127,17 @@ func (d *Dir) takeLock() error {
 	return nil
 }
 
-// Close gives the directory up. Files stay as they are and should be closed before.
+// Close releases the directory. Files are unaffected and should be closed before.
 func (d *Dir) Close() error {
 	if d.lock == nil {
 		return nil
 	}
-	return d.lock.Close() // the lock goes with the descriptor
+	return d.lock.Close() // the lock is released with the descriptor
 }
 
-// Create implements FS. The zeroes are written, not only promised: a write to
-// blocks that the file system has not initialised costs a journal commit, which
-// takes as long again as the write itself.
+// Create implements FS. It writes zeroes rather than only allocating: a write to
+// uninitialised blocks costs a journal commit, which takes as long again as the
+// write itself.
 func (d *Dir) Create(name string, size int64) (File, error) {
 	if err := d.checkChange("create", name); err != nil {
 		return nil, err
@@ -164,7 +164,7 @@ func (d *Dir) checkSpace(name string, size int64) error {
 		return d.explain("ask free space of", d.path, err)
 	}
 	if free-size < d.opts.MinFreeBytes {
-		return fmt.Errorf("create %s: %w: %d MiB are free in %s, %d MiB are needed and %d MiB have to stay free; free some or move the directory",
+		return fmt.Errorf("create %s: %w: %d MiB are free in %s, %d MiB are needed and %d MiB must stay free; free some space or move the directory",
 			name, ErrNoSpace, free>>20, d.path, size>>20, d.opts.MinFreeBytes>>20)
 	}
 	return nil
@@ -264,18 +264,18 @@ func (d *Dir) checkChange(what, name string) error {
 
 func checkName(name string) error {
 	if name == "" || name == "." || name == ".." || name == lockName || strings.ContainsAny(name, "/\\\x00") {
-		return fmt.Errorf("%q cannot name a file", name)
+		return fmt.Errorf("%q is not a valid file name", name)
 	}
 	return nil
 }
 
-// explain wraps an error of the system so that callers can tell what to do.
+// explain wraps a system error so that callers can tell what to do.
 func (d *Dir) explain(what, name string, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("%s %s: %w in %s; free some: %w", what, name, ErrNoSpace, d.path, err)
+		return fmt.Errorf("%s %s: %w in %s; free some space: %w", what, name, ErrNoSpace, d.path, err)
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("%s %s: %w; make %s writable for user %d: %w", what, name, ErrReadOnly, d.path, os.Getuid(), err)
 	}

@@ -8,18 +8,18 @@ import (
 	"syscall"
 )
 
-// Engine is how a Dir has several writes under way at once.
+// Engine is how a Dir keeps several writes in flight.
 type Engine string
 
 const (
-	// Auto is the first of the others that works.
+	// Auto chooses the first of the others that works.
 	Auto Engine = "auto"
-	// IOURing hands writes to the kernel's io_uring, past the page cache.
+	// IOURing submits writes to the kernel's io_uring, bypassing the page cache.
 	IOURing Engine = "io_uring"
-	// Pwrite has a thread in a blocking call for each write, past the page cache
-	// where the file system lets it.
+	// Pwrite uses one blocking thread per write, bypassing the page cache where the
+	// file system allows it.
 	Pwrite Engine = "pwrite"
-	// Buffered is Pwrite through the page cache, with a sync behind each durable
+	// Buffered is Pwrite through the page cache, with a sync after each durable
 	// write.
 	Buffered Engine = "buffered"
 )
@@ -28,7 +28,7 @@ const (
 // room to probe in.
 const probeName = "probe.tmp"
 
-// probe writes one block in each way, the best first, and keeps what works.
+// probe writes one block in each way, best first, and keeps the first that works.
 func (d *Dir) probe() error {
 	block := Aligned(BlockSize)
 	var err error
@@ -69,8 +69,7 @@ func unsupported(err error) bool {
 	return errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported)
 }
 
-// choose finds the engine for Writers, once files can be written, and says why
-// it is that one.
+// choose picks the engine for Writers, once files can be written, and says why.
 func (d *Dir) choose() (why string, err error) {
 	wanted := d.opts.Engine
 	if d.direct {
@@ -99,7 +98,7 @@ func (d *Dir) choose() (why string, err error) {
 	return err.Error(), nil
 }
 
-// tryRing writes a block the way that a Writer with io_uring does.
+// tryRing writes a block as a Writer with io_uring does.
 func (d *Dir) tryRing() error {
 	w, err := newRingWriter(d, 1)
 	if err != nil {
@@ -119,11 +118,11 @@ func (d *Dir) tryRing() error {
 	})
 }
 
-// NewWriter returns a Writer of the directory's engine. Where the system has no
-// room for one more ring it is Pwrite, unless IOURing was asked for.
+// NewWriter returns a Writer of the directory's engine. If the system cannot
+// create another ring it falls back to Pwrite, unless IOURing was requested.
 func (d *Dir) NewWriter(depth int) (Writer, error) {
 	if d.engine != IOURing {
-		return newCrew(depth, d.engine), nil
+		return newWorkers(depth, d.engine), nil
 	}
 	w, err := newRingWriter(d, depth)
 	switch {
@@ -132,14 +131,14 @@ func (d *Dir) NewWriter(depth int) (Writer, error) {
 	case d.opts.Engine == IOURing:
 		return nil, fmt.Errorf("writer of %s: %w; choose disk engine %q", d.path, err, Auto)
 	}
-	d.logger.Warn("no more io_uring to be had; writes are made with pwrite", "dir", d.path, "err", err)
-	return newCrew(depth, Pwrite), nil
+	d.logger.Warn("cannot create another io_uring; falling back to pwrite", "dir", d.path, "err", err)
+	return newWorkers(depth, Pwrite), nil
 }
 
-// Engine says how Writers write: an Engine that is not Auto.
+// Engine returns how Writers write: an Engine other than Auto.
 func (d *Dir) Engine() string { return string(d.engine) }
 
-// Access says how files are opened, direct or buffered, and what makes a write
+// Access returns how files are opened, direct or buffered, and what makes a write
 // durable.
 func (d *Dir) Access() string {
 	access := "buffered"

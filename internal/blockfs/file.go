@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// bounceSize is the memory through which an unaligned read passes at a time.
+// bounceSize is the size of the bounce buffer for unaligned reads.
 const bounceSize = 256 << 10
 
 // prefillSize is the size of the writes that initialise a file.
@@ -19,7 +19,7 @@ type file struct {
 	dir  *Dir
 	name string
 	f    *os.File
-	fd   int // of f, which outlives every call
+	fd   int // of f; valid as long as f
 	size int64
 }
 
@@ -43,7 +43,7 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 		window := (*bounce)[:min(AlignUp(int64(skip+len(p)-n)), bounceSize)]
 		got, err := f.read(window, at-int64(skip))
 		if got <= skip {
-			return n, err // there is one: less than the window was read
+			return n, err // not nil, since less than the window was read
 		}
 		n += copy(p[n:], window[skip:got])
 		if err != nil && n < len(p) {
@@ -106,8 +106,8 @@ func (f *file) Sync() error {
 	}
 }
 
-// forget has what is read from now on come from the disk. The page cache may hold
-// what a sync before, of a process that has died of its failure, did not write.
+// forget makes later reads come from the disk. The page cache may hold data that
+// an earlier sync, of a process that died because it failed, did not write.
 func (f *file) forget() error {
 	if err := f.Sync(); err != nil {
 		return err
@@ -115,7 +115,7 @@ func (f *file) forget() error {
 	return f.dir.explain("drop the cache of", f.name, dropCache(f.fd))
 }
 
-// prefill allocates size bytes and writes zeroes over them.
+// prefill allocates size bytes and writes zeroes to them.
 func (f *file) prefill(size int64) error {
 	if err := allocateFile(f.fd, size); err != nil && !unsupported(err) {
 		return f.dir.explain("allocate", f.name, err)

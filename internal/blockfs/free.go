@@ -1,12 +1,13 @@
 package blockfs
 
-// FreeBytes returns what the disk that holds path has left for users.
+// FreeBytes returns the free bytes, available to users, on the disk that holds
+// path.
 func FreeBytes(path string) (int64, error) { return freeSpace(path) }
 
-// TotalBytes returns how large the disk that holds path is, 0 where it does not say.
+// TotalBytes returns the size of the disk that holds path, 0 if unknown.
 func TotalBytes(path string) (int64, error) { return totalSpace(path) }
 
-// FreeBytes returns what the disk of the directory has left.
+// FreeBytes returns the free bytes on the disk of the directory.
 func (d *Dir) FreeBytes() (int64, error) {
 	free, err := freeSpace(d.path)
 	if err != nil {

@@ -13,9 +13,9 @@ const BlockSize = 4096
 func AlignUp(n int64) int64 { return (n + BlockSize - 1) &^ (BlockSize - 1) }
 
 var (
-	// ErrLocked: another process has the directory.
+	// ErrLocked: another process uses the directory.
 	ErrLocked = errors.New("directory is in use by another process")
-	// ErrNoSpace: the disk is full, or would have less left than is to be kept.
+	// ErrNoSpace: the disk is full, or would have less free than required.
 	ErrNoSpace = errors.New("not enough disk space")
 	// ErrReadOnly: the directory cannot be written.
 	ErrReadOnly = errors.New("directory is read-only")
@@ -35,19 +35,19 @@ const (
 	Durable
 )
 
-// FS is one flat directory of files. Implementations are safe for concurrent
-// use; names have no separators.
+// FS is a flat directory of files. Implementations are safe for concurrent use;
+// names have no separators.
 type FS interface {
-	// Create makes a file of size bytes, all allocated, that reads as zeroes. It
-	// fails with ErrNoSpace when there is no room, and leaves nothing behind
-	// then. A file of that name must not exist.
+	// Create creates a file of size bytes, fully allocated, that reads as zeroes. It
+	// fails with ErrNoSpace if there is no space, and leaves nothing behind then.
+	// The file must not exist.
 	Create(name string, size int64) (File, error)
 	// Open opens a file for reading and writing.
 	Open(name string) (File, error)
 	// List returns the names of all files, sorted.
 	List() ([]string, error)
 	Remove(name string) error
-	// Rename moves a file, open or not, over any file of the new name.
+	// Rename moves a file, open or not, replacing any file of the new name.
 	Rename(from, to string) error
 	// SyncDir makes all creations, removals and renames so far durable.
 	SyncDir() error
@@ -55,10 +55,10 @@ type FS interface {
 
 // File is one file. All methods but Close may be called concurrently.
 type File interface {
-	// ReadAt is that of io.ReaderAt, of any alignment.
+	// ReadAt is io.ReaderAt's, with any alignment.
 	ReadAt(p []byte, off int64) (int, error)
-	// WriteAt writes p, whole blocks in aligned memory at an aligned offset, all
-	// of it or fails. It never extends the file.
+	// WriteAt writes p, whole blocks in aligned memory at an aligned offset,
+	// completely or fails. It never extends the file.
 	WriteAt(p []byte, off int64, m Mode) error
 	// Sync makes all writes that have returned durable.
 	Sync() error

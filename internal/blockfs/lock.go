@@ -1,7 +1,7 @@
 package blockfs
 
-// Lock takes the directory at path, which exists, for this process until release
-// is called or the process ends. Errors wrap ErrLocked, ErrReadOnly, ErrNoSpace or
+// Lock locks the existing directory at path for this process until release is
+// called or the process ends. Errors wrap ErrLocked, ErrReadOnly, ErrNoSpace or
 // those of package os.
 func Lock(path string) (release func() error, err error) {
 	d := &Dir{path: path}

@@ -9,39 +9,39 @@ import (
 )
 
 const (
-	// mapped is the size from which a buffer is a mapping of its own.
+	// mapped is the size from which a buffer is its own mapping.
 	mapped = 64 << 10
-	// slabSize is mapped at once for smaller ones, of which a full cache has tens of
-	// thousands: more than a process may have mappings.
+	// slabSize is mapped at once for smaller buffers, of which a full cache has tens
+	// of thousands: more than a process may have mappings.
 	slabSize = 1 << 20
 )
 
-// arena is the memory of a pool. It is apart from the Go heap, where hundreds of
-// megabytes of cached images would make the collector let as much garbage pile
-// up, or run without end below a limit. Its owner guards it.
+// arena is the memory of a pool. It is outside the Go heap, where hundreds of
+// megabytes of cached images would make the garbage collector let as much garbage
+// accumulate, or run continuously under a memory limit. Its owner guards it.
 //
-// What is cut from slabs goes back to the system page by page, and the addresses
-// stay: at most the pool's limit of them for each small size class.
+// Slab chunks are returned to the system page by page, but keep their addresses:
+// for each small size class at most the pool's limit.
 type arena struct {
-	vacant map[int][][]byte // without pages, by size
+	vacant map[int][][]byte // chunks without pages, by size
 }
 
 // allocate returns size aligned bytes; size is a multiple of a block.
 func (a *arena) allocate(size int) []byte {
 	if size < mapped {
-		return a.cut(size)
+		return a.carve(size)
 	}
 	mem, err := mapMemory(size)
 	if err != nil {
-		return Aligned(size) // the heap says so if there is none left
+		return Aligned(size) // the heap panics if there is no memory either
 	}
 	return mem
 }
 
-// cut returns a piece of a slab.
-func (a *arena) cut(size int) []byte {
+// carve returns a chunk of a slab.
+func (a *arena) carve(size int) []byte {
 	if os.Getpagesize() > BlockSize {
-		return Aligned(size) // a piece could not be given back without its neighbours
+		return Aligned(size) // a chunk could not be released without its neighbours
 	}
 	if len(a.vacant[size]) == 0 && !a.grow(size) {
 		return Aligned(size)
@@ -53,7 +53,8 @@ func (a *arena) cut(size int) []byte {
 	return mem
 }
 
-// grow maps a slab for pieces of one size; false: there is no memory.
+// grow maps a slab for chunks of one size; it returns false if there is no
+// memory.
 func (a *arena) grow(size int) bool {
 	slab, err := mapMemory(slabSize / size * size)
 	if err != nil {
@@ -68,14 +69,14 @@ func (a *arena) grow(size int) bool {
 	return true
 }
 
-// release frees what allocate returned.
+// release frees memory returned by allocate.
 func (a *arena) release(mem []byte) {
 	switch {
 	case len(mem) >= mapped:
-		_ = unix.Munmap(mem) // fails only for memory that is not mapped: the heap's
+		_ = unix.Munmap(mem) // fails only for memory that is not mapped, that is, heap memory
 	case os.Getpagesize() <= BlockSize:
-		// It is whole pages of nobody else, be it the heap's. Where the advice is
-		// refused they stay, and are used again.
+		// These are whole pages used by nobody else, even on the heap. If the advice is
+		// refused they stay resident and are reused.
 		_ = unix.Madvise(mem, unix.MADV_DONTNEED)
 		if a.vacant == nil {
 			a.vacant = make(map[int][][]byte)

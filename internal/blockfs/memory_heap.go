@@ -2,7 +2,7 @@
 
 package blockfs
 
-// arena is the memory of a pool: the heap's, which the race detector sees.
+// arena is the memory of a pool: heap memory, which the race detector covers.
 type arena struct{}
 
 // allocate returns size aligned bytes.

@@ -8,16 +8,16 @@ import (
 	"sync"
 )
 
-// ErrTooLarge: a buffer larger than its pool was asked for.
+// ErrTooLarge: a buffer larger than its pool was requested.
 var ErrTooLarge = errors.New("buffer is larger than the pool")
 
 // Pool lends aligned buffers and bounds their memory. It is safe for concurrent
-// use. Those who wait are served in order, so that a large request is not
-// starved by small ones.
+// use. Waiters are served in order, so that large requests are not starved by
+// small ones.
 //
-// Memory comes in size classes, four to a power of two, so that at most a fifth
-// of a buffer is unused; what is returned is kept for reuse up to a share of the
-// limit and given back to the system above it.
+// Memory comes in size classes, four per power of two, so that at most a fifth of
+// a buffer is unused. Returned buffers are kept for reuse up to a part of the
+// limit and released to the system beyond it.
 type Pool struct {
 	limit, keep int64
 
@@ -30,31 +30,31 @@ type Pool struct {
 	short   func(bytes int64)
 }
 
-// claim is one Get that waits.
+// claim is a waiting Get.
 type claim struct {
 	size  int
 	ready chan *Buffer // capacity 1
 }
 
-// idleShare is the part of the limit that may be idle in the pool.
+// idleShare: one over this is the part of the limit that may be idle in the pool.
 const idleShare = 4
 
-// NewPool returns a pool of at most limit bytes. Holders of many buffers, as
-// caches are, must leave room for those in flight, else Get waits for ever.
+// NewPool returns a pool of at most limit bytes. Holders of many buffers, such as
+// caches, must leave some for those in flight, or Get waits forever.
 func NewPool(limit int64) *Pool {
 	return &Pool{limit: limit, keep: limit / idleShare, free: make(map[int][]*Buffer)}
 }
 
-// OnShort has f called, by the goroutine that asks, when somebody has to wait for so
-// many bytes: a cache of buffers may give some up. Call it before the first Get.
+// OnShort sets f to be called, by the goroutine that asks, when a Get has to wait
+// for that many bytes: a cache of buffers may release some. Call it before the
+// first Get.
 func (p *Pool) OnShort(f func(bytes int64)) { p.short = f }
 
-// BufferSize returns the bytes of a pool that a buffer of size takes.
+// BufferSize returns how many bytes of a pool a buffer of size takes.
 func BufferSize(size int64) int64 { return int64(classOf(int(size))) }
 
-// Get lends a buffer of size bytes, whose content is arbitrary, and waits while
-// the memory of the pool is lent out. The errors are ErrTooLarge and the cause
-// of ctx.
+// Get lends a buffer of size bytes with arbitrary content, and waits while the
+// pool's memory is in use. The errors are ErrTooLarge and the cause of ctx.
 func (p *Pool) Get(ctx context.Context, size int) (*Buffer, error) {
 	class := classOf(size)
 	if int64(class) > p.limit {
@@ -83,7 +83,7 @@ func (p *Pool) Get(ctx context.Context, size int) (*Buffer, error) {
 	}
 }
 
-// abandon withdraws a claim; a buffer granted meanwhile goes back.
+// abandon withdraws a claim; a buffer granted in the meantime is returned.
 func (p *Pool) abandon(ctx context.Context, at *list.Element, c *claim) error {
 	p.mu.Lock()
 	select {
@@ -112,10 +112,11 @@ func (p *Pool) Lent() int64 {
 	return p.used - p.idle
 }
 
-// Limit returns the bytes that the pool may take.
+// Limit returns the maximum bytes of the pool.
 func (p *Pool) Limit() int64 { return p.limit }
 
-// take finds or makes a buffer, or returns nil when there is no room. Holds mu.
+// take reuses or allocates a buffer, or returns nil if there is no space. Holds
+// mu.
 func (p *Pool) take(class int) *Buffer {
 	if idle := p.free[class]; len(idle) > 0 {
 		b := idle[len(idle)-1]
@@ -134,7 +135,8 @@ func (p *Pool) take(class int) *Buffer {
 	return b
 }
 
-// shrink frees at least n bytes of idle buffers, if there are as many. Holds mu.
+// shrink frees at least n bytes of idle buffers, if there are that many. Holds
+// mu.
 func (p *Pool) shrink(n int64) bool {
 	if p.idle < n {
 		return false
@@ -153,14 +155,14 @@ func (p *Pool) shrink(n int64) bool {
 	return true
 }
 
-// discard gives the memory of b back to the system. Holds mu.
+// discard releases the memory of b to the system. Holds mu.
 func (p *Pool) discard(b *Buffer) {
 	p.used -= int64(len(b.mem))
 	p.memory.release(b.mem)
 	b.mem = nil
 }
 
-// put takes back a buffer without references.
+// put takes back an unreferenced buffer.
 func (p *Pool) put(b *Buffer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,7 +176,7 @@ func (p *Pool) put(b *Buffer) {
 	p.grant()
 }
 
-// grant serves those who wait, in order, as far as there is room. Holds mu.
+// grant serves waiters in order, as far as memory allows. Holds mu.
 func (p *Pool) grant() {
 	for at := p.waiting.Front(); at != nil; at = p.waiting.Front() {
 		c := at.Value.(*claim)
@@ -187,8 +189,8 @@ func (p *Pool) grant() {
 	}
 }
 
-// classOf returns the size class that holds size: 4, 5, 6 or 7 times a power of
-// two, and at least one block.
+// classOf returns the size class for size: 4, 5, 6 or 7 times a power of two, and
+// at least one block.
 func classOf(size int) int {
 	step := BlockSize
 	for step*8 < size {

@@ -13,18 +13,18 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs/uring"
 )
 
-// ringWriter is the Writer of a Dir that has O_DIRECT, one call that writes
-// durably, and io_uring: no thread waits for a write.
+// ringWriter is the Writer of a Dir that supports O_DIRECT, durable writes in one
+// call, and io_uring: no thread waits for a write.
 //
-// As many writes again as the depth may wait for a slot. They are begun by
-// whoever ends another, so that the disk does not wait for the one who submits
-// to be scheduled. A slot belongs to the one that took it until its write has
-// begun, and to reap from then on.
+// Beyond depth writes in flight, depth more may wait for a slot. Whoever
+// completes a write starts the next, so that the disk does not wait for the
+// submitter to be scheduled. A slot belongs to the goroutine that took it until
+// its write has started, and to reap after that.
 type ringWriter struct {
 	dir    *Dir
 	ring   *uring.Ring
 	slots  []slot
-	room   chan struct{} // what is under way or waits; full holds Submit back
+	room   chan struct{} // writes in flight or waiting; Submit blocks when full
 	reaper sync.WaitGroup
 
 	mu      sync.Mutex
@@ -49,7 +49,7 @@ func newRingWriter(d *Dir, depth int) (Writer, error) {
 	for i := range depth {
 		w.free = append(w.free, i)
 	}
-	w.reaper.Go(func() { _ = w.ring.Wait(w.reap) }) // ends with the ring
+	w.reaper.Go(func() { _ = w.ring.Wait(w.reap) }) // ends when the ring is closed
 	return w, nil
 }
 
@@ -71,7 +71,7 @@ func (w *ringWriter) Submit(r Request) {
 	}
 }
 
-// take puts s into a slot, or has it wait for one.
+// take puts s into a slot, or queues it.
 func (w *ringWriter) take(s slot) (i int, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -85,7 +85,7 @@ func (w *ringWriter) take(s slot) (i int, ok bool) {
 	return i, true
 }
 
-// next gives slot i to the one that waits longest, if there is one.
+// next gives slot i to the longest waiting write, if there is one.
 func (w *ringWriter) next(i int) (ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -99,7 +99,7 @@ func (w *ringWriter) next(i int) (ok bool) {
 	return true
 }
 
-// begin writes what is left of slot i.
+// begin writes the rest of slot i.
 func (w *ringWriter) begin(i int) {
 	s, flags := &w.slots[i], 0
 	if s.Mode == Durable {
@@ -110,7 +110,7 @@ func (w *ringWriter) begin(i int) {
 	}
 }
 
-// reap goes on with a slot whose write has ended. What it calls does not block.
+// reap continues a slot whose write has completed. It calls nothing that blocks.
 func (w *ringWriter) reap(tag uint64, res int) {
 	i := int(tag)
 	s := &w.slots[i]
@@ -134,7 +134,7 @@ func (w *ringWriter) reap(tag uint64, res int) {
 	}
 }
 
-// finish gives the slot to the next, then tells how its write ended.
+// finish gives the slot to the next write, then reports the result of its own.
 func (w *ringWriter) finish(i int, err error) {
 	s := w.slots[i]
 	if w.next(i) {
@@ -149,7 +149,7 @@ func (w *ringWriter) Close() {
 	for range cap(w.room) {
 		w.room <- struct{}{}
 	}
-	_ = w.ring.Close() // nothing is under way and nothing is lost
+	_ = w.ring.Close() // nothing is in flight, so nothing is lost
 	w.reaper.Wait()
 }
 

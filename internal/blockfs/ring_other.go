@@ -8,5 +8,5 @@ import (
 )
 
 func newRingWriter(*Dir, int) (Writer, error) {
-	return nil, fmt.Errorf("%w: io_uring is Linux's", errors.ErrUnsupported)
+	return nil, fmt.Errorf("%w: io_uring is only available on Linux", errors.ErrUnsupported)
 }

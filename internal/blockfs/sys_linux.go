@@ -12,8 +12,8 @@ const (
 	directFlag = unix.O_DIRECT
 )
 
-// pwrite writes what one call takes. With dsync the bytes, and what it takes to
-// find them again, are on the disk when it returns.
+// pwrite makes one write call, which may be short. With dsync the bytes, and the
+// metadata needed to find them, are on disk when it returns.
 func pwrite(fd int, p []byte, off int64, dsync bool) (int, error) {
 	if dsync {
 		return unix.Pwritev2(fd, [][]byte{p}, off, unix.RWF_DSYNC)

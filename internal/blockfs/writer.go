@@ -13,40 +13,40 @@ type Request struct {
 	Done func(error)
 }
 
-// Writer has several writes under way at once, which complete in any order.
+// Writer keeps several writes in flight, which complete in any order.
 type Writer interface {
-	// Submit begins r, or has it wait for its turn, and waits itself while twice
-	// the depth are not done. It may be called concurrently, but not after Close.
+	// Submit starts r or queues it, and blocks while twice the depth are incomplete.
+	// It may be called concurrently, but not after Close.
 	Submit(r Request)
-	// Close waits for what was submitted.
+	// Close waits for the submitted writes.
 	Close()
 	// Name says how writes are made, for logs and metrics.
 	Name() string
 }
 
-// writers is an FS that has a better way to write than one call a time.
+// writers is an FS with a better way to write than one call at a time.
 type writers interface {
 	NewWriter(depth int) (Writer, error)
 }
 
-// NewWriter returns the best Writer that fs has, with so many writes at once.
+// NewWriter returns the best Writer of fs, for depth concurrent writes.
 func NewWriter(fs FS, depth int) (Writer, error) {
 	if w, ok := fs.(writers); ok {
 		return w.NewWriter(depth)
 	}
-	return newCrew(depth, Pwrite), nil
+	return newWorkers(depth, Pwrite), nil
 }
 
-// crew is the Writer that every FS can have: each of its workers is in one
+// workerWriter is the Writer that works for every FS: each of its workers makes one
 // blocking call at a time.
-type crew struct {
+type workerWriter struct {
 	name     Engine
 	requests chan Request
 	workers  sync.WaitGroup
 }
 
-func newCrew(depth int, name Engine) *crew {
-	c := &crew{name: name, requests: make(chan Request)}
+func newWorkers(depth int, name Engine) *workerWriter {
+	c := &workerWriter{name: name, requests: make(chan Request)}
 	for range depth {
 		c.workers.Go(func() {
 			for r := range c.requests {
@@ -57,11 +57,11 @@ func newCrew(depth int, name Engine) *crew {
 	return c
 }
 
-func (c *crew) Submit(r Request) { c.requests <- r }
+func (c *workerWriter) Submit(r Request) { c.requests <- r }
 
-func (c *crew) Close() {
+func (c *workerWriter) Close() {
 	close(c.requests)
 	c.workers.Wait()
 }
 
-func (c *crew) Name() string { return string(c.name) }
+func (c *workerWriter) Name() string { return string(c.name) }

@@ -1,8 +1,8 @@
-// Package clock is the one door to wall and monotonic time, so that logic which
-// depends on time can be driven by a test.
+// Package clock abstracts time, so that time-dependent logic can be driven by a
+// test.
 //
-// Under testing/synctest the real clock is already virtual; System is then all
-// a test needs. Manual is for pure state machines that step time themselves.
+// Under testing/synctest the real clock is already virtual; System is then all a
+// test needs. Manual is for pure state machines whose tests step time themselves.
 package clock
 
 import (
@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Clock tells the time. Implementations are safe for concurrent use.
+// Clock returns the time. Implementations are safe for concurrent use.
 type Clock interface {
-	// Now returns the current time with a monotonic reading where there is one.
+	// Now returns the current time, with a monotonic reading if available.
 	Now() time.Time
 }
 
@@ -22,14 +22,14 @@ type System struct{}
 // Now returns time.Now().
 func (System) Now() time.Time { return time.Now() }
 
-// Manual is a clock that moves only when told to. The zero value stands at the
-// zero time.
+// Manual is a clock that moves only when told to. The zero value is at the zero
+// time.
 type Manual struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-// NewManual returns a Manual that stands at t.
+// NewManual returns a Manual set to t.
 func NewManual(t time.Time) *Manual { return &Manual{now: t} }
 
 // Now returns the time last set.

@@ -11,7 +11,7 @@ import (
 // Source says where a read was served from.
 type Source uint8
 
-// The tiers in the order they are asked.
+// The tiers, in the order in which they are tried.
 const (
 	FromNone Source = iota
 	FromWriteCache
@@ -29,26 +29,26 @@ func (s Source) String() string { return sourceNames[s] }
 type Read struct {
 	State    *partition.State
 	Offset   int64
-	MaxBytes int // soft: the first batch is returned whole whatever its size
+	MaxBytes int // soft: the first batch is returned whole
 	// End is the first offset that must not be returned: the high watermark, or
 	// the last stable offset for read_committed. Set by locate.
 	End int64
 
-	// Limit is the most bytes that locate left for this read, at most MaxBytes; soft
-	// like it. 0: no limit.
+	// Limit is the byte limit that locate left for this read, at most MaxBytes and
+	// soft like it. 0: no limit.
 	Limit int
 
-	// Tail or Object is where locate found the offset: runs of batches in the WAL, the
-	// first of which may begin before Offset and the last end behind End, or an object
-	// that holds it. Both are empty when there is nothing to read.
+	// Tail or Object is where locate found the offset: entries of the tail index,
+	// the first of which may start before Offset and the last end after End, or an
+	// object that holds it. Both are empty if there is nothing to read.
 	Tail   []partition.Entry
 	Object *meta.ObjectRef
 
-	// Buffers are one or more whole batches each, in offset order; the first may begin before
-	// Offset, as Kafka allows. They are valid until Release.
+	// Buffers are one or more whole batches each, in offset order; the first may
+	// start before Offset, as Kafka allows. They are valid until Release.
 	Buffers [][]byte
 	Bytes   int
-	Source  Source // of the first segment
+	Source  Source // of the first buffer
 	// Took is the time from Fetch.Began until the read was served.
 	Took time.Duration
 	Err  error
@@ -56,9 +56,9 @@ type Read struct {
 	release []func()
 }
 
-// Clip cuts from b, which has the batches of e, those to be added next: from the one
-// that holds Offset on, up to End, and within Limit but for the first of the read.
-// more is false when what follows in b, or would follow behind it, is not wanted.
+// Clip returns the part of b, the batches of e, to add next: from the batch that
+// holds Offset on, up to End, and within Limit unless it is the first of the
+// read. more is false if what follows is not wanted.
 func (r *Read) Clip(e partition.Entry, b []byte) (wanted []byte, more bool) {
 	if e.Base >= r.Offset && e.End() <= r.End && (r.Limit == 0 || r.Bytes+len(b) <= r.Limit) {
 		return b, true
@@ -73,14 +73,14 @@ func (r *Read) Clip(e partition.Entry, b []byte) (wanted []byte, more bool) {
 		if next.NextOffset() <= r.Offset {
 			from = end
 		} else if n := r.Bytes + end - from; r.Limit > 0 && n > r.Limit && n > len(next) {
-			break // it is not the first, and too much
+			break // not the first batch, and beyond the limit
 		}
 		to = end
 	}
 	return b[from:to], to == len(b)
 }
 
-// Add appends a segment; release, if not nil, runs once when the reader is done.
+// Add appends a buffer; release, if not nil, runs once the reader is done.
 func (r *Read) Add(b []byte, src Source, release func()) {
 	if len(r.Buffers) == 0 {
 		r.Source = src
@@ -92,7 +92,7 @@ func (r *Read) Add(b []byte, src Source, release func()) {
 	}
 }
 
-// Hold has release run once when the reader is done.
+// Hold makes release run once the reader is done.
 func (r *Read) Hold(release func()) { r.release = append(r.release, release) }
 
 // Cold reports whether r was located but not served yet.
@@ -100,8 +100,8 @@ func (r *Read) Cold() bool {
 	return r.Err == nil && len(r.Buffers) == 0 && (len(r.Tail) > 0 || r.Object != nil)
 }
 
-// Release gives the segments back. The reader must not touch them afterwards,
-// but the read can be served anew.
+// Release releases the buffers. The reader must not touch them afterwards, but
+// the read can be served again.
 func (r *Read) Release() {
 	for _, f := range r.release {
 		f()
@@ -113,14 +113,15 @@ func (r *Read) Release() {
 type Fetch struct {
 	Reads    []*Read
 	MaxBytes int // over all reads; soft for the first batch
-	// Due, if not nil, is closed when the reader wants its answer, whatever is in it.
+	// Due, if not nil, is closed when the client wants its response, whatever is in
+	// it.
 	Due <-chan struct{}
-	// Began is when the pipeline took the fetch in hand. Set by locate.
+	// Began is when the pipeline received the fetch. Set by locate.
 	Began time.Time
 }
 
-// Stamp notes the time at which reads were served. A stage that serves calls it
-// when it is done; reads that are stamped already keep their time.
+// Stamp records the time at which reads were served. A stage that serves reads
+// calls it when done; reads stamped before keep their time.
 func (f *Fetch) Stamp() {
 	var took time.Duration
 	for _, r := range f.Reads {

@@ -12,7 +12,7 @@ import (
 // Acks is Kafka's acknowledgement level of a produce request.
 type Acks int16
 
-// The three levels that exist.
+// The valid levels.
 const (
 	AcksNone   Acks = 0
 	AcksLeader Acks = 1
@@ -23,13 +23,13 @@ const (
 type Append struct {
 	Partition topic.Partition
 	State     *partition.State // ingress: looked up from the partition table
-	Batch     record.Batch     // see the package comment for who owns the bytes
+	Batch     record.Batch     // see the package comment for ownership
 	Acks      Acks
 
-	// Err is why this batch alone was refused; nil once durable. A refused
-	// append travels on so that order is kept, but writes nothing.
+	// Err is why this batch alone was rejected; nil once durable. A rejected append
+	// travels on to keep the order, but writes nothing.
 	Err error
-	// Duplicate is set by sequence for a retry of a batch already appended: it
+	// Duplicate is set by sequence for a retry of an already appended batch: it
 	// writes nothing and is acknowledged only when the original is durable.
 	Duplicate bool
 	// BaseOffset and LogAppendTime (ms, -1 for CreateTime) are set by sequence.
@@ -37,20 +37,21 @@ type Append struct {
 	LogAppendTime int64
 	// Epoch is the leader epoch stamped by sequence.
 	Epoch int32
-	// At is where the batch is in the image of its group, set by batch.
+	// At is the batch's offset in the image of its group, set by batch.
 	At int
-	// HighWatermark is what commit found the partition's to be with this batch.
+	// HighWatermark is the partition's high watermark with this batch, set by
+	// commit.
 	HighWatermark int64
 }
 
-// Writes reports whether a puts bytes into the log.
+// Writes reports whether a writes bytes to the log.
 func (a *Append) Writes() bool { return a.Err == nil && !a.Duplicate }
 
-// Write is what admit sends down one lane: the appends of one request that
-// share it, in request order.
+// Write is what admit sends down one lane: the appends of one request for that
+// lane, in request order.
 type Write struct {
-	LaneKey uint64    // the hash of one of its partitions; the others are of the same lane. admit
-	Appends []*Append // of the request, shared with whoever handed it in
+	LaneKey uint64    // the hash of one of its partitions; the others map to the same lane. Set by admit
+	Appends []*Append // of the request, shared with the submitter
 	Bytes   int64
 }
 
@@ -59,24 +60,24 @@ type Group struct {
 	Seq    uint64 // dense from 1 within one process
 	Writes []*Write
 	Bytes  int64 // payload bytes of appends that write
-	// Image is the group as it will be on disk, made by batch, nil where nothing is
-	// written. The parcel's reference ends when its receipt settles; whoever needs the bytes
-	// for longer retains them. Nobody changes them but wal, which fills in the head, in
-	// front of the table of batches, and nobody else looks at that.
+	// Image is the group as it will be on disk, built by batch; nil if nothing is
+	// written. The parcel's reference ends when its receipt settles; whoever needs
+	// the bytes longer retains them. Only wal modifies it: it fills in the head, in
+	// front of the table of batches, which nobody else reads.
 	Image *blockfs.Buffer
-	// Batches counts what the image holds, Length is how much of it is not padding, and
-	// Sum is the checksum of the batches; all are set with Image.
+	// Batches counts the batches in the image, Length is its length without padding,
+	// and Sum is the checksum of the batches; all are set with Image.
 	Batches, Length int
 	Sum             uint32
 	// Position is where the image starts in the log. It is set where the branches of
-	// wal and replicate come together.
+	// wal and replicate join.
 	Position partition.Position
 
 	inOrder []*Append
 }
 
-// InOrder returns the appends that write, in the order in which their batches lie in
-// the image: that of Arrange, or else that of Writes.
+// InOrder returns the appends that write, in the order of their batches in the
+// image: that of Arrange, or else that of Writes.
 func (g *Group) InOrder() []*Append {
 	if g.inOrder == nil {
 		return writing(g.Writes)
@@ -84,9 +85,9 @@ func (g *Group) InOrder() []*Append {
 	return g.inOrder
 }
 
-// Arrange has the batches of a partition lie one after the other in the image, in the
-// order in which they were sequenced, so that they are one run. batch calls it when
-// the group is complete, before others share it.
+// Arrange makes the batches of a partition adjacent in the image, in sequenced
+// order, so that they form one entry of the tail index. batch calls it when the
+// group is complete, before it is shared.
 func (g *Group) Arrange() { g.inOrder = byPartition(writing(g.Writes)) }
 
 func writing(writes []*Write) (all []*Append) {
@@ -100,13 +101,14 @@ func writing(writes []*Write) (all []*Append) {
 	return all
 }
 
-// byPartition counts, then places: partitions come in the order of their first append.
+// byPartition is a counting sort: partitions come in the order of their first
+// append.
 func byPartition(all []*Append) []*Append {
 	if !slices.ContainsFunc(all, func(a *Append) bool { return a.Partition != all[0].Partition }) {
 		return all
 	}
 	rank := make(map[topic.Partition]int)
-	var next []int // place of the next append, by rank
+	var next []int // position of the next append, by rank
 	ranks := make([]int, len(all))
 	for i, a := range all {
 		r, ok := rank[a.Partition]

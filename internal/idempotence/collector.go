@@ -2,8 +2,8 @@ package idempotence
 
 import "github.com/sluicemq/sluice/internal/memory"
 
-// Collector makes snapshots of what a stretch of a log says of its producers, without
-// having all of them in memory as a Table does: 112 bytes an id are some 15 in a
+// Collector builds snapshots of the producer state in a range of a log, without
+// holding all of it in memory like a Table: 112 bytes per ID become some 15 in a
 // snapshot. Not safe for concurrent use.
 type Collector struct {
 	held      *memory.Account // the snapshots are charged to it
@@ -12,29 +12,29 @@ type Collector struct {
 	lost      int
 }
 
-// collectBytes is what a Collector's table has; a full one becomes a snapshot.
+// collectBytes is the size of a Collector's table; a full one becomes a snapshot.
 const collectBytes = 512 << 10
 
-// NewCollector returns one whose memory is charged to held.
+// NewCollector returns a Collector whose memory is charged to held.
 func NewCollector(held *memory.Account) *Collector {
 	held.Charge(collectBytes)
 	return &Collector{held: held, ps: NewTable(collectBytes).Open()}
 }
 
-// Append takes in the next batch of the stretch.
+// Append adds the next batch of the range.
 func (c *Collector) Append(b Batch, base int64) {
 	if b.ProducerID == NoProducer {
 		return
 	}
 	if c.ps.table.used+producerBytes+earlierBytes+bucketBytes > collectBytes {
-		c.cut()
+		c.flush()
 	}
 	c.ps.Append(b, base)
 }
 
-// cut makes a snapshot of what is in the table. Where there is no room for it the
-// oldest ones are given up.
-func (c *Collector) cut() {
+// flush turns the content of the table into a snapshot. If there is no memory for
+// it, the oldest snapshots are dropped.
+func (c *Collector) flush() {
 	s := c.ps.Snapshot()
 	c.ps.Close()
 	if len(s) == 0 {
@@ -53,15 +53,15 @@ func (c *Collector) cut() {
 }
 
 func (c *Collector) lose(snapshot []byte) {
-	s, _ := Describe(snapshot) // of its own making
+	s, _ := Describe(snapshot) // written by ourselves
 	c.lost += s.Producers
 }
 
-// End returns what the stretch says, the oldest first, how many bytes are charged for
-// that, which it is for the caller to give back, and how many ids were left out for lack
-// of room; one may count twice.
+// End returns the snapshots, oldest first, the bytes charged for them, which the
+// caller must refund, and the number of IDs dropped for lack of memory; an ID may
+// count twice.
 func (c *Collector) End() (snapshots [][]byte, charged int64, lost int) {
-	c.cut()
+	c.flush()
 	c.held.Refund(collectBytes)
 	for _, s := range c.snapshots {
 		charged += int64(len(s))

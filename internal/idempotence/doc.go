@@ -1,21 +1,20 @@
 // Package idempotence decides whether an idempotent producer's batch is new, a
-// retry, or out of order (KIP-98, KIP-360), and writes down what it knows.
+// retry, or out of order (KIP-98, KIP-360), and encodes its state.
 //
-// Producers is the state of one partition, a function of its log: for each producer
-// id the epoch and the last five batches. Taking in the same batches in the same
-// order, or a second time, gives the same state, whichever broker does it.
+// Producers is the state of one partition, a function of its log: for each
+// producer ID the epoch and the last five batches. Appending the same batches in
+// the same order, or twice, gives the same state on every broker.
 //
-// The memory of all partitions that one goroutine owns is a Table, and that of all
-// Tables is charged to a Budget. Two things take a producer id out again: it was idle
-// for the expiration, or the budget is used up and it is the longest idle of its
-// Table. A producer that was taken out is one that was never seen: its next batch is
-// accepted at whatever sequence it has, as in Kafka, and only a retry of a batch from
-// before is not recognised.
+// A Table is the memory of all partitions of a broker, within a limit. A producer
+// ID is removed when it has been idle for the expiration time, or when the limit
+// is reached and it is the one idle for longest. A removed producer counts as
+// never seen: its next batch is accepted with any sequence number, as in Kafka,
+// and only a retry of an earlier batch is not recognised.
 //
-// A snapshot is state as bytes, sorted by producer id (layout in snapshot.go and in
-// docs/formats/object.md). Merge joins an older one and a newer one without taking
-// either apart in memory.
+// A snapshot is encoded state, sorted by producer ID (see snapshot.go and
+// docs/formats/object.md for the layout). Merge merges an older and a newer one
+// without decoding either into memory.
 //
-// Table and Producers are not safe for concurrent use. What fails is only a snapshot
-// that is not one: ErrCorrupt, or ErrUnsupported for a version from the future.
+// Table and Producers are safe for concurrent use. The only errors are of invalid
+// snapshots: ErrCorrupt, or ErrUnsupported for a newer version.
 package idempotence

@@ -18,43 +18,44 @@ const Remembered = 5
 const NoProducer = -1
 
 var (
-	// ErrOutOfOrder: the batch's first sequence does not follow the last one.
+	// ErrOutOfOrder: the batch's first sequence number does not follow the last one.
 	ErrOutOfOrder = fault.Refused(kerr.OutOfOrderSequenceNumber, "out of order sequence number")
 	// ErrFenced: a newer epoch of the producer id has written already.
 	ErrFenced = fault.Refused(kerr.InvalidProducerEpoch, "producer epoch is fenced")
-	// ErrLoading: whether the batch is new cannot be told before the partition's
-	// snapshots are read. It may be sent again.
+	// ErrLoading: it is unknown whether the batch is new until the partition's
+	// snapshots have been read. It may be sent again.
 	ErrLoading = fault.Transient(kerr.LeaderNotAvailable, "the idempotent producers of the partition are not loaded yet")
 )
 
-// Batch is what the decision needs to know of a record batch.
+// Batch is the part of a record batch that the decision needs.
 type Batch struct {
 	ProducerID    int64
 	Epoch         int16
 	FirstSequence int32
 	LastSequence  int32
-	AppendedMs    int64 // by the broker's clock, whatever the records' timestamps say; for Expire
+	AppendedMs    int64 // by the broker's clock, whatever the records' timestamps; for Expire
 }
 
-// Header reads from b what the decision needs. appendedMs is when b was appended or,
-// where only the log tells of it, now: forgetting late is safe, forgetting early is not.
+// Header extracts from b what the decision needs. appendedMs is when b was
+// appended or, if only the log is known, now: forgetting late is safe, forgetting
+// early is not.
 func Header(b record.Batch, appendedMs int64) Batch {
 	return Batch{ProducerID: b.ProducerID(), Epoch: b.ProducerEpoch(),
 		FirstSequence: b.BaseSequence(), LastSequence: b.LastSequence(), AppendedMs: appendedMs}
 }
 
-// Producers is the state of one partition. Its table's lock guards it; that between
-// Check and Append nothing else is appended is for the caller to see to.
+// Producers is the state of one partition. Its table's lock guards it; the caller
+// ensures that nothing else is appended between Check and Append.
 type Producers struct {
 	table       *Table
 	m           map[int64]*producer
-	loading     bool // snapshots are not read yet, of ids from first to last
+	loading     bool // snapshots with IDs from first to last have not been read yet
 	first, last int64
-	refused     bool  // batches, for that reason
-	strictMs    int64 // until then batches that were refused may come again, in any order
+	refused     bool  // some batches were refused while loading
+	strictMs    int64 // until then refused batches may return, in any order
 }
 
-// Len returns how many producer ids are known.
+// Len returns the number of known producer IDs.
 func (ps *Producers) Len() int {
 	ps.table.lock.Lock()
 	defer ps.table.lock.Unlock()
@@ -77,7 +78,7 @@ func (ps *Producers) Close() {
 	}
 }
 
-// Last returns where the last batch of a producer begins that is known.
+// Last returns the base offset of a producer's last known batch.
 func (ps *Producers) Last(id int64) (base int64, ok bool) {
 	ps.table.lock.Lock()
 	defer ps.table.lock.Unlock()
@@ -87,24 +88,24 @@ func (ps *Producers) Last(id int64) (base int64, ok bool) {
 	return 0, false
 }
 
-// settleMs is for how long after a load batches that it refused may come again. Of one
-// producer a later one may come before an earlier one, and must not be taken for the
-// beginning of a producer that is not known.
-const settleMs = 10_000
+// graceMs is how long after loading the batches refused meanwhile may return. A
+// later batch of a producer may arrive before an earlier one, and must not be
+// taken for the start of an unknown producer.
+const graceMs = 10_000
 
-// Loaded says that all snapshots were restored.
+// Loaded says that all snapshots have been restored.
 func (ps *Producers) Loaded(nowMs int64) {
 	ps.table.lock.Lock()
 	defer ps.table.lock.Unlock()
 	if ps.loading = false; ps.refused {
-		ps.strictMs = nowMs + settleMs
+		ps.strictMs = nowMs + graceMs
 	}
 }
 
-// Check says what b is: new (dup false, nil), a retry of a batch whose base
-// offset it returns (dup true), or refused with ErrOutOfOrder, ErrFenced or ErrLoading.
-// A producer id that is not known may begin at any sequence, since its state
-// may have been lost with the records it wrote (KIP-360).
+// Check classifies b as new (dup false, nil), as a retry of a batch whose base
+// offset it returns (dup true), or refuses it with ErrOutOfOrder, ErrFenced or
+// ErrLoading. An unknown producer ID may start at any sequence number, since its
+// state may have been lost with its records (KIP-360).
 func (ps *Producers) Check(b Batch) (base int64, dup bool, err error) {
 	if b.ProducerID == NoProducer {
 		return 0, false, nil
@@ -146,7 +147,7 @@ func (p *producer) check(b Batch) (base int64, dup bool, err error) {
 	return 0, false, nil
 }
 
-// next is the sequence after s; sequences wrap from MaxInt32 to 0.
+// next is the sequence number after s; sequence numbers wrap from MaxInt32 to 0.
 func next(s int32) int32 {
 	if s == math.MaxInt32 {
 		return 0
@@ -154,7 +155,7 @@ func next(s int32) int32 {
 	return s + 1
 }
 
-// batch returns the i-th batch that is remembered, the oldest first.
+// batch returns the i-th remembered batch, oldest first.
 func (p *producer) batch(i int) batch {
 	if i == int(p.n)-1 {
 		return p.last
@@ -162,7 +163,7 @@ func (p *producer) batch(i int) batch {
 	return p.earlier[i]
 }
 
-// Append records that b was appended at base. A batch that was taken in before
+// Append records that b was appended at base. A batch that was recorded before
 // changes nothing. REQUIRES: Check accepted b, or b was read from the log.
 func (ps *Producers) Append(b Batch, base int64) {
 	if b.ProducerID == NoProducer {
@@ -187,11 +188,11 @@ func (ps *Producers) Append(b Batch, base int64) {
 	p.add(batch{base, b.FirstSequence, b.LastSequence})
 }
 
-// open makes a record for an id; nil where there is room for none that is idle for
-// so long.
+// open creates a producer; it returns nil if there is no memory for one that has
+// been idle for so long.
 func (ps *Producers) open(id, appendedMs int64) *producer {
 	t := ps.table
-	if !t.room(producerBytes+bucketBytes, appendedMs, nil) {
+	if !t.makeRoom(producerBytes+bucketBytes, appendedMs, nil) {
 		t.evicted++
 		return nil
 	}
@@ -203,11 +204,12 @@ func (ps *Producers) open(id, appendedMs int64) *producer {
 	return p
 }
 
-// add puts b after the last batch. Without room for those before it, only b is kept.
+// add adds b after the last batch. Without memory for the earlier batches, only b
+// is kept.
 func (p *producer) add(b batch) {
 	t := p.of.table
 	if p.n > 0 && p.earlier == nil {
-		if !t.room(earlierBytes, p.appendedMs, p) {
+		if !t.makeRoom(earlierBytes, p.appendedMs, p) {
 			p.n = 0
 		} else {
 			p.earlier = new([Remembered - 1]batch)

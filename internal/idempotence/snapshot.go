@@ -30,9 +30,9 @@ import (
 const snapshotVersion = 1
 
 var (
-	// ErrCorrupt: the bytes are no snapshot.
+	// ErrCorrupt: the bytes are not a valid snapshot.
 	ErrCorrupt = fault.Lost(kerr.KafkaStorageError, "corrupt snapshot of producers")
-	// ErrUnsupported: the snapshot is of a version that this build does not know.
+	// ErrUnsupported: the snapshot has a version that this build does not support.
 	ErrUnsupported = fault.Lost(kerr.KafkaStorageError, "unsupported version of a snapshot of producers")
 )
 
@@ -58,13 +58,13 @@ func (ps *Producers) Snapshot() []byte {
 	slices.Sort(ids)
 	w := writer{newest: newest}
 	for _, id := range ids {
-		e := ps.m[id].entry()
+		e := ps.m[id].state()
 		w.put(&e)
 	}
 	return w.buf
 }
 
-func (p *producer) entry() producerState {
+func (p *producer) state() producerState {
 	e := producerState{id: p.id, appendedMs: p.appendedMs, epoch: p.epoch, n: int(p.n)}
 	for i := range e.n {
 		e.batches[i] = p.batch(i)
@@ -72,10 +72,10 @@ func (p *producer) entry() producerState {
 	return e
 }
 
-// Restore takes in what a snapshot says that is not known yet, except producers whose
-// last batch was appended before then (ms). The order in which several snapshots are
-// restored, and what is appended meanwhile, make no difference. After an error a part
-// of it is in.
+// Restore adds what a snapshot says and is not known yet, except producers whose
+// last batch was appended before then (ms). The order in which several snapshots
+// are restored, and concurrent appends, make no difference. After an error it has
+// been restored in part.
 func (ps *Producers) Restore(snapshot []byte, before int64) error {
 	r, err := open(snapshot)
 	for more := err == nil; more; {
@@ -93,7 +93,7 @@ func (ps *Producers) Restore(snapshot []byte, before int64) error {
 	return errors.Join(err, r.err)
 }
 
-// restore takes in one entry.
+// restore restores one producer.
 func (ps *Producers) restore(e producerState) {
 	p := ps.m[e.id]
 	switch {
@@ -102,7 +102,7 @@ func (ps *Producers) restore(e producerState) {
 			return
 		}
 	default:
-		known := p.entry()
+		known := p.state()
 		e.join(&known)
 	}
 	ps.table.wrote(p, max(p.appendedMs, e.appendedMs))
@@ -112,11 +112,11 @@ func (ps *Producers) restore(e producerState) {
 	}
 }
 
-// Summary is what a snapshot has.
+// Summary describes the content of a snapshot.
 type Summary struct {
 	Producers       int
-	FirstID, LastID int64 // the least and the greatest id
-	NewestMs        int64 // when the last append of all was
+	FirstID, LastID int64 // the lowest and the highest ID
+	NewestMs        int64 // time of the most recent append
 }
 
 // Describe reads a snapshot to its end.
@@ -133,9 +133,9 @@ func Describe(snapshot []byte) (s Summary, err error) {
 	return s, errors.Join(err, r.err)
 }
 
-// Merge returns what newer says after older has been said: of each producer the last
-// five batches of its last epoch. Producers whose last batch was appended before then
-// (ms) are left out.
+// Merge returns the state of newer applied on top of older: for each producer the
+// last five batches of its last epoch. Producers whose last batch was appended
+// before then (ms) are left out.
 func Merge(older, newer []byte, before int64) ([]byte, error) {
 	a, errA := open(older)
 	b, errB := open(newer)
@@ -165,8 +165,7 @@ func Merge(older, newer []byte, before int64) ([]byte, error) {
 	return w.buf, errors.Join(a.err, b.err)
 }
 
-// join makes e what is known once both are told: of the epoch of the last batch of
-// all, the last five.
+// join merges o into e: the last five batches of the epoch of the last batch.
 func (e *producerState) join(o *producerState) {
 	ms := max(e.appendedMs, o.appendedMs)
 	switch later := o.batches[o.n-1].base > e.batches[e.n-1].base; {
@@ -183,7 +182,7 @@ func (e *producerState) unite(o *producerState) {
 	a, b := e.batches[:e.n], o.batches[:o.n]
 	var all [Remembered]batch
 	n := Remembered
-	for n > 0 && len(a)+len(b) > 0 { // from the last one on
+	for n > 0 && len(a)+len(b) > 0 { // from the end
 		from := &a
 		if len(a) == 0 || len(b) > 0 && b[len(b)-1].base > a[len(a)-1].base {
 			from = &b
@@ -198,11 +197,11 @@ func (e *producerState) unite(o *producerState) {
 	e.n = copy(e.batches[:], all[n:])
 }
 
-// writer appends entries in the order of their ids.
+// writer appends producers in the order of their IDs.
 type writer struct {
 	newest int64
 	buf    []byte
-	id     int64 // of the entry before
+	id     int64 // of the previous producer
 }
 
 func (w *writer) put(e *producerState) {
@@ -223,12 +222,12 @@ func (w *writer) put(e *producerState) {
 	}
 }
 
-// reader yields the entries of a snapshot. It takes no memory.
+// reader iterates over a snapshot without allocating.
 type reader struct {
 	buf    []byte
 	newest int64
 	begun  bool
-	e      producerState // the one that next came to
+	e      producerState // the current producer
 	err    error
 }
 
@@ -238,21 +237,22 @@ func open(b []byte) (*reader, error) {
 		return r, nil
 	}
 	if b[0] != snapshotVersion {
-		return r, fmt.Errorf("%w: %d; this build reads version %d, upgrade it", ErrUnsupported, b[0], snapshotVersion)
+		return r, fmt.Errorf("%w: %d; this build reads up to version %d, upgrade it", ErrUnsupported, b[0], snapshotVersion)
 	}
 	r.buf = b[1:]
 	r.newest = int64(r.uint(math.MaxInt64))
 	return r, r.err
 }
 
-// next comes to the next entry; false at the end, or at damage, which is in err.
+// next moves to the next producer; it returns false at the end, or at damage,
+// which is in err.
 func (r *reader) next() bool {
 	if len(r.buf) == 0 || r.err != nil {
 		return false
 	}
 	delta, n := binary.Varint(r.buf)
 	if n <= 0 {
-		r.fail("a number is cut off")
+		r.fail("truncated number")
 		return false
 	}
 	r.buf = r.buf[n:]
@@ -285,7 +285,7 @@ func (r *reader) next() bool {
 func (r *reader) uint(most uint64) uint64 {
 	v, n := binary.Uvarint(r.buf)
 	if n <= 0 || v > most {
-		r.fail("a number is cut off or too large")
+		r.fail("number is truncated or too large")
 		return 0
 	}
 	r.buf = r.buf[n:]

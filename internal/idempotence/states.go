@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// State is what is known of one producer id, for people to look at.
+// State is the state of one producer ID, for tools.
 type State struct {
 	ID           int64
 	Epoch        int16
@@ -13,8 +13,9 @@ type State struct {
 	AppendedMs   int64 // of the last batch
 }
 
-// States returns the state of all producers that are known, by id. ok is false while
-// snapshots that may tell of more are not read yet. What changes meanwhile may be in it or not.
+// States returns the state of all known producers, sorted by ID. ok is false
+// while snapshots that may hold more have not been read. Concurrent changes may
+// or may not be included.
 func (ps *Producers) States() (states []State, ok bool) {
 	if states, ok = ps.unsorted(); ok {
 		slices.SortFunc(states, func(a, b State) int { return cmp.Compare(a.ID, b.ID) })

@@ -5,52 +5,52 @@ import (
 	"sync"
 )
 
-// Table is the memory of all partitions of a broker. Its producers are kept in
-// buckets by the second of their last batch, so that the longest idle of all
-// partitions is found, and an active producer costs a move once a second. Safe for
-// concurrent use: lock guards what is in the table and in its Producers.
+// Table is the memory of all partitions of a broker. Its producers are in buckets
+// by the second of their last batch, so that the one idle for longest is found
+// quickly, and an active producer is moved at most once per second. Safe for
+// concurrent use: lock guards the table and its Producers.
 type Table struct {
 	lock    sync.Mutex
 	limit   int64
 	used    int64
 	buckets map[int64]*bucket // by second
-	seconds seconds           // of the buckets, and of some that are gone
-	newest  *bucket           // that was put into last, or nil
+	seconds seconds           // of the buckets, and of some removed ones
+	newest  *bucket           // bucket that was last added to, or nil
 	ids     int64
 	evicted int64
 	expired int64
 }
 
-// NewTable returns an empty table that takes at most limit bytes.
+// NewTable returns an empty table of at most limit bytes.
 func NewTable(limit int64) *Table { return &Table{limit: limit, buckets: make(map[int64]*bucket)} }
 
-// Open returns the state of one more partition, which knows no producer yet.
+// Open returns the state of one more partition, without any producers yet.
 func (t *Table) Open() *Producers { return &Producers{table: t, m: make(map[int64]*producer)} }
 
-// OpenLoading is Open of a partition with snapshots that are not read yet, of ids from
-// first to last, about so many: until Loaded is called it takes no batch that they may
-// tell of.
+// OpenLoading is Open for a partition with unread snapshots, of about about IDs
+// from first to last: until Loaded is called it refuses batches that they may
+// know of.
 func (t *Table) OpenLoading(first, last int64, about int) *Producers {
 	about = min(about, int(t.limit/producerBytes))
 	return &Producers{table: t, m: make(map[int64]*producer, about), loading: true, first: first, last: last}
 }
 
-// Stats is what is in a table, and what is no more.
+// Stats describes the content of a table, and what was removed.
 type Stats struct {
 	Bytes, Limit int64
-	IDs          int64 // that are known; one that writes to two partitions counts twice
-	Evicted      int64 // had to make room before their time
-	Expired      int64 // were idle for the expiration
+	IDs          int64 // known IDs; one that writes to two partitions counts twice
+	Evicted      int64 // removed for lack of memory
+	Expired      int64 // removed after the expiration time
 }
 
-// Stats returns what is in the table now.
+// Stats returns the current values.
 func (t *Table) Stats() Stats {
 	t.lock.Lock()
 	defer t.lock.Unlock()
 	return Stats{t.used, t.limit, t.ids, t.evicted, t.expired}
 }
 
-// Expire forgets producers whose last batch was appended before then (ms).
+// Expire removes producers whose last batch was appended before then (ms).
 func (t *Table) Expire(before int64) {
 	for more := true; more; {
 		t.lock.Lock()
@@ -66,19 +66,19 @@ func (t *Table) Expire(before int64) {
 	}
 }
 
-// chunk is for how many producers the lock is held at once.
+// chunk is how many producers are processed while holding the lock.
 const chunk = 512
 
-// What one producer is charged: the record with its place in the map, and the room
-// for the batches before the last, once there are any; and a bucket.
+// What one producer is charged: its struct with its map entry, and the batches
+// before the last, once there are any; and a bucket.
 const (
 	producerBytes = 112
 	earlierBytes  = 64
 	bucketBytes   = 96
 )
 
-// producer is one producer id of one partition. Most ids of a flood write one batch,
-// so the others are kept apart.
+// producer is one producer ID of one partition. In a flood most IDs write a
+// single batch, so the earlier ones are allocated separately.
 type producer struct {
 	id         int64
 	of         *Producers
@@ -90,14 +90,14 @@ type producer struct {
 	n          int8 // of batches
 }
 
-// batch is one batch that is remembered.
+// batch is one remembered batch.
 type batch struct {
 	base        int64
 	first, last int32
 }
 
-// bucket has the producers whose last batch was appended in one second, in the order
-// in which they came in. It is never empty.
+// bucket holds the producers whose last batch was appended in one second, in
+// order of arrival. It is never empty.
 type bucket struct {
 	second      int64
 	first, last *producer
@@ -105,7 +105,7 @@ type bucket struct {
 
 func secondOf(ms int64) int64 { return ms / 1000 }
 
-// oldest returns the bucket of the longest idle; nil if there is none.
+// oldest returns the bucket of the producer idle for longest, or nil.
 func (t *Table) oldest() *bucket {
 	for len(t.seconds) > 0 {
 		if b := t.buckets[t.seconds[0]]; b != nil {
@@ -116,9 +116,9 @@ func (t *Table) oldest() *bucket {
 	return nil
 }
 
-// room makes room for n bytes more, at the expense of those that are idle since before
-// ms, the longest first, but not of keep. It reports false where that is not enough.
-func (t *Table) room(n, ms int64, keep *producer) bool {
+// makeRoom frees n bytes by removing producers idle since before ms, longest idle
+// first, except keep. It reports whether that was enough.
+func (t *Table) makeRoom(n, ms int64, keep *producer) bool {
 	for t.used+n > t.limit {
 		b := t.oldest()
 		if b == nil || b.second > secondOf(ms) {
@@ -136,7 +136,7 @@ func (t *Table) room(n, ms int64, keep *producer) bool {
 	return true
 }
 
-// put places p by the time of its last batch.
+// put adds p to the bucket of its last batch.
 func (t *Table) put(p *producer) {
 	second := secondOf(p.appendedMs)
 	b := t.newest
@@ -157,8 +157,8 @@ func (t *Table) put(p *producer) {
 	b.last = p
 }
 
-// cut takes p out of its bucket.
-func (t *Table) cut(p *producer) {
+// unlink removes p from its bucket.
+func (t *Table) unlink(p *producer) {
 	b := t.buckets[secondOf(p.appendedMs)]
 	if p.prev != nil {
 		p.prev.next = p.next
@@ -182,7 +182,7 @@ func (t *Table) cut(p *producer) {
 	t.tidy()
 }
 
-// tidy drops seconds whose buckets are gone, when they are most of them.
+// tidy drops stale seconds once they are the majority.
 func (t *Table) tidy() {
 	if len(t.seconds) < 2*len(t.buckets)+64 {
 		return
@@ -194,20 +194,20 @@ func (t *Table) tidy() {
 	heap.Init(&t.seconds)
 }
 
-// wrote notes when the last batch of p was appended.
+// wrote records when the last batch of p was appended.
 func (t *Table) wrote(p *producer, ms int64) {
 	if secondOf(ms) == secondOf(p.appendedMs) {
 		p.appendedMs = ms
 		return
 	}
-	t.cut(p)
+	t.unlink(p)
 	p.appendedMs = ms
 	t.put(p)
 }
 
 // remove forgets p.
 func (t *Table) remove(p *producer) {
-	t.cut(p)
+	t.unlink(p)
 	delete(p.of.m, p.id)
 	t.used -= producerBytes
 	if p.earlier != nil {
@@ -216,7 +216,7 @@ func (t *Table) remove(p *producer) {
 	t.ids--
 }
 
-// seconds is a heap, the least first.
+// seconds is a min-heap.
 type seconds []int64
 
 func (s seconds) Len() int           { return len(s) }

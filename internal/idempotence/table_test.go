@@ -172,7 +172,7 @@ func TestLoading(t *testing.T) {
 	if _, _, err := ps.Check(Batch{3, 0, 0, 4, 2001}); err != nil {
 		t.Error(err)
 	}
-	if _, _, err := ps.Check(Batch{3, 0, 5, 9, 2000 + settleMs}); err != nil {
+	if _, _, err := ps.Check(Batch{3, 0, 5, 9, 2000 + graceMs}); err != nil {
 		t.Errorf("a producer that was forgotten never goes on: %v", err)
 	}
 }

@@ -10,8 +10,8 @@ import (
 )
 
 var (
-	// ErrUnknownID: no topic has that id; it may have been deleted and made again
-	// under the same name.
+	// ErrUnknownID: no topic has that ID; the topic may have been deleted and
+	// recreated with the same name.
 	ErrUnknownID = fault.Refused(kerr.UnknownTopicID, "unknown topic id")
 	// ErrNotLeader: the partition exists, but another broker leads it.
 	ErrNotLeader = fault.Transient(kerr.NotLeaderForPartition, "this broker does not lead the partition")
@@ -21,7 +21,7 @@ var (
 	ErrUnknownEpoch = fault.Transient(kerr.UnknownLeaderEpoch, "leader epoch is not known here yet")
 )
 
-// NoEpoch is what a client sends that does not know a partition's leader epoch.
+// NoEpoch is sent by clients that do not know a partition's leader epoch.
 const NoEpoch = -1
 
 // Metadata publishes snapshots of the cluster's metadata.
@@ -40,10 +40,10 @@ type Lookup struct {
 	partitions Partitions
 }
 
-// New returns a Lookup over the two.
+// New returns a Lookup.
 func New(m Metadata, p Partitions) *Lookup { return &Lookup{m, p} }
 
-// View returns the newest snapshot. A request takes one and keeps to it.
+// View returns the newest snapshot. A request should use a single one.
 func (l *Lookup) View() *meta.View { return l.metadata.View() }
 
 // ByName returns the topic with that name, or meta.ErrUnknownTopic.
@@ -74,8 +74,8 @@ func (l *Lookup) Partition(t *meta.Topic, index int32) (*partition.State, error)
 	return nil, ErrNotLeader
 }
 
-// CheckEpoch compares the leader epoch that a client believes in with that of s
-// (KIP-320). NoEpoch always passes.
+// CheckEpoch compares the client's leader epoch with that of s (KIP-320). NoEpoch
+// always passes.
 func CheckEpoch(s *partition.State, epoch int32) error {
 	switch current := s.Epoch(); {
 	case epoch == NoEpoch || epoch == current:

@@ -2,9 +2,9 @@ package memory
 
 import "sync/atomic"
 
-// Account counts bytes against a limit. It refuses by [Account.Try] and counts
-// without asking by [Account.Charge]; who charges says which of both bounds it.
-// A nil Account takes everything and counts nothing.
+// Account counts bytes against a limit. [Account.Try] may refuse,
+// [Account.Charge] counts unconditionally; the caller decides which of them
+// bounds it. A nil Account accepts everything and counts nothing.
 type Account struct {
 	used, limit atomic.Int64
 	freed       chan struct{} // capacity 1
@@ -33,7 +33,7 @@ func (a *Account) Try(n int64) bool {
 	}
 }
 
-// Charge takes n bytes, or gives them back if n is negative, whatever the limit.
+// Charge takes n bytes, or releases them if n is negative, whatever the limit.
 func (a *Account) Charge(n int64) {
 	if a == nil || n == 0 {
 		return
@@ -47,11 +47,11 @@ func (a *Account) Charge(n int64) {
 	}
 }
 
-// Refund gives n bytes back.
+// Refund releases n bytes.
 func (a *Account) Refund(n int64) { a.Charge(-n) }
 
-// Freed tells, to one who waits, that bytes may have been given back since it was
-// last received from.
+// Freed returns a channel that signals that bytes may have been released since
+// the last receive from it.
 func (a *Account) Freed() <-chan struct{} {
 	if a == nil {
 		return nil
@@ -59,7 +59,7 @@ func (a *Account) Freed() <-chan struct{} {
 	return a.freed
 }
 
-// Used returns the bytes held now.
+// Used returns the bytes in use.
 func (a *Account) Used() int64 {
 	if a == nil {
 		return 0
@@ -67,7 +67,7 @@ func (a *Account) Used() int64 {
 	return a.used.Load()
 }
 
-// Limit returns the bytes there may be.
+// Limit returns the limit.
 func (a *Account) Limit() int64 {
 	if a == nil {
 		return 0
@@ -75,7 +75,7 @@ func (a *Account) Limit() int64 {
 	return a.limit.Load()
 }
 
-// Resize changes the limit. It takes nothing back.
+// Resize changes the limit. It revokes nothing.
 func (a *Account) Resize(limit int64) {
 	if a != nil {
 		a.limit.Store(limit)

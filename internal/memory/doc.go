@@ -1,12 +1,13 @@
-// Package memory is the map of what a broker's memory is charged to.
+// Package memory is the map of what a broker's memory is used for.
 //
-// Each thing that holds bytes for long, or for many, is a [Use]: a name, the setting
-// of its limit, and what happens there. The parts keep their limits themselves; in a
-// running process each is a [Line] of a [Map], which knows how much is held now. The
-// map does no charging. It sums the limits against that of the process, exports them
-// as metrics, and is printed by `sluice cluster memory`.
+// Each long-lived or large consumer of memory is a [Use]: a name, the setting of
+// its limit, and what happens at the limit. The components enforce their own
+// limits; in a running process each is a [Line] of a [Map], which knows how much
+// is in use. The map does not charge anything. It compares the sum of the limits
+// with that of the process, exports them as metrics, and is printed by `sluice
+// cluster memory`.
 //
-// A part that has no counter of its own keeps its bytes in an [Account].
+// A component without a counter of its own keeps its bytes in an [Account].
 //
 // Everything is safe for concurrent use.
 package memory

@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Line is a use of memory in a process. Used and Limit are asked at any time, by any
-// goroutine.
+// Line is a use of memory in a process. Used and Limit may be called at any time
+// from any goroutine.
 type Line struct {
 	Use
 	Used, Limit func() int64
@@ -17,20 +17,20 @@ type Line struct {
 // Of returns a line whose bytes are charged to a.
 func Of(u Use, a *Account) Line { return Line{Use: u, Used: a.Used, Limit: a.Limit} }
 
-// Map is all lines of a process. The zero value has none.
+// Map holds all lines of a process. The zero value is empty.
 type Map struct {
 	mu    sync.Mutex
 	lines []Line
 }
 
-// Add takes in lines. A name that is there already is a defect, and panics.
+// Add adds lines. A duplicate name is a bug and panics.
 func (m *Map) Add(lines ...Line) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, l := range lines {
 		for _, have := range m.lines {
 			if have.Name == l.Name {
-				panic(fmt.Sprintf("memory: two lines %q", l.Name))
+				panic(fmt.Sprintf("memory: duplicate line %q", l.Name))
 			}
 		}
 		m.lines = append(m.lines, l)
@@ -44,7 +44,7 @@ func (m *Map) Lines() []Line {
 	return append([]Line(nil), m.lines...)
 }
 
-// Heap returns the sum of the limits of what is on the heap.
+// Heap returns the sum of the limits of heap memory.
 func (m *Map) Heap() (limit int64) {
 	for _, l := range m.Lines() {
 		if !l.Mapped {
@@ -54,8 +54,8 @@ func (m *Map) Heap() (limit int64) {
 	return limit
 }
 
-// Fit reports whether the limits of all lines and the Rest are within limit, which is
-// the process's; 0 is none.
+// Fit checks that the limits of all lines and Rest are within limit, the
+// process's limit; 0 means no limit.
 func (m *Map) Fit(limit int64) error { return Fit(m.Sum(), limit) }
 
 // Sum returns the sum of all limits.
@@ -66,7 +66,7 @@ func (m *Map) Sum() (limit int64) {
 	return limit
 }
 
-// Fit is that of a Map whose limits come to sum.
+// Fit is [Map.Fit] for limits that add up to sum.
 func Fit(sum, limit int64) error {
 	if limit > 0 && sum+Rest > limit {
 		return fmt.Errorf("memory.limit_bytes (%d) is less than the limits of everything together, %d, and %d for the process itself; lower some of them (`sluice cluster memory` and docs/operations.md show which there are), or raise it to %d",
@@ -76,8 +76,8 @@ func Fit(sum, limit int64) error {
 }
 
 var (
-	usedDesc  = prometheus.NewDesc("sluice_memory_bytes", "Bytes in use, by what they are charged to.", []string{"use"}, nil)
-	limitDesc = prometheus.NewDesc("sluice_memory_limit_bytes", "Bytes that there may be, by what they are charged to.", []string{"use"}, nil)
+	usedDesc  = prometheus.NewDesc("sluice_memory_bytes", "Bytes in use, by use.", []string{"use"}, nil)
+	limitDesc = prometheus.NewDesc("sluice_memory_limit_bytes", "Limit in bytes, by use.", []string{"use"}, nil)
 )
 
 // Describe implements prometheus.Collector.

@@ -69,11 +69,11 @@ func TestMapSumsAndExportsItsLines(t *testing.T) {
 		t.Errorf("more than there is: %v", err)
 	}
 	want := `
-# HELP sluice_memory_bytes Bytes in use, by what they are charged to.
+# HELP sluice_memory_bytes Bytes in use, by use.
 # TYPE sluice_memory_bytes gauge
 sluice_memory_bytes{use="a"} 7
 sluice_memory_bytes{use="b"} 1
-# HELP sluice_memory_limit_bytes Bytes that there may be, by what they are charged to.
+# HELP sluice_memory_limit_bytes Limit in bytes, by use.
 # TYPE sluice_memory_limit_bytes gauge
 sluice_memory_limit_bytes{use="a"} 100
 sluice_memory_limit_bytes{use="b"} 10

@@ -1,21 +1,21 @@
 package memory
 
-// Use is one thing that memory is charged to.
+// Use is one thing that memory is used for.
 type Use struct {
 	// Name is the label of its metrics, such as tail_index.
 	Name string
-	// Setting is the key that sets its limit. Where it is empty the limit follows from
-	// other settings.
+	// Setting is the key that sets its limit. If empty, the limit follows from other
+	// settings.
 	Setting string
-	// Mapped: the bytes are mapped apart and are not on the heap.
+	// Mapped: the bytes are mapped separately and not on the heap.
 	Mapped bool
-	// Holds says in a few words what the bytes are.
+	// Holds describes the bytes in a few words.
 	Holds string
 	// Full says what happens at the limit.
 	Full string
 }
 
-// What a broker's memory is charged to. docs/operations.md has the table.
+// The uses of a broker's memory. docs/operations.md has the table.
 var (
 	WriteCache = Use{"write_cache", "cache.write_cache_size_bytes", true,
 		"WAL groups as they were written, for consumers at the tail and for uploads; free space is lent to the WAL's buffers", "the oldest are evicted"}
@@ -46,11 +46,11 @@ var (
 		"buffers of objects being uploaded", "`object_storage.upload_concurrency` of them at once"}
 )
 
-// Uses returns all of them in the order in which they are shown.
+// Uses returns all of them in display order.
 func Uses() []Use {
 	return []Use{Connections, Requests, Answers, WriteCache, WALBuffers, TailIndex, Producers, ReadCache, ObjectReads, FetchSessions, Groups, Compaction, Uploads}
 }
 
-// Rest is what a process needs beside all that: the program itself, metadata and
-// partitions, and what the collector has not found yet.
+// Rest is what a process needs besides all that: the program itself, metadata and
+// partitions, and garbage that has not been collected yet.
 const Rest = 112 << 20

@@ -23,7 +23,7 @@ type GroupMember struct {
 }
 
 // Group is the durable part of a consumer group, written at every completed
-// rebalance and every commit. Values are never changed after they were handed over.
+// rebalance and every commit. Values are never modified once handed over.
 type Group struct {
 	Name         string
 	Generation   int32
@@ -35,7 +35,8 @@ type Group struct {
 	Offsets      map[topic.Partition]CommittedOffset
 }
 
-// GroupChange is one durable step of a group. A nil field leaves that part as it was.
+// GroupChange is one durable step of a group. A nil field leaves that part
+// unchanged.
 type GroupChange struct {
 	// State replaces everything but the offsets; its Offsets are ignored.
 	State *Group

@@ -8,7 +8,7 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// ObjectID names one stored object; object keys are derived from it.
+// ObjectID identifies a stored object; object keys are derived from it.
 type ObjectID [16]byte
 
 // NewObjectID returns a random ID.
@@ -17,11 +17,11 @@ func NewObjectID() ObjectID { return ObjectID(uuid.New()) }
 // String returns the UUID form.
 func (id ObjectID) String() string { return uuid.UUID(id).String() }
 
-// Garbage is an object that nothing refers to, and nothing will.
+// Garbage is an object that nothing refers to, now or later.
 type Garbage struct {
 	ID ObjectID
-	// Final is whether no PUT of the object can be under way any more. One that is
-	// deleted before is named again later, since it may have come back.
+	// Final means that no PUT of the object can be in flight any more. An object
+	// deleted before that is listed again later, since it may have come back.
 	Final bool
 }
 
@@ -34,22 +34,23 @@ type Broker struct {
 	Rack        string
 }
 
-// WAL says which write-ahead log a broker writes.
+// WAL is the write-ahead log of a broker.
 type WAL struct {
 	Broker int32
 	ID     [16]byte
 }
 
-// WALStart says which process of a broker was the last to take its log over. The log's guard says it,
-// too: if they differ, one of both is an older copy.
+// WALStart is the process of a broker that last took over its log. The log's
+// guard records it too: if they differ, one of the two is an older copy.
 type WALStart struct {
 	Broker  int32
 	Process [16]byte
 }
 
-// Claim says that a process of a broker was about to put its mark into the object store,
-// in the place of the mark of the process Found (zero: there was none). So the mark is the one
-// or the other, unless somebody else has claimed the store since, or the metadata is an old copy.
+// Claim records that a process of a broker was about to put its mark into the
+// object store, replacing the mark of the process Found (zero: none). So the mark
+// is one of the two, unless somebody else has claimed the store since, or the
+// metadata is an old copy.
 type Claim struct {
 	Broker         int32
 	Found, Process [16]byte
@@ -61,12 +62,13 @@ type ObjectRef struct {
 	Base, End    int64
 	Bytes        int64 // of this partition's range in the object
 	MaxTimestamp int64 // ms since epoch, over this range
-	WrittenMs    int64 // when the last of the range was first put into an object, ms since epoch
+	WrittenMs    int64 // when the last of the range was first written to an object, ms since epoch
 }
 
-// NewestMs returns how new the range is for whatever goes by age, in ms since epoch: the
-// largest timestamp of its records, but no later than when they were written, so that one
-// record of the future does not stop retention, and that time where no record has any.
+// NewestMs returns the age of the range for retention and the like, in ms since
+// epoch: the largest timestamp of its records, but not later than when they were
+// written, so that a single future timestamp does not stop retention; or the time
+// they were written if no record has a timestamp.
 func (r ObjectRef) NewestMs() int64 {
 	if r.MaxTimestamp < 0 {
 		return r.WrittenMs
@@ -74,14 +76,14 @@ func (r ObjectRef) NewestMs() int64 {
 	return min(r.MaxTimestamp, r.WrittenMs)
 }
 
-// EpochStart says at which offset a leader epoch began (KIP-101).
+// EpochStart is the offset at which a leader epoch began (KIP-101).
 type EpochStart struct {
 	Epoch int32
 	Start int64
 }
 
-// EpochsFrom returns what is left of epochs, which ascend, in a log that begins at start:
-// those of records from there on. The first is the epoch that start itself is in.
+// EpochsFrom returns the part of epochs, which ascend, that remains in a log
+// starting at start. The first is the epoch that start is in.
 func EpochsFrom(epochs []EpochStart, start int64) []EpochStart {
 	for len(epochs) > 1 && epochs[1].Start <= start {
 		epochs = epochs[1:]
@@ -89,26 +91,26 @@ func EpochsFrom(epochs []EpochStart, start int64) []EpochStart {
 	return epochs
 }
 
-// Producers is what a partition remembers of idempotent producers, as snapshots of
-// package idempotence. Told one after the other, the sections and then Recent, they are
-// the state of the log up to the partition's TierEnd.
+// Producers is what a partition remembers of idempotent producers, as snapshots
+// of package idempotence. Applied in order, the sections and then Recent, they
+// are the state of the log up to the partition's TierEnd.
 type Producers struct {
-	Sections []ProducerSection // the oldest first
+	Sections []ProducerSection // oldest first
 	Recent   []byte            // at most MaxRecent
 }
 
-// MaxRecent is how many bytes of a snapshot are kept with the partition's record.
+// MaxRecent bounds the snapshot that is kept in the partition's record.
 const MaxRecent = 2 << 10
 
-// ProducerSection says where a snapshot lies in an object.
+// ProducerSection is the location of a snapshot in an object.
 type ProducerSection struct {
 	Object         ObjectID
 	Offset, Length int64 // bytes
 	CRC            uint32
-	End            int64 // the offset up to which it tells of the log
-	NewestMs       int64 // when the last batch of all was appended
-	IDs            int32 // how many producers it has
-	// FirstID and LastID are the least and the greatest id of a producer in it.
+	End            int64 // the snapshot covers the log up to this offset
+	NewestMs       int64 // time of the most recent append
+	IDs            int32 // number of producers
+	// FirstID and LastID are the lowest and the highest producer ID in it.
 	FirstID, LastID int64
 }
 
@@ -123,16 +125,16 @@ type Partition struct {
 	Objects   []ObjectRef  // sorted by Base, contiguous from the first to TierEnd
 	Epochs    []EpochStart // of offsets from LogStart to below TierEnd
 	Producers Producers    // as of TierEnd
-	// CleanEnd is where compaction by key has got to: no two records below it have
-	// the same key, apart from those that it had to leave.
+	// CleanEnd is how far compaction by key has got: no two records below it have
+	// the same key, apart from those that it had to keep.
 	CleanEnd int64
-	// Offline is whether the record of this partition cannot be read, since the
-	// metadata shard that has it is damaged. Only Replicas is known; there is no
-	// leader, and nothing that belongs to the partition may be given up.
+	// Offline means that the record of this partition cannot be read, because its
+	// metadata shard is damaged. Only Replicas is known; there is no leader, and
+	// nothing that belongs to the partition may be deleted.
 	Offline bool
 }
 
-// ObjectAt returns the position in p.Objects of the object that holds offset.
+// ObjectAt returns the index in p.Objects of the object that holds offset.
 func (p *Partition) ObjectAt(offset int64) (int, bool) {
 	i := sort.Search(len(p.Objects), func(i int) bool { return p.Objects[i].End > offset })
 	return i, i < len(p.Objects) && p.Objects[i].Base <= offset
@@ -151,16 +153,16 @@ type Topic struct {
 type View struct {
 	Version    uint64
 	ClusterID  string
-	Controller int32 // broker id named as controller to clients
+	Controller int32 // broker ID reported to clients as controller
 	Brokers    []Broker
 	WALs       []WAL                 // by broker; of those that have one
-	Starts     []WALStart            // by broker; of those that have taken their log over
+	Starts     []WALStart            // by broker; of those that have taken over a log
 	Claims     []Claim               // by broker; of those that have claimed the object store
 	Deleted    map[topic.ID]struct{} // topics whose deletion is on record
 	topics     *topics
 }
 
-// WAL returns the log on record of a broker.
+// WAL returns the recorded log of a broker.
 func (v *View) WAL(broker int32) (id [16]byte, ok bool) {
 	for _, w := range v.WALs {
 		if w.Broker == broker {
@@ -170,7 +172,8 @@ func (v *View) WAL(broker int32) (id [16]byte, ok bool) {
 	return id, false
 }
 
-// WALStart returns the process of a broker that was the last on record to take its log over, or zero.
+// WALStart returns the recorded process that last took over a broker's log, or
+// zero.
 func (v *View) WALStart(broker int32) (process [16]byte) {
 	for _, s := range v.Starts {
 		if s.Broker == broker {
@@ -180,7 +183,7 @@ func (v *View) WALStart(broker int32) (process [16]byte) {
 	return process
 }
 
-// Claim returns the last claim on record of a broker.
+// Claim returns the last recorded claim of a broker.
 func (v *View) Claim(broker int32) (c Claim, ok bool) {
 	for _, c := range v.Claims {
 		if c.Broker == broker {

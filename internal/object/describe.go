@@ -9,7 +9,7 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// Info is the first thing Describe emits.
+// Info is the first value that Describe emits.
 type Info struct {
 	Kind       string `json:"kind"` // "object"
 	ID         string `json:"id"`
@@ -28,12 +28,12 @@ type SectionInfo struct {
 	Kind      string `json:"kind"` // "producers"
 	Topic     string `json:"topic_id"`
 	Partition int32  `json:"partition"`
-	End       int64  `json:"end_offset"` // the offset up to which it tells of the log
+	End       int64  `json:"end_offset"` // the snapshot covers the log up to this offset
 	At        int64  `json:"at"`         // bytes from the start of the object
 	Bytes     int64  `json:"bytes"`
 	CRC       string `json:"crc32c"`
 	Producers int    `json:"producers"`
-	NewestMs  int64  `json:"newest_ms"` // when the last batch of all was appended
+	NewestMs  int64  `json:"newest_ms"` // when the most recent batch was appended
 	Error     string `json:"error,omitempty"`
 }
 
@@ -49,7 +49,7 @@ type RangeInfo struct {
 	Blocks       int    `json:"blocks"`
 }
 
-// BlockInfo describes one block; its batches follow, as far as they can be read.
+// BlockInfo describes one block; its readable batches follow.
 type BlockInfo struct {
 	Kind         string `json:"kind"` // "block"
 	At           int64  `json:"at"`   // bytes from the start of the object
@@ -69,12 +69,12 @@ type BatchInfo struct {
 	Error string `json:"error,omitempty"`
 }
 
-// Describe reads an object of so many bytes from end to end and emits an Info, then
-// for each partition a RangeInfo, for each of its blocks a BlockInfo, and for each
-// batch a BatchInfo, at the end for each section a SectionInfo. About 4 MiB, or one
-// section, are in memory at a time. It goes on behind damage: what is wrong stands in
-// the Error fields and, joined, in the error returned. It stops at an error of emit or
-// src, and when there is no footer to go by.
+// Describe reads an object of size bytes from start to end. It emits an Info,
+// then for each partition a RangeInfo, for each of its blocks a BlockInfo, and
+// for each batch a BatchInfo, and finally a SectionInfo for each section. About 4
+// MiB, or one section, are in memory at a time. It continues after damage, which
+// is reported in the Error fields and, joined, in the returned error. It stops at
+// an error of emit or src, and when the footer is unreadable.
 func Describe(ctx context.Context, src RangeReader, size int64, emit func(any) error) error {
 	f, err := ReadFooter(ctx, src, size)
 	if err != nil {
@@ -97,27 +97,27 @@ func Describe(ctx context.Context, src RangeReader, size int64, emit func(any) e
 	return d.damage()
 }
 
-// Verify reads an object from end to end and returns what is wrong with it.
+// Verify reads an object from start to end and returns what is wrong with it.
 func Verify(ctx context.Context, src RangeReader, size int64) error {
 	return Describe(ctx, src, size, func(any) error { return nil })
 }
 
-// describer walks over one object. Its methods return only what stops the walk.
+// describer walks one object. Its methods return only errors that stop the walk.
 type describer struct {
 	ctx  context.Context
 	src  RangeReader
 	emit func(any) error
 
 	found []error // damage, the first maxFound of it
-	more  int     // damage beyond that
+	more  int     // number of further damages
 }
 
 const (
 	maxFound = 16
-	runBytes = 4 << 20 // read in one request, unless one block is larger
+	runBytes = 4 << 20 // bytes read in one request, unless one block is larger
 )
 
-// note keeps damage and returns its text.
+// note records damage and returns its text.
 func (d *describer) note(err error) string {
 	if err == nil {
 		return ""
@@ -144,7 +144,7 @@ func (d *describer) object(f *Footer, size int64) error {
 	}
 	h, err := decodeHeader(b)
 	if err == nil && h != (header{f.ID, f.CreatedMs}) {
-		err = corrupt("the header is of %s, the footer of %s", h.id, f.ID)
+		err = corrupt("the header says object %s, the footer %s", h.id, f.ID)
 	}
 	blocks := 0
 	for i := range f.Partitions {
@@ -193,7 +193,7 @@ func (d *describer) partition(r *Range) error {
 	return nil
 }
 
-// run describes neighbouring blocks of so many bytes, read in one request.
+// run describes adjacent blocks of n bytes, read in one request.
 func (d *describer) run(blocks []Block, n int64) error {
 	data, err := read(d.ctx, d.src, blocks[0].Offset, n)
 	if err != nil {
@@ -220,7 +220,7 @@ func (d *describer) block(b Block, data []byte) error {
 	return d.batches(b.Offset, data)
 }
 
-// matches checks that the batches are what the index says of them.
+// matches checks the batches against the index.
 func (b Block) matches(data []byte) error {
 	got := Block{Offset: b.Offset, Length: b.Length, CRC: b.CRC}
 	for len(data) > 0 {
@@ -247,7 +247,7 @@ func (d *describer) batches(at int64, data []byte) error {
 	for len(data) > 0 {
 		b, rest, err := record.Next(data)
 		if err != nil {
-			return nil // its block's Error says so
+			return nil // reported in the block's Error
 		}
 		info := BatchInfo{Kind: "batch", At: at, Info: b.Info()}
 		if err := b.Verify(); err != nil {

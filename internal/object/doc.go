@@ -1,19 +1,19 @@
-// Package object is the format of what Sluice keeps in object storage: record
-// batches of many partitions, cut into blocks, with an index at the end.
+// Package object is the format of objects in object storage: record batches of
+// many partitions, divided into blocks, with an index at the end.
 //
-// What enters: a Writer takes batches grouped by partition and streams the object
-// into an io.Writer; a Footer is read back from whatever can serve byte ranges.
-// What leaves: the bytes of an object, and Footers that say which bytes hold which
-// offsets. A block is whole record batches and nothing else, so that what is fetched
-// is sent to consumers as it is.
+// In: a Writer takes batches grouped by partition and streams the object into an
+// io.Writer; a Footer is read from anything that can serve byte ranges. Out: the
+// bytes of an object, and Footers that say which bytes hold which offsets. A
+// block consists of whole record batches, so that fetched bytes can be sent to
+// consumers unchanged.
 //
-// Who owns the bytes: the caller. A Writer keeps nothing of a batch after Append
-// returns; a Footer owns its memory and is immutable once it is out.
+// Ownership: the caller owns the bytes. A Writer keeps nothing of a batch after
+// Append returns; a Footer owns its memory and is immutable once returned.
 //
-// What fails: ErrCorrupt for bytes that contradict their checksum or each other,
-// ErrUnsupported for a version from the future, ErrOrder for a caller that mixes up
-// partitions or offsets, and whatever the writer or range reader below reports.
+// Errors: ErrCorrupt for bytes that contradict their checksum or each other,
+// ErrUnsupported for a newer version, ErrOrder for a caller that mixes up
+// partitions or offsets, and errors of the underlying writer or range reader.
 //
-// The layout is in layout.go and in docs/formats/object.md. Describe is behind
-// `sluice object dump`, Verify checks every byte.
+// The layout is in layout.go and docs/formats/object.md. Describe implements
+// `sluice object dump`; Verify checks every byte.
 package object

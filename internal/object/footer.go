@@ -20,22 +20,22 @@ type Footer struct {
 	Sections   []Section
 }
 
-// Section is a snapshot of the idempotent producers of one partition
-// (internal/idempotence says what is in it).
+// Section is a snapshot of the idempotent producers of one partition (see
+// internal/idempotence).
 type Section struct {
 	Partition      topic.Partition
 	Offset, Length int64 // bytes in the object
 	CRC            uint32
-	End            int64 // the offset up to which it tells of the partition's log
+	End            int64 // the snapshot covers the partition's log up to this offset
 }
 
-// Verify checks that b is the section.
+// Verify checks data against the section's length and checksum.
 func (s Section) Verify(data []byte) error {
 	if int64(len(data)) != s.Length {
 		return corrupt("the section at %d has %d bytes, not %d", s.Offset, s.Length, len(data))
 	}
 	if got := crc32.Checksum(data, castagnoli); got != s.CRC {
-		return corrupt("the section at %d has CRC %08x, %08x is expected", s.Offset, got, s.CRC)
+		return corrupt("the section at %d has CRC %08x, want %08x", s.Offset, got, s.CRC)
 	}
 	return nil
 }
@@ -46,10 +46,10 @@ type Range struct {
 	Base, End    int64 // offsets [Base, End); compaction may have left gaps
 	MaxTimestamp int64 // ms since epoch, or -1
 	Bytes        int64
-	Blocks       []Block // at least one, in offset order, next to each other in the object
+	Blocks       []Block // at least one, in offset order, adjacent in the object
 }
 
-// Block is a run of whole batches that is read and verified as one.
+// Block is a sequence of whole batches that is read and verified as a unit.
 type Block struct {
 	Offset, Length int64 // bytes in the object
 	CRC            uint32
@@ -71,9 +71,8 @@ func order(a, b topic.Partition) int {
 	return cmp.Or(bytes.Compare(a.Topic[:], b.Topic[:]), cmp.Compare(a.Index, b.Index))
 }
 
-// Find returns the position of the block to read for offset: the one that holds it,
-// or, where compaction removed it, the next, which may be the first. ok is false at
-// End and above.
+// Find returns the index of the block to read for offset: the one that holds it
+// or, if compaction has removed it, the next one. ok is false at End and above.
 func (r *Range) Find(offset int64) (i int, ok bool) {
 	if offset >= r.End {
 		return 0, false
@@ -81,7 +80,7 @@ func (r *Range) Find(offset int64) (i int, ok bool) {
 	return sort.Search(len(r.Blocks), func(i int) bool { return r.Blocks[i].End > offset }), true
 }
 
-// Verify checks that b is the block.
+// Verify checks data against the block's length and checksum.
 func (b Block) Verify(data []byte) error {
 	if int64(len(data)) != b.Length {
 		return corrupt("the block at %d has %d bytes, not %d", b.Offset, b.Length, len(data))
@@ -92,7 +91,7 @@ func (b Block) Verify(data []byte) error {
 	return nil
 }
 
-// add puts b after the last block and keeps the sums.
+// add appends b after the last block and updates the totals.
 func (r *Range) add(b Block) {
 	if len(r.Blocks) == 0 {
 		r.Base, r.MaxTimestamp = b.Base, b.MaxTimestamp
@@ -154,8 +153,9 @@ func (f *Footer) appendTo(dst []byte) []byte {
 	return append(dst, trailerMagic...)
 }
 
-// decodeFooter decodes b, whose CRC was checked, of an object whose blocks and
-// sections end at end. The memory it takes is in proportion to b, whatever b says.
+// decodeFooter decodes b, whose CRC has been verified, of an object whose blocks
+// and sections end at end. It uses memory in proportion to b, whatever counts b
+// claims.
 func decodeFooter(b []byte, v uint16, end int64) (*Footer, error) {
 	if len(b) < footerFixedSize {
 		return nil, corrupt("a footer of %d bytes", len(b))
@@ -181,7 +181,7 @@ func decodeFooter(b []byte, v uint16, end int64) (*Footer, error) {
 			return nil, err
 		}
 		if i > 0 && order(f.Partitions[i-1].Partition, r.Partition) >= 0 {
-			return nil, corrupt("%s is not in its place in the footer", r.Partition)
+			return nil, corrupt("%s is out of order in the footer", r.Partition)
 		}
 	}
 	if len(b) > 0 {
@@ -190,8 +190,8 @@ func decodeFooter(b []byte, v uint16, end int64) (*Footer, error) {
 	return f, f.checkTiling(end)
 }
 
-// decodeSections takes the sections off the end of b, which begins with their number,
-// and returns what is between, and where the blocks end.
+// decodeSections decodes the sections at the end of b, which starts with their
+// count, and returns what lies between, and where the blocks end.
 func (f *Footer) decodeSections(b []byte, end int64) (rest []byte, blocks int64, err error) {
 	if len(b) < 4 {
 		return nil, 0, corrupt("the footer ends before its sections")
@@ -217,10 +217,10 @@ func (f *Footer) decodeSections(b []byte, end int64) (rest []byte, blocks int64,
 	return b[:at], end, nil
 }
 
-// decode reads one partition and returns what follows it.
+// decode decodes one partition and returns what follows it.
 func (r *Range) decode(b []byte, end int64) (rest []byte, err error) {
 	if len(b) < rangeSize {
-		return nil, corrupt("the footer ends in a partition")
+		return nil, corrupt("the footer ends within a partition")
 	}
 	be := binary.BigEndian
 	r.Partition = topic.Partition{Topic: topic.ID(b[:16]), Index: int32(be.Uint32(b[16:]))}
@@ -238,7 +238,7 @@ func (r *Range) decode(b []byte, end int64) (rest []byte, err error) {
 			Base: int64(be.Uint64(b[8:])), End: int64(be.Uint64(b[16:])), MaxTimestamp: int64(be.Uint64(b[24:]))}
 		switch {
 		case k.Length == 0 || k.Length > end-at:
-			return nil, corrupt("the block at %d of length %d leaves the %d bytes of blocks", at, k.Length, end)
+			return nil, corrupt("the block at %d of length %d exceeds the %d bytes of blocks", at, k.Length, end)
 		case k.Base < 0 || k.Base >= k.End || len(r.Blocks) > 0 && k.Base < r.End:
 			return nil, corrupt("the block at %d with offsets [%d, %d) of %s follows %d", at, k.Base, k.End, r.Partition, r.End)
 		}

@@ -70,31 +70,31 @@ const (
 )
 
 const (
-	// BlockBytes is how large blocks grow. A batch that is larger by itself gets a
-	// block of its own.
+	// BlockBytes is the maximum size of a block. A larger batch gets its own block.
 	BlockBytes = 256 << 10
 
-	// MaxFooterBytes bounds the footer that is written or read: more than a million
+	// MaxFooterBytes bounds the footer when writing and reading: more than a million
 	// blocks.
 	MaxFooterBytes = 64 << 20
 
-	// suffixBytes is what is read first to find the footer: enough for 2,000 blocks.
+	// suffixBytes is read first to find the footer: enough for 2,000 blocks.
 	suffixBytes = 64 << 10
 )
 
 var (
 	// ErrCorrupt: the bytes are not what was written.
 	ErrCorrupt = fault.Lost(kerr.KafkaStorageError, "corrupt object")
-	// ErrUnsupported: the object is of a version that this build does not know.
+	// ErrUnsupported: the object has a version that this build does not support.
 	ErrUnsupported = fault.Lost(kerr.KafkaStorageError, "unsupported object version")
-	// ErrOrder: batches were appended in an order that the format cannot hold.
+	// ErrOrder: batches were appended in an order that the format does not allow.
 	ErrOrder = errors.New("batch out of order")
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Key returns the object's key in the store. It begins with two hex digits of a
-// hash, which spreads keys over the store's partitions and a file system's folders.
+// Key returns the object's key in the store. It starts with two hex digits of a
+// hash, which spreads keys over the store's partitions and over a file system's
+// directories.
 func Key(id meta.ObjectID) string {
 	return fmt.Sprintf("%02x/%s", byte(crc32.Checksum(id[:], castagnoli)), id)
 }
@@ -103,7 +103,7 @@ func corrupt(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
 }
 
-// checkVersion reports a version or a reserved field that this build cannot read.
+// checkVersion rejects a version or reserved field that this build cannot read.
 func checkVersion(v, reserved, newest uint16) error {
 	if v == 0 || v > newest || reserved != 0 {
 		return fmt.Errorf("%w %d.%d; this build reads up to version %d, upgrade it", ErrUnsupported, v, reserved, newest)

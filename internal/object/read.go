@@ -11,15 +11,15 @@ import (
 
 // RangeReader reads parts of one stored object.
 type RangeReader interface {
-	// ReadRange returns exactly the n bytes from off on; they are the caller's.
+	// ReadRange returns exactly the n bytes from off on; the caller owns them.
 	ReadRange(ctx context.Context, off, n int64) ([]byte, error)
 }
 
-// ReadFooter reads the index of an object of so many bytes. It takes one request,
-// or two when the footer is larger than 64 KiB.
+// ReadFooter reads the index of an object of size bytes. It takes one request, or
+// two if the footer is larger than 64 KiB.
 func ReadFooter(ctx context.Context, src RangeReader, size int64) (*Footer, error) {
 	if size < headerSize+footerFixedSize+trailerSize {
-		return nil, corrupt("%d bytes are too few for one", size)
+		return nil, corrupt("%d bytes are too few for an object", size)
 	}
 	n := min(size, suffixBytes)
 	tail, err := read(ctx, src, size-n, n)
@@ -44,7 +44,7 @@ func ReadFooter(ctx context.Context, src RangeReader, size int64) (*Footer, erro
 	return decodeFooter(tail[:t.length], t.version, size-trailerSize-t.length)
 }
 
-// ReadSection reads a section that is known from elsewhere, in one request.
+// ReadSection reads a section whose location is known, in one request.
 func ReadSection(ctx context.Context, src RangeReader, s Section) ([]byte, error) {
 	b, err := read(ctx, src, s.Offset, s.Length)
 	if err != nil {
@@ -61,7 +61,7 @@ type trailer struct {
 
 func decodeTrailer(b []byte, size int64) (trailer, error) {
 	if string(b[12:]) != trailerMagic {
-		return trailer{}, corrupt("it does not end in %q; it is cut short or no Sluice object", trailerMagic)
+		return trailer{}, corrupt("it does not end in %q; it is truncated or not a Sluice object", trailerMagic)
 	}
 	be := binary.BigEndian
 	if err := checkVersion(be.Uint16(b[4:]), be.Uint16(b[6:]), withSections); err != nil {
@@ -74,7 +74,7 @@ func decodeTrailer(b []byte, size int64) (trailer, error) {
 	return t, nil
 }
 
-// header is what stands at the beginning of an object.
+// header is the start of an object.
 type header struct {
 	id        meta.ObjectID
 	createdMs int64
@@ -93,7 +93,7 @@ func (h header) appendTo(dst []byte) []byte {
 func decodeHeader(b []byte) (header, error) {
 	be := binary.BigEndian
 	if len(b) < headerSize || string(b[:8]) != headerMagic {
-		return header{}, corrupt("it does not begin with %q", headerMagic)
+		return header{}, corrupt("it does not start with %q", headerMagic)
 	}
 	if err := checkVersion(be.Uint16(b[8:]), be.Uint16(b[10:]), version); err != nil {
 		return header{}, err
@@ -104,7 +104,7 @@ func decodeHeader(b []byte) (header, error) {
 	return header{meta.ObjectID(b[12:28]), int64(be.Uint64(b[28:]))}, nil
 }
 
-// read is ReadRange that trusts nobody to return n bytes.
+// read is ReadRange, but verifies the length of the result.
 func read(ctx context.Context, src RangeReader, off, n int64) ([]byte, error) {
 	b, err := src.ReadRange(ctx, off, n)
 	if err != nil {

@@ -2,12 +2,12 @@ package object
 
 import "github.com/sluicemq/sluice/internal/topic"
 
-// Sizer tells how large an object will be of whose batches only the sizes are known
-// yet: exactly as large as a Writer makes it that is given the same in the
-// same order. The zero value is an object without batches. Not safe for concurrent use.
+// Sizer computes the size of an object from the sizes of its batches: exactly the
+// size that a Writer produces from the same batches in the same order. The zero
+// value is an object without batches. Not safe for concurrent use.
 type Sizer struct {
 	data  int64 // of batches
-	index int64 // of the footer's entries
+	index int64 // of the footer's index
 	open  int64 // length of the open block
 	last  topic.Partition
 	begun bool
@@ -15,7 +15,7 @@ type Sizer struct {
 	sections int64
 }
 
-// Append takes in what the next Append of the Writer is given, of n bytes.
+// Append accounts for a Writer.Append of n bytes.
 func (s *Sizer) Append(p topic.Partition, n int64) {
 	if !s.begun || s.last != p {
 		s.begun, s.last, s.open = true, p, 0
@@ -31,13 +31,13 @@ func (s *Sizer) Append(p topic.Partition, n int64) {
 	s.data += n
 }
 
-// AppendSection takes in a section of n bytes.
+// AppendSection accounts for a section of n bytes.
 func (s *Sizer) AppendSection(n int64) {
 	s.data += n
 	s.sections++
 }
 
-// Size returns how many bytes the object has with what was appended.
+// Size returns the size of the object with everything appended so far.
 func (s *Sizer) Size() int64 {
 	index := s.index
 	if s.sections > 0 {
@@ -46,5 +46,5 @@ func (s *Sizer) Size() int64 {
 	return headerSize + s.data + footerFixedSize + index + trailerSize
 }
 
-// fits says whether batches of n bytes go into a block that has open bytes.
+// fits reports whether batches of n bytes go into a block that has open bytes.
 func fits(open, n int64) bool { return open == 0 || open+n <= BlockBytes }

@@ -19,7 +19,7 @@ var (
 	errClosed = errors.New("object is closed")
 )
 
-// Writer streams one object. It holds the index and no data; small batches are
+// Writer streams one object. It keeps the index but no data; small batches cause
 // small writes, so w should be buffered. Not safe for concurrent use.
 type Writer struct {
 	w      io.Writer
@@ -28,10 +28,10 @@ type Writer struct {
 	seen   map[topic.Partition]struct{}
 	size   int   // of the encoded footer
 	block  Block // open while its Length is not 0
-	err    error // latched: after a failure the object cannot be finished
+	err    error // latched: after an error the object cannot be finished
 }
 
-// NewWriter returns a Writer of the object id into w.
+// NewWriter returns a Writer that writes object id to w.
 func NewWriter(w io.Writer, id meta.ObjectID, createdMs int64) *Writer {
 	o := &Writer{w: w, footer: Footer{ID: id, CreatedMs: createdMs}, size: footerFixedSize,
 		seen: make(map[topic.Partition]struct{})}
@@ -39,10 +39,11 @@ func NewWriter(w io.Writer, id meta.ObjectID, createdMs int64) *Writer {
 	return o
 }
 
-// Append adds the next batch of p, or several that go into one block. All batches of
-// a partition come one after the other, in offset order. Each is verified, so that what was damaged in memory
-// never replaces the copy in the write-ahead log. After an error the object cannot
-// be finished: every later call returns the same error.
+// Append adds the next batch of p, or several that go into one block. All batches
+// of a partition are appended together, in offset order. Each is verified, so
+// that a copy damaged in memory never replaces the one in the write-ahead log.
+// After an error the object cannot be finished: every later call returns the same
+// error.
 func (o *Writer) Append(p topic.Partition, batches []byte) error {
 	if o.err == nil {
 		o.err = o.append(p, batches)
@@ -52,13 +53,13 @@ func (o *Writer) Append(p topic.Partition, batches []byte) error {
 
 func (o *Writer) append(p topic.Partition, batches []byte) error {
 	if len(o.footer.Sections) > 0 {
-		return fmt.Errorf("%w: a batch of %s behind the sections", ErrOrder, p)
+		return fmt.Errorf("%w: a batch of %s after the sections", ErrOrder, p)
 	}
 	r, err := inspect(batches)
 	if err != nil {
 		return fmt.Errorf("%s: %w", p, err)
 	}
-	if err := o.place(p, r); err != nil {
+	if err := o.prepare(p, r); err != nil {
 		return err
 	}
 	if o.block.Length == 0 {
@@ -72,7 +73,8 @@ func (o *Writer) append(p topic.Partition, batches []byte) error {
 	return o.err
 }
 
-// inspect proves whole batches and returns what a block of them alone would be.
+// inspect verifies whole batches and returns the block that they would form by
+// themselves.
 func inspect(batches []byte) (r Block, err error) {
 	r = Block{Length: int64(len(batches)), MaxTimestamp: math.MinInt64}
 	for rest := batches; ; {
@@ -97,10 +99,10 @@ func inspect(batches []byte) (r Block, err error) {
 	}
 }
 
-// place makes sure that b may follow, and cuts the block where it does not fit.
-func (o *Writer) place(p topic.Partition, b Block) error {
+// prepare checks that b may follow, and ends the open block if b does not fit.
+func (o *Writer) prepare(p topic.Partition, b Block) error {
 	if r := o.last(); r == nil || r.Partition != p {
-		o.cut()
+		o.endBlock()
 		if _, again := o.seen[p]; again {
 			return fmt.Errorf("%w: %s came before; append its batches together", ErrOrder, p)
 		}
@@ -117,20 +119,20 @@ func (o *Writer) place(p topic.Partition, b Block) error {
 		return fmt.Errorf("%w: %s offset %d after %d", ErrOrder, p, b.Base, end)
 	}
 	if !fits(o.block.Length, b.Length) {
-		o.cut()
+		o.endBlock()
 	}
 	if o.block.Length == 0 {
 		o.size += blockSize
 	}
 	if o.size > MaxFooterBytes || b.Length > math.MaxUint32 {
-		return fmt.Errorf("object %s has an index of %d bytes, %d are allowed; cut smaller objects",
+		return fmt.Errorf("object %s has an index of %d bytes, %d are allowed; write smaller objects",
 			o.footer.ID, o.size, MaxFooterBytes)
 	}
 	return nil
 }
 
-// cut ends the open block.
-func (o *Writer) cut() {
+// endBlock ends the open block.
+func (o *Writer) endBlock() {
 	if o.block.Length > 0 {
 		o.last().add(o.block)
 		o.block = Block{}
@@ -144,10 +146,10 @@ func (o *Writer) last() *Range {
 	return nil
 }
 
-// AppendSection adds a snapshot of the producers of p as of offset end. Sections come
-// behind all batches.
+// AppendSection adds a snapshot of the producers of p as of offset end. Sections
+// come after all batches.
 func (o *Writer) AppendSection(p topic.Partition, end int64, snapshot []byte) (Section, error) {
-	o.cut()
+	o.endBlock()
 	s := Section{Partition: p, Offset: o.at, Length: int64(len(snapshot)), CRC: crc32.Checksum(snapshot, castagnoli), End: end}
 	if o.err == nil && (len(snapshot) == 0 || int64(len(snapshot)) > math.MaxUint32) {
 		o.err = fmt.Errorf("a section of %d bytes of %s; it needs at least one and at most %d", len(snapshot), p, math.MaxUint32)
@@ -158,7 +160,7 @@ func (o *Writer) AppendSection(p topic.Partition, end int64, snapshot []byte) (S
 }
 
 // Close writes the index and returns it. It does not close the io.Writer. An
-// object with neither batches nor sections is refused.
+// object with neither batches nor sections is an error.
 func (o *Writer) Close() (*Footer, error) {
 	switch {
 	case o.err != nil:
@@ -167,7 +169,7 @@ func (o *Writer) Close() (*Footer, error) {
 		o.err = errEmpty
 		return nil, o.err
 	}
-	o.cut()
+	o.endBlock()
 	f := o.footer
 	slices.SortFunc(f.Partitions, func(a, b Range) int { return order(a.Partition, b.Partition) })
 	o.write(f.appendTo(make([]byte, 0, f.size()+trailerSize)))

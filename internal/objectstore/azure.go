@@ -19,16 +19,17 @@ import (
 	"gocloud.dev/blob/azureblob"
 )
 
-// openAzure opens azblob://container, with URL parameters and environment as gocloud
-// documents them; only the client is made here, for its transport and its retries.
+// openAzure opens azblob://container, with URL parameters and environment as
+// documented by gocloud; only the client is created here, for its transport and
+// its retries.
 func openAzure(ctx context.Context, u *url.URL, client *http.Client, again policy.Policy) (*blob.Bucket, error) {
 	opts := &container.ClientOptions{}
 	opts.Transport = client
-	opts.Retry.MaxRetries = -1 // again does it
+	opts.Retry.MaxRetries = -1 // done by again
 	opts.PerCallPolicies = []policy.Policy{again}
 	service := azureblob.NewDefaultServiceURLOptions()
 	if service.SASToken != "" && (u.Query().Has("domain") || u.Query().Has("protocol") || u.Query().Has("storage_account")) {
-		return nil, fmt.Errorf("the URL must not name another account, domain or protocol while AZURE_STORAGE_SAS_TOKEN is set, which would be sent there")
+		return nil, fmt.Errorf("with AZURE_STORAGE_SAS_TOKEN set, the URL must not name another account, domain or protocol: the token would be sent there")
 	}
 	opener := azureblob.URLOpener{ServiceURLOptions: *service,
 		MakeClient: func(s azureblob.ServiceURL, c azureblob.ContainerName) (*container.Client, error) {
@@ -37,8 +38,8 @@ func openAzure(ctx context.Context, u *url.URL, client *http.Client, again polic
 	return opener.OpenBucketURL(ctx, u)
 }
 
-// azureClient takes the first credentials there are: key, SAS token (which is in the
-// service URL), connection string, azidentity's chain.
+// azureClient uses the first credentials that exist: key, SAS token (which is in
+// the service URL), connection string, azidentity's chain.
 func azureClient(service, name string, sas bool, opts *container.ClientOptions) (*container.Client, error) {
 	u, err := url.Parse(service)
 	if err != nil {
@@ -69,7 +70,7 @@ func azureClient(service, name string, sas bool, opts *container.ClientOptions) 
 	return container.NewClient(target, chain, opts)
 }
 
-// azureOnePut stores with Put Blob, where gocloud would stage blocks.
+// azureOnePut uses Put Blob, where gocloud would stage blocks.
 func azureOnePut(bucket *blob.Bucket) onePut {
 	var client *container.Client
 	if !bucket.As(&client) {

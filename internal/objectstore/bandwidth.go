@@ -10,8 +10,8 @@ import (
 // bandwidth is a token bucket of bytes, shared by all uploads.
 type bandwidth struct{ bucket *rate.Limiter }
 
-// quantum is what is taken from the bucket at a time; it is also its size, so that
-// no more than that goes out at once.
+// quantum is the number of bytes taken from the bucket at a time, and the size of
+// the bucket, so that no more is sent at once.
 const quantum = leastBandwidth
 
 func newBandwidth(bytesPerSecond int64) *bandwidth {

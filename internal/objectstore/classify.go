@@ -23,20 +23,20 @@ import (
 type class int
 
 const (
-	classUnknown  class = iota // not the store's: a local file, the body, a bug
+	classUnknown  class = iota // not from the store: a local file, the body, a bug
 	classRetry                 // may succeed later
-	classThrottle              // may succeed later, and the store wants fewer requests
+	classThrottle              // may succeed later; the store wants fewer requests
 	classRefused               // will not succeed until somebody changes something
-	classMissing               // there is no such key
-	classTaken                 // there is such a key already, or the upload is over
+	classMissing               // the key does not exist
+	classTaken                 // the key exists already, or the upload is over
 	classShort                 // the object ends before what was asked for
-	classGivenUp               // the caller does not want it any more
+	classGivenUp               // the caller no longer wants it
 )
 
-// retryable says whether the same request may succeed later.
+// retryable reports whether the same request may succeed later.
 func (c class) retryable() bool { return c == classRetry || c == classThrottle }
 
-// byStatus has what HTTP statuses mean.
+// byStatus is the meaning of HTTP statuses.
 func byStatus(status int) class {
 	switch {
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
@@ -57,20 +57,21 @@ func byStatus(status int) class {
 	return classUnknown
 }
 
-// verdict is an error as the store meant it.
+// verdict is the meaning of an error.
 type verdict struct {
 	class  class
-	status int    // of HTTP; 0 when there was no answer
+	status int    // HTTP status; 0 without a response
 	code   string // the store's own; may be empty
 }
 
-// unsettled says whether an upload that ended so may have succeeded: the key is taken,
-// or no answer came, or the upload is not there any more (GCS has 404 for that).
-func (v verdict) unsettled() bool {
+// ambiguous reports whether the failed upload may nevertheless have succeeded:
+// the key exists, or there was no response, or the upload no longer exists (GCS
+// returns 404 for that).
+func (v verdict) ambiguous() bool {
 	return v.class == classTaken || v.class == classMissing || v.class.retryable() && v.status == 0
 }
 
-// classify tells what err, of any of the SDKs, means.
+// classify returns the meaning of err, from any of the SDKs.
 func classify(err error) verdict {
 	if status, code, ok := answer(err); ok {
 		if m, known := codes[code]; known {
@@ -103,7 +104,7 @@ func classify(err error) verdict {
 	return verdict{}
 }
 
-// answer takes the store's answer out of an SDK's error.
+// answer extracts the store's response from an SDK's error.
 func answer(err error) (status int, code string, ok bool) {
 	var s3 *awshttp.ResponseError
 	var api smithy.APIError
@@ -125,13 +126,14 @@ func answer(err error) (status int, code string, ok bool) {
 	if errors.As(err, &api) {
 		code = api.ErrorCode()
 	}
-	if errors.As(err, &s3) && s3.HTTPStatusCode() != 0 { // it is 0 when there was no answer
+	if errors.As(err, &s3) && s3.HTTPStatusCode() != 0 { // 0 without a response
 		return s3.HTTPStatusCode(), code, true
 	}
 	return 0, "", false
 }
 
-// broken says whether there was no whole answer, as opposed to a bad one.
+// broken reports whether there was no complete response, as opposed to a negative
+// one.
 func broken(err error) bool {
 	var dns *net.DNSError
 	var op *net.OpError

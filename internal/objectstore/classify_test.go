@@ -138,13 +138,13 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 }
 
 // Requests carry secrets in their URLs where access is by a token in them, as in Azure. None
-// is told, whatever has become of the request.
+// is storeError, whatever has become of the request.
 func TestNoSecretOfAURLIsTold(t *testing.T) {
 	for _, cause := range []error{syscall.ECONNREFUSED, x509.UnknownAuthorityError{}, errors.New("http: server gave HTTP response to HTTPS client")} {
 		err := &url.Error{Op: "Put", URL: "https://user:hidden@store.example.org:444/c/k?sig=hidden", Err: cause}
 		got := mapped(context.Background(), "put", "k", fmt.Errorf("operation error S3: PutObject, %w", err))
 		if text := got.Error(); strings.Contains(text, "hidden") || !strings.Contains(text, "https://store.example.org:444: "+cause.Error()) || !errors.Is(got, err) {
-			t.Errorf("told: %s", text)
+			t.Errorf("storeError: %s", text)
 		}
 	}
 	identity := fmt.Errorf("get identity: get credentials: no EC2 IMDS role found, %w", &url.Error{Op: "Get", URL: "http://169.254.169.254/latest", Err: syscall.ENETUNREACH})
@@ -153,7 +153,7 @@ func TestNoSecretOfAURLIsTold(t *testing.T) {
 	}
 }
 
-// An answer is told in one line by the store's own code, not by its status.
+// An answer is storeError in one line by the store's own code, not by its status.
 func TestAnswersAreNamedByTheStoresCode(t *testing.T) {
 	denied := &smithy.OperationError{Err: &awshttp.ResponseError{RequestID: "R1", ResponseError: &smithyhttp.ResponseError{
 		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusForbidden}}, Err: &smithy.GenericAPIError{Code: "AccessDenied", Message: "Access\n  Denied"}}}}

@@ -10,36 +10,36 @@ import (
 	"time"
 )
 
-// credentials are read from files again when these have changed: a key that is
-// rotated is taken up without a restart. What cannot be used, such as a file that is being
-// written, leaves what is in use and is tried again.
+// credentials are reloaded when their files change, so that a rotated key is used
+// without a restart. If the new content is unusable, such as a half-written file,
+// the current credentials stay in use and the reload is retried.
 type credentials[T any] struct {
 	files []string
-	// read reads the files, and tries what they say.
+	// read reads the files, and tries the result.
 	read    func(context.Context) (T, error)
 	log     *slog.Logger
 	current atomic.Pointer[T]
 
-	mu     sync.Mutex // held by the one who looks; others go on meanwhile
+	mu     sync.Mutex // held during a check; others continue with current
 	looked time.Time
 	seen   []stamp // of files, when current was read
-	failed []stamp // of files that could not be used, which is said once
+	failed []stamp // of unusable files, logged once
 }
 
-// stamp tells one state of a file from another; zero: it is not there.
+// stamp identifies a state of a file; zero: it does not exist.
 type stamp struct {
 	modified time.Time
 	size     int64
 }
 
 const (
-	// lookEvery is how often files are looked at, at most.
+	// lookEvery is the minimum interval between checks of the files.
 	lookEvery = time.Second
-	// lookTime bounds how long a request waits that has found new credentials.
+	// lookTime bounds how long the request that found new credentials waits.
 	lookTime = 5 * time.Second
 )
 
-// newCredentials begins with what was read from files just now.
+// newCredentials starts with what was just read from files.
 func newCredentials[T any](files []string, now T, read func(context.Context) (T, error), log *slog.Logger) *credentials[T] {
 	f := &credentials[T]{files: files, read: read, log: log, looked: time.Now()}
 	f.seen = f.stamps()
@@ -47,7 +47,7 @@ func newCredentials[T any](files []string, now T, read func(context.Context) (T,
 	return f
 }
 
-// get returns what to use now.
+// get returns the current value.
 func (f *credentials[T]) get(ctx context.Context) T {
 	if f.mu.TryLock() {
 		f.look(ctx)
@@ -56,7 +56,7 @@ func (f *credentials[T]) get(ctx context.Context) T {
 	return *f.current.Load()
 }
 
-// look reads the files if they have changed. Holds mu.
+// look reloads the files if they have changed. Holds mu.
 func (f *credentials[T]) look(ctx context.Context) {
 	if time.Since(f.looked) < lookEvery {
 		return

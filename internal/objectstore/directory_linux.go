@@ -10,7 +10,8 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
-// createUnnamed makes a file without a name in dir. NFS, for one, has none of those.
+// createUnnamed creates a file without a name in dir. NFS, for one, does not
+// support that.
 func createUnnamed(dir string) (unnamed, error) {
 	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o640)
 	switch {
@@ -22,7 +23,7 @@ func createUnnamed(dir string) (unnamed, error) {
 	return unnamed{File: os.NewFile(uintptr(fd), dir+"/(unnamed)")}, nil
 }
 
-// linkUnnamed gives a file without a name its first one. Through /proc it takes no
+// linkUnnamed gives an unnamed file its name. Going through /proc needs no
 // privilege (see open(2), O_TMPFILE).
 func linkUnnamed(f *os.File, path string) error {
 	from := "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
@@ -32,8 +33,8 @@ func linkUnnamed(f *os.File, path string) error {
 	return nil
 }
 
-// flush has the disk begin with n bytes of f at off. It makes nothing durable: that
-// takes a sync at the end, which finds little left to do.
+// flush starts writeback of n bytes of f at off. It makes nothing durable: that
+// takes a sync at the end, which then has little left to do.
 func flush(f *os.File, off, n int64) error {
 	err := unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE)
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ESPIPE) {
@@ -45,14 +46,14 @@ func flush(f *os.File, off, n int64) error {
 	return nil
 }
 
-// uncache takes what the disk has of the first n bytes of f out of the page cache. The
-// kernel keeps what the disk does not have yet; it is advice, and nothing depends on it.
+// uncache evicts the written part of the first n bytes of f from the page cache.
+// The kernel keeps dirty pages; this is advice, and nothing depends on it.
 func uncache(f *os.File, n int64) {
 	_ = unix.Fadvise(int(f.Fd()), 0, n, unix.FADV_DONTNEED)
 }
 
-// direct makes writes of f go past the page cache, or returns false: the file system
-// cannot, or not in the blocks that they will have.
+// direct switches f to direct I/O, or returns false if the file system does not
+// support it with our block size.
 func direct(f *os.File) bool {
 	fd := f.Fd()
 	flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
@@ -65,11 +66,12 @@ func direct(f *os.File) bool {
 	if _, err = f.WriteAt(blockfs.Aligned(blockfs.BlockSize), 0); err == nil {
 		return true
 	}
-	_, _ = unix.FcntlInt(fd, unix.F_SETFL, flags) // as it was
+	_, _ = unix.FcntlInt(fd, unix.F_SETFL, flags) // restore
 	return false
 }
 
-// grow makes n bytes more of f. Where it cannot, writes do, one after another.
+// grow allocates n more bytes of f. If that fails, the writes allocate, one after
+// another.
 func grow(f *os.File, size, n int64) {
 	_ = unix.Fallocate(int(f.Fd()), 0, size, n)
 }

@@ -1,43 +1,43 @@
-// Package objectstore is the door to the object store: whole objects go in once
-// and never change, ranges come out.
+// Package objectstore accesses the object store: whole objects are written once
+// and never change; ranges are read.
 //
 // It wraps a gocloud.dev bucket, one of
 //
-//	file:///directory     a local folder, made if it is not there; synced before Put returns
+//	file:///directory     a local directory, created if missing; synced before Put returns
 //	mem://                memory, for tests
-//	s3://bucket           Amazon S3 and what speaks its protocol
+//	s3://bucket           Amazon S3 and compatible stores
 //	gs://bucket           Google Cloud Storage
 //	azblob://container    Azure Blob Storage
 //
 // # What it adds
 //
-//   - Put never overwrites. A body that breaks off leaves no object.
-//   - A Put whose outcome got lost (it was stored, the answer was not heard, the
-//     next attempt finds the key taken) is settled: if what is there has the length
-//     and the CRC32C of what was sent, it is ours and Put has succeeded. Keys hold
+//   - Put never overwrites. A body that fails leaves no object.
+//   - A Put with an unknown outcome (it was stored, the response was lost, and the
+//     retry finds the key taken) is resolved: if the existing object has the length
+//     and CRC32C of what was sent, it is ours and Put has succeeded. Keys hold
 //     random UUIDs, so nobody else stores the same bytes under the same key. The
 //     object is read back for that, since no checksum is kept by every store; it
 //     happens only after a fault.
-//   - A range is exactly what was asked for, or an error. One that breaks off is
-//     asked for again from where it broke off.
-//   - Requests that can succeed later are tried again, with full jitter and an
-//     exponential bound; others fail at once with one sentence that says what to do
-//     (ErrRefused). Which is which is one table, in classify.go.
-//   - One limit on requests in flight over reads and writes, reads first, that halves
-//     when the store says SlowDown (503, 429) or stops answering and grows by one per
-//     round of successes (limiter.go).
+//   - A range is exactly what was requested, or an error. An interrupted read
+//     continues where it stopped.
+//   - Requests that may succeed later are retried, with full jitter and exponential
+//     backoff; others fail at once with a sentence that says what to do (ErrRefused).
+//     classify.go has the table.
+//   - One limit on requests in flight for reads and writes, with priority for reads.
+//     It halves when the store says SlowDown (503, 429) or stops responding, and
+//     grows by one per round of successes (limiter.go).
 //   - A bandwidth limit on uploads, on the wire.
-//   - A request or a body that moves no byte for Config.Stall counts as timed out.
+//   - A request or body that transfers no byte for Config.Stall counts as timed out.
 //
-// What fails: ErrExists, ErrNotFound, ErrRefused (trying again does not help),
-// ErrUnavailable (it was tried often enough for now), or the context's error. After
-// any error of Put but ErrExists and ErrRefused the object may or may not be there,
-// also later: a request that was given up can still arrive. It can never replace an
-// object, but it can bring back a deleted one; whoever deletes what a broken Put may
-// have left must do so again after a while.
+// Errors: ErrExists, ErrNotFound, ErrRefused (retrying does not help),
+// ErrUnavailable (retries are exhausted for now), or the context's error. After any
+// error of Put except ErrExists and ErrRefused the object may or may not exist, also
+// later: an abandoned request can still arrive. It can never replace an object, but
+// it can bring back a deleted one; whoever deletes what a failed Put may have left
+// must do so again after a while.
 //
-// Who owns the bytes: ReadRange's result is the caller's. Memory a Put takes: none
-// where PutSized sends one request; else for S3 at most 16 MiB + (PartConcurrency+1) x
+// Ownership: ReadRange's result belongs to the caller. Memory used by a Put: none
+// if PutSized sends one request; otherwise for S3 at most 16 MiB + (PartConcurrency+1) x
 // PartBytes, for Azure PartConcurrency x PartBytes, for GCS PartBytes.
 //
 // # Settings of each store

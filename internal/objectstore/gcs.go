@@ -54,21 +54,21 @@ func openGCS(ctx context.Context, u *url.URL, t *transport, b *backoff, log *slo
 	return gcsblob.OpenBucket(ctx, nil, u.Host, &gcsblob.Options{Client: gcs})
 }
 
-// gcsAuth puts a token of the application default credentials on each request.
+// gcsAuth adds a token of the application default credentials to each request.
 func gcsAuth(ctx context.Context, universe string, base http.RoundTripper, log *slog.Logger) (http.RoundTripper, error) {
 	find := func(ctx context.Context) (*google.Credentials, error) {
 		return google.FindDefaultCredentialsWithParams(ctx, google.CredentialsParams{Scopes: []string{gcsScope}, UniverseDomain: universe})
 	}
 	creds, err := find(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("no Google credentials; set GOOGLE_APPLICATION_CREDENTIALS, or put ?anonymous=true into the URL: %w", err)
+		return nil, fmt.Errorf("no Google credentials; set GOOGLE_APPLICATION_CREDENTIALS, or add ?anonymous=true to the URL: %w", err)
 	}
 	file := os.Getenv("GOOGLE_APPLICATION_CREDENTIALS")
 	if file == "" {
 		return &oauth2.Transport{Base: base, Source: creds.TokenSource}, nil
 	}
 	f := newCredentials([]string{file}, creds.TokenSource, func(ctx context.Context) (oauth2.TokenSource, error) {
-		creds, err := find(context.WithoutCancel(ctx)) // they go on to use it
+		creds, err := find(context.WithoutCancel(ctx)) // the credentials keep using it
 		if err != nil {
 			return nil, err
 		}
@@ -78,8 +78,8 @@ func gcsAuth(ctx context.Context, universe string, base http.RoundTripper, log *
 	return &oauth2.Transport{Base: base, Source: tokens{f}}, nil
 }
 
-// tokens follows the file of GOOGLE_APPLICATION_CREDENTIALS, which Google's library
-// reads only once.
+// tokens follows the file of GOOGLE_APPLICATION_CREDENTIALS, which Google's
+// library reads only once.
 type tokens struct {
 	*credentials[oauth2.TokenSource]
 }

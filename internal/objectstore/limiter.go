@@ -11,19 +11,22 @@ import (
 //
 // Invariants, under mu:
 //
-//   - floor <= limit <= top; at most limit are let in, and of writes at most writeShare,
-//     so that uploads which wait for bandwidth cannot hold all there is;
-//   - somebody waits only while nobody of the kind fits;
-//   - the limit halves at most once for all that were in flight together: a permit
-//     carries the era it was given in, and only a request of the present era can end it.
+//   - floor <= limit <= top; at most limit requests are admitted, of which at most
+//     writeShare are writes, so that uploads waiting for bandwidth cannot use up
+//     the limit;
+//   - requests wait only while none of their kind fits;
+//   - the limit halves at most once for all requests that were in flight together:
+//     a permit carries the era it was granted in, and only a request of the current
+//     era can end that era.
 //
-// It grows by one after as many successes as the limit is, which is one round trip of
-// a full house (additive increase, multiplicative decrease), and only while somebody
-// waits or the house is at least half full: a limit that nobody reaches proves nothing.
+// It grows by one after as many successes as the limit, which is one round trip
+// at full load (additive increase, multiplicative decrease), and only while
+// requests wait or at least half of the limit is in use: success below that
+// proves nothing.
 //
-// Reads go before writes, since somebody waits for them; every fairShare-th permit
-// goes to a write nevertheless, since a store that is read all the time must not stop
-// the WAL from being given back.
+// Reads have priority, since somebody waits for them; but every fairShare-th
+// permit goes to a write, since constant reads must not keep the WAL from being
+// reclaimed.
 type limiter struct {
 	mu            sync.Mutex
 	floor, top    int
@@ -33,7 +36,7 @@ type limiter struct {
 	successes     int
 	era           uint64
 	reads, writes []chan permit // FIFO
-	passedOver    int           // reads let in while a write waited
+	passedOver    int           // reads admitted while a write waited
 	gauge         prometheus.Gauge
 	busy          prometheus.Gauge
 }
@@ -46,13 +49,13 @@ type permit struct {
 	read bool
 }
 
-// outcome is what a request tells the limiter.
+// outcome is what a request reports to the limiter.
 type outcome int
 
 const (
-	neutral   outcome = iota // says nothing of the store's load
-	succeeded                // the store has room
-	congested                // the store wants fewer
+	neutral   outcome = iota // says nothing about the store's load
+	succeeded                // the store has capacity
+	congested                // the store wants fewer requests
 )
 
 func newLimiter(floor, top int, m *metrics) *limiter {
@@ -85,7 +88,8 @@ func (l *limiter) acquire(ctx context.Context, read bool) (permit, error) {
 	}
 }
 
-// abandon takes turn out of its queue, or gives back the permit that came meanwhile.
+// abandon removes turn from its queue, or releases the permit that arrived in the
+// meantime.
 func (l *limiter) abandon(turn chan permit, read bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -99,7 +103,7 @@ func (l *limiter) abandon(turn chan permit, read bool) {
 	l.leave(<-turn)
 }
 
-// release gives p back with how its request went.
+// release returns p and reports how its request went.
 func (l *limiter) release(p permit, o outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -135,7 +139,7 @@ func (l *limiter) queue(read bool) *[]chan permit {
 	return &l.writes
 }
 
-// writeShare leaves a quarter of the limit, and one at least, to reads.
+// writeShare leaves a quarter of the limit, and at least one, to reads.
 func (l *limiter) writeShare() int { return max(1, l.limit-max(1, l.limit/4)) }
 
 func (l *limiter) fits(read bool) bool {
@@ -160,7 +164,7 @@ func (l *limiter) leave(p permit) {
 	l.letIn()
 }
 
-// letIn gives out what permits there are.
+// letIn grants the available permits.
 func (l *limiter) letIn() {
 	for {
 		read := len(l.reads) > 0 && l.fits(true)

@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// List calls visit with the key and size of each object. Stores may leave out what was
-// written not long ago, and have what was deleted: nothing may be decided by it.
+// List calls visit with the key and size of each object. Stores may omit recent
+// objects and include deleted ones: no decision may be based on it.
 func (s *Store) List(ctx context.Context, visit func(key string, size int64) error) error {
 	for it := s.bucket.List(nil); ; {
 		o, err := it.Next(ctx)

@@ -2,7 +2,7 @@ package objectstore
 
 import "context"
 
-// op is what a request is for.
+// op is the purpose of a request.
 type op int
 
 const (
@@ -18,7 +18,7 @@ func (o op) String() string {
 	return [...]string{"other", "put", "read", "size", "delete"}[o]
 }
 
-// waited says whether somebody waits for the answer, who goes first.
+// waited reports whether somebody waits for the response; such requests go first.
 func (o op) waited() bool { return o == opRead || o == opSize }
 
 type opKey struct{}

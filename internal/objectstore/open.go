@@ -24,17 +24,17 @@ type options struct {
 	log *slog.Logger
 }
 
-// WithConfig sets the settings; without it they are DefaultConfig's.
+// WithConfig sets the settings; the default is DefaultConfig.
 func WithConfig(cfg Config) Option { return func(o *options) { o.cfg = cfg } }
 
-// WithRegistry has the metrics registered.
+// WithRegistry registers the metrics.
 func WithRegistry(reg prometheus.Registerer) Option { return func(o *options) { o.reg = reg } }
 
-// WithLogger has it logged when credentials have changed.
+// WithLogger logs changes of credentials.
 func WithLogger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
 
-// Open opens the store at a URL; doc.go has their forms. It asks nothing of the
-// store: Check does.
+// Open opens the store at a URL; doc.go lists the forms. It sends no request to
+// the store; Check does.
 func Open(ctx context.Context, rawURL string, opts ...Option) (*Store, error) {
 	o := options{cfg: DefaultConfig(), reg: prometheus.NewRegistry(), log: slog.New(slog.DiscardHandler)}
 	for _, opt := range opts {

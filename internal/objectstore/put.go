@@ -29,8 +29,8 @@ func (s *Store) Put(ctx context.Context, key string, r io.Reader) error {
 func (s *Store) put(ctx context.Context, key string, r io.Reader, again sum) (err error) {
 	ctx = opPut.on(ctx)
 	defer s.observe(opPut, time.Now(), &err)
-	// A reader's error would end in an object that is cut off: gocloud closes what it
-	// has begun to write, and only a cancelled context makes that an abort.
+	// A failing reader would leave a truncated object: gocloud closes what it has
+	// started to write, and only a cancelled context turns that into an abort.
 	tries := &budget{attempts: s.cfg.Attempts}
 	uploading, abort := context.WithCancelCause(tries.on(ctx))
 	defer abort(nil)
@@ -50,8 +50,8 @@ func (s *Store) put(ctx context.Context, key string, r io.Reader, again sum) (er
 		return fmt.Errorf("put object %s: %w", key, b.failed)
 	case v.class == classMissing && !tries.answered.Load():
 		return fmt.Errorf("put object %s: %w: %s (%w)", key, ErrRefused, advice(verdict{code: "NoSuchBucket"}), err)
-	case err != nil && ctx.Err() == nil && v.unsettled():
-		return s.settle(ctx, key, again, err)
+	case err != nil && ctx.Err() == nil && v.ambiguous():
+		return s.resolve(ctx, key, again, err)
 	case err != nil:
 		return mapped(ctx, "put", key, err)
 	}
@@ -61,10 +61,10 @@ func (s *Store) put(ctx context.Context, key string, r io.Reader, again sum) (er
 // sum is the length and the CRC32C of contents.
 type sum func() (size int64, crc uint32, err error)
 
-// settle finds out whether what is under key is what of sums up: after an upload that
+// resolve finds out whether what is under key is what of sums up: after an upload that
 // failed with cause because the key is taken, or because no answer came. (A store may
 // say that the key is taken before it has heard all, and close; then the answer is lost.)
-func (s *Store) settle(ctx context.Context, key string, of sum, cause error) error {
+func (s *Store) resolve(ctx context.Context, key string, of sum, cause error) error {
 	size, crc, err := of()
 	if err != nil {
 		return fmt.Errorf("put object %s: %w", key, err)
@@ -72,23 +72,23 @@ func (s *Store) settle(ctx context.Context, key string, of sum, cause error) err
 	ours, err := s.holds(opRead.on(ctx), key, size, crc)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return fmt.Errorf("put object %s: %w: %w", key, ErrUnavailable, &told{classify(cause), cause, ""})
+		return fmt.Errorf("put object %s: %w: %w", key, ErrUnavailable, &storeError{classify(cause), cause, ""})
 	case err != nil:
-		if why := (&told{classify(cause), cause, ""}); !strings.Contains(err.Error(), why.Error()) {
+		if why := (&storeError{classify(cause), cause, ""}); !strings.Contains(err.Error(), why.Error()) {
 			err = errors.Join(err, why)
 		}
-		return fmt.Errorf("put object %s: whether it is there is not known: %w", key, err)
+		return fmt.Errorf("put object %s: it is unknown whether it exists: %w", key, err)
 	case !ours:
 		return fmt.Errorf("put object %s: %w", key, ErrExists)
 	}
-	s.metrics.settled.Inc()
-	if s.dir != "" { // the crash that made the key come twice may have come before the sync
+	s.metrics.resolved.Inc()
+	if s.dir != "" { // an earlier attempt may have crashed before the sync
 		return s.sync(key)
 	}
 	return nil
 }
 
-// holds says whether the object under key has the length and the checksum.
+// holds reports whether the object under key has this length and checksum.
 func (s *Store) holds(ctx context.Context, key string, size int64, crc uint32) (bool, error) {
 	n, err := s.Size(ctx, key)
 	if err != nil || n != size {
@@ -106,7 +106,7 @@ func (s *Store) holds(ctx context.Context, key string, size int64, crc uint32) (
 	return d.crc == crc, nil
 }
 
-// digest is the length and the CRC32C of what was written to it.
+// digest is the length and CRC32C of what was written to it.
 type digest struct {
 	size int64
 	crc  uint32
@@ -120,8 +120,8 @@ func (d *digest) Write(p []byte) (int, error) {
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
-// body is what a Put sends: it counts, sums up, and aborts the upload when it fails.
-// The upload reads it from one goroutine at a time.
+// body is the content of a Put: it counts and checksums it, and aborts the upload
+// when reading fails. The upload reads it from one goroutine at a time.
 type body struct {
 	r      io.Reader
 	ctx    context.Context
@@ -130,13 +130,13 @@ type body struct {
 	summed bool // digest has a checksum; else only the size
 	digest digest
 	failed error
-	roomAt int64 // the size at which to look for room on the disk again
+	roomAt int64 // size at which to check the free space again
 }
 
-// roomStep is how much is written between two looks at the room on the disk.
+// roomStep is how much is written between two checks of the free space.
 const roomStep = 4 << 20
 
-// room checks that the disk of a file:// store has some left.
+// room checks that the disk of a file:// store has free space left.
 func (b *body) room() error {
 	least := b.store.cfg.MinFreeBytes
 	if b.store.dir == "" || least <= 0 || b.digest.size < b.roomAt {
@@ -145,7 +145,7 @@ func (b *body) room() error {
 	b.roomAt = b.digest.size + min(roomStep, least/2)
 	free, err := blockfs.FreeBytes(b.store.dir)
 	if err == nil && free < least {
-		err = fmt.Errorf("%w: %w: %d MiB are free in %s, %d MiB have to stay free", ErrUnavailable, blockfs.ErrNoSpace, free>>20, b.store.dir, least>>20)
+		err = fmt.Errorf("%w: %w: %d MiB are free in %s, but %d MiB must stay free", ErrUnavailable, blockfs.ErrNoSpace, free>>20, b.store.dir, least>>20)
 	}
 	return err
 }
@@ -156,7 +156,7 @@ func (b *body) Read(p []byte) (n int, err error) {
 		b.abort(err)
 		return 0, err
 	}
-	if b.store.local { // no transport does it
+	if b.store.local { // there is no transport to do it
 		n, err = b.store.bandwidth.read(b.ctx, b.r, p)
 		b.store.metrics.bytes.WithLabelValues("sent").Add(float64(n))
 	} else {
@@ -174,13 +174,14 @@ func (b *body) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// sum reads what the upload has left unread: a store may refuse before it has heard all.
+// sum reads what the upload has not read: a store may refuse before it has
+// received everything.
 func (b *body) sum() (size int64, crc uint32, err error) {
 	_, err = io.Copy(io.Discard, b)
 	return b.digest.size, b.digest.crc, err
 }
 
-// sync makes the file of key durable, and each directory down to it.
+// sync makes the file of key durable, and each directory on its path.
 func (s *Store) sync(key string) error {
 	path := filepath.Join(s.dir, filepath.FromSlash(key))
 	for {

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// onePut stores a body under a key that is free, in one request.
+// onePut stores a body under an unused key, in one request.
 type onePut func(ctx context.Context, key string, body *rewinder) error
 
-// PutSized is Put for contents of a known size that can be read more than once: each
-// call of open reads them from the start, one reader at a time, which is closed before
-// the next. Up to Config.MultipartThresholdBytes, S3 and Azure get them in one request, which
-// costs a twentieth of what an upload in parts does and needs no memory for parts.
-// Contents of another size than was said are an error and leave no object.
+// PutSized is Put for contents of known size that can be read more than once:
+// each call of open reads them from the start, and a reader is closed before the
+// next is opened. Up to Config.MultipartThresholdBytes, S3 and Azure get them in
+// one request, which costs a twentieth of a multipart upload and needs no memory
+// for parts. Contents of a different size are an error and leave no object.
 func (s *Store) PutSized(ctx context.Context, key string, size int64, open func() io.ReadCloser) (err error) {
 	if size == 0 {
 		r := open()
@@ -33,9 +33,9 @@ func (s *Store) PutSized(ctx context.Context, key string, size int64, open func(
 	switch v := classify(err); {
 	case b.failed != nil:
 		return fmt.Errorf("put object %s: %w", key, b.failed)
-	case err != nil && ctx.Err() == nil && v.unsettled() && v.class != classMissing:
-		return s.settle(ctx, key, b.sum, err)
-	case v.class == classMissing: // of the bucket: there is no upload that could be gone
+	case err != nil && ctx.Err() == nil && v.ambiguous() && v.class != classMissing:
+		return s.resolve(ctx, key, b.sum, err)
+	case v.class == classMissing: // the bucket's: there is no upload that could have vanished
 		return fmt.Errorf("put object %s: %w: %s (%w)", key, ErrRefused, advice(verdict{code: "NoSuchBucket"}), err)
 	case err != nil:
 		return mapped(ctx, "put", key, err)
@@ -43,10 +43,11 @@ func (s *Store) PutSized(ctx context.Context, key string, size int64, open func(
 	return nil
 }
 
-// errSize: a body was not as long as was said.
-var errSize = errors.New("the contents have another size than was said")
+// errSize: a body did not have the declared size.
+var errSize = errors.New("the contents do not have the declared size")
 
-// exactly reads as many bytes as were said, and fails if there are fewer or more.
+// exactly reads exactly the declared number of bytes, and fails if there are
+// fewer or more.
 type exactly struct {
 	r    io.Reader
 	left int64
@@ -60,15 +61,15 @@ func (e *exactly) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// rewinder is a body as SDKs want it who send one more than once: one that can be
-// read again from its start.
+// rewinder is a body for SDKs that may send it more than once: it can be read
+// again from the start.
 type rewinder struct {
 	size   int64
 	open   func() io.ReadCloser
 	r      io.ReadCloser // nil until the first read after a rewind
 	body   exactly
 	at     int64
-	failed error // of the reader, at any attempt
+	failed error // of the reader, in any attempt
 }
 
 func (b *rewinder) Read(p []byte) (int, error) {
@@ -89,12 +90,13 @@ func (b *rewinder) Read(p []byte) (int, error) {
 	}
 	if err != nil && err != io.EOF { //nolint:errorlint // readers end with io.EOF itself
 		b.failed = err
-		return 0, err // without its end a store takes the rest for nothing
+		return 0, err // the store then discards the incomplete upload
 	}
 	return n, err
 }
 
-// end makes sure that nothing follows, and that whoever makes the contents is done.
+// end makes sure that nothing follows, and that the producer of the contents has
+// finished.
 func (b *rewinder) end() error {
 	for {
 		var one [1]byte
@@ -104,11 +106,11 @@ func (b *rewinder) end() error {
 	}
 }
 
-// Seek goes to the start, or tells where the end is.
+// Seek goes to the start, or reports where the end is.
 func (b *rewinder) Seek(offset int64, whence int) (int64, error) {
 	switch {
 	case whence == io.SeekEnd && offset == 0:
-		b.shut() // whoever reads on from here reads nothing
+		b.shut() // reads from here return nothing
 		b.at = b.size
 	case whence == io.SeekStart && offset == 0:
 		if b.at > 0 {
@@ -117,22 +119,22 @@ func (b *rewinder) Seek(offset int64, whence int) (int64, error) {
 		}
 	case whence == io.SeekCurrent && offset == 0, whence == io.SeekStart && offset == b.at:
 	default:
-		return b.at, fmt.Errorf("seek to %d of whence %d: only the start and the end can be gone to", offset, whence)
+		return b.at, fmt.Errorf("seek to %d of whence %d: only the start and the end are supported", offset, whence)
 	}
 	return b.at, nil
 }
 
-// Close does nothing: whoever sends the body closes it, and may send it again.
+// Close does nothing: the sender closes the body and may send it again.
 func (b *rewinder) Close() error { return nil }
 
 func (b *rewinder) shut() {
 	if b.r != nil {
-		_ = b.r.Close() // all that was read is good, or the read has failed
+		_ = b.r.Close() // everything read is good, or the read has failed
 		b.r = nil
 	}
 }
 
-// sum reads all of the contents once more.
+// sum reads the contents once more.
 func (b *rewinder) sum() (size int64, crc uint32, err error) {
 	b.shut()
 	b.at, b.failed = 0, nil

@@ -16,15 +16,15 @@ import (
 	"cloud.google.com/go/storage"
 )
 
-// backoff decides whether a request is sent again, and when. The SDKs send it: they
-// sign each attempt anew and know how to rewind a body.
+// backoff decides whether a request is retried, and when. The SDKs send it: they
+// sign each attempt and know how to rewind a body.
 type backoff struct {
 	attempts    int
 	first, last time.Duration
 	metrics     *metrics
 }
 
-// bound is what the pause after the attempt-th attempt, from 1 on, is below.
+// bound is the upper bound of the pause after an attempt, counted from 1.
 func (b *backoff) bound(attempt int) time.Duration {
 	d := b.first
 	for ; attempt > 1 && d < b.last; attempt-- {
@@ -34,10 +34,10 @@ func (b *backoff) bound(attempt int) time.Duration {
 }
 
 // pause draws a pause: anything up to the bound ("full jitter"), so that brokers
-// which failed together do not come back together.
+// that failed together do not return together.
 func (b *backoff) pause(attempt int) time.Duration { return rand.N(b.bound(attempt)) + 1 }
 
-// wait pauses after the attempt-th attempt unless ctx ends.
+// wait pauses after an attempt unless ctx ends.
 func (b *backoff) wait(ctx context.Context, attempt int) error {
 	b.metrics.retries.WithLabelValues(opOf(ctx).String()).Inc()
 	timer := time.NewTimer(b.pause(attempt))
@@ -50,7 +50,7 @@ func (b *backoff) wait(ctx context.Context, attempt int) error {
 	}
 }
 
-// s3Retryer is a backoff as the AWS SDK wants it.
+// s3Retryer is a backoff for the AWS SDK.
 type s3Retryer struct{ *backoff }
 
 func (r s3Retryer) IsErrorRetryable(err error) bool { return classify(err).class.retryable() }
@@ -70,7 +70,7 @@ func (r s3Retryer) RetryDelay(attempt int, _ error) (time.Duration, error) {
 
 var _ aws.Retryer = s3Retryer{}
 
-// gcsRetry is a backoff as the Google SDK wants it; its own backoff has full jitter.
+// gcsRetry is a backoff for the Google SDK, whose own has full jitter.
 func (b *backoff) gcsRetry() []storage.RetryOption {
 	return []storage.RetryOption{
 		storage.WithBackoff(gax.Backoff{Initial: b.first, Max: b.last, Multiplier: 2}),
@@ -86,18 +86,18 @@ func (b *backoff) gcsRetry() []storage.RetryOption {
 	}
 }
 
-// budget counts the attempts of an upload to GCS, whose SDK does not count them for
-// uploads. It sends one request at a time, so that failures in a row are those of one
-// request. The transport keeps it.
+// budget counts the attempts of an upload to GCS, whose SDK does not count them
+// for uploads. The SDK sends one request at a time, so consecutive failures
+// belong to the same request. The transport enforces it.
 type budget struct {
 	attempts int
 	failures atomic.Int32
 	last     atomic.Pointer[error]
-	answered atomic.Bool // the store has taken a request of this upload
+	answered atomic.Bool // the store has accepted a request of this upload
 }
 
-// errSpent: a request was sent as often as the config says.
-var errSpent = errors.New("no attempt is left")
+// errSpent: a request was sent as often as configured.
+var errSpent = errors.New("no attempts left")
 
 type budgetKey struct{}
 
@@ -110,7 +110,7 @@ func budgetOf(ctx context.Context) *budget {
 	return b
 }
 
-// left returns errSpent, with the last failure, when there is no attempt left.
+// left returns errSpent, with the last failure, when no attempts are left.
 func (b *budget) left() error {
 	if b == nil || int(b.failures.Load()) < b.attempts {
 		return nil
@@ -118,12 +118,12 @@ func (b *budget) left() error {
 	return fmt.Errorf("%w: %w", errSpent, *b.last.Load())
 }
 
-// note counts how an attempt ended.
+// note counts the outcome of an attempt.
 func (b *budget) note(resp *http.Response, err error) {
 	switch {
 	case b == nil:
 		return
-	case err == nil && !byStatus(resp.StatusCode).retryable() && resp.StatusCode != http.StatusForbidden: // which may be a limit on the rate
+	case err == nil && !byStatus(resp.StatusCode).retryable() && resp.StatusCode != http.StatusForbidden: // 403 may be a rate limit
 		b.failures.Store(0)
 		if resp.StatusCode < 400 {
 			b.answered.Store(true)
@@ -136,7 +136,7 @@ func (b *budget) note(resp *http.Response, err error) {
 	b.failures.Add(1)
 }
 
-// azurePolicy is a backoff as the Azure SDK wants it, whose own has little jitter.
+// azurePolicy is a backoff for the Azure SDK, whose own has little jitter.
 type azurePolicy struct{ *backoff }
 
 func (p azurePolicy) Do(req *policy.Request) (*http.Response, error) {
@@ -161,8 +161,8 @@ func (p azurePolicy) Do(req *policy.Request) (*http.Response, error) {
 
 var _ policy.Policy = azurePolicy{}
 
-// azureRetryable goes by the code that Azure has in a header, then by the status. A
-// conflict without one that is known is how it says that a key is taken.
+// azureRetryable classifies by Azure's error code in a header, then by status. A
+// conflict without a known code is how Azure says that the key exists.
 func azureRetryable(resp *http.Response) bool {
 	if m, known := codes[resp.Header.Get("X-Ms-Error-Code")]; known {
 		return m.class.retryable()

@@ -21,9 +21,9 @@ import (
 	"gocloud.dev/blob/s3blob"
 )
 
-// openS3 opens s3://bucket, with the URL's settings as gocloud documents them. What
-// gocloud makes of a URL cannot be given an HTTP client or a retryer, so the client is
-// made here; all that concerns an aws.Config is still gocloud's.
+// openS3 opens s3://bucket, with the URL parameters that gocloud documents.
+// gocloud's URL opener accepts neither an HTTP client nor a retryer, so the
+// client is created here; the rest of the aws.Config is still gocloud's.
 func (s *Store) openS3(ctx context.Context, u *url.URL, client *http.Client, retryer aws.Retryer) (*blob.Bucket, error) {
 	q := u.Query()
 	var opts s3blob.Options
@@ -50,9 +50,9 @@ func (s *Store) openS3(ctx context.Context, u *url.URL, client *http.Client, ret
 	}
 	if cfg.Region == "" {
 		if q.Get("endpoint") == "" {
-			return nil, fmt.Errorf("no region is set; put ?region=... into the URL or set AWS_REGION")
+			return nil, fmt.Errorf("no region is set; add ?region=... to the URL or set AWS_REGION")
 		}
-		cfg.Region = "us-east-1" // what stores without regions expect in a signature
+		cfg.Region = "us-east-1" // stores without regions expect this in signatures
 	}
 	cfg.Credentials = s3Credentials(cfg.Credentials, q, s.log)
 	opts.RequestChecksumCalculation = cfg.RequestChecksumCalculation
@@ -62,16 +62,16 @@ func (s *Store) openS3(ctx context.Context, u *url.URL, client *http.Client, ret
 		o.HTTPSignerV4 = new(s3Signer)
 		o.UsePathStyle = pathStyle
 		o.UseAccelerate = accelerate
-		// Ranges have no checksum of their own; blocks of an object do.
+		// Ranges have no checksum of their own; an object's blocks do.
 		o.DisableLogOutputChecksumValidationSkipped = true
 	})
 	s.one = s3OnePut(s3client, u.Host, &opts)
 	return s3blob.OpenBucket(ctx, s3client, u.Host, &opts)
 }
 
-// s3Credentials follows the files that the SDK reads credentials from, which it reads only
-// once. Whether others are used instead, such as those of the environment, the SDK decides
-// each time.
+// s3Credentials reloads the files that the SDK reads credentials from only once.
+// Whether other credentials apply, such as those of the environment, is decided
+// by the SDK each time.
 func s3Credentials(first aws.CredentialsProvider, q url.Values, log *slog.Logger) aws.CredentialsProvider {
 	if first == nil || aws.IsCredentialsProvider(first, aws.AnonymousCredentials{}) {
 		return first
@@ -89,7 +89,7 @@ func s3Credentials(first aws.CredentialsProvider, q url.Values, log *slog.Logger
 	return aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) { return f.get(ctx).Retrieve(ctx) })
 }
 
-// or returns s, or other where s is empty.
+// or returns s, or other if s is empty.
 func or(s, other string) string {
 	if s == "" {
 		return other
@@ -97,9 +97,10 @@ func or(s, other string) string {
 	return s
 }
 
-// s3OnePut stores with PutObject, which gocloud does only with what fits its memory.
-// Over TLS a checksum follows the contents. Without, the SDK reads them once for it and
-// once more to send them; signing them as well would take a third time.
+// s3OnePut uses PutObject, which gocloud uses only for what fits into its memory.
+// Over TLS a checksum follows the contents. Without TLS the SDK reads them once
+// for the checksum and again to send them; signing them too would take a third
+// pass.
 func s3OnePut(client *s3.Client, bucket string, opts *s3blob.Options) onePut {
 	return func(ctx context.Context, key string, body *rewinder) error {
 		in := &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: body, ContentLength: &body.size, IfNoneMatch: aws.String("*"),

@@ -19,7 +19,7 @@ import (
 // Store holds immutable objects. It is safe for concurrent use.
 type Store struct {
 	bucket    *blob.Bucket
-	one       onePut // nil where PutSized is no other than Put
+	one       onePut // nil if PutSized is the same as Put
 	local     bool   // file:// or mem://: no requests, no retries
 	dir       string // of file://, to sync; empty for others
 	cfg       Config
@@ -28,7 +28,7 @@ type Store struct {
 	bandwidth *bandwidth
 	backoff   *backoff
 	metrics   *metrics
-	idle      func() // closes connections nobody uses
+	idle      func() // closes idle connections
 }
 
 // Size returns the length of an object in bytes.
@@ -46,12 +46,12 @@ func (s *Store) Size(ctx context.Context, key string) (n int64, err error) {
 	}
 }
 
-// mayAppear says whether a key that was missing may be there at the next attempt.
+// mayAppear reports whether a missing key may exist at the next attempt.
 func (s *Store) mayAppear(err error, attempt int) bool {
 	return !s.local && attempt < s.cfg.MissingAttempts && classify(err).class == classMissing
 }
 
-// Delete removes an object. A key that is not there is not an error.
+// Delete removes an object. Deleting a missing key is not an error.
 func (s *Store) Delete(ctx context.Context, key string) (err error) {
 	ctx = opDelete.on(ctx)
 	defer s.observe(opDelete, time.Now(), &err)
@@ -62,12 +62,12 @@ func (s *Store) Delete(ctx context.Context, key string) (err error) {
 	return mapped(ctx, "delete", key, err)
 }
 
-// Object returns a reader of ranges of the object under key. It is safe for
+// Object returns a range reader for the object under key. It is safe for
 // concurrent use.
 func (s *Store) Object(key string) object.RangeReader { return &ranges{s, key} }
 
-// Check stores, reads and deletes a small object, so that what is wrong with the URL,
-// the credentials or the store's rights is known before there is data to lose.
+// Check stores, reads and deletes a small object, so that problems with the URL,
+// the credentials or the permissions are known before there is data to lose.
 func (s *Store) Check(ctx context.Context) error {
 	key := "check/" + uuid.NewString()
 	if err := s.Put(ctx, key, strings.NewReader(key)); err != nil {
@@ -89,7 +89,7 @@ func (s *Store) Close() error {
 	return s.bucket.Close()
 }
 
-// observe counts an operation on a local store; others are counted request by request.
+// observe counts an operation on a local store; others are counted per request.
 func (s *Store) observe(o op, began time.Time, err *error) {
 	if !s.local {
 		return
@@ -127,8 +127,8 @@ func (o *ranges) ReadRange(ctx context.Context, off, n int64) ([]byte, error) {
 	return b, nil
 }
 
-// ReadInto fills dst, one after the other, with the bytes of the object under key from
-// off on. After an error they hold anything.
+// ReadInto fills the slices of dst, one after the other, with the bytes of the
+// object under key from off on. After an error their content is undefined.
 func (s *Store) ReadInto(ctx context.Context, key string, off int64, dst ...[]byte) (err error) {
 	all := scatter(slices.Clone(dst)) // fill moves on in it
 	left := all.size()
@@ -150,7 +150,7 @@ func (s *Store) ReadInto(ctx context.Context, key string, off int64, dst ...[]by
 	}
 }
 
-// scatter is memory that is filled from its start.
+// scatter is memory that is filled from the start.
 type scatter [][]byte
 
 func (s scatter) size() (n int64) {
@@ -173,14 +173,15 @@ func (s *scatter) fill(r io.Reader) error {
 	return nil
 }
 
-// errShort: the object has no bytes where some were asked for.
+// errShort: the object ends within the requested range.
 var errShort = errors.New("the object ends too early")
 
-// errCutOff: the store began to answer and did not end. The request as such was
-// fine, so the SDKs do not send it again.
-var errCutOff = errors.New("the answer broke off")
+// errCutOff: the response broke off. The request itself succeeded, so the SDKs do
+// not retry it.
+var errCutOff = errors.New("the response broke off")
 
-// fill reads the n bytes from off on into dst, which is left with what is to come.
+// fill reads the n bytes from off on into dst, which afterwards holds what is
+// still missing.
 func (o *ranges) fill(ctx context.Context, off, n int64, dst *scatter) error {
 	r, err := o.store.bucket.NewRangeReader(ctx, o.key, off, n, nil)
 	if err != nil {

@@ -12,17 +12,17 @@ import (
 	"google.golang.org/api/googleapi"
 )
 
-// told is an answer of the store in one line that begins with its own error code, by
-// which its documentation and its support know it. The SDKs tell of requests at length.
-type told struct {
+// storeError is the store's response on one line, starting with the store's own error
+// code, which its documentation and support use. The SDKs' errors are verbose.
+type storeError struct {
 	verdict
 	err    error
 	advice string // what to do; may be empty
 }
 
-func (t *told) Unwrap() error { return t.err }
+func (t *storeError) Unwrap() error { return t.err }
 
-func (t *told) Error() string {
+func (t *storeError) Error() string {
 	if t.status == 0 {
 		return joined(t.advice, "; ", unanswered(t.err))
 	}
@@ -39,8 +39,8 @@ func (t *told) Error() string {
 	return joined(joined(name, ": ", t.advice), between, message)
 }
 
-// unanswered says which server gave no answer, and why. The SDKs say more, above all the
-// URL, which has the secret in it where access is by a token.
+// unanswered names the server that did not respond, and why. The SDKs say more,
+// above all the URL, which contains the secret if access is by a token.
 func unanswered(err error) string {
 	text := err.Error()
 	_, why, noCredentials := strings.Cut(text, "get credentials: ")
@@ -61,7 +61,7 @@ func unanswered(err error) string {
 	return fmt.Sprintf("%s: %v", server, sent.Err)
 }
 
-// joined puts two texts together if there are both.
+// joined joins two texts if neither is empty.
 func joined(a, between, b string) string {
 	if a == "" || b == "" {
 		return a + b
@@ -69,10 +69,10 @@ func joined(a, between, b string) string {
 	return a + between + b
 }
 
-// messageBytes is what is kept of a store's message, which may be a page of HTML.
+// messageBytes bounds the store's message, which may be a page of HTML.
 const messageBytes = 300
 
-// details takes the store's message and the number of the request out of an SDK's error.
+// details extracts the store's message and the request ID from an SDK's error.
 func details(err error) (message, request string) {
 	var s3 *awshttp.ResponseError
 	var api smithy.APIError

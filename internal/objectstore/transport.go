@@ -9,35 +9,37 @@ import (
 	"time"
 )
 
-// transport carries every HTTP request of the SDKs: it waits for a permit, paces what
-// is sent, watches that bytes move, and tells limiter and metrics how it went.
+// transport carries every HTTP request of the SDKs: it waits for a permit, limits
+// the upload rate, watches for stalls, and reports the outcome to limiter and
+// metrics.
 //
-// The permit of a read is held to the end of the answer's body. That of any other
-// request is given back with the answer's head: the bodies are short, and an SDK may
-// forget to close one (Google's does, between two attempts at a chunk). Whatever is
-// forgotten ends with the stall.
+// A read holds its permit until the end of the response body. Any other request
+// releases it with the response header: the bodies are short, and an SDK may
+// forget to close one (Google's does, between two attempts at a chunk). A
+// forgotten body ends with the stall timeout.
 type transport struct {
 	base      http.RoundTripper
 	limit     *limiter
 	bandwidth *bandwidth
 	stall     time.Duration
 	metrics   *metrics
-	// counts is set where the SDK does not count the attempts of an upload.
+	// counts is set if the SDK does not count the attempts of an upload.
 	counts bool
 }
 
-// newBase returns a transport as net/http's, with connections for all requests.
+// newBase returns a transport like net/http's, with enough connections for all
+// requests.
 func newBase(cfg Config) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConns = 0
 	t.MaxIdleConnsPerHost = cfg.MaxRequests
-	t.DisableCompression = true // ranges are of bytes as stored
+	t.DisableCompression = true // ranges refer to stored bytes
 	t.WriteBufferSize, t.ReadBufferSize = 64<<10, 64<<10
 	return t
 }
 
-// client returns an HTTP client over t. Redirects are answers like others: following
-// one would send the request, and its signature, elsewhere.
+// client returns an HTTP client over t. Redirects are treated as responses:
+// following one would send the request, and its signature, elsewhere.
 func (t *transport) client() *http.Client {
 	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
@@ -75,7 +77,7 @@ func (t *transport) send(req *http.Request) (*http.Response, error) {
 	if req.Body != nil && req.Body != http.NoBody {
 		out.Body = body
 	}
-	out.GetBody = nil // net/http may not send anything twice by itself
+	out.GetBody = nil // net/http must not retry by itself
 	resp, err := t.base.RoundTrip(out)
 	if err != nil || resp.StatusCode >= 300 {
 		body.retire()
@@ -93,7 +95,7 @@ func (t *transport) send(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// exchange is one request with its answer.
+// exchange is one request with its response.
 type exchange struct {
 	*transport
 	op     op
@@ -105,7 +107,7 @@ type exchange struct {
 	once   sync.Once
 }
 
-// watch returns a context that ends when no byte moves for too long.
+// watch returns a context that ends when no byte is transferred for too long.
 func (x *exchange) watch(ctx context.Context) context.Context {
 	ctx, x.cancel = context.WithCancelCause(ctx)
 	x.timer = time.AfterFunc(x.stall, func() {
@@ -115,11 +117,11 @@ func (x *exchange) watch(ctx context.Context) context.Context {
 	return ctx
 }
 
-// moved is called when bytes have moved.
+// moved is called after each transfer.
 func (x *exchange) moved() { x.timer.Reset(x.stall) }
 
-// cause is err, or that the request stalled, which net/http takes for the caller's
-// change of mind.
+// cause returns err, or errStalled, which net/http reports as a cancellation by
+// the caller.
 func (x *exchange) cause(ctx context.Context, err error) error {
 	if errors.Is(context.Cause(ctx), errStalled) {
 		return errStalled
@@ -127,8 +129,8 @@ func (x *exchange) cause(ctx context.Context, err error) error {
 	return err
 }
 
-// finish counts the exchange and gives the permit back, once: err is how the transfer
-// ended, status what was answered, 0 for nothing.
+// finish counts the exchange and releases the permit, once: err is how the
+// transfer ended, status the response's, 0 for none.
 func (x *exchange) finish(err error, status int) {
 	x.once.Do(func() {
 		name, how := tell(err, status)
@@ -140,13 +142,13 @@ func (x *exchange) finish(err error, status int) {
 	})
 }
 
-// close frees what the exchange holds.
+// close frees the resources of the exchange.
 func (x *exchange) close() {
 	x.timer.Stop()
 	x.cancel(nil)
 }
 
-// tell names an outcome, for the metrics and for the limiter.
+// tell names an outcome for the metrics and the limiter.
 func tell(err error, status int) (string, outcome) {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -156,7 +158,7 @@ func tell(err error, status int) (string, outcome) {
 	case err != nil:
 		return "lost", neutral
 	}
-	if status == http.StatusConflict { // how Azure says that the key is taken
+	if status == http.StatusConflict { // how Azure says that the key exists
 		return "exists", succeeded
 	}
 	switch byStatus(status) {
@@ -169,7 +171,7 @@ func tell(err error, status int) (string, outcome) {
 	case classMissing, classShort:
 		return "missing", succeeded
 	case classRefused:
-		if status == http.StatusPermanentRedirect { // GCS: go on with the upload
+		if status == http.StatusPermanentRedirect { // GCS: continue the upload
 			return "ok", succeeded
 		}
 		return "refused", neutral
@@ -178,7 +180,7 @@ func tell(err error, status int) (string, outcome) {
 	}
 }
 
-// sending is a request's body on its way out.
+// sending is a request body being sent.
 type sending struct {
 	io.ReadCloser
 	*exchange
@@ -188,8 +190,9 @@ type sending struct {
 	retired bool
 }
 
-// retire ends the use of the body. A store may answer before it has heard all of it;
-// net/http would read on beside the next attempt, which sends the same body.
+// retire ends the use of the body. A store may respond before it has received all
+// of it; net/http would then keep reading while the next attempt sends the same
+// body.
 func (s *sending) retire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -209,7 +212,7 @@ func (s *sending) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// receiving is an answer's body on its way in.
+// receiving is a response body being received.
 type receiving struct {
 	io.ReadCloser
 	*exchange
@@ -231,8 +234,8 @@ func (r *receiving) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the exchange. A body that was not read to its end is one the caller did
-// not want more of.
+// Close ends the exchange. If the body was not read to its end, the caller did
+// not want the rest.
 func (r *receiving) Close() error {
 	err := r.ReadCloser.Close()
 	r.finish(nil, r.status)

@@ -13,15 +13,15 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// ErrLate: an object was not written in the time for which it was prepared.
-var ErrLate = errors.New("the time for which the object was prepared is over; raise object_storage.prepare_timeout_ms if the store is only slow")
+// ErrLate: an object was not written within its prepared time.
+var ErrLate = errors.New("the object was not written in time; if the store is merely slow, raise object_storage.prepare_timeout_ms")
 
-// Metadata knows of objects before they are there.
+// Metadata records objects before they exist.
 type Metadata interface {
 	PrepareObject(ctx context.Context, id meta.ObjectID, parts []topic.Partition, ttl time.Duration) error
 }
 
-// Store takes objects; a key that exists is refused with objectstore.ErrExists.
+// Store stores objects; an existing key fails with objectstore.ErrExists.
 type Store interface {
 	Put(ctx context.Context, key string, r io.Reader) error
 	PutSized(ctx context.Context, key string, size int64, open func() io.ReadCloser) error
@@ -32,26 +32,26 @@ type Writer struct {
 	Metadata Metadata
 	Store    Store
 	Clock    clock.Clock
-	TTL      time.Duration // how long an object may take
+	TTL      time.Duration // the longest an object may take
 }
 
-// Object is one to be written.
+// Object is an object to be written.
 type Object struct {
-	Partitions []topic.Partition // those with parts in it
-	// Size in bytes, if it is known; otherwise 0. With a size the store may ask for the
+	Partitions []topic.Partition // partitions with data in it
+	// Size in bytes, if known; otherwise 0. With a size the store may read the
 	// contents more than once.
 	Size int64
-	// Fill appends the parts. Each call appends the same.
+	// Fill appends the parts. Each call must append the same.
 	Fill func(ctx context.Context, id meta.ObjectID, out *object.Writer) error
-	// Pace, unless it is nil, returns r at the speed that it may go.
+	// Pace, if not nil, returns r with a rate limit.
 	Pace func(ctx context.Context, r io.ReadCloser) io.ReadCloser
-	// Commit has the metadata refer to the object.
+	// Commit makes the metadata refer to the object.
 	Commit func(ctx context.Context, id meta.ObjectID) error
 }
 
-// Write takes o through prepare, put and commit. An error of a step is returned as it
-// is, with the step and the id before it; ErrLate when the time was over before the put
-// had ended. Commit has no such limit: the metadata refuses it if it comes too late.
+// Write takes o through prepare, put and commit. An error of a step is wrapped
+// with the step and the ID; it is ErrLate if the time was over before the put had
+// finished. Commit has no such limit: the metadata refuses it if it is too late.
 func (w *Writer) Write(ctx context.Context, o *Object) error {
 	id := meta.NewObjectID()
 	if err := w.put(ctx, id, o); err != nil {
@@ -61,7 +61,7 @@ func (w *Writer) Write(ctx context.Context, o *Object) error {
 }
 
 func (w *Writer) put(ctx context.Context, id meta.ObjectID, o *Object) error {
-	ctx, cancel := context.WithCancelCause(ctx) // no deadline, before which a rate limit would refuse to wait
+	ctx, cancel := context.WithCancelCause(ctx) // no deadline: a rate limiter would refuse to wait beyond it
 	defer cancel(nil)
 	defer time.AfterFunc(w.TTL, func() { cancel(ErrLate) }).Stop()
 	if err := w.Metadata.PrepareObject(ctx, id, o.Partitions, w.TTL); err != nil {
@@ -82,7 +82,7 @@ func (w *Writer) put(ctx context.Context, id meta.ObjectID, o *Object) error {
 		}
 		return o.Pace(ctx, r)
 	}
-	if err := w.send(ctx, object.Key(id), o.Size, open); err != nil { // after ErrExists the next attempt takes a new id
+	if err := w.send(ctx, object.Key(id), o.Size, open); err != nil { // after ErrExists the next attempt uses a new ID
 		return fmt.Errorf("write object %s: %w", id, errors.Join(err, context.Cause(ctx)))
 	}
 	return nil

@@ -4,8 +4,8 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// SettingsOf returns what the write path obeys of a topic's configs. What is
-// not set has its default.
+// SettingsOf extracts the settings of the write path from a topic's configs.
+// Unset configs have their default.
 func SettingsOf(configs map[string]string) Settings {
 	v := topic.Values(configs)
 	return Settings{

@@ -29,20 +29,20 @@ type State struct {
 	settings atomic.Pointer[Settings]
 
 	mu     sync.Mutex
-	epochs []meta.EpochStart // ascending, from the one that the log start is in
+	epochs []meta.EpochStart // ascending, from the epoch that the log start is in
 
 	watches watches
 }
 
-// Settings are the topic configs that the write path obeys. A Settings is
+// Settings are the topic configs that affect the write path. A Settings is
 // immutable; a change installs a new one.
 type Settings struct {
 	MaxMessageBytes int32 // max.message.bytes: the largest record batch
 	MaxRecordBytes  int32 // max.decompressed.message.bytes: the largest record in a compressed batch
 	LogAppendTime   bool  // message.timestamp.type=LogAppendTime
 	Compacted       bool  // cleanup.policy has compact: every record needs a key
-	// How far a record's timestamp may lie behind or ahead of the broker's
-	// clock, in ms (message.timestamp.before.max.ms, .after.max.ms).
+	// How far a record's timestamp may be behind or ahead of the broker's clock, in
+	// ms (message.timestamp.before.max.ms, .after.max.ms).
 	TimestampBeforeMs, TimestampAfterMs int64
 }
 
@@ -51,7 +51,7 @@ func DefaultSettings() Settings {
 	return Settings{MaxMessageBytes: 1048588, MaxRecordBytes: 2147483639, TimestampBeforeMs: math.MaxInt64, TimestampAfterMs: 3600000}
 }
 
-// NewState returns the state of a partition that starts empty at offset start.
+// NewState returns the state of a partition whose WAL is empty.
 func NewState(id topic.Partition, epoch int32, logStart, tierEnd int64) *State {
 	s := &State{ID: id}
 	s.epoch.Store(epoch)
@@ -64,7 +64,7 @@ func NewState(id topic.Partition, epoch int32, logStart, tierEnd int64) *State {
 	return s
 }
 
-// Settings returns the topic configs in force.
+// Settings returns the current topic configs.
 func (s *State) Settings() *Settings { return s.settings.Load() }
 
 // Configure installs new topic configs.
@@ -73,7 +73,7 @@ func (s *State) Configure(c Settings) { s.settings.Store(&c) }
 // Epoch returns the leader epoch under which this broker serves the partition.
 func (s *State) Epoch() int32 { return s.epoch.Load() }
 
-// SetEpoch installs a new leader epoch, and wakes all who watch if it is another.
+// SetEpoch installs a new leader epoch, and wakes all watchers if it has changed.
 func (s *State) SetEpoch(e int32) {
 	if s.epoch.Swap(e) != e {
 		s.watches.change()
@@ -96,8 +96,9 @@ func (s *State) TierEnd() int64 { return s.tierEnd.Load() }
 // Deleted reports whether the partition's topic was deleted.
 func (s *State) Deleted() bool { return s.deleted.Load() }
 
-// Publish makes records below hw visible and wakes those for whom enough have come. A
-// value at or below the present one changes nothing. Call it from one goroutine at a time.
+// Publish makes records below hw visible and wakes the watchers that waited for
+// them. A value at or below the current one changes nothing. Call it from one
+// goroutine at a time.
 func (s *State) Publish(hw int64) {
 	if grow(&s.hw, hw) {
 		bytes, end := s.Tail.appendedTo()
@@ -106,17 +107,18 @@ func (s *State) Publish(hw int64) {
 	}
 }
 
-// Refuse has every append to the partition refused with err from now on, until nil is given.
+// Refuse makes every append to the partition fail with err, until nil is given.
 func (s *State) Refuse(err error) { set(&s.refused, err) }
 
-// Lose says that what followed the end of the partition is missing or damaged: every append, and
-// every read at the end or behind it, is refused with err from now on, until nil is given.
+// Lose says that what followed the end of the partition is missing or damaged:
+// every append, and every read at or beyond the end, fails with err until nil is
+// given.
 func (s *State) Lose(err error) {
 	set(&s.lost, err)
 	s.watches.change()
 }
 
-// Refused returns why appends are refused, nil if they are not.
+// Refused returns why appends fail, nil if they do not.
 func (s *State) Refused() error {
 	if err := get(&s.refused); err != nil {
 		return err
@@ -124,7 +126,7 @@ func (s *State) Refused() error {
 	return s.Lost()
 }
 
-// Lost returns why reads at the end are refused, nil if they are not.
+// Lost returns why reads at the end fail, nil if they do not.
 func (s *State) Lost() error { return get(&s.lost) }
 
 func set(p *atomic.Pointer[error], err error) {
@@ -142,7 +144,8 @@ func get(p *atomic.Pointer[error]) error {
 	return nil
 }
 
-// SetLogStart moves the log start forward, and forgets the epochs that ended below it.
+// SetLogStart moves the log start forward, and drops the epochs that ended below
+// it.
 func (s *State) SetLogStart(o int64) {
 	if !grow(&s.logStart, o) {
 		return
@@ -162,8 +165,8 @@ func (s *State) trimEpochs() {
 // SetTierEnd moves the tier end forward.
 func (s *State) SetTierEnd(o int64) { grow(&s.tierEnd, o) }
 
-// Delete marks the partition deleted, forgets where its records are in the WAL, and
-// wakes all who watch so that they notice.
+// Delete marks the partition deleted, drops its tail index, and wakes all
+// watchers so that they notice.
 func (s *State) Delete() {
 	s.deleted.Store(true)
 	s.Tail.Close()
@@ -182,8 +185,8 @@ func grow(v *atomic.Int64, to int64) bool {
 	}
 }
 
-// NoteEpoch records that epoch begins at offset start. Stale or repeated
-// epochs change nothing.
+// NoteEpoch records that epoch starts at offset start. Stale or repeated epochs
+// change nothing.
 func (s *State) NoteEpoch(epoch int32, start int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -201,11 +204,12 @@ func (s *State) Epochs() []meta.EpochStart {
 	return append([]meta.EpochStart(nil), s.epochs...)
 }
 
-// EpochEnd answers OffsetForLeaderEpoch (KIP-101, KIP-320): the largest known epoch at or
-// below epoch, and the offset where it ends. For one that is older than all that are
-// known it is that epoch itself, and where the first known begins: its records are
-// gone, and a reader that has them can go on from there. It returns (-1, -1) for an epoch
-// that is not known yet, and for none, which is -1.
+// EpochEnd answers OffsetForLeaderEpoch (KIP-101, KIP-320): the largest known
+// epoch at or below epoch, and the offset where it ends. For an epoch older than
+// all known ones it returns that epoch itself and the start of the first known
+// one: its records are gone, and a reader that has them can continue there. It
+// returns (-1, -1) for an epoch that is not known yet, and for -1, which means
+// none.
 func (s *State) EpochEnd(epoch int32) (int32, int64) {
 	current, hw := s.Epoch(), s.HighWatermark()
 	if epoch == -1 || epoch > current {

@@ -6,9 +6,9 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// Table finds the State of a partition. The zero value is empty.
+// Table maps partitions to their State. The zero value is empty.
 type Table struct {
-	// Open, if set before use, makes the state of a partition that is not in the
+	// Open, if set before use, creates the state of a partition that is not in the
 	// table yet but that this broker serves; it returns nil for any other.
 	Open func(topic.Partition) *State
 	// Opened, if set before use, is called with a state that Open has made once it is in the
@@ -34,8 +34,8 @@ func (t *Table) Get(p topic.Partition) (*State, bool) {
 	return s, true
 }
 
-// Loaded returns the state of p if it is in the table. One that is not has nothing
-// in the WAL.
+// Loaded returns the state of p if it is in the table. A partition that is not
+// has nothing in the WAL.
 func (t *Table) Loaded(p topic.Partition) (*State, bool) {
 	if v, ok := t.m.Load(p); ok {
 		return v.(*State), true
@@ -43,13 +43,13 @@ func (t *Table) Loaded(p topic.Partition) (*State, bool) {
 	return nil, false
 }
 
-// Put adds s unless its partition is there already, and returns the one kept.
+// Put adds s unless its partition is already there, and returns the one kept.
 func (t *Table) Put(s *State) *State {
 	v, _ := t.m.LoadOrStore(s.ID, s)
 	return v.(*State)
 }
 
-// Remove forgets p and marks its state deleted.
+// Remove drops p and marks its state deleted.
 func (t *Table) Remove(p topic.Partition) {
 	if v, ok := t.m.LoadAndDelete(p); ok {
 		v.(*State).Delete()
@@ -57,7 +57,7 @@ func (t *Table) Remove(p topic.Partition) {
 }
 
 // All calls f for each state until f returns false. States added or removed
-// meanwhile may or may not be seen.
+// concurrently may or may not be seen.
 func (t *Table) All(f func(*State) bool) {
 	t.m.Range(func(_, v any) bool { return f(v.(*State)) })
 }

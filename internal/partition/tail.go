@@ -11,24 +11,24 @@ import (
 // position maps to a segment file and an offset in it.
 type Position uint64
 
-// Entry is a run of batches in the WAL: one or more that follow each other without
-// a gap, in offsets as in bytes, in one group and of one epoch. What is in it tell
-// the batches themselves.
+// Entry is an entry of the tail index: one or more batches in the WAL that are
+// adjacent in offsets and in bytes, in one group and of one epoch. Only the
+// batches themselves say where they are within it.
 type Entry struct {
 	Base         int64
 	Position     Position // of the first batch's first byte
 	Group        Position // of the WAL group that holds it
 	MaxTimestamp int64    // ms since epoch, over its batches
-	Size         int32    // bytes of the batches
-	Count        int32    // offsets that they take up
+	Size         int32    // total bytes of the batches
+	Count        int32    // offsets that they cover
 	Epoch        int32
-	Batches      int32 // 0 stands for 1
+	Batches      int32 // 0 means 1
 }
 
-// End returns the offset after the run's last.
+// End returns the offset after the entry's last.
 func (e Entry) End() int64 { return e.Base + int64(e.Count) }
 
-// Read is one of many reads of runs from the WAL: Into, of Entry.Size bytes, is filled,
+// Read is one of many reads from the WAL: Into, of Entry.Size bytes, is filled,
 // or Err says why not.
 type Read struct {
 	Entry Entry
@@ -36,30 +36,33 @@ type Read struct {
 	Err   error
 }
 
-// RunBytes is how large a run grows. One who looks for an offset walks the batches
-// of a run from its start, and reads it whole where it is on disk only.
+// RunBytes is the maximum size of an entry. A reader that looks for an offset
+// scans the entry's batches from its start, and reads it whole if it is only on
+// disk.
 const RunBytes = 64 << 10
 
-// Tail indexes the batches of one partition that are in the WAL, by offset. It knows
-// runs of batches, not each, so that it is small where batches are. The zero value
-// is empty.
+// Tail indexes the batches of one partition that are in the WAL, by offset. It
+// indexes groups of adjacent batches rather than each batch, so that it stays
+// small when batches are. The zero value is empty.
 //
-// Invariants: blocks are ascending and contiguous in offsets, none is empty, and the
-// first has an offset that is not below floor. account is charged with what they take.
+// Invariants: blocks are ascending and contiguous in offsets, none is empty, and
+// the first has an offset that is not below floor. account is charged with their
+// memory.
 type Tail struct {
 	mu      sync.RWMutex
 	bytes   int64 // ever appended
 	blocks  []*block
-	floor   int64 // offsets below are forgotten, though a run may have them
+	floor   int64 // offsets below are dropped, though an entry may cover them
 	account *memory.Account
 	closed  bool // nothing is kept any more
 }
 
-// ChargeTo has the index charged to a. Call it before the first Append.
+// ChargeTo charges the index to a. Call it before the first Append.
 func (t *Tail) ChargeTo(a *memory.Account) { t.account = a }
 
-// Append adds e behind the last entry, or to it. An entry that does not continue the
-// tail replaces it; recovery relies on that when it meets a gap closed by objects.
+// Append adds e after the last entry, or merges it into that. An entry that does
+// not continue the tail replaces it; recovery relies on that when it meets a gap
+// that objects fill.
 func (t *Tail) Append(e Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -85,8 +88,8 @@ func (t *Tail) Append(e Entry) {
 	t.account.Charge(b.memory())
 }
 
-// appendedTo returns the bytes that were ever appended, and the offset after the last,
-// -1 where there is nothing.
+// appendedTo returns the total bytes ever appended, and the offset after the
+// last, -1 if the tail is empty.
 func (t *Tail) appendedTo() (bytes, end int64) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -96,10 +99,10 @@ func (t *Tail) appendedTo() (bytes, end int64) {
 	return t.bytes, -1
 }
 
-// From copies into dst, which it returns, the entries from the one that holds
-// offset on, until they hold maxBytes from there on (the first is always taken) or
-// reach end. The first may begin before offset, and the last end behind end: only
-// their batches tell where to cut. ok is false when offset is below the tail.
+// From appends to dst the entries from the one that holds offset on, until they
+// cover maxBytes from there on (the first is always included) or reach end. The
+// first may start before offset, and the last end after end: only their batches
+// tell where to split. ok is false if offset is below the tail.
 func (t *Tail) From(dst []Entry, offset, end int64, maxBytes int) (out []Entry, ok bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -116,9 +119,9 @@ func (t *Tail) From(dst []Entry, offset, end int64, maxBytes int) (out []Entry, 
 	return dst, true
 }
 
-// Estimate returns about how many bytes of batches there are from offset to end, up
-// to maxBytes but at least one batch; exactly as many where both lie between runs.
-// ok is false when offset is below the tail.
+// Estimate returns the approximate number of bytes of batches from offset to end,
+// up to maxBytes but at least one batch; it is exact if both are entry
+// boundaries. ok is false if offset is below the tail.
 func (t *Tail) Estimate(offset, end int64, maxBytes int) (n int, ok bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -138,7 +141,7 @@ func (t *Tail) Estimate(offset, end int64, maxBytes int) (n int, ok bool) {
 	return int(max(least, min(sum, int64(maxBytes)))), true
 }
 
-// Estimate is that of a Tail for entries that it gave out.
+// Estimate is [Tail.Estimate] for entries that it returned.
 func Estimate(entries []Entry, offset, end int64, maxBytes int) int {
 	sum := int64(0)
 	for _, e := range entries {
@@ -153,8 +156,8 @@ func Estimate(entries []Entry, offset, end int64, maxBytes int) int {
 // batch is the mean size of a batch.
 func (e Entry) batch() int64 { return int64(e.Size) / int64(max(e.Batches, 1)) }
 
-// share is about how many bytes of e are from offset to end, as if all its offsets
-// took the same.
+// share approximates the bytes of e from offset to end, as if all offsets had the
+// same size.
 func (e Entry) share(offset, end int64) int64 {
 	from, to := max(offset, e.Base), min(end, e.End())
 	switch {
@@ -166,8 +169,8 @@ func (e Entry) share(offset, end int64) int64 {
 	return max(1, int64(float64(e.Size)*float64(to-from)/float64(e.Count)))
 }
 
-// Runs yields the entries that have offsets from from to below end. It holds no lock
-// while it yields: what is forgotten meanwhile may not come any more.
+// Runs yields the entries with offsets from from to below end. It holds no lock
+// while it yields: entries dropped meanwhile may be missing.
 func (t *Tail) Runs(from, end int64) iter.Seq[Entry] {
 	return func(yield func(Entry) bool) {
 		var some [64]Entry
@@ -199,8 +202,8 @@ func (t *Tail) copy(dst []Entry, from, end int64) (n int) {
 	return n
 }
 
-// Sum returns the size of the entries that have offsets from from to below end, and
-// their largest timestamp, -1 where there is none.
+// Sum returns the total size of the entries with offsets from from to below end,
+// and their largest timestamp, -1 if there is none.
 func (t *Tail) Sum(from, end int64) (bytes, maxTimestamp int64) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -212,7 +215,7 @@ func (t *Tail) Sum(from, end int64) (bytes, maxTimestamp int64) {
 			bytes, maxTimestamp = bytes+b.bytes, max(maxTimestamp, b.maxTimestamp)
 			continue
 		}
-		for ; i < len(b.runs); i++ {
+		for ; i < len(b.entries); i++ {
 			e := b.entry(i)
 			if e.Base >= end {
 				return bytes, maxTimestamp
@@ -233,7 +236,7 @@ func (t *Tail) Start() (offset int64, ok bool) {
 	return t.floor, true
 }
 
-// Trim forgets what is below offset.
+// Trim drops what is below offset.
 func (t *Tail) Trim(offset int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -245,7 +248,7 @@ func (t *Tail) Trim(offset int64) {
 	t.floor = offset
 }
 
-// Close forgets everything, for good.
+// Close drops everything, permanently.
 func (t *Tail) Close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -264,7 +267,7 @@ func (t *Tail) ByTime(ms, from int64) (Entry, bool) {
 		if b.maxTimestamp < ms {
 			continue
 		}
-		for ; i < len(b.runs); i++ {
+		for ; i < len(b.entries); i++ {
 			if e := b.entry(i); e.MaxTimestamp >= ms {
 				return e, true
 			}
@@ -278,7 +281,7 @@ func (t *Tail) entries(offset int64) iter.Seq[Entry] {
 	return func(yield func(Entry) bool) {
 		at, i := t.find(offset)
 		for ; at < len(t.blocks); at, i = at+1, 0 {
-			for b := t.blocks[at]; i < len(b.runs); i++ {
+			for b := t.blocks[at]; i < len(b.entries); i++ {
 				if !yield(b.entry(i)) {
 					return
 				}
@@ -287,8 +290,8 @@ func (t *Tail) entries(offset int64) iter.Seq[Entry] {
 	}
 }
 
-// find returns the block and the run of the first that ends above offset, and is not
-// forgotten. Holds mu.
+// find returns the block and the index of the first entry that ends above offset
+// and is not dropped. Holds mu.
 func (t *Tail) find(offset int64) (at, i int) {
 	offset = max(offset, t.floor)
 	from, to := 0, len(t.blocks)
@@ -305,7 +308,7 @@ func (t *Tail) find(offset int64) (at, i int) {
 	return from, t.blocks[from].find(offset)
 }
 
-// drop forgets the first n blocks. Holds mu.
+// drop drops the first n blocks. Holds mu.
 func (t *Tail) drop(n int) {
 	for i, b := range t.blocks[:n] {
 		t.account.Charge(-b.memory())

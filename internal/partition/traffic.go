@@ -2,7 +2,8 @@ package partition
 
 import "sync/atomic"
 
-// Traffic is what was written to and read from a partition since the start of the broker.
+// Traffic is what has been written to and read from a partition since the broker
+// started.
 type Traffic struct {
 	RecordsIn int64 // offsets appended
 	BytesIn   int64 // of their batches
@@ -10,19 +11,19 @@ type Traffic struct {
 }
 
 type traffic struct {
-	appended   atomic.Int64 // bytes, with those of the recovery
-	fromBytes  atomic.Int64 // appended at the end of the recovery
+	appended   atomic.Int64 // bytes, including recovered ones
+	fromBytes  atomic.Int64 // appended at the end of recovery
 	fromOffset atomic.Int64 // the high watermark then
 	out        atomic.Int64
 }
 
-// Recovered says that what was appended so far was there before the start.
+// Recovered says that everything appended so far existed before the start.
 func (s *State) Recovered() {
 	s.traffic.fromBytes.Store(s.traffic.appended.Load())
 	s.traffic.fromOffset.Store(s.hw.Load())
 }
 
-// Served counts bytes that were read for a consumer.
+// Served counts bytes read for a consumer.
 func (s *State) Served(bytes int) { s.traffic.out.Add(int64(bytes)) }
 
 // Traffic returns the counts.

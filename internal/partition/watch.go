@@ -7,13 +7,14 @@ import (
 	"sync/atomic"
 )
 
-// Watcher is told that what it watches has moved, on the goroutine of whoever moved
-// it. Moved must not wait.
+// Watcher is notified when what it watches has moved, on the goroutine that moved
+// it. Moved must not block.
 type Watcher interface{ Moved() }
 
-// Watch is what a Watcher waits for in one partition: so many bytes more, or a change
-// of anything else. It wakes once, and is armed anew for the next time. The zero value
-// is not armed. Its owner calls Arm and Disarm from one goroutine at a time.
+// Watch is what a Watcher waits for in one partition: a number of further bytes,
+// or a change of anything else. It fires once, and must be armed again. The zero
+// value is not armed. Its owner calls Arm and Disarm from one goroutine at a
+// time.
 type Watch struct {
 	watcher Watcher
 	at      int64 // of watches.bytes
@@ -21,20 +22,20 @@ type Watch struct {
 	armed   atomic.Bool
 }
 
-// Armed reports whether the watch is to wake somebody.
+// Armed reports whether the watch will fire.
 func (w *Watch) Armed() bool { return w.armed.Load() }
 
-// Mark is a moment in the life of a partition. What is read after it was taken is at
-// least as new.
+// Mark is a point in the history of a partition. What is read after taking it is
+// at least as new.
 type Mark struct {
 	bytes   int64
 	changes uint32
 }
 
-// watches are those of one partition, the one that is due first at the top: an append
-// that is too little for all costs a look at that one, however many there are.
+// watches are the watches of one partition, the one due first at the top: an
+// append too small for all of them costs one comparison, however many there are.
 type watches struct {
-	bytes   atomic.Int64  // became visible so far
+	bytes   atomic.Int64  // visible so far
 	changes atomic.Uint32 // of anything else
 
 	mu     sync.Mutex
@@ -42,18 +43,18 @@ type watches struct {
 	heap   watchHeap
 }
 
-// Mark returns where the partition is now.
+// Mark returns the current point.
 func (s *State) Mark() Mark {
 	return Mark{s.watches.bytes.Load(), s.watches.changes.Load()}
 }
 
-// Arm has by told, once, when n bytes have become visible after m was taken, or
-// something else has changed. If that is so already it returns true instead. A watch
-// that is armed keeps the earlier of both.
+// Arm notifies by, once, when n bytes have become visible since m was taken, or
+// something else has changed. If that has already happened it returns true
+// instead. A watch that is already armed keeps the earlier target.
 func (s *State) Arm(w *Watch, by Watcher, m Mark, n int64) (already bool) {
 	at := m.bytes + n
 	if w.Armed() && w.at <= at {
-		return false // what has changed meanwhile has woken it, or will
+		return false // any change in the meantime has fired it, or will
 	}
 	x := &s.watches
 	x.mu.Lock()
@@ -71,7 +72,7 @@ func (s *State) Arm(w *Watch, by Watcher, m Mark, n int64) (already bool) {
 	return false
 }
 
-// Disarm has w wake nobody any more. One that is under way may still come.
+// Disarm keeps w from firing. A notification in progress may still arrive.
 func (s *State) Disarm(w *Watch) {
 	if !w.Armed() {
 		return
@@ -85,9 +86,9 @@ func (s *State) Disarm(w *Watch) {
 	}
 }
 
-// grow wakes those for whom enough has become visible: the bytes ever appended, if all
-// of them are. Where that is not so, or nothing was appended, it is not known how much
-// became visible, and all are woken.
+// grow fires the watches whose bytes have become visible: bytes is the total ever
+// appended, and all says that all of it is visible. Otherwise, or if nothing was
+// appended, it is unknown how much became visible, and all watches fire.
 func (x *watches) grow(bytes int64, all bool) {
 	x.mu.Lock()
 	known := all && !x.behind && bytes > x.bytes.Load()
@@ -104,7 +105,7 @@ func (x *watches) grow(bytes int64, all bool) {
 	tell(due)
 }
 
-// change wakes all.
+// change fires all watches.
 func (x *watches) change() {
 	x.mu.Lock()
 	x.changes.Add(1)
@@ -123,7 +124,7 @@ func (x *watches) pop() Watcher {
 	return by
 }
 
-// tell wakes each that it was given, outside of the lock.
+// tell notifies the watchers, outside the lock.
 func tell(due []Watcher) {
 	for _, w := range due {
 		w.Moved()

@@ -65,35 +65,35 @@ var (
 	// ErrCorrupt: length, CRC, counts or records contradict each other. Trying the
 	// same bytes again cannot help.
 	ErrCorrupt = fault.Lost(kerr.CorruptMessage, "corrupt record batch")
-	// ErrChecksum is the ErrCorrupt of a batch that changed on its way: sending it again
-	// helps.
+	// ErrChecksum is the ErrCorrupt of a batch that was damaged in transit: sending
+	// it again helps.
 	ErrChecksum = fault.Kind(ErrCorrupt, kerr.CorruptMessage, "checksum")
-	// ErrTooLarge: the batch, or what it unpacks to, is above the caller's limit.
+	// ErrTooLarge: the batch, or its decompressed size, exceeds the caller's limit.
 	ErrTooLarge = fault.Refused(kerr.MessageTooLarge, "record batch too large")
-	// ErrUnsupported: a message format or codec that Sluice does not know.
+	// ErrUnsupported: a message format or codec that Sluice does not support.
 	ErrUnsupported = fault.Lost(kerr.UnsupportedForMessageFormat, "unsupported record format")
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Batch is one record batch, header included. Its accessors need a Batch that came
-// from Next, or that passed Validate or Verify.
+// Batch is one record batch, header included. Its accessors require a Batch from
+// Next, or one that passed Validate or Verify.
 type Batch []byte
 
-// Next cuts the first batch off b and returns it with what follows. It checks what
-// it needs to find the end: the magic and the length. A batch that is cut short is
-// ErrCorrupt; in a fetch response, which may end in the middle of a batch, that is
-// the end.
+// Next returns the first batch of b and what follows it. It checks only what it
+// needs to find the end: the magic and the length. A truncated batch is
+// ErrCorrupt; in a fetch response, which may end in the middle of a batch, that
+// marks the end.
 func Next(b []byte) (batch Batch, rest []byte, err error) {
 	if len(b) <= offMagic {
-		return nil, nil, fmt.Errorf("%w: %d bytes are too few for one", ErrCorrupt, len(b))
+		return nil, nil, fmt.Errorf("%w: %d bytes are too few for a batch", ErrCorrupt, len(b))
 	}
 	if b[offMagic] != magic {
 		return nil, nil, unsupportedMagic(b[offMagic])
 	}
 	n := int64(int32(binary.BigEndian.Uint32(b[offLength:]))) + offEpoch
 	if n < HeaderSize || n > int64(len(b)) {
-		return nil, nil, fmt.Errorf("%w: its length says %d bytes, %d are there", ErrCorrupt, n, len(b))
+		return nil, nil, fmt.Errorf("%w: its length says %d bytes, but there are %d", ErrCorrupt, n, len(b))
 	}
 	return Batch(b[:n:n]), b[n:], nil
 }
@@ -102,7 +102,7 @@ func unsupportedMagic(m byte) error {
 	return fmt.Errorf("%w: magic %d; use a client that writes message format v2 (Kafka 0.11 or newer)", ErrUnsupported, m)
 }
 
-// BaseOffset returns the offset of the first record the batch had when produced.
+// BaseOffset returns the offset of the batch's first record as produced.
 func (b Batch) BaseOffset() int64 { return b.int64(offBaseOffset) }
 
 // PartitionLeaderEpoch returns the leader epoch under which the batch was appended.
@@ -114,7 +114,7 @@ func (b Batch) CRC() uint32 { return binary.BigEndian.Uint32(b[offCRC:]) }
 // Attributes returns the attribute bits.
 func (b Batch) Attributes() int16 { return int16(binary.BigEndian.Uint16(b[offAttributes:])) }
 
-// Codec returns how the records are compressed. It may be one that does not exist.
+// Codec returns how the records are compressed. The codec may be unknown.
 func (b Batch) Codec() Codec { return Codec(b.Attributes() & maskCodec) }
 
 // IsTransactional reports whether the batch is part of a transaction.
@@ -123,8 +123,8 @@ func (b Batch) IsTransactional() bool { return b.Attributes()&bitTransactional !
 // IsControl reports whether the batch holds a transaction marker instead of data.
 func (b Batch) IsControl() bool { return b.Attributes()&bitControl != 0 }
 
-// DeleteHorizon returns when the batch's tombstones may go, in ms since epoch; ok is
-// false where compaction has not set it yet (KIP-534).
+// DeleteHorizon returns when the batch's tombstones may be removed, in ms since
+// epoch; ok is false if compaction has not set it yet (KIP-534).
 func (b Batch) DeleteHorizon() (ms int64, ok bool) {
 	return b.BaseTimestamp(), b.Attributes()&bitDeleteHorizon != 0
 }
@@ -146,7 +146,7 @@ func (b Batch) NextOffset() int64 { return b.LastOffset() + 1 }
 func (b Batch) BaseTimestamp() int64 { return b.int64(offBaseTimestamp) }
 
 // MaxTimestamp returns the largest timestamp of the batch's records in ms since
-// epoch, or -1. In a batch that was not validated it is what the producer claims.
+// epoch, or -1. Before validation it is the producer's claim.
 func (b Batch) MaxTimestamp() int64 { return b.int64(offMaxTimestamp) }
 
 // ProducerID returns the id of the idempotent producer, or NoProducer.
@@ -168,29 +168,30 @@ func (b Batch) LastSequence() int32 {
 	return int32((int64(base) + int64(b.LastOffsetDelta())) & math.MaxInt32)
 }
 
-// Count returns the number of records, as the header claims it.
+// Count returns the number of records according to the header.
 func (b Batch) Count() int32 { return b.int32(offCount) }
 
 // Size returns the size in bytes, header included.
 func (b Batch) Size() int { return len(b) }
 
-// Stamp gives the batch its place in the log. The CRC does not cover these fields.
+// Stamp sets the base offset and leader epoch. The CRC does not cover these
+// fields.
 func (b Batch) Stamp(baseOffset int64, epoch int32) {
 	binary.BigEndian.PutUint64(b[offBaseOffset:], uint64(baseOffset))
 	binary.BigEndian.PutUint32(b[offEpoch:], uint32(epoch))
 }
 
-// SetLogAppendTime gives all records the timestamp ms, in ms since epoch (KIP-32),
-// and computes the CRC again.
+// SetLogAppendTime gives all records the timestamp ms, in ms since epoch
+// (KIP-32), and recomputes the CRC.
 func (b Batch) SetLogAppendTime(ms int64) {
 	binary.BigEndian.PutUint16(b[offAttributes:], uint16(b.Attributes()|bitLogAppendTime))
 	binary.BigEndian.PutUint64(b[offMaxTimestamp:], uint64(ms))
 	b.seal()
 }
 
-// SetCreateTime says that the records carry the producer's timestamps, of which ms is the
-// largest, in ms since epoch. Where the header says so already nothing is written,
-// else the CRC is computed again.
+// SetCreateTime marks the records as carrying the producer's timestamps, the
+// largest of which is ms since epoch. If the header already says so nothing is
+// written, otherwise the CRC is recomputed.
 func (b Batch) SetCreateTime(ms int64) {
 	if !b.LogAppendTime() && b.MaxTimestamp() == ms {
 		return
@@ -200,7 +201,7 @@ func (b Batch) SetCreateTime(ms int64) {
 	b.seal()
 }
 
-// seal computes the CRC again.
+// seal recomputes the CRC.
 func (b Batch) seal() { binary.BigEndian.PutUint32(b[offCRC:], b.checksum()) }
 
 func (b Batch) checksum() uint32 { return crc32.Checksum(b[offAttributes:], castagnoli) }

@@ -11,9 +11,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Builder makes one batch of records with consecutive offsets. Set the fields, Add
-// the records, Build. It is for tools and tests: the broker stores batches as they
-// came. Not safe for concurrent use.
+// Builder builds one batch of records with consecutive offsets. Set the fields,
+// Add the records, Build. It is for tools and tests: the broker stores batches as
+// they arrive. Not safe for concurrent use.
 type Builder struct {
 	BaseOffset    int64
 	Epoch         int32
@@ -36,8 +36,8 @@ func NewBuilder() *Builder {
 	return &Builder{ProducerID: NoProducer, ProducerEpoch: NoProducer, BaseSequence: NoProducer}
 }
 
-// Add appends a record. A nil key or value is null; timestamp is in ms since epoch.
-// It copies everything and returns b.
+// Add appends a record. A nil key or value is null; timestamp is in ms since
+// epoch. It copies its arguments and returns b.
 func (b *Builder) Add(timestamp int64, key, value []byte, headers ...Header) *Builder {
 	if b.count == 0 {
 		b.base, b.max = timestamp, timestamp
@@ -75,18 +75,18 @@ func appendNullable(dst, field []byte) []byte {
 // Len returns the number of records added.
 func (b *Builder) Len() int { return int(b.count) }
 
-// Build returns the batch. It fails without records, for a codec that does not
-// exist, and above 2 GiB.
+// Build returns the batch. It fails without records, for an unknown codec, and
+// above 2 GiB.
 func (b *Builder) Build() (Batch, error) {
 	if b.count == 0 {
-		return nil, fmt.Errorf("%w: it has no records; add one first", ErrCorrupt)
+		return nil, fmt.Errorf("%w: no records; add one first", ErrCorrupt)
 	}
 	out, err := b.Codec.compress(make([]byte, HeaderSize, HeaderSize+len(b.records)), b.records)
 	if err != nil {
 		return nil, err
 	}
 	if len(out)-offEpoch > math.MaxInt32 {
-		return nil, fmt.Errorf("%w: %d bytes; make more and smaller batches", ErrTooLarge, len(out))
+		return nil, fmt.Errorf("%w: %d bytes; split it into smaller batches", ErrTooLarge, len(out))
 	}
 	batch := Batch(out)
 	b.putHeader(batch)
@@ -117,7 +117,7 @@ func (b *Builder) putHeader(batch Batch) {
 	be.PutUint32(batch[offCount:], uint32(b.count))
 }
 
-// compress appends src, compressed, to dst.
+// compress appends the compressed src to dst.
 func (c Codec) compress(dst, src []byte) ([]byte, error) {
 	switch c {
 	case None:
@@ -153,7 +153,7 @@ func (c Codec) compress(dst, src []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// writer compresses a stream; after Reset it begins another.
+// writer compresses a stream; Reset starts another.
 type writer interface {
 	io.WriteCloser
 	Reset(io.Writer)

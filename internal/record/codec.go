@@ -16,11 +16,11 @@ import (
 	"github.com/pierrec/lz4/v4"
 )
 
-// Codec is how the records of a batch are compressed; the numbers are those of the
+// Codec is the compression of a batch's records; the numbers are those of the
 // attribute bits.
 type Codec int8
 
-// The codecs that exist.
+// The known codecs.
 const (
 	None   Codec = 0
 	Gzip   Codec = 1
@@ -29,7 +29,7 @@ const (
 	Zstd   Codec = 4 // KIP-110
 )
 
-// Known reports whether the codec exists.
+// Known reports whether the codec is known.
 func (c Codec) Known() bool { return c >= None && c <= Zstd }
 
 // String returns Kafka's name of the codec.
@@ -49,14 +49,14 @@ func (c Codec) String() string {
 	return fmt.Sprintf("codec(%d)", int8(c))
 }
 
-// maxWindow is the largest zstd window taken: that of level 22, the highest there
-// is. It is not allocated, since frames are unpacked in one piece.
+// maxWindow is the largest zstd window accepted: that of level 22, the highest.
+// It is not allocated, since frames are decompressed in one piece.
 const maxWindow = 128 << 20
 
 // maxPooled is the largest buffer that is kept for reuse.
 const maxPooled = 8 << 20
 
-// buffer holds what a batch unpacks to.
+// buffer holds the decompressed records of a batch.
 type buffer struct{ b []byte }
 
 var (
@@ -74,7 +74,7 @@ var (
 	gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
 	lz4Writers  = sync.Pool{New: func() any {
 		w := lz4.NewWriter(nil)
-		if err := w.Apply(lz4.BlockSizeOption(lz4.Block64Kb)); err != nil { // 4 MiB else, several times
+		if err := w.Apply(lz4.BlockSizeOption(lz4.Block64Kb)); err != nil { // otherwise 4 MiB, several times
 			panic("record: lz4 refuses its options: " + err.Error())
 		}
 		return w
@@ -96,10 +96,10 @@ func putBuffer(b *buffer) {
 	}
 }
 
-// bufferFor returns a buffer for what may unpack to limit bytes. A large one is as large
-// as it may get from the start, since growing would take twice that. One of them is kept
-// for the next until the collector runs: a sync.Pool would keep one for each processor,
-// and each for two rounds.
+// bufferFor returns a buffer for up to limit decompressed bytes. A large buffer
+// has its full size from the start, since growing it would take twice as much.
+// One such buffer is kept until the garbage collector runs: a sync.Pool would
+// keep one per processor, for two cycles.
 func bufferFor(limit int) (b *buffer, done func()) {
 	if limit <= maxPooled {
 		b = getBuffer()
@@ -109,13 +109,13 @@ func bufferFor(limit int) (b *buffer, done func()) {
 		b = new(buffer)
 	}
 	if cap(b.b) < limit+zstdSlack {
-		b.b = nil // before the next is made
+		b.b = nil // let go before allocating
 		b.b = make([]byte, 0, limit+zstdSlack)
 	}
 	return b, func() { spare.swap(weak.Make(b)) }
 }
 
-// spare is a large buffer that nobody uses.
+// spare is an unused large buffer.
 var spare slot
 
 type slot struct {
@@ -123,7 +123,7 @@ type slot struct {
 	p  weak.Pointer[buffer]
 }
 
-// swap puts p in and returns what was there.
+// swap stores p and returns the previous value.
 func (s *slot) swap(p weak.Pointer[buffer]) (was weak.Pointer[buffer]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,13 +131,13 @@ func (s *slot) swap(p weak.Pointer[buffer]) (was weak.Pointer[buffer]) {
 	return was
 }
 
-// decompress unpacks src into dst, which it replaces. More than limit bytes are
-// ErrTooLarge and are not unpacked.
+// decompress decompresses src into dst, replacing its content. More than limit
+// bytes are ErrTooLarge and are not decompressed.
 func (c Codec) decompress(dst *buffer, src []byte, limit int) error {
 	return c.unpack(dst, src, limit, true)
 }
 
-// decompressStrict is decompress that refuses what some client refuses.
+// decompressStrict is decompress, but refuses what some client refuses.
 func (c Codec) decompressStrict(dst *buffer, src []byte, limit int) error {
 	if err := c.strict(src); err != nil {
 		return err
@@ -145,7 +145,7 @@ func (c Codec) decompressStrict(dst *buffer, src []byte, limit int) error {
 	return c.unpack(dst, src, limit, false)
 }
 
-// unpack takes a gzip stream of several members only if they may be chained.
+// unpack accepts a gzip stream of several members only if chained.
 func (c Codec) unpack(dst *buffer, src []byte, limit int, chained bool) error {
 	var err error
 	dst.b, limit = dst.b[:0], min(max(limit, 0), math.MaxInt32)
@@ -162,20 +162,20 @@ func (c Codec) unpack(dst *buffer, src []byte, limit int, chained bool) error {
 		return fmt.Errorf("%w: %s; use none, gzip, snappy, lz4 or zstd", ErrUnsupported, c)
 	}
 	if err != nil && !errors.Is(err, ErrTooLarge) {
-		return fmt.Errorf("%w: its records do not unpack as %s: %w", ErrCorrupt, c, err)
+		return fmt.Errorf("%w: its records do not decompress as %s: %w", ErrCorrupt, c, err)
 	}
 	return err
 }
 
 func unpacksAbove(limit int) error {
-	return fmt.Errorf("%w: it unpacks to more than %d bytes", ErrTooLarge, limit)
+	return fmt.Errorf("%w: it decompresses to more than %d bytes", ErrTooLarge, limit)
 }
 
 func (d *buffer) gunzip(src []byte, limit int, chained bool) error {
 	r := gzipReaders.Get().(*gzip.Reader)
 	defer gzipReaders.Put(r)
 	in := bytes.NewReader(src)
-	defer in.Reset(nil) // the pool keeps no bytes of ours
+	defer in.Reset(nil) // the pool must not keep our bytes
 	if err := r.Reset(in); err != nil {
 		return err
 	}
@@ -193,11 +193,12 @@ func (d *buffer) unlz4(src []byte, limit int) error {
 	r := lz4Readers.Get().(*lz4.Reader)
 	defer lz4Readers.Put(r)
 	r.Reset(bytes.NewReader(src))
-	defer r.Reset(nil) // gives its block back
+	defer r.Reset(nil) // releases its block
 	return d.readAll(r, len(src), limit)
 }
 
-// readAll reads r to its end. One byte above the limit tells that it is exceeded.
+// readAll reads r to its end. One byte beyond the limit shows that it is
+// exceeded.
 func (d *buffer) readAll(r io.Reader, packed, limit int) error {
 	d.reserve(min(4*packed, limit) + 1)
 	for {
@@ -216,21 +217,21 @@ func (d *buffer) readAll(r io.Reader, packed, limit int) error {
 	}
 }
 
-// reserve makes room for n more bytes.
+// reserve makes space for n more bytes.
 func (d *buffer) reserve(n int) {
 	if cap(d.b)-len(d.b) < n {
 		d.b = append(make([]byte, 0, len(d.b)+n), d.b...)
 	}
 }
 
-// snappyJava opens the framing of snappy-java: this magic, two versions of four
-// bytes, then blocks, each after its length in four bytes, big-endian.
+// snappyJava starts the framing of snappy-java: this magic, two versions of four
+// bytes each, then blocks, each preceded by its length in four bytes, big-endian.
 const (
 	snappyJava       = "\x82SNAPPY\x00"
 	snappyJavaHeader = len(snappyJava) + 8
 )
 
-var errSnappyFrame = errors.New("a snappy-java block is cut short")
+var errSnappyFrame = errors.New("a snappy-java block is truncated")
 
 func (d *buffer) unsnappy(src []byte, limit int) error {
 	if !bytes.HasPrefix(src, []byte(snappyJava)) {
@@ -259,7 +260,7 @@ func (d *buffer) unsnappy(src []byte, limit int) error {
 	return nil
 }
 
-// snappyBlock appends what block unpacks to.
+// snappyBlock appends the decompressed block.
 func (d *buffer) snappyBlock(block []byte, limit int) error {
 	n, err := s2.DecodedLen(block)
 	if err != nil {
@@ -268,8 +269,8 @@ func (d *buffer) snappyBlock(block []byte, limit int) error {
 	if n > limit-len(d.b) {
 		return unpacksAbove(limit)
 	}
-	// Three bytes of snappy make 64 at most. Memory is not taken because a length
-	// of a few bytes says so.
+	// Three bytes of snappy produce at most 64. No memory is allocated merely
+	// because a length of a few bytes claims it.
 	if n/32 > len(block) {
 		return fmt.Errorf("%d bytes cannot hold %d", len(block), n)
 	}
@@ -284,13 +285,13 @@ func (d *buffer) snappyBlock(block []byte, limit int) error {
 	return nil
 }
 
-// zstdSlack is room for one more block and what the decoder writes beyond one. A
-// decoder that runs out of room says only that the block is damaged; with as much
-// as this left, it did not run out.
+// zstdSlack is space for one more block plus what the decoder writes beyond one.
+// A decoder that runs out of space only reports a damaged block; with this much
+// left, it did not run out.
 const zstdSlack = 128<<10 + 64
 
-// unzstd unpacks all frames at once, so that no window is allocated. Where the
-// frames do not tell their size, it tries again with twice the room.
+// unzstd decompresses all frames at once, so that no window is allocated. If the
+// frames do not declare their size, it retries with twice the space.
 func (d *buffer) unzstd(src []byte, limit int) error {
 	r := zstdReaders.Get().(*zstd.Decoder)
 	defer zstdReaders.Put(r)
@@ -313,7 +314,7 @@ func (d *buffer) unzstd(src []byte, limit int) error {
 	}
 }
 
-// zstdRoom is what the first frame says it unpacks to, or a guess, most at most.
+// zstdRoom is the declared size of the first frame, or a guess, at most most.
 func zstdRoom(src []byte, most int) int {
 	var h zstd.Header
 	if err := h.Decode(src); err == nil && h.HasFCS && h.FrameContentSize <= maxPooled {

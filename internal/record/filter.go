@@ -9,23 +9,24 @@ import (
 	"github.com/klauspost/compress/s2"
 )
 
-// Filter is how compaction thins out batches. What is left keeps its offsets, and
-// the batch its place, producer, sequence numbers and codec (KAFKA-5443, KIP-534).
-// The zero value keeps everything.
+// Filter removes records from batches during compaction. The remaining records
+// keep their offsets, and the batch its position, producer, sequence numbers and
+// codec (KAFKA-5443, KIP-534). The zero value keeps everything.
 type Filter struct {
-	// Keep says whether a record stays; nil means all. The record is valid during
+	// Keep reports whether a record stays; nil keeps all. The record is valid during
 	// the call.
 	Keep func(Record) bool
-	// DeleteHorizonMs, if positive, is given to a batch that has none.
+	// DeleteHorizonMs, if positive, is set in a batch that has none.
 	DeleteHorizonMs int64
-	// MaxUnpacked bounds what the records of a compressed batch unpack to.
+	// MaxUnpacked bounds the decompressed records of a batch.
 	MaxUnpacked int
 
 	records []byte
 }
 
-// Apply returns b with the records that stay, and how many these are. It is b itself
-// if nothing has changed, else a copy. A batch without records is a header.
+// Apply returns b with the remaining records, and their number. The result is b
+// itself if nothing has changed, otherwise a copy. A batch without records is
+// only a header.
 func (f *Filter) Apply(b Batch) (out Batch, kept int, err error) {
 	horizon, base := int64(0), b.BaseTimestamp()
 	if _, has := b.DeleteHorizon(); !has && f.DeleteHorizonMs > 0 {
@@ -58,14 +59,15 @@ func (f *Filter) Apply(b Batch) (out Batch, kept int, err error) {
 	return out, kept, err
 }
 
-// growsTo is what the records that stay grow to step by step.
+// growsTo is the size up to which the remaining records grow gradually.
 const growsTo = 1 << 20
 
-// add appends a record. Its length is known when it is there; it is moved up to it.
+// add appends a record. Its length is known only once it is encoded, and is then
+// moved in front of it.
 func (f *Filter) add(r Record, timestampDelta, offsetDelta int64) {
 	var length [binary.MaxVarintLen32]byte
 	at := len(f.records)
-	// Growing step by step would take more than twice what is there in the end.
+	// Gradual growth would take more than twice the final size.
 	if more := len(r.Key) + len(r.Value) + 64; at+more > growsTo && at+more > cap(f.records) {
 		f.records = slices.Grow(f.records, max(f.MaxUnpacked-at, more))
 	}
@@ -77,7 +79,7 @@ func (f *Filter) add(r Record, timestampDelta, offsetDelta int64) {
 	f.records = f.records[:at+n+len(body)]
 }
 
-// with returns a copy of the header with other records behind it, not sealed yet.
+// with returns a copy of the header followed by other records, not sealed yet.
 func (b Batch) with(records []byte, count int, maxTimestamp int64) (Batch, error) {
 	codec := b.Codec()
 	if count == 0 {

@@ -5,8 +5,9 @@ import (
 	"math"
 )
 
-// Gap returns batches without records, one after the other, that stand for the offsets
-// [base, end): readers go on behind them. They have no timestamp and no producer.
+// Gap returns consecutive batches without records that cover the offsets [base,
+// end), so that readers continue after them. They have no timestamp and no
+// producer.
 func Gap(base, end int64, epoch int32) []byte {
 	var out []byte
 	for base < end {

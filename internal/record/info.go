@@ -2,8 +2,8 @@ package record
 
 import "fmt"
 
-// Info is the header of a batch in a form that prints as JSON, for the tools that
-// show what is in a file.
+// Info is the header of a batch for JSON output, for tools that show the content
+// of a file.
 type Info struct {
 	BaseOffset    int64  `json:"base_offset"`
 	LastOffset    int64  `json:"last_offset"`

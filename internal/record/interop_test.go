@@ -83,7 +83,7 @@ func TestFranzGoReadsBuiltBatches(t *testing.T) {
 		}
 		for i := range int32(100) {
 			var f fields
-			rest, err := f.cut(plain)
+			rest, err := f.next(plain)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -81,7 +81,7 @@ func (b Batch) each(p []byte, yield func(Record, error) bool) {
 	var r Record
 	var f fields
 	for i := range n {
-		rest, err := f.cut(p)
+		rest, err := f.next(p)
 		if err == nil {
 			r.Headers, err = f.appendHeaders(r.Headers[:0])
 		}
@@ -127,8 +127,8 @@ type fields struct {
 	headers        []byte // all of them, still encoded
 }
 
-// cut reads the first record of p and returns what follows it.
-func (f *fields) cut(p []byte) (rest []byte, err error) {
+// next decodes the first record of p and returns what follows it.
+func (f *fields) next(p []byte) (rest []byte, err error) {
 	size, n := varint32(p)
 	if n == 0 || size < 1 || int(size) > len(p)-n {
 		return nil, corrupt("a record of length %d in %d bytes", size, len(p)-n)

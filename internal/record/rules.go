@@ -11,9 +11,9 @@ import (
 )
 
 var (
-	// ErrNoKey: a record without a key in a topic whose compaction goes by keys.
+	// ErrNoKey: a record without a key in a compacted topic.
 	ErrNoKey = fault.Refused(kerr.InvalidRecord, "record without a key")
-	// ErrTimestamp: a record's timestamp is outside of the topic's bounds, or claims to
+	// ErrTimestamp: a record's timestamp is out of the topic's bounds, or claims to
 	// be the broker's.
 	ErrTimestamp = fault.Refused(kerr.InvalidTimestamp, "invalid timestamp")
 	// ErrRecordTooLarge: a record in a compressed batch is larger than the topic allows.
@@ -22,7 +22,7 @@ var (
 
 // RecordError says what is wrong with one record.
 type RecordError struct {
-	Index, Count int32 // which of how many
+	Index, Count int32 // position and number of records
 	Err          error
 }
 
@@ -30,19 +30,19 @@ func (e *RecordError) Error() string {
 	return fmt.Sprintf("record %d of %d: %v", e.Index, e.Count, e.Err)
 }
 
-// Unwrap returns what is wrong with it.
+// Unwrap returns the cause.
 func (e *RecordError) Unwrap() error { return e.Err }
 
-// RecordErrors are the records of a batch that break the topic's rules, in order. It
-// wraps ErrTimestamp if one of them does, and ErrNoKey otherwise (KIP-467).
+// RecordErrors are the records of a batch that break the topic's rules, in order.
+// It wraps ErrTimestamp if one of them does, and ErrNoKey otherwise (KIP-467).
 type RecordErrors struct {
 	Records []RecordError // the first MaxRecordErrors
-	Total   int           // how many there are
+	Total   int           // total number
 	kind    error
 }
 
-// MaxRecordErrors bounds how many records are named, since a small batch can hold
-// millions of them.
+// MaxRecordErrors bounds the records that are listed, since a small batch can
+// hold millions of them.
 const MaxRecordErrors = 10_000
 
 func (e *RecordErrors) Error() string {
@@ -50,10 +50,10 @@ func (e *RecordErrors) Error() string {
 	if e.Total == 1 {
 		return first.Error()
 	}
-	return fmt.Sprintf("%d of %d records are refused; the first is record %d: %v", e.Total, first.Count, first.Index, first.Err)
+	return fmt.Sprintf("%d of %d records are invalid; the first is record %d: %v", e.Total, first.Count, first.Index, first.Err)
 }
 
-// Unwrap returns the kind of what is wrong.
+// Unwrap returns ErrTimestamp or ErrNoKey.
 func (e *RecordErrors) Unwrap() error { return e.kind }
 
 func (e *RecordErrors) add(i, n int32, err error) *RecordErrors {
@@ -71,8 +71,8 @@ func (e *RecordErrors) add(i, n int32, err error) *RecordErrors {
 
 // judge applies Rules to the records of one batch.
 type judge struct {
-	keyed, claimed bool  // claimed: the producer set the bit of LogAppendTime, where it may not
-	oldest, newest int64 // of the timestamps that are taken
+	keyed, claimed bool  // claimed: the producer set the LogAppendTime bit, which it may not
+	oldest, newest int64 // bounds of accepted timestamps
 }
 
 func newJudge(b Batch, r Rules) judge {
@@ -90,8 +90,8 @@ func (j *judge) breaks(f *fields, at int64) bool {
 	return j.claimed || (at < j.oldest || at > j.newest) && at != -1 || j.keyed && f.key == nil
 }
 
-// why says what is wrong with a record that breaks a rule. Of several things it is the
-// one that Kafka names.
+// why returns how a record breaks the rules. Of several reasons it is the one
+// that Kafka reports.
 func (j *judge) why(f *fields, at int64) error {
 	switch {
 	case j.keyed && f.key == nil:
@@ -103,15 +103,15 @@ func (j *judge) why(f *fields, at int64) error {
 }
 
 var (
-	errNoKey   = fmt.Errorf("%w; the topic is compacted, and compaction goes by keys", ErrNoKey)
-	errClaimed = fmt.Errorf("%w: it is marked as the broker's own (LogAppendTime), which a producer may not do", ErrTimestamp)
+	errNoKey   = fmt.Errorf("%w; the topic is compacted and requires keys", ErrNoKey)
+	errClaimed = fmt.Errorf("%w: it is marked as LogAppendTime, which only the broker may set", ErrTimestamp)
 )
 
 // outside is the ErrTimestamp of a record.
 type outside struct{ at, oldest, newest int64 }
 
 func (e *outside) Error() string {
-	return fmt.Sprintf("%v: %d ms is not within %d and %d ms, as message.timestamp.before.max.ms and .after.max.ms demand",
+	return fmt.Sprintf("%v: %d ms is not between %d and %d ms, as required by message.timestamp.before.max.ms and .after.max.ms",
 		ErrTimestamp, e.at, e.oldest, e.newest)
 }
 

@@ -131,13 +131,13 @@ const (
 	lz4Reserved        = 0x03 // one of them: a dictionary
 )
 
-var errLZ4Cut = errors.New("the frame is cut short")
+var errLZ4Truncated = errors.New("the frame is cut short")
 
 // strictLZ4 demands one frame of independent blocks, to the last byte. Checksums are
 // left to the decoder.
 func strictLZ4(src []byte) error {
 	if len(src) < 7 {
-		return errLZ4Cut
+		return errLZ4Truncated
 	}
 	flags, descriptor := src[4], src[5]
 	switch size := descriptor >> 4; {
@@ -160,7 +160,7 @@ func strictLZ4(src []byte) error {
 	most := 1 << (8 + 2*(descriptor>>4)) // 64 KiB to 4 MiB
 	for {
 		if len(src) < at+4 {
-			return errLZ4Cut
+			return errLZ4Truncated
 		}
 		n := int(binary.LittleEndian.Uint32(src[at:]) &^ (1 << 31)) // the bit: not compressed
 		if at += 4; n == 0 {

@@ -6,7 +6,8 @@ import (
 	"math"
 )
 
-// Rules are what a topic asks of a produced batch. The zero value asks nothing.
+// Rules are a topic's requirements for a produced batch. The zero value requires
+// nothing.
 type Rules struct {
 	// MaxBytes is the largest batch, header included; 0 or less means no limit.
 	MaxBytes int
@@ -15,30 +16,31 @@ type Rules struct {
 	MaxRecord int32
 	// Keyed: a record without a key is ErrNoKey.
 	Keyed bool
-	// AppendTime: the broker gives all records its own time. The producer may not claim
-	// to have done so, which is ErrTimestamp, and Oldest and Newest mean nothing.
+	// AppendTime: the broker sets the timestamp of all records. A batch that claims
+	// this already is ErrTimestamp, and Oldest and Newest are ignored.
 	AppendTime bool
-	// Records outside of Oldest to Newest, in ms since epoch, are ErrTimestamp, unless
-	// they have no timestamp, which is -1. Both 0: any timestamp is taken.
+	// Records outside Oldest to Newest, in ms since epoch, are ErrTimestamp, unless
+	// they have no timestamp (-1). Both 0: any timestamp is accepted.
 	Oldest, Newest int64
 }
 
-// MaxUnpacked is what the records of a compressed batch may unpack to. A batch that
-// unpacks to more is refused when produced, so that whoever looks inside it later can.
+// MaxUnpacked bounds the decompressed records of a batch. A batch that exceeds it
+// is rejected when produced, so that later readers can decompress it.
 const MaxUnpacked = 64 << 20
 
-// Validate judges a batch as a producer sent it: b is exactly one batch of format
-// v2, within the rules, its base offset is 0, its CRC is right, its count, offsets and
-// producer fields agree, and, when it is not compressed, its records are well formed, with
-// offset deltas 0, 1, 2 and so on, and within the rules. Records that are compressed are
-// left to ValidateCompressed.
+// Validate checks a batch as sent by a producer: b is exactly one batch of format
+// v2, within the rules; its base offset is 0; its CRC is valid; its count,
+// offsets and producer fields are consistent; and, if it is not compressed, its
+// records are well-formed, with offset deltas 0, 1, 2 and so on, and within the
+// rules. Compressed records are left to ValidateCompressed.
 //
-// It returns the largest timestamp of the records that it looked at, -1 where none has
-// one; the header's is not believed. It does not allocate unless it fails. Records that
-// break a rule are returned as *RecordErrors, one that cannot be decoded as *RecordError.
+// It returns the largest timestamp of the records that it checked, or -1 if none
+// has one; the header's is not trusted. It allocates only on failure. Records
+// that break a rule are returned as *RecordErrors, one that cannot be decoded as
+// *RecordError.
 func (b Batch) Validate(r Rules) (maxTimestamp int64, err error) {
 	if len(b) >= HeaderSize && b.BaseOffset() != 0 {
-		return -1, corrupt("base offset %d; a producer's batch begins at 0", b.BaseOffset())
+		return -1, corrupt("base offset %d; a producer's batch starts at 0", b.BaseOffset())
 	}
 	if r.MaxBytes > 0 && len(b) > r.MaxBytes {
 		return -1, fmt.Errorf("%w: %d bytes, the topic's max.message.bytes is %d", ErrTooLarge, len(b), r.MaxBytes)
@@ -56,9 +58,10 @@ func (b Batch) Validate(r Rules) (maxTimestamp int64, err error) {
 	return b.walk(b.payload(), r)
 }
 
-// ValidateCompressed unpacks the records of a batch that passed Validate, to
-// maxUnpacked bytes at most, and looks at them as Validate looks at uncompressed ones.
-// It takes of each codec only what all clients read. The batch must have a codec.
+// ValidateCompressed decompresses the records of a batch that passed Validate, up
+// to maxUnpacked bytes, and checks them as Validate checks uncompressed ones. It
+// accepts only codec features that all clients can read. The batch must be
+// compressed.
 func (b Batch) ValidateCompressed(r Rules, maxUnpacked int) (maxTimestamp int64, err error) {
 	buf, done := bufferFor(maxUnpacked)
 	defer done()
@@ -68,9 +71,9 @@ func (b Batch) ValidateCompressed(r Rules, maxUnpacked int) (maxTimestamp int64,
 	return b.walk(buf.b, r)
 }
 
-// Verify judges a batch that comes back from storage: b is exactly one batch, its
-// CRC is right and its header makes sense. It allows what brokers write and
-// producers may not: offsets that compaction left empty, and control batches.
+// Verify checks a batch read back from storage: b is exactly one batch, its CRC
+// is valid and its header is consistent. It allows what brokers write and
+// producers may not: gaps left by compaction, and control batches.
 func (b Batch) Verify() error {
 	if err := b.verifyFrame(); err != nil {
 		return err
@@ -92,7 +95,7 @@ func (b Batch) verifyFrame() error {
 		return err
 	}
 	if len(rest) > 0 {
-		return corrupt("%d bytes follow the batch of %d; send one batch for each partition", len(rest), len(first))
+		return corrupt("%d bytes follow the batch of %d; send one batch per partition", len(rest), len(first))
 	}
 	if got := b.checksum(); got != b.CRC() {
 		return fmt.Errorf("%w: CRC32C is %08x, the header says %08x", ErrChecksum, got, b.CRC())
@@ -128,7 +131,7 @@ func (b Batch) validateProducer() error {
 	case id == NoProducer && b.IsTransactional():
 		return corrupt("transactional without a producer id")
 	case id == NoProducer:
-		return nil // epoch and sequence mean nothing
+		return nil // epoch and sequence are ignored
 	case epoch < 0:
 		return corrupt("producer %d with epoch %d", id, epoch)
 	case sequence < 0 && !b.IsControl():
@@ -137,15 +140,15 @@ func (b Batch) validateProducer() error {
 	return nil
 }
 
-// walk checks that p is exactly the batch's records, with offset deltas 0, 1, 2..., and
-// that they keep the rules.
+// walk checks that p is exactly the batch's records, with offset deltas 0, 1,
+// 2..., and that they satisfy the rules.
 func (b Batch) walk(p []byte, r Rules) (maxTimestamp int64, err error) {
 	n, base, judge := b.Count(), b.BaseTimestamp(), newJudge(b, r)
 	maxTimestamp = -1
 	var broken *RecordErrors
 	var f fields
 	for i := range n {
-		rest, err := f.cut(p)
+		rest, err := f.next(p)
 		if err == nil {
 			err = f.skipHeaders()
 		}
@@ -189,7 +192,7 @@ func corrupt(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
 }
 
-// varint reads a zigzag varint; n is 0 when b is cut short or the value overflows.
+// varint reads a zigzag varint; n is 0 if b is truncated or the value overflows.
 func varint(b []byte) (v int64, n int) {
 	if len(b) > 0 && b[0] < 0x80 {
 		return int64(b[0]>>1) ^ -int64(b[0]&1), 1
@@ -202,8 +205,8 @@ func longVarint(b []byte) (v int64, n int) {
 	return v, max(n, 0)
 }
 
-// varint32 is varint for the 32-bit fields: at most five bytes, as Kafka's clients
-// read them, even where more would encode the same value.
+// varint32 is varint for 32-bit fields: at most five bytes, as Kafka's clients
+// read them, even if more would encode the same value.
 func varint32(b []byte) (v int32, n int) {
 	if len(b) > 0 && b[0] < 0x80 {
 		return int32(b[0]>>1) ^ -int32(b[0]&1), 1

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// busyShare is the part of one processor above which a program is busy, and what it
-// runs is better left mapped.
+// busyShare is the fraction of one processor above which a program is busy, and
+// the code it runs is better left mapped.
 const busyShare = 0.05
 
-// Keep shrinks the program after first, and every so often while it is idle, until ctx
-// is done: what runs once an hour brings in its pages, and those around them, as the
-// start did. failed is called with each error.
+// Keep shrinks the program after first, and then every interval in which it is
+// idle, until ctx is done: what runs once an hour brings back its pages, and
+// those around them, like the start did. failed is called with each error.
 func Keep(ctx context.Context, first, every time.Duration, failed func(error)) {
 	keep(ctx, first, every, processorTime, func() {
 		if _, err := Shrink(); err != nil {
@@ -39,7 +39,7 @@ func keep(ctx context.Context, first, every time.Duration, used func() time.Dura
 	}
 }
 
-// processorTime is what the process has used so far.
+// processorTime is the processor time used so far.
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

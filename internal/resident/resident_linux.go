@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Shrink gives back the pages of the program file that are mapped and returns
-// how many bytes of address space that was. It is safe at any time: what is given
-// back was never written, and whoever needs it again finds it in the page cache.
+// Shrink releases the mapped pages of the program file and returns their number
+// of bytes of address space. It is safe at any time: the pages were never
+// written, and whoever needs them again finds them in the page cache.
 func Shrink() (int64, error) {
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
@@ -39,10 +39,11 @@ func Shrink() (int64, error) {
 
 type mapping struct{ from, to uintptr }
 
-// unwritten returns the mappings of exe that cannot be written and never were. The
-// dynamic linker writes to some before it makes them read-only (RELRO: the table
-// through which functions of the C library are found); given back, they would read
-// as they are in the file, and the next call would go to address 0.
+// unwritten returns the mappings of exe that are read-only and were never
+// written. The dynamic linker writes to some before it makes them read-only
+// (RELRO: the table through which functions of the C library are found); if
+// released, they would read as in the file, and the next call would go to address
+// 0.
 func unwritten(smaps io.Reader, exe string) (found []mapping, err error) {
 	last := false // the mapping whose properties follow is in found
 	lines := bufio.NewScanner(smaps)
@@ -50,14 +51,14 @@ func unwritten(smaps io.Reader, exe string) (found []mapping, err error) {
 		line := lines.Text()
 		name, value, _ := strings.Cut(line, ":")
 		switch name {
-		case "Anonymous", "Swap": // pages that are not those of the file
+		case "Anonymous", "Swap": // pages other than the file's
 			if last && strings.Join(strings.Fields(value), " ") != "0 kB" {
 				found, last = found[:len(found)-1], false
 			}
 		default:
 			if from, to, ok := program(line, exe); ok {
 				found, last = append(found, mapping{from, to}), true
-			} else if strings.Contains(name, "-") { // the head of another
+			} else if strings.Contains(name, "-") { // the header of another mapping
 				last = false
 			}
 		}
@@ -65,8 +66,8 @@ func unwritten(smaps io.Reader, exe string) (found []mapping, err error) {
 	return found, lines.Err()
 }
 
-// program reads a line of /proc/self/smaps: ok if it is a mapping of exe that
-// cannot be written.
+// program parses a line of /proc/self/smaps: ok if it is a read-only mapping of
+// exe.
 func program(line, exe string) (from, to uintptr, ok bool) {
 	var mode, offset, device, inode string
 	if _, err := fmt.Sscanf(line, "%x-%x %s %s %s %s", &from, &to, &mode, &offset, &device, &inode); err != nil {

@@ -2,5 +2,5 @@
 
 package resident
 
-// Shrink does nothing where it is not known how to.
+// Shrink does nothing on systems where it is not implemented.
 func Shrink() (int64, error) { return 0, nil }

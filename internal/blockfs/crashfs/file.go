@@ -11,19 +11,19 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
-// sectorSize is what a disk writes whole or not at all.
+// sectorSize is the unit that a disk writes atomically.
 const sectorSize = 512
 
-// inode is the content of a file, whatever its names. Crashes are many and change
-// little, so memory is shared between them and copied when first written.
+// inode is the content of a file, whatever its names. Crashes are frequent and
+// change little, so memory is shared between them and copied on write.
 type inode struct {
 	size  int64
 	data  content            // as the process sees it
-	disk  content            // what is sure to survive
-	dirty map[int64]struct{} // sectors in which data may reach the disk
+	disk  content            // what is guaranteed to survive
+	dirty map[int64]struct{} // sectors whose data may reach the disk
 }
 
-// content is memory that others may have too.
+// content is memory that may be shared.
 type content struct {
 	bytes  []byte
 	shared bool
@@ -37,13 +37,13 @@ func (c *content) own() []byte {
 	return c.bytes
 }
 
-// share returns c for another one.
+// share returns c for sharing.
 func (c *content) share() content {
 	c.shared = true
 	return *c
 }
 
-// newInode returns a file that is on disk, but for its name.
+// newInode returns a file that is on disk, except for its name.
 func newInode(disk content) *inode {
 	return &inode{size: int64(len(disk.bytes)), data: disk.share(), disk: disk.share(), dirty: map[int64]struct{}{}}
 }
@@ -55,7 +55,7 @@ func (i *inode) write(p []byte, off int64) {
 	}
 }
 
-// persist takes the dirty sectors of a range to the disk.
+// persist writes the dirty sectors of a range to disk.
 func (i *inode) persist(off, n int64) {
 	for at := range i.dirty {
 		if start := at * sectorSize; start < off+n && start+sectorSize > off {
@@ -65,7 +65,8 @@ func (i *inode) persist(off, n int64) {
 	}
 }
 
-// forget is what a failed sync does to dirty pages: they are clean, and nowhere.
+// forget is the effect of a failed sync on dirty pages: they are marked clean and
+// lost.
 func (i *inode) forget() { clear(i.dirty) }
 
 func (i *inode) crash(k Keep, r *rand.Rand) *inode {
@@ -149,14 +150,15 @@ func (f *file) apply(p []byte, off int64) {
 	f.inode.write(p, off)
 }
 
-// Drop is what a failed sync does to this file, for one that fails elsewhere.
+// Drop has the effect of a failed sync on this file, for syncs that fail in
+// another layer.
 func (f *file) Drop() {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	f.inode.forget()
 }
 
-// Sync implements blockfs.File. One that fails loses what it was to write.
+// Sync implements blockfs.File. A failed sync loses the data it was to write.
 func (f *file) Sync() error {
 	err := f.fs.ask(Op{Kind: Sync, Name: f.name})
 	f.fs.mu.Lock()

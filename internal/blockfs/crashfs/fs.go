@@ -10,7 +10,7 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
-// Kind is what an operation does.
+// Kind is the kind of an operation.
 type Kind string
 
 // The operations that a Fault sees.
@@ -25,8 +25,8 @@ const (
 	Sync    Kind = "sync"
 )
 
-// Op is one operation. Applied is false before it begins; a change comes again
-// with Applied set, when it is visible and not yet durable.
+// Op is one operation. Applied is false before it begins; a change is reported
+// again with Applied set, when it is visible but not yet durable.
 type Op struct {
 	Kind    Kind
 	Name    string
@@ -35,21 +35,21 @@ type Op struct {
 	Applied bool
 }
 
-// Fault decides about an operation. It runs on the goroutine that does it and
+// Fault decides about an operation. It runs on the goroutine of the operation and
 // may call the FS.
 type Fault func(Op) error
 
-// ErrShort, returned by a Fault before a write, lets the first half of it through.
+// ErrShort, returned by a Fault before a write, lets the first half through.
 var ErrShort = errors.New("short write")
 
 // FS is the file system. It is safe for concurrent use.
 type FS struct {
 	mu      sync.Mutex
 	fault   Fault
-	room    int64             // bytes that files may take in all
+	room    int64             // bytes available to files
 	names   map[string]*inode // as the process sees them
 	durable map[string]*inode // as the disk has them
-	journal []change          // what leads from durable to names
+	journal []change          // changes that lead from durable to names
 }
 
 // change is one directory change. A nil inode is a removal.
@@ -58,12 +58,12 @@ type change struct {
 	inode    *inode
 }
 
-// New returns an empty FS with room for so many bytes.
+// New returns an empty FS of room bytes.
 func New(room int64) *FS {
 	return &FS{room: room, names: map[string]*inode{}, durable: map[string]*inode{}}
 }
 
-// SetFault installs f, nil for none.
+// SetFault installs f; nil removes it.
 func (s *FS) SetFault(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,18 +83,18 @@ func (s *FS) ask(op Op) error {
 	return nil
 }
 
-// Keep says what of the unsynced survives a Crash.
+// Keep chooses which unsynced data survives a Crash.
 type Keep int
 
-// The three fates of what was not synced.
+// The possible fates of unsynced data.
 const (
 	Nothing Keep = iota
 	Everything
 	Random
 )
 
-// Crash returns the disk as it is found after a loss of power now. r is used
-// with Random only.
+// Crash returns the disk as found after a power loss now. r is used only with
+// Random.
 func (s *FS) Crash(k Keep, r *rand.Rand) *FS {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,7 +115,7 @@ func (s *FS) Crash(k Keep, r *rand.Rand) *FS {
 	for name := range names {
 		sorted = append(sorted, name)
 	}
-	slices.Sort(sorted) // so that r decides alike each time
+	slices.Sort(sorted) // so that r decides reproducibly
 	for _, name := range sorted {
 		i := names[name].crash(k, r)
 		out.names[name], out.durable[name] = i, i
@@ -123,8 +123,8 @@ func (s *FS) Crash(k Keep, r *rand.Rand) *FS {
 	return out
 }
 
-// Kill returns the disk as the next process finds it if this one dies now: it sees
-// all that was done, and of that no more is durable than was.
+// Kill returns the disk as the next process finds it if this one dies now:
+// everything done is visible, and nothing more is durable than before.
 func (s *FS) Kill() *FS {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -156,7 +156,7 @@ func apply(names map[string]*inode, changes []change) {
 	}
 }
 
-// change does c in view of the process.
+// change applies c to the process's view.
 func (s *FS) change(c change) {
 	apply(s.names, []change{c})
 	s.journal = append(s.journal, c)
@@ -260,8 +260,7 @@ func (s *FS) SyncDir() error {
 	return nil
 }
 
-// Damage gives part of a file to f to change, on the disk and in view, as rot
-// and broken disks do.
+// Damage lets f change part of a file, on disk and in view, like bit rot.
 func (s *FS) Damage(name string, off int64, n int, f func([]byte)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -270,7 +269,7 @@ func (s *FS) Damage(name string, off int64, n int, f func([]byte)) {
 	copy(i.data.own()[off:][:n], i.disk.bytes[off:])
 }
 
-// Cut makes a file shorter, on the disk and in view, as a copy that was broken off is.
+// Cut truncates a file, on disk and in view, like an interrupted copy.
 func (s *FS) Cut(name string, length int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

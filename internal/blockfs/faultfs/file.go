@@ -7,7 +7,7 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
-// file fails as the FS says.
+// file fails as the FS decides.
 type file struct {
 	blockfs.File
 	fs *FS
@@ -43,7 +43,7 @@ func (f *file) write(fault fault, p []byte, off int64, m blockfs.Mode) error {
 		}
 	}
 	if fault.late {
-		m = blockfs.Volatile // it is the way to the disk that failed
+		m = blockfs.Volatile // the way to the disk failed
 	}
 	return fault.around(func() error { return f.File.WriteAt(p, off, m) })
 }
@@ -57,14 +57,14 @@ func (f *file) Sync() error {
 	return fault.around(f.File.Sync)
 }
 
-// writer is the Writer of the FS below, with what it is to do decided before.
+// writer wraps the Writer of the inner FS and decides each write's fault first.
 type writer struct {
 	blockfs.Writer
 	fs    *FS
-	under sync.WaitGroup // writes that the one below does not know
+	under sync.WaitGroup // writes unknown to the inner writer
 }
 
-// NewWriter lets the FS below write in its own way.
+// NewWriter uses the inner FS's Writer.
 func (s *FS) NewWriter(depth int) (blockfs.Writer, error) {
 	w, err := blockfs.NewWriter(s.inner, depth)
 	if err != nil {
@@ -73,12 +73,12 @@ func (s *FS) NewWriter(depth int) (blockfs.Writer, error) {
 	return &writer{Writer: w, fs: s}, nil
 }
 
-// Submit implements blockfs.Writer. Writes that something befalls are not
-// counted against the depth.
+// Submit implements blockfs.Writer. Writes with a fault do not count against the
+// depth.
 func (w *writer) Submit(r blockfs.Request) {
 	f, ok := r.File.(*file)
 	if !ok || f.fs != w.fs {
-		r.Done(fmt.Errorf("write a file that is of another file system"))
+		r.Done(fmt.Errorf("write a file of another file system"))
 		return
 	}
 	fault := w.fs.decide(Write, w.fs.nameOf(f))

@@ -13,20 +13,20 @@ type FS struct {
 	inner blockfs.FS
 
 	mu    sync.Mutex
-	names map[*file]string // of open files, followed through renames
+	names map[*file]string // of open files, following renames
 	rules []*rule
 	ops   []Op
 	hits  []Op
 }
 
-// New returns inner, failing as the expression says; see the package. "" never
+// New returns inner with the faults of the expression; see the package. "" never
 // fails.
 func New(inner blockfs.FS, expression string) (*FS, error) {
 	s := &FS{inner: inner, names: map[*file]string{}}
 	return s, s.Set(expression)
 }
 
-// Set replaces the rules, and begins to count anew.
+// Set replaces the rules and restarts counting.
 func (s *FS) Set(expression string) error {
 	rules, err := parse(expression)
 	if err != nil {
@@ -38,14 +38,14 @@ func (s *FS) Set(expression string) error {
 	return nil
 }
 
-// Ops returns what was asked for since the last Set, in order.
+// Ops returns the operations since the last Set, in order.
 func (s *FS) Ops() []Op {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Op(nil), s.ops...)
 }
 
-// Hits returns those of Ops that a rule has befallen.
+// Hits returns those of Ops that had a fault.
 func (s *FS) Hits() []Op {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,14 +58,14 @@ func (s *FS) nameOf(f *file) string {
 	return s.names[f]
 }
 
-// decide notes an operation and says what befalls it.
+// decide records an operation and returns its fault.
 func (s *FS) decide(kind Kind, name string) fault {
 	op := Op{kind, name}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ops = append(s.ops, op)
 	var f fault
-	for _, r := range s.rules { // all of them count
+	for _, r := range s.rules { // all of them count the operation
 		if r.match(op) && f == (fault{}) {
 			f = r.fault
 		}
@@ -80,7 +80,7 @@ func (s *FS) decide(kind Kind, name string) fault {
 	return f
 }
 
-// do carries an operation out as decided. What cannot be short fails.
+// do performs an operation as decided. Operations that cannot be short fail.
 func (s *FS) do(kind Kind, name string, f func() error) error {
 	return s.decide(kind, name).around(f)
 }
@@ -116,7 +116,7 @@ func (s *FS) opened(kind Kind, name string, open func() (blockfs.File, error)) (
 	})
 	if err != nil {
 		if inner != nil {
-			_ = inner.Close() // the failure is another
+			_ = inner.Close() // the fault is the error to report
 		}
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
-// Kind is what an operation does.
+// Kind is the kind of an operation.
 type Kind string
 
 // The kinds of operations.
@@ -47,15 +47,15 @@ type rule struct {
 	seen        int // operations that matched
 }
 
-// fault is what befalls an operation. The zero value is none.
+// fault is what happens to an operation. The zero value is no fault.
 type fault struct {
 	err   error
-	late  bool // after it was done
+	late  bool // after the operation was done
 	short bool
 	slow  time.Duration
 }
 
-// errors of the system by name.
+// System errors by name.
 var errnos = map[string]syscall.Errno{"EIO": syscall.EIO, "ENOSPC": syscall.ENOSPC, "EROFS": syscall.EROFS,
 	"EDQUOT": syscall.EDQUOT, "EAGAIN": syscall.EAGAIN, "EINVAL": syscall.EINVAL}
 
@@ -97,7 +97,7 @@ func parseRule(words []string) (r *rule, err error) {
 	return r, err
 }
 
-// parseWhich reads N, N+ or N-M.
+// parseWhich parses N, N+ or N-M.
 func parseWhich(s string) (first, last int, err error) {
 	from, to, isRange := strings.Cut(s, "-")
 	from, open := strings.CutSuffix(from, "+")
@@ -113,7 +113,7 @@ func parseWhich(s string) (first, last int, err error) {
 		last = first
 	}
 	if err == nil && (first < 1 || last < first) {
-		err = fmt.Errorf("#%s chooses nothing", s)
+		err = fmt.Errorf("#%s selects nothing", s)
 	}
 	return first, last, err
 }
@@ -130,7 +130,7 @@ func parseFault(words []string) (f fault, err error) {
 		name := words[len(words)-1]
 		errno, ok := errnos[name]
 		if !ok {
-			return f, fmt.Errorf("%q is not an error number known here", name)
+			return f, fmt.Errorf("unknown error number %q", name)
 		}
 		f = fault{err: errno, late: late}
 		if errno == syscall.ENOSPC || errno == syscall.EDQUOT {
@@ -141,7 +141,7 @@ func parseFault(words []string) (f fault, err error) {
 	return f, fmt.Errorf("want an error number, late and an error number, short, or slow and a duration")
 }
 
-// match counts op if it is meant, and reports whether the rule applies.
+// match counts op if it matches, and reports whether the rule applies.
 func (r *rule) match(op Op) bool {
 	if r.kind != "*" && r.kind != op.Kind {
 		return false

@@ -56,7 +56,7 @@ type params struct {
 	cq                                                               completionOffsets
 }
 
-// The sizes that the kernel has; a slip in the above does not compile.
+// The kernel's struct sizes; a mistake above does not compile.
 var (
 	_ [64]byte  = [unsafe.Sizeof(submission{})]byte{}
 	_ [16]byte  = [unsafe.Sizeof(completion{})]byte{}

@@ -14,8 +14,8 @@ import (
 )
 
 // Ring is one io_uring. Submissions may come from any goroutine; one at a time
-// waits for completions. No more may be under way than the ring was made for,
-// so neither queue is ever full.
+// waits for completions. No more writes may be in flight than the ring was made
+// for, so neither queue is ever full.
 type Ring struct {
 	fd     int
 	events *os.File // an eventfd in the runtime's poller
@@ -23,8 +23,8 @@ type Ring struct {
 	rings  []byte // both queues' heads and tails, and the completions
 	slots  []byte // the submissions
 
-	// submitted orders what came before a submission before its completion, in
-	// terms of Go's memory model, which does not know the kernel.
+	// submitted orders what came before a submission before its completion, in Go's
+	// memory model, which does not know about the kernel.
 	submitted atomic.Uint64
 
 	mu     sync.Mutex // of the submission queue
@@ -39,17 +39,17 @@ type Ring struct {
 	cqes   []completion
 }
 
-// errOld: what this package needs is not there.
+// errOld: a required feature is missing.
 var errOld = fmt.Errorf("%w: the kernel's io_uring is older than that of Linux 5.6", errors.ErrUnsupported)
 
-// New makes a ring for so many submissions under way.
+// New creates a ring for entries submissions in flight.
 func New(entries int) (*Ring, error) {
 	var p params
 	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, uintptr(entries), uintptr(unsafe.Pointer(&p)), 0)
 	if errno != 0 {
 		return nil, fmt.Errorf("io_uring_setup: %w", errno)
 	}
-	unix.CloseOnExec(int(fd)) // it is so already since Linux 5.12
+	unix.CloseOnExec(int(fd)) // the default since Linux 5.12
 	r := &Ring{fd: int(fd)}
 	if err := r.open(&p); err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -73,7 +73,7 @@ func (r *Ring) open(p *params) error {
 		return err
 	}
 	if err := r.events.SetReadDeadline(time.Time{}); err != nil {
-		return fmt.Errorf("poll an eventfd: %w", err) // Wait could not
+		return fmt.Errorf("poll an eventfd: %w", err) // Wait would not work
 	}
 	number := int32(event)
 	return r.register(registerEventFD, unsafe.Pointer(&number), 1)
@@ -86,7 +86,7 @@ func (r *Ring) register(what uintptr, arg unsafe.Pointer, n int) error {
 	return nil
 }
 
-// mapQueues finds the queues in the memory shared with the kernel.
+// mapQueues maps the queues, which are in memory shared with the kernel.
 func (r *Ring) mapQueues(p *params) (err error) {
 	size := max(int(p.sq.array)+int(p.sqEntries)*4, int(p.cq.cqes)+int(p.cqEntries)*int(unsafe.Sizeof(completion{})))
 	const access, kind = unix.PROT_READ | unix.PROT_WRITE, unix.MAP_SHARED | unix.MAP_POPULATE
@@ -103,7 +103,7 @@ func (r *Ring) mapQueues(p *params) (err error) {
 	r.cqes = unsafe.Slice((*completion)(unsafe.Pointer(&r.rings[p.cq.cqes])), p.cqEntries)
 	order := unsafe.Slice((*uint32)(unsafe.Pointer(&r.rings[p.sq.array])), p.sqEntries)
 	for i := range order {
-		order[i] = uint32(i) // slots are used in turn
+		order[i] = uint32(i) // slots are used in order
 	}
 	return nil
 }
@@ -112,8 +112,8 @@ func (r *Ring) word(off uint32) *atomic.Uint32 {
 	return (*atomic.Uint32)(unsafe.Pointer(&r.rings[off]))
 }
 
-// Write submits a write of p, with the RWF flags of pwritev2(2). Wait tells of
-// its end by tag, unless Write returns an error: nothing was begun then.
+// Write submits a write of p, with the RWF flags of pwritev2(2). Wait reports its
+// result by tag, unless Write returns an error: then nothing was started.
 func (r *Ring) Write(fd int, p []byte, off int64, flags int, tag uint64) error {
 	return r.submit(submission{opcode: opWrite, fd: int32(fd), off: uint64(off), length: uint32(len(p)),
 		addr: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(p)))), rw: uint32(flags), tag: tag})
@@ -128,27 +128,27 @@ func (r *Ring) submit(s submission) error {
 	r.sqTail.Store(tail + 1)
 	for tries := 0; r.sqHead.Load() != tail+1; {
 		_, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.fd), 1, 0, 0, 0, 0)
-		if errno == unix.EAGAIN { // no memory for it now, and nothing was begun
+		if errno == unix.EAGAIN { // out of memory for now; nothing was started
 			if tries++; tries < 10_000 {
 				time.Sleep(100 * time.Microsecond)
 				continue
 			}
 		}
 		if errno != 0 && errno != unix.EINTR && r.sqHead.Load() != tail+1 {
-			r.sqTail.Store(tail) // the kernel looks at it in enter only
+			r.sqTail.Store(tail) // the kernel reads it only in enter
 			return fmt.Errorf("io_uring_enter: %w", errno)
 		}
 	}
 	return nil
 }
 
-// Wait calls f for every completion, in the order they come, with the result of
-// the system call: bytes, or an error number below zero. It returns when the
-// ring is closed, with the error that says so.
+// Wait calls f for every completion, in order of arrival, with the result of the
+// system call: bytes, or a negative error number. It returns when the ring is
+// closed, with the error that says so.
 func (r *Ring) Wait(f func(tag uint64, res int)) error {
 	return r.poll.Read(func(uintptr) (done bool) {
-		// The poller tells of every completion behind the last look, though
-		// nobody reads the eventfd: it is watched for edges.
+		// The poller reports every completion since the last check although nobody
+		// reads the eventfd: it is edge-triggered.
 		for r.reap(f) {
 		}
 		return false
@@ -168,11 +168,11 @@ func (r *Ring) reap(f func(tag uint64, res int)) bool {
 	return true
 }
 
-// Close gives the ring up, and returns when Wait has. Nothing may be under way.
+// Close releases the ring, and returns when Wait has. Nothing may be in flight.
 func (r *Ring) Close() error {
 	var errs []error
 	if r.events != nil {
-		errs = append(errs, r.events.Close()) // waits for those who use it
+		errs = append(errs, r.events.Close()) // waits for its users
 	}
 	for _, mem := range [][]byte{r.rings, r.slots} {
 		if mem != nil {

@@ -282,7 +282,7 @@ type store struct {
 	one bool
 }
 
-// Put stores what r holds by PutSized, if so told.
+// Put stores what r holds by PutSized, if so storeError.
 func (s *store) Put(ctx context.Context, key string, r io.Reader) error {
 	if !s.one {
 		return s.Store.Put(ctx, key, r)

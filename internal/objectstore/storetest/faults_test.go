@@ -317,7 +317,7 @@ func unavailable(t *testing.T, b *backend) {
 	}, down())
 }
 
-// refused: what trying again cannot mend is told at once, with what to do.
+// refused: what trying again cannot mend is storeError at once, with what to do.
 func refused(t *testing.T, b *backend) {
 	s, p := b.open(t, fast()), b.proxy
 	key := newKey()
