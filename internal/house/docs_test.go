@@ -107,6 +107,33 @@ func TestLinksInPagesLeadSomewhere(t *testing.T) {
 	}
 }
 
+// docs/README.md lists each decision page once, by its number and under its title.
+func TestDecisionsAreInTheIndex(t *testing.T) {
+	listed := map[string][]string{} // page: its rows
+	row := regexp.MustCompile(`(?m)^\| \[([0-9]+)\]\(decisions/([^)]+)\) \| (.*) \|$`)
+	for _, m := range row.FindAllStringSubmatch(read(t, "docs/README.md"), -1) {
+		listed[m[2]] = append(listed[m[2]], "# "+m[1]+" "+m[3])
+	}
+	pages := 0
+	for _, page := range files(t, ".md") {
+		name, ok := strings.CutPrefix(page, "docs/decisions/")
+		if !ok {
+			continue
+		}
+		pages++
+		title, _, _ := strings.Cut(read(t, page), "\n")
+		if rows := listed[name]; len(rows) != 1 || rows[0] != title {
+			t.Errorf("%s is titled %q, but docs/README.md lists it as %q", page, title, rows)
+		}
+		if number, _, _ := strings.Cut(name, "-"); !strings.HasPrefix(title, "# "+number+" ") {
+			t.Errorf("%s is titled %q, without its number", page, title)
+		}
+	}
+	if pages < 40 || len(listed) != pages {
+		t.Errorf("docs/README.md lists %d decisions, and there are %d", len(listed), pages)
+	}
+}
+
 // files returns the repository's files with a suffix, by path from its root.
 func files(t *testing.T, suffix string) []string {
 	t.Helper()
