@@ -12,7 +12,7 @@ var update = flag.Bool("update", false, "write the table of topic configs into d
 
 // The page's table is made from the package's: `go test ./internal/topic -update`.
 func TestTheDocumentationHasEveryConfig(t *testing.T) {
-	const page, head = "../../docs/topics.md", "| config | default | taken | what it does |\n|---|---|---|---|\n"
+	const page, head = "../../docs/topics.md", "| config | default | accepted values | description |\n|---|---|---|---|\n"
 	raw, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
@@ -24,7 +24,7 @@ func TestTheDocumentationHasEveryConfig(t *testing.T) {
 	_, after, _ := strings.Cut(rest, "\n\n")
 	var rows strings.Builder
 	for _, c := range Configs() {
-		fmt.Fprintf(&rows, "| `%s` | %s | %s | %s |\n", c.Name, quoted(c.Default), c.taken(), c.Doc)
+		fmt.Fprintf(&rows, "| `%s` | %s | %s | %s |\n", c.Name, quoted(c.Default), c.accepted(), c.Doc)
 	}
 	want := before + head + rows.String() + "\n" + after
 	if *update {
@@ -43,8 +43,8 @@ func quoted(value string) string {
 	return "`" + value + "`"
 }
 
-// taken says which values c takes.
-func (c *Config) taken() string {
+// accepted says which values c accepts.
+func (c *Config) accepted() string {
 	switch {
 	case c.Kind == Boolean && len(c.allowed) == 0:
 		return "`true`, `false`"
