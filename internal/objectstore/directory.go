@@ -12,40 +12,38 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
-// An object goes to a local disk past the page cache where the file system lets it. It is
-// the write cache that consumers at the tail read, and a page of the page cache for each
-// 4 KiB of a stream costs far more than the copying: memory that was not in use has to be
-// cleared, on a virtual machine the host has to find it, and pages that others use have
-// to make room.
+// Objects on a local disk are written with direct I/O where the file system supports it.
+// Consumers at the tail read from the write cache, not from the page cache, and a page of
+// the page cache for each 4 KiB written costs far more than the copy: unused memory has to
+// be zeroed, on a virtual machine the host has to supply it, and pages in use are evicted.
 //
-// The WAL is often on the same disk. An upload with one write in flight beside eight of
-// the log gets a ninth of the disk, and falls behind producers.
+// The WAL is often on the same disk. An upload with one write in flight next to eight of
+// the WAL gets a ninth of the disk, and falls behind producers.
 const (
-	// directStep is what one write past the page cache has, and directWrites how many are
-	// in flight: an upload often is one object. config.Broker.UploadMemory counts the memory.
+	// directStep is the size of one direct write, and directWrites how many are in flight:
+	// an upload often is one object. config.Broker.UploadMemory counts the memory.
 	directStep   = 256 << 10
 	directWrites = 8
-	// growStep is how much of the file is made at a time, before it is written: writes that
-	// make a file longer wait for each other.
+	// growStep is how far the file is extended at a time, ahead of the writes: writes that
+	// extend a file wait for each other.
 	growStep = 4 << 20
 )
 
 // Through the page cache:
 const (
-	// flushStep is how much is given to the disk at a time: an object that is left in the
-	// page cache until it is synced holds up the log's writes for as long as the disk takes
-	// for all of it.
+	// flushStep is how much is flushed to disk at a time: an object left in the page cache
+	// until it is synced would block the WAL's writes while the disk takes all of it.
 	flushStep = 1 << 20
-	// copyStep is what one write takes. Larger ones get large folios of the page cache,
-	// which on a virtual machine are memory that the host has to find first.
+	// copyStep is the size of one write. Larger ones get large folios of the page cache,
+	// memory that on a virtual machine the host has to supply first.
 	copyStep = 32 << 10
-	// cachedBytes of an object stay in the page cache; what the disk has taken beyond that
-	// leaves it.
+	// cachedBytes is how much of an object stays in the page cache; beyond that, what has
+	// reached the disk is evicted.
 	cachedBytes = 16 << 20
 )
 
-// write makes the file of key of what b holds. It appears whole or not at all, also
-// after a crash; a key that is there already is left as it is (fs.ErrExist).
+// write creates the file of key with the contents of b, whole or not at all, even after a
+// crash. An existing file is left as it is (fs.ErrExist).
 func (s *Store) write(ctx context.Context, key string, b *body) error {
 	path := filepath.Join(s.dir, filepath.FromSlash(key))
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
@@ -66,11 +64,11 @@ func (s *Store) write(ctx context.Context, key string, b *body) error {
 	if err = errors.Join(err, f.discard()); err != nil {
 		return err
 	}
-	return s.sync(key) // of directories that others have made, and died, too
+	return s.sync(key) // also directories made by a writer that then crashed
 }
 
-// fillDirect writes b to f, which is open for that, past the page cache, and makes it
-// durable. Writes are whole blocks; what the last one has too much is cut off again.
+// fillDirect writes b to f, which is open for direct I/O, and syncs it. Writes are whole
+// blocks; the padding of the last one is truncated.
 func fillDirect(ctx context.Context, f *os.File, b io.Reader) error {
 	w := newDirectWriter(f)
 	size, err := w.copy(ctx, b)
@@ -83,7 +81,7 @@ func fillDirect(ctx context.Context, f *os.File, b io.Reader) error {
 	return f.Sync()
 }
 
-// directWriter has several writes in flight.
+// directWriter keeps several writes in flight.
 type directWriter struct {
 	f       *os.File
 	grown   int64 // the file's size
@@ -91,7 +89,7 @@ type directWriter struct {
 	writes  sync.WaitGroup
 	failing sync.Once
 	failed  chan struct{}
-	err     error // once failed is closed
+	err     error // valid once failed is closed
 }
 
 func newDirectWriter(f *os.File) *directWriter {
@@ -105,14 +103,14 @@ func newDirectWriter(f *os.File) *directWriter {
 
 var directBuffers = sync.Pool{New: func() any { b := blockfs.Aligned(directStep); return &b }}
 
-// copy begins to write all of b and returns its size.
+// copy starts the writes of all of b and returns its size.
 func (w *directWriter) copy(ctx context.Context, b io.Reader) (size int64, err error) {
 	for {
 		var buf *[]byte
 		select {
 		case buf = <-w.free:
 		case <-w.failed:
-			return size, nil // wait has the error
+			return size, nil // wait returns the error
 		}
 		if ctx.Err() != nil {
 			w.free <- buf
@@ -132,7 +130,7 @@ func (w *directWriter) copy(ctx context.Context, b io.Reader) (size int64, err e
 			w.free <- buf
 		}
 		switch {
-		case err == io.EOF: //nolint:errorlint // readers end with io.EOF itself; one that was cut off has another
+		case err == io.EOF: //nolint:errorlint // readers end with io.EOF itself; one that was cut short returns another error
 			return size, nil
 		case err != nil:
 			return size, err
@@ -140,7 +138,7 @@ func (w *directWriter) copy(ctx context.Context, b io.Reader) (size int64, err e
 	}
 }
 
-// readAll is io.ReadFull whose error is that of r.
+// readAll is io.ReadFull, except that it returns the error of r as it is.
 func readAll(r io.Reader, p []byte) (n int, err error) {
 	for n < len(p) && err == nil {
 		var m int
@@ -150,7 +148,7 @@ func readAll(r io.Reader, p []byte) (n int, err error) {
 	return n, err
 }
 
-// begin writes the first n bytes of buf at off, and gives buf back.
+// begin starts a write of the first n bytes of buf at off, which then frees buf.
 func (w *directWriter) begin(buf *[]byte, n int, off int64) {
 	w.writes.Go(func() {
 		if _, err := w.f.WriteAt((*buf)[:n], off); err != nil {
@@ -160,8 +158,8 @@ func (w *directWriter) begin(buf *[]byte, n int, off int64) {
 	})
 }
 
-// wait returns once nothing is in flight, with the first error there was. It ends the
-// writer.
+// wait returns the first error once nothing is in flight. The writer must not be used
+// afterwards.
 func (w *directWriter) wait() error {
 	w.writes.Wait()
 	close(w.free)
@@ -171,7 +169,7 @@ func (w *directWriter) wait() error {
 	return w.err
 }
 
-// fillCached writes b to f through the page cache and makes it durable.
+// fillCached writes b to f through the page cache and syncs it.
 func fillCached(ctx context.Context, f *os.File, b io.Reader) error {
 	buf := make([]byte, copyStep)
 	for off, begun := int64(0), int64(0); ; {
@@ -208,7 +206,7 @@ func fillCached(ctx context.Context, f *os.File, b io.Reader) error {
 	}
 }
 
-// named is a file under a name that no object has.
+// named creates a file under a name that no object has.
 func named(dir string) (unnamed, error) {
 	f, err := os.CreateTemp(dir, ".incoming-*")
 	if err != nil {
@@ -217,14 +215,14 @@ func named(dir string) (unnamed, error) {
 	return unnamed{File: f, path: f.Name()}, nil
 }
 
-// unnamed is a file that is no object yet. Where the file system can, it has no name
-// and is gone with the process.
+// unnamed is a file that is not an object yet. Where the file system supports it, the
+// file has no name and disappears with the process.
 type unnamed struct {
 	*os.File
 	path string // empty if it has no name
 }
 
-// publish gives the file its name unless that is taken.
+// publish links the file at path unless that is taken.
 func (f unnamed) publish(path string) error {
 	if f.path == "" {
 		return linkUnnamed(f.File, path)
@@ -232,7 +230,7 @@ func (f unnamed) publish(path string) error {
 	return os.Link(f.path, path)
 }
 
-// discard closes the file, which is gone unless it was published.
+// discard closes the file, which disappears unless it was published.
 func (f unnamed) discard() error {
 	err := f.Close()
 	if f.path != "" {

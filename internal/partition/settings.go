@@ -4,8 +4,8 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// SettingsOf extracts the settings of the write path from a topic's configs.
-// Unset configs have their default.
+// SettingsOf extracts the write path's settings from a topic's configs. Unset configs
+// have their defaults.
 func SettingsOf(configs map[string]string) Settings {
 	v := topic.Values(configs)
 	return Settings{

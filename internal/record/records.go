@@ -31,19 +31,19 @@ func (r Record) Clone() Record {
 	return r
 }
 
-// Records iterates over the records in offset order. A failure is yielded once, as
+// Records iterates over the records in offset order. An error is yielded once, as
 // the last pair: ErrCorrupt, ErrUnsupported for the codec, or ErrTooLarge when the
-// records of a compressed batch unpack to more than maxBytes.
+// records of a compressed batch decompress to more than maxBytes.
 //
 // The slices of a Record are valid until the loop body ends; take a Clone to keep
 // one. Iterating does not allocate for each record.
 func (b Batch) Records(maxBytes int) iter.Seq2[Record, error] { return b.records(maxBytes, false) }
 
-// SoundRecords is Records for whoever wants all of a batch or nothing: a failure comes
-// before the first record, and none comes with it.
+// SoundRecords is Records for callers that want all records of a batch or none: an error
+// is yielded instead of the first record, never after one.
 func (b Batch) SoundRecords(maxBytes int) iter.Seq2[Record, error] { return b.records(maxBytes, true) }
 
-func (b Batch) records(maxBytes int, ahead bool) iter.Seq2[Record, error] {
+func (b Batch) records(maxBytes int, check bool) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		p := b.payload()
 		if c := b.Codec(); c != None {
@@ -55,7 +55,7 @@ func (b Batch) records(maxBytes int, ahead bool) iter.Seq2[Record, error] {
 			}
 			p = buf.b
 		}
-		if ahead {
+		if check {
 			if err := b.sound(p); err != nil {
 				yield(Record{}, err)
 				return
@@ -65,7 +65,7 @@ func (b Batch) records(maxBytes int, ahead bool) iter.Seq2[Record, error] {
 	}
 }
 
-// sound returns what each would fail with.
+// sound returns the error that each would yield.
 func (b Batch) sound(p []byte) (failed error) {
 	b.each(p, func(_ Record, err error) bool {
 		failed = err
@@ -74,7 +74,7 @@ func (b Batch) sound(p []byte) (failed error) {
 	return failed
 }
 
-// each yields the records in the unpacked p.
+// each yields the records in p, which is decompressed.
 func (b Batch) each(p []byte, yield func(Record, error) bool) {
 	n, last, previous := b.Count(), b.LastOffsetDelta(), int32(-1)
 	base, baseTimestamp, appendTime := b.BaseOffset(), b.BaseTimestamp(), b.LogAppendTime()
@@ -107,7 +107,7 @@ func (b Batch) each(p []byte, yield func(Record, error) bool) {
 	}
 }
 
-// fields is one record as it lies in the batch:
+// fields is one record as encoded in a batch:
 //
 //	length           varint   of what follows
 //	attributes       1 byte   unused
@@ -149,7 +149,7 @@ func (f *fields) next(p []byte) (rest []byte, err error) {
 	if f.value, b, ok = nullable(b); !ok {
 		return nil, corrupt("value length")
 	}
-	// A header takes two bytes at least, so the count is bounded by what is there.
+	// A header takes at least two bytes, so the remaining bytes bound the count.
 	if f.headerCount, n = varint32(b); n == 0 || f.headerCount < 0 || int(f.headerCount) > (len(b)-n)/2 {
 		return nil, corrupt("%d headers in %d bytes", f.headerCount, len(b))
 	}
@@ -157,7 +157,7 @@ func (f *fields) next(p []byte) (rest []byte, err error) {
 	return rest, nil
 }
 
-// nullable reads a varint length, -1 for null, and so many bytes.
+// nullable reads a varint length, -1 for null, and that many bytes.
 func nullable(b []byte) (field, rest []byte, ok bool) {
 	size, n := varint32(b)
 	switch {
@@ -170,7 +170,7 @@ func nullable(b []byte) (field, rest []byte, ok bool) {
 	return b[n:end:end], b[end:], true
 }
 
-// skipHeaders checks the headers.
+// skipHeaders checks the headers without decoding them.
 func (f *fields) skipHeaders() error {
 	if f.headerCount == 0 && len(f.headers) == 0 {
 		return nil
@@ -179,7 +179,7 @@ func (f *fields) skipHeaders() error {
 	return err
 }
 
-// appendHeaders decodes the headers onto dst.
+// appendHeaders decodes the headers and appends them to dst.
 func (f *fields) appendHeaders(dst []Header) ([]Header, error) { return f.eachHeader(dst, true) }
 
 func (f *fields) eachHeader(dst []Header, keep bool) ([]Header, error) {

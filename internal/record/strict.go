@@ -7,17 +7,17 @@ import (
 	"fmt"
 )
 
-// Clients differ in what they read of a codec. What the strictest of them refuses, or
-// reads as less than is there, is refused when it is produced:
+// Client libraries differ in what they accept of a codec. Whatever the strictest of them
+// rejects, or reads only part of, is rejected at produce:
 //
-//	gzip    more than one member, or bytes behind it
-//	snappy  what only S2 has; a second stream in the framing of snappy-java
-//	lz4     linked blocks, dictionaries, reserved bits, frames that are legacy or
-//	        skippable, a second frame, or bytes behind the first
-//	zstd    skippable frames; windows above maxWindow, which the decoder refuses
+//	gzip    more than one member, or bytes after it
+//	snappy  S2 extensions; a second stream in snappy-java framing
+//	lz4     linked blocks, dictionaries, reserved bits, legacy or skippable frames,
+//	        a second frame, or bytes after the first
+//	zstd    skippable frames; windows above maxWindow, which the decoder rejects
 //
-// strict judges the framing of src by that, without unpacking; gzip is judged while it
-// is unpacked.
+// strict checks the framing of src without decompressing it; gzip is checked during
+// decompression.
 func (c Codec) strict(src []byte) error {
 	var err error
 	switch c {
@@ -43,7 +43,7 @@ func strictSnappy(src []byte) error {
 	if len(src) < snappyJavaHeader {
 		return errSnappyFrame
 	}
-	// The second number is the oldest version that can read it; there is one version.
+	// The second number is the oldest version that can read it; only one version exists.
 	if v := binary.BigEndian.Uint32(src[len(snappyJava)+4:]); v != 1 {
 		return fmt.Errorf("snappy-java's framing in version %d", v)
 	}
@@ -52,7 +52,7 @@ func strictSnappy(src []byte) error {
 			return errSnappyFrame
 		}
 		n := int64(binary.BigEndian.Uint32(src))
-		if src = src[4:]; n > int64(len(src)) { // the magic of a second stream is such a length
+		if src = src[4:]; n > int64(len(src)) { // the magic of a second stream reads as such a length
 			return errSnappyFrame
 		}
 		if err := strictSnappyBlock(src[:n]); err != nil {
@@ -65,8 +65,8 @@ func strictSnappy(src []byte) error {
 
 var errSnappyBlock = errors.New("an element of a block is cut short")
 
-// strictSnappyBlock finds copies of offset 0, which is how S2 says "as before". The
-// decoder, which reads both, checks the rest.
+// strictSnappyBlock finds copies with offset 0, which S2 uses to repeat the previous
+// offset. The decoder, which reads both formats, checks the rest.
 func strictSnappyBlock(b []byte) error {
 	_, n := binary.Uvarint(b)
 	if n <= 0 {
@@ -85,7 +85,7 @@ func strictSnappyBlock(b []byte) error {
 	return nil
 }
 
-// snappyElement returns how long the first element of b is, and the offset of a copy;
+// snappyElement returns the size of the first element of b, and the offset of a copy, or
 // -1 for a literal.
 func snappyElement(b []byte) (size, offset int, ok bool) {
 	switch tag := b[0]; tag & 3 {
@@ -128,13 +128,13 @@ const (
 	lz4BlockChecksum   = 0x10
 	lz4ContentSize     = 0x08
 	lz4ContentChecksum = 0x04
-	lz4Reserved        = 0x03 // one of them: a dictionary
+	lz4Reserved        = 0x03 // one of the two is the dictionary flag
 )
 
 var errLZ4Truncated = errors.New("the frame is cut short")
 
-// strictLZ4 demands one frame of independent blocks, to the last byte. Checksums are
-// left to the decoder.
+// strictLZ4 accepts exactly one frame of independent blocks, with nothing after it. The
+// decoder verifies the checksums.
 func strictLZ4(src []byte) error {
 	if len(src) < 7 {
 		return errLZ4Truncated
@@ -162,7 +162,7 @@ func strictLZ4(src []byte) error {
 		if len(src) < at+4 {
 			return errLZ4Truncated
 		}
-		n := int(binary.LittleEndian.Uint32(src[at:]) &^ (1 << 31)) // the bit: not compressed
+		n := int(binary.LittleEndian.Uint32(src[at:]) &^ (1 << 31)) // the top bit marks an uncompressed block
 		if at += 4; n == 0 {
 			break
 		}

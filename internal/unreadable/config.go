@@ -6,7 +6,7 @@ import (
 	"github.com/sluicemq/sluice/internal/setting"
 )
 
-// Config says when something counts as lost.
+// Config sets when records count as lost.
 type Config struct {
 	// How long an object, or part of one, must be missing or damaged before consumers get an
 	// error they do not retry. See docs/operations.md.

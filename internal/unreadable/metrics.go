@@ -9,7 +9,7 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer, count func(source string) float64) metrics {
 	m := metrics{reads: make(map[string]*[reasons]prometheus.Counter)}
 	failures := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_unreadable_reads_total",
-		Help: "Reads of records that could not be served, by where they should be (object, wal) and why not."}, []string{"source", "reason"})
+		Help: "Reads that could not be served, by where the records should be (object, wal) and the reason."}, []string{"source", "reason"})
 	reg.MustRegister(failures)
 	for _, source := range []string{"object", "wal"} {
 		m.reads[source] = new([reasons]prometheus.Counter)
@@ -17,7 +17,7 @@ func newMetrics(reg prometheus.Registerer, count func(source string) float64) me
 			m.reads[source][r] = failures.WithLabelValues(source, r.String())
 		}
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_unreadable_places",
-			Help:        "Objects, blocks of objects and batches in the WAL that readers found missing or damaged and that are so still.",
+			Help:        "Objects, blocks of objects and batches in the WAL that readers found missing or damaged and have not read since.",
 			ConstLabels: prometheus.Labels{"source": source}}, func() float64 { return count(source) }))
 	}
 	return m

@@ -7,21 +7,21 @@ import (
 )
 
 const (
-	// again is how long nothing more is said of a place that still fails.
+	// again is the least time between two lines about a place that keeps failing.
 	again = time.Hour
-	// awayAgain is the same for a store that is away.
+	// awayAgain is the same for an unavailable store.
 	awayAgain = 5 * time.Minute
-	// linesAtOnce bounds the lines of one minute.
+	// linesAtOnce bounds the lines in a minute.
 	linesAtOnce = 30
-	// named is how many partitions of an object one line names.
+	// named is how many partitions of an object a line names.
 	named = 16
 )
 
-// lines bounds what is logged in a minute.
+// lines limits the log lines in a minute.
 type lines struct {
 	since   time.Time
 	n       int
-	dropped int // lines that were not written since the last that was
+	dropped int // lines dropped since the last one that was written
 }
 
 func (l *lines) take(now time.Time) bool {
@@ -35,8 +35,8 @@ func (l *lines) take(now time.Time) bool {
 	return true
 }
 
-// say logs that a place is missing or damaged: when it begins, when that lasts, and
-// then from time to time. REQUIRES: mu.
+// say logs that a place is missing or damaged: when it starts, when it becomes lasting,
+// and then every so often. REQUIRES: mu.
 func (t *Tracker) say(x *incident, now time.Time, began bool) {
 	if !began && !x.logged.IsZero() && now.Sub(x.logged) < again {
 		return
@@ -75,7 +75,7 @@ func (t *Tracker) sayAway(x *incident, now time.Time) {
 	o.logged, o.reads = now, 0
 }
 
-// where is what the log says of a place.
+// where returns the log attributes of a place.
 func (t *Tracker) where(p Place) []any {
 	var attrs []any
 	if p.Object == (meta.ObjectID{}) {

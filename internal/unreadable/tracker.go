@@ -18,24 +18,24 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// ErrLasting: the records are missing or damaged, and have been for so long that
-// trying again is of no use to a client.
+// ErrLasting: the records have been missing or damaged for so long that a client need
+// not retry.
 var ErrLasting = errors.New("records cannot be read, and that does not pass by itself")
 
-// ErrUnreadable: the records cannot be read now. Every error of a tracker is that.
+// ErrUnreadable: the records cannot be read now. It matches every Error.
 var ErrUnreadable = errors.New("records cannot be read now")
 
 // Reason is why something cannot be read.
 type Reason int
 
 const (
-	// Missing: it is not where the metadata says it is.
+	// Missing: the records are not where the metadata says.
 	Missing Reason = iota
-	// Damaged: it is there, and is not what was written.
+	// Damaged: what is there is not what was written.
 	Damaged
-	// Denied: the store does not let this broker read.
+	// Denied: the store denies this broker access.
 	Denied
-	// Unavailable: there was no answer, or none that says anything of the records.
+	// Unavailable: there was no response, or none that says anything about the records.
 	Unavailable
 	reasons
 )
@@ -43,14 +43,14 @@ const (
 // String returns the metric label of r.
 func (r Reason) String() string { return [...]string{"missing", "damaged", "denied", "unavailable"}[r] }
 
-// confirms says whether a failure for that reason is one of the records themselves.
+// confirms reports whether the reason is about the records themselves, not the store.
 func (r Reason) confirms() bool { return r == Missing || r == Damaged }
 
-// Place is what cannot be read: an object as a whole, a part of it, or a part of the
-// WAL. It is comparable, and the same at each attempt.
+// Place is what cannot be read: a whole object, a part of one, or a part of the WAL.
+// It is comparable, and the same at each attempt.
 type Place struct {
 	Object    meta.ObjectID   // zero: in the WAL
-	Partition topic.Partition // zero: the object as a whole
+	Partition topic.Partition // zero: the whole object
 	Base, End int64           // offsets [Base, End) of Partition
 }
 
@@ -61,7 +61,7 @@ func (p Place) source() string {
 	return "object"
 }
 
-// Records says which records of which partition are at a place.
+// Records is an offset range of a partition, stored at a place.
 type Records struct {
 	Topic     string
 	Partition int32
@@ -72,7 +72,7 @@ func (r Records) String() string {
 	return fmt.Sprintf("%s/%d offsets %d to %d", r.Topic, r.Partition, r.Base, r.End-1)
 }
 
-// Error is what a reader of a place is given.
+// Error is the error that a reader of a place gets.
 type Error struct {
 	Place
 	Reason  Reason
@@ -87,10 +87,10 @@ func (e *Error) Error() string {
 	return e.Err.Error()
 }
 
-// Unwrap returns what the last attempt failed with.
+// Unwrap returns the error of the last attempt.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Class tells what is lost from what passes.
+// Class is lost for a lasting error, else transient.
 func (e *Error) Class() fault.Class {
 	if e.Lasting {
 		return fault.ClassLost
@@ -98,8 +98,8 @@ func (e *Error) Class() fault.Class {
 	return fault.ClassTransient
 }
 
-// KafkaCode has clients try again while that may help. After that it is one that their
-// applications learn of: docs/decisions/0027.
+// KafkaCode is retriable as long as a retry may help; after that it is one that clients
+// report to their applications: docs/decisions/0027.
 func (e *Error) KafkaCode() int16 {
 	if e.Lasting {
 		return kerr.InvalidRecord.Code
@@ -107,22 +107,22 @@ func (e *Error) KafkaCode() int16 {
 	return kerr.KafkaStorageError.Code
 }
 
-// Is says whether e is ErrLasting, and that it is ErrUnreadable.
+// Is matches ErrUnreadable, and ErrLasting if e is lasting.
 func (e *Error) Is(target error) bool {
 	return target == ErrUnreadable || target == ErrLasting && e.Lasting
 }
 
-// Deps is what a tracker works with. All of it is required.
+// Deps are the dependencies of a Tracker. All are required.
 type Deps struct {
-	// Records returns what the metadata has at a place, nothing when it does not
-	// name it any more. It must not call the tracker.
+	// Records returns which records the metadata has at a place; none if it no longer
+	// refers to it. It must not call the tracker.
 	Records  func(Place) []Records
 	Clock    clock.Clock
 	Log      *slog.Logger
 	Registry prometheus.Registerer
 }
 
-// Tracker has the places that cannot be read now. Safe for concurrent use.
+// Tracker tracks the places that cannot be read now. Safe for concurrent use.
 type Tracker struct {
 	cfg     Config
 	deps    Deps
@@ -138,19 +138,19 @@ type Tracker struct {
 // incident is one place that cannot be read.
 type incident struct {
 	err       *Error
-	first     time.Time // confirmed for the first time
+	first     time.Time // when it was first found missing or damaged
 	confirmed int       // attempts that found it missing or damaged
 	attempts  int
-	next      time.Time // no attempt before
+	next      time.Time // no attempt before this
 	seen      time.Time // last attempt
 	logged    time.Time
-	said      int // attempts at the last line
+	said      int // attempts, as of the last log line
 }
 
-// outage is a store that does not answer, or denies.
+// outage is a time during which the store does not respond, or denies access.
 type outage struct {
 	logged time.Time
-	reads  int // that failed since
+	reads  int // failed since then
 	last   time.Time
 }
 
@@ -161,8 +161,8 @@ func New(cfg Config, d Deps) *Tracker {
 	return t
 }
 
-// Known returns the error to give to a reader of a place that was tried not long
-// ago, nil when it is to be tried.
+// Known returns the error for a reader of a place if the place was tried recently, and
+// nil if it should be tried.
 func (t *Tracker) Known(p Place) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -174,9 +174,9 @@ func (t *Tracker) Known(p Place) error {
 	return x.err
 }
 
-// Failed takes in that an attempt to read a place failed, and returns the error for
-// its readers: err itself where the metadata does not name the place any more, which is
-// nobody's fault.
+// Failed records a failed attempt to read a place, and returns the error for its
+// readers. If the metadata no longer refers to the place, that is not a fault, and it
+// returns err itself.
 func (t *Tracker) Failed(p Place, why Reason, err error) error {
 	var known *Error
 	if errors.As(err, &known) {
@@ -214,12 +214,12 @@ func (t *Tracker) Failed(p Place, why Reason, err error) error {
 	return x.err
 }
 
-// leastConfirmed is how many attempts have to find a place missing or damaged before
-// that lasts, however long it has been.
+// leastConfirmed is how many attempts must find a place missing or damaged before it
+// becomes lasting, however long it has been.
 const leastConfirmed = 3
 
-// pause is how long to wait before the next attempt: it doubles, and is never so long
-// that the last attempt before LastingAfter would be far from it.
+// pause returns how long to wait before the next attempt. It doubles from attempt to
+// attempt, up to a maximum; the first is short compared with LastingAfter.
 func (t *Tracker) pause(x *incident, why Reason) time.Duration {
 	first, last := min(firstPause, t.cfg.LastingAfter/8), lastPause
 	if !why.confirms() {
@@ -232,8 +232,8 @@ func (t *Tracker) pause(x *incident, why Reason) time.Duration {
 	return min(d, last)
 }
 
-// Pauses between attempts: of what is missing or damaged, and while the store is away,
-// when the first read that succeeds should not be far off.
+// Pauses between attempts: for what is missing or damaged, and while the store is
+// unavailable, when reads should succeed soon after it is back.
 const (
 	firstPause     = time.Second
 	lastPause      = 10 * time.Second
@@ -241,7 +241,7 @@ const (
 	lastPauseAway  = 2 * time.Second
 )
 
-// Read takes in that a place was read, in the WAL with all that is in it.
+// Read records that a place was read; in the WAL, with every place within it.
 func (t *Tracker) Read(p Place) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -256,7 +256,7 @@ func (t *Tracker) Read(p Place) {
 	}
 }
 
-// over ends what there is of a place. REQUIRES: mu.
+// over ends the incident of a place, if there is one. REQUIRES: mu.
 func (t *Tracker) over(p Place) {
 	x := t.places[p]
 	if x == nil {
@@ -268,7 +268,7 @@ func (t *Tracker) over(p Place) {
 	}
 }
 
-// makeRoom forgets the places that nobody has tried for longest. REQUIRES: mu.
+// makeRoom forgets the places that were not tried for longest. REQUIRES: mu.
 func (t *Tracker) makeRoom() {
 	for len(t.places) >= maxPlaces {
 		var oldest Place
@@ -282,14 +282,15 @@ func (t *Tracker) makeRoom() {
 	}
 }
 
-// maxPlaces bounds the places that are followed.
+// maxPlaces bounds the places that are tracked.
 const maxPlaces = 1024
 
-// pruneAgain is how often places are compared with the metadata, at most.
+// pruneAgain is the least time between two comparisons with the metadata.
 const pruneAgain = 5 * time.Second
 
-// prune forgets places that the metadata does not name any more, and outages of places
-// that nobody reads. The metadata may be large, so readers do not wait for that.
+// prune forgets places that the metadata no longer refers to, and those that failed only
+// for an outage and that nobody reads. The metadata may be large, so readers do not wait
+// for the lookup.
 func (t *Tracker) prune() {
 	now := t.deps.Clock.Now()
 	t.mu.Lock()
@@ -309,14 +310,14 @@ func (t *Tracker) prune() {
 	maps.DeleteFunc(t.places, func(_ Place, x *incident) bool { return x.confirmed == 0 && now.Sub(x.seen) > time.Minute })
 }
 
-// Found is what readers found missing or damaged at a place.
+// Found is a place that readers found missing or damaged.
 type Found struct {
-	Records []Records // that are there, as the metadata has it
+	Records []Records // at the place, according to the metadata
 	Reason  Reason
 	Err     error
 }
 
-// Found returns all places that are missing or damaged now, in no order.
+// Found returns all places that are missing or damaged now, in no particular order.
 func (t *Tracker) Found() (all []Found) {
 	t.mu.Lock()
 	var errs []*Error
@@ -326,7 +327,7 @@ func (t *Tracker) Found() (all []Found) {
 		}
 	}
 	t.mu.Unlock()
-	for _, e := range errs { // the metadata may be large, so readers do not wait for that
+	for _, e := range errs { // without the lock: the metadata may be large
 		if here := t.deps.Records(e.Place); len(here) > 0 {
 			all = append(all, Found{here, e.Reason, e.Err})
 		}
