@@ -14,10 +14,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// ledger hands out receipts and counts their verdicts.
-type ledger struct{ made, acked, nacked atomic.Int64 }
+// receipts hands out receipts and counts their verdicts.
+type receipts struct{ made, acked, nacked atomic.Int64 }
 
-func (l *ledger) receipt() *Receipt {
+func (l *receipts) receipt() *Receipt {
 	l.made.Add(1)
 	return NewReceipt(func(err error) {
 		if err == nil {
@@ -29,7 +29,7 @@ func (l *ledger) receipt() *Receipt {
 }
 
 // check fails unless every receipt was settled, and returns the counts.
-func (l *ledger) check(t *testing.T) (acked, nacked int64) {
+func (l *receipts) check(t *testing.T) (acked, nacked int64) {
 	t.Helper()
 	acked, nacked = l.acked.Load(), l.nacked.Load()
 	if made := l.made.Load(); made != acked+nacked {
@@ -39,7 +39,7 @@ func (l *ledger) check(t *testing.T) (acked, nacked int64) {
 }
 
 // endless emits 0, 1, 2, ... until the drain begins.
-func (l *ledger) endless() Source[int] {
+func (l *receipts) endless() Source[int] {
 	return SourceFunc[int](func(ctx context.Context, out Emit[int]) error {
 		for i := 0; ctx.Err() == nil; i++ {
 			if out(ctx, Parcel[int]{i, 1, l.receipt()}) != nil {
@@ -51,7 +51,7 @@ func (l *ledger) endless() Source[int] {
 }
 
 // first emits 0 to n-1 and returns.
-func (l *ledger) first(n int) Source[int] {
+func (l *receipts) first(n int) Source[int] {
 	return SourceFunc[int](func(ctx context.Context, out Emit[int]) error {
 		for i := range n {
 			if out(ctx, Parcel[int]{i, 1, l.receipt()}) != nil {
@@ -102,7 +102,7 @@ func (r *running) drain() error {
 
 func TestBackPressureIsExact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		g := New("g")
 		p := Via(From(g, "src", l.endless()), "pass", pass(), Depth(2))
 		Into(p, "sink", ack(time.Second), Depth(2))
@@ -122,7 +122,7 @@ func TestBackPressureIsExact(t *testing.T) {
 
 func TestDrainTimeoutNamesWhoHung(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		g := New("g")
 		p := Via(From(g, "src", l.endless()), "pass", pass(), Depth(1))
 		Into(p, "stuck", SinkFunc[int](func(ctx context.Context, in *In[int]) error {
@@ -154,7 +154,7 @@ func TestDeadStageNacksEverything(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var l ledger
+				var l receipts
 				g := New("g")
 				p := Via(From(g, "src", l.endless()), "dies", StageFunc[int, int](
 					func(ctx context.Context, in *In[int], out Emit[int]) error {

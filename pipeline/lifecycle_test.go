@@ -55,7 +55,7 @@ func TestStartsDownstreamFirstAndReturnsUpstreamFirst(t *testing.T) {
 			t.Error("ready although a has not started")
 		default:
 		}
-		var l ledger
+		var l receipts
 		go func() { _ = e.Submit(t.Context(), Parcel[int]{1, 1, l.receipt()}) }() // waits for the start
 		close(gate)
 		<-g.Ready()
@@ -101,7 +101,7 @@ func TestFailedStart(t *testing.T) {
 					t.Error("ready")
 				default:
 				}
-				var l ledger
+				var l receipts
 				if err := e.Submit(t.Context(), Parcel[int]{1, 1, l.receipt()}); err == nil {
 					t.Error("a graph that failed to start accepted a parcel")
 				}
@@ -113,7 +113,7 @@ func TestFailedStart(t *testing.T) {
 
 func TestEarlyReturnNeverAcks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		g := New("g")
 		Into(From(g, "src", l.endless()), "lazy", SinkFunc[int](func(context.Context, *In[int]) error { return nil }))
 		var at *StageError
@@ -145,7 +145,7 @@ func TestSourcePanicIsAttributed(t *testing.T) {
 
 func TestFiniteSourceEndsTheGraph(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		g := New("g")
 		Into(Via(From(g, "src", l.first(100)), "pass", pass()), "sink", ack(0))
 		if err := g.Run(t.Context(), 0); err != nil {
@@ -159,7 +159,7 @@ func TestFiniteSourceEndsTheGraph(t *testing.T) {
 
 func TestDrainDeliversWhatTheSourceHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		g := New("g")
 		Into(From(g, "src", l.endless()), "slow", ack(time.Second), Depth(1))
 		r := run(t, g, time.Minute)
@@ -178,7 +178,7 @@ func TestDrainDeliversWhatTheSourceHolds(t *testing.T) {
 // failure.
 func TestWithoutDrainAbortsWorkInProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		g := New("g", WithoutDrain())
 		Into(From(g, "src", l.endless()), "stuck", SinkFunc[int](func(ctx context.Context, in *In[int]) error {
 			p, err := in.Recv(ctx)
@@ -204,7 +204,7 @@ func TestWithoutDrainAbortsWorkInProgress(t *testing.T) {
 func TestWithoutDrainReportsFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		boom := errors.New("boom")
-		var l ledger
+		var l receipts
 		g := New("g", WithoutDrain())
 		Into(From(g, "src", l.endless()), "fails", SinkFunc[int](func(context.Context, *In[int]) error { return boom }))
 		if err := <-run(t, g, time.Minute).done; !errors.Is(err, boom) {
@@ -216,7 +216,7 @@ func TestWithoutDrainReportsFailures(t *testing.T) {
 
 func TestInletRefusesAfterTheDrainBegan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		e := NewInlet[int]()
 		g := New("g")
 		Into(From(g, "src", e), "slow", ack(time.Second), Depth(1))
@@ -253,7 +253,7 @@ func TestInletRefusesAfterTheDrainBegan(t *testing.T) {
 // After an abort nothing more is delivered or received, whatever is queued.
 func TestAbortStopsWorkOnQueuedParcels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		boom := errors.New("boom")
 		g := New("g")
 		ports := Tee(From(g, "src", l.first(5)), "tee", 2)
@@ -284,7 +284,7 @@ func TestAbortStopsWorkOnQueuedParcels(t *testing.T) {
 
 func TestStagesThatIgnoreTheAbortAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		var log bytes.Buffer
 		g := New("g", WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 		Into(From(g, "src", l.endless()), "deaf", SinkFunc[int](func(ctx context.Context, in *In[int]) error {

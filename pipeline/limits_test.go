@@ -14,7 +14,7 @@ import (
 
 func TestDepthChangesWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		g := New("g")
 		Into(From(g, "src", l.endless()), "sink", ack(time.Hour), Depth(2))
 		r := run(t, g, 24*time.Hour)
@@ -52,7 +52,7 @@ func TestDepthChangesWhileRunning(t *testing.T) {
 
 func TestWorkersChangeWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		var busy atomic.Int64
 		g := New("g")
 		Into(From(g, "src", l.endless()), "sink", SinkFunc[int](func(ctx context.Context, in *In[int]) error {
@@ -86,7 +86,7 @@ func TestWorkersChangeWhileRunning(t *testing.T) {
 
 func TestIdleWorkersRetire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		var running atomic.Int64
 		e := NewInlet[int]()
 		g := New("g")
@@ -114,7 +114,7 @@ func TestIdleWorkersRetire(t *testing.T) {
 }
 
 func TestUnsupportedLimitsAreRefused(t *testing.T) {
-	var l ledger
+	var l receipts
 	g := New("g")
 	Into(Via(Via(From(g, "src", l.first(0)), "laned", pass(), Lanes(4, number)), "alone", pass()), "sink", ack(0), Workers(1))
 	for _, c := range []struct {
@@ -164,7 +164,7 @@ func (s *lingering) Tune(values map[string]int64) error {
 }
 
 func TestTuneReachesTheStage(t *testing.T) {
-	var l ledger
+	var l receipts
 	g := New("g")
 	s := &lingering{Stage: pass()}
 	Into(Via(From(g, "src", l.first(0)), "batch", s), "sink", ack(0))
@@ -184,7 +184,7 @@ func TestTuneReachesTheStage(t *testing.T) {
 
 func TestTopologyShowsBlockingAndWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		g := New("g")
 		ports := Route(From(g, "src", l.endless()), "by", 2, func(v int) int { return v % 2 })
 		Into(Merge("merged", Via(ports[0], "even", refuse(0, 2), Lanes(2, number)), ports[1]), "sink", ack(time.Second), Depth(3))

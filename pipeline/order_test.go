@@ -30,7 +30,7 @@ func (c *collector) Run(ctx context.Context, in *In[int]) error {
 func TestLanesKeepTheOrderOfEachKey(t *testing.T) {
 	const keys, total = 37, 20000
 	key := func(v int) uint64 { return uint64(v % keys * 12) } // a stride that matches the number of lanes
-	var l ledger
+	var l receipts
 	var c collector
 	used := make([]int, 4) // by lane; each lane writes its own
 	count := StageFunc[int, int](func(ctx context.Context, in *In[int], out Emit[int]) error {
@@ -65,7 +65,7 @@ func TestLanesKeepTheOrderOfEachKey(t *testing.T) {
 
 func TestSlowLaneDoesNotStopTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		var done [2]atomic.Int64
 		g := New("g")
 		Into(From(g, "src", l.first(8)), "sink", SinkFunc[int](func(ctx context.Context, in *In[int]) error {
@@ -90,7 +90,7 @@ func TestSlowLaneDoesNotStopTheOthers(t *testing.T) {
 }
 
 func TestRouteAndMerge(t *testing.T) {
-	var l ledger
+	var l receipts
 	var small, all collector
 	g := New("g")
 	size := Route(From(g, "src", l.first(1000)), "size", 3, func(v int) int {
@@ -132,7 +132,7 @@ func TestRouteOutOfRangeFailsTheEmitter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var l ledger
+				var l receipts
 				g := New("g")
 				p := Via(From(g, "src", l.first(5)), "emits", pass())
 				for i, b := range Route(p, "by", 2, pick) {
@@ -154,7 +154,7 @@ func TestRouteOutOfRangeFailsTheEmitter(t *testing.T) {
 
 func TestTeeSettlesAfterTheSlowestAndNacksForAny(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		g := New("g")
 		ports := Tee(From(g, "src", l.first(4)), "tee", 3)
 		Into(ports[0], "fast", ack(0))
@@ -175,7 +175,7 @@ func TestTeeSettlesAfterTheSlowestAndNacksForAny(t *testing.T) {
 
 func TestWorkersShareAnEdge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		g := New("g")
 		Into(From(g, "src", l.first(40)), "sink", ack(time.Second), Workers(8), Depth(64))
 		begin := time.Now()

@@ -12,7 +12,7 @@ import (
 )
 
 func TestRecvBatchTakesEverythingQueued(t *testing.T) {
-	var l ledger
+	var l receipts
 	in, out, closeIn := Pipe[int](100)
 	for i := range 50 { // grows the ring, twice
 		if err := out(t.Context(), Parcel[int]{i, 1, l.receipt()}); err != nil {
@@ -77,7 +77,7 @@ func TestInflightForgetsWhatHasLeft(t *testing.T) {
 
 func TestCancelledWaitLosesNoParcel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		gone := errors.New("gone")
 		in, out, closeIn := Pipe[int](1)
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -109,7 +109,7 @@ func TestCancelledWaitLosesNoParcel(t *testing.T) {
 // depth. Nothing is lost or duplicated, and nobody sleeps forever.
 func TestManyEmittersAndReaders(t *testing.T) {
 	const emitters, each = 8, 2000
-	var l ledger
+	var l receipts
 	in, out, closeIn := Pipe[int](4)
 	var emitting, reading sync.WaitGroup
 	for e := range emitters {

@@ -78,7 +78,7 @@ func TestJoinSettlesTheRestIfOneWasAlreadySettled(t *testing.T) {
 
 func TestDoubleSettleInAStageFailsTheGraph(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		g := New("g")
 		Into(From(g, "src", l.endless()), "twice", SinkFunc[int](func(ctx context.Context, in *In[int]) error {
 			for p := range in.All(ctx) {
@@ -100,7 +100,7 @@ func TestDoubleSettleInAStageFailsTheGraph(t *testing.T) {
 
 func TestStageThatKeepsAParcelFailsTheGraph(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		var kept *Receipt
 		g := New("g")
 		Into(From(g, "src", l.first(5)), "keeps", SinkFunc[int](func(ctx context.Context, in *In[int]) error {
@@ -132,7 +132,7 @@ func TestStageThatKeepsAParcelFailsTheGraph(t *testing.T) {
 // abandoned.
 func TestWrappedReceiptsOutliveTheirStage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		g := New("g")
 		wrap := StageFunc[int, int](func(ctx context.Context, in *In[int], out Emit[int]) error {
 			var buf [3]Parcel[int]
@@ -161,7 +161,7 @@ func TestWrappedReceiptsOutliveTheirStage(t *testing.T) {
 
 func TestSplitReceiptIsHeldUntilEveryBranchLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		g := New("g")
 		fan := StageFunc[int, int](func(ctx context.Context, in *In[int], out Emit[int]) error {
 			p, _ := in.Recv(ctx)

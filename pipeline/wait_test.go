@@ -11,7 +11,7 @@ import (
 
 func TestEmittersAreServedInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		in, out, closeIn := Pipe[int](1)
 		for i := range 20 {
 			go func() { _ = out(t.Context(), Parcel[int]{i, 1, l.receipt()}) }()
@@ -33,7 +33,7 @@ func TestEmittersAreServedInOrder(t *testing.T) {
 
 func TestNewEmittersDoNotPassWaitingOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		in, out, closeIn := Pipe[int](1)
 		_ = out(t.Context(), Parcel[int]{0, 1, l.receipt()})
 		go func() { _ = out(t.Context(), Parcel[int]{1, 1, l.receipt()}) }()
@@ -58,7 +58,7 @@ func TestNewEmittersDoNotPassWaitingOnes(t *testing.T) {
 // Space granted to an emitter that gives up at the same moment goes to the next.
 func TestSpaceGrantedToACancelledEmitterIsPassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		in, out, closeIn := Pipe[int](1)
 		_ = out(t.Context(), Parcel[int]{0, 1, l.receipt()})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -86,7 +86,7 @@ func TestSpaceGrantedToACancelledEmitterIsPassedOn(t *testing.T) {
 
 func TestSpaceForManyWakesMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		in, out, closeIn := Pipe[int](10)
 		for range 20 {
 			go func() { _ = out(t.Context(), Parcel[int]{0, 1, l.receipt()}) }()
@@ -111,7 +111,7 @@ func TestSpaceForManyWakesMany(t *testing.T) {
 // A worker that retires may have been the one woken for a parcel.
 func TestRetiringPassesTheWakeupOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		stays, out, closeIn := Pipe[int](1)
 		goes := &In[int]{q: stays.q, retired: make(chan struct{})}
 		woken, retired := make(chan struct{}), make(chan struct{})
@@ -146,7 +146,7 @@ func TestRetiringPassesTheWakeupOn(t *testing.T) {
 }
 
 func TestReadyTokenIsNotStale(t *testing.T) {
-	var l ledger
+	var l receipts
 	in, out, closeIn := Pipe[int](4)
 	defer closeIn()
 	in.Ready() // starts watching
@@ -163,7 +163,7 @@ func TestReadyTokenIsNotStale(t *testing.T) {
 
 func TestReadyWorksWithTimers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		in, out, closeIn := Pipe[int](4)
 		go func() {
 			for i := range 3 {

@@ -7,7 +7,7 @@ import (
 )
 
 func TestWiringMistakesAreRefused(t *testing.T) {
-	var l ledger
+	var l receipts
 	for name, c := range map[string]struct {
 		wire func(*Graph)
 		want string

@@ -58,7 +58,7 @@ func TestZipPairsBySequence(t *testing.T) {
 		for _, slow := range []time.Duration{0, time.Second} {
 			t.Run(fmt.Sprint(name, slow), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					var l ledger
+					var l receipts
 					var seen []string
 					g := New("g")
 					zipped(g, l.first(4), refuse(slow, c.a...), refuse(time.Second-slow, c.b...), &seen)
@@ -109,7 +109,7 @@ func TestZipSettlesALonePartnerWithoutMoreTraffic(t *testing.T) {
 
 func TestZipIsNotBlamedForAStuckBranch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var l ledger
+		var l receipts
 		var seen []string
 		stuck := StageFunc[int, int](func(ctx context.Context, in *In[int], out Emit[int]) error {
 			_, _ = in.Recv(ctx)
@@ -127,7 +127,7 @@ func TestZipIsNotBlamedForAStuckBranch(t *testing.T) {
 }
 
 func TestZipUnderLoad(t *testing.T) {
-	var l ledger
+	var l receipts
 	g := New("g")
 	var mu sync.Mutex
 	next := 0

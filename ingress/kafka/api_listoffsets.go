@@ -246,7 +246,7 @@ func (h *listOffsetsHandler) newestByIndex(s *partition.State) (whole, partial i
 			note(o.Base, o.End, o.MaxTimestamp)
 		}
 	}
-	for e := range s.Tail.Runs(start, end) {
+	for e := range s.Tail.Entries(start, end) {
 		note(e.Base, e.End(), e.MaxTimestamp)
 	}
 	return whole, partial

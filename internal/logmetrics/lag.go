@@ -71,7 +71,7 @@ func fromTail(s *partition.State, now int64) *marks {
 		return m
 	}
 	end := s.HighWatermark()
-	for e := range s.Tail.Runs(start, end) {
+	for e := range s.Tail.Entries(start, end) {
 		if e.MaxTimestamp < 0 {
 			continue
 		}

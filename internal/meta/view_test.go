@@ -17,11 +17,11 @@ func TestViewsAreLikeMaps(t *testing.T) {
 		names := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g", "h"})
 		now := map[string]*Topic{}
 		v := NewView(1, "c", 1, nil, nil)
-		type kept struct {
+		type snapshot struct {
 			v   *View
 			was map[string]*Topic
 		}
-		views := []kept{{v, nil}}
+		views := []snapshot{{v, nil}}
 		t.Repeat(map[string]func(*rapid.T){
 			"change": func(t *rapid.T) {
 				var put []*Topic
@@ -52,7 +52,7 @@ func TestViewsAreLikeMaps(t *testing.T) {
 				for k, t := range now {
 					all[k] = t
 				}
-				views = append(views, kept{v, all})
+				views = append(views, snapshot{v, all})
 			},
 			"": func(t *rapid.T) {
 				for _, k := range views {

@@ -185,7 +185,7 @@ func (d *describer) partition(r *Range) error {
 			bytes += blocks[n].Length
 			n++
 		}
-		if err := d.run(blocks[:n], bytes); err != nil {
+		if err := d.adjacent(blocks[:n], bytes); err != nil {
 			return err
 		}
 		blocks = blocks[n:]
@@ -193,8 +193,8 @@ func (d *describer) partition(r *Range) error {
 	return nil
 }
 
-// run describes adjacent blocks of n bytes, read in one request.
-func (d *describer) run(blocks []Block, n int64) error {
+// adjacent describes adjacent blocks of n bytes, read in one request.
+func (d *describer) adjacent(blocks []Block, n int64) error {
 	data, err := read(d.ctx, d.src, blocks[0].Offset, n)
 	if err != nil {
 		return fmt.Errorf("read blocks: %w", err)

@@ -169,9 +169,9 @@ func (e Entry) share(offset, end int64) int64 {
 	return max(1, int64(float64(e.Size)*float64(to-from)/float64(e.Count)))
 }
 
-// Runs yields the entries with offsets from from to below end. It holds no lock
+// Entries yields the entries with offsets from from to below end. It holds no lock
 // while it yields: entries dropped meanwhile may be missing.
-func (t *Tail) Runs(from, end int64) iter.Seq[Entry] {
+func (t *Tail) Entries(from, end int64) iter.Seq[Entry] {
 	return func(yield func(Entry) bool) {
 		var some [64]Entry
 		for {

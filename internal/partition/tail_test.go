@@ -137,7 +137,7 @@ func TestTailAnswersLikeAList(t *testing.T) {
 			"runs": func(t *rapid.T) {
 				from, end := offset("from"), offset("end")
 				var got []Entry
-				for e := range tail.Runs(from, end) {
+				for e := range tail.Entries(from, end) {
 					got = append(got, naive.of(t, all, e)...)
 				}
 				same(t, naive.within(from, end), got, from, end)
@@ -147,7 +147,7 @@ func TestTailAnswersLikeAList(t *testing.T) {
 				from, end := offset("from"), offset("end")
 				bytes, newest := tail.Sum(from, end)
 				wantBytes, wantNewest := int64(0), int64(-1)
-				for e := range tail.Runs(from, end) {
+				for e := range tail.Entries(from, end) {
 					wantBytes, wantNewest = wantBytes+int64(e.Size), max(wantNewest, e.MaxTimestamp)
 				}
 				if bytes != wantBytes || newest != wantNewest {

@@ -11,10 +11,10 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// Ledger hands out receipts and fails the test at its end if one was never
+// Receipts hands out receipts and fails the test at its end if one was never
 // settled: a leaked receipt is a client that waits forever and bytes that are
 // charged forever. All methods may be called concurrently.
-type Ledger struct {
+type Receipts struct {
 	mu       sync.Mutex
 	verdicts []verdict
 }
@@ -24,15 +24,15 @@ type verdict struct {
 	err     error
 }
 
-// NewLedger returns a Ledger that runs its check when t ends.
-func NewLedger(t testing.TB) *Ledger {
-	l := &Ledger{}
+// NewReceipts returns a Receipts that runs its check when t ends.
+func NewReceipts(t testing.TB) *Receipts {
+	l := &Receipts{}
 	t.Cleanup(func() { l.Check(t) })
 	return l
 }
 
 // Receipt returns a new receipt; receipts are numbered from 0.
-func (l *Ledger) Receipt() *pipeline.Receipt {
+func (l *Receipts) Receipt() *pipeline.Receipt {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := len(l.verdicts)
@@ -45,7 +45,7 @@ func (l *Ledger) Receipt() *pipeline.Receipt {
 }
 
 // Verdict returns whether receipt i was settled, and with what.
-func (l *Ledger) Verdict(i int) (settled bool, err error) {
+func (l *Receipts) Verdict(i int) (settled bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := l.verdicts[i]
@@ -54,7 +54,7 @@ func (l *Ledger) Verdict(i int) (settled bool, err error) {
 
 // Counts returns how many receipts were handed out, settled with nil, and settled
 // with an error.
-func (l *Ledger) Counts() (made, acked, nacked int) {
+func (l *Receipts) Counts() (made, acked, nacked int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, v := range l.verdicts {
@@ -70,7 +70,7 @@ func (l *Ledger) Counts() (made, acked, nacked int) {
 }
 
 // Check reports every unsettled receipt.
-func (l *Ledger) Check(t testing.TB) {
+func (l *Receipts) Check(t testing.TB) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -107,7 +107,7 @@ func DriveSink[I any](t testing.TB, s pipeline.Sink[I], bodies ...I) (verdicts [
 
 func drive[I any](t testing.TB, bodies []I, wire func(pipeline.Port[I])) (verdicts []error, err error) {
 	t.Helper()
-	l := &Ledger{}
+	l := &Receipts{}
 	g := pipeline.New("test")
 	wire(pipeline.From(g, "feed", pipeline.SourceFunc[I](func(ctx context.Context, emit pipeline.Emit[I]) error {
 		for _, b := range bodies {

@@ -36,7 +36,7 @@ func (r *recorder) Helper()               {}
 func (r *recorder) Errorf(string, ...any) { r.failed++ }
 
 func TestCheckReportsALeak(t *testing.T) {
-	l := &Ledger{}
+	l := &Receipts{}
 	l.Receipt().Settle(nil)
 	l.Receipt()
 	r := &recorder{}

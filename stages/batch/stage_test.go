@@ -16,13 +16,13 @@ import (
 
 // rig runs a batch stage; the test receives and settles its groups by hand.
 type rig struct {
-	t      *testing.T
-	stage  *batch.Stage
-	ledger *pipelinetest.Ledger
-	entry  *pipeline.Inlet[*flow.Write]
-	groups chan pipeline.Parcel[*flow.Group]
-	stop   context.CancelFunc
-	over   chan error
+	t        *testing.T
+	stage    *batch.Stage
+	receipts *pipelinetest.Receipts
+	entry    *pipeline.Inlet[*flow.Write]
+	groups   chan pipeline.Parcel[*flow.Group]
+	stop     context.CancelFunc
+	over     chan error
 }
 
 func start(t *testing.T, cfg batch.Config) *rig {
@@ -35,7 +35,7 @@ func startWith(t *testing.T, cfg batch.Config, image batch.Image) *rig {
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, stage: batch.New(cfg, image), ledger: &pipelinetest.Ledger{}, entry: pipeline.NewInlet[*flow.Write](),
+	r := &rig{t: t, stage: batch.New(cfg, image), receipts: &pipelinetest.Receipts{}, entry: pipeline.NewInlet[*flow.Write](),
 		groups: make(chan pipeline.Parcel[*flow.Group], 64), over: make(chan error, 1)}
 	g := pipeline.New("test")
 	out := pipeline.Via(pipeline.From(g, "in", r.entry), "batch", r.stage, pipeline.Depth(64))
@@ -56,7 +56,7 @@ func startWith(t *testing.T, cfg batch.Config, image batch.Image) *rig {
 func (r *rig) write(bytes int64) {
 	r.t.Helper()
 	if err := r.entry.Submit(context.Background(), pipeline.Parcel[*flow.Write]{
-		Body: &flow.Write{Bytes: bytes}, Size: bytes, Receipt: r.ledger.Receipt()}); err != nil {
+		Body: &flow.Write{Bytes: bytes}, Size: bytes, Receipt: r.receipts.Receipt()}); err != nil {
 		r.t.Fatal(err)
 	}
 	synctest.Wait()
@@ -104,7 +104,7 @@ func (r *rig) end() {
 	if err := <-r.over; err != nil {
 		r.t.Fatal(err)
 	}
-	r.ledger.Check(r.t)
+	r.receipts.Check(r.t)
 }
 
 var limits = batch.Config{TargetBytes: 1000, MaxBytes: 2000, Linger: 10 * time.Millisecond, EagerGroups: 1}
@@ -241,7 +241,7 @@ func TestFailureOfAGroupReachesEachWrite(t *testing.T) {
 		first.Settle(nil)
 		r.want(2, 2).Settle(context.DeadlineExceeded)
 		r.end()
-		if made, acked, nacked := r.ledger.Counts(); made != 3 || acked != 1 || nacked != 2 {
+		if made, acked, nacked := r.receipts.Counts(); made != 3 || acked != 1 || nacked != 2 {
 			t.Errorf("%d made, %d acknowledged, %d failed", made, acked, nacked)
 		}
 	})
@@ -283,7 +283,7 @@ func TestFailedImageEndsTheStage(t *testing.T) {
 		if err := <-r.over; !errors.Is(err, broken) {
 			t.Error(err)
 		}
-		if settled, err := r.ledger.Verdict(0); !settled || !errors.Is(err, broken) {
+		if settled, err := r.receipts.Verdict(0); !settled || !errors.Is(err, broken) {
 			t.Errorf("settled: %t, %v", settled, err)
 		}
 	})

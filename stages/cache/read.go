@@ -57,7 +57,7 @@ func (s *reads) serve(r *flow.Read) {
 
 // add adds adjacent batches of one image, whose reference it takes over, and
 // reports whether r wants more than they hold.
-func (s *reads) add(r *flow.Read, image *blockfs.Buffer, runs []partition.Entry) (more bool) {
+func (s *reads) add(r *flow.Read, image *blockfs.Buffer, entries []partition.Entry) (more bool) {
 	size := int64(cap(image.Bytes()))
 	release := func() {
 		image.Release()
@@ -69,7 +69,7 @@ func (s *reads) add(r *flow.Read, image *blockfs.Buffer, runs []partition.Entry)
 	} else {
 		defer release()
 	}
-	for _, e := range runs {
+	for _, e := range entries {
 		at := int(e.Position - e.Group)
 		b, more := r.Clip(e, image.Bytes()[at:at+int(e.Size)])
 		if !whole {

@@ -91,25 +91,25 @@ func inTail(ctx context.Context, s *partition.State, ms int64, from Batches) (Fo
 		if !ok || e.Base >= s.HighWatermark() {
 			return Found{}, false, nil
 		}
-		run, err := from.InWAL(ctx, s.ID, e)
+		batches, err := from.InWAL(ctx, s.ID, e)
 		if err != nil {
 			return Found{}, false, err
 		}
-		if f, ok, err := inRun(s, run, ms); ok || err != nil {
+		if f, ok, err := inBatches(s, batches, ms); ok || err != nil {
 			return f, ok, err
 		}
 		start = e.End()
 	}
 }
 
-// inRun searches adjacent batches.
-func inRun(s *partition.State, run []byte, ms int64) (Found, bool, error) {
-	for len(run) > 0 {
-		b, rest, err := record.Next(run)
+// inBatches searches adjacent batches.
+func inBatches(s *partition.State, batches []byte, ms int64) (Found, bool, error) {
+	for len(batches) > 0 {
+		b, rest, err := record.Next(batches)
 		if err != nil {
 			return Found{}, false, err
 		}
-		run = rest
+		batches = rest
 		if b.BaseOffset() >= s.HighWatermark() {
 			break
 		}

@@ -156,7 +156,7 @@ func (a *follower) arrived(p topic.Partition, r *reader, f *request) {
 	defer a.mu.Unlock()
 	a.busy--
 	good := f.good()
-	waiting := make(map[int64]*ahead, good)
+	waiting := make(map[int64]*queuedBlock, good)
 	for i := range r.queue {
 		if q := &r.queue[i]; q.id == f.id && q.state == requested {
 			waiting[q.block.Offset] = q
@@ -196,7 +196,7 @@ func (a *follower) follows(p topic.Partition, r *reader) bool {
 }
 
 // release ends the use of blocks that were read ahead, with Pass or Drop.
-func (a *follower) release(blocks []ahead, how func(meta.ObjectID, object.Block)) {
+func (a *follower) release(blocks []queuedBlock, how func(meta.ObjectID, object.Block)) {
 	for _, q := range blocks {
 		if q.state == prefetchedBlock {
 			how(q.id, q.block)

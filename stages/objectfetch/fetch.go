@@ -67,7 +67,7 @@ type Fetcher struct {
 	gone     func(*flow.Read) error
 	requests requests
 	memory   *pipeline.Budget // for data of requests that readers wait for
-	ahead    *follower
+	follower *follower
 	metrics  metrics
 
 	ctx    context.Context // of all requests
@@ -81,10 +81,10 @@ type Fetcher struct {
 func New(cfg Config, d Deps) *Fetcher {
 	f := &Fetcher{cfg: cfg, store: d.Store, cache: d.Cache, tracker: d.Tracker, next: d.Next, named: d.Named, gone: d.Gone,
 		memory: pipeline.NewBudget(cfg.RequestBytes - cfg.RequestBytes/4)}
-	f.requests = requests{by: make(map[blockKey]*request), kept: kept{limit: cfg.RequestBytes / 16 * 3}, footers: kept{limit: cfg.RequestBytes / 16}}
+	f.requests = requests{by: make(map[blockKey]*request), results: resultCache{limit: cfg.RequestBytes / 16 * 3}, footers: resultCache{limit: cfg.RequestBytes / 16}}
 	f.ctx, f.stop = context.WithCancel(context.Background())
 	f.metrics = newMetrics(d.Registry)
-	f.ahead = newFollower(f, d)
+	f.follower = newFollower(f, d)
 	return f
 }
 
@@ -100,13 +100,13 @@ func (f *Fetcher) Stop() {
 // Close is Stop, but also waits for the requests.
 func (f *Fetcher) Close() {
 	f.Stop()
-	f.ahead.close()
+	f.follower.close()
 	f.runs.Wait()
 }
 
 // Served records a read that was served from cached blocks, so that what follows
 // is read ahead.
-func (f *Fetcher) Served(r *flow.Read) { f.ahead.note(r) }
+func (f *Fetcher) Served(r *flow.Read) { f.follower.note(r) }
 
 // find reads from the object that holds r's offset, even if that object is
 // replaced meanwhile by compaction or retention. It does not modify r.
@@ -138,7 +138,7 @@ func (f *Fetcher) read(ctx context.Context, r *flow.Read, ref meta.ObjectRef) ([
 	if !ok {
 		return nil, f.lacks(ctx, r.State.ID, ref, fmt.Errorf("%w: %s offset %d in object %s", ErrRange, r.State.ID, r.Offset, ref.ID))
 	}
-	return f.blocks(ctx, r.State.ID, ref.ID, run(rng.Blocks[i:], min(f.cfg.RunBytes, int64(r.MaxBytes))))
+	return f.blocks(ctx, r.State.ID, ref.ID, atMost(rng.Blocks[i:], min(f.cfg.RunBytes, int64(r.MaxBytes))))
 }
 
 func (f *Fetcher) rangeOf(ctx context.Context, p topic.Partition, ref meta.ObjectRef) (*object.Range, error) {

@@ -27,5 +27,5 @@ func newMetrics(reg prometheus.Registerer) metrics {
 func (f *Fetcher) Memory() (used, limit int64) {
 	f.requests.mu.Lock()
 	defer f.requests.mu.Unlock()
-	return f.memory.InUse() + f.requests.kept.bytes + f.requests.footers.bytes, f.cfg.RequestBytes
+	return f.memory.InUse() + f.requests.results.bytes + f.requests.footers.bytes, f.cfg.RequestBytes
 }

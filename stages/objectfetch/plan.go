@@ -7,8 +7,8 @@ import (
 	"github.com/sluicemq/sluice/internal/object"
 )
 
-// run returns the first blocks that fit into n bytes, at least one.
-func run(blocks []object.Block, n int64) []object.Block {
+// atMost returns the first blocks that fit into n bytes, at least one.
+func atMost(blocks []object.Block, n int64) []object.Block {
 	for i, b := range blocks {
 		if n -= b.Length; n < 0 {
 			return blocks[:max(i, 1)]
@@ -47,13 +47,13 @@ type reader struct {
 	window   int64 // bytes to be ahead of to; 0: not sequential yet
 	// queue is what is ahead of the reader, in order, up to planned: blocks read
 	// ahead for it, and blocks that were already cached or being fetched.
-	queue   []ahead
+	queue   []queuedBlock
 	planned int64
 	opening bool // the footer of the next object is being read
 }
 
-// ahead is one block ahead of a reader.
-type ahead struct {
+// queuedBlock is one block ahead of a reader.
+type queuedBlock struct {
 	id    meta.ObjectID
 	block object.Block
 	state blockState
@@ -75,7 +75,7 @@ func (r *reader) follows(offset int64) bool { return r.from < offset && offset <
 // returns the blocks that the reader has passed. If part of the read is trimmed
 // from the response, the next read starts there and finds it in the cache like
 // any other.
-func (r *reader) moved(from, to, bytes, most int64, now time.Time) (passed []ahead) {
+func (r *reader) moved(from, to, bytes, most int64, now time.Time) (passed []queuedBlock) {
 	r.from, r.to, r.seen = from, to, now
 	r.window = min(max(2*r.window, bytes, firstWindow), most)
 	r.planned = max(r.planned, to)
@@ -104,7 +104,7 @@ func (r *reader) room(runBytes int64) int64 {
 // plan adds the next blocks to the queue and returns those to fetch, at most one
 // request: leading blocks that are already there are skipped.
 func (r *reader) plan(id meta.ObjectID, blocks []object.Block, room int64, there func(object.Block) bool) []object.Block {
-	blocks = run(blocks, room)
+	blocks = atMost(blocks, room)
 	skip := 0
 	for skip < len(blocks) && there(blocks[skip]) {
 		skip++
@@ -118,7 +118,7 @@ func (r *reader) plan(id meta.ObjectID, blocks []object.Block, room int64, there
 		if i >= skip {
 			state = requested
 		}
-		r.queue = append(r.queue, ahead{id, b, state})
+		r.queue = append(r.queue, queuedBlock{id, b, state})
 		r.planned = b.End
 	}
 	return blocks[skip:end]
@@ -126,7 +126,7 @@ func (r *reader) plan(id meta.ObjectID, blocks []object.Block, room int64, there
 
 // undo reverts the plan for blocks, which were not fetched, and for everything
 // after them, which it returns.
-func (r *reader) undo(id meta.ObjectID, blocks []object.Block) (rest []ahead) {
+func (r *reader) undo(id meta.ObjectID, blocks []object.Block) (rest []queuedBlock) {
 	for i, a := range r.queue {
 		if a.id == id && a.block.Offset == blocks[0].Offset {
 			r.planned = a.block.Base

@@ -73,21 +73,21 @@ const footer = -1
 // nobody waits for any more are kept for the next reader, most recent first, up
 // to a limit.
 type requests struct {
-	mu   sync.Mutex
-	by   map[blockKey]*request
-	kept kept // blocks
+	mu      sync.Mutex
+	by      map[blockKey]*request
+	results resultCache // blocks
 
-	footers kept
+	footers resultCache
 }
 
 // keep keeps the result of f. REQUIRES: mu.
 func (t *requests) keep(f *request) {
 	if f.footer != nil {
-		t.footers.put(keptItem{key: blockKey{f.id, footer}, bytes: footerBytes, footer: f.footer})
+		t.footers.put(result{key: blockKey{f.id, footer}, bytes: footerBytes, footer: f.footer})
 	}
 	for i, b := range f.blocks {
 		if f.errs[i] == nil {
-			t.kept.put(keptItem{key: blockKey{f.id, b.Offset}, bytes: b.Length, data: f.data[i]})
+			t.results.put(result{key: blockKey{f.id, b.Offset}, bytes: b.Length, data: f.data[i]})
 		}
 	}
 }
@@ -111,7 +111,7 @@ func (t *requests) join(id meta.ObjectID, p topic.Partition, blocks []object.Blo
 		blocks = blocks[:i]
 		break
 	}
-	if _, ok := t.kept.by[blockKey{id, blocks[0].Offset}]; ok && wait {
+	if _, ok := t.results.by[blockKey{id, blocks[0].Offset}]; ok && wait {
 		return nil, false
 	}
 	f = &request{id: id, partition: p, blocks: blocks, ahead: !wait, waiting: one(wait), done: make(chan struct{})}
@@ -191,7 +191,7 @@ func (t *requests) fail(f *request, err error) {
 func (t *requests) block(id meta.ObjectID, b object.Block) ([]byte, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	x, ok := t.kept.take(blockKey{id, b.Offset})
+	x, ok := t.results.take(blockKey{id, b.Offset})
 	return x.data, ok
 }
 

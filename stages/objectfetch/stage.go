@@ -137,7 +137,7 @@ func (f *Fetcher) take(x found) bool {
 		}
 	}
 	if r.Err == nil {
-		f.ahead.note(r)
+		f.follower.note(r)
 	}
 	return true
 }

@@ -28,7 +28,7 @@ func (u *Uploader) release(b *built) {
 // Content of an earlier attempt is dropped.
 func (u *Uploader) build(ctx context.Context, out *object.Writer, id meta.ObjectID, s *objectPlan, what *built) error {
 	u.release(what)
-	a := &ahead{u: u, s: s}
+	a := &tailReader{u: u, s: s}
 	for i := range s.parts {
 		a.part = i
 		if err := u.buildPart(ctx, out, id, a, what); err != nil {
@@ -38,28 +38,28 @@ func (u *Uploader) build(ctx context.Context, out *object.Writer, id meta.Object
 	return nil
 }
 
-func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.ObjectID, a *ahead, what *built) error {
+func (u *Uploader) buildPart(ctx context.Context, out *object.Writer, id meta.ObjectID, a *tailReader, what *built) error {
 	p := &a.s.parts[a.part]
 	s := p.state
 	now := u.Clock.Now()
 	c := meta.CommitPart{Partition: s.ID, Epoch: s.Epoch(),
 		Ref: meta.ObjectRef{ID: id, Base: p.first.Base, End: p.last.End(), Bytes: p.bytes, MaxTimestamp: -1, WrittenMs: now.UnixMilli()}}
 	producers := idempotence.NewCollector(u.Snapshots)
-	err := p.runs(func(e partition.Entry) error {
-		run, release, err := a.run(ctx, e)
+	err := p.entries(func(e partition.Entry) error {
+		rest, release, err := a.batches(ctx, e)
 		if err != nil {
 			return &partError{s, e.Base, err, false}
 		}
 		defer release()
-		if err := out.Append(s.ID, run); err != nil {
+		if err := out.Append(s.ID, rest); err != nil {
 			if errors.Is(err, record.ErrCorrupt) || errors.Is(err, record.ErrUnsupported) || errors.Is(err, object.ErrOrder) {
 				return &partError{s, e.Base, err, false}
 			}
 			return err // the object's error, not the part's
 		}
-		for len(run) > 0 {
+		for len(rest) > 0 {
 			var b record.Batch
-			if b, run, err = record.Next(run); err != nil {
+			if b, rest, err = record.Next(rest); err != nil {
 				return &partError{s, e.Base, err, false}
 			}
 			producers.Append(idempotence.Header(b, now.UnixMilli()), b.BaseOffset())

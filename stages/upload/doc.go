@@ -21,7 +21,7 @@
 // Every step is retried with increasing pauses until it succeeds or the broker
 // stops; meanwhile the WAL fills and the write pipeline holds producers back. A
 // partition that fails by itself (its range cannot be read, or the metadata
-// refuses it) is set aside: the cut is uploaded without it, it is retried
+// refuses it) is isolated: the cut is uploaded without it, it is retried
 // separately, and after three failures it accepts no more records
 // (docs/decisions/0034-quarantine.md).
 //

@@ -14,7 +14,7 @@ const (
 	stepCut       = "cut"       // writing a cut of the WAL to objects
 	stepProducers = "producers" // writing snapshots of idempotent producers
 	stepCommit    = "commit"    // committing to the metadata
-	stepPartition = "partition" // an attempt with a set-aside partition
+	stepPartition = "partition" // an attempt with an isolated partition
 )
 
 type metrics struct {

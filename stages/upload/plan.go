@@ -26,12 +26,12 @@ type part struct {
 // errMoved: the tail index no longer has what was planned.
 var errMoved = errors.New("the range of an upload is no longer in the WAL")
 
-// runs calls f for each tail entry of the part until f fails.
-func (p *part) runs(f func(partition.Entry) error) error { return p.runsFrom(p.first.Base, f) }
+// entries calls f for each tail entry of the part until f fails.
+func (p *part) entries(f func(partition.Entry) error) error { return p.entriesFrom(p.first.Base, f) }
 
-// runsFrom calls f for the entry that starts at next, and each one after it.
-func (p *part) runsFrom(next int64, f func(partition.Entry) error) error {
-	for e := range p.state.Tail.Runs(next, p.last.End()) {
+// entriesFrom calls f for the entry that starts at next, and each one after it.
+func (p *part) entriesFrom(next int64, f func(partition.Entry) error) error {
+	for e := range p.state.Tail.Entries(next, p.last.End()) {
 		switch {
 		case p.last.Base >= e.Base && p.last.Base < e.End():
 			e = p.last
@@ -63,7 +63,7 @@ func (s *objectPlan) size() (int64, error) {
 	var o object.Sizer
 	for i := range s.parts {
 		p := &s.parts[i]
-		if err := p.runs(func(e partition.Entry) error {
+		if err := p.entries(func(e partition.Entry) error {
 			o.Append(p.state.ID, int64(e.Size))
 			return nil
 		}); err != nil {
@@ -83,7 +83,7 @@ func (s *objectPlan) partitions() []topic.Partition {
 
 // plan divides a cut into objects: one for each partition with OwnObjectBytes or more, or
 // with as much less as a cut that was closed early has, and one for all others. Partitions
-// that were deleted meanwhile or are set aside are left out, and failed are those whose
+// that were deleted meanwhile or are isolated are left out, and failed are those whose
 // range cannot be found.
 func (u *Uploader) plan(ctx context.Context, c *Cut) (out []*objectPlan, failed []*partError, err error) {
 	shared := &objectPlan{pace: c.pace}
@@ -92,7 +92,7 @@ func (u *Uploader) plan(ctx context.Context, c *Cut) (out []*objectPlan, failed 
 		own = int64(earliest * float64(own))
 	}
 	for _, s := range c.States {
-		if s.Deleted() || u.asides[s] != nil {
+		if s.Deleted() || u.isolated[s] != nil {
 			continue
 		}
 		p, err := u.partOf(ctx, s, c.End, math.MaxInt64)
@@ -128,7 +128,7 @@ func less(a, b topic.Partition) bool {
 func (u *Uploader) partOf(ctx context.Context, s *partition.State, end partition.Position, limit int64) (part, error) {
 	p := part{state: s}
 	next := s.TierEnd()
-	for e := range s.Tail.Runs(next, limit) {
+	for e := range s.Tail.Entries(next, limit) {
 		if e.Position >= end || e.End() > limit {
 			break
 		}
@@ -152,19 +152,19 @@ func (u *Uploader) partOf(ctx context.Context, s *partition.State, end partition
 
 // behind returns e without its batches below offset.
 func (u *Uploader) behind(ctx context.Context, e partition.Entry, offset int64) (partition.Entry, error) {
-	run := make([]byte, e.Size)
+	batches := make([]byte, e.Size)
 	if image, ok := u.Images.Get(e.Group); ok {
-		copy(run, image.Bytes()[e.Position-e.Group:])
+		copy(batches, image.Bytes()[e.Position-e.Group:])
 		image.Release()
-	} else if err := u.Log.ReadAt(ctx, e, run); err != nil {
+	} else if err := u.Log.ReadAt(ctx, e, batches); err != nil {
 		return e, err
 	}
 	for e.Base < offset {
-		b, rest, err := record.Next(run)
+		b, rest, err := record.Next(batches)
 		if err != nil {
 			return e, err
 		}
-		run = rest
+		batches = rest
 		e.Count -= int32(b.NextOffset() - e.Base)
 		e.Base, e.Position = b.NextOffset(), e.Position+partition.Position(len(b))
 		e.Size, e.Batches = e.Size-int32(len(b)), e.Batches-1

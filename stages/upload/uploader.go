@@ -73,7 +73,7 @@ type Uploader struct {
 	*setting.Limits[Config]
 	Deps
 	end         partition.Position // end of the cuts so far; everything below is committed
-	asides      map[*partition.State]*aside
+	isolated    map[*partition.State]*isolated
 	refusals    sync.Map // *partition.State to int: how often the metadata refused it
 	quarantined atomic.Int64
 	metrics     metrics
@@ -84,7 +84,7 @@ type Uploader struct {
 
 // NewUploader returns the sink, with its metrics registered.
 func NewUploader(cfg Config, d Deps) *Uploader {
-	u := &Uploader{Limits: setting.NewLimits("upload/upload", cfg), Deps: d, asides: make(map[*partition.State]*aside), tuned: make(chan struct{}, 1)}
+	u := &Uploader{Limits: setting.NewLimits("upload/upload", cfg), Deps: d, isolated: make(map[*partition.State]*isolated), tuned: make(chan struct{}, 1)}
 	u.metrics = newMetrics(d.Registry, &u.quarantined)
 	return u
 }
@@ -112,7 +112,7 @@ func (u *Uploader) Run(ctx context.Context, in *pipeline.In[*Cut]) error {
 	}
 }
 
-// cut does the part of c's work that is not done yet, except for set-aside
+// cut does the part of c's work that is not done yet, except for isolated
 // partitions.
 func (u *Uploader) cut(ctx context.Context, c *Cut) error {
 	began := u.Clock.Now()
@@ -138,7 +138,7 @@ func (u *Uploader) cut(ctx context.Context, c *Cut) error {
 				late = e
 				continue
 			}
-			u.setAside(e)
+			u.isolate(e)
 		}
 		if late != nil {
 			return late

@@ -438,25 +438,25 @@ func TestDeletedTopicsBlockNothing(t *testing.T) {
 func TestUploadFromTheMiddleOfAnEntry(t *testing.T) {
 	before := newState()
 	m, c, s := &memory{}, newCatalog(before), bucket(t)
-	var runs []partition.Entry
+	var entries []partition.Entry
 	write := func() {
 		for range 3 {
 			m.write(t, before, 2, 77)
 		}
-		runs = slices.AppendSeq(runs, before.Tail.Runs(0, before.HighWatermark()))
+		entries = slices.AppendSeq(entries, before.Tail.Entries(0, before.HighWatermark()))
 	}
 	write()
 	ship(t, m, c, s, 1<<40, before)
 	write()
 	m.reclaimed = 0 // a group is reclaimed as a whole
 	st := partition.NewState(before.ID, before.Epoch(), 0, 0)
-	for _, e := range runs {
+	for _, e := range entries {
 		st.Tail.Append(e)
 	}
 	st.NoteEpoch(before.Epoch(), 0)
 	st.Publish(before.HighWatermark())
-	if got := slices.Collect(st.Tail.Runs(0, 12)); len(runs) != 2 || len(got) != 1 {
-		t.Fatalf("%d runs are %d", len(runs), len(got))
+	if got := slices.Collect(st.Tail.Entries(0, 12)); len(entries) != 2 || len(got) != 1 {
+		t.Fatalf("got %d entries before and %d after, want 2 and 1", len(entries), len(got))
 	}
 	ship(t, m, c, s, 1<<40, st)
 	verify(t, c, s, st)

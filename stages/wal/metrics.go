@@ -14,7 +14,7 @@ type metrics struct {
 	groups, bytes, payload prometheus.Counter
 	reclaimed, corruptions prometheus.Counter
 	truncations            prometheus.Counter
-	waited, braked         prometheus.Counter
+	waited, throttled      prometheus.Counter
 	write, flush           prometheus.Histogram
 	failed                 prometheus.Gauge
 }
@@ -53,7 +53,7 @@ func newMetrics(l *Log, engine, access string, reg prometheus.Registerer) metric
 		corruptions: counter("sluice_wal_corruptions_total", "Ranges that recovery found damaged although they had been durable."),
 		truncations: counter("sluice_wal_truncations_total", "Truncations of a partition written."),
 		waited:      counter("sluice_wal_segment_wait_seconds_total", "Time groups spent waiting for space in a segment."),
-		braked:      counter("sluice_wal_brake_seconds_total", "Time groups were delayed because the WAL was filling faster than it was uploaded."),
+		throttled:   counter("sluice_wal_brake_seconds_total", "Time groups were delayed because the WAL was filling faster than it was uploaded."),
 		write: prometheus.NewHistogram(histogram.Seconds("sluice_wal_write_seconds",
 			"Time from submitting a group to the writer until its write returned.", 50*time.Microsecond, time.Second)),
 		flush: prometheus.NewHistogram(histogram.Seconds("sluice_wal_flush_seconds",
@@ -64,7 +64,7 @@ func newMetrics(l *Log, engine, access string, reg prometheus.Registerer) metric
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_wal_engine_info", Help: "How the WAL is written; always 1.",
 		ConstLabels: prometheus.Labels{"engine": engine, "access": access, "durability": string(l.cfg.durability())}})
 	info.Set(1)
-	reg.MustRegister(m.groups, m.bytes, m.payload, m.reclaimed, m.corruptions, m.truncations, m.waited, m.braked, m.write, m.flush, m.failed, info,
+	reg.MustRegister(m.groups, m.bytes, m.payload, m.reclaimed, m.corruptions, m.truncations, m.waited, m.throttled, m.write, m.flush, m.failed, info,
 		gauge("sluice_wal_used_bytes", "Bytes from the oldest segment to the end of the WAL.",
 			func() float64 { used, _ := l.Usage(); return float64(used) }),
 		gauge("sluice_wal_live_bytes", "Bytes on disk of segments in use.",

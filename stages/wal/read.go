@@ -29,12 +29,12 @@ func (l *Log) ReadAt(_ context.Context, e partition.Entry, dst []byte) error {
 	return verifyBatches(dst, e)
 }
 
-// verifyBatches verifies that run consists of whole, consecutive batches starting at
+// verifyBatches verifies that batches holds whole, consecutive batches starting at
 // e's base offset.
-func verifyBatches(run []byte, e partition.Entry) error {
+func verifyBatches(batches []byte, e partition.Entry) error {
 	base, at := e.Base, e.Position
-	for len(run) > 0 {
-		b, rest, err := record.Next(run)
+	for len(batches) > 0 {
+		b, rest, err := record.Next(batches)
 		if err != nil {
 			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
 		} else {
@@ -43,7 +43,7 @@ func verifyBatches(run []byte, e partition.Entry) error {
 		if err != nil {
 			return fmt.Errorf("batch at position %d: %w", at, err)
 		}
-		base, at, run = b.NextOffset(), at+partition.Position(len(b)), rest
+		base, at, batches = b.NextOffset(), at+partition.Position(len(b)), rest
 	}
 	return nil
 }

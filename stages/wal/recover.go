@@ -228,7 +228,7 @@ func eachBatch(report *Report, g found, v voids, fn func(Recovered) error) error
 		}
 		report.Batches++
 		report.Bytes += int64(e.size)
-		g.segment.owed.recovered(e.partition, e.base, b.NextOffset())
+		g.segment.pending.recovered(e.partition, e.base, b.NextOffset())
 		return fn(Recovered{Position: g.head.position + partition.Position(e.at), Group: g.head.position,
 			Partition: e.partition, Batch: b, Base: e.base, Epoch: e.epoch, Size: int32(e.size)})
 	})

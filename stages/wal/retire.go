@@ -44,7 +44,7 @@ func (s *segments) oldest() *segment {
 	}
 	s.mu.RUnlock()
 	// No more groups are placed in g, so a holder that is gone stays gone.
-	if retiring != nil || g == nil || !g.owed.dropDone(s.done) {
+	if retiring != nil || g == nil || !g.pending.dropDone(s.done) {
 		return retiring
 	}
 	s.mu.Lock()
@@ -106,7 +106,7 @@ func (s *segments) retireLast(n int) error {
 			return err
 		}
 		s.mu.Lock()
-		g.owed.clear()
+		g.pending.clear()
 		s.spares, s.retiring = append(s.spares, g), nil
 		s.mu.Unlock()
 	}

@@ -39,11 +39,11 @@ func number(name, prefix string, base int) (uint64, bool) {
 // segment is one file of the log. Its position does not change while it is live.
 // DESIGN.md describes its states and who holds it in which.
 type segment struct {
-	name  string // set by whoever makes it live or retires it; read under segments.mu
-	file  blockfs.File
-	start partition.Position
-	size  int64
-	owed  owed // what must be in objects before it may go
+	name    string // set by whoever makes it live or retires it; read under segments.mu
+	file    blockfs.File
+	start   partition.Position
+	size    int64
+	pending pending // what must be in objects before it may go
 
 	// Holders. A segment with writers or unsynced bytes is not retired; one with
 	// readers is not reused.

@@ -131,13 +131,13 @@ func (s *segments) addWriter(g *segment, group *flow.Group) {
 	s.mu.Lock()
 	g.writers++
 	s.mu.Unlock()
-	g.owed.add(group)
+	g.pending.add(group)
 }
 
 // truncated drops what p owes from offset on.
 func (s *segments) truncated(p topic.Partition, offset int64) {
 	for _, g := range s.snapshot() {
-		g.owed.truncate(p, offset)
+		g.pending.truncate(p, offset)
 	}
 	signal(s.wake)
 }

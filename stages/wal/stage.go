@@ -38,7 +38,7 @@ func (l *Log) Run(ctx context.Context, in *pipeline.In[*flow.Group], out pipelin
 			stop(err) // so that the builder stops waiting
 		}
 	})
-	b := builder{log: l, in: in, completer: s, brake: newBrake(l)}
+	b := builder{log: l, in: in, completer: s, throttle: newThrottle(l)}
 	err := b.run(ctx)
 	close(s.queue)
 	completing.Wait()
@@ -68,7 +68,7 @@ type builder struct {
 	log       *Log
 	in        *pipeline.In[*flow.Group]
 	completer *completer
-	brake     *brake
+	throttle  *throttle
 	idle      *time.Timer // created when first used
 	broken    error       // why a group was not started; later ones are not either, or a hole would remain
 }
@@ -110,7 +110,7 @@ func (b *builder) submit(ctx context.Context, t *ticket) error {
 		t.finish(nil)
 		return nil
 	}
-	if err := b.brake.wait(ctx, g.Length); err != nil {
+	if err := b.throttle.wait(ctx, g.Length); err != nil {
 		return err
 	}
 	t.head = head{length: g.Length, count: g.Batches, body: g.Sum}

@@ -146,7 +146,7 @@ func TestPrefix(t *testing.T) {
 	r.close(t)
 }
 
-func TestLedger(t *testing.T) {
+func TestEveryReceiptSettlesOnce(t *testing.T) {
 	src := &source{}
 	groups := make([]*flow.Group, 100)
 	for i := range groups {
@@ -232,7 +232,7 @@ func TestIntervalFlushesBehind(t *testing.T) {
 // Ends the graph while groups wait to be passed on: all are nacked, and the
 // memory of their images is returned.
 func TestAbort(t *testing.T) {
-	src, ledger := &source{}, pipelinetest.NewLedger(t)
+	src, receipts := &source{}, pipelinetest.NewReceipts(t)
 	l := opened(t, crashfs.New(1<<20), small())
 	ctx, abort := context.WithCancelCause(t.Context())
 	in, emit, _ := pipeline.Pipe[*flow.Group](16)
@@ -248,7 +248,7 @@ func TestAbort(t *testing.T) {
 		if err := l.Image(ctx, g); err != nil {
 			t.Fatal(err)
 		}
-		inner := ledger.Receipt()
+		inner := receipts.Receipt()
 		_ = emit(ctx, pipeline.Parcel[*flow.Group]{Body: g, Receipt: pipeline.NewReceipt(func(err error) {
 			g.Image.Release()
 			inner.Settle(err)
@@ -264,7 +264,7 @@ func TestAbort(t *testing.T) {
 	for p, ok := in.TryRecv(); ok; p, ok = in.TryRecv() {
 		p.Settle(errDisk) // as the engine does with what was never received
 	}
-	if _, acked, nacked := ledger.Counts(); acked != 0 || nacked != 5 {
+	if _, acked, nacked := receipts.Counts(); acked != 0 || nacked != 5 {
 		t.Errorf("%d acked, %d nacked", acked, nacked)
 	}
 	if lent := l.pool.Lent(); lent != 0 {

@@ -103,7 +103,7 @@ func (l rotten) ReadAt(_ context.Context, _ partition.Entry, dst []byte) error {
 
 // A damaged batch is not served, and does not hide its neighbours.
 func TestDamageHidesOnlyOneBatch(t *testing.T) {
-	var run rotten
+	var batches rotten
 	var bases []int64
 	for base := int64(10); base < 40; base += 10 {
 		b := record.NewBuilder()
@@ -115,14 +115,14 @@ func TestDamageHidesOnlyOneBatch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		run, bases = append(run, batch...), append(bases, base)
+		batches, bases = append(batches, batch...), append(bases, base)
 	}
-	size := len(run) / len(bases)
-	run[2*size-1] ^= 1 // the one in the middle
+	size := len(batches) / len(bases)
+	batches[2*size-1] ^= 1 // the one in the middle
 	for offset, want := range map[int64]int64{10: 10, 19: 10, 20: -1, 29: -1, 30: 30, 39: 30} {
 		r := &flow.Read{State: state(), Offset: offset, End: 40, Limit: 1 << 20,
-			Tail: []partition.Entry{{Base: 10, Count: 30, Size: int32(len(run)), Epoch: 3, Batches: 3}}}
-		_, verdicts, err := pipelinetest.Drive(t, walread.Stage(run, func(*flow.Read) {}, newTracker()), &flow.Fetch{Reads: []*flow.Read{r}})
+			Tail: []partition.Entry{{Base: 10, Count: 30, Size: int32(len(batches)), Epoch: 3, Batches: 3}}}
+		_, verdicts, err := pipelinetest.Drive(t, walread.Stage(batches, func(*flow.Read) {}, newTracker()), &flow.Fetch{Reads: []*flow.Read{r}})
 		if err != nil || errors.Join(verdicts...) != nil {
 			t.Fatal(err, verdicts)
 		}

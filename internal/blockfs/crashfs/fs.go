@@ -269,8 +269,8 @@ func (s *FS) Damage(name string, off int64, n int, f func([]byte)) {
 	copy(i.data.own()[off:][:n], i.disk.bytes[off:])
 }
 
-// Cut truncates a file, on disk and in view, like an interrupted copy.
-func (s *FS) Cut(name string, length int64) {
+// Truncate truncates a file, on disk and in view, like an interrupted copy.
+func (s *FS) Truncate(name string, length int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := s.names[name]

@@ -13,22 +13,22 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// braked is a log of 16 segments of 1 MiB.
-func braked(t *testing.T, done Done) (*Log, *rig) {
+// throttled returns a log of 16 segments of 1 MiB.
+func throttled(t *testing.T, done Done) (*Log, *rig) {
 	cfg := small()
 	cfg.SegmentSizeBytes, cfg.CapacityBytes = 1<<20, 16<<20
 	l := openedFor(t, crashfs.New(32<<20), cfg, done)
 	return l, start(l)
 }
 
-// TestBrakeKeepsSpaceFree: a producer is faster than the uploads, which
+// TestThrottleKeepsSpaceFree: a producer is faster than the uploads, which
 // reclaim a segment every 50 ms. It gets their rate, evenly, and there is always
 // space left.
-func TestBrakeKeepsSpaceFree(t *testing.T) {
+func TestThrottleKeepsSpaceFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const every, size = 50 * time.Millisecond, 100_000
 		var uploaded atomic.Int64
-		l, r := braked(t, func(_ topic.Partition, end int64) bool { return end <= uploaded.Load() })
+		l, r := throttled(t, func(_ topic.Partition, end int64) bool { return end <= uploaded.Load() })
 		stop := time.NewTicker(every)
 		defer stop.Stop()
 		over := make(chan struct{})
@@ -73,10 +73,10 @@ func TestBrakeKeepsSpaceFree(t *testing.T) {
 }
 
 // Braking helps nobody while nothing is reclaimed.
-func TestBrakeIsOffWhileTheStoreIsUnavailable(t *testing.T) {
+func TestThrottleIsOffWhileTheStoreIsUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, r := braked(t, nothing)
-		time.Sleep(brakePatience + time.Second)
+		l, r := throttled(t, nothing)
+		time.Sleep(throttlePatience + time.Second)
 		src, began := &source{}, time.Now()
 		for {
 			used, capacity := l.Usage()

@@ -6,16 +6,16 @@ import (
 	"github.com/sluicemq/sluice/internal/object"
 )
 
-// kept holds the results of requests whose readers had left, oldest first. The
+// resultCache holds the results of requests whose readers had left, oldest first. The
 // read cache might evict blocks that nobody has asked for yet. There is always
 // space for one, however large. The zero value is empty.
-type kept struct {
+type resultCache struct {
 	limit, bytes int64
-	order        list.List // of keptItem
+	order        list.List // of result
 	by           map[blockKey]*list.Element
 }
 
-type keptItem struct {
+type result struct {
 	key    blockKey
 	bytes  int64
 	data   []byte
@@ -25,10 +25,10 @@ type keptItem struct {
 // footerBytes is the approximate size of a footer.
 const footerBytes = 64 << 10
 
-func (k *kept) put(x keptItem) {
+func (k *resultCache) put(x result) {
 	k.take(x.key)
 	for k.bytes+x.bytes > k.limit && k.order.Len() > 0 {
-		k.take(k.order.Front().Value.(keptItem).key)
+		k.take(k.order.Front().Value.(result).key)
 	}
 	if k.by == nil {
 		k.by = make(map[blockKey]*list.Element)
@@ -38,21 +38,21 @@ func (k *kept) put(x keptItem) {
 }
 
 // look returns x without removing it, and makes it the most recent.
-func (k *kept) look(key blockKey) (x keptItem, ok bool) {
+func (k *resultCache) look(key blockKey) (x result, ok bool) {
 	e, ok := k.by[key]
 	if !ok {
-		return keptItem{}, false
+		return result{}, false
 	}
 	k.order.MoveToBack(e)
-	return e.Value.(keptItem), true
+	return e.Value.(result), true
 }
 
-func (k *kept) take(key blockKey) (x keptItem, ok bool) {
+func (k *resultCache) take(key blockKey) (x result, ok bool) {
 	e, ok := k.by[key]
 	if !ok {
-		return keptItem{}, false
+		return result{}, false
 	}
-	x = k.order.Remove(e).(keptItem)
+	x = k.order.Remove(e).(result)
 	delete(k.by, key)
 	k.bytes -= x.bytes
 	return x, true

@@ -71,7 +71,7 @@ func (r *running) cut(states ...*partition.State) {
 // unreadable makes reads of bad's records fail from an offset on.
 func unreadable(m *memory, bad *partition.State, from int64) {
 	m.bad = func(e partition.Entry) error {
-		for f := range bad.Tail.Runs(0, 1<<40) {
+		for f := range bad.Tail.Entries(0, 1<<40) {
 			if f.Position == e.Position && e.End() > from {
 				return errors.New("medium error")
 			}
@@ -206,7 +206,7 @@ func TestRefusedPartitionBlocksNobody(t *testing.T) {
 }
 
 // A deleted topic is dropped, whatever it had.
-func TestDeletedPartitionIsNoLongerSetAside(t *testing.T) {
+func TestDeletedPartitionIsNoLongerIsolated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bad := newState()
 		m, c, s := &memory{}, newCatalog(bad), bucket(t)

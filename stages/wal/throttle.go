@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Without a brake, a log that fills faster than it is uploaded would take groups
+// Without a throttle, a log that fills faster than it is uploaded would take groups
 // at full speed until it is full, then none until a whole segment is reclaimed,
 // and so on: some groups would wait as long as the upload of a segment takes. So
 // the last quarter is filled at about the rate at which space is reclaimed, and
@@ -17,18 +17,18 @@ import (
 // fill it. Nothing is slowed down if no space has been reclaimed for a while, as
 // when the object store is unavailable: that would only leave space unused.
 const (
-	eightOrMore   = 8
-	brakeSample   = 100 * time.Millisecond
-	brakeMemory   = 2 * time.Second // averaging window of the rate
-	brakePatience = 5 * time.Second // without any space reclaimed
-	brakeFloor    = 8 << 20         // bytes per second that always pass
-	brakeBurst    = 2 * time.Millisecond
+	eightOrMore      = 8
+	throttleSample   = 100 * time.Millisecond
+	throttleMemory   = 2 * time.Second // averaging window of the rate
+	throttlePatience = 5 * time.Second // without any space reclaimed
+	throttleFloor    = 8 << 20         // bytes per second that always pass
+	throttleBurst    = 2 * time.Millisecond
 )
 
-// brake is owned by the goroutine that builds groups.
-type brake struct {
+// throttle is owned by the goroutine that builds groups.
+type throttle struct {
 	log  *Log
-	soft int64 // bytes in use at which braking starts; 0: never
+	soft int64 // bytes in use at which throttling starts; 0: never
 
 	freed   int64     // bytes reclaimed at the last sample
 	sampled time.Time // time of the last sample; zero: none yet
@@ -37,8 +37,8 @@ type brake struct {
 	due     time.Time // when the next group may pass
 }
 
-func newBrake(l *Log) *brake {
-	b := &brake{log: l}
+func newThrottle(l *Log) *throttle {
+	b := &throttle{log: l}
 	if l.cfg.CapacityBytes >= eightOrMore*l.cfg.SegmentSizeBytes {
 		b.soft = l.cfg.CapacityBytes / 4 * 3
 	}
@@ -47,12 +47,12 @@ func newBrake(l *Log) *brake {
 
 // wait holds back a group of n bytes while the log fills up too fast, or groups come too
 // fast for others.
-func (b *brake) wait(ctx context.Context, n int) error {
+func (b *throttle) wait(ctx context.Context, n int) error {
 	now := time.Now()
 	rate := b.byRoom(now)
 	if b.log.rate != nil {
 		if r := b.log.rate(b.log.End()); r > 0 && (rate == 0 || r < rate) {
-			rate = max(brakeFloor, r)
+			rate = max(throttleFloor, r)
 		}
 	}
 	if rate == 0 {
@@ -63,7 +63,7 @@ func (b *brake) wait(ctx context.Context, n int) error {
 	}
 	ahead := b.due.Sub(now)
 	b.due = b.due.Add(time.Duration(float64(n) / rate * float64(time.Second)))
-	if ahead < brakeBurst {
+	if ahead < throttleBurst {
 		return nil
 	}
 	t := time.NewTimer(ahead)
@@ -74,12 +74,12 @@ func (b *brake) wait(ctx context.Context, n int) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	b.log.metrics.braked.Add(time.Since(now).Seconds())
+	b.log.metrics.throttled.Add(time.Since(now).Seconds())
 	return nil
 }
 
 // byRoom returns the bytes a second that may come for the room that is left; 0: any.
-func (b *brake) byRoom(now time.Time) float64 {
+func (b *throttle) byRoom(now time.Time) float64 {
 	if b.soft == 0 {
 		return 0
 	}
@@ -89,27 +89,27 @@ func (b *brake) byRoom(now time.Time) float64 {
 		return 0
 	}
 	signal(b.log.segments.pressure)
-	if b.rate == 0 || now.Sub(b.given) > brakePatience {
+	if b.rate == 0 || now.Sub(b.given) > throttlePatience {
 		return 0
 	}
 	left := float64(capacity-used) / float64(capacity-b.soft) // 1 to 0
-	return max(brakeFloor, b.rate*(0.5+max(0, left)))
+	return max(throttleFloor, b.rate*(0.5+max(0, left)))
 }
 
 // sample keeps the rate at which room is given back.
-func (b *brake) sample(now time.Time) {
+func (b *throttle) sample(now time.Time) {
 	freed := b.log.segments.freed.Load()
 	if b.sampled.IsZero() {
 		b.freed, b.sampled, b.given = freed, now, now
 	}
 	passed := now.Sub(b.sampled)
-	if passed < brakeSample {
+	if passed < throttleSample {
 		return
 	}
 	if freed > b.freed {
 		b.given = now
 	}
-	share := min(1, float64(passed)/float64(brakeMemory))
+	share := min(1, float64(passed)/float64(throttleMemory))
 	b.rate += (float64(freed-b.freed)/passed.Seconds() - b.rate) * share
 	b.freed, b.sampled = freed, now
 }

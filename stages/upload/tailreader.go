@@ -7,14 +7,14 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 )
 
-// AheadBytes is how much of an object is read from the WAL at a time. An object
+// readWindowBytes is how much of an object is read from the WAL at a time. An object
 // is ordered by partition and the log by time, so a range of the log is read once
 // for each window of the object that contains part of it.
-const AheadBytes = 3 << 20
+const readWindowBytes = 3 << 20
 
-// ahead finds the tail entries of an object in the object's order. What is not in
+// tailReader finds the tail entries of an object in the object's order. What is not in
 // memory is read from the log, together with what comes next.
-type ahead struct {
+type tailReader struct {
 	u       *Uploader
 	s       *objectPlan
 	part    int // index of the part that is being built
@@ -27,10 +27,10 @@ type ahead struct {
 	lastEnd  int64
 }
 
-// run finds the batches of e, an entry of the part that is being built: in
+// batches finds the batches of e, an entry of the part that is being built: in
 // memory, unless the part must come from the log, or in the log. They are valid
 // until release, and until the next call.
-func (a *ahead) run(ctx context.Context, e partition.Entry) ([]byte, func(), error) {
+func (a *tailReader) batches(ctx context.Context, e partition.Entry) ([]byte, func(), error) {
 	if !a.s.parts[a.part].fromLog {
 		if image, ok := a.u.Images.Get(e.Group); ok {
 			at := int(e.Position - e.Group)
@@ -54,9 +54,9 @@ func (a *ahead) run(ctx context.Context, e partition.Entry) ([]byte, func(), err
 var errWindowFull = errors.New("the window is full")
 
 // gather reads e and what follows it, as far as fits the window.
-func (a *ahead) gather(ctx context.Context, e partition.Entry) {
+func (a *tailReader) gather(ctx context.Context, e partition.Entry) {
 	if a.window == nil {
-		a.window = make([]byte, AheadBytes)
+		a.window = make([]byte, readWindowBytes)
 	}
 	a.reads = make(map[partition.Position]*partition.Read)
 	var list []*partition.Read
@@ -84,7 +84,7 @@ func (a *ahead) gather(ctx context.Context, e partition.Entry) {
 		if i == a.part {
 			from = e.Base
 		}
-		err := a.s.parts[i].runsFrom(from, func(e partition.Entry) error { return take(i, e) })
+		err := a.s.parts[i].entriesFrom(from, func(e partition.Entry) error { return take(i, e) })
 		if errors.Is(err, errWindowFull) {
 			break
 		} // any other error recurs when that part is built

@@ -41,26 +41,26 @@ const (
 	// its records hold segments of the WAL, and more of them would eventually hold
 	// them all.
 	strikes = 3
-	// lastAsidePause is the longest pause between two of its attempts; the first is
+	// lastIsolatedPause is the longest pause between two of its attempts; the first is
 	// firstPause.
-	lastAsidePause = 5 * time.Minute
+	lastIsolatedPause = 5 * time.Minute
 )
 
-// aside is a partition that was set aside: it is uploaded separately from the
+// isolated is a partition with a failure: it is uploaded separately from the
 // cuts.
-type aside struct {
+type isolated struct {
 	failed int
 	offset int64 // everything below can be uploaded
 	pause  time.Duration
 	next   time.Time
 }
 
-// setAside takes a failed partition out of the cuts, and counts the strike.
-func (u *Uploader) setAside(e *partError) {
-	a := u.asides[e.state]
+// isolate takes a failed partition out of the cuts, and counts the strike.
+func (u *Uploader) isolate(e *partError) {
+	a := u.isolated[e.state]
 	if a == nil {
-		a = &aside{pause: firstPause}
-		u.asides[e.state] = a
+		a = &isolated{pause: firstPause}
+		u.isolated[e.state] = a
 	}
 	a.failed++
 	a.offset = e.offset
@@ -88,14 +88,14 @@ func (u *Uploader) refused(s *partition.State) int {
 	return times + 1
 }
 
-func (u *Uploader) later(a *aside) {
+func (u *Uploader) later(a *isolated) {
 	a.next = time.Now().Add(a.pause)
-	a.pause = min(2*a.pause, lastAsidePause)
+	a.pause = min(2*a.pause, lastIsolatedPause)
 }
 
 // rehabilitate puts a partition back into the cuts.
-func (u *Uploader) rehabilitate(s *partition.State, a *aside) {
-	delete(u.asides, s)
+func (u *Uploader) rehabilitate(s *partition.State, a *isolated) {
+	delete(u.isolated, s)
 	u.refusals.Delete(s)
 	if a.failed < strikes {
 		return
@@ -116,11 +116,11 @@ func (u *Uploader) nameOf(p topic.Partition) string {
 	return p.Topic.String()
 }
 
-// attention returns ctx with a deadline at which the next set-aside partition is
+// attention returns ctx with a deadline at which the next isolated partition is
 // due.
 func (u *Uploader) attention(ctx context.Context) (context.Context, context.CancelFunc) {
 	var next time.Time
-	for _, a := range u.asides {
+	for _, a := range u.isolated {
 		if next.IsZero() || a.next.Before(next) {
 			next = a.next
 		}
@@ -131,10 +131,10 @@ func (u *Uploader) attention(ctx context.Context) (context.Context, context.Canc
 	return context.WithDeadline(ctx, next)
 }
 
-// retry retries the set-aside partitions that are due, one by one.
+// retry retries the isolated partitions that are due, one by one.
 func (u *Uploader) retry(ctx context.Context) {
 	now := time.Now()
-	for s, a := range u.asides {
+	for s, a := range u.isolated {
 		if a.next.After(now) || ctx.Err() != nil {
 			continue
 		}
@@ -146,7 +146,7 @@ func (u *Uploader) retry(ctx context.Context) {
 			u.Log.Reclaim()
 		case ctx.Err() != nil:
 		case errors.As(err, &part):
-			u.setAside(part)
+			u.isolate(part)
 		default: // a failure of the store or the metadata, not its own
 			u.later(a)
 		}
@@ -155,7 +155,7 @@ func (u *Uploader) retry(ctx context.Context) {
 
 // alone uploads what a partition has, from the WAL itself, since the copy in
 // memory may be what is wrong. Records below the failure go first.
-func (u *Uploader) alone(ctx context.Context, s *partition.State, a *aside) error {
+func (u *Uploader) alone(ctx context.Context, s *partition.State, a *isolated) error {
 	u.catchUp([]*partition.State{s})
 	for _, limit := range []int64{a.offset, math.MaxInt64} {
 		if s.Deleted() {

@@ -15,16 +15,16 @@ type Done func(p topic.Partition, end int64) bool
 // offsets is an offset range of a partition, end excluded.
 type offsets struct{ base, end int64 }
 
-// owed tracks what a segment holds that is not done yet: one range per partition,
+// pending tracks what a segment holds that is not done yet: one range per partition,
 // from the moment a group gets its position. A truncation removes the end of a
 // range. The zero value is empty.
-type owed struct {
+type pending struct {
 	mu     sync.Mutex
 	ranges map[topic.Partition]offsets
 }
 
 // add records what g writes.
-func (o *owed) add(g *flow.Group) {
+func (o *pending) add(g *flow.Group) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	all := g.InOrder()
@@ -38,7 +38,7 @@ func (o *owed) add(g *flow.Group) {
 }
 
 // recovered records a recovered batch.
-func (o *owed) recovered(p topic.Partition, base, end int64) {
+func (o *pending) recovered(p topic.Partition, base, end int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.note(p, base, end)
@@ -46,7 +46,7 @@ func (o *owed) recovered(p topic.Partition, base, end int64) {
 
 // note widens the range of p. Batches come in order, except after a truncation,
 // where they begin at or below the end. Holds mu.
-func (o *owed) note(p topic.Partition, base, end int64) {
+func (o *pending) note(p topic.Partition, base, end int64) {
 	if o.ranges == nil {
 		o.ranges = make(map[topic.Partition]offsets)
 	}
@@ -58,7 +58,7 @@ func (o *owed) note(p topic.Partition, base, end int64) {
 }
 
 // truncate removes what p has from offset on.
-func (o *owed) truncate(p topic.Partition, offset int64) {
+func (o *pending) truncate(p topic.Partition, offset int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r, ok := o.ranges[p]
@@ -73,7 +73,7 @@ func (o *owed) truncate(p topic.Partition, offset int64) {
 
 // dropDone drops the ranges that are done and reports whether none is left. It
 // stops at the first that is not, so that it is cheap to call again.
-func (o *owed) dropDone(done Done) bool {
+func (o *pending) dropDone(done Done) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for p, r := range o.ranges {
@@ -85,7 +85,7 @@ func (o *owed) dropDone(done Done) bool {
 	return true
 }
 
-func (o *owed) clear() {
+func (o *pending) clear() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.ranges = nil
