@@ -1,9 +1,10 @@
 package config
 
 import (
-	"log/slog"
 	"net/url"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/sluicemq/sluice/ingress/admission"
 	"github.com/sluicemq/sluice/internal/blockfs"
@@ -20,6 +21,7 @@ func (c Broker) Validate() error {
 		c.WAL.Upload.SizeBytes, c.WAL.CapacityBytes)
 	p.Require(c.Stages.Batch.MaxBytes <= c.WAL.SegmentSizeBytes, "{stages.batch.max_bytes} (%d) must not exceed {wal.segment_size_bytes} (%d)",
 		c.Stages.Batch.MaxBytes, c.WAL.SegmentSizeBytes)
+	p.Require(filepath.Clean(c.WAL.Directory) != filepath.Clean(c.Metadata.Directory), "{wal.directory} and {metadata.directory} must differ; both are %q", c.WAL.Directory)
 	c.memory(&p)
 	apart(&p, listeners{{"network.tcp_listen", c.Network.TCPListen}, {"metadata.raft_address", c.Metadata.RaftAddress}, {"admin.listen", c.Admin.Listen}})
 	return p.Err()
@@ -36,14 +38,17 @@ func (c Controller) Validate() error {
 // Validate reports settings that cannot work.
 func (i Identity) Validate() error {
 	var p setting.Problems
-	p.Require(i.DataDirectory != "", "{data_directory} must name a directory")
+	p.Require(namesDirectory(i.DataDirectory), "{data_directory} must name a directory, not %q", i.DataDirectory)
 	return p.Err()
 }
+
+// namesDirectory reports whether a path can be that of a directory.
+func namesDirectory(path string) bool { return path != "" && !strings.ContainsRune(path, 0) }
 
 // Validate reports settings that cannot work.
 func (w WAL) Validate() error {
 	var p setting.Problems
-	p.Require(w.Directory != "", "{directory} must name a directory")
+	p.Require(namesDirectory(w.Directory), "{directory} must name a directory, not %q", w.Directory)
 	return p.Err()
 }
 
@@ -77,7 +82,7 @@ func (t Tracing) Validate() error {
 // Validate reports settings that cannot work.
 func (l Log) Validate() error {
 	var p setting.Problems
-	p.Require(new(slog.Level).UnmarshalText([]byte(l.Level)) == nil, "{level} must be one of debug, info, warn, error, not %q", l.Level)
+	p.Require(slices.Contains([]string{"debug", "info", "warn", "error"}, strings.ToLower(l.Level)), "{level} must be one of debug, info, warn, error, not %q", l.Level)
 	return p.Err()
 }
 

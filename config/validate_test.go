@@ -85,6 +85,9 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"metadata.change_timeout_ms must be from 500":                                                 func(c *Broker) { c.Metadata.Timeout = 499 * time.Millisecond },
 		"admin.listen must be HOST:PORT":                                                              func(c *Broker) { c.Admin.Listen = "here" },
 		"log.level must be one of debug":                                                              func(c *Broker) { c.Log.Level = "loud" },
+		"log.level must be one of debug, info, warn, error, not \"info+2\"":                           func(c *Broker) { c.Log.Level = "info+2" },
+		"wal.directory and metadata.directory must differ":                                            func(c *Broker) { c.Metadata.Directory = "./" + c.WAL.Directory },
+		"wal.directory must name a directory":                                                         func(c *Broker) { c.WAL.Directory = "a\x00b" },
 		"log.format must be one of text, json":                                                        func(c *Broker) { c.Log.Format = "xml" },
 	} {
 		c := DefaultBroker()

@@ -25,6 +25,11 @@ func parseSettings(file, role string) (any, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
+	return parseText(file, text, role)
+}
+
+// parseText is parseSettings of a file that has been read.
+func parseText(file string, text []byte, role string) (any, string, error) {
 	if role == "" {
 		role = config.RoleOf(text)
 	}

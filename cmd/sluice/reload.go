@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -70,10 +71,15 @@ func changedFile(file, role string) (any, error) {
 		return nil, err
 	case !st.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is not a file any more", file)
-	case st.Size() == 0:
+	}
+	text, err := readSettings(file)
+	if err != nil {
+		return nil, err
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, fmt.Errorf("%s is empty; write it anew in one step, by renaming", file)
 	}
-	cfg, _, err := parseSettings(file, role)
+	cfg, _, err := parseText(file, text, role)
 	return cfg, err
 }
 

@@ -255,7 +255,10 @@ func TestAdminBoundsEveryNumber(t *testing.T) {
 		t.Errorf("the process went from %.0f to %.0f MiB", before/(1<<20), after/(1<<20))
 	}
 	for _, body := range []string{`{}`, `{"graph":"write","stage":"batch"}`, `{"graph":"write","stage":"batch","value":5}`, fmt.Sprintf(linger, 1) + "x",
-		`{"graph":"write","stage":"batch","key":"linger_us","value":1e30}`, `{"graph":"write","stage":"batch","workers":1.5}`, `[]`, `null`} {
+		`{"graph":"write","stage":"batch","key":"linger_us","value":1e30}`, `{"graph":"write","stage":"batch","workers":1.5}`, `[]`, `null`,
+		`{"graph":"write","stage":"batch","set":{"linger_us":null}}`, `{"graph":"write","stage":"batch","set":{"linger_us":"5"}}`,
+		`{"graph":"write","stage":"batch","key":"linger_us"}`, `{"graph":"write","stage":"batch","key":"linger_us","value":null}`,
+		`{"graph":"write","stage":"batch","depth":null}`, `{"graph":"write","stage":"batch","depth":0}`} {
 		if status, text := ask(t, http.MethodPost, b.admin, "/limits", body, "Content-Type", "application/json"); status/100 != 4 {
 			t.Errorf("%s: %d: %s", body, status, text)
 		}

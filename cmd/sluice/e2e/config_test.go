@@ -148,7 +148,7 @@ func TestConfigGetAndSet(t *testing.T) {
 	if l := limits("write/batch"); l["linger_us"] != 500.0 || l["depth"] != 99.0 || l["max_bytes"] != 131072.0 {
 		t.Errorf("limits %v", l)
 	}
-	b.fails(1, "there is no stage write/nothing", "config", "get", "limits", "write/nothing", "--admin", b.admin)
+	b.fails(1, "no stage write/nothing", "config", "get", "limits", "write/nothing", "--admin", b.admin)
 	b.fails(1, "no limit", "config", "set", "limits", "write/batch", "nothing=1", "--admin", b.admin)
 	b.fails(1, "nothing", "config", "set", "limits", "nothing/batch", "depth=1", "--admin", b.admin)
 	b.fails(1, "no admin server answers", "config", "get", "limits", "--admin", freePort(t))

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -190,27 +191,47 @@ func (l *limiter) list() (all []settingLimit) {
 // limit is the body of POST /limits: limits of a stage by key. Depth, Workers, and Key with
 // Value are shorthands for a Set of one.
 type limit struct {
-	Graph   string           `json:"graph"`
-	Stage   string           `json:"stage"`
-	Set     map[string]int64 `json:"set,omitempty"`
-	Depth   int64            `json:"depth,omitempty"`
-	Workers int64            `json:"workers,omitempty"`
-	Key     string           `json:"key,omitempty"`
-	Value   int64            `json:"value,omitempty"`
+	Graph   string            `json:"graph"`
+	Stage   string            `json:"stage"`
+	Set     map[string]number `json:"set,omitempty"`
+	Depth   number            `json:"depth,omitzero"`
+	Workers number            `json:"workers,omitzero"`
+	Key     string            `json:"key,omitempty"`
+	Value   number            `json:"value,omitzero"`
 }
+
+// number is a whole number of a body. Unlike an int64 it is not taken from null, and it knows
+// whether it was given.
+type number struct {
+	value int64
+	given bool
+}
+
+func (n *number) UnmarshalJSON(b []byte) error {
+	v, err := strconv.ParseInt(string(b), 10, 64)
+	if err != nil {
+		return fmt.Errorf("a limit is a whole number, not %.40s", b)
+	}
+	n.value, n.given = v, true
+	return nil
+}
+
+func (n number) MarshalJSON() ([]byte, error) { return strconv.AppendInt(nil, n.value, 10), nil }
 
 func (l *limit) change() (StageLimits, error) {
 	c := StageLimits{l.Graph, l.Stage, make(map[string]int64)}
-	maps.Copy(c.Values, l.Set)
-	for key, v := range map[string]int64{keyDepth: l.Depth, keyWorkers: l.Workers} {
-		if v != 0 {
-			c.Values[key] = v
+	for key, n := range l.Set {
+		c.Values[key] = n.value
+	}
+	for key, n := range map[string]number{keyDepth: l.Depth, keyWorkers: l.Workers, l.Key: l.Value} {
+		if n.given {
+			c.Values[key] = n.value
 		}
 	}
-	if l.Key != "" {
-		c.Values[l.Key] = l.Value
-	}
-	if len(c.Values) == 0 {
+	switch _, unnamed := c.Values[""]; {
+	case unnamed || l.Key != "" && !l.Value.given:
+		return c, errors.New("key and value belong together")
+	case len(c.Values) == 0:
 		return c, errors.New("nothing to change: name limits in set")
 	}
 	return c, nil
