@@ -108,7 +108,7 @@ func TestURLsOfObjectStores(t *testing.T) {
 	}
 }
 
-// TCP doors need ports of their own. That of QUIC is another's of UDP, and port 0 is any.
+// Two TCP listeners cannot share a port. QUIC uses UDP, and port 0 means any free port.
 func TestAddressesThatCollide(t *testing.T) {
 	for _, test := range []struct {
 		a, b string

@@ -21,7 +21,7 @@ import (
 //     when it leaves.
 //
 // This is two-level start-time fair queueing (Goyal, Vin and Cheng, 1996) with
-// time as the cost. The state kept for idle ones is bounded by idleParties.
+// time as the cost. How many idle ones are remembered is bounded by maxIdle.
 //
 // All methods may be called concurrently.
 type FairLimiter struct {
@@ -73,37 +73,37 @@ func NewFairLimiter(n int, share time.Duration) *FairLimiter {
 
 // Acquire waits for who's turn and returns its permit, or the cause of ctx when that
 // ends first.
-func (p *FairLimiter) Acquire(ctx context.Context, who Holder) (*Permit, error) {
-	p.mu.Lock()
-	permit := &Permit{of: p, conn: p.node(who)}
-	if p.free > 0 { // so there are no waiters
-		p.grant(permit)
-		p.mu.Unlock()
+func (l *FairLimiter) Acquire(ctx context.Context, who Holder) (*Permit, error) {
+	l.mu.Lock()
+	permit := &Permit{of: l, conn: l.node(who)}
+	if l.free > 0 { // so there are no waiters
+		l.grant(permit)
+		l.mu.Unlock()
 		return permit, nil
 	}
 	permit.granted = make(chan struct{})
 	e := permit.conn.waiters.PushBack(permit)
-	permit.conn.wait(p.share)
-	p.mu.Unlock()
+	permit.conn.wait(l.share)
+	l.mu.Unlock()
 	select {
 	case <-permit.granted:
 		return permit, nil
 	case <-ctx.Done():
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	select {
 	case <-permit.granted: // granted at the same moment: pass it on
-		p.release(permit)
+		l.release(permit)
 	default:
 		permit.conn.waiters.Remove(e)
 		permit.conn.unwait()
-		p.markIdle(permit.conn)
+		l.markIdle(permit.conn)
 	}
 	return nil, context.Cause(ctx)
 }
 
-// Release gives up the place. Further calls, and calls on nil, do nothing.
+// Release returns the permit. Further calls, and calls on nil, have no effect.
 func (permit *Permit) Release() {
 	if permit == nil {
 		return
@@ -114,10 +114,10 @@ func (permit *Permit) Release() {
 }
 
 // Waiting returns the number of waiters.
-func (p *FairLimiter) Waiting() (n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, a := range p.addrs.due {
+func (l *FairLimiter) Waiting() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.addrs.due {
 		for _, c := range a.due {
 			n += c.waiters.Len()
 		}
@@ -126,17 +126,17 @@ func (p *FairLimiter) Waiting() (n int) {
 }
 
 // Idle reports whether no permit is held.
-func (p *FairLimiter) Idle() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.addrs.held == 0
+func (l *FairLimiter) Idle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.addrs.held == 0
 }
 
-// node returns the connection of who. Holds p.mu.
-func (p *FairLimiter) node(who Holder) *fairNode {
-	conn := p.addrs.child(who.Addr).child(who.Conn)
+// node returns the connection of who. Holds l.mu.
+func (l *FairLimiter) node(who Holder) *fairNode {
+	conn := l.addrs.child(who.Addr).child(who.Conn)
 	if conn.idleElem != nil {
-		p.idle.Remove(conn.idleElem)
+		l.idle.Remove(conn.idleElem)
 		conn.idleElem = nil
 	}
 	return conn
@@ -153,57 +153,57 @@ func (q *fairNode) child(key any) *fairNode {
 	return c
 }
 
-// grant gives permit a free permit. Holds p.mu.
-func (p *FairLimiter) grant(permit *Permit) {
-	p.free--
-	permit.since = p.clk.now()
+// grant gives permit a free permit. Holds l.mu.
+func (l *FairLimiter) grant(permit *Permit) {
+	l.free--
+	permit.since = l.clk.now()
 	for q := permit.conn; ; q = q.parent {
 		q.held++
 		if q.parent == nil {
 			return
 		}
-		q.resume(p.share)
+		q.resume(l.share)
 		q.parent.now = max(q.parent.now, q.used)
-		q.charge(p.share)
+		q.charge(l.share)
 	}
 }
 
-// release takes back permit and gives it to the next waiter. Holds p.mu.
-func (p *FairLimiter) release(permit *Permit) {
+// release takes back permit and gives it to the next waiter. Holds l.mu.
+func (l *FairLimiter) release(permit *Permit) {
 	if permit.released {
 		return
 	}
 	permit.released = true
-	p.free++
-	cost := p.clk.now() - permit.since
+	l.free++
+	cost := l.clk.now() - permit.since
 	for q := permit.conn; ; q = q.parent {
 		q.held--
 		if q.parent == nil {
 			break
 		}
-		q.charge(cost - p.share)
+		q.charge(cost - l.share)
 	}
-	p.markIdle(permit.conn)
-	for p.free > 0 && len(p.addrs.due) > 0 {
-		conn := p.addrs.due[0].due[0]
+	l.markIdle(permit.conn)
+	for l.free > 0 && len(l.addrs.due) > 0 {
+		conn := l.addrs.due[0].due[0]
 		next := conn.waiters.Remove(conn.waiters.Front()).(*Permit)
 		conn.unwait()
-		p.grant(next)
+		l.grant(next)
 		close(next.granted)
 	}
 }
 
 // markIdle keeps conn on the idle list, for a while, if it neither waits nor holds a
-// permit. Holds p.mu.
-func (p *FairLimiter) markIdle(conn *fairNode) {
+// permit. Holds l.mu.
+func (l *FairLimiter) markIdle(conn *fairNode) {
 	if conn.held > 0 || conn.waiters.Len() > 0 {
 		return
 	}
-	conn.idleElem = p.idle.PushBack(conn)
-	if p.idle.Len() <= maxIdle {
+	conn.idleElem = l.idle.PushBack(conn)
+	if l.idle.Len() <= maxIdle {
 		return
 	}
-	old := p.idle.Remove(p.idle.Front()).(*fairNode)
+	old := l.idle.Remove(l.idle.Front()).(*fairNode)
 	delete(old.parent.children, old.key)
 	if len(old.parent.children) == 0 {
 		delete(old.parent.parent.children, old.parent.key)

@@ -115,7 +115,7 @@ func (c *cli) runBroker(ctx context.Context, file string, cfg config.Broker, ser
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	if err := certificates(cfg, &n.Doors); err != nil {
+	if err := certificates(cfg, &n.Listeners); err != nil {
 		return err
 	}
 	ready := func(live node.Live) {

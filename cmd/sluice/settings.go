@@ -24,13 +24,13 @@ func nodeConfig(c config.Broker) (node.Config, error) {
 		return node.Config{}, err
 	}
 	n := node.Config{
-		Settings: c,
-		Cluster:  clusterConfig(c.Metadata, dir),
-		Storage:  storageConfig(c, dir),
-		Doors:    node.DoorsConfig{Config: c.Network.Config, Rack: c.Broker.Rack, QUIC: c.Network.QUIC, MemoryBytes: c.Memory.ConnectionBytes},
-		API:      kafka.APIConfig{TopicsConfig: c.Topics, ReplicationConfig: c.Replication.ReplicationConfig, RequestsConfig: c.Requests, ProducerIDsConfig: c.Producers.IDs},
-		Fetch:    c.Fetch,
-		Admin:    adminConfig(c.Admin.Settings, c.Network.AdvertisedHost),
+		Settings:  c,
+		Cluster:   clusterConfig(c.Metadata, dir),
+		Storage:   storageConfig(c, dir),
+		Listeners: node.ListenersConfig{Config: c.Network.Config, Rack: c.Broker.Rack, QUIC: c.Network.QUIC, MemoryBytes: c.Memory.ConnectionBytes},
+		API:       kafka.APIConfig{TopicsConfig: c.Topics, ReplicationConfig: c.Replication.ReplicationConfig, RequestsConfig: c.Requests, ProducerIDsConfig: c.Producers.IDs},
+		Fetch:     c.Fetch,
+		Admin:     adminConfig(c.Admin.Settings, c.Network.AdvertisedHost),
 	}
 	n.Fetch.BudgetBytes, n.Fetch.WaitingBytes = c.Memory.ResponseBudgetBytes, admission.Waiting(c.Memory.RequestBudgetBytes)
 	n.Cluster.Witness = filepath.Join(n.Storage.WALGuard, "metadata")
@@ -95,7 +95,7 @@ func tlsFiles(c config.Broker) certs.ServerFiles {
 
 // certificates fills in with what the broker proves itself, and has it made where
 // the settings say so.
-func certificates(c config.Broker, d *node.DoorsConfig) error {
+func certificates(c config.Broker, d *node.ListenersConfig) error {
 	d.TLS = tlsFiles(c)
 	if c.TLS.CertificateFile != "" {
 		return nil

@@ -35,7 +35,7 @@ func effectOf(t *testing.T, c config.Broker) effect {
 	if e.node, err = nodeConfig(c); err != nil {
 		t.Fatalf("what config accepts the parts refuse: %v", err)
 	}
-	if err := certificates(c, &e.node.Doors); err != nil {
+	if err := certificates(c, &e.node.Listeners); err != nil {
 		t.Fatal(err)
 	}
 	log, err := (&cli{}).logger(c.Log)
@@ -149,7 +149,7 @@ func TestCertificates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := config.DefaultBroker()
 			c.Broker.DataDirectory, c.TLS = dir, test.tls
-			var d node.DoorsConfig
+			var d node.ListenersConfig
 			if err := certificates(c, &d); err != nil || d.TLS != test.want {
 				t.Errorf("%+v, %v", d.TLS, err)
 			}

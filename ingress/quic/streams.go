@@ -15,30 +15,30 @@ import (
 
 // serve accepts streams on a connection until the connection ends, goes unused for too long, or
 // the listener closes. Then it waits for its streams and closes the connection.
-func (d *Listener) serve(ctx context.Context, qc *quicgo.Conn, handle func(context.Context, net.Conn, kafka.ConnInfo) error) {
-	defer d.windows.forget(qc)
+func (l *Listener) serve(ctx context.Context, qc *quicgo.Conn, handle func(context.Context, net.Conn, kafka.ConnInfo) error) {
+	defer l.windows.forget(qc)
 	state := qc.ConnectionState().TLS
-	network := d.id()
-	use := newUse(d.cfg.UnusedTimeout)
+	network := l.id()
+	use := newUse(l.cfg.UnusedTimeout)
 	defer use.stop()
 	var streams sync.WaitGroup
 	why := "the broker is shutting down"
 	for {
-		s, err := d.next(qc, use)
+		s, err := l.next(qc, use)
 		if err != nil {
-			if d.closing.Err() == nil {
+			if l.closing.Err() == nil {
 				why = "unused"
 			}
 			break
 		}
-		leave, err := d.streams.Enter(qc.RemoteAddr(), listener.StreamBytes)
+		leave, err := l.streams.Enter(qc.RemoteAddr(), listener.StreamBytes)
 		if err != nil {
-			d.refused.Inc()
+			l.refused.Inc()
 			s.CancelRead(quicnet.CodeRefused)
 			s.CancelWrite(quicnet.CodeRefused)
 			continue
 		}
-		info := kafka.ConnInfo{ID: d.id(), Network: network, Transport: "quic", Remote: qc.RemoteAddr(), Local: qc.LocalAddr(), TLS: &state}
+		info := kafka.ConnInfo{ID: l.id(), Network: network, Transport: "quic", Remote: qc.RemoteAddr(), Local: qc.LocalAddr(), TLS: &state}
 		use.begin()
 		streams.Go(func() {
 			defer use.end()
@@ -54,8 +54,8 @@ func (d *Listener) serve(ctx context.Context, qc *quicgo.Conn, handle func(conte
 }
 
 // next waits for the next stream.
-func (d *Listener) next(qc *quicgo.Conn, use *use) (*quicgo.Stream, error) {
-	ctx, cancel := context.WithCancel(d.closing)
+func (l *Listener) next(qc *quicgo.Conn, use *use) (*quicgo.Stream, error) {
+	ctx, cancel := context.WithCancel(l.closing)
 	defer cancel()
 	defer context.AfterFunc(use.unused, cancel)()
 	return qc.AcceptStream(ctx)

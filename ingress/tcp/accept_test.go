@@ -29,20 +29,20 @@ func (l *full) Accept() (net.Conn, error) {
 }
 
 func TestServeOutlivesALackOfFileDescriptors(t *testing.T) {
-	d, err := Listen(Config{Address: "127.0.0.1:0"}, func() uint64 { return 1 }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	l, err := Listen(Config{Address: "127.0.0.1:0"}, func() uint64 { return 1 }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.l = &full{d.l, 4}
+	l.ln = &full{l.ln, 4}
 	over := make(chan error, 1)
 	go func() {
-		over <- d.Serve(context.Background(), func(_ context.Context, nc net.Conn, _ kafka.ConnInfo) error {
+		over <- l.Serve(context.Background(), func(_ context.Context, nc net.Conn, _ kafka.ConnInfo) error {
 			_, err := io.WriteString(nc, "welcome")
 			nc.Close()
 			return err
 		})
 	}()
-	nc, err := net.Dial("tcp", d.Addr().String())
+	nc, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestServeOutlivesALackOfFileDescriptors(t *testing.T) {
 	if b, err := io.ReadAll(nc); err != nil || string(b) != "welcome" {
 		t.Errorf("%q, %v", b, err)
 	}
-	if err := d.Close(); err != nil {
+	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-over; err != nil {

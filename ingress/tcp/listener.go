@@ -46,7 +46,7 @@ func (c Config) Validate() error {
 // Listener is an open TCP listener. All methods are safe for concurrent use.
 type Listener struct {
 	cfg     Config
-	l       net.Listener
+	ln      net.Listener
 	id      func() uint64
 	log     *slog.Logger
 	bounds  *listener.Bounds
@@ -65,90 +65,90 @@ func Listen(cfg Config, id func() uint64, log *slog.Logger, reg prometheus.Regis
 	if cfg.HandshakeTimeout == 0 {
 		cfg.HandshakeTimeout = 10 * time.Second
 	}
-	l, err := net.Listen("tcp", cfg.Address)
+	ln, err := net.Listen("tcp", cfg.Address)
 	if err != nil {
 		return nil, listener.ListenError("TCP", cfg.Address, err)
 	}
-	d := &Listener{cfg: cfg, l: l, id: id, log: log, bounds: listener.NewBounds(cfg.Connections, cfg.ConnectionsPerIP, cfg.Memory),
+	l := &Listener{cfg: cfg, ln: ln, id: id, log: log, bounds: listener.NewBounds(cfg.Connections, cfg.ConnectionsPerIP, cfg.Memory),
 		metrics: listener.NewMetrics("tcp", reg)}
-	d.closing, d.close = context.WithCancel(context.Background())
-	return d, nil
+	l.closing, l.close = context.WithCancel(context.Background())
+	return l, nil
 }
 
 // Addr returns the local address.
-func (d *Listener) Addr() net.Addr { return d.l.Addr() }
+func (l *Listener) Addr() net.Addr { return l.ln.Addr() }
 
 // Close stops accepting clients. Accepted connections continue.
-func (d *Listener) Close() error {
-	d.close()
-	return d.l.Close()
+func (l *Listener) Close() error {
+	l.close()
+	return l.ln.Close()
 }
 
 // Serve calls handle for each connection until Close is called or ctx is done, then waits for
 // all calls to return. handle owns its connection; its context is ctx. Call Serve once.
-func (d *Listener) Serve(ctx context.Context, handle func(context.Context, net.Conn, kafka.ConnInfo) error) error {
-	stop := context.AfterFunc(ctx, func() { _ = d.Close() })
+func (l *Listener) Serve(ctx context.Context, handle func(context.Context, net.Conn, kafka.ConnInfo) error) error {
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
-	defer d.conns.Wait()
+	defer l.conns.Wait()
 	var pause listener.Pause
 	for {
-		nc, err := d.l.Accept()
+		nc, err := l.ln.Accept()
 		switch {
 		case err == nil:
 			pause.Reset()
-			d.enter(ctx, nc, handle)
-		case d.closing.Err() != nil:
+			l.enter(ctx, nc, handle)
+		case l.closing.Err() != nil:
 			return nil
 		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("TCP listener %s: %w", d.Addr(), err)
+			return fmt.Errorf("TCP listener %s: %w", l.Addr(), err)
 		default:
-			d.log.Warn("cannot accept a connection; retrying", "address", d.Addr(), "err", err)
-			pause.Wait(d.closing)
+			l.log.Warn("cannot accept a connection; retrying", "address", l.Addr(), "err", err)
+			pause.Wait(l.closing)
 		}
 	}
 }
 
 // enter starts serving a connection if the limits allow it.
-func (d *Listener) enter(ctx context.Context, nc net.Conn, handle func(context.Context, net.Conn, kafka.ConnInfo) error) {
+func (l *Listener) enter(ctx context.Context, nc net.Conn, handle func(context.Context, net.Conn, kafka.ConnInfo) error) {
 	bytes := int64(listener.TCPBytes)
-	if d.cfg.TLS != nil {
+	if l.cfg.TLS != nil {
 		bytes = listener.TLSBytes
 	}
-	leave, err := d.bounds.Enter(nc.RemoteAddr(), bytes)
+	leave, err := l.bounds.Enter(nc.RemoteAddr(), bytes)
 	if err != nil {
-		d.metrics.Refused(err)
-		d.log.Debug("connection refused", "remote", nc.RemoteAddr(), "err", err)
+		l.metrics.Refused(err)
+		l.log.Debug("connection refused", "remote", nc.RemoteAddr(), "err", err)
 		nc.Close()
 		return
 	}
-	d.metrics.Open.Inc()
-	d.conns.Go(func() {
-		defer d.metrics.Open.Dec()
+	l.metrics.Open.Inc()
+	l.conns.Go(func() {
+		defer l.metrics.Open.Dec()
 		defer leave()
-		d.serve(ctx, nc, handle)
+		l.serve(ctx, nc, handle)
 	})
 }
 
 // serve completes the handshake and hands the connection over.
-func (d *Listener) serve(ctx context.Context, nc net.Conn, handle func(context.Context, net.Conn, kafka.ConnInfo) error) {
-	info := kafka.ConnInfo{ID: d.id(), Transport: "tcp", Remote: nc.RemoteAddr(), Local: nc.LocalAddr()}
-	if d.cfg.TLS != nil {
-		secure := tls.Server(nc, d.cfg.TLS)
-		if err := d.handshake(secure); err != nil {
-			d.metrics.Refused(err)
-			d.log.Debug("TLS handshake failed", "remote", info.Remote, "err", err)
+func (l *Listener) serve(ctx context.Context, nc net.Conn, handle func(context.Context, net.Conn, kafka.ConnInfo) error) {
+	info := kafka.ConnInfo{ID: l.id(), Transport: "tcp", Remote: nc.RemoteAddr(), Local: nc.LocalAddr()}
+	if l.cfg.TLS != nil {
+		secure := tls.Server(nc, l.cfg.TLS)
+		if err := l.handshake(secure); err != nil {
+			l.metrics.Refused(err)
+			l.log.Debug("TLS handshake failed", "remote", info.Remote, "err", err)
 			nc.Close()
 			return
 		}
 		state := secure.ConnectionState()
 		nc, info.Transport, info.TLS = secure, "tls", &state
 	}
-	d.metrics.Accepted.Inc()
+	l.metrics.Accepted.Inc()
 	_ = handle(ctx, nc, info) // the handler has logged why it ended
 }
 
-func (d *Listener) handshake(c *tls.Conn) error {
-	ctx, cancel := context.WithTimeout(d.closing, d.cfg.HandshakeTimeout)
+func (l *Listener) handshake(c *tls.Conn) error {
+	ctx, cancel := context.WithTimeout(l.closing, l.cfg.HandshakeTimeout)
 	defer cancel()
 	return c.HandshakeContext(ctx)
 }

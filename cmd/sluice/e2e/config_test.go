@@ -205,7 +205,7 @@ func (b *broker) awaitReady(name string) {
 	}
 }
 
-// A broker runs with a file of settings, with TLS on both doors and client
+// A broker runs with a settings file, with TLS on both listeners and client
 // certificates where it asks for them.
 func TestBrokerWithSettings(t *testing.T) {
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)

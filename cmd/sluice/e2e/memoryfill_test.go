@@ -78,8 +78,8 @@ func (m *memoryPeaks) of(u memory.Use) int64 {
 	return m.peaks[u.Name]
 }
 
-// Each line of the map is filled through the doors, as clients fill it, and none is
-// ever above its limit.
+// Clients fill each use of memory in the map through the listeners, and none ever exceeds its
+// limit.
 func TestEveryLineOfTheMemoryMapIsKept(t *testing.T) {
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
 	b := role(t, "broker", fmt.Sprintf(`

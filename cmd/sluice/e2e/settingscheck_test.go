@@ -33,12 +33,12 @@ func TestMoreFreeRoomThanTheDiskHas(t *testing.T) {
 		t.Errorf("as much as the disk: exit %d: %s", code, errs)
 	}
 	if names, _ := filepath.Glob(filepath.Join(dir, "wal", "*.wal")); len(names) > 0 {
-		t.Errorf("it has made %v", names)
+		t.Errorf("the check created %v", names)
 	}
 }
 
-// Two TCP doors on one port are refused before anything is opened; what works and is hardly
-// meant is said.
+// Two TCP listeners on one port are refused before anything is opened. Settings that work but
+// are probably a mistake cause a warning.
 func TestConfigCheckLooksAtWholes(t *testing.T) {
 	file := settings(t, "[network]\ntcp_listen = \"127.0.0.1:9642\"\nquic_listen = \"127.0.0.1:9642\"\n")
 	_, errs, code := alone(t, "config", "check", file)

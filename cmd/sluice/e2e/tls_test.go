@@ -17,7 +17,7 @@ import (
 	"github.com/sluicemq/sluice/internal/quicnet"
 )
 
-// secured starts a broker with TLS on both doors, with the files of a folder.
+// secured starts a broker with TLS on both listeners, using the files in a directory.
 func secured(t *testing.T, folder, more string) *broker {
 	t.Helper()
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
@@ -106,9 +106,9 @@ func replaceFile(t *testing.T, file, from string) {
 	}
 }
 
-// A certificate that was replaced without its key, under a running broker: both doors
-// go on with the last good pair, the log says it once, a metric has it, and the right
-// pair is taken up. When it ends is a metric.
+// A certificate is replaced without its key while the broker runs. Both listeners keep using the
+// last valid pair, the log says so once, and a metric reports it. A matching pair is then loaded.
+// A metric has its expiry time.
 func TestHalfSwappedCertificate(t *testing.T) {
 	folder, next := t.TempDir(), t.TempDir()
 	files, err := certs.Ensure(folder, nil)
@@ -169,7 +169,7 @@ func TestHalfSwappedCertificate(t *testing.T) {
 	}
 }
 
-// The authorities of clients are those that are in their file now, on both doors.
+// Both listeners verify clients against the CAs that are in the file now.
 func TestClientCAsChangeWhileTheBrokerRuns(t *testing.T) {
 	folder, next := t.TempDir(), t.TempDir()
 	var clients []*tls.Config

@@ -22,11 +22,11 @@ type Config struct {
 	// checked with them, as a file would be.
 	Settings config.Broker
 
-	Cluster consensus.Config
-	Storage StorageConfig
-	Doors   DoorsConfig
-	API     kafka.APIConfig
-	Fetch   fetch.Config
+	Cluster   consensus.Config
+	Storage   StorageConfig
+	Listeners ListenersConfig
+	API       kafka.APIConfig
+	Fetch     fetch.Config
 	// Admin says whom the admin server answers.
 	Admin adminhttp.Config
 	// LogLevel is the level of the log that Run is given. Clients see and change it.
@@ -53,13 +53,13 @@ type StorageConfig struct {
 	Compact          compact.Config
 }
 
-// DoorsConfig says where clients come in.
-type DoorsConfig struct {
+// ListenersConfig configures the listeners for clients.
+type ListenersConfig struct {
 	listener.Config
 	Rack string
 	// TLS is used by QUIC, and by TCP unless that is plaintext.
 	TLS  certs.ServerFiles
 	QUIC quicnet.Config
-	// MemoryBytes is what connections and streams may take, with QUIC's windows.
+	// MemoryBytes limits the memory of connections and streams, including QUIC windows.
 	MemoryBytes int64
 }

@@ -32,7 +32,7 @@ type acceptor interface {
 
 // listeners are the listeners of a broker and the goroutines that serve them.
 type listeners struct {
-	cfg       DoorsConfig
+	cfg       ListenersConfig
 	memory    *listener.Memory // of connections
 	tls       *certs.Server    // reloads the files at once; nil: no listener uses TLS
 	quic, tcp acceptor         // nil: off
@@ -51,7 +51,7 @@ type Addresses struct {
 }
 
 // openListeners binds all ports.
-func openListeners(cfg DoorsConfig, admin string, log *slog.Logger, reg prometheus.Registerer) (*listeners, error) {
+func openListeners(cfg ListenersConfig, admin string, log *slog.Logger, reg prometheus.Registerer) (*listeners, error) {
 	ls := &listeners{cfg: cfg, memory: listener.NewMemory(cfg.MemoryBytes)}
 	if err := ls.open(admin, log, reg); err != nil {
 		return nil, errors.Join(err, ls.close())

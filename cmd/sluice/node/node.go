@@ -84,14 +84,14 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Live)) er
 // open opens everything but accepts no clients yet. The ports come first, since they fail at
 // once if they are in use.
 func (n *node) open(ctx context.Context) (err error) {
-	if n.listeners, err = openListeners(n.cfg.Doors, n.cfg.Settings.Admin.Listen, n.log, n.reg); err != nil {
+	if n.listeners, err = openListeners(n.cfg.Listeners, n.cfg.Settings.Admin.Listen, n.log, n.reg); err != nil {
 		return err
 	}
 	if n.cluster, err = consensus.Open(ctx, n.cfg.Cluster, n.log, n.reg); err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
 	host, port := n.listeners.advertised()
-	incarnation, err := n.cluster.RegisterBroker(ctx, meta.Broker{ID: n.cfg.Settings.Broker.ID, Host: host, Port: port, Rack: n.cfg.Doors.Rack})
+	incarnation, err := n.cluster.RegisterBroker(ctx, meta.Broker{ID: n.cfg.Settings.Broker.ID, Host: host, Port: port, Rack: n.cfg.Listeners.Rack})
 	if err != nil {
 		return fmt.Errorf("register the broker: %w", err)
 	}

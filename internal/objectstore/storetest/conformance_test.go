@@ -276,7 +276,7 @@ func cancelled(t *testing.T, s *store) {
 	}
 }
 
-// store is a Store behind one of its two doors for objects.
+// store is a Store that writes objects in one of its two ways.
 type store struct {
 	*objectstore.Store
 	one bool

@@ -124,9 +124,9 @@ func startGCS(t *testing.T) *backend {
 	}
 	t.Cleanup(server.Stop)
 	server.CreateBucketWithOpts(fakestorage.CreateBucketOpts{Name: bucket})
-	door := httptest.NewServer(server.HTTPHandler())
-	t.Cleanup(door.Close)
-	p.target = &url.URL{Scheme: "http", Host: door.Listener.Addr().String()}
+	front := httptest.NewServer(server.HTTPHandler())
+	t.Cleanup(front.Close)
+	p.target = &url.URL{Scheme: "http", Host: front.Listener.Addr().String()}
 	query := "?anonymous=true&endpoint=" + p.URL + "/storage/v1/"
 	return &backend{name: "gcs", url: "gs://" + bucket + query, wrongBucket: "gs://no-such-bucket" + query, proxy: p,
 		commits: func(r *http.Request) bool {
