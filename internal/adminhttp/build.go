@@ -9,16 +9,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Build says what program answers.
+// Build describes the program.
 type Build struct {
 	Version   string `json:"version"`
-	Revision  string `json:"revision"` // of the sources, "unknown" where the build has none
-	Modified  bool   `json:"modified"` // the sources were not those of the revision
+	Revision  string `json:"revision"` // of the source code, "unknown" if the build does not record it
+	Modified  bool   `json:"modified"` // the source code differed from the revision
 	GoVersion string `json:"go_version"`
 	Platform  string `json:"platform"` // such as linux/amd64
 }
 
-// ReadBuild returns what the running program was built from; version is its own word for it.
+// ReadBuild returns the build of the running program. The caller supplies the version.
 func ReadBuild(version string) Build {
 	b := Build{Version: version, Revision: "unknown", GoVersion: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
@@ -36,7 +36,7 @@ func ReadBuild(version string) Build {
 	return b
 }
 
-// Collector returns a metric that is always 1, with what b says as its labels.
+// Collector returns a metric that is always 1, with b as its labels.
 func (b Build) Collector() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_build_info", Help: "What the program was built from; always 1.",
 		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "go_version": b.GoVersion}}, func() float64 { return 1 })
@@ -44,5 +44,5 @@ func (b Build) Collector() prometheus.Collector {
 
 func (b Build) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(b) // the client went away
+	_ = json.NewEncoder(w).Encode(b) // fails only if the client is gone
 }

@@ -9,37 +9,37 @@ import (
 	"time"
 )
 
-// MaxConnections is how many connections a server has at most. They are people,
-// scrapers and probes; the descriptors belong to clients, segments and objects.
+// MaxConnections is the maximum number of connections of a server. They come from people,
+// scrapers and probes. File descriptors are needed for clients, segments and objects.
 const MaxConnections = 64
 
-// maxWork is how many connections may be at work at once. The others wait for their clients
-// and go for newcomers, so that a health check always finds a place.
+// maxWork is how many connections may handle a request at once. The others wait for their
+// clients and are closed in favor of new ones, so health checks can always connect.
 const maxWork = MaxConnections / 2
 
-// patience is how long a client may take over an answer before another request may have
-// the place.
+// patience is how long a client may take to read a response before its connection may be
+// closed in favor of another request.
 const patience = 5 * time.Second
 
-// doing is what a connection does. Only requests other than health checks get beyond waits.
+// doing is the state of a connection. Health checks do not leave waits.
 type doing int
 
 const (
-	waits  doing = iota // for its client: for a request or its body, or it answers a health check
-	works               // on a request that is here as a whole
-	writes              // its answer, which the client has to take
+	waits  doing = iota // for its client to send a request or its body, or responding to a health check
+	works               // on a request that was received completely
+	writes              // its response, which the client must read
 )
 
-// activity is what a connection does, and since when.
+// activity is the state of a connection and when it was entered.
 type activity struct {
 	doing
 	since time.Time
 }
 
-// conns keeps the connections of the admin server within most, and those at work within
-// work. For one too many, that which has waited for its client the longest is closed. For
-// one too many at work, that whose client has taken the longest over its answer is, or,
-// where all are quick, the request is refused.
+// conns limits the connections of the admin server to most, and those that handle a request
+// to work. A connection beyond most closes the one that has waited for its client the
+// longest. A request beyond work closes the connection whose client has been reading its
+// response the longest or, if none has exceeded patience, is refused.
 type conns struct {
 	most, work int
 	patience   time.Duration
@@ -48,7 +48,7 @@ type conns struct {
 	all map[net.Conn]activity
 }
 
-// bound keeps the connections of a server within their number, and has it log to log.
+// bound limits the connections of s and sends its errors to log.
 func bound(s *http.Server, log *slog.Logger) *conns {
 	c := &conns{most: MaxConnections, work: maxWork, patience: patience, all: make(map[net.Conn]activity)}
 	c.watch(s)
@@ -58,7 +58,7 @@ func bound(s *http.Server, log *slog.Logger) *conns {
 
 type connKey struct{}
 
-// watch has the server tell what its connections do.
+// watch subscribes to the connections of a server.
 func (c *conns) watch(s *http.Server) {
 	s.ConnState = c.state
 	s.ConnContext = func(ctx context.Context, nc net.Conn) context.Context { return context.WithValue(ctx, connKey{}, nc) }
@@ -74,7 +74,7 @@ func (c *conns) state(nc net.Conn, s http.ConnState) {
 		return
 	}
 	if _, there := c.all[nc]; !there && s != http.StateNew {
-		return // it was closed for another
+		return // closed in favor of another
 	}
 	c.all[nc] = activity{waits, time.Now()}
 	if len(c.all) > c.most {
@@ -82,7 +82,7 @@ func (c *conns) state(nc net.Conn, s http.ConnState) {
 	}
 }
 
-// longest returns the connection other than nc that has done something the longest, or nil.
+// longest returns the connection other than nc that has been in a state the longest, or nil.
 func (c *conns) longest(nc net.Conn, what doing) (found net.Conn) {
 	for other, a := range c.all {
 		if other != nc && a.doing == what && (found == nil || a.since.Before(c.all[found].since)) {
@@ -95,18 +95,18 @@ func (c *conns) longest(nc net.Conn, what doing) (found net.Conn) {
 func (c *conns) close(nc net.Conn) {
 	if nc != nil {
 		delete(c.all, nc)
-		_ = nc.Close() // it was open; its reader or writer notices
+		_ = nc.Close() // its reader or writer gets the error
 	}
 }
 
-// begin notes that the connection of a request, all of which is here, is at work on it.
-// It returns false if there is no place for it.
+// begin records that the connection of a completely received request starts to handle it. It
+// returns false if too many do.
 func (c *conns) begin(r *http.Request) bool {
 	nc, _ := r.Context().Value(connKey{}).(net.Conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, there := c.all[nc]; !there {
-		return false // it was closed for another meanwhile
+		return false // closed in favor of another meanwhile
 	}
 	n := 0
 	for _, a := range c.all {
@@ -125,7 +125,7 @@ func (c *conns) begin(r *http.Request) bool {
 	return true
 }
 
-// answers notes that the connection of a request begins to write its answer.
+// answers records that the connection of a request starts to write the response.
 func (c *conns) answers(r *http.Request) {
 	nc, _ := r.Context().Value(connKey{}).(net.Conn)
 	c.mu.Lock()
@@ -135,19 +135,19 @@ func (c *conns) answers(r *http.Request) {
 	}
 }
 
-// What a client may take over an answer: over each piece of it, and over all of it.
+// Time limits for reading a response: for each piece and for the whole.
 const (
 	pieceBytes  = 64 << 10
 	pieceTime   = 10 * time.Second
 	answerTime  = 90 * time.Second
-	deadlineAge = time.Second // after which a deadline is set anew
+	deadlineAge = time.Second // minimum time between changes of the deadline
 )
 
-// answer is the ResponseWriter of a request at work. A client that takes none of it for
-// pieceTime is cut off.
+// answer is the ResponseWriter of a request that counts toward maxWork. A client that reads
+// nothing for pieceTime is disconnected.
 type answer struct {
 	http.ResponseWriter
-	begins     func()    // is told of the first Write
+	begins     func()    // called at the first Write
 	since, set time.Time // of the first Write, and of the last deadline
 }
 
@@ -163,7 +163,7 @@ func (a *answer) Write(b []byte) (n int, err error) {
 				end = by
 			}
 			a.set = now
-			_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(end) // it is one of net/http
+			_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(end) // the one of net/http supports it
 		}
 		m, err := a.ResponseWriter.Write(b[n:min(n+pieceBytes, len(b))])
 		if n += m; err != nil || n == len(b) {
@@ -172,5 +172,5 @@ func (a *answer) Write(b []byte) (n int, err error) {
 	}
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap supports http.ResponseController.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }

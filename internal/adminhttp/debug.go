@@ -7,10 +7,10 @@ import (
 	"strconv"
 )
 
-// maxProfileSeconds is the longest that a profile may be taken for.
+// maxProfileSeconds is the maximum duration of a profile.
 const maxProfileSeconds = 60
 
-// profiling serves GET /debug/pprof/... for `go tool pprof`, or nothing.
+// profiling serves GET /debug/pprof/... for `go tool pprof`, or an error if it is off.
 func profiling(on bool) http.Handler {
 	if !on {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -25,8 +25,8 @@ func profiling(on bool) http.Handler {
 	return &profiles{crossOrigin: http.NewCrossOriginProtection(), taking: make(chan struct{}, 1), next: mux}
 }
 
-// profiles has one profile taken at a time, for a bounded time: each costs the process
-// time, and its goroutines may all stand still meanwhile.
+// profiles allows one profile at a time, for a limited duration: profiling costs CPU time and
+// may stop all goroutines.
 type profiles struct {
 	crossOrigin *http.CrossOriginProtection
 	taking      chan struct{}
@@ -35,7 +35,7 @@ type profiles struct {
 
 func (p *profiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	asked := r.Clone(r.Context())
-	asked.Method = http.MethodPost // for what it costs it counts as a change
+	asked.Method = http.MethodPost // expensive, so the rules for changes apply
 	if p.crossOrigin.Check(asked) != nil {
 		refuse(w, http.StatusForbidden, "this request comes from a page of another site, which may not take profiles here")
 		return
@@ -53,11 +53,11 @@ func (p *profiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	asked.Method, asked.Body = r.Method, http.NoBody
-	asked.Header.Del("Content-Type") // net/http/pprof would look into a form for other seconds
+	asked.Header.Del("Content-Type") // else net/http/pprof would also read seconds from a form
 	p.next.ServeHTTP(w, asked)
 }
 
-// boundedTime checks the seconds of a request, each of which net/http/pprof may take.
+// boundedTime checks all seconds parameters, since net/http/pprof may use any of them.
 func boundedTime(seconds []string) error {
 	for _, s := range seconds {
 		n, err := strconv.ParseFloat(s, 64)

@@ -7,7 +7,7 @@ import (
 	"net/http"
 )
 
-// Decode reads the body of a request, one JSON document without keys that into lacks.
+// Decode decodes the body of a request, which must be one JSON document without unknown keys.
 func Decode(r *http.Request, into any) error {
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
@@ -15,7 +15,7 @@ func Decode(r *http.Request, into any) error {
 		return err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the JSON document")
+		return errors.New("unexpected data after the JSON document")
 	}
 	return nil
 }

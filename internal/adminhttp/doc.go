@@ -1,19 +1,19 @@
-// Package adminhttp is the HTTP server behind admin.listen, of a broker and of a controller.
+// Package adminhttp is the HTTP server at admin.listen, of brokers and controllers.
 //
-// It has no password, so a web page that the operator has open must not be able to use it
-// through the operator's browser. What comes in passes, in this order:
+// It has no authentication, so a web page that the operator has open must not be able to use
+// it through the operator's browser. A request is checked in this order:
 //
-//   - the bound on connections: 64, of which the one that has waited for its client the
-//     longest goes for a new one;
-//   - Host: loopback, the address that the connection came in at, or a name of [Config]. A
-//     page that has its own name resolve to this machine (DNS rebinding) has another one;
-//   - for what changes something, and for profiles: neither Sec-Fetch-Site nor Origin may
-//     say that another site asks ([http.CrossOriginProtection]);
-//   - for what changes something: the body is application/json, which a form of a page cannot
-//     send, and at most 1 MiB;
-//   - the bound on requests at work: 32, of which the one whose client takes the longest over
-//     its answer goes for another. Health checks are not among them and need no place.
+//   - the connection limit, 64. A new one closes the one that has waited for its client the
+//     longest;
+//   - Host: loopback, the local address of the connection, or a name in [Config]. A page
+//     whose own name resolves to this machine (DNS rebinding) sends another one;
+//   - for changes and profiles: neither Sec-Fetch-Site nor Origin may indicate another site
+//     ([http.CrossOriginProtection]);
+//   - for changes: the body is application/json, which an HTML form cannot send, and at most
+//     1 MiB;
+//   - the limit on concurrent requests, 32. A new one closes the connection whose client has
+//     been reading its response for too long. Health checks do not count.
 //
-// The handlers own what they answer with. Profiles are served only where Config.Debug says
-// so, one at a time, for at most [maxProfileSeconds].
+// The handlers own their responses. Profiles are served only with Config.Debug, one at a time,
+// for at most [maxProfileSeconds].
 package adminhttp

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// ParseHosts returns the names and addresses of a list with commas between them, such as
+// ParseHosts parses a comma-separated list of names and addresses, such as
 // "queue.example.com, 10.0.0.5".
 func ParseHosts(list string) ([]string, error) {
 	var hosts []string
@@ -48,17 +48,16 @@ func hostname(header string) (host string, ok bool) {
 	return host, !strings.ContainsAny(host, "[]:/@*\\ ")
 }
 
-// hasPort reports whether a port follows the host. An IPv6 address without brackets is
-// taken for one without.
+// hasPort reports whether a port follows the host. An IPv6 address without brackets has none.
 func hasPort(header string) bool {
 	colon := strings.LastIndexByte(header, ':')
 	return colon >= 0 && colon > strings.LastIndexByte(header, ']') && (header[0] == '[' || strings.Count(header, ":") == 1)
 }
 
-// canonical writes an address in one way: IPv4 as such, without a zone.
+// canonical returns the only form of an address: IPv4 not mapped to IPv6, no zone.
 func canonical(ip netip.Addr) string { return ip.Unmap().WithZone("").String() }
 
-// hosts are the names and addresses that requests may be for.
+// hosts are the allowed values of Host.
 type hosts map[string]bool
 
 func newHosts(names []string) hosts {
@@ -66,7 +65,7 @@ func newHosts(names []string) hosts {
 	for _, name := range names {
 		host, ok := hostname(name)
 		if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
-			continue // it stands for all addresses of the machine
+			continue // means all addresses of the machine
 		}
 		if ok && host != "" {
 			h[host] = true

@@ -8,9 +8,9 @@ import (
 	"net/http"
 )
 
-// Rows answers with a JSON document that holds a list: head, the rows with commas between them, and
-// tail. Each row is made when the ones before it are on their way, so that an answer takes the memory
-// of its buffer, however many rows it has.
+// Rows responds with a JSON document that contains a list: head, the rows separated by commas, and
+// tail. Rows are generated as the response is written, so its memory use is one buffer, however many
+// rows there are.
 func Rows[T any](w http.ResponseWriter, head, tail string, rows iter.Seq[T]) {
 	w.Header().Set("Content-Type", "application/json")
 	out := bufio.NewWriterSize(w, pieceBytes)
@@ -19,7 +19,7 @@ func Rows[T any](w http.ResponseWriter, head, tail string, rows iter.Seq[T]) {
 		err = out.Flush()
 	}
 	if err != nil {
-		panic(http.ErrAbortHandler) // the client must not take half of it for the whole
+		panic(http.ErrAbortHandler) // so that the client does not take a part for the whole
 	}
 }
 

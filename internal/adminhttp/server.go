@@ -12,23 +12,21 @@ import (
 	"time"
 )
 
-// Config says whom the server answers and what it shows.
+// Config configures the server.
 type Config struct {
-	// Hosts are names and addresses that requests may be for, besides those of loopback and
-	// the address that they came in at. A name that others can have resolve to this machine
-	// lets web pages of theirs ask.
+	// Hosts are further allowed values of Host, besides loopback and the local address of the
+	// connection. A name whose DNS others control lets their web pages send requests.
 	Hosts []string
-	// Debug serves profiles of the process under /debug/pprof/. Dumps of the heap and of
-	// goroutines may have records in them.
+	// Debug serves profiles under /debug/pprof/. Heap and goroutine dumps may contain records.
 	Debug bool
-	// Build is what GET /version says.
+	// Build is the response to GET /version.
 	Build Build
 }
 
-// maxBodyBytes is the longest body of a request.
+// maxBodyBytes limits the body of a request.
 const maxBodyBytes = 1 << 20
 
-// New returns a server that answers with handler, but to /version and /debug/ itself.
+// New returns a server that serves /version and /debug/ itself and everything else with handler.
 func New(cfg Config, handler http.Handler, log *slog.Logger) *http.Server {
 	mux := http.NewServeMux()
 	mux.Handle("/", handler)
@@ -41,7 +39,7 @@ func New(cfg Config, handler http.Handler, log *slog.Logger) *http.Server {
 	return s
 }
 
-// guard lets requests through that a web page of somebody else cannot have sent.
+// guard rejects requests that a web page of another site may have sent.
 type guard struct {
 	hosts       hosts
 	crossOrigin *http.CrossOriginProtection
@@ -77,14 +75,14 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.next.ServeHTTP(&answer{ResponseWriter: w, begins: func() { g.conns.answers(r) }}, r)
 }
 
-// isHealthCheck reports whether a request is one of those that an orchestrator ends the
-// process for. Their answers are short and cost nothing.
+// isHealthCheck reports whether r is a health check. Orchestrators kill the process if these
+// fail. Their responses are short and cheap.
 func isHealthCheck(r *http.Request) bool {
 	return safe(r.Method) && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz")
 }
 
-// receive reads the body of a request, all of it, before the request takes a place among
-// those at work. It answers for a body that cannot be had.
+// receive reads the whole body of a request, before the request counts toward maxWork. On
+// failure it responds with an error.
 func receive(w http.ResponseWriter, r *http.Request) bool {
 	tooLong := fmt.Sprintf("the body must have at most %d bytes", maxBodyBytes)
 	if r.ContentLength > maxBodyBytes {
@@ -105,7 +103,7 @@ func receive(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// safe says whether a method changes nothing.
+// safe reports whether a method changes nothing.
 func safe(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
@@ -119,10 +117,10 @@ func isJSON(r *http.Request) bool {
 	return err == nil && kind == "application/json"
 }
 
-// maxErrorBytes is how much of an error a client is told: it may repeat what the client sent.
+// maxErrorBytes limits error messages, which may repeat what the client sent.
 const maxErrorBytes = 1 << 10
 
-// Error answers with an error of one sentence, the first KiB of it.
+// Error responds with an error message, truncated to 1 KiB.
 func Error(w http.ResponseWriter, status int, why string) {
 	if len(why) > maxErrorBytes {
 		why = strings.ToValidUTF8(why[:maxErrorBytes], "") + " ..."
@@ -130,7 +128,7 @@ func Error(w http.ResponseWriter, status int, why string) {
 	http.Error(w, why, status)
 }
 
-// refuse answers with an error and closes the connection, so that a body is not read.
+// refuse responds with an error and closes the connection, so that the body is not read.
 func refuse(w http.ResponseWriter, status int, why string) {
 	w.Header().Set("Connection", "close")
 	Error(w, status, why)

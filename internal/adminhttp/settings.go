@@ -2,7 +2,7 @@ package adminhttp
 
 import "github.com/sluicemq/sluice/internal/setting"
 
-// Settings say where a server listens, whom it answers and what it shows, as in a file.
+// Settings are the [admin] section of a settings file.
 type Settings struct {
 	// Address of the HTTP server for metrics and health; that of a broker also has topology
 	// and limits. It has no authentication: keep it off untrusted networks. Empty disables it.

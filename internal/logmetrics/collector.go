@@ -14,14 +14,14 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// Metadata is the cluster's.
+// Metadata provides the cluster's metadata.
 type Metadata interface {
 	View() *meta.View
 	Groups() []*meta.Group
 }
 
-// Collector is a prometheus.Collector of what a broker leads. All methods are safe for
-// concurrent use.
+// Collector is a prometheus.Collector for the partitions that a broker leads. All methods are
+// safe for concurrent use.
 type Collector struct {
 	cfg    Config
 	broker int32
@@ -29,19 +29,20 @@ type Collector struct {
 	table  *partition.Table
 	clock  clock.Clock
 
-	mu    sync.Mutex // of what follows; nothing of the write or read path waits for it
+	mu    sync.Mutex // guards the fields below; the write and read paths never take it
 	marks map[topic.Partition]*marks
 }
 
-// New returns a collector; Run is to be called.
+// New returns a collector. The caller must call Run.
 func New(cfg Config, broker int32, m Metadata, t *partition.Table, c clock.Clock) *Collector {
 	return &Collector{cfg: cfg, broker: broker, meta: m, table: t, clock: c, marks: make(map[topic.Partition]*marks)}
 }
 
 const (
-	// maxLabel is the longest name of a group that has series of its own, in bytes.
+	// maxLabel is the maximum length, in bytes, of the name of a group with its own series.
 	maxLabel = 255
-	// others is the topic, and partition and group, of what has none. No topic is called so.
+	// others is the topic, partition and group label of the sum of the rest. It is not a valid
+	// topic name.
 	others = "*"
 )
 
@@ -63,7 +64,7 @@ var (
 	leftOut         = desc("sluice_metrics_left_out", "What is beyond admin.max_metric_series and has no series of its own.", "kind")
 )
 
-// Describe sends all descriptions.
+// Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{topicPartitions, topicRecordsIn, topicBytesIn, topicBytesOut, topicBytes,
 		logStart, logEnd, logBytes, lagRecords, lagSeconds, leftOut} {
@@ -71,7 +72,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect sends all series.
+// Collect implements prometheus.Collector.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	view := c.meta.View()
 	if view == nil {
@@ -81,7 +82,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	c.collectGroups(view, ch)
 }
 
-// sums are the values of one topic.
+// sums are the totals of a topic.
 type sums struct{ partitions, recordsIn, bytesIn, bytesOut, bytes int64 }
 
 func (s *sums) send(ch chan<- prometheus.Metric, name string) {
@@ -93,8 +94,8 @@ func (s *sums) send(ch chan<- prometheus.Metric, name string) {
 	ch <- &sample{topicBytes, l, float64(s.bytes), false}
 }
 
-// collectTopics sends the first topics by name. Partitions of a topic have series all or
-// none.
+// collectTopics sends the series of the first topics by name, and the sum of the rest. Either
+// all partitions of a topic have series or none.
 func (c *Collector) collectTopics(view *meta.View, ch chan<- prometheus.Metric) {
 	topics := slices.Clone(view.Topics())
 	slices.SortFunc(topics, func(a, b *meta.Topic) int { return strings.Compare(a.Name, b.Name) })
@@ -127,7 +128,7 @@ func (c *Collector) collectTopics(view *meta.View, ch chan<- prometheus.Metric) 
 	ch <- &sample{leftOut, labels("kind", "partitions"), float64(partitionsOut), false}
 }
 
-// partition adds a partition to the values of its topic, and sends its own if each.
+// partition adds a partition to the totals of its topic and, if each, sends its own series.
 func (c *Collector) partition(ch chan<- prometheus.Metric, t *meta.Topic, index int, m *meta.Partition, own *sums, each bool) {
 	p := topic.Partition{Topic: t.ID, Index: int32(index)}
 	var bytes int64
@@ -150,8 +151,8 @@ func (c *Collector) partition(ch chan<- prometheus.Metric, t *meta.Topic, index 
 	ch <- &sample{logBytes, l, float64(bytes), false}
 }
 
-// collectGroups sends the lag of each partition of the groups that have series of their own,
-// and the records of all others together.
+// collectGroups sends the lag of each partition of the groups with their own series, and the
+// total lag in records of all others.
 func (c *Collector) collectGroups(view *meta.View, ch chan<- prometheus.Metric) {
 	now := c.clock.Now().UnixMilli()
 	listed, rest := c.groups()

@@ -2,7 +2,7 @@ package logmetrics
 
 import "github.com/sluicemq/sluice/internal/setting"
 
-// Config bounds what a scrape makes.
+// Config limits the size of a scrape.
 type Config struct {
 	// How many topics, how many partitions, and how many partitions of consumer groups have metrics
 	// of their own, each. The others are summed up under the name *, and counted in

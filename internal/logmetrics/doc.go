@@ -1,13 +1,12 @@
-// Package logmetrics says of topics, partitions and consumer groups what a scrape of metrics
-// asks for: log start and end, bytes and records, and how far groups are behind.
+// Package logmetrics exports metrics of topics, partitions and consumer groups: log start and
+// end, bytes and records, and the lag of groups.
 //
-// Everything is read when a scrape comes, from immutable views of the metadata and from
-// atomics of partition states: no lock of the write or read path is taken, and neither disk
-// nor object store is asked. What a scrape makes is bounded by [Config.MaxSeries].
+// Everything is read at the time of the scrape, from immutable views of the metadata and from
+// atomics of partition states. A scrape takes no lock of the write or read path and accesses
+// neither disk nor object store. [Config.MaxSeries] limits its size.
 //
-// How far a group is behind in time needs to know when a record was appended. A [Collector]
-// keeps [marks] for that, the log end at points in time, of each partition that a group with
-// series of its own has committed an offset of. [Collector.Run] takes them. What was in the
-// log before is known by the timestamps of the tail index, which it reads once for each
-// partition, and those of objects in the metadata.
+// The lag in seconds needs to know when a record was appended. For this, a [Collector] keeps
+// [marks], the log end at points in time, of each partition for which a group with its own series
+// has committed an offset. [Collector.Run] takes them. For earlier records it uses the timestamps
+// in the tail index, read once for each partition, and those of objects in the metadata.
 package logmetrics

@@ -12,7 +12,8 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// markEvery is how often marks are taken: lag in seconds is that exact for what is new.
+// markEvery is the interval between marks, and so the precision of lag in seconds for recent
+// records.
 const markEvery = 5 * time.Second
 
 // Run takes marks until ctx is done.
@@ -29,7 +30,7 @@ func (c *Collector) Run(ctx context.Context) {
 	}
 }
 
-// mark takes one mark of each partition that needs them, and forgets the others.
+// mark takes a mark of each partition that needs them and forgets the other partitions.
 func (c *Collector) mark() {
 	now := c.clock.Now().UnixMilli()
 	listed, _ := c.groups()
@@ -47,13 +48,14 @@ func (c *Collector) mark() {
 		}
 	}
 	for p := range wanted {
-		if s, ok := c.table.Loaded(p); ok { // else nobody has written to it since the start
+		if s, ok := c.table.Loaded(p); ok { // else nothing was written to it since the start
 			c.marksOf(s, now).note(s.HighWatermark(), now)
 		}
 	}
 }
 
-// marksOf returns the marks of a partition, at first those of its tail index. Holds mu.
+// marksOf returns the marks of a partition, initially those from its tail index. The caller
+// holds mu.
 func (c *Collector) marksOf(s *partition.State, now int64) *marks {
 	m := c.marks[s.ID]
 	if m == nil {
@@ -63,7 +65,7 @@ func (c *Collector) marksOf(s *partition.State, now int64) *marks {
 	return m
 }
 
-// fromTail returns the marks that the timestamps of a tail index stand for.
+// fromTail derives marks from the timestamps in a tail index.
 func fromTail(s *partition.State, now int64) *marks {
 	m := &marks{}
 	start, ok := s.Tail.Start()
@@ -83,8 +85,8 @@ func fromTail(s *partition.State, now int64) *marks {
 	return m
 }
 
-// groups returns the groups whose partitions have series of their own, and all others. A
-// group is among the first with all of its partitions or with none.
+// groups returns the groups with their own series, and all others. Either all partitions of a
+// group have series or none.
 func (c *Collector) groups() (listed, others []*meta.Group) {
 	all := c.meta.Groups()
 	slices.SortFunc(all, func(a, b *meta.Group) int { return strings.Compare(a.Name, b.Name) })
@@ -99,8 +101,8 @@ func (c *Collector) groups() (listed, others []*meta.Group) {
 	return listed, others
 }
 
-// behind returns how many records a group has not read of a partition, and the first of them.
-// ok is false where the partition is gone or led elsewhere.
+// behind returns how many records of a partition are after the committed offset of a group, and
+// the first of them. ok is false if the partition is gone or another broker leads it.
 func (c *Collector) behind(view *meta.View, p topic.Partition, committed int64) (records, next int64, ok bool) {
 	m, ok := view.Partition(p)
 	if !ok || m.Offline || m.Leader != c.broker {
@@ -113,7 +115,7 @@ func (c *Collector) behind(view *meta.View, p topic.Partition, committed int64) 
 	return end - next, next, true
 }
 
-// age returns for how long about a record has been in the log, in seconds. Holds mu.
+// age estimates how long a record has been in the log, in seconds. The caller holds mu.
 func (c *Collector) age(view *meta.View, p topic.Partition, offset, now int64) float64 {
 	at := now
 	var known *marks
@@ -133,8 +135,8 @@ func (c *Collector) age(view *meta.View, p topic.Partition, offset, now int64) f
 	return float64(max(0, now-at)) / 1000
 }
 
-// bounds returns the log start and end of a partition; one that nobody has opened since the
-// start has what the metadata says.
+// bounds returns the log start and end of a partition, from the metadata if it was not opened
+// since the start.
 func (c *Collector) bounds(p topic.Partition, m *meta.Partition) (start, end int64) {
 	if s, ok := c.table.Loaded(p); ok {
 		return s.LogStart(), s.HighWatermark()

@@ -2,25 +2,26 @@ package logmetrics
 
 import "sort"
 
-// mark says that the log ended at end at a time, in ms since epoch.
+// mark is the log end at a time, in ms since the epoch.
 type mark struct{ end, at int64 }
 
-// maxMarks is how many marks a partition has, 16 bytes each.
+// maxMarks limits the marks of a partition, of 16 bytes each.
 const maxMarks = 64
 
-// marks tell when a record was appended. They ascend in both; two with one end say that the
-// log did not grow between them. When they are full, the one goes whose neighbours are the
-// nearest to each other for their age, so that how exact they are is a part of the age.
+// marks estimate when a record was appended. They ascend by both end and time. Two with the same
+// end mean that the log did not grow between them. When full, they drop the mark whose neighbors
+// are closest to each other relative to their age, so that the error stays proportional to the
+// age.
 type marks struct{ all []mark }
 
-// note adds that the log ends at end at a time. A clock that goes back stands still.
+// note adds a mark. If the clock goes back, the time of the last mark is used.
 func (m *marks) note(end, at int64) {
 	n := len(m.all)
 	if n > 0 {
 		last := &m.all[n-1]
 		at = max(at, last.at)
 		if end < last.end {
-			m.all, n = m.all[:0], 0 // the log was cut off
+			m.all, n = m.all[:0], 0 // the log was truncated
 		} else if end == last.end && n > 1 && m.all[n-2].end == end {
 			last.at = at
 			return
@@ -43,8 +44,8 @@ func (m *marks) thin(now int64) {
 	m.all = append(m.all[:best], m.all[best+1:]...)
 }
 
-// appended returns about when the record at offset was appended; ok is false for one from
-// before the first mark. One from behind the last has come since that.
+// appended estimates when the record at offset was appended. ok is false for a record from
+// before the first mark. For one after the last mark, it returns the time of that mark.
 func (m *marks) appended(offset int64) (at int64, ok bool) {
 	if m == nil {
 		return 0, false

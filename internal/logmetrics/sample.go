@@ -5,7 +5,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// sample is one series at one time. Those of a partition share their labels.
+// sample is a series at one time. The series of a partition share their labels.
 type sample struct {
 	desc    *prometheus.Desc
 	labels  []*dto.LabelPair
@@ -13,7 +13,7 @@ type sample struct {
 	counter bool
 }
 
-// labels returns pairs of names, which must ascend, and values.
+// labels returns label pairs. The names must be in ascending order.
 func labels(namesAndValues ...string) []*dto.LabelPair {
 	pairs := make([]dto.LabelPair, len(namesAndValues)/2)
 	out := make([]*dto.LabelPair, len(pairs))
@@ -24,10 +24,10 @@ func labels(namesAndValues ...string) []*dto.LabelPair {
 	return out
 }
 
-// Desc returns the description.
+// Desc implements prometheus.Metric.
 func (s *sample) Desc() *prometheus.Desc { return s.desc }
 
-// Write fills in m.
+// Write implements prometheus.Metric.
 func (s *sample) Write(m *dto.Metric) error {
 	m.Label = s.labels
 	if s.counter {

@@ -12,7 +12,7 @@ import (
 // ALPN is the protocol name in the TLS handshake.
 const ALPN = "sluice-kafka/1"
 
-// Config has the bounds of a QUIC connection. Both ends may differ in them.
+// Config has the limits of a QUIC connection. The two ends may have different ones.
 type Config struct {
 	// The longest a QUIC handshake may take.
 	HandshakeTimeout time.Duration `toml:"quic_handshake_timeout_ms" default:"5s" range:"1ms.."`
@@ -26,18 +26,18 @@ type Config struct {
 	ConnectionWindowBytes int `toml:"quic_connection_window_bytes" default:"16Mi" range:"64Ki..1Gi"`
 	// Lets the kernel coalesce datagrams on receive (UDP_GRO, Linux), which saves CPU time.
 	// Set to false for drivers or networks where that is broken.
-	ReceiveOffload bool `toml:"quic_receive_offload" default:"true"` // takes 257 KiB of buffers for each socket
+	ReceiveOffload bool `toml:"quic_receive_offload" default:"true"` // needs 257 KiB of buffers per socket
 
-	// KeepAlive is how often a client shows that it is there; at most half of
-	// IdleTimeout. Servers do not ask.
+	// KeepAlive is the interval of a client's keep-alive packets, at most half of IdleTimeout.
+	// Servers send none.
 	KeepAlive time.Duration
 }
 
-// DefaultConfig returns the settings of an end that accepts.
+// DefaultConfig returns the defaults of a server.
 func DefaultConfig() Config { return setting.Default[Config]() }
 
-// ClientConfig returns the settings of an end that dials. It gives up a broker whose machine
-// is gone sooner than brokers give up clients.
+// ClientConfig returns the defaults of a client. It detects a dead broker sooner than brokers
+// detect a dead client.
 func ClientConfig() Config {
 	c := DefaultConfig()
 	c.IdleTimeout, c.KeepAlive = 15*time.Second, 5*time.Second
@@ -53,8 +53,8 @@ func (c Config) Validate() error {
 	return p.Err()
 }
 
-// initial windows: enough for a connection that does little, small enough to have
-// thousands of them.
+// Initial windows: enough for a connection with little traffic, small enough for thousands of
+// them.
 const initialStream, initialConnection = 512 << 10, 768 << 10
 
 func (c Config) base() *quic.Config {
@@ -70,15 +70,15 @@ func (c Config) base() *quic.Config {
 	}
 }
 
-// Server returns the settings of an accepting end that lets a client have so many
-// streams at once on a connection.
+// Server returns the settings of a server that allows a client this many concurrent streams on a
+// connection.
 func (c Config) Server(streams int) *quic.Config {
 	q := c.base()
 	q.MaxIncomingStreams = int64(streams)
 	return q
 }
 
-// Client returns the settings of a dialing end. Servers open no streams.
+// Client returns the settings of a client. Servers open no streams.
 func (c Config) Client() *quic.Config {
 	q := c.base()
 	q.MaxIncomingStreams = -1
@@ -86,8 +86,8 @@ func (c Config) Client() *quic.Config {
 	return q
 }
 
-// TLS returns t for use with QUIC: TLS 1.3 and this protocol only, also in settings
-// that t has for some clients.
+// TLS returns a copy of t for QUIC: TLS 1.3 and this protocol only, also in the configurations
+// that its GetConfigForClient returns.
 func TLS(t *tls.Config) *tls.Config {
 	t = t.Clone()
 	t.MinVersion = tls.VersionTLS13

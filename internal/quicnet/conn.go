@@ -15,28 +15,27 @@ import (
 
 // Error codes of connections and streams.
 const (
-	CodeNone    = 0 // the end of a connection that nobody needs any more
+	CodeNone    = 0 // normal end of a connection
 	CodeAborted = 1 // a stream whose data is incomplete
-	CodeRefused = 2 // a connection or stream beyond a bound
+	CodeRefused = 2 // a connection or stream beyond a limit
 )
 
-// Conn is a QUIC stream as a net.Conn. Reads and writes may run at the same time;
-// Close may be called at any time and by anybody.
+// Conn is a QUIC stream as a net.Conn. Read and Write may run concurrently, and Close at any time.
 type Conn struct {
 	stream *quic.Stream
 	conn   *quic.Conn
 
 	closed atomic.Bool
 	wrote  atomic.Int64 // when the last write ended, Unix nanoseconds; 0: never
-	mu     sync.Mutex   // one Write at a time, and none after the stream's end
-	torn   bool         // a Write ended early: the peer must not take what came for whole
+	mu     sync.Mutex   // serializes Writes, and Writes with the end of the stream
+	torn   bool         // a Write was incomplete; the peer must not take the data for complete
 }
 
 // NewConn wraps a stream of a connection.
 func NewConn(c *quic.Conn, s *quic.Stream) *Conn { return &Conn{stream: s, conn: c} }
 
-// Read reads into b. It returns io.EOF when the peer has closed its end, or the
-// whole connection in good order.
+// Read reads into b. It returns io.EOF when the peer has closed the stream, or the connection
+// without an error.
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.stream.Read(b)
 	if err != nil {
@@ -45,7 +44,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write writes b. Like a socket, it returns before the peer has it.
+// Write writes b. As with a socket, it returns before the peer has received the data.
 func (c *Conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -61,9 +60,9 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the stream. A Read or Write under way returns net.ErrClosed. What
-// was written before reaches the peer as long as the connection lives, see Linger;
-// after a Write that was cut short the stream is reset instead.
+// Close ends the stream. A running Read or Write returns net.ErrClosed. Data written before
+// reaches the peer while the connection lives, see Linger. After an incomplete Write, Close
+// resets the stream instead.
 func (c *Conn) Close() error {
 	if c.closed.Swap(true) {
 		return nil
@@ -77,17 +76,17 @@ func (c *Conn) Close() error {
 		c.stream.CancelWrite(CodeAborted)
 		return nil
 	}
-	_ = c.stream.Close() // fails only where the peer wants no more
+	_ = c.stream.Close() // fails only if the peer has stopped reading
 	return nil
 }
 
-// Gone reports whether the peer has ended the connection, or wants no more of the
-// stream, without reading what it has sent.
+// Gone reports whether the peer has ended the connection or has stopped reading the stream. It
+// reads no data.
 func (c *Conn) Gone() bool { return c.conn.Context().Err() != nil || c.stream.Context().Err() != nil }
 
-// Linger waits until the peer has ended the stream as well, which it does once it
-// has read everything, and drops what it still sends. It waits for at most d after
-// the last Write, then tells the peer to stop. Call it once, after Close.
+// Linger waits until the peer has ended the stream too, which it does once it has read
+// everything, and discards what it still sends. At most d after the last Write, it tells the
+// peer to stop. Call it once, after Close.
 func (c *Conn) Linger(d time.Duration) {
 	last := c.wrote.Load()
 	if until := time.Unix(0, last).Add(d); last != 0 && time.Now().Before(until) {
@@ -108,13 +107,13 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// SetReadDeadline bounds Read, also one that is under way.
+// SetReadDeadline sets the deadline of Reads, including a running one.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.deadline(t, c.stream.SetReadDeadline) }
 
-// SetWriteDeadline bounds Write, also one that is under way.
+// SetWriteDeadline sets the deadline of Writes, including a running one.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.deadline(t, c.stream.SetWriteDeadline) }
 
-// deadline sets a deadline, unless Close has set its own for good.
+// deadline sets a deadline, unless Close has set the final one.
 func (c *Conn) deadline(t time.Time, set func(time.Time) error) error {
 	if c.closed.Load() {
 		return c.opError("set", net.ErrClosed)
@@ -128,8 +127,8 @@ func (c *Conn) deadline(t time.Time, set func(time.Time) error) error {
 	return nil
 }
 
-// mapped translates an error of the stream to that of a socket. ended is what it
-// is when the peer has ended the stream or the connection in good order.
+// mapped translates an error of the stream to that of a socket. ended is the result if the peer
+// has ended the stream or the connection without an error.
 func (c *Conn) mapped(op string, err, ended error) error {
 	var stream *quic.StreamError
 	var app *quic.ApplicationError

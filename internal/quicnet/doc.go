@@ -1,15 +1,14 @@
-// Package quicnet holds what both ends of Sluice's QUIC transport agree on: the
-// protocol name, the bounds of a connection, the socket, and a stream as a net.Conn.
+// Package quicnet is what clients and brokers share of Sluice's QUIC transport: the protocol
+// name, the limits of a connection, the socket, and a net.Conn for a stream.
 //
 // One QUIC stream is one Kafka connection. The dialing side opens it and sends
-// first. Closing a Conn ends its stream alone: what was written before is still
-// delivered, for which the owner of the stream calls Linger afterwards. 0-RTT is
-// not used, since a produce request that is replayed would be stored twice.
+// first. Closing a Conn ends only its stream. Data written before is still delivered, for
+// which the owner of the stream calls Linger afterwards. 0-RTT is not used, since a replayed
+// produce request would be stored twice.
 //
-// A Socket is what carries it: on Linux it has the kernel hand over many datagrams in
-// one, gives them to quic-go one by one, and makes its system calls without telling Go's
-// scheduler.
+// A Socket carries the packets. On Linux the kernel coalesces received datagrams, the Socket
+// splits them for quic-go, and its system calls bypass Go's scheduler.
 //
-// Flow control bounds what a peer can make this end hold: a connection's window
-// starts small and grows while the data is taken quickly, up to a limit.
+// Flow control limits how much data of a peer this end must buffer. The window of a connection
+// starts small and grows, up to a limit, while the data is read quickly.
 package quicnet

@@ -4,7 +4,7 @@ package quicnet
 
 import "net"
 
-// messages are what only Linux has: everything is left to the UDPConn.
+// messages is used only on Linux. Elsewhere, the UDPConn does everything.
 type messages struct{}
 
 func newMessages(*net.UDPConn) *messages { return nil }

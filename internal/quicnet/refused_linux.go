@@ -6,10 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ReportRefused makes a socket fail when the other machine says that nobody
-// listens on the port, which else a dial learns from silence only. It is for the
-// time of a handshake: later on, whoever can forge an ICMP message could end the
-// connection with it (RFC 9000, section 21.7).
+// ReportRefused makes reads of a socket fail if the remote host reports that nothing listens on
+// the port. Otherwise a dial only times out. Enable it only during the handshake: later, anyone
+// who can forge an ICMP message could end the connection (RFC 9000, section 21.7).
 func ReportRefused(c *Socket, on bool) {
 	level, option := unix.IPPROTO_IP, unix.IP_RECVERR
 	if a, ok := c.LocalAddr().(*net.UDPAddr); ok && a.IP.To4() == nil {
@@ -23,5 +22,5 @@ func ReportRefused(c *Socket, on bool) {
 	if err != nil {
 		return
 	}
-	_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), level, option, value) }) // refused is only faster
+	_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), level, option, value) }) // without it a refusal just takes longer to notice
 }

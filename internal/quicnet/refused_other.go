@@ -2,5 +2,5 @@
 
 package quicnet
 
-// ReportRefused does nothing here: a dial learns from silence that nobody listens.
+// ReportRefused has no effect here: a dial to a closed port times out.
 func ReportRefused(*Socket, bool) {}

@@ -8,17 +8,17 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
-// bufferWarning is the only switch there is for a line that quic-go prints on
-// standard error where the kernel grants less than 7 MiB of socket buffer. Less
-// costs throughput and nothing else; docs/operations tells how to raise it.
+// bufferWarning is the only way to disable a line that quic-go prints to standard error if the
+// kernel grants less than 7 MiB of socket buffer. Less only costs throughput. docs/operations.md
+// says how to raise it.
 const bufferWarning = "QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING"
 
-// Socket is a UDP socket for QUIC, to be the Conn of a quic.Transport. Where the
-// kernel coalesces datagrams (UDP_GRO), one system call brings many of them, and what a
-// peer sends in one piece stays in one piece on its way through the kernel.
+// Socket is a UDP socket for QUIC, for use as the Conn of a quic.Transport. If the kernel
+// coalesces datagrams (UDP_GRO), one system call returns many of them, and a train of packets
+// that a peer sends at once passes through the kernel as one.
 //
-// It is read by ReadBatch and written to by WriteMsgUDP, as quic-go does: what the methods
-// of the UDPConn read may be several datagrams in one.
+// Read it with ReadBatch and write to it with WriteMsgUDP, as quic-go does. The other read
+// methods of the UDPConn may return several datagrams as one.
 type Socket struct {
 	*net.UDPConn
 	messages  *messages
@@ -27,27 +27,26 @@ type Socket struct {
 	stats     SocketStats
 }
 
-// batchReader reads at least one message, or returns an error.
+// batchReader reads at least one message or returns an error.
 type batchReader interface {
 	ReadBatch(ms []ipv4.Message, flags int) (int, error)
 }
 
-// mostMessages is how many messages one system call may bring; quic-go has room for
-// eight.
+// mostMessages is how many messages one system call may return. quic-go asks for up to eight.
 const mostMessages = 8
 
 // SocketStats counts what a socket has received since it was opened.
 type SocketStats struct {
-	Reads     atomic.Int64 // system calls that brought something
-	Coalesced atomic.Int64 // messages of the kernel that held several datagrams
-	Datagrams atomic.Int64 // handed to QUIC
-	// Dropped are messages of the kernel that were not whole, and datagrams that are
-	// longer than any QUIC packet. To QUIC they are lost on the way.
+	Reads     atomic.Int64 // system calls that returned data
+	Coalesced atomic.Int64 // messages that contained several datagrams
+	Datagrams atomic.Int64 // passed to QUIC
+	// Dropped counts truncated messages and datagrams longer than any QUIC packet. QUIC treats
+	// them as lost.
 	Dropped atomic.Int64
 }
 
-// Listen opens a UDP socket for QUIC at host:port. Its buffers are made as large
-// as the kernel allows when the socket is used.
+// Listen opens a UDP socket for QUIC at host:port. quic-go raises its buffers as far as the
+// kernel allows.
 func (c Config) Listen(address string) (*Socket, error) {
 	if _, set := os.LookupEnv(bufferWarning); !set {
 		if err := os.Setenv(bufferWarning, "true"); err != nil {
@@ -63,7 +62,7 @@ func (c Config) Listen(address string) (*Socket, error) {
 		return nil, err
 	}
 	s := &Socket{UDPConn: u, messages: newMessages(u)}
-	from := s.messages.reader(ipv4.NewPacketConn(u), mostMessages) // both read IPv6 as well
+	from := s.messages.reader(ipv4.NewPacketConn(u), mostMessages) // also reads IPv6
 	s.reader = counted{from, &s.stats}
 	if c.ReceiveOffload {
 		if r := coalesce(u, from, &s.stats); r != nil {
@@ -86,13 +85,13 @@ func (c Config) Socket(remote *net.UDPAddr) (*Socket, error) {
 	return c.Listen(local)
 }
 
-// ReadBatch reads at least one datagram, each into a message of its own. It is for one
-// caller at a time.
+// ReadBatch reads at least one datagram, each into its own message. It must not be called
+// concurrently.
 func (s *Socket) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
 	return s.reader.ReadBatch(ms, flags)
 }
 
-// WriteMsgUDP sends a datagram, or several in one if oob says so.
+// WriteMsgUDP sends a datagram, or several at once if oob says so (UDP_SEGMENT).
 func (s *Socket) WriteMsgUDP(b, oob []byte, to *net.UDPAddr) (n, oobn int, err error) {
 	if !s.messages.takes(to) {
 		return s.UDPConn.WriteMsgUDP(b, oob, to)
@@ -103,7 +102,7 @@ func (s *Socket) WriteMsgUDP(b, oob []byte, to *net.UDPAddr) (n, oobn int, err e
 // Coalesces reports whether the kernel coalesces datagrams for this socket.
 func (s *Socket) Coalesces() bool { return s.coalesces }
 
-// BufferBytes is the memory that the socket reads into, beside QUIC's own.
+// BufferBytes returns the size of the socket's read buffers, which QUIC's own do not include.
 func (s *Socket) BufferBytes() int64 {
 	if !s.coalesces {
 		return 0
@@ -111,10 +110,10 @@ func (s *Socket) BufferBytes() int64 {
 	return coalescedBytes
 }
 
-// Stats returns the counts, which go on.
+// Stats returns the counters, which keep counting.
 func (s *Socket) Stats() *SocketStats { return &s.stats }
 
-// counted counts what comes uncoalesced.
+// counted counts datagrams that are not coalesced.
 type counted struct {
 	batchReader
 	stats *SocketStats
