@@ -1,0 +1,138 @@
+package replication
+
+import (
+	"time"
+
+	"github.com/sluicemq/sluice/internal/meta"
+)
+
+// following is what a replica knows while it follows.
+type following struct {
+	// greet says that a Hello is due as soon as nothing is being written.
+	greet bool
+	// greeted says that a Hello was sent and records that continue the log have not come yet.
+	greeted   bool
+	greetedAt time.Duration
+	// ahead is a Restart that goes beyond the metadata applied here.
+	ahead *Restart
+}
+
+func (r *Replica) applyAsFollower(before Record) {
+	if r.follow == nil || before.Epoch != r.rec.Epoch || before.Leader != r.rec.Leader {
+		r.follow = &following{}
+		if !r.off.on(ruleTruncateByEpoch) {
+			r.cut(r.hw)
+		}
+		r.hello()
+		return
+	}
+	if a := r.follow.ahead; a != nil {
+		r.HearRestart(*a)
+	}
+}
+
+// hello tells the leader where the log ends, now or once nothing is being written.
+func (r *Replica) hello() {
+	r.follow.greet = true
+	if r.cutting || r.log.Durable != r.log.Appended {
+		return
+	}
+	r.follow.greet, r.follow.greeted, r.follow.greetedAt = false, true, r.now
+	r.position(true)
+}
+
+func (r *Replica) position(hello bool) {
+	end := r.log.Durable
+	last := NoEpoch
+	if end > 0 {
+		last = r.log.epochAt(end - 1)
+	}
+	r.send(Message{To: r.rec.Leader, Position: &Position{Broker: r.self, Incarnation: r.incarnation,
+		Epoch: r.rec.Epoch, End: end, LastEpoch: last, Hello: hello}})
+}
+
+// Connected reports that there is a new connection to a broker.
+func (r *Replica) Connected(broker int32) {
+	if r.follow != nil && broker == r.rec.Leader {
+		r.hello()
+	}
+}
+
+func (r *Replica) followerDurable() {
+	if r.follow.greet {
+		r.hello()
+		return
+	}
+	r.position(false)
+}
+
+// HearRecords takes records from the leader. It reports whether they continue the log and are to
+// be written; epochs says where each epoch among them begins.
+func (r *Replica) HearRecords(h Records, epochs []meta.EpochStart) bool {
+	if r.follow == nil || r.cutting || r.follow.greet || h.Epoch != r.rec.Epoch && r.off.on(ruleFetchEpoch) {
+		return false
+	}
+	if h.Base != r.log.Appended || h.PrevEpoch != r.log.lastEpoch() {
+		if !r.follow.greeted {
+			r.hello()
+		}
+		return false
+	}
+	r.follow.greeted = false
+	for i, e := range epochs {
+		end := h.End
+		if i+1 < len(epochs) {
+			end = epochs[i+1].Start
+		}
+		r.log.extend(e.Epoch, end)
+	}
+	r.raise(min(h.HighWatermark, r.log.Appended))
+	return h.End > h.Base
+}
+
+// HearDivergence truncates the log to where it agrees with the leader's.
+func (r *Replica) HearDivergence(d Divergence) {
+	if !r.answers(d.Epoch) {
+		return
+	}
+	to := d.End
+	if r.off.on(ruleTruncateByEpoch) {
+		_, own := r.log.epochEnd(d.LastEpoch)
+		to = min(to, own)
+	}
+	r.cut(to)
+	r.hello()
+}
+
+// HearRestart begins the log anew above what is in objects, once the metadata applied
+// here says that it is.
+func (r *Replica) HearRestart(m Restart) {
+	if r.follow == nil || r.cutting || m.Epoch != r.rec.Epoch || m.Start <= r.log.Appended {
+		return
+	}
+	if m.Start > r.rec.TierEnd {
+		r.follow.ahead = &m
+		return
+	}
+	r.follow.ahead = nil
+	r.log.restart(m.Start, m.PrevEpoch)
+	r.hw = max(r.hw, m.Start)
+	r.cutting, r.out.Restart, r.out.Truncate = true, &m.Start, nil
+	r.hello()
+}
+
+// answers reports whether an answer to a Hello is for this epoch, and still of use.
+func (r *Replica) answers(epoch int32) bool {
+	return r.follow != nil && r.follow.greeted && !r.cutting && epoch == r.rec.Epoch
+}
+
+// cut truncates the log to to, or as far as there is a log.
+func (r *Replica) cut(to int64) {
+	to = max(to, r.log.Start)
+	if to >= r.log.Appended {
+		return
+	}
+	r.log.truncate(to)
+	r.hw = min(r.hw, to)
+	r.cutting, r.out.Truncate = true, &to
+}

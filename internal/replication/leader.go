@@ -1,0 +1,331 @@
+package replication
+
+import (
+	"slices"
+	"time"
+)
+
+// leading is what a replica knows while it leads.
+type leading struct {
+	open      bool
+	start     int64 // log end at which the epoch began; of an open lane
+	followers map[int32]*progress
+	// proposed is the change of the ISR whose outcome is not known yet. Its members count
+	// for the high watermark until a later version of the record is applied.
+	proposed *ISRChange
+	waiting  []waiting // ascending by end
+}
+
+// progress is what a leader knows of a follower, all of it heard in its own epoch.
+type progress struct {
+	heard       bool // it has said Hello in this epoch
+	connected   bool
+	incarnation uint64
+	end         int64         // acknowledged
+	next        int64         // to be sent
+	told        int64         // the high watermark sent last
+	caughtUp    time.Duration // when it last had all that there was
+	gone        time.Duration // since when it is not connected
+	mark        int64         // the log end at markAt, which caughtUp becomes once acknowledged
+	markAt      time.Duration
+}
+
+// waiting is an append that waits for its acknowledgement.
+type waiting struct {
+	end   int64
+	acks  Acks
+	token uint64
+}
+
+func (r *Replica) applyAsLeader(before Record) {
+	if r.lead == nil || before.Epoch != r.rec.Epoch {
+		var kept []waiting
+		if r.lead != nil {
+			kept = r.lead.waiting // they stay in the log: a leader never truncates
+		}
+		r.closeLane()
+		r.lead = &leading{followers: make(map[int32]*progress), waiting: kept}
+		for _, b := range r.rec.Replicas {
+			if b != r.self {
+				r.lead.followers[b] = &progress{caughtUp: r.now, gone: r.now, markAt: r.now}
+			}
+		}
+		r.settled()
+	}
+	if p := r.lead.proposed; p != nil && r.rec.Version > p.Version {
+		r.lead.proposed = nil
+	}
+	if len(r.rec.ISR) < r.rec.MinISR && r.off.on(ruleMinISR) {
+		r.fail(func(w waiting) bool { return w.acks == AcksAll }, ErrNotEnoughReplicasAfterAppend)
+	}
+	r.raise(min(r.rec.TierEnd, r.log.Durable)) // a leader has every committed record
+	r.commit()
+	r.propose()
+}
+
+func (r *Replica) openLane() {
+	r.lead.open, r.lead.start = true, r.log.Appended
+	r.out.Lane = &Lane{Open: true, Epoch: r.rec.Epoch, Next: r.log.Appended}
+	for _, b := range r.rec.Replicas {
+		if p, ok := r.early[b]; ok {
+			r.HearPosition(p)
+		}
+	}
+	clear(r.early)
+	r.commit()
+}
+
+func (r *Replica) closeLane() {
+	if r.lead != nil && r.lead.open {
+		r.lead.open = false
+		r.out.Lane = &Lane{}
+	}
+}
+
+func (r *Replica) stepDown() {
+	if r.lead == nil {
+		return
+	}
+	r.closeLane()
+	r.fail(func(waiting) bool { return true }, ErrNotLeader)
+	r.lead = nil
+}
+
+// fail settles the appends that match with err.
+func (r *Replica) fail(match func(waiting) bool, err error) {
+	r.lead.waiting = slices.DeleteFunc(r.lead.waiting, func(w waiting) bool {
+		if match(w) {
+			r.out.Settled = append(r.out.Settled, Settlement{w.token, err})
+			return true
+		}
+		return false
+	})
+}
+
+// Admit says whether records may be appended now: nil, ErrNotLeader or ErrNotEnoughReplicas.
+func (r *Replica) Admit(acks Acks) error {
+	switch {
+	case r.lead == nil || !r.lead.open:
+		return ErrNotLeader
+	case acks == AcksAll && len(r.rec.ISR) < r.rec.MinISR && r.off.on(ruleMinISR):
+		return ErrNotEnoughReplicas
+	}
+	return nil
+}
+
+// Append notes records up to end that were appended to the open lane, and are being written.
+// Unless acks is AcksNone their token is settled later. REQUIRES: Admit.
+func (r *Replica) Append(end int64, acks Acks, token uint64) {
+	r.log.extend(r.rec.Epoch, end)
+	if acks != AcksNone {
+		r.lead.waiting = append(r.lead.waiting, waiting{end, acks, token})
+	}
+}
+
+func (r *Replica) leaderDurable() {
+	r.commit()
+	r.acknowledge()
+}
+
+// maximalISR returns the ISR on record and the members that are proposed.
+func (r *Replica) maximalISR() []int32 {
+	isr := r.rec.ISR
+	if p := r.lead.proposed; p != nil && r.off.on(ruleMaximalISR) {
+		var members []int32
+		for _, m := range p.ISR {
+			members = append(members, m.Broker)
+		}
+		isr = union(isr, members)
+	}
+	return isr
+}
+
+// commit advances the high watermark to the least log end of the maximal ISR.
+func (r *Replica) commit() {
+	if !r.lead.open || len(r.rec.ISR) < r.rec.MinISR && r.off.on(ruleMinISR) {
+		return
+	}
+	end := r.log.Durable
+	for _, b := range r.maximalISR() {
+		if b == r.self {
+			continue
+		}
+		f := r.lead.followers[b]
+		if f == nil || !f.heard {
+			return
+		}
+		end = min(end, f.end)
+	}
+	r.raise(end)
+	r.acknowledge()
+}
+
+// acknowledge settles what is durable enough.
+func (r *Replica) acknowledge() {
+	r.lead.waiting = slices.DeleteFunc(r.lead.waiting, func(w waiting) bool {
+		if w.end <= r.hw || w.acks == AcksLeader && w.end <= r.log.Durable {
+			r.out.Settled = append(r.out.Settled, Settlement{Token: w.token})
+			return true
+		}
+		return false
+	})
+}
+
+// HearPosition takes an acknowledgement of a follower, or its Hello.
+func (r *Replica) HearPosition(p Position) {
+	if r.lead == nil || !r.lead.open || p.Epoch > r.rec.Epoch {
+		if p.Hello && p.Epoch >= r.rec.Epoch {
+			r.early[p.Broker] = p
+		}
+		return
+	}
+	if p.Epoch != r.rec.Epoch && r.off.on(ruleFetchEpoch) {
+		return
+	}
+	f := r.lead.followers[p.Broker]
+	if f == nil || !p.Hello && (!f.heard || f.incarnation != p.Incarnation) {
+		return
+	}
+	if p.Hello && !r.continues(p) {
+		return
+	}
+	if p.Hello {
+		f.heard, f.connected, f.incarnation, f.next, f.told = true, true, p.Incarnation, p.End, -1
+	}
+	f.end = p.End
+	if f.end >= f.mark {
+		f.caughtUp, f.mark, f.markAt = f.markAt, r.log.Appended, r.now
+	}
+	if f.end >= r.log.Appended {
+		f.caughtUp = r.now
+	}
+	r.commit()
+	r.propose()
+}
+
+// continues reports whether the follower's log is a prefix of the leader's, from the
+// leader's start on. If not, the follower is told what to do first.
+func (r *Replica) continues(p Position) bool {
+	if p.End < r.sendStart() {
+		r.send(r.restartFor(p.Broker))
+		return false
+	}
+	epoch, end := r.log.epochEnd(p.LastEpoch)
+	if !r.off.on(ruleTruncateByEpoch) {
+		epoch, end = p.LastEpoch, r.log.Appended
+	}
+	if p.End > 0 && (epoch != p.LastEpoch || end < p.End) {
+		r.send(Message{To: p.Broker, Divergence: &Divergence{Epoch: r.rec.Epoch, LastEpoch: epoch, End: end}})
+		return false
+	}
+	return true
+}
+
+// sendStart returns the offset below which followers are sent nothing: it is in objects.
+func (r *Replica) sendStart() int64 { return max(r.log.Start, min(r.rec.TierEnd, r.log.Durable)) }
+
+func (r *Replica) restartFor(broker int32) Message {
+	start := r.sendStart()
+	return Message{To: broker, Restart: &Restart{Epoch: r.rec.Epoch, Start: start, PrevEpoch: r.log.epochAt(start - 1)}}
+}
+
+// Disconnected reports that the connection to a broker is gone. What was sent on it may not
+// have arrived.
+func (r *Replica) Disconnected(broker int32) {
+	delete(r.early, broker)
+	if r.lead == nil {
+		return
+	}
+	if f := r.lead.followers[broker]; f != nil && f.connected {
+		f.connected, f.gone = false, r.now
+	}
+}
+
+// Send returns the head of the records that a follower is to be sent next, at most limit
+// records, or false if there is nothing to tell it. The driver sends it behind the messages of
+// Effects, with the records, or drops the connection.
+func (r *Replica) Send(broker int32, limit int64) (Records, bool) {
+	if r.lead == nil || !r.lead.open {
+		return Records{}, false
+	}
+	f := r.lead.followers[broker]
+	if f == nil || !f.connected || f.next >= r.log.Appended && f.told >= r.hw {
+		return Records{}, false
+	}
+	if f.next < r.log.Start { // reclaimed before it was sent
+		r.send(r.restartFor(broker))
+		f.next = r.sendStart()
+	}
+	h := Records{Epoch: r.rec.Epoch, Base: f.next, End: min(r.log.Appended, f.next+limit), HighWatermark: r.hw,
+		PrevEpoch: r.log.epochAt(f.next - 1)}
+	f.next, f.told = h.End, r.hw
+	return h, true
+}
+
+// ISRRefused reports that the metadata has refused a proposal, based on this version, for good.
+// An outcome that is not known is not a refusal: the proposal counts until a later version of the record
+// is applied, or the same proposal is refused when it is made again.
+func (r *Replica) ISRRefused(version int32) {
+	if r.lead != nil && r.lead.proposed != nil && r.lead.proposed.Version == version {
+		r.lead.proposed = nil
+		r.commit()
+	}
+}
+
+// propose asks for another ISR if followers have caught up or fallen behind.
+func (r *Replica) propose() {
+	if !r.lead.open || r.lead.proposed != nil {
+		return
+	}
+	members := []Member{{r.self, r.incarnation}}
+	changed := false
+	for _, b := range r.rec.Replicas {
+		f := r.lead.followers[b]
+		if f == nil {
+			continue
+		}
+		in := slices.Contains(r.rec.ISR, b)
+		stays := r.stays(f)
+		if !in {
+			stays = r.joins(b, f)
+		}
+		if stays {
+			members = append(members, Member{b, f.incarnation})
+		}
+		changed = changed || stays != in
+	}
+	if !changed {
+		return
+	}
+	c := &ISRChange{Leader: r.self, Epoch: r.rec.Epoch, Version: r.rec.Version, ISR: members}
+	r.lead.proposed, r.out.Propose = c, c
+}
+
+// stays reports whether a member of the ISR remains in it.
+func (r *Replica) stays(f *progress) bool {
+	if !f.connected && r.now-f.gone >= r.cfg.GoneTime {
+		return false
+	}
+	return f.end >= r.log.Appended && f.heard || r.now-f.caughtUp < r.cfg.LagTime
+}
+
+// joins reports whether a follower has caught up: it has all that is committed, and
+// all that there was when this epoch began.
+func (r *Replica) joins(b int32, f *progress) bool {
+	inc, live := r.registry.Live(b)
+	return f.heard && f.connected && f.end >= r.hw && (f.end >= r.lead.start || !r.off.on(ruleEpochStart)) &&
+		(live && inc == f.incarnation || !r.off.on(ruleIncarnation))
+}
+
+// Uploadable returns the committed records that are not in objects yet, which only a leader
+// uploads.
+func (r *Replica) Uploadable() (base, end int64, ok bool) {
+	if !r.Known() {
+		return 0, 0, false
+	}
+	base, end = r.rec.TierEnd, r.hw
+	if !r.off.on(ruleUploadCommitted) {
+		end = r.log.Durable
+	}
+	return base, end, base < end && base >= r.log.Start
+}
