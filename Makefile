@@ -51,6 +51,15 @@ proofs: ## run the long tests: power failures, WAL corruption, failing disk oper
 	$(GO) test -count=1 -timeout 5m ./internal/blockfs/...
 	$(GO) test -count=1 -timeout 30m -run 'TailAnswers|Clip|Arrange' ./internal/partition ./internal/flow -rapid.checks=$(MODEL_CHECKS)
 	$(GO) test -count=1 -timeout 30m -run 'Model|Manifest' ./stages/cache ./consensus/machine ./consensus/group -rapid.checks=$(MODEL_CHECKS)
+	$(GO) test -count=1 -timeout 30m -run TestSimulation ./internal/replication -seeds=$(SEEDS)
+
+# Simulated clusters: each seed is a schedule of crashes, partitions, lost disks, elections and uploads.
+# `make simulate SEEDS=200000` is a soak. To see what happens in seed N:
+# go test -v -run TestSimulation ./internal/replication -seed=N
+SEEDS ?= 2000
+.PHONY: simulate
+simulate: ## simulate clusters that fail in random ways; SEEDS=200000 takes half an hour
+	$(GO) test -count=1 -timeout 300m -v -run TestSimulation ./internal/replication -seeds=$(SEEDS)
 
 # Not in CI, which applies two kinds of damage to each kind of file: applies every kind of damage to
 # every file and directory of a stopped broker and restarts the binary. No loss may go unreported.

@@ -8,24 +8,24 @@
 //
 //   - epoch: the leader epoch (KIP-101). At most one broker leads in an epoch.
 //   - version: the version of the partition's Record (Kafka: partition epoch). Every change
-//     raises it by one, and a leader names the version that its change is based on.
-//   - incarnation: which start of a broker's process; it grows with each.
-//   - log end: the offset after the last record that is durable on a replica (LEO). An offset
-//     that was written but not synced is never reported to anybody.
-//   - high watermark: records below it are committed. They survive every failure that leaves
+//     increments it, and a leader's proposal names the version it is based on.
+//   - incarnation: counts the starts of a broker's process.
+//   - log end: the offset after the last durable record of a replica (LEO). Offsets that
+//     were written but not synced are never reported.
+//   - high watermark: records below it are committed: they survive any failure that leaves
 //     one clean in-sync replica.
-//   - ISR: the in-sync replicas. ELR: the eligible leader replicas of KIP-966, which have
-//     every committed record although they left an ISR that had become too small.
-//   - maximal ISR: the ISR on record and whoever the leader has proposed to add to it.
+//   - ISR: the in-sync replicas. ELR: the eligible leader replicas of KIP-966, which hold
+//     every committed record, although they left an ISR that had become too small.
+//   - maximal ISR: the recorded ISR and the followers that the leader has proposed to add.
 //   - tier end: records below it are in object storage.
 //
 // # Rules
 //
-// Each rule below is a constant in rules.go. A test switches each off and requires the
-// simulation to find a violation, so that none of them is there without a reason.
+// Each rule below is a constant in rules.go. A test disables them one at a time and requires the
+// simulation to find a violation, which proves that each rule is needed.
 //
 // The leader. It advances the high watermark to the least log end of the maximal ISR, as
-// acknowledged in its own epoch (maximal ISR), and only while the ISR on record has
+// acknowledged in its own epoch (maximal ISR), and only while the recorded ISR has
 // at least min.insync.replicas members (min ISR). It proposes a follower for the ISR once
 // the follower has reached both the high watermark and the offset at which the epoch began
 // (epoch start), and names the follower's incarnation. It uploads committed records only
@@ -38,11 +38,11 @@
 // The metadata. A change of the ISR needs the version it is based on (version check) and the
 // current incarnation of each member it adds (incarnation). A leader is elected from the ISR,
 // then from the ELR, or not at all (clean election). A replica that lost part of its log leaves
-// both (unclean replicas are excluded). The ELR is emptied when the ISR is large enough again
-// (ELR cleared). Uploads are accepted where the last one ended (upload base).
+// both (unclean replicas leave). The ELR is cleared when the ISR is large enough again
+// (ELR cleared). An upload is accepted only if it starts where the previous one ended (upload base).
 //
-// Both. A replica gives up its copy of a record only when the metadata that it has applied
-// names the object that has it (reclaim after commit).
+// Every replica. It discards its copy of a record only when the metadata it has applied
+// names an object that holds the record (reclaim after the tier commit).
 //
 // # Sources
 //

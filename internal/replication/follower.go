@@ -6,14 +6,14 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// following is what a replica knows while it follows.
+// following is the state of a follower.
 type following struct {
-	// greet says that a Hello is due as soon as nothing is being written.
+	// greet: a Hello is due as soon as no write is in flight.
 	greet bool
-	// greeted says that a Hello was sent and records that continue the log have not come yet.
+	// greeted: a Hello was sent, and no records that continue the log have arrived since.
 	greeted   bool
 	greetedAt time.Duration
-	// ahead is a Restart that goes beyond the metadata applied here.
+	// ahead is a Restart beyond the tier end that is known here.
 	ahead *Restart
 }
 
@@ -31,7 +31,7 @@ func (r *Replica) applyAsFollower(before Record) {
 	}
 }
 
-// hello tells the leader where the log ends, now or once nothing is being written.
+// hello sends the log end to the leader, now or once no write is in flight.
 func (r *Replica) hello() {
 	r.follow.greet = true
 	if r.cutting || r.log.Durable != r.log.Appended {
@@ -51,7 +51,7 @@ func (r *Replica) position(hello bool) {
 		Epoch: r.rec.Epoch, End: end, LastEpoch: last, Hello: hello}})
 }
 
-// Connected reports that there is a new connection to a broker.
+// Connected reports a new connection to a broker.
 func (r *Replica) Connected(broker int32) {
 	if r.follow != nil && broker == r.rec.Leader {
 		r.hello()
@@ -66,8 +66,8 @@ func (r *Replica) followerDurable() {
 	r.position(false)
 }
 
-// HearRecords takes records from the leader. It reports whether they continue the log and are to
-// be written; epochs says where each epoch among them begins.
+// HearRecords handles records from the leader. It reports whether the driver must write them,
+// which it must if they continue the log. epochs lists where each epoch among them begins.
 func (r *Replica) HearRecords(h Records, epochs []meta.EpochStart) bool {
 	if r.follow == nil || r.cutting || r.follow.greet || h.Epoch != r.rec.Epoch && r.off.on(ruleFetchEpoch) {
 		return false
@@ -90,7 +90,7 @@ func (r *Replica) HearRecords(h Records, epochs []meta.EpochStart) bool {
 	return h.End > h.Base
 }
 
-// HearDivergence truncates the log to where it agrees with the leader's.
+// HearDivergence truncates the log towards the point where it agrees with the leader's.
 func (r *Replica) HearDivergence(d Divergence) {
 	if !r.answers(d.Epoch) {
 		return
@@ -104,8 +104,8 @@ func (r *Replica) HearDivergence(d Divergence) {
 	r.hello()
 }
 
-// HearRestart begins the log anew above what is in objects, once the metadata applied
-// here says that it is.
+// HearRestart restarts the log above the records that are in objects, once the metadata applied
+// here confirms that they are.
 func (r *Replica) HearRestart(m Restart) {
 	if r.follow == nil || r.cutting || m.Epoch != r.rec.Epoch || m.Start <= r.log.Appended {
 		return
@@ -121,12 +121,12 @@ func (r *Replica) HearRestart(m Restart) {
 	r.hello()
 }
 
-// answers reports whether an answer to a Hello is for this epoch, and still of use.
+// answers reports whether an answer to a Hello is of this epoch and still expected.
 func (r *Replica) answers(epoch int32) bool {
 	return r.follow != nil && r.follow.greeted && !r.cutting && epoch == r.rec.Epoch
 }
 
-// cut truncates the log to to, or as far as there is a log.
+// cut truncates the log to to, but not below its start.
 func (r *Replica) cut(to int64) {
 	to = max(to, r.log.Start)
 	if to >= r.log.Appended {

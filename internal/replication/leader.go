@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// leading is what a replica knows while it leads.
+// leading is the state of a leader.
 type leading struct {
 	open      bool
 	start     int64 // log end at which the epoch began; of an open lane
 	followers map[int32]*progress
-	// proposed is the change of the ISR whose outcome is not known yet. Its members count
-	// for the high watermark until a later version of the record is applied.
+	// proposed is the ISR change whose outcome is still unknown. Its members count for the
+	// high watermark until a later version of the record is applied.
 	proposed *ISRChange
 	waiting  []waiting // ascending by end
 }
 
-// progress is what a leader knows of a follower, all of it heard in its own epoch.
+// progress is a follower's progress, as reported in the leader's own epoch.
 type progress struct {
-	heard       bool // it has said Hello in this epoch
+	heard       bool // its Hello was accepted in this epoch
 	connected   bool
 	incarnation uint64
 	end         int64         // acknowledged
@@ -30,7 +30,7 @@ type progress struct {
 	markAt      time.Duration
 }
 
-// waiting is an append that waits for its acknowledgement.
+// waiting is a pending append.
 type waiting struct {
 	end   int64
 	acks  Acks
@@ -41,7 +41,7 @@ func (r *Replica) applyAsLeader(before Record) {
 	if r.lead == nil || before.Epoch != r.rec.Epoch {
 		var kept []waiting
 		if r.lead != nil {
-			kept = r.lead.waiting // they stay in the log: a leader never truncates
+			kept = r.lead.waiting // still in the log: a leader never truncates
 		}
 		r.closeLane()
 		r.lead = &leading{followers: make(map[int32]*progress), waiting: kept}
@@ -102,7 +102,7 @@ func (r *Replica) fail(match func(waiting) bool, err error) {
 	})
 }
 
-// Admit says whether records may be appended now: nil, ErrNotLeader or ErrNotEnoughReplicas.
+// Admit reports whether records may be appended now: nil, ErrNotLeader or ErrNotEnoughReplicas.
 func (r *Replica) Admit(acks Acks) error {
 	switch {
 	case r.lead == nil || !r.lead.open:
@@ -113,8 +113,8 @@ func (r *Replica) Admit(acks Acks) error {
 	return nil
 }
 
-// Append notes records up to end that were appended to the open lane, and are being written.
-// Unless acks is AcksNone their token is settled later. REQUIRES: Admit.
+// Append reports records up to end that were appended to the open lane and are being written.
+// Unless acks is AcksNone, the token is settled later. REQUIRES: Admit.
 func (r *Replica) Append(end int64, acks Acks, token uint64) {
 	r.log.extend(r.rec.Epoch, end)
 	if acks != AcksNone {
@@ -127,7 +127,7 @@ func (r *Replica) leaderDurable() {
 	r.acknowledge()
 }
 
-// maximalISR returns the ISR on record and the members that are proposed.
+// maximalISR returns the recorded ISR and the proposed members.
 func (r *Replica) maximalISR() []int32 {
 	isr := r.rec.ISR
 	if p := r.lead.proposed; p != nil && r.off.on(ruleMaximalISR) {
@@ -160,7 +160,7 @@ func (r *Replica) commit() {
 	r.acknowledge()
 }
 
-// acknowledge settles what is durable enough.
+// acknowledge settles the appends that are durable enough.
 func (r *Replica) acknowledge() {
 	r.lead.waiting = slices.DeleteFunc(r.lead.waiting, func(w waiting) bool {
 		if w.end <= r.hw || w.acks == AcksLeader && w.end <= r.log.Durable {
@@ -171,7 +171,7 @@ func (r *Replica) acknowledge() {
 	})
 }
 
-// HearPosition takes an acknowledgement of a follower, or its Hello.
+// HearPosition handles a follower's acknowledgement or Hello.
 func (r *Replica) HearPosition(p Position) {
 	if r.lead == nil || !r.lead.open || p.Epoch > r.rec.Epoch {
 		if p.Hello && p.Epoch >= r.rec.Epoch {
@@ -203,8 +203,8 @@ func (r *Replica) HearPosition(p Position) {
 	r.propose()
 }
 
-// continues reports whether the follower's log is a prefix of the leader's, from the
-// leader's start on. If not, the follower is told what to do first.
+// continues reports whether the follower's log is a prefix of the leader's. If not, it tells the
+// follower to truncate or restart its log.
 func (r *Replica) continues(p Position) bool {
 	if p.End < r.sendStart() {
 		r.send(r.restartFor(p.Broker))
@@ -221,7 +221,7 @@ func (r *Replica) continues(p Position) bool {
 	return true
 }
 
-// sendStart returns the offset below which followers are sent nothing: it is in objects.
+// sendStart returns the offset below which nothing is sent to followers, since it is in objects.
 func (r *Replica) sendStart() int64 { return max(r.log.Start, min(r.rec.TierEnd, r.log.Durable)) }
 
 func (r *Replica) restartFor(broker int32) Message {
@@ -229,8 +229,7 @@ func (r *Replica) restartFor(broker int32) Message {
 	return Message{To: broker, Restart: &Restart{Epoch: r.rec.Epoch, Start: start, PrevEpoch: r.log.epochAt(start - 1)}}
 }
 
-// Disconnected reports that the connection to a broker is gone. What was sent on it may not
-// have arrived.
+// Disconnected reports that the connection to a broker broke. Messages sent on it may be lost.
 func (r *Replica) Disconnected(broker int32) {
 	delete(r.early, broker)
 	if r.lead == nil {
@@ -241,9 +240,9 @@ func (r *Replica) Disconnected(broker int32) {
 	}
 }
 
-// Send returns the head of the records that a follower is to be sent next, at most limit
-// records, or false if there is nothing to tell it. The driver sends it behind the messages of
-// Effects, with the records, or drops the connection.
+// Send returns the header of the records to send to a follower next, at most limit records, or
+// false if there is nothing to send. The driver sends it with the records, after the messages of
+// Effects, or drops the connection.
 func (r *Replica) Send(broker int32, limit int64) (Records, bool) {
 	if r.lead == nil || !r.lead.open {
 		return Records{}, false
@@ -262,9 +261,9 @@ func (r *Replica) Send(broker int32, limit int64) (Records, bool) {
 	return h, true
 }
 
-// ISRRefused reports that the metadata has refused a proposal, based on this version, for good.
-// An outcome that is not known is not a refusal: the proposal counts until a later version of the record
-// is applied, or the same proposal is refused when it is made again.
+// ISRRefused reports that the metadata has refused the proposal based on this version.
+// REQUIRES: no copy of the proposal can still be applied. A timeout is not a refusal: the
+// proposal may be applied later, so its members count until a later version is applied.
 func (r *Replica) ISRRefused(version int32) {
 	if r.lead != nil && r.lead.proposed != nil && r.lead.proposed.Version == version {
 		r.lead.proposed = nil
@@ -272,7 +271,7 @@ func (r *Replica) ISRRefused(version int32) {
 	}
 }
 
-// propose asks for another ISR if followers have caught up or fallen behind.
+// propose proposes a new ISR if followers have caught up or fallen behind.
 func (r *Replica) propose() {
 	if !r.lead.open || r.lead.proposed != nil {
 		return
@@ -301,7 +300,7 @@ func (r *Replica) propose() {
 	r.lead.proposed, r.out.Propose = c, c
 }
 
-// stays reports whether a member of the ISR remains in it.
+// stays reports whether a member of the ISR may remain in it.
 func (r *Replica) stays(f *progress) bool {
 	if !f.connected && r.now-f.gone >= r.cfg.GoneTime {
 		return false
@@ -309,16 +308,16 @@ func (r *Replica) stays(f *progress) bool {
 	return f.end >= r.log.Appended && f.heard || r.now-f.caughtUp < r.cfg.LagTime
 }
 
-// joins reports whether a follower has caught up: it has all that is committed, and
-// all that there was when this epoch began.
+// joins reports whether a follower has caught up: it has all committed records, and all records
+// that existed when this epoch began.
 func (r *Replica) joins(b int32, f *progress) bool {
 	inc, live := r.registry.Live(b)
 	return f.heard && f.connected && f.end >= r.hw && (f.end >= r.lead.start || !r.off.on(ruleEpochStart)) &&
 		(live && inc == f.incarnation || !r.off.on(ruleIncarnation))
 }
 
-// Uploadable returns the committed records that are not in objects yet, which only a leader
-// uploads.
+// Uploadable returns the range of committed records that are not in objects yet. ok is false on
+// followers.
 func (r *Replica) Uploadable() (base, end int64, ok bool) {
 	if !r.Known() {
 		return 0, 0, false

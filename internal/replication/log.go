@@ -5,7 +5,7 @@ import "github.com/sluicemq/sluice/internal/meta"
 // NoEpoch is the epoch of no record.
 const NoEpoch int32 = -1
 
-// Log is the shape of a replica's local log: what it has, not the bytes.
+// Log describes a replica's local log: its offsets and epochs, not its bytes.
 //
 //	Start <= Durable <= Appended
 //
@@ -13,11 +13,11 @@ const NoEpoch int32 = -1
 // written; a crash may lose them.
 type Log struct {
 	Start    int64
-	Durable  int64 // the log end, of which others are told
+	Durable  int64 // the log end that is reported to others
 	Appended int64
 	// PrevEpoch is the epoch of the record before Start, NoEpoch if there was none.
 	PrevEpoch int32
-	// Epochs says where each later epoch begins.
+	// Epochs lists where each later epoch begins.
 	Epochs []meta.EpochStart
 }
 
@@ -41,8 +41,8 @@ func (l *Log) lastEpoch() int32 {
 	return l.PrevEpoch
 }
 
-// epochEnd returns the largest epoch of the log at or below epoch, and the offset where its
-// records end. Where all of the log is of later epochs that is NoEpoch, and Start.
+// epochEnd returns the largest epoch in the log that is not above epoch, and the offset after its
+// last record. If all records are of later epochs, it returns NoEpoch and Start.
 func (l *Log) epochEnd(epoch int32) (int32, int64) {
 	if l.PrevEpoch > epoch {
 		return NoEpoch, l.Start
@@ -57,7 +57,7 @@ func (l *Log) epochEnd(epoch int32) (int32, int64) {
 	return found, l.Appended
 }
 
-// extend notes records of one epoch that end at end.
+// extend adds records of one epoch, up to end.
 func (l *Log) extend(epoch int32, end int64) {
 	if epoch > l.lastEpoch() {
 		l.Epochs = append(l.Epochs, meta.EpochStart{Epoch: epoch, Start: l.Appended})
@@ -65,7 +65,7 @@ func (l *Log) extend(epoch int32, end int64) {
 	l.Appended = end
 }
 
-// truncate forgets the records from to on, which is at or above Start.
+// truncate removes the records from to on. REQUIRES: to >= Start.
 func (l *Log) truncate(to int64) {
 	for n := len(l.Epochs); n > 0 && l.Epochs[n-1].Start >= to; n-- {
 		l.Epochs = l.Epochs[:n-1]
@@ -73,7 +73,7 @@ func (l *Log) truncate(to int64) {
 	l.Appended, l.Durable = to, min(l.Durable, to)
 }
 
-// reclaim gives up the records below start, which is at or below Durable.
+// reclaim removes the records below start. REQUIRES: start <= Durable.
 func (l *Log) reclaim(start int64) {
 	if start <= l.Start {
 		return
@@ -85,7 +85,7 @@ func (l *Log) reclaim(start int64) {
 	l.Start = start
 }
 
-// restart empties the log; it continues at start, after a record of epoch prev.
+// restart empties the log. It continues at start, after a record of epoch prev.
 func (l *Log) restart(start int64, prev int32) {
 	*l = Log{Start: start, Durable: start, Appended: start, PrevEpoch: prev}
 }

@@ -25,13 +25,13 @@ var (
 )
 
 // Record is the part of a partition's metadata that replication decides about. It lives in
-// one Raft shard as a whole. Its methods return the changed copy and leave r and its
-// slices alone, so records can be shared.
+// one Raft shard as a whole. Methods return a changed copy and never modify r or its
+// slices, so records can be shared.
 type Record struct {
 	Replicas []int32 // assigned, the preferred leader first
 	Leader   int32   // or NoLeader
 	Epoch    int32   // leader epoch
-	Version  int32   // raised by each change
+	Version  int32   // incremented by each change
 	ISR      []int32
 	ELR      []int32
 	MinISR   int   // min.insync.replicas of the topic, at most the number of replicas
@@ -61,8 +61,8 @@ type ISRChange struct {
 	ISR     []Member
 }
 
-// AlterISR replaces the ISR. It returns ErrStaleEpoch, ErrStaleVersion or ErrIneligible,
-// wrapped, where the change must not be made.
+// AlterISR replaces the ISR. It fails with ErrStaleEpoch, ErrStaleVersion or ErrIneligible,
+// wrapped.
 func (r Record) AlterISR(c ISRChange, brokers Registry) (Record, error) {
 	if r.off.on(ruleAlterEpoch) && (c.Epoch != r.Epoch || c.Leader != r.Leader) {
 		return r, fmt.Errorf("broker %d in epoch %d; broker %d leads in epoch %d: %w", c.Leader, c.Epoch, r.Leader, r.Epoch, ErrStaleEpoch)
@@ -85,8 +85,8 @@ func (r Record) AlterISR(c ISRChange, brokers Registry) (Record, error) {
 	return r.changed(isr, without(union(r.ELR, r.ISR), isr)), nil
 }
 
-// changed returns r with another ISR. candidates are the replicas outside of it that have all
-// committed records; they are eligible while the ISR is too small (KIP-966).
+// changed returns r with another ISR. The candidates are replicas outside it that hold all
+// committed records; they are eligible as long as the ISR is too small (KIP-966).
 func (r Record) changed(isr, candidates []int32) Record {
 	r.Version++
 	r.ISR = isr
@@ -97,9 +97,9 @@ func (r Record) changed(isr, candidates []int32) Record {
 	return r
 }
 
-// Fence removes a broker whose session has ended or that has registered anew. unclean says
-// that it has lost part of its log, so it is no candidate for anything. If it led,
-// another replica is elected, where there is one.
+// Fence removes a broker whose session has ended or that has registered again. unclean means
+// that it lost part of its log and is no longer eligible. If it was the leader, another
+// eligible replica is elected, if there is one.
 func (r Record) Fence(broker int32, unclean bool, brokers Registry) Record {
 	inISR, inELR := slices.Contains(r.ISR, broker), slices.Contains(r.ELR, broker)
 	if !inISR && !inELR && r.Leader != broker {
@@ -120,8 +120,7 @@ func (r Record) Fence(broker int32, unclean bool, brokers Registry) Record {
 	return next
 }
 
-// Unfence has a live broker considered again: a partition without a leader takes it if it
-// is a candidate.
+// Unfence elects a leader for a partition that has none, after a broker came back.
 func (r Record) Unfence(brokers Registry) Record {
 	if r.Leader != NoLeader {
 		return r
@@ -132,8 +131,8 @@ func (r Record) Unfence(brokers Registry) Record {
 	return r
 }
 
-// elect gives the partition to a live member of the ISR, else to one of the ELR, else to
-// nobody. Replicas are tried in the order of their assignment.
+// elect makes a live member of the ISR the leader, else one of the ELR, else nobody. Replicas
+// are tried in assignment order.
 func (r Record) elect(brokers Registry) Record {
 	r.Version++
 	r.Epoch++
@@ -183,8 +182,8 @@ func (r Record) Transfer(to int32, brokers Registry) (Record, error) {
 }
 
 // ElectUnclean makes a live replica the leader although it may lack committed records, which
-// are lost then. Only an operator may ask for it. Its log becomes the partition's: it is the
-// only member of the ISR.
+// are then lost. Only an operator may request it. Its log becomes the partition's log, and it is
+// the only member of the ISR.
 func (r Record) ElectUnclean(to int32, brokers Registry) (Record, error) {
 	if _, ok := brokers.Live(to); !ok || !slices.Contains(r.Replicas, to) {
 		return r, fmt.Errorf("broker %d is not a live replica of %v: %w", to, r.Replicas, ErrIneligible)
@@ -195,7 +194,7 @@ func (r Record) ElectUnclean(to int32, brokers Registry) (Record, error) {
 	return r.led(to), nil
 }
 
-// SetMinISR follows the topic's min.insync.replicas.
+// SetMinISR applies the topic's min.insync.replicas.
 func (r Record) SetMinISR(n int) Record {
 	if n = max(1, min(n, len(r.Replicas))); n == r.MinISR {
 		return r
@@ -204,9 +203,9 @@ func (r Record) SetMinISR(n int) Record {
 	return r.changed(r.ISR, r.ELR)
 }
 
-// CommitTier says that records [base, end) are in an object, uploaded by the leader of an
-// epoch. Uploads are accepted in order, each where the last one ended. The version stays:
-// a leader's changes of the ISR are not disturbed by its uploads.
+// CommitTier records that [base, end) is in an object uploaded by the leader of an epoch.
+// Uploads are accepted in order, each starting where the previous one ended. The version does
+// not change, so that uploads do not invalidate a leader's ISR proposals.
 func (r Record) CommitTier(epoch int32, base, end int64) (Record, error) {
 	switch {
 	case epoch != r.Epoch && r.off.on(ruleUploadEpoch):
@@ -218,10 +217,10 @@ func (r Record) CommitTier(epoch int32, base, end int64) (Record, error) {
 	return r, nil
 }
 
-// union returns a and what b has beyond it.
+// union returns a followed by the elements of b that are not in a.
 func union(a, b []int32) []int32 { return append(slices.Clone(a), without(b, a)...) }
 
-// without returns a without what is in b.
+// without returns the elements of a that are not in b.
 func without(a, b []int32) []int32 {
 	var out []int32
 	for _, v := range a {

@@ -10,7 +10,7 @@ import (
 
 // Errors of an append.
 var (
-	// ErrNotLeader: another broker leads, or none. An append that waited may be in the log of
+	// ErrNotLeader: another broker leads, or none. A pending append may still be committed by
 	// the next leader.
 	ErrNotLeader = fault.Transient(kerr.NotLeaderForPartition, "this broker does not lead the partition")
 	// ErrNotEnoughReplicas: the ISR is smaller than min.insync.replicas; nothing was appended.
@@ -21,21 +21,20 @@ var (
 		"fewer replicas are in sync than min.insync.replicas; the records were appended")
 )
 
-// Config has the times that a leader goes by.
+// Config has the timeouts of replication.
 type Config struct {
 	// LagTime is how long a follower may be behind before it leaves the ISR
 	// (replica.lag.time.max.ms).
 	LagTime time.Duration
 	// GoneTime is how long a follower may be disconnected before it leaves the ISR.
 	GoneTime time.Duration
-	// HelloTime is how long a follower waits for an answer to its Hello before it says it
-	// again.
+	// HelloTime is how long a follower waits for an answer before it repeats its Hello.
 	HelloTime time.Duration
 }
 
-// Replica is one replica of a partition on the broker that has it. Events are its methods;
-// after each, Effects says what to do. It is not safe for concurrent use: the partition's
-// lane owns it, so a change of leadership happens between two appends.
+// Replica is the state machine of one replica. Its methods are the events; after each of them
+// the driver carries out Effects. It is not safe for concurrent use: the partition's lane
+// owns it, so that leadership changes between two appends, never during one.
 type Replica struct {
 	cfg         Config
 	self        int32
@@ -49,42 +48,42 @@ type Replica struct {
 	cutting     bool // a truncation or restart is under way
 	lead        *leading
 	follow      *following
-	early       map[int32]Position // the last Hello of each broker that came before its epoch did
+	early       map[int32]Position // the last Hello of each broker that arrived before its epoch began here
 	out         Effects
 	off         rules
 }
 
-// New returns the replica of broker self whose log was recovered. It does nothing until the
-// first Apply.
+// New returns the replica of broker self, with its recovered log. It is passive until the first
+// Apply.
 func New(self int32, incarnation uint64, log Log, cfg Config) *Replica {
 	return &Replica{cfg: cfg, self: self, incarnation: incarnation, log: log, hw: log.Start,
 		early: make(map[int32]Position)}
 }
 
-// Effects returns what has to be done because of the events since it was called last.
+// Effects returns the effects of all events since the previous call.
 func (r *Replica) Effects() Effects {
 	out := r.out
 	r.out = Effects{}
 	return out
 }
 
-// Log returns the shape of the local log.
+// Log describes the local log.
 func (r *Replica) Log() Log { return r.log }
 
-// HighWatermark returns the end of what is known to be committed. A leader's may be too low
-// until it is Known.
+// HighWatermark returns the end of the records known to be committed. A new leader's may be too
+// low until it is Known.
 func (r *Replica) HighWatermark() int64 { return r.hw }
 
-// Known reports whether this replica leads and its high watermark is as high as any leader's
-// was before it. Until then it cannot answer where the log ends.
+// Known reports whether this replica leads and its high watermark is at least that of every
+// earlier leader. Until then it must not answer ListOffsets.
 func (r *Replica) Known() bool { return r.lead != nil && r.lead.open && r.hw >= r.lead.start }
 
 // Leads reports whether this replica leads, and in which epoch.
 func (r *Replica) Leads() (epoch int32, ok bool) { return r.rec.Epoch, r.lead != nil }
 
-// Apply takes up the partition's record, as the metadata has it now. Older records than the
-// one applied last are ignored. Until the metadata knows this incarnation of
-// the broker, it neither leads nor follows.
+// Apply applies a new version of the partition's record. Versions older than the last one are
+// ignored. The replica neither leads nor follows until the metadata knows this incarnation of
+// the broker.
 func (r *Replica) Apply(rec Record, registry Registry) {
 	if r.known && (rec.Version < r.rec.Version || rec.Epoch < r.rec.Epoch) {
 		return
@@ -133,7 +132,7 @@ func (r *Replica) Durable(end int64) {
 	}
 }
 
-// Truncated reports that a truncation or restart that was asked for is durable.
+// Truncated reports that the requested truncation or restart is durable.
 func (r *Replica) Truncated() {
 	if !r.cutting {
 		return
@@ -146,14 +145,14 @@ func (r *Replica) Truncated() {
 	}
 }
 
-// settled lets a new leader begin its epoch once nothing of an older one is being written.
+// settled starts the epoch of a new leader once no write of an earlier epoch is in flight.
 func (r *Replica) settled() {
 	if r.lead != nil && !r.lead.open && !r.cutting && r.log.Durable == r.log.Appended {
 		r.openLane()
 	}
 }
 
-// Tick tells the time, counted from any fixed moment.
+// Tick advances the clock, which counts from an arbitrary moment.
 func (r *Replica) Tick(now time.Duration) {
 	r.now = now
 	switch {
@@ -164,8 +163,8 @@ func (r *Replica) Tick(now time.Duration) {
 	}
 }
 
-// Reclaimable returns the offset below which the local log is not needed: what is in objects,
-// according to the metadata applied here, and committed.
+// Reclaimable returns the offset below which the local log is no longer needed: records that are
+// committed, and in objects according to the metadata applied here.
 func (r *Replica) Reclaimable() int64 {
 	end := r.log.Durable
 	if r.off.on(ruleReclaimTiered) {
