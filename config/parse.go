@@ -1,11 +1,14 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"iter"
 	"maps"
 	"slices"
+	"sort"
+	"strings"
 
 	"github.com/knadh/koanf/parsers/toml/v2"
 	"github.com/knadh/koanf/providers/rawbytes"
@@ -33,7 +36,7 @@ func ParseController(file string, text []byte) (Controller, error) {
 func parsed(file string, text []byte, into any, validate func() error) error {
 	k := koanf.New(".")
 	if err := k.Load(rawbytes.Provider(text), toml.Parser()); err != nil {
-		return fmt.Errorf("%s is not TOML: %w", file, err)
+		return fmt.Errorf("%s is not TOML: %w", file, located(text, err))
 	}
 	err := assign(k.Raw(), into)
 	if err == nil {
@@ -43,6 +46,35 @@ func parsed(file string, text []byte, into any, validate func() error) error {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	return nil
+}
+
+// located adds to an error of the TOML parser where in the text it is.
+func located(text []byte, err error) error {
+	why := strings.TrimPrefix(err.Error(), "toml: ")
+	if row, column, ok := position(err); ok {
+		return fmt.Errorf("line %d, column %d: %s", row, column, why)
+	}
+	// The parser gives no position for a key or table that is there twice. It stops there, so
+	// that the line is the last one of the shortest text with such an error: a text that ends
+	// earlier is right, or its end has a position.
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	row := 1 + sort.Search(len(lines)-1, func(i int) bool {
+		_, err := toml.Parser().Unmarshal(bytes.Join(lines[:i+1], nil))
+		_, _, ok := position(err)
+		return err != nil && !ok
+	})
+	column := 1 + len(lines[row-1]) - len(bytes.TrimLeft(lines[row-1], " \t"))
+	return fmt.Errorf("line %d, column %d: %s", row, column, why)
+}
+
+// position returns where an error of the TOML parser is, if it says so.
+func position(err error) (row, column int, ok bool) {
+	var at interface{ Position() (row, column int) }
+	if !errors.As(err, &at) {
+		return 0, 0, false
+	}
+	row, column = at.Position()
+	return row, column, true
 }
 
 // assign sets the settings of into from what a file says.

@@ -53,8 +53,13 @@ func TestMistakesAreRefused(t *testing.T) {
 		"number for boolean":  {"[wal]\nfsync_on_write = 1", "wal.fsync_on_write must be true or false, not 1"},
 		"list":                {"[network]\nquic_listen = [\"a\"]", "network.quic_listen must be a string in quotes, not an array"},
 		"date":                {"[log]\nlevel = 2026-01-01", "log.level must be a string in quotes, not 2026-01-01"},
-		"no TOML":             {"[wal", "b.toml is not TOML"},
-		"twice":               {"[wal]\ndirectory = \"a\"\ndirectory = \"b\"", "b.toml is not TOML"},
+		"no TOML":             {"[wal", "b.toml is not TOML: line 1, column "},
+		"unfinished array":    {"[wal]\n\n[log]\nlevel = [1,", "b.toml is not TOML: line 4, column "},
+		"unfinished string":   {"[log]\nlevel = \"info\n[wal]\n", "b.toml is not TOML: line 2, column "},
+		"no value":            {"[log]\nlevel =\n", "b.toml is not TOML: line 2, column "},
+		"not UTF-8":           {"[log]\nlevel = \"\xff\"\n", "b.toml is not TOML: line 2, column 10: "},
+		"twice":               {"[wal]\ndirectory = \"a\"\n  directory = \"b\"", "b.toml is not TOML: line 3, column 3: "},
+		"table twice":         {"[wal]\n[log]\nlevel = \"\"\"\ninfo\n\"\"\"\n[wal]\nx = [\n1]\n", "b.toml is not TOML: line 6, column 1: "},
 		"invalid":             {"[wal]\nsegment_size_bytes = 65537", "wal.segment_size_bytes must be a multiple of 4096"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -193,6 +193,7 @@ func (g *Graph) watchDrain(ctx context.Context, stop context.CancelCauseFunc, gr
 		return
 	}
 	g.log.Info("draining", "grace", grace)
+	began := time.Now()
 	stop(context.Cause(ctx))
 	t := time.NewTimer(grace)
 	defer t.Stop()
@@ -201,6 +202,7 @@ func (g *Graph) watchDrain(ctx context.Context, stop context.CancelCauseFunc, gr
 		g.life.abort(&DrainTimeoutError{g.label, g.hung()})
 	case <-g.life.hard.Done():
 	case <-g.over:
+		g.log.Info("drained", "took", time.Since(began).Round(time.Millisecond))
 	}
 }
 

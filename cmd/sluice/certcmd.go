@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -182,8 +183,8 @@ if one cannot.`,
 	}
 }
 
-// showCertificates prints the certificates in a file, and returns what is wrong with the first,
-// which is the one in use.
+// showCertificates prints the certificates in a file, and returns what is wrong with them. The
+// first is the one in use; others are its chain or, as in a list of authorities, stand alone.
 func (c *cli) showCertificates(file string) (wrong []string, err error) {
 	chain, err := certs.Read(file)
 	if err != nil {
@@ -193,10 +194,13 @@ func (c *cli) showCertificates(file string) (wrong []string, err error) {
 	for i, cert := range chain {
 		s := shown{cert: cert, file: file, now: now, key: "not looked for", chain: "not looked at: no ca.crt is beside it; give --ca"}
 		s.note("", certs.Valid(cert, now), "")
-		if i == 0 {
+		switch {
+		case i == 0:
 			s.checkKey(c.key)
 			s.checkChain(chain, c.ca)
-		} else {
+		case !certs.Above(chain, i): // the file is a list, as of authorities
+			s.checkChain(slices.Concat(chain[i:], chain[:i]), c.ca)
+		default:
 			s.chain, s.key = "see the first certificate of the file", "that of another"
 		}
 		for _, w := range s.wrong {

@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluicemq/sluice/config"
 )
 
 // runCLI runs a command in this process.
@@ -105,6 +110,78 @@ func TestHelpIsNoArgument(t *testing.T) {
 	for _, line := range []string{"produce -- help", "topic create -- help"} {
 		if out, errs, code := runCLI(map[string]string{"SLUICE_DATA_DIR": t.TempDir()}, append([]string{"--broker", "127.0.0.1:1", "--transport", "tcp", "--timeout", "1s"}, strings.Fields(line)...)...); code != 1 {
 			t.Errorf("%s is taken for a question: exit %d, %s, %s", line, code, out, errs)
+		}
+	}
+}
+
+// The help says no default that only stands for "not given", and no name of a library's function.
+func TestHelpSaysNoPlaceholders(t *testing.T) {
+	var look func(cmd *cobra.Command)
+	look = func(cmd *cobra.Command) {
+		for _, child := range cmd.Commands() {
+			look(child)
+		}
+		for _, wrong := range []string{"(default -1)", "(default [])", "franz-go", "RecordFormatter"} {
+			if text := cmd.Long + cmd.UsageString(); strings.Contains(text, wrong) {
+				t.Errorf("%s says %s:\n%s", cmd.CommandPath(), wrong, text)
+			}
+		}
+	}
+	look(newRoot(&cli{getenv: func(string) string { return "" }}))
+}
+
+// What the help of consume says of --format is so.
+func TestFormatsOfTheHelp(t *testing.T) {
+	help := newConsume(&cli{}).Long
+	r := &kgo.Record{Topic: "orders", Partition: 3, Offset: 42, Key: []byte("k"), Value: []byte("val"), LeaderEpoch: 5, ProducerID: 6, ProducerEpoch: 7,
+		Timestamp: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC), Headers: []kgo.RecordHeader{{Key: "a", Value: []byte("b")}}}
+	for verb, want := range map[string]string{"%t": "orders", "%T": "6", "%k": "k", "%K": "1", "%v": "val", "%V": "3", "%p": "3", "%o": "42", "%e": "5", "%H": "1", "%h{%k=%v }": "a=b ",
+		"%d": "1769860800000", "%x": "6", "%y": "7", "%i": "1", "%a{compression}": "none", "%k{hex}": "6b", "%v{base64}": "dmFs", "%o{hex}": "2a",
+		"%d{strftime[%F %T]}": "2026-01-31 12:00:00", "%d{go[2006-01-02 15:04:05]}": "2026-01-31 12:00:00", "%%": "%", "%{": "{", "%}": "}", `\\`: `\`, `\x00`: "\x00", `\r`: "\r"} {
+		if !strings.Contains(help, verb) {
+			t.Errorf("the help does not say %s", verb)
+		}
+		f, err := kgo.NewRecordFormatter(verb)
+		if err != nil {
+			t.Errorf("%s: %v", verb, err)
+		} else if got := string(f.AppendRecord(nil, r)); got != want {
+			t.Errorf("%s prints %q, want %q", verb, got, want)
+		}
+	}
+}
+
+// What a message says to run is taken for what it says, whatever the name.
+func TestNamesInAdvice(t *testing.T) {
+	for name, want := range map[string]string{"orders": "topic create orders`", "help": "topic create -- help`", "-x": "topic create -- -x`"} {
+		if err := refusal("topic", name, kerr.UnknownTopicOrPartition, ""); !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+func TestCountsOfObjects(t *testing.T) {
+	for want, n := range map[string][2]int{
+		"0 objects in the metadata are intact": {0, 0},
+		"1 object in the metadata is intact; 1 other is unreferenced: it is being uploaded, or will be deleted":        {1, 1},
+		"2 objects in the metadata are intact; 3 others are unreferenced: they are being uploaded, or will be deleted": {2, 3},
+	} {
+		if got := intact(n[0], n[1]); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// A log has each error on one line, as the command line does.
+func TestErrorsInTheLogAreOneLine(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		var out bytes.Buffer
+		log, err := (&cli{stderr: &out}).logger(config.Log{Level: "info", Format: format})
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Error("no", "err", fmt.Errorf("file: %w", errors.Join(errors.New("one"), errors.New("two"), nil)), "why", error(nil))
+		if got := out.String(); !strings.Contains(got, "file: one; two") || strings.Contains(got, `\n`) {
+			t.Errorf("%s: %s", format, got)
 		}
 	}
 }

@@ -99,7 +99,7 @@ func refusal(what, name string, err error, message string) error {
 	}
 	switch known {
 	case kerr.UnknownTopicOrPartition, kerr.UnknownTopicID:
-		return fmt.Errorf("topic %s does not exist; `sluice topic list` shows all, `sluice topic create %s` creates it", name, name)
+		return fmt.Errorf("topic %s does not exist; `sluice topic list` shows all, `sluice topic create %s` creates it", name, argument(name))
 	case kerr.TopicAlreadyExists:
 		return fmt.Errorf("topic %s already exists; with --if-not-exists that is not an error", name)
 	case kerr.GroupIDNotFound:

@@ -110,11 +110,11 @@ func (s *clusterStatus) trouble() error {
 		}
 	}
 	if s.Leaderless+s.UnderReplicated > 0 {
-		return fmt.Errorf("%d partitions have no leader and %d too few replicas in sync; start the brokers that have them, and look for metadata shards that are offline, here with --admin or in their logs",
+		return fmt.Errorf("partitions without leader: %d, with too few replicas in sync: %d; start the brokers that have them, and look for metadata shards that are offline, here with --admin or in their logs",
 			s.Leaderless, s.UnderReplicated)
 	}
 	if d := s.Damage; d != nil && d.partitions()+len(d.Shards) > 0 {
-		return fmt.Errorf("%s and %s are damaged or offline; %s",
+		return fmt.Errorf("damaged or offline: %s and %s; %s",
 			plural(d.partitions(), "partition"), plural(len(d.Shards), "metadata shard"), d.sources())
 	}
 	if s.Damage == nil {

@@ -161,6 +161,9 @@ func newConfigGet(c *cli) *cobra.Command {
 	var admin string
 	cmd := &cobra.Command{
 		Use: "get topic NAME [KEY...] | get limits [PIPELINE/STAGE]", Short: "Show configs of a topic, or limits of running stages", Args: cobra.MinimumNArgs(1),
+		Long: `Shows configs of a topic, or the limits of stages, each with the least and the greatest value that
+"sluice config set limits" takes and with the setting that it has in the file. A limit without a
+setting, shown as -, is mostly fixed.`,
 		Example: `  sluice config get topic orders retention.ms
   sluice config get limits write/batch`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -192,7 +195,7 @@ func (c *cli) getTopicConfigs(ctx context.Context, a *kadm.Client, name string, 
 	for _, k := range keys {
 		v, ok := all[k]
 		if !ok {
-			return fmt.Errorf("topics have no config %s; `sluice config get topic %s` shows all", k, name)
+			return fmt.Errorf("topics have no config %s; `sluice config get topic %s` shows all", k, argument(name))
 		}
 		if err := c.result(map[string]any{"topic": name, "key": k, "value": v}, "%s=%s", k, v); err != nil {
 			return err

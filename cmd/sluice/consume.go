@@ -35,8 +35,19 @@ The exit code is 1 if a partition cannot be read: when that has lasted for --tim
 at once where records were lost behind what could be read. With --follow it is said on
 standard error, and the other partitions go on.
 
---format takes %t topic, %p partition, %o offset, %k key, %v value, %d timestamp,
-%H number of headers and more, with \n and \t; see NewRecordFormatter of franz-go.`,
+--format is text with these verbs:
+
+  %t %T  topic and its length               %p  partition
+  %k %K  key and its length                 %o  offset
+  %v %V  value and its length               %e  leader epoch
+  %H     number of headers                  %d  timestamp, in milliseconds since 1970
+  %h{%k=%v }  each header, with its key and value, and %K and %V for their lengths
+  %x %y  producer ID and epoch              %i  number of the record, from 1
+  %a{compression}  none, gzip, snappy, lz4 or zstd
+
+Text takes a form in braces, as %k{hex} or %v{base64}; numbers hex, big32, little64 and the like, as
+%o{hex}; times %d{strftime[%F %T]} or %d{go[2006-01-02 15:04:05]}, in UTC. \t, \n, \r, \\ and \x00
+are characters, as are %%, %{ and %}.`,
 		Example: `  sluice consume orders --from end --follow
   sluice consume orders --from 2026-01-31T12:00:00Z --count 10 --format '%p/%o %k=%v\n'
   sluice consume orders --group billing --json`,
@@ -52,6 +63,7 @@ standard error, and the other partitions go on.
 	f.Int64Var(&o.count, "count", 0, "stop after `N` records; 0 means no limit")
 	f.BoolVar(&o.follow, "follow", false, "wait for new records until interrupted")
 	f.Int32SliceVar(&o.partitions, "partition", nil, "only partition `N`; may be repeated")
+	hideDefaults(cmd, "partition")
 	f.StringVar(&o.format, "format", `%v\n`, "`LAYOUT` of each record")
 	return cmd
 }
@@ -111,7 +123,7 @@ func (c *cli) spans(ctx context.Context, o *consumption, from place) (spans []sp
 		}
 		for _, p := range o.partitions {
 			if !slices.ContainsFunc(all, func(s span) bool { return s.partition == p }) {
-				return fmt.Errorf("topic %s has no partition %d; `sluice topic describe %s` shows which it has", o.topic, p, o.topic)
+				return fmt.Errorf("topic %s has no partition %d; `sluice topic describe %s` shows which it has", o.topic, p, argument(o.topic))
 			}
 		}
 		if o.group == "" {

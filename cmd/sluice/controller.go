@@ -47,9 +47,14 @@ func serveController(ctx context.Context, cfg config.Controller, acceptLost bool
 	if err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
-	defer func() { err = errors.Join(err, cluster.Close()) }()
+	asked := make(chan time.Time, 1)
+	defer func() {
+		err = errors.Join(err, cluster.Close())
+		log.Info("stopped", "took", time.Since(<-asked).Round(time.Millisecond))
+	}()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	context.AfterFunc(ctx, func() { asked <- time.Now() })
 	go func() {
 		select {
 		case <-cluster.Failed(): // Close returns the error

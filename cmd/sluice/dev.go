@@ -146,7 +146,12 @@ func (c *cli) logger(l config.Log) (*slog.Logger, error) {
 		return nil, usagef("log level %q must be one of debug, info, warn, error", l.Level)
 	}
 	c.level.Set(level)
-	o := &slog.HandlerOptions{Level: &c.level}
+	o := &slog.HandlerOptions{Level: &c.level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if err, ok := a.Value.Any().(error); ok {
+			a.Value = slog.StringValue(oneLine(err))
+		}
+		return a
+	}}
 	if l.Format == "json" {
 		return slog.New(slog.NewJSONHandler(c.stderr, o)), nil
 	}

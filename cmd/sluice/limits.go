@@ -19,8 +19,16 @@ import (
 
 // stageLimits are the limits of one stage of a running broker.
 type stageLimits struct {
-	Stage  string           `json:"stage"` // PIPELINE/STAGE
-	Limits map[string]int64 `json:"limits"`
+	Stage  string            `json:"stage"` // PIPELINE/STAGE
+	Limits map[string]int64  `json:"limits"`
+	Bounds map[string]bounds `json:"bounds"` // of the limits that have a setting
+}
+
+// bounds say what a limit may be set to.
+type bounds struct {
+	Setting string `json:"setting"`
+	Least   int64  `json:"least"`
+	Most    int64  `json:"most"`
 }
 
 // getLimits prints the limits of one stage, or of all.
@@ -29,36 +37,55 @@ func (c *cli) getLimits(ctx context.Context, admin, stage string) error {
 	if err != nil {
 		return err
 	}
-	found := false
+	if stage != "" {
+		all = slices.DeleteFunc(all, func(s stageLimits) bool { return s.Stage != stage })
+		if len(all) == 0 {
+			return fmt.Errorf("no stage %s; `sluice config get limits` shows all", stage)
+		}
+	}
+	if c.json {
+		for _, s := range all {
+			if err := c.emit(s); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	t := c.table("STAGE", "LIMIT", "VALUE", "LEAST", "MOST", "SETTING")
 	for _, s := range all {
-		if stage != "" && s.Stage != stage {
-			continue
-		}
-		found = true
-		var kvs []string
 		for _, k := range slices.Sorted(maps.Keys(s.Limits)) {
-			kvs = append(kvs, fmt.Sprintf("%s=%d", k, s.Limits[k]))
-		}
-		if err := c.result(s, "%s  %s", s.Stage, strings.Join(kvs, " ")); err != nil {
-			return err
+			if b, ok := s.Bounds[k]; ok {
+				t.row(s.Stage, k, s.Limits[k], b.Least, b.Most, b.Setting)
+				continue
+			}
+			t.row(s.Stage, k, s.Limits[k], "-", "-", "-")
 		}
 	}
-	if !found {
-		return fmt.Errorf("no stage %s; `sluice config get limits` shows all", stage)
-	}
-	return nil
+	return t.flush()
 }
 
-// limits queries the limits of all stages of a broker.
+// limits queries the limits of all stages of a broker, with their bounds.
 func (c *cli) limits(ctx context.Context, admin string) ([]stageLimits, error) {
 	var graphs []pipeline.Topology
 	if err := c.ask(ctx, http.MethodGet, admin, "/topology", nil, &graphs); err != nil {
 		return nil, err
 	}
+	var live []struct {
+		Graph, Stage, Key string
+		bounds
+	}
+	if err := c.ask(ctx, http.MethodGet, admin, "/limits", nil, &live); err != nil {
+		return nil, err
+	}
 	var all []stageLimits
 	for _, g := range graphs {
 		for _, n := range g.Nodes {
-			s := stageLimits{g.Graph + "/" + n.Name, map[string]int64{"workers": int64(n.Workers)}}
+			s := stageLimits{g.Graph + "/" + n.Name, map[string]int64{"workers": int64(n.Workers)}, make(map[string]bounds)}
+			for _, l := range live {
+				if l.Graph == g.Graph && l.Stage == n.Name {
+					s.Bounds[l.Key] = l.bounds
+				}
+			}
 			maps.Copy(s.Limits, n.Tunables)
 			for _, e := range g.Edges {
 				if e.To == n.Name {

@@ -204,7 +204,7 @@ func (c *cli) dumpObject(v any) (err error) {
 	case object.BlockInfo:
 		_, err = fmt.Fprintf(c.stdout, "    block at %d: offsets %d to %d, %d bytes%s\n", v.At, v.Base, v.End-1, v.Bytes, damage(v.Error))
 	case object.BatchInfo:
-		_, err = fmt.Fprintf(c.stdout, "      batch at %d: offsets %d to %d, %d records, %d bytes, %s%s\n", v.At, v.BaseOffset, v.LastOffset, v.Count, v.Info.Bytes, v.Codec, damage(v.Error))
+		_, err = fmt.Fprintf(c.stdout, "      batch at %d: offsets %d to %d, %s, %d bytes, %s%s\n", v.At, v.BaseOffset, v.LastOffset, plural(int64(v.Count), "record"), v.Info.Bytes, v.Codec, damage(v.Error))
 	}
 	return err
 }

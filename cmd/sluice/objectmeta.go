@@ -258,7 +258,25 @@ func (c *cli) tellFindings(ctx context.Context, s *objectstore.Store, admin stri
 			plural(count["missing"], "range"), plural(count["damaged"], "range"))
 	}
 	return c.result(map[string]any{"state": "right", "objects": len(before), "unreferenced": unnamed},
-		"%s in the metadata are intact; %d others are unreferenced: they are being uploaded, or will be deleted", plural(len(before), "object"), unnamed)
+		"%s", intact(len(before), unnamed))
+}
+
+// intact says that all is well with objects.
+func intact(referenced, unreferenced int) string {
+	is := func(n int) string {
+		if n == 1 {
+			return "is"
+		}
+		return "are"
+	}
+	said := fmt.Sprintf("%s in the metadata %s intact", plural(referenced, "object"), is(referenced))
+	switch unreferenced {
+	case 0:
+		return said
+	case 1:
+		return said + "; 1 other is unreferenced: it is being uploaded, or will be deleted"
+	}
+	return fmt.Sprintf("%s; %s are unreferenced: they are being uploaded, or will be deleted", said, plural(unreferenced, "other"))
 }
 
 func sortedKeys(m map[string][]objectFinding) []string {
@@ -311,8 +329,9 @@ There is no way back. First try to restore the object under its key.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&admin, "admin", "127.0.0.1:9642", "`HOST:PORT` of the broker's admin server")
-	f.Int32Var(&partition, "partition", -1, "the partition")
+	f.Int32Var(&partition, "partition", -1, "`N` of the partition")
 	f.Int64Var(&from, "from", -1, "the first `OFFSET` to give up")
 	f.Int64Var(&to, "to", -1, "the last `OFFSET` to give up")
+	hideDefaults(cmd, "partition", "from", "to")
 	return cmd
 }

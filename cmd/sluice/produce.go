@@ -49,6 +49,7 @@ may pass and has not within --timeout.`,
 	f.StringVar(&p.compression, "compression", "none", "none, gzip, snappy, lz4 or zstd")
 	f.StringVar(&p.acks, "acks", "all", "all (in-sync replicas), leader or none")
 	f.Int32Var(&p.partition, "partition", -1, "partition `N` for all records; by default chosen by key")
+	hideDefaults(cmd, "partition")
 	f.Float64Var(&p.rate, "rate", 0, "at most `N` records a second; 0 means no limit")
 	f.BoolVarP(&p.nul, "null", "0", false, "records end with a zero byte instead of a line feed")
 	_ = cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions([]string{"none", "gzip", "snappy", "lz4", "zstd"}, cobra.ShellCompDirectiveNoFileComp)) // the flag exists

@@ -214,9 +214,7 @@ func (r *brokerReload) reload() {
 		r.refused(err)
 		return
 	}
-	if err := r.live.ReloadCertificates(); err != nil {
-		r.log.Error("certificates were not reloaded; those in use stay", "err", err)
-	}
+	r.live.ReloadCertificates()
 }
 
 // controllerReload reloads the settings of a controller, which has no stages.

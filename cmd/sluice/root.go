@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -99,6 +100,22 @@ func helpfully(cmd *cobra.Command) {
 
 func wantsHelp(cmd *cobra.Command, args []string) bool {
 	return len(args) == 1 && args[0] == "help" && cmd.ArgsLenAtDash() < 0
+}
+
+// hideDefaults keeps defaults that only stand for "not given" out of the help.
+func hideDefaults(cmd *cobra.Command, flags ...string) {
+	for _, name := range flags {
+		cmd.Flags().Lookup(name).DefValue = "0" // which help does not show
+	}
+}
+
+// argument returns a name as the only argument of a command, for a message that says what to run:
+// help and what looks like a flag stand behind --.
+func argument(name string) string {
+	if name == "help" || strings.HasPrefix(name, "-") {
+		return "-- " + name
+	}
+	return name
 }
 
 // noteBeginning makes all commands below cmd record that their command line was valid before

@@ -66,8 +66,9 @@ func newTopicCreate(c *cli) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.Int32Var(&partitions, "partitions", -1, "`N` partitions; -1 for the broker's default")
-	f.Int16Var(&replicas, "replication-factor", -1, "`N` replicas; -1 for the broker's default")
+	f.Int32Var(&partitions, "partitions", -1, "`N` partitions; -1, as when not given, for the broker's default")
+	f.Int16Var(&replicas, "replication-factor", -1, "`N` replicas; -1, as when not given, for the broker's default")
+	hideDefaults(cmd, "partitions", "replication-factor")
 	f.StringArrayVar(&configs, "config", nil, "`KEY=VALUE` of the topic's config, such as retention.ms=86400000; may be repeated")
 	f.BoolVar(&quiet, "if-not-exists", false, "do nothing if the topic exists")
 	return cmd

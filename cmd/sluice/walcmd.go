@@ -130,8 +130,8 @@ func (c *cli) dumpWAL(v any) (err error) {
 		_, err = fmt.Fprintf(c.stdout, "group %d at %d in %s: %d bytes, durable up to %d%s\n", v.Sequence, v.Position, v.Segment,
 			v.Bytes, v.Durable, damage(v.Error))
 	case wal.BatchInfo:
-		_, err = fmt.Fprintf(c.stdout, "  %s/%d offsets %d to %d: %d records, %d bytes, %s, epoch %d%s\n", v.Topic, v.Partition,
-			v.BaseOffset, v.LastOffset, v.Count, v.Info.Bytes, v.Codec, v.LeaderEpoch, damage(v.Error))
+		_, err = fmt.Fprintf(c.stdout, "  %s/%d offsets %d to %d: %s, %d bytes, %s, epoch %d%s\n", v.Topic, v.Partition,
+			v.BaseOffset, v.LastOffset, plural(int64(v.Count), "record"), v.Info.Bytes, v.Codec, v.LeaderEpoch, damage(v.Error))
 	}
 	return err
 }

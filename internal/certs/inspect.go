@@ -54,6 +54,17 @@ func Verify(chain []*x509.Certificate, caFile string, now time.Time) error {
 	return err
 }
 
+// Above says whether certificate i of a file is in the chain of the first: it has signed one that
+// is in the chain and stands before it.
+func Above(all []*x509.Certificate, i int) bool {
+	for j, c := range all[:i] {
+		if c.CheckSignatureFrom(all[i]) == nil && !c.Equal(all[i]) && (j == 0 || Above(all, j)) {
+			return true
+		}
+	}
+	return false
+}
+
 // Valid says whether a certificate can be used at a time.
 func Valid(c *x509.Certificate, now time.Time) error {
 	switch {

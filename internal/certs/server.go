@@ -124,7 +124,7 @@ func (s *Server) Watch(ctx context.Context) {
 }
 
 // Reload takes up what is in the files now and returns what cannot be used, which it
-// logs as well. What is in use then stays.
+// logs each time, since somebody has asked. What is in use then stays.
 func (s *Server) Reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -159,8 +159,13 @@ func TestReload(t *testing.T) {
 	if err := f.Reload(); err == nil || !strings.Contains(err.Error(), f.files.Cert) || f.certificate() != old {
 		t.Errorf("half a pair: %v", err)
 	}
-	if err := f.Reload(); err == nil || f.errors() != 1 {
-		t.Errorf("again: %v, and %d errors in the log", err, f.errors())
+	if err := f.Reload(); err == nil || f.errors() != 2 || f.Status()[0].Failed != 1 {
+		t.Errorf("again: %v, and %d errors in the log, %+v", err, f.errors(), f.Status()[0])
+	}
+	f.later()
+	f.later()
+	if f.errors() != 2 {
+		t.Errorf("it is said unasked: %s", f.log.String())
 	}
 	f.swap(f.files.Key, other.Key)
 	if err := f.Reload(); err != nil || f.certificate() == old {

@@ -48,7 +48,7 @@ type event int
 const (
 	nothing event = iota
 	took          // what is in the files is in use now
-	rejects       // it cannot be used, and that was not known before
+	rejects       // it cannot be used, and that was not known before, or is asked for at once
 )
 
 // look reads the files if they have changed. Files that cannot be used are rejected
@@ -69,7 +69,13 @@ func (s *source) look(atOnce bool) event {
 	now := failure{seen, err}
 	known := s.doubtful.is(now)
 	s.doubtful = now
-	if s.rejected.is(now) || !known && !atOnce {
+	switch {
+	case s.rejected.is(now):
+		if atOnce {
+			return rejects
+		}
+		return nothing
+	case !known && !atOnce:
 		return nothing
 	}
 	s.rejected = now

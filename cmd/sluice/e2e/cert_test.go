@@ -81,6 +81,45 @@ func TestCertificatesOfACluster(t *testing.T) {
 	}
 }
 
+// A file of several authorities is a list, not a chain: each stands alone. What has signed the
+// certificate before it is its chain.
+func TestCertShowOfSeveralAuthorities(t *testing.T) {
+	dir := t.TempDir()
+	var all []byte
+	for _, name := range []string{"one", "two"} {
+		made(t, "init", "--dir", filepath.Join(dir, name), "--name", name)
+		text, err := os.ReadFile(filepath.Join(dir, name, "ca.crt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, text...)
+	}
+	both := filepath.Join(dir, "both.crt")
+	if err := os.WriteFile(both, all, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, errs, code := alone(t, "cert", "show", both)
+	if code != 0 || strings.Contains(out, "that of another") || strings.Contains(out, "the first certificate") || strings.Count(out, "not looked at: no ca.crt") != 2 {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	if out, errs, code := alone(t, "cert", "show", both, "--ca", both); code != 0 || strings.Count(out, "signed by an authority in") != 2 {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	made(t, "issue", "b", "--server", "--san", "localhost", "--dir", filepath.Join(dir, "one"), "--out", dir)
+	leaf, err := os.ReadFile(filepath.Join(dir, "b.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain := filepath.Join(dir, "chain.crt")
+	if err := os.WriteFile(chain, append(leaf, all...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, errs, code = alone(t, "cert", "show", chain, "--key", filepath.Join(dir, "b.key"))
+	if code != 0 || strings.Count(out, "see the first certificate of the file") != 1 || strings.Count(out, "not looked at: no ca.crt") != 2 {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+}
+
 // kgoReads reads one record with franz-go over TCP with TLS, without the SDK.
 func kgoReads(t *testing.T, b *broker, settings *tls.Config) string {
 	t.Helper()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +100,20 @@ func TestConfigGetAndSet(t *testing.T) {
 	}
 	if l := limits("write/batch"); l["linger_us"] != 1000.0 || l["depth"] != 256.0 {
 		t.Errorf("limits %v", l)
+	}
+	bounds := document(t, b.must("", "config", "get", "limits", "write/batch", "--admin", b.admin, "--json"))["bounds"].(map[string]any)
+	if l, ok := bounds["linger_us"].(map[string]any); !ok || l["least"] != 0.0 || l["most"] != 1e6 || l["setting"] != "stages.batch.linger_us" {
+		t.Errorf("bounds %v", bounds)
+	}
+	var table []string
+	for line := range strings.Lines(b.must("", "config", "get", "limits", "--admin", b.admin)) {
+		table = append(table, strings.Join(strings.Fields(line), " "))
+	}
+	for _, want := range []string{"STAGE LIMIT VALUE LEAST MOST SETTING", "write/batch linger_us 1000 0 1000000 stages.batch.linger_us",
+		"read/locate workers 2 1 1024 stages.locate.workers", "write/batch workers 1 - - -"} {
+		if !slices.Contains(table, want) {
+			t.Errorf("no %q in\n%s", want, strings.Join(table, "\n"))
+		}
 	}
 	b.must("", "config", "set", "limits", "write/batch", "linger_us=500", "depth=99", "--admin", b.admin)
 	if l := limits("write/batch"); l["linger_us"] != 500.0 || l["depth"] != 99.0 || l["max_bytes"] != 1048576.0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -155,6 +156,9 @@ func TestSIGHUPReloadsTheSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.logs("settings were not reloaded; those in force stay")
+	if text := b.log.String(); strings.Contains(text, `\n`) || !strings.Contains(text, "line ") {
+		t.Errorf("the reasons are not on one line each, or without a place:\n%s", text)
+	}
 	b.rewrite("capacity_bytes = 2147483648", "capacity_bytes = 1073741824", `level = "debug"`, `level = "error"`)
 	b.hup("taken")
 	if got := b.limit("write/batch", "eager_groups"); got != 7.0 {
@@ -164,7 +168,24 @@ func TestSIGHUPReloadsTheSettings(t *testing.T) {
 		t.Errorf("%v settings take a restart", n)
 	}
 	b.logs("log.level debug -> error") // though the level is above that of the message
+	// A certificate that cannot be used is one line, though the reload and a look at the files find it.
+	cert := regexp.MustCompile(`certificate_file = "(.*)"`).FindStringSubmatch(b.text)[1]
+	if err := os.WriteFile(cert, []byte("no PEM"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.hup("taken")
+	b.logs("TLS files were changed and cannot be used")
+	until(t, b, "the rejected files are in the metric", 10*time.Second, func() bool { return b.metric("sluice_tls_files_rejected", `use="server"`) == 1 })
 	b.stopsInTime()
+	n := 0
+	for line := range strings.Lines(b.log.String()) {
+		if strings.Contains(line, "level=ERROR") && !strings.Contains(line, "settings were") {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d errors for one fault:\n%s", n, b.log)
+	}
 }
 
 // serial is that of the certificate that the broker shows.

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -110,4 +111,15 @@ func TestAStartIsStopped(t *testing.T) {
 	}
 	b.start()
 	consume(t, b.client(kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())), 3)
+}
+
+// The last line of the log says that the broker has stopped, and how long that took.
+func TestAStopSaysWhatItTook(t *testing.T) {
+	b, _ := reloadable(t)
+	b.stopsInTime()
+	for _, want := range []string{"msg=stopping", "msg=draining graph=write", "msg=drained graph=write took=", "msg=drained graph=read took=", "msg=stopped took="} {
+		if !strings.Contains(b.log.String(), want) {
+			t.Errorf("the log does not say %q:\n%s", want, b.log)
+		}
+	}
 }

@@ -39,11 +39,10 @@ func (l Live) Change(settings []setting.Field) error {
 	return l.n.limiter.apply(all...)
 }
 
-// ReloadCertificates reloads the certificate files. It returns an error for those that are
-// unusable, and keeps using the old ones.
-func (l Live) ReloadCertificates() error {
-	if l.n.listeners.tls == nil {
-		return nil
+// ReloadCertificates reloads the certificate files. It logs those that are unusable, and keeps
+// using the old ones.
+func (l Live) ReloadCertificates() {
+	if l.n.listeners.tls != nil {
+		_ = l.n.listeners.tls.Reload() // logged there
 	}
-	return l.n.listeners.tls.Reload()
 }

@@ -207,7 +207,9 @@ func (n *node) run(ctx context.Context, ready func(Live)) error {
 	s := newStopping(n.cfg.Settings.Broker.ShutdownGrace, n.log)
 	err := n.drain(s, storage)
 	s.without("checks of memory and metadata", beside.Wait)
-	return errors.Join(cause, err, n.close(s))
+	err = errors.Join(cause, err, n.close(s))
+	n.log.Info("stopped", "took", s.took())
+	return err
 }
 
 // startTime is when memory used by the start has been released.

@@ -30,6 +30,7 @@ import (
 // stopping is a stop in progress. One goroutine owns it.
 type stopping struct {
 	log      *slog.Logger
+	began    time.Time
 	half     time.Time // deadline of clients
 	deadline time.Time
 	behind   bool // something was left behind, and may still use files
@@ -37,8 +38,11 @@ type stopping struct {
 
 func newStopping(grace time.Duration, log *slog.Logger) *stopping {
 	now := time.Now()
-	return &stopping{log: log, half: now.Add(grace / 2), deadline: now.Add(grace)}
+	return &stopping{log: log, began: now, half: now.Add(grace / 2), deadline: now.Add(grace)}
 }
+
+// took returns how long it has taken so far.
+func (s *stopping) took() time.Duration { return time.Since(s.began).Round(time.Millisecond) }
 
 // leastWait is the minimum time of each step, even if earlier ones used up the grace.
 const leastWait = 500 * time.Millisecond
@@ -48,6 +52,10 @@ var errHangs = errors.New("did not end in time")
 
 // wait calls end, which may block, and returns its result, or errHangs at the deadline.
 func (s *stopping) wait(what string, end func() error) error {
+	began := time.Now()
+	defer func() {
+		s.log.Debug("a step of the stop", "what", what, "took", time.Since(began).Round(time.Millisecond))
+	}()
 	over := make(chan error, 1)
 	go func() { over <- end() }()
 	timer := time.NewTimer(max(leastWait, time.Until(s.deadline)))
