@@ -14,7 +14,7 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// describe returns what Describe emits, one JSON document a line.
+// describe returns the output of Describe, one JSON document per line.
 func describe(data []byte) (string, error) {
 	var out strings.Builder
 	e := json.NewEncoder(&out)
@@ -41,8 +41,8 @@ func kinds(t *testing.T, lines string) map[string]int {
 
 func TestDescribeNamesEverything(t *testing.T) {
 	data, _ := write(t,
-		run{partition(1, 0), []record.Batch{batch(t, 0, 2, 10), batch(t, 2, 1, 200_000), batch(t, 3, 1, 200_000)}},
-		run{partition(1, 1), []record.Batch{batch(t, 0, 1, 10)}})
+		content{partition(1, 0), []record.Batch{batch(t, 0, 2, 10), batch(t, 2, 1, 200_000), batch(t, 3, 1, 200_000)}},
+		content{partition(1, 1), []record.Batch{batch(t, 0, 1, 10)}})
 	lines, err := describe(data)
 	if err != nil {
 		t.Fatal(err)
@@ -52,13 +52,13 @@ func TestDescribeNamesEverything(t *testing.T) {
 		t.Errorf("%v, want %v\n%s", got, want, lines)
 	}
 	if !strings.HasPrefix(lines, `{"kind":"object","id":"`+testID.String()) {
-		t.Errorf("it does not begin with the object:\n%s", lines)
+		t.Errorf("the first line is not the object:\n%s", lines)
 	}
 }
 
 // Every byte of an object is covered: no flipped bit escapes Verify.
 func TestVerifyFindsEveryFlippedBit(t *testing.T) {
-	data, _ := write(t, run{partition(1, 0), []record.Batch{batch(t, 0, 2, 10)}}, run{partition(1, 1), []record.Batch{batch(t, 0, 1, 10)}})
+	data, _ := write(t, content{partition(1, 0), []record.Batch{batch(t, 0, 2, 10)}}, content{partition(1, 1), []record.Batch{batch(t, 0, 1, 10)}})
 	for at := range data {
 		data[at] ^= 1 << (at % 8)
 		if err := Verify(context.Background(), &memory{b: data}, int64(len(data))); !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrUnsupported) {
@@ -68,8 +68,8 @@ func TestVerifyFindsEveryFlippedBit(t *testing.T) {
 	}
 }
 
-func TestCutShortObjectIsCorrupt(t *testing.T) {
-	data, _ := write(t, run{partition(1, 0), []record.Batch{batch(t, 0, 2, 10)}})
+func TestTruncatedObjectIsCorrupt(t *testing.T) {
+	data, _ := write(t, content{partition(1, 0), []record.Batch{batch(t, 0, 2, 10)}})
 	for n := range data {
 		if _, err := ReadFooter(context.Background(), &memory{b: data[:n]}, int64(n)); !errors.Is(err, ErrCorrupt) {
 			t.Fatalf("%d of %d bytes: %v", n, len(data), err)
@@ -77,10 +77,10 @@ func TestCutShortObjectIsCorrupt(t *testing.T) {
 	}
 }
 
-func TestDescribeGoesOnBehindDamage(t *testing.T) {
+func TestDescribeContinuesAfterDamage(t *testing.T) {
 	data, f := write(t,
-		run{partition(1, 0), []record.Batch{batch(t, 0, 1, 200_000), batch(t, 1, 1, 200_000), batch(t, 2, 1, 200_000)}},
-		run{partition(1, 1), []record.Batch{batch(t, 0, 1, 10)}})
+		content{partition(1, 0), []record.Batch{batch(t, 0, 1, 200_000), batch(t, 1, 1, 200_000), batch(t, 2, 1, 200_000)}},
+		content{partition(1, 1), []record.Batch{batch(t, 0, 1, 10)}})
 	data[9] ^= 0xff // the header's version
 	r, _ := f.Range(partition(1, 0))
 	data[r.Blocks[1].Offset+1000] ^= 1 // in a value
@@ -95,7 +95,7 @@ func TestDescribeGoesOnBehindDamage(t *testing.T) {
 	}
 }
 
-// The footer's CRC is right, but it says something else than the batches.
+// The footer's CRC is right, but the index does not match the batches.
 func TestVerifyComparesIndexAndBatches(t *testing.T) {
 	for name, spoil := range map[string]func(b *Block){
 		"base":          func(b *Block) { b.Base++ },
@@ -103,7 +103,7 @@ func TestVerifyComparesIndexAndBatches(t *testing.T) {
 		"max timestamp": func(b *Block) { b.MaxTimestamp-- },
 		"CRC":           func(b *Block) { b.CRC++ },
 	} {
-		data, f := write(t, run{partition(1, 0), []record.Batch{batch(t, 10, 5, 10)}})
+		data, f := write(t, content{partition(1, 0), []record.Batch{batch(t, 10, 5, 10)}})
 		end := len(data) - f.size() - trailerSize
 		spoil(&f.Partitions[0].Blocks[0])
 		data = f.appendTo(data[:end])
@@ -116,10 +116,10 @@ func TestVerifyComparesIndexAndBatches(t *testing.T) {
 	}
 }
 
-// Footers whose CRC is right and that make no sense.
+// Invalid footers with a correct CRC.
 func TestFooterRules(t *testing.T) {
 	two := func() []byte {
-		data, _ := write(t, run{partition(1, 0), []record.Batch{batch(t, 10, 5, 10)}}, run{partition(1, 1), []record.Batch{batch(t, 0, 1, 10)}})
+		data, _ := write(t, content{partition(1, 0), []record.Batch{batch(t, 10, 5, 10)}}, content{partition(1, 1), []record.Batch{batch(t, 0, 1, 10)}})
 		return data
 	}
 	be := binary.BigEndian
@@ -154,7 +154,7 @@ func TestFooterRules(t *testing.T) {
 }
 
 func TestLaterVersionIsUnsupported(t *testing.T) {
-	data, _ := write(t, run{partition(1, 0), []record.Batch{batch(t, 10, 5, 10)}})
+	data, _ := write(t, content{partition(1, 0), []record.Batch{batch(t, 10, 5, 10)}})
 	data[len(data)-trailerSize+5] = 3
 	if _, err := ReadFooter(context.Background(), &memory{b: data}, int64(len(data))); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("%v", err)
@@ -162,7 +162,7 @@ func TestLaterVersionIsUnsupported(t *testing.T) {
 }
 
 func TestErrorOfTheReaderIsPassedOn(t *testing.T) {
-	data, _ := write(t, run{partition(1, 0), []record.Batch{batch(t, 10, 5, 10)}})
+	data, _ := write(t, content{partition(1, 0), []record.Batch{batch(t, 10, 5, 10)}})
 	if _, err := ReadFooter(context.Background(), broken{}, int64(len(data))); !errors.Is(err, errDisk) {
 		t.Errorf("%v", err)
 	}
@@ -175,7 +175,7 @@ func TestErrorOfTheReaderIsPassedOn(t *testing.T) {
 	}
 }
 
-// broken fails every read; short returns less than was asked for.
+// broken fails every read; short returns fewer bytes than requested.
 type (
 	broken struct{}
 	short  struct{}

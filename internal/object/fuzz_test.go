@@ -11,13 +11,13 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// FuzzFooter feeds a footer with a right CRC behind so many bytes of blocks.
+// FuzzFooter reads a footer with a correct CRC after the given number of block bytes.
 func FuzzFooter(f *testing.F) {
-	for _, runs := range [][]run{
+	for _, contents := range [][]content{
 		{{partition(1, 0), []record.Batch{batch(f, 10, 5, 10)}}},
 		{{partition(1, 1), []record.Batch{batch(f, 0, 1, 10), batch(f, 9, 1, 300_000)}}, {partition(1, 0), []record.Batch{batch(f, 0, 1, 1)}}},
 	} {
-		data, footer := write(f, runs...)
+		data, footer := write(f, contents...)
 		end := len(data) - footer.size() - trailerSize
 		f.Add(data[end:len(data)-trailerSize], uint32(end), false)
 	}
@@ -54,9 +54,9 @@ func FuzzFooter(f *testing.F) {
 	})
 }
 
-// FuzzObject feeds whole objects, as they come and with the footer's CRC made right.
+// FuzzObject reads whole objects, as generated and with the footer's CRC corrected.
 func FuzzObject(f *testing.F) {
-	data, _ := write(f, run{partition(1, 0), []record.Batch{batch(f, 10, 5, 10), batch(f, 15, 1, 10)}})
+	data, _ := write(f, content{partition(1, 0), []record.Batch{batch(f, 10, 5, 10), batch(f, 15, 1, 10)}})
 	f.Add(data)
 	f.Add(data[:50])
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -11,11 +11,11 @@ import (
 
 var update = flag.Bool("update", false, "write testdata again: objects that old builds wrote no longer prove that this one reads them")
 
-// An object that was stored stays readable, and this build writes the same.
+// A stored object stays readable, and this build writes the same bytes.
 func TestGolden(t *testing.T) {
 	now, _ := write(t,
-		run{partition(2, 0), []record.Batch{batch(t, 100, 3, 5), batch(t, 103, 2, 5)}},
-		run{partition(1, 7), []record.Batch{batch(t, 0, 1, 8), batch(t, 5, 1, 8)}})
+		content{partition(2, 0), []record.Batch{batch(t, 100, 3, 5), batch(t, 103, 2, 5)}},
+		content{partition(1, 7), []record.Batch{batch(t, 0, 1, 8), batch(t, 5, 1, 8)}})
 	lines, err := describe(now)
 	if err != nil {
 		t.Fatal(err)
@@ -44,6 +44,6 @@ func TestGolden(t *testing.T) {
 		t.Errorf("the stored object reads as\n%s\nwant\n%s", got, want)
 	}
 	if !bytes.Equal(now, stored) {
-		t.Errorf("it would be written otherwise today:\n%s", lines)
+		t.Errorf("this build writes it differently:\n%s", lines)
 	}
 }

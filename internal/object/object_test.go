@@ -14,7 +14,7 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// memory is an object in memory; it counts requests.
+// memory is an object in memory; it counts the requests.
 type memory struct {
 	b     []byte
 	reads int
@@ -34,7 +34,7 @@ func partition(t byte, index int32) topic.Partition {
 	return topic.Partition{Topic: topic.ID{0: t, 15: 0xff}, Index: index}
 }
 
-// batch returns n records of so many value bytes from offset base on.
+// batch returns a batch of n records from offset base, each with a value of the given size.
 func batch(t testing.TB, base int64, n, value int) record.Batch {
 	t.Helper()
 	b := record.NewBuilder()
@@ -51,18 +51,18 @@ func batch(t testing.TB, base int64, n, value int) record.Batch {
 
 var testID = meta.ObjectID{0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x47, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff, 0x01}
 
-// run is what one partition gets in a test object.
-type run struct {
+// content is what a test object has of one partition.
+type content struct {
 	partition topic.Partition
 	batches   []record.Batch
 }
 
-func write(t testing.TB, runs ...run) ([]byte, *Footer) {
+func write(t testing.TB, contents ...content) ([]byte, *Footer) {
 	t.Helper()
 	var out bytes.Buffer
 	w := NewWriter(&out, testID, 1_700_000_000_123)
 	var sizer Sizer
-	for _, r := range runs {
+	for _, r := range contents {
 		for _, b := range r.batches {
 			sizer.Append(r.partition, int64(len(b)))
 			if err := w.Append(r.partition, b); err != nil {
@@ -75,37 +75,37 @@ func write(t testing.TB, runs ...run) ([]byte, *Footer) {
 		t.Fatal(err)
 	}
 	if n := sizer.Size(); n != int64(out.Len()) {
-		t.Errorf("an object of %d bytes was said to have %d", out.Len(), n)
+		t.Errorf("an object of %d bytes was announced with %d", out.Len(), n)
 	}
 	return out.Bytes(), f
 }
 
-// The size of an object is known before it is written, whatever is in it: uploads
+// The size of an object is known before it is written, whatever its contents: uploads
 // announce it.
 func TestSizeIsKnownBefore(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		var runs []run
+		var contents []content
 		for p := range rapid.IntRange(1, 5).Draw(rt, "partitions") {
-			r := run{partition: partition(byte(p), 0)}
+			r := content{partition: partition(byte(p), 0)}
 			for i := range rapid.IntRange(1, 12).Draw(rt, "batches") {
 				value := rapid.SampledFrom([]int{0, 1, 1000, BlockBytes / 3, BlockBytes / 2, BlockBytes - 100, BlockBytes, BlockBytes + 1}).Draw(rt, "bytes")
 				r.batches = append(r.batches, batch(t, int64(i), 1, value))
 			}
-			runs = append(runs, r)
+			contents = append(contents, r)
 		}
-		write(t, runs...) // compares
+		write(t, contents...) // compares
 	})
 }
 
 func TestWrittenObjectReadsBack(t *testing.T) {
 	var large []record.Batch
 	for i := range int64(20) {
-		large = append(large, batch(t, 1000+i*100, 100, 500)) // 50 kB each: five a block
+		large = append(large, batch(t, 1000+i*100, 100, 500)) // 50 kB each: five per block
 	}
 	huge := batch(t, 7, 3, BlockBytes)
-	runs := []run{{partition(2, 1), large}, {partition(1, 9), []record.Batch{huge, batch(t, 10, 1, 1)}},
+	contents := []content{{partition(2, 1), large}, {partition(1, 9), []record.Batch{huge, batch(t, 10, 1, 1)}},
 		{partition(2, 0), []record.Batch{batch(t, 0, 1, 0)}}} // not in the footer's order
-	data, written := write(t, runs...)
+	data, written := write(t, contents...)
 	src := &memory{b: data}
 	f, err := ReadFooter(context.Background(), src, src.size())
 	if err != nil {
@@ -117,8 +117,8 @@ func TestWrittenObjectReadsBack(t *testing.T) {
 	if fmt.Sprint(*f) != fmt.Sprint(*written) {
 		t.Fatalf("read\n%v\nwritten\n%v", *f, *written)
 	}
-	for _, r := range runs {
-		checkRun(t, f, src, r)
+	for _, r := range contents {
+		checkContent(t, f, src, r)
 	}
 	if err := Verify(context.Background(), src, src.size()); err != nil {
 		t.Fatal(err)
@@ -128,8 +128,8 @@ func TestWrittenObjectReadsBack(t *testing.T) {
 	}
 }
 
-// checkRun finds each batch of r through the footer.
-func checkRun(t *testing.T, f *Footer, src *memory, r run) {
+// checkContent finds each batch of r through the footer.
+func checkContent(t *testing.T, f *Footer, src *memory, r content) {
 	t.Helper()
 	rng, ok := f.Range(r.partition)
 	if !ok {
@@ -162,11 +162,11 @@ func checkRun(t *testing.T, f *Footer, src *memory, r run) {
 }
 
 func TestLargeFooterTakesTwoRequests(t *testing.T) {
-	var runs []run
+	var contents []content
 	for i := range int32(2000) {
-		runs = append(runs, run{partition(3, i), []record.Batch{batch(t, int64(i), 1, 1)}})
+		contents = append(contents, content{partition(3, i), []record.Batch{batch(t, int64(i), 1, 1)}})
 	}
-	data, _ := write(t, runs...)
+	data, _ := write(t, contents...)
 	src := &memory{b: data}
 	f, err := ReadFooter(context.Background(), src, src.size())
 	if err != nil {
@@ -184,7 +184,7 @@ func TestLargeFooterTakesTwoRequests(t *testing.T) {
 }
 
 func TestCompactedGapsAreFound(t *testing.T) {
-	data, f := write(t, run{partition(1, 0), []record.Batch{batch(t, 10, 5, 200_000/5), batch(t, 40, 5, 200_000/5)}})
+	data, f := write(t, content{partition(1, 0), []record.Batch{batch(t, 10, 5, 200_000/5), batch(t, 40, 5, 200_000/5)}})
 	if err := Verify(context.Background(), &memory{b: data}, int64(len(data))); err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestWriterRefuses(t *testing.T) {
 	}
 }
 
-// failing fails after so many bytes.
+// failing fails after left bytes.
 type failing struct{ left int }
 
 var errDisk = errors.New("disk on fire")

@@ -12,7 +12,7 @@ import (
 	"github.com/sluicemq/sluice/internal/idempotence"
 )
 
-// snapshot returns what a partition with so many producers remembers.
+// snapshot returns the snapshot of a partition with that many producers.
 func snapshot(producers int) []byte {
 	ps := idempotence.NewTable(1 << 20).Open()
 	for id := range int64(producers) {
@@ -62,7 +62,7 @@ func TestSectionsReadBack(t *testing.T) {
 	}
 }
 
-// An object with sections and no batches is one; one with neither is not.
+// An object with sections alone is valid; one with neither sections nor batches is not.
 func TestObjectOfSectionsAlone(t *testing.T) {
 	var out bytes.Buffer
 	w := NewWriter(&out, testID, 0)
@@ -80,12 +80,12 @@ func TestObjectOfSectionsAlone(t *testing.T) {
 func TestSectionsAreRefused(t *testing.T) {
 	w := NewWriter(&bytes.Buffer{}, testID, 0)
 	if _, err := w.AppendSection(partition(1, 0), 9, nil); err == nil {
-		t.Error("an empty section is taken")
+		t.Error("an empty section is accepted")
 	}
 	w = NewWriter(&bytes.Buffer{}, testID, 0)
 	_, _ = w.AppendSection(partition(1, 0), 9, snapshot(1))
 	if err := w.Append(partition(1, 0), batch(t, 0, 1, 1)); !errors.Is(err, ErrOrder) {
-		t.Errorf("a batch behind sections: %v", err)
+		t.Errorf("a batch after sections: %v", err)
 	}
 }
 
@@ -101,7 +101,7 @@ func TestVerifyFindsEveryFlippedBitOfSections(t *testing.T) {
 	}
 }
 
-// Sections whose checksums are right and that make no sense.
+// Invalid sections with correct checksums.
 func TestSectionRules(t *testing.T) {
 	be := binary.BigEndian
 	for name, spoil := range map[string]func(f []byte){
@@ -125,7 +125,7 @@ func TestSectionRules(t *testing.T) {
 	}
 }
 
-// An object with sections that was stored stays readable, and this build writes the same.
+// A stored object with sections stays readable, and this build writes the same bytes.
 func TestGoldenSections(t *testing.T) {
 	now, _ := writeSections(t)
 	lines, err := describe(now)
@@ -151,6 +151,6 @@ func TestGoldenSections(t *testing.T) {
 		t.Errorf("the stored object reads as\n%s\nwant\n%s\n%v", got, want, err)
 	}
 	if !bytes.Equal(now, stored) {
-		t.Errorf("it would be written otherwise today:\n%s", lines)
+		t.Errorf("this build writes it differently:\n%s", lines)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/sluicemq/sluice/internal/objectstore"
 )
 
-// An object in a folder is not in the page cache when it is stored, but for what is left of
-// it where the file system has to write through the cache.
+// A stored object is not in the page cache, except for the part that stays there where the
+// file system has to write through the page cache.
 func TestObjectsLeaveThePageCache(t *testing.T) {
 	dir := t.TempDir()
 	s, err := objectstore.Open(t.Context(), "file://"+dir)
@@ -64,7 +64,7 @@ func resident(t *testing.T, path string) int {
 	return n
 }
 
-// inMemory tells whether the file system has nothing but the page cache.
+// inMemory reports whether the file system is backed by the page cache alone.
 func inMemory(t *testing.T, path string) bool {
 	t.Helper()
 	var s unix.Statfs_t

@@ -137,14 +137,14 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 	}
 }
 
-// Requests carry secrets in their URLs where access is by a token in them, as in Azure. None
-// is storeError, whatever has become of the request.
-func TestNoSecretOfAURLIsTold(t *testing.T) {
+// Some stores, such as Azure, grant access by a token in the URL. No such secret appears in
+// an error, however the request failed.
+func TestErrorsHideSecretsInURLs(t *testing.T) {
 	for _, cause := range []error{syscall.ECONNREFUSED, x509.UnknownAuthorityError{}, errors.New("http: server gave HTTP response to HTTPS client")} {
 		err := &url.Error{Op: "Put", URL: "https://user:hidden@store.example.org:444/c/k?sig=hidden", Err: cause}
 		got := mapped(context.Background(), "put", "k", fmt.Errorf("operation error S3: PutObject, %w", err))
 		if text := got.Error(); strings.Contains(text, "hidden") || !strings.Contains(text, "https://store.example.org:444: "+cause.Error()) || !errors.Is(got, err) {
-			t.Errorf("storeError: %s", text)
+			t.Errorf("got %s", text)
 		}
 	}
 	identity := fmt.Errorf("get identity: get credentials: no EC2 IMDS role found, %w", &url.Error{Op: "Get", URL: "http://169.254.169.254/latest", Err: syscall.ENETUNREACH})
@@ -153,8 +153,8 @@ func TestNoSecretOfAURLIsTold(t *testing.T) {
 	}
 }
 
-// An answer is storeError in one line by the store's own code, not by its status.
-func TestAnswersAreNamedByTheStoresCode(t *testing.T) {
+// An error response is reported on one line, by the store's own code, not its status.
+func TestErrorsNameTheStoresCode(t *testing.T) {
 	denied := &smithy.OperationError{Err: &awshttp.ResponseError{RequestID: "R1", ResponseError: &smithyhttp.ResponseError{
 		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusForbidden}}, Err: &smithy.GenericAPIError{Code: "AccessDenied", Message: "Access\n  Denied"}}}}
 	raw := &http.Response{StatusCode: http.StatusForbidden, Header: http.Header{"X-Ms-Request-Id": {"R2"}}, Body: http.NoBody}
@@ -191,12 +191,12 @@ func TestPausesAreDrawnBelowADoublingBound(t *testing.T) {
 			low, high = min(low, p), max(high, p)
 		}
 		if low < 1 || high > bound || low > bound/10 || high < bound*9/10 {
-			t.Errorf("attempt %d: pauses from %s to %s of %s are not jittered over all of it", i+1, low, high, bound)
+			t.Errorf("attempt %d: pauses from %s to %s are not spread over the whole range up to %s", i+1, low, high, bound)
 		}
 	}
 }
 
-// Each outcome of a request is one that its metric has from the start.
+// Every outcome of a request is a label that the metric has from the start.
 func TestOutcomesAreListed(t *testing.T) {
 	errs := []error{nil, context.Canceled, context.DeadlineExceeded, errStalled, errors.New("reset")}
 	for status := range 600 {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The pages of the stores explain every code that the broker knows, and no other.
+// The pages about the stores explain exactly the error codes that the broker knows.
 func TestCodesAreThoseOfThePages(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/storage/*.md")
 	if err != nil || len(pages) < 4 {
@@ -35,7 +35,7 @@ func TestCodesAreThoseOfThePages(t *testing.T) {
 			}
 		}
 	}
-	normal := map[class]bool{classMissing: true, classTaken: true, classShort: true} // part of the work
+	normal := map[class]bool{classMissing: true, classTaken: true, classShort: true} // normal outcomes
 	for c, m := range codes {
 		if !explained[c] && !normal[m.class] && c != certificateCode {
 			t.Errorf("no page explains %s", c)

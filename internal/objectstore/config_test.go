@@ -26,11 +26,11 @@ func TestValidate(t *testing.T) {
 		c := DefaultConfig()
 		spoil(&c)
 		if c.Validate() == nil {
-			t.Errorf("%s: was taken", name)
+			t.Errorf("%s: accepted", name)
 		}
 		if s, err := Open(context.Background(), "mem://", WithConfig(c)); err == nil {
 			s.Close()
-			t.Errorf("%s: was opened", name)
+			t.Errorf("%s: opened", name)
 		}
 	}
 }

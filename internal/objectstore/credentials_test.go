@@ -25,8 +25,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// A change of a file is taken up within the pause between looks; what cannot be used is
-// said once, and leaves what is in use.
+// A changed file takes effect at the next check. Unusable contents are logged once, and the
+// credentials in use stay.
 func TestCredentialsFollowTheirFiles(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "credentials")
 	put := func(text string) {
@@ -56,24 +56,24 @@ func TestCredentialsFollowTheirFiles(t *testing.T) {
 		time.Sleep(2 * lookEvery)
 		want("one", 0) // unchanged
 		put("three")
-		want("one", 0) // it was looked at just now
+		want("one", 0) // checked just now
 		time.Sleep(lookEvery)
 		want("three", 1)
 		time.Sleep(lookEvery)
 		want("three", 1)
 		put("bad")
-		for n := range 3 { // tried again, said once
+		for n := range 3 { // retried, logged once
 			time.Sleep(lookEvery)
 			want("three", 2+n)
 		}
 		if n := strings.Count(said.String(), "cannot be used"); n != 1 {
-			t.Errorf("said %d times: %s", n, said.String())
+			t.Errorf("logged %d times: %s", n, said.String())
 		}
 		if err := os.Remove(name); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(lookEvery)
-		want("three", 4) // nobody looks elsewhere for credentials meanwhile
+		want("three", 4) // no other source of credentials is tried meanwhile
 		put("twelve")
 		time.Sleep(lookEvery)
 		want("twelve", 5)
@@ -117,8 +117,8 @@ func TestS3CredentialsFollowTheirFile(t *testing.T) {
 	}
 }
 
-// A secret that is replaced signs from then on, also where the id of its key stays.
-func TestASecretThatIsReplacedSigns(t *testing.T) {
+// A replaced secret signs requests from then on, even if the id of its key stays the same.
+func TestReplacedSecretSigns(t *testing.T) {
 	at := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 	sign := func(s s3.HTTPSignerV4, secret string) string {
 		t.Helper()
@@ -137,7 +137,7 @@ func TestASecretThatIsReplacedSigns(t *testing.T) {
 	}
 }
 
-// A service account's key that is replaced is what the next token is asked for with.
+// After a service account's key is replaced, the next token request uses the new key.
 func TestGCSCredentialsFollowTheirFile(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
@@ -191,7 +191,7 @@ func TestGCSCredentialsFollowTheirFile(t *testing.T) {
 	put("the-second@example.org")
 	for until := time.Now().Add(20 * time.Second); ask() == before; <-time.After(50 * time.Millisecond) {
 		if time.Now().After(until) {
-			t.Fatal("the new key is not taken up")
+			t.Fatal("the new key is not used")
 		}
 	}
 }

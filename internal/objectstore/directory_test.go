@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// Files without a name, and those of file systems that have none of these, become
-// objects in the same way: whole, never over another, and without a trace if not.
-func TestAFileBecomesAnObjectOnce(t *testing.T) {
+// Unnamed files, and temporary files where the file system has no unnamed ones, become
+// objects in the same way: whole, never replacing one, and leaving no trace on failure.
+func TestFileBecomesAnObjectOnce(t *testing.T) {
 	for name, create := range map[string]func(string) (unnamed, error){"unnamed": createUnnamed, "named": named} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -13,8 +13,8 @@ import (
 	"testing/iotest"
 )
 
-// Objects of all sizes are written whole, past the page cache and through it, whatever
-// pieces they come in.
+// Objects of any size are written whole, by direct I/O and through the page cache, whatever
+// the sizes of the reads.
 func TestFill(t *testing.T) {
 	all := make([]byte, 20<<20)
 	_, _ = rand.NewChaCha8([32]byte{'f'}).Read(all) // never fails
@@ -26,7 +26,7 @@ func TestFill(t *testing.T) {
 					t.Fatalf("%d bytes: %v", n, err)
 				}
 				if b, err := os.ReadFile(f.Name()); err != nil || !bytes.Equal(b, all[:n]) {
-					t.Errorf("%d bytes came out as %d, %v", n, len(b), err)
+					t.Errorf("wrote %d bytes, read %d, %v", n, len(b), err)
 				}
 			}
 		})
@@ -41,13 +41,13 @@ func fresh(t *testing.T, past bool) *os.File {
 	}
 	t.Cleanup(func() { f.Close() })
 	if past && !direct(f) {
-		t.Logf("no writes past the page cache in %s; blocks are written all the same", f.Name())
+		t.Logf("no direct I/O in %s; whole blocks are written all the same", f.Name())
 	}
 	return f
 }
 
-// A source that breaks, a context that is over and a disk that takes nothing are errors,
-// and nothing is in flight after them.
+// A failing source, a cancelled context and a failing disk are reported as errors, and leave
+// no write in flight.
 func TestFillFails(t *testing.T) {
 	broken := errors.New("broken")
 	over, cancel := context.WithCancelCause(t.Context())
@@ -60,14 +60,14 @@ func TestFillFails(t *testing.T) {
 	content := func() io.Reader { return bytes.NewReader(make([]byte, 3<<20)) }
 	for name, fill := range map[string]func(context.Context, *os.File, io.Reader) error{"direct": fillDirect, "cached": fillCached} {
 		if err := fill(t.Context(), fresh(t, name == "direct"), io.MultiReader(content(), iotest.ErrReader(broken))); !errors.Is(err, broken) {
-			t.Errorf("%s, a source that breaks: %v", name, err)
+			t.Errorf("%s, a failing source: %v", name, err)
 		}
 		cut := io.MultiReader(io.LimitReader(content(), 1000), iotest.ErrReader(io.ErrUnexpectedEOF))
 		if err := fill(t.Context(), fresh(t, name == "direct"), cut); !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("%s, a source that is cut off: %v", name, err)
+			t.Errorf("%s, a source that ends early: %v", name, err)
 		}
 		if err := fill(over, fresh(t, name == "direct"), content()); !errors.Is(err, broken) {
-			t.Errorf("%s, a context that is over: %v", name, err)
+			t.Errorf("%s, a cancelled context: %v", name, err)
 		}
 		if err := fill(t.Context(), readOnly, content()); !errors.Is(err, syscall.EBADF) {
 			t.Errorf("%s, a file that cannot be written: %v", name, err)
@@ -75,8 +75,8 @@ func TestFillFails(t *testing.T) {
 	}
 }
 
-// A file system that takes no writes past the page cache gets none, and nothing is left
-// of the attempt.
+// A file system without direct I/O gets writes through the page cache, and the attempt at
+// direct I/O leaves no trace.
 func TestDirectIsTried(t *testing.T) {
 	dir, err := os.MkdirTemp("/dev/shm", "sluice-")
 	if err != nil {

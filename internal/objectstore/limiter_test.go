@@ -33,7 +33,7 @@ func TestLimitHalvesOncePerRound(t *testing.T) {
 		l.release(p, congested)
 	}
 	if l.limit != 32 {
-		t.Errorf("40 throttled requests of one round left a limit of %d", l.limit)
+		t.Errorf("limit is %d after 40 throttled requests of one round", l.limit)
 	}
 	for range 10 {
 		l.release(take1(t, l, true), congested)
@@ -53,7 +53,7 @@ func TestLimitGrowsByOneARound(t *testing.T) {
 		for range l.limit {
 			round = append(round, take1(t, l, true))
 		}
-		for _, p := range round[:l.limit/2+1] { // while the house is at least half full
+		for _, p := range round[:l.limit/2+1] { // while at least half of the limit is in use
 			l.release(p, succeeded)
 		}
 		for _, p := range round[l.limit/2+1:] {
@@ -104,7 +104,7 @@ func TestReadsGoFirstAndWritesGetTheirShare(t *testing.T) {
 			l.release(<-permits, neutral)
 		}
 		if len(writes) != 2 || writes[0] != fairShare-1 || writes[1] != 2*fairShare-1 {
-			t.Errorf("writes went at %v", writes)
+			t.Errorf("writes were granted at %v", writes)
 		}
 	})
 }
@@ -127,11 +127,11 @@ func TestWritesLeaveRoomForReads(t *testing.T) {
 		t.Errorf("a seventh of eight permits went to a write: %v", err)
 	}
 	if len(l.writes) != 0 || l.inFlight != 8 {
-		t.Errorf("%d wait, %d in flight", len(l.writes), l.inFlight)
+		t.Errorf("%d writes waiting, %d requests in flight", len(l.writes), l.inFlight)
 	}
 }
 
-// TestLimiterModel runs random histories against the invariants.
+// TestLimiterModel checks the invariants in random histories.
 func TestLimiterModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		floor := rapid.IntRange(1, 4).Draw(t, "floor")
@@ -146,7 +146,7 @@ func TestLimiterModel(t *testing.T) {
 				t.Fatalf("%d in flight, %d held", l.inFlight, len(held))
 			}
 			if len(l.reads) > 0 && l.fits(true) || len(l.writes) > 0 && l.fits(false) {
-				t.Fatal("somebody waits who fits")
+				t.Fatal("a request waits although it fits")
 			}
 		}
 		collect := func() {

@@ -37,14 +37,14 @@ func TestStore(t *testing.T) {
 				t.Fatalf("size %d, %v", n, err)
 			}
 			if err := s.Put(ctx, key, strings.NewReader("0123456789")); err != nil {
-				t.Fatalf("the same again: %v", err)
+				t.Fatalf("same contents again: %v", err)
 			}
 			broken := errors.New("broken")
 			if err := s.Put(ctx, "4a/cut", io.MultiReader(strings.NewReader("0123"), iotest.ErrReader(broken))); !errors.Is(err, broken) {
-				t.Fatalf("a body that breaks off: %v", err)
+				t.Fatalf("a body that ends early: %v", err)
 			}
 			if _, err := s.Size(ctx, "4a/cut"); !errors.Is(err, objectstore.ErrNotFound) {
-				t.Fatalf("a body that breaks off left an object: %v", err)
+				t.Fatalf("a body that ends early left an object: %v", err)
 			}
 			if err := s.Check(ctx); err != nil {
 				t.Fatal(err)
@@ -87,8 +87,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// A store on a disk that is as good as full takes nothing, and keeps what it has.
-func TestAFileStoreLeavesRoom(t *testing.T) {
+// A store on an almost full disk refuses new objects, and keeps those it has.
+func TestFileStoreLeavesFreeSpace(t *testing.T) {
 	dir := t.TempDir()
 	cfg := objectstore.DefaultConfig()
 	cfg.MinFreeBytes = 1 << 60
@@ -102,11 +102,12 @@ func TestAFileStoreLeavesRoom(t *testing.T) {
 		t.Errorf("put: %v", err)
 	}
 	if _, err := s.Size(t.Context(), "k"); !errors.Is(err, objectstore.ErrNotFound) {
-		t.Errorf("something is left of it: %v", err)
+		t.Errorf("a refused put left an object: %v", err)
 	}
 }
 
-// Of many Puts of one key with different contents one wins, and it is what is there.
+// Of many concurrent Puts of one key with different contents exactly one wins, and its
+// contents are stored.
 func TestOnePutOfAKeyWins(t *testing.T) {
 	s, err := objectstore.Open(t.Context(), "file://"+t.TempDir())
 	if err != nil {
@@ -131,17 +132,17 @@ func TestOnePutOfAKeyWins(t *testing.T) {
 		wg.Wait()
 		close(won)
 		if len(won) != 1 {
-			t.Fatalf("%d have won", len(won))
+			t.Fatalf("%d puts won", len(won))
 		}
 		if b, err := s.Object(key).ReadRange(t.Context(), 0, 1000); err != nil || string(b) != <-won {
-			t.Fatalf("another is there, or %v", err)
+			t.Fatalf("the stored contents are not the winner's: %v", err)
 		}
 	}
 }
 
-// TestContentsOfAKnownSizeAreSummedUpOnlyWhereTheyMustBe puts the same under a key twice, as
-// after an answer that was lost, and then other contents.
-func TestContentsOfAKnownSizeAreSummedUpOnlyWhereTheyMustBe(t *testing.T) {
+// TestContentsOfKnownSizeAreHashedOnlyIfNeeded puts the same contents under a key twice, as
+// after a lost response, and then different contents.
+func TestContentsOfKnownSizeAreHashedOnlyIfNeeded(t *testing.T) {
 	const size = 9<<20 + 5
 	for _, url := range []string{"file://" + t.TempDir(), "mem://"} {
 		s, err := objectstore.Open(t.Context(), url)
@@ -161,10 +162,10 @@ func TestContentsOfAKnownSizeAreSummedUpOnlyWhereTheyMustBe(t *testing.T) {
 			t.Errorf("%s: %v, read %d times", url, err, opened)
 		}
 		if err := put('x'); err != nil || opened != 3 {
-			t.Errorf("%s: the same again: %v, read %d times in all", url, err, opened)
+			t.Errorf("%s: same contents again: %v, read %d times in total", url, err, opened)
 		}
 		if err := put('y'); !errors.Is(err, objectstore.ErrExists) {
-			t.Errorf("%s: other contents of that length: %v", url, err)
+			t.Errorf("%s: different contents of the same size: %v", url, err)
 		}
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/sluicemq/sluice/internal/objectstore"
 )
 
-// TestStores runs one suite against every store, and the faults against those that
-// are behind a network.
+// TestStores runs one suite against every store, and the faults against those behind a
+// network.
 func TestStores(t *testing.T) {
 	for _, open := range []struct {
 		name  string
@@ -47,7 +47,7 @@ func TestStores(t *testing.T) {
 	}
 }
 
-// Over TLS the SDK sends checksums behind the contents, without it before them.
+// Over TLS the SDK sends checksums after the contents, without TLS before them.
 func TestS3OverTLS(t *testing.T) {
 	b := startS3TLS(t)
 	for _, b.one = range []bool{false, true} {
@@ -72,7 +72,7 @@ func content(n int, seed uint64) []byte {
 	return b
 }
 
-// stream hides that a reader can seek, as the uploader's cannot.
+// stream hides a reader's Seek method, since the uploader's reader has none.
 func stream(b []byte) io.Reader { return io.MultiReader(bytes.NewReader(b)) }
 
 func conformance(t *testing.T, s *store) {
@@ -87,7 +87,7 @@ func conformance(t *testing.T, s *store) {
 	}
 	t.Run("race", func(t *testing.T) { race(t, s, 1000) })
 	t.Run("race of large objects", func(t *testing.T) { race(t, s, 17<<20) })
-	t.Run("body that breaks off", func(t *testing.T) {
+	t.Run("body that ends early", func(t *testing.T) {
 		for _, n := range []int{0, 1000, 18 << 20} {
 			bodyBreaks(t, s, n)
 		}
@@ -95,8 +95,8 @@ func conformance(t *testing.T, s *store) {
 	t.Run("cancelled", func(t *testing.T) { cancelled(t, s) })
 }
 
-// oneRequest: what is larger than a part goes in one request, what is larger than that
-// is allowed for does not; a size that is not that of the contents leaves nothing.
+// oneRequest: an object larger than a part goes in one request, up to the limit for one
+// request; a size that does not match the contents leaves no object.
 func oneRequest(t *testing.T, b *backend) {
 	cfg := fast()
 	cfg.MultipartThresholdBytes = large
@@ -115,10 +115,10 @@ func oneRequest(t *testing.T, b *backend) {
 		key := newKey()
 		err := s.PutSized(ctx, key, said, func() io.ReadCloser { return io.NopCloser(stream(content(small, 1))) })
 		if err == nil {
-			t.Errorf("%d bytes were taken for %d", small, said)
+			t.Errorf("%d bytes were accepted as %d", small, said)
 		}
 		if n, err := s.Size(ctx, key); !errors.Is(err, objectstore.ErrNotFound) {
-			t.Errorf("%d bytes said to be %d left an object of %d, %v", small, said, n, err)
+			t.Errorf("%d bytes declared as %d left an object of %d, %v", small, said, n, err)
 		}
 	}
 }
@@ -161,11 +161,11 @@ func lifeOfAnObject(t *testing.T, s *store, b []byte) {
 	}
 	holds(t, s, key, b)
 	if err := s.Put(ctx, key, stream(b)); err != nil {
-		t.Errorf("the same again: %v", err)
+		t.Errorf("same contents again: %v", err)
 	}
 	other := append([]byte("x"), b...)
 	if err := s.Put(ctx, key, stream(other)); !errors.Is(err, objectstore.ErrExists) {
-		t.Errorf("another length: %v", err)
+		t.Errorf("different length: %v", err)
 	}
 	if len(b) > 0 {
 		other = bytes.Clone(b)
@@ -209,7 +209,7 @@ func holds(t *testing.T, s *store, key string, b []byte) {
 	}
 }
 
-// race has 16 writers put different objects under one key: one wins.
+// race has 16 writers put different objects under one key: exactly one wins.
 func race(t *testing.T, s *store, n int) {
 	key := newKey()
 	writers := 16
@@ -226,7 +226,7 @@ func race(t *testing.T, s *store, n int) {
 	for i, err := range errs {
 		switch {
 		case err == nil && winner >= 0:
-			t.Errorf("%d and %d have both won", winner, i)
+			t.Errorf("writers %d and %d both won", winner, i)
 		case err == nil:
 			winner = i
 		case !errors.Is(err, objectstore.ErrExists):
@@ -234,7 +234,7 @@ func race(t *testing.T, s *store, n int) {
 		}
 	}
 	if winner < 0 {
-		t.Fatal("nobody has won")
+		t.Fatal("no writer won")
 	}
 	holds(t, s, key, content(n, uint64(winner)))
 }
@@ -276,13 +276,13 @@ func cancelled(t *testing.T, s *store) {
 	}
 }
 
-// store is a Store that writes objects in one of its two ways.
+// store is a Store with one of its two put methods.
 type store struct {
 	*objectstore.Store
 	one bool
 }
 
-// Put stores what r holds by PutSized, if so storeError.
+// Put stores the contents of r, with PutSized if the store is set to.
 func (s *store) Put(ctx context.Context, key string, r io.Reader) error {
 	if !s.one {
 		return s.Store.Put(ctx, key, r)

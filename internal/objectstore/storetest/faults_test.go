@@ -19,15 +19,15 @@ const (
 	large = 17<<20 + 17 // several parts
 )
 
-// patient is a config whose requests are lost soon, for the faults that are silence. Not
-// too soon: fake-gcs-server appends a chunk twice that is sent twice, as GCS does not.
+// patient is a config with short request timeouts, for the faults that are silence. Not too
+// short: unlike GCS, fake-gcs-server appends a chunk twice if it is sent twice.
 func patient() objectstore.Config {
 	cfg := fast()
 	cfg.Stall = 2 * time.Second
 	return cfg
 }
 
-// faults is every kind of fault with what a Store makes of it.
+// faults runs every kind of fault and checks how a Store handles it.
 func faults(t *testing.T, b *backend) {
 	for _, f := range []struct {
 		name string
@@ -55,12 +55,12 @@ func faults(t *testing.T, b *backend) {
 	}
 	for _, r := range b.proxy.seen {
 		if strings.Contains(r, "list-type") || strings.Contains(r, "comp=list&") || strings.HasPrefix(r, "GET") && strings.HasSuffix(r, "/o") {
-			t.Errorf("the store was asked for a list, which may be stale: %s", r)
+			t.Errorf("the store was asked to list keys, and lists may be stale: %s", r)
 		}
 	}
 }
 
-// passing returns a test that each operation succeeds when its first requests meet
+// passing returns a test that each operation succeeds although its first requests meet
 // the fault.
 func passing(cfg objectstore.Config, times int, do func(http.ResponseWriter, *http.Request, http.HandlerFunc)) func(*testing.T, *backend) {
 	return func(t *testing.T, b *backend) {
@@ -76,7 +76,7 @@ func passing(cfg objectstore.Config, times int, do func(http.ResponseWriter, *ht
 			meeting(func() { put(t, s, key, body) })
 			holds(t, s, key, body)
 			if n == large {
-				continue // the rest is one request each
+				continue // the other operations take one request each
 			}
 			meeting(func() {
 				if size, err := s.Size(ctx, key); err != nil || size != int64(n) {
@@ -115,8 +115,8 @@ func read(t *testing.T, s *store, key string, b []byte, off, n int) {
 	}
 }
 
-// timeoutAfterSuccess: the object was stored and nobody said so. The next attempt
-// finds the key taken, by what was just sent.
+// timeoutAfterSuccess: the object was stored, but the response was lost. The next attempt
+// finds the key taken by the very contents it sends.
 func timeoutAfterSuccess(t *testing.T, b *backend) {
 	s := b.open(t, patient())
 	for _, n := range []int{small, large} {
@@ -127,12 +127,12 @@ func timeoutAfterSuccess(t *testing.T, b *backend) {
 		}
 		holds(t, s, key, body)
 		if err := s.Put(ctx, key, stream(content(n, 4))); !errors.Is(err, objectstore.ErrExists) {
-			t.Errorf("something else: %v", err)
+			t.Errorf("different contents: %v", err)
 		}
 	}
 }
 
-// resetWhileAnswering: a range goes on where it broke off.
+// resetWhileAnswering: a range read continues where the connection was reset.
 func resetWhileAnswering(t *testing.T, b *backend) {
 	s := b.open(t, fast())
 	key, body := newKey(), content(large, 5)
@@ -143,14 +143,14 @@ func resetWhileAnswering(t *testing.T, b *backend) {
 	}
 }
 
-// lostRace: somebody else stores another object just before ours becomes visible.
+// lostRace: another writer stores a different object just before ours becomes visible.
 func lostRace(t *testing.T, b *backend) {
 	s, other := b.open(t, fast()), b.open(t, fast())
 	for _, n := range []int{small, large} {
 		key, theirs := newKey(), content(n, 6)
 		hits := b.proxy.during(func() {
 			if err := s.Put(ctx, key, stream(content(n, 7))); !errors.Is(err, objectstore.ErrExists) {
-				t.Errorf("the loser heard: %v", err)
+				t.Errorf("the losing put: %v", err)
 			}
 		}, &fault{match: b.commits, times: 1, do: func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
 			put(t, other, key, theirs)
@@ -163,7 +163,7 @@ func lostRace(t *testing.T, b *backend) {
 	}
 }
 
-// slow: an answer that takes long, but never stops, is waited for.
+// slow: a slow response that keeps making progress is waited for.
 func slow(t *testing.T, b *backend) {
 	cfg := patient()
 	s := b.open(t, cfg)
@@ -176,9 +176,8 @@ func slow(t *testing.T, b *backend) {
 	}
 }
 
-// partialMultipart: of an upload in parts some can never be sent, or none of one in
-// one request. There is no object,
-// and the key can be used again.
+// partialMultipart: some parts of an upload can never be sent, or its only request cannot.
+// No object appears, and the key can be used again.
 func partialMultipart(t *testing.T, b *backend) {
 	s := b.open(t, fast())
 	key, body := newKey(), content(large, 9)
@@ -198,13 +197,13 @@ func partialMultipart(t *testing.T, b *backend) {
 		t.Errorf("the fault happened %d times", hits[0])
 	}
 	if size, err := s.Size(ctx, key); !errors.Is(err, objectstore.ErrNotFound) {
-		t.Errorf("half an object of %d bytes is there: %v", size, err)
+		t.Errorf("a partial object of %d bytes is visible: %v", size, err)
 	}
 	put(t, s, key, body)
 	holds(t, s, key, body)
 }
 
-// truncatedRange: half of a range with the air of a whole one is no range.
+// truncatedRange: half a range in a response that looks complete is an error.
 func truncatedRange(t *testing.T, b *backend) {
 	cfg := fast()
 	cfg.Attempts = 5
@@ -214,21 +213,20 @@ func truncatedRange(t *testing.T, b *backend) {
 	b.proxy.during(func() { read(t, s, key, body, 999, 3<<20) }, &fault{match: get, times: 2, do: truncate})
 	b.proxy.during(func() {
 		if got, err := s.Object(key).ReadRange(ctx, 0, 4<<20); err == nil {
-			t.Errorf("a range that is always cut off was read, %d bytes", len(got))
+			t.Errorf("a range that is always truncated was read, %d bytes", len(got))
 		}
 	}, &fault{match: get, times: always, do: truncate})
 }
 
-// lateZombie: a put that was given up arrives after all. It cannot replace the object
-// that its successor has stored; what it brings back after a delete, a second delete
-// takes away.
+// lateZombie: an abandoned put arrives after all. It cannot replace the object that its
+// successor stored; if it brings an object back after a delete, a second delete removes it.
 func lateZombie(t *testing.T, b *backend) {
 	s, p := b.open(t, fast()), b.proxy
 	key, body := newKey(), content(small, 11)
 	z := newZombie(p)
 	p.during(func() { put(t, s, key, body) }, &fault{match: b.commits, times: 1, do: z.do})
 	if status := z.deliver(); status < 400 {
-		t.Errorf("the late put was taken: %d", status)
+		t.Errorf("the late put was accepted: %d", status)
 	}
 	holds(t, s, key, body)
 
@@ -256,7 +254,7 @@ func lateZombie(t *testing.T, b *backend) {
 	}
 }
 
-// notFoundAfterPut: a replica that has not heard of the object yet is asked again.
+// notFoundAfterPut: a replica that does not have the object yet is asked again.
 func notFoundAfterPut(t *testing.T, b *backend) {
 	s := b.open(t, fast())
 	key, body := newKey(), content(small, 12)
@@ -270,13 +268,13 @@ func notFoundAfterPut(t *testing.T, b *backend) {
 	}, stale())
 	b.proxy.during(func() {
 		if _, err := s.Object(key).ReadRange(ctx, 0, 1); !errors.Is(err, objectstore.ErrNotFound) {
-			t.Errorf("not found for good: %v", err)
+			t.Errorf("permanently not found: %v", err)
 		}
 	}, &fault{match: anything, times: always, do: answer(404, "NoSuchKey")})
 }
 
-// unavailable: the caller learns of it after the attempts that the config allows, or
-// when its context ends.
+// unavailable: the caller gets an error after the attempts that the config allows, or when
+// its context ends.
 func unavailable(t *testing.T, b *backend) {
 	cfg := fast()
 	cfg.Attempts = 3
@@ -312,12 +310,12 @@ func unavailable(t *testing.T, b *backend) {
 			t.Errorf("put: %v", err)
 		}
 		if took := time.Since(began); took > 20*time.Second {
-			t.Errorf("a put that had 200 ms took %s", took)
+			t.Errorf("a put with a deadline of 200 ms took %s", took)
 		}
 	}, down())
 }
 
-// refused: what trying again cannot mend is storeError at once, with what to do.
+// refused: an error that a retry cannot fix is returned at once, with what to do.
 func refused(t *testing.T, b *backend) {
 	s, p := b.open(t, fast()), b.proxy
 	key := newKey()
@@ -339,18 +337,18 @@ func refused(t *testing.T, b *backend) {
 				}
 			}, &fault{match: anything, times: always, do: c.do})
 			if hits[0] != 1 {
-				t.Errorf("%s: asked %d times", name, hits[0])
+				t.Errorf("%s: %d attempts", name, hits[0])
 			}
 		}
 	}
 	wrong := *b
 	wrong.url = b.wrongBucket
 	if err := wrong.open(t, fast()).Check(ctx); !errors.Is(err, objectstore.ErrRefused) || !strings.Contains(err.Error(), "no such bucket") {
-		t.Errorf("a bucket that is not there: %v", err)
+		t.Errorf("a missing bucket: %v", err)
 	}
 }
 
-// fewerRequests: SlowDown halves the requests in flight, and success lets them grow.
+// fewerRequests: SlowDown halves the limit on requests in flight, and success raises it.
 func fewerRequests(t *testing.T, b *backend) {
 	cfg := fast()
 	cfg.MinRequests, cfg.MaxRequests = 2, 16
@@ -395,13 +393,13 @@ func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	return 0
 }
 
-// bandwidth: an upload takes as long as the limit says, and is not taken for stalled.
+// bandwidth: an upload takes as long as the limit implies, and does not count as stalled.
 func bandwidth(t *testing.T, b *backend) {
 	cfg := patient()
 	cfg.UploadBytesPerSecond = 64 << 10
 	cfg.Stall = 900 * time.Millisecond // waiting for bandwidth, a second at a time, is no stall
 	s := b.open(t, cfg)
-	key, body := newKey(), content(192<<10, 14) // a third of which goes at once
+	key, body := newKey(), content(192<<10, 14) // a third of which is sent at once
 	began := time.Now()
 	put(t, s, key, body)
 	if took := time.Since(began); took < 1900*time.Millisecond {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// proxy stands between a Store and a server and does to requests what networks and
-// object stores do.
+// proxy sits between a Store and a server and injects the faults of networks and object
+// stores.
 type proxy struct {
 	*httptest.Server
 	target *url.URL // set once, before the first request
@@ -25,8 +25,7 @@ type proxy struct {
 	over   chan struct{}
 }
 
-// fault happens to the requests it matches: not to the first skip of them, then to
-// times of them.
+// fault applies to matching requests: it skips the first skip, then applies times times.
 type fault struct {
 	match       func(*http.Request) bool
 	skip, times int
@@ -49,7 +48,7 @@ func newProxy(t *testing.T) *proxy {
 
 func (p *proxy) addr() string { return p.Listener.Addr().String() }
 
-// during has faults happen while f runs, and says how often each one did.
+// during injects faults while f runs, and returns how often each one was applied.
 func (p *proxy) during(f func(), faults ...*fault) []int {
 	p.mu.Lock()
 	p.faults = faults
@@ -110,7 +109,7 @@ func (p *proxy) pass(w http.ResponseWriter, r *http.Request) {
 	}).ServeHTTP(w, r)
 }
 
-// answer replies with a status, and an error as S3 words it, without asking the server.
+// answer replies with a status and an S3 error body, without asking the server.
 func answer(status int, code string) func(http.ResponseWriter, *http.Request, http.HandlerFunc) {
 	return func(w http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
 		io.Copy(io.Discard, r.Body)
@@ -123,27 +122,27 @@ func answer(status int, code string) func(http.ResponseWriter, *http.Request, ht
 	}
 }
 
-// silence never answers.
+// silence never responds.
 func silence(_ http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
 	io.Copy(io.Discard, r.Body)
 	<-r.Context().Done()
 	panic(http.ErrAbortHandler)
 }
 
-// silenceAfter has the server do it, and does not tell.
+// silenceAfter passes the request to the server, and never responds.
 func silenceAfter(_ http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
 	pass(httptest.NewRecorder(), r)
 	<-r.Context().Done()
 	panic(http.ErrAbortHandler)
 }
 
-// resetSending resets the connection while the request comes in.
+// resetSending resets the connection while the request arrives.
 func resetSending(w http.ResponseWriter, r *http.Request, _ http.HandlerFunc) {
 	io.CopyN(io.Discard, r.Body, r.ContentLength/2)
 	reset(w)
 }
 
-// resetAnswering resets the connection in the middle of the answer.
+// resetAnswering resets the connection in the middle of the response.
 func resetAnswering(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
 	rec := httptest.NewRecorder()
 	pass(rec, r)
@@ -153,7 +152,7 @@ func resetAnswering(w http.ResponseWriter, r *http.Request, pass http.HandlerFun
 	reset(w)
 }
 
-// truncate answers with half of the body, and says that this is all.
+// truncate responds with half of the body, declared as all of it.
 func truncate(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
 	rec := httptest.NewRecorder()
 	pass(rec, r)
@@ -179,7 +178,7 @@ func reset(w http.ResponseWriter) {
 	conn.Close()
 }
 
-// slowly answers in ten pieces, a pause apart.
+// slowly responds in ten pieces, a pause apart.
 func slowly(pause time.Duration) func(http.ResponseWriter, *http.Request, http.HandlerFunc) {
 	return func(w http.ResponseWriter, r *http.Request, pass http.HandlerFunc) {
 		rec := httptest.NewRecorder()
@@ -198,7 +197,7 @@ func slowly(pause time.Duration) func(http.ResponseWriter, *http.Request, http.H
 	}
 }
 
-// zombie cuts the connection and delivers the request when it is let go.
+// zombie closes the connection, and delivers the request later, when told to.
 type zombie struct {
 	proxy   *proxy
 	let     chan struct{}
@@ -226,7 +225,7 @@ func (z *zombie) do(w http.ResponseWriter, r *http.Request, pass http.HandlerFun
 	reset(w)
 }
 
-// deliver lets the request arrive and returns the answer's status.
+// deliver lets the request arrive and returns the status of the response.
 func (z *zombie) deliver() int {
 	close(z.let)
 	return <-z.arrived

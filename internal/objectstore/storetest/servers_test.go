@@ -33,11 +33,11 @@ type backend struct {
 	name  string
 	url   string
 	proxy *proxy // nil for stores without a server
-	// commits says whether a request makes an object visible.
+	// commits reports whether a request makes an object visible.
 	commits func(*http.Request) bool
-	// wrongBucket is url with a bucket that is not there.
+	// wrongBucket is url with a bucket that does not exist.
 	wrongBucket string
-	one         bool // objects go in by PutSized
+	one         bool // objects are stored with PutSized
 }
 
 // fast is a config whose pauses do not make tests slow.
@@ -76,12 +76,12 @@ func startS3(t *testing.T) *backend {
 		}}
 }
 
-// startS3TLS runs versitygw behind TLS, over which checksums travel behind the contents.
+// startS3TLS runs versitygw with TLS, over which checksums follow the contents.
 func startS3TLS(t *testing.T) *backend {
 	return &backend{name: "s3 tls", url: "s3://" + bucket + "?endpoint=https://" + gateway(t, "https") + "&use_path_style=true"}
 }
 
-// gateway runs versitygw with a bucket and returns where it listens.
+// gateway runs versitygw with a bucket and returns its address.
 func gateway(t *testing.T, scheme string) (addr string) {
 	binary := os.Getenv("SLUICE_VERSITYGW")
 	if binary == "" {
@@ -113,8 +113,8 @@ func gateway(t *testing.T, scheme string) (addr string) {
 	return addr
 }
 
-// startGCS runs fake-gcs-server in this process. It tells clients where to continue
-// an upload, which must be the proxy.
+// startGCS runs fake-gcs-server in this process. The server tells clients the address at
+// which to continue an upload; that must be the proxy's.
 func startGCS(t *testing.T) *backend {
 	p := newProxy(t)
 	server, err := fakestorage.NewServerWithOptions(fakestorage.Options{NoListener: true,
@@ -136,7 +136,7 @@ func startGCS(t *testing.T) *backend {
 		}}
 }
 
-// startAzure runs Azurite with an account of this test's own.
+// startAzure runs Azurite with an account for this test alone.
 func startAzure(t *testing.T) *backend {
 	script := os.Getenv("SLUICE_AZURITE")
 	if script == "" {
@@ -183,7 +183,7 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// start runs a server until the test ends and returns when it takes connections.
+// start runs a server until the test ends, and returns once it accepts connections.
 func start(t *testing.T, addr string, env []string, name string, args ...string) {
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
@@ -214,7 +214,7 @@ func start(t *testing.T, addr string, env []string, name string, args ...string)
 			out, _ := os.ReadFile(log.Name())
 			t.Fatalf("%s ended: %v\n%s", name, err, out)
 		case <-deadline:
-			t.Fatalf("%s does not take connections on %s", name, addr)
+			t.Fatalf("%s does not accept connections on %s", name, addr)
 		case <-tick.C:
 		}
 	}
