@@ -7,7 +7,7 @@ import (
 	"github.com/sluicemq/sluice/internal/backoff"
 )
 
-func TestPausesDoubleUpToTheMost(t *testing.T) {
+func TestPausesDoubleUpToTheMaximum(t *testing.T) {
 	s, now := backoff.New[string](10*time.Second), time.UnixMilli(1)
 	for _, want := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 10 * time.Second, 10 * time.Second} {
 		if !s.Due("a", now) {
@@ -15,17 +15,17 @@ func TestPausesDoubleUpToTheMost(t *testing.T) {
 		}
 		s.Failed("a", now, time.Second)
 		if s.Due("a", now.Add(want-1)) || !s.Due("a", now.Add(want)) || !s.Due("b", now) {
-			t.Fatalf("the pause is not %s, or another has it too", want)
+			t.Fatalf("the pause is not %s, or another key shares it", want)
 		}
 		now = now.Add(want)
 	}
 	s.Done("a")
 	if s.Failed("a", now, time.Minute); s.Due("a", now.Add(time.Minute-1)) || !s.Due("a", now.Add(time.Minute)) {
-		t.Error("a first pause above the most is not kept")
+		t.Error("a first pause above the maximum is not kept")
 	}
 }
 
-func TestWhatIsGoneIsForgotten(t *testing.T) {
+func TestRemovedKeysAreForgotten(t *testing.T) {
 	s := backoff.New[int](time.Hour)
 	for i := range 4 {
 		s.Failed(i, time.UnixMilli(0), time.Second)

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// BenchmarkWriters writes durably with so many writes under way, in turns
-// through a file. ns/op is the time between two completions.
+// BenchmarkWriters writes durably with that many writes in flight, going round a
+// file. ns/op is the time between two completions.
 func BenchmarkWriters(b *testing.B) {
 	for _, engine := range engines() {
 		for _, size := range []int{4 << 10, 64 << 10, 256 << 10} {

@@ -15,17 +15,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forbidden is a system call that a seccomp filter refuses, if an argument has
-// one of the bits.
+// forbidden is a system call that a seccomp filter refuses if an argument has one
+// of the bits.
 type forbidden struct {
 	Call  uint32
 	Arg   uint32
-	Bits  uint32 // 0: in any case
+	Bits  uint32 // 0: always
 	Errno uint32
 }
 
-// refusals are what kernels, file systems and container runtimes are seen to
-// refuse, and what is left then.
+// refusals lists what kernels, file systems and container runtimes are known to
+// refuse, and the engine and access expected then.
 var refusals = map[string]struct {
 	Forbidden []forbidden
 	Engine    Engine
@@ -43,11 +43,11 @@ var refusals = map[string]struct {
 		{unix.SYS_PWRITEV2, 5, unix.RWF_DSYNC, uint32(unix.EOPNOTSUPP)}}, Buffered, "buffered+fdatasync", "O_DIRECT"},
 }
 
-// refusalVariable names a refusal to the process that is to have it.
+// refusalVariable passes the name of a refusal to the child process.
 const refusalVariable = "BLOCKFS_TEST_REFUSAL"
 
-// TestRefusals has the system refuse things, in a process of its own since that
-// cannot be undone: the best engine that is left is found, named, and writes.
+// TestRefusals has the system refuse calls, each in its own process since that cannot
+// be undone: the best remaining engine is found, logged, and works.
 func TestRefusals(t *testing.T) {
 	if name := os.Getenv(refusalVariable); name != "" {
 		testRefusal(t, name)
@@ -89,7 +89,7 @@ func testRefusal(t *testing.T, name string) {
 		forced.Close()
 	}
 	if (err == nil) != (want.Engine == IOURing) {
-		t.Errorf("with io_uring asked for: %v", err)
+		t.Errorf("io_uring was requested: %v", err)
 	}
 }
 
@@ -147,7 +147,7 @@ func forbid(t *testing.T, calls []forbidden) {
 	}
 	program = append(program, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
 	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	runtime.LockOSThread() // prctl is for one thread, and spreads with the filter
+	runtime.LockOSThread() // prctl applies to one thread; the filter applies to all
 	defer runtime.UnlockOSThread()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		t.Fatal(err)
@@ -162,7 +162,7 @@ func TestForcedEngines(t *testing.T) {
 	for _, engine := range engines() {
 		d := openDir(t, Options{Engine: engine})
 		if d.Engine() != string(engine) {
-			t.Errorf("%s was asked for, %s is used", engine, d.Engine())
+			t.Errorf("%s was requested, %s is used", engine, d.Engine())
 		}
 		if want := engine != Buffered; strings.HasPrefix(d.Access(), "direct") != want {
 			t.Errorf("%s has %s", engine, d.Access())
@@ -173,8 +173,8 @@ func TestForcedEngines(t *testing.T) {
 	}
 }
 
-// TestReopen: what was written and not synced is there after a restart, and with
-// Buffered it is the disk that says so, not the page cache.
+// TestReopen: unsynced writes are still there after a restart of the process, and with
+// Buffered they are read from disk, not from the page cache.
 func TestReopen(t *testing.T) {
 	for _, engine := range engines() {
 		d := openDir(t, Options{Engine: engine})
@@ -218,7 +218,7 @@ func cached(t *testing.T, f *file) (n int) {
 	return n
 }
 
-// TestFailedWrites: errors of the system reach Done, from each engine.
+// TestFailedWrites: system errors reach Done with each engine.
 func TestFailedWrites(t *testing.T) {
 	for _, engine := range engines() {
 		t.Run(string(engine), func(t *testing.T) {
@@ -245,7 +245,7 @@ func TestFailedWrites(t *testing.T) {
 				return <-done
 			}
 			f := &file{dir: d, name: "a", f: readOnly, fd: int(readOnly.Fd()), size: 4 * BlockSize}
-			for range 5 { // more than the depth: slots come back
+			for range 5 { // more than the depth: slots are released
 				if err := write(f, 0); !errors.Is(err, unix.EBADF) || !strings.Contains(err.Error(), "write a") {
 					t.Errorf("write to a file that is open for reading: %v", err)
 				}

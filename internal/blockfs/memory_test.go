@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// A cache full of small images must not be on the Go heap: the collector would run
-// without end below its limit, as one at 300 MB did with 1,000 collections in 17
-// seconds, each of which stopped producers for milliseconds.
+// A cache full of small images must not be on the Go heap: the garbage collector would
+// run continuously near its limit. At 300 MB it ran 1,000 times in 17 seconds, and each
+// run stopped producers for milliseconds.
 func TestSmallBuffersAreNotOnTheHeap(t *testing.T) {
 	const size, count = 8 << 10, 4096
 	p := NewPool(2 * size * count)
@@ -22,16 +22,16 @@ func TestSmallBuffersAreNotOnTheHeap(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > size*count/16 {
-		t.Errorf("%d bytes lent took %d bytes of the heap", size*count, grown)
+		t.Errorf("buffers of %d bytes took %d bytes of the heap", size*count, grown)
 	}
 	for _, b := range buffers {
 		b.Release()
 	}
 }
 
-// Buffers of one size share slabs; each has memory of its own, and what the pool
-// does not keep goes back to the system, which gives zeroes for it.
-func TestSmallBuffersGiveTheirPagesBack(t *testing.T) {
+// Buffers of one size share slabs, but no memory; pages that the pool does not keep are
+// returned to the system, so they read as zeroes afterwards.
+func TestSmallBuffersReturnTheirPages(t *testing.T) {
 	for _, size := range []int{BlockSize, 3 * BlockSize, 7 * BlockSize, mapped - 2*BlockSize} {
 		const count = 100
 		p := NewPool(int64(size * count))
@@ -49,7 +49,7 @@ func TestSmallBuffersGiveTheirPagesBack(t *testing.T) {
 			b.Release()
 		}
 		if used := p.Used(); used > p.Limit()/idleShare {
-			t.Errorf("%d bytes are kept of %d", used, p.Limit())
+			t.Errorf("the pool keeps %d bytes, limit %d", used, p.Limit())
 		}
 		zeroed := 0
 		for _, b := range getAll(t, p, size, count) {
@@ -59,7 +59,7 @@ func TestSmallBuffersGiveTheirPagesBack(t *testing.T) {
 			b.Release()
 		}
 		if least := count - count/idleShare; zeroed < least {
-			t.Errorf("%d of %d buffers of %d bytes came back as zeroes, want %d: their pages were kept", zeroed, count, size, least)
+			t.Errorf("%d of %d buffers of %d bytes read as zeroes, want %d: their pages were kept", zeroed, count, size, least)
 		}
 	}
 }

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestFailedReadIsNoEnd: a disk that fails is not taken for the end of the file,
-// which callers know how to go on from.
-func TestFailedReadIsNoEnd(t *testing.T) {
+// TestFailedReadIsNotEOF: a disk failure is not mistaken for the end of the file, which
+// callers handle as normal.
+func TestFailedReadIsNotEOF(t *testing.T) {
 	dir, err := OpenDir(t.TempDir(), Options{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -22,20 +22,20 @@ func TestFailedReadIsNoEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir.direct = true // reads that are not aligned go through memory that is, whatever the file system
+	dir.direct = true // unaligned reads go through an aligned buffer, whatever the file system
 	if n, err := f.ReadAt(make([]byte, 10), 2*BlockSize-5); n != 5 || !errors.Is(err, io.EOF) {
-		t.Errorf("behind the end: %d, %v", n, err)
+		t.Errorf("past the end: %d, %v", n, err)
 	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.ReadAt(make([]byte, 10), 5); err == nil || errors.Is(err, io.EOF) {
-		t.Errorf("a read that fails: %v", err)
+		t.Errorf("a failing read: %v", err)
 	}
 }
 
-// TestNewDirectories: of a path of which several directories are new, the name of
-// each has to be made durable, which is in the one above it.
+// TestNewDirectories: if several directories of a path are new, the entry of each must be
+// made durable by syncing its parent.
 func TestNewDirectories(t *testing.T) {
 	root := t.TempDir()
 	path := filepath.Join(root, "a", "b", "c")
@@ -50,6 +50,6 @@ func TestNewDirectories(t *testing.T) {
 		t.Errorf("%v, %v", info, err)
 	}
 	if got := parentsOfNew(path); len(got) > 0 {
-		t.Errorf("%q are new though the directory is there", got)
+		t.Errorf("%q are reported as new although the directory exists", got)
 	}
 }

@@ -35,8 +35,8 @@ func create(t testing.TB, d *Dir, name string, size int64) File {
 
 func engines() []Engine { return []Engine{IOURing, Pwrite, Buffered} }
 
-// TestWriters has several goroutines write a file through one Writer of each
-// engine: every byte is where it belongs once done was called.
+// TestWriters writes a file from several goroutines through one Writer, with each
+// engine: every byte is in place once done is called.
 func TestWriters(t *testing.T) {
 	const size, piece, writers = 4 << 20, 16 << 10, 4
 	for _, engine := range engines() {
@@ -78,14 +78,14 @@ func TestWriters(t *testing.T) {
 			under.Wait()
 			got := make([]byte, size)
 			if _, err := f.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
-				t.Errorf("what was written is not read: %v", err)
+				t.Errorf("read differs from what was written: %v", err)
 			}
 			w.Close()
 		})
 	}
 }
 
-// TestShortWrites tells the ring's writer of parts of a write: it goes on behind
+// TestShortWrites completes only part of a write: the ring's writer continues after
 // whole blocks, and fails otherwise.
 func TestShortWrites(t *testing.T) {
 	d := openDir(t, Options{Engine: IOURing})
@@ -97,7 +97,7 @@ func TestShortWrites(t *testing.T) {
 	defer w.Close()
 	for res, want := range map[int]struct {
 		err  error
-		from int // first block that is written then
+		from int // first block of the next write
 	}{
 		BlockSize:         {nil, 1},
 		3 * BlockSize:     {nil, 3},
@@ -124,12 +124,12 @@ func TestShortWrites(t *testing.T) {
 			t.Fatal(err)
 		}
 		if blocks := bytes.Count(got, []byte{'x'}) / BlockSize; blocks != 4-want.from || blocks > 0 && got[want.from*BlockSize] != 'x' {
-			t.Errorf("%d: %d blocks were written then", res, blocks)
+			t.Errorf("%d: the next write has %d blocks", res, blocks)
 		}
 	}
 }
 
-// TestForeignFiles: a ring's writer writes files of its directory only.
+// TestForeignFiles: a ring's writer only writes files of its own directory.
 func TestForeignFiles(t *testing.T) {
 	d, other := openDir(t, Options{Engine: IOURing}), openDir(t, Options{})
 	w, err := d.NewWriter(1)

@@ -14,7 +14,7 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// framed returns size bytes that have the frame of a batch of so many offsets.
+// framed returns size bytes with the header of a batch of that many offsets.
 func framed(base int64, offsets, size int) []byte {
 	b := make([]byte, size)
 	binary.BigEndian.PutUint64(b, uint64(base))
@@ -24,10 +24,10 @@ func framed(base int64, offsets, size int) []byte {
 	return b
 }
 
-// What a read takes out of runs is what it would take of a list of all batches: from
-// the one that holds its offset on, below its end, the first whatever its size and the
-// others within its limit.
-func TestClipTakesWhatAReadAsksFor(t *testing.T) {
+// A read takes from entries what it would take from a list of all batches: from the one
+// that holds its offset, below its end, the first whatever its size and the others within
+// its limit.
+func TestClipTakesTheRequestedBatches(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var tail partition.Tail
 		var all [][]byte
@@ -57,11 +57,11 @@ func TestClipTakesWhatAReadAsksFor(t *testing.T) {
 		if limit == 0 {
 			limit = 1 << 30
 		}
-		runs, ok := tail.From(nil, r.Offset, r.End, limit)
+		entries, ok := tail.From(nil, r.Offset, r.End, limit)
 		if !ok {
 			t.Fatal("below the tail")
 		}
-		for _, e := range runs {
+		for _, e := range entries {
 			b, more := r.Clip(e, image[e.Position:int(e.Position)+int(e.Size)])
 			if len(b) > 0 {
 				r.Add(b, flow.FromWAL, nil)
@@ -72,8 +72,8 @@ func TestClipTakesWhatAReadAsksFor(t *testing.T) {
 		}
 		want := wanted(all, r.Offset, r.End, limit)
 		got := slices.Concat(r.Buffers...)
-		// Where a run was left out, which is by its likely size, less is right too.
-		if !bytes.HasPrefix(want, got) || len(got) == 0 || len(runs) > 0 && runs[len(runs)-1].End() >= r.End && len(got) != len(want) {
+		// Entries are left out by their estimated size; then less is correct too.
+		if !bytes.HasPrefix(want, got) || len(got) == 0 || len(entries) > 0 && entries[len(entries)-1].End() >= r.End && len(got) != len(want) {
 			t.Fatalf("read %d bytes of %d from offset %d to %d, limit %d", len(got), len(want), r.Offset, r.End, r.Limit)
 		}
 		if r.Bytes != len(got) {
@@ -99,8 +99,8 @@ func wanted(all [][]byte, offset, end int64, limit int) (out []byte) {
 	return out
 }
 
-// The batches of a partition lie together, in the order in which they were sequenced,
-// and what writes nothing is left out.
+// The batches of a partition are adjacent, in the order in which they were sequenced, and
+// appends that write nothing are left out.
 func TestArrangeKeepsPartitionsTogether(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := &flow.Group{}
@@ -125,7 +125,7 @@ func TestArrangeKeepsPartitionsTogether(t *testing.T) {
 		for i, a := range g.InOrder() {
 			p := a.Partition.Index
 			if before, again := seen[p]; again && (g.InOrder()[i-1].Partition.Index != p || a.BaseOffset != before+1) {
-				t.Fatalf("offset %d of partition %d comes after %d, behind partition %d", a.BaseOffset, p, before, g.InOrder()[i-1].Partition.Index)
+				t.Fatalf("offset %d of partition %d comes after %d, following partition %d", a.BaseOffset, p, before, g.InOrder()[i-1].Partition.Index)
 			}
 			seen[p] = a.BaseOffset
 			got = append(got, fmt.Sprint(p, a.BaseOffset))

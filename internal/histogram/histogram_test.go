@@ -27,7 +27,7 @@ func TestBuckets(t *testing.T) {
 	}
 	for i := 1; i < len(classic); i++ {
 		if r := *classic[i].UpperBound / *classic[i-1].UpperBound; math.Abs(r-2) > 1e-9 {
-			t.Errorf("bucket %d is %v times the one before", i, r)
+			t.Errorf("bucket %d is %v times the previous one", i, r)
 		}
 	}
 	if n := len(m.Histogram.PositiveDelta); n < 20 || n > mostBuckets {
@@ -35,8 +35,8 @@ func TestBuckets(t *testing.T) {
 	}
 }
 
-// BenchmarkObserve is what one time costs, and what a histogram takes whose times are over
-// five orders of magnitude.
+// BenchmarkObserve measures the cost of one observation, and the memory of a histogram of
+// times over five orders of magnitude.
 func BenchmarkObserve(b *testing.B) {
 	for _, kind := range []string{"classic", "native"} {
 		b.Run(kind, func(b *testing.B) {

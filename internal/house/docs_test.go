@@ -48,7 +48,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 	for _, m := range slices.Sorted(maps.Keys(documented)) {
 		if !inCode[m] {
-			t.Errorf("docs/operations.md names %s, which there is not", m)
+			t.Errorf("docs/operations.md names %s, which does not exist", m)
 		}
 	}
 }
@@ -85,7 +85,7 @@ func TestSettingsInPagesExist(t *testing.T) {
 		for _, m := range setting.FindAllStringSubmatch(read(t, page), -1) {
 			_, err := topic.LookupConfig(m[1] + "." + m[2])
 			if sections[m[1]] && !keys[m[1]+"."+m[2]] && err != nil {
-				t.Errorf("%s names the setting %s.%s, which there is not", page, m[1], m[2])
+				t.Errorf("%s names the setting %s.%s, which does not exist", page, m[1], m[2])
 			}
 		}
 	}
@@ -101,7 +101,7 @@ func TestLinksInPagesLeadSomewhere(t *testing.T) {
 				continue
 			}
 			if _, err := os.Stat(filepath.Join(root, filepath.Dir(page), target)); err != nil {
-				t.Errorf("%s links to %s, which is not there", page, m[1])
+				t.Errorf("%s links to %s, which does not exist", page, m[1])
 			}
 		}
 	}
@@ -130,7 +130,7 @@ func TestDecisionsAreInTheIndex(t *testing.T) {
 		}
 	}
 	if pages < 40 || len(listed) != pages {
-		t.Errorf("docs/README.md lists %d decisions, and there are %d", len(listed), pages)
+		t.Errorf("docs/README.md lists %d decisions, but there are %d pages", len(listed), pages)
 	}
 }
 

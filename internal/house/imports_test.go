@@ -21,7 +21,7 @@ var rules = map[string][]string{
 	"ingress":          {"internal", "pipeline", "ingress"},
 	"egress":           {"internal", "pipeline", "egress"},
 	"consensus":        {"internal", "consensus"},
-	"config":           {"internal", "stages", "ingress", "egress", "consensus", "config"}, // whose settings a file has
+	"config":           {"internal", "stages", "ingress", "egress", "consensus", "config"}, // for their settings
 	"sdk/go":           {"internal/quicnet", "internal/certs", "sdk/go"},
 	"demo":             {"sdk/go", "internal/certs", "internal/freeport", "demo"},
 	"cmd":              {""},
@@ -44,13 +44,13 @@ func TestImportsPointInward(t *testing.T) {
 		from := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
 		room := roomOf(from)
 		if room == "" {
-			t.Errorf("%s belongs to no room: add a rule, or put it where it belongs", p.ImportPath)
+			t.Errorf("no rule covers %s: add one, or move the package", p.ImportPath)
 			continue
 		}
 		for _, path := range p.Imports {
 			to, ours := strings.CutPrefix(path, module+"/")
 			if ours && !allowed(room, to) {
-				t.Errorf("%s imports %s: %s may import only %v of ours", from, to, room, rules[room])
+				t.Errorf("%s imports %s: of our packages, %s may import only %v", from, to, room, rules[room])
 			}
 			if ours && room == "stages" && strings.HasPrefix(to, "stages/") && !within(to, stageRules[from]) && !within(to, []string{from}) {
 				t.Errorf("%s imports %s: stages know each other only through internal/flow", from, to)

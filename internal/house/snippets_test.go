@@ -27,7 +27,7 @@ func TestGoSnippetsInPagesCompile(t *testing.T) {
 		text := read(t, page)
 		blocks := goBlock.FindAllStringSubmatch(text, -1)
 		if fences := strings.Count(text, "```go"); fences != len(blocks) {
-			t.Errorf("%s has %d blocks of Go, of which %d can be read: a fence begins a line and is closed", page, fences, len(blocks))
+			t.Errorf("%s has %d blocks of Go, of which %d can be parsed: a fence must start a line and be closed", page, fences, len(blocks))
 		}
 		for i, b := range blocks {
 			found++
@@ -36,7 +36,7 @@ func TestGoSnippetsInPagesCompile(t *testing.T) {
 				t.Errorf("%s, block %d: %v", page, i+1, err)
 				continue
 			} else if string(pretty) != code {
-				t.Errorf("%s, block %d is not formatted as Go is", page, i+1)
+				t.Errorf("%s, block %d is not gofmt-formatted", page, i+1)
 			}
 			into := filepath.Join(dir, fmt.Sprintf("%s_%d", strings.NewReplacer("/", "_", ".", "_").Replace(page), i+1))
 			if err := os.MkdirAll(into, 0o700); err != nil {
@@ -50,7 +50,7 @@ func TestGoSnippetsInPagesCompile(t *testing.T) {
 	if found < 5 {
 		t.Fatalf("only %d blocks of Go found: the test looks in the wrong places", found)
 	}
-	// The requirements are this module's own, so that nothing has to be looked up.
+	// The requirements are this module's own, so nothing needs to be resolved.
 	mod := strings.Replace(read(t, "go.mod"), "module "+module+"\n", "module example.org/snippets\n", 1)
 	mod += fmt.Sprintf("\nrequire %s v0.0.0\n\nreplace %s => %s\n", module, module, home)
 	for name, text := range map[string]string{"go.mod": mod, "go.sum": read(t, "go.sum")} {

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// fresh is the state of a partition with room for all that a test writes.
+// fresh returns the state of a partition with enough memory for any test.
 func fresh() *Producers { return NewTable(1 << 20).Open() }
 
 func restored(t interface{ Fatal(...any) }, snapshots ...[]byte) *Producers {
@@ -74,8 +74,8 @@ func TestExpire(t *testing.T) {
 }
 
 // Invariant 19: within one (pid, epoch) each sequence is appended once, and a
-// retry of any of the last five batches returns its first offset; a snapshot
-// taken anywhere changes none of that.
+// retry of any of the last five batches returns its first offset; a snapshot and
+// restore at any point does not change that.
 func TestExactlyOnceProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ps := fresh()

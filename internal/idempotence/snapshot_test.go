@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "write testdata again: snapshots that old builds wrote no longer prove that this one reads them")
 
-// A snapshot that was stored stays readable, and this build writes the same.
+// A stored snapshot stays readable, and this build writes the same bytes.
 func TestSnapshotGolden(t *testing.T) {
 	ps := fresh()
 	ps.Append(Batch{300, 2, math.MaxInt32 - 1, 1, 1_700_000_000_000}, 70)
@@ -32,7 +32,7 @@ func TestSnapshotGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("it is written as %s, was %s", got, want)
+		t.Errorf("this build writes %s, want %s", got, want)
 	}
 	stored, err := hex.DecodeString(strings.TrimSpace(string(want)))
 	if err != nil {
@@ -47,8 +47,8 @@ func TestSnapshotGolden(t *testing.T) {
 	}
 }
 
-// However a log is cut into snapshots, whichever of them are merged first and however
-// many batches two of them have both: what comes out is the state of the whole log.
+// However a log is divided into snapshots, in whatever order they are merged, and however
+// many batches two of them share, the result is the state of the whole log.
 func TestSnapshotsMergeToTheStateOfTheLog(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		whole := fresh()
@@ -72,7 +72,7 @@ func TestSnapshotsMergeToTheStateOfTheLog(t *testing.T) {
 		}
 		mixed := rapid.Permutation(snapshots).Draw(t, "order")
 		if got := restored(t, mixed...).Snapshot(); !bytes.Equal(got, whole.Snapshot()) {
-			t.Fatalf("restored in any order: %x, want %x", got, whole.Snapshot())
+			t.Fatalf("restored in random order: %x, want %x", got, whole.Snapshot())
 		}
 		for len(snapshots) > 1 {
 			i := rapid.IntRange(0, len(snapshots)-2).Draw(t, "merge")
@@ -133,7 +133,7 @@ func FuzzSnapshot(f *testing.F) {
 		m, err := Merge(a, b, 0)
 		if err != nil {
 			if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrUnsupported) {
-				t.Fatalf("an error of no kind: %v", err)
+				t.Fatalf("unknown error: %v", err)
 			}
 			return
 		}

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// States are told while producers write, each once.
+// States returns each producer once, even while producers write.
 func TestStatesWhileProducersWrite(t *testing.T) {
 	table := NewTable(16 << 20)
 	ps := table.Open()
@@ -32,6 +32,6 @@ func TestStatesWhileProducersWrite(t *testing.T) {
 	}
 	writers.Wait()
 	if _, ok := table.OpenLoading(1, 2, 2).States(); ok {
-		t.Error("states are told before they are read")
+		t.Error("states are returned before they are loaded")
 	}
 }

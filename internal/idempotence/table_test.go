@@ -12,15 +12,15 @@ import (
 	"github.com/sluicemq/sluice/internal/memory"
 )
 
-// Whatever partitions do, the table stays within its limit, what is charged is what is
-// there, and who has to go is one of those that are the longest idle.
+// Whatever partitions do, the table stays within its limit, its charge matches its
+// contents, and evicted producers are among those idle for longest.
 func TestTableStaysWithinItsLimit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tb := NewTable(40 * producerBytes)
 		parts := []*Producers{tb.Open(), tb.Open(), tb.Open()}
 		now := int64(0)
 		for base := range int64(rapid.IntRange(1, 200).Draw(t, "steps")) {
-			base += 1 << 40 // above those that are restored
+			base += 1 << 40 // above the restored ones
 			now += rapid.SampledFrom([]int64{0, 1, 400, 3000}).Draw(t, "pause")
 			p := parts[rapid.IntRange(0, 2).Draw(t, "partition")]
 			before, known := tb.Stats(), idle(parts)
@@ -40,10 +40,10 @@ func TestTableStaysWithinItsLimit(t *testing.T) {
 				b := Batch{rapid.Int64Range(0, 60).Draw(t, "id"), 0, int32(base), int32(base), now}
 				p.Append(b, base)
 				if _, dup, _ := p.Check(b); !dup {
-					t.Fatal("what was just appended is not known")
+					t.Fatal("the batch just appended is not known")
 				}
 				if gone := int(tb.Stats().Evicted - before.Evicted); gone > 0 && len(idle(parts)) > 0 && idle(parts)[0] < secondOf(known[0]) {
-					t.Fatalf("%d went, and one stayed that is idle for longer", gone)
+					t.Fatalf("%d were evicted, but one idle for longer stayed", gone)
 				}
 			}
 			var ids, bytes int64
@@ -74,8 +74,7 @@ func idle(parts []*Producers) (ms []int64) {
 	return ms
 }
 
-// A flood of new ids takes the memory of those that are idle, and nothing from one that
-// goes on writing.
+// A flood of new ids evicts idle producers, but not one that keeps writing.
 func TestFloodForgetsTheIdleAndNotTheActive(t *testing.T) {
 	tb := NewTable(400 * producerBytes)
 	flood, others := tb.Open(), tb.Open()
@@ -99,8 +98,8 @@ func TestFloodForgetsTheIdleAndNotTheActive(t *testing.T) {
 	}
 }
 
-// What is charged is what the heap takes, or a little more.
-func TestChargeIsWhatTheHeapTakes(t *testing.T) {
+// The charge is the heap memory used, or slightly more.
+func TestChargeMatchesTheHeap(t *testing.T) {
 	const ids = 200_000
 	tb := NewTable(1 << 30)
 	ps := tb.Open()
@@ -131,7 +130,7 @@ func heapBytes() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// Until the snapshots are read only what needs none is decided.
+// Until the snapshots are loaded, only what needs none is decided.
 func TestLoading(t *testing.T) {
 	tb := NewTable(1 << 20)
 	ps := tb.OpenLoading(1, 5, 2)
@@ -162,22 +161,22 @@ func TestLoading(t *testing.T) {
 	ps.Loaded(2000)
 	for id, first := range map[int64]int32{1: 9, 2: 0} {
 		if base, dup, err := ps.Check(Batch{id, 0, first, first, 2000}); !dup || err != nil || base != 39+id {
-			t.Errorf("a retry of what only the snapshot has: %d %v %v", base, dup, err)
+			t.Errorf("a retry of a batch that only the snapshot has: %d %v %v", base, dup, err)
 		}
 	}
-	// A producer sent 0 and 5 and both were refused: 5 must not be taken before 0.
+	// A producer sent 0 and 5, and both were refused: 5 must not be accepted before 0.
 	if _, _, err := ps.Check(Batch{3, 0, 5, 9, 2001}); err != ErrLoading {
-		t.Errorf("a later batch is taken for a beginning: %v", err)
+		t.Errorf("a later batch is accepted as the first: %v", err)
 	}
 	if _, _, err := ps.Check(Batch{3, 0, 0, 4, 2001}); err != nil {
 		t.Error(err)
 	}
 	if _, _, err := ps.Check(Batch{3, 0, 5, 9, 2000 + graceMs}); err != nil {
-		t.Errorf("a producer that was forgotten never goes on: %v", err)
+		t.Errorf("a forgotten producer cannot continue: %v", err)
 	}
 }
 
-// Lanes and a load work on one table at once.
+// Lanes and a load use one table concurrently.
 func TestTableIsSafeForConcurrentUse(t *testing.T) {
 	tb := NewTable(500 * producerBytes)
 	old := fresh()
@@ -210,7 +209,7 @@ func TestTableIsSafeForConcurrentUse(t *testing.T) {
 	}
 }
 
-// A collector's snapshots say the same as a table that had room for all.
+// A collector's snapshots match a table with enough memory for everything.
 func TestCollector(t *testing.T) {
 	held := memory.NewAccount(16 << 20)
 	c, whole := NewCollector(held), NewTable(1<<30).Open()
@@ -229,14 +228,14 @@ func TestCollector(t *testing.T) {
 		}
 	}
 	if !bytes.Equal(merged, whole.Snapshot()) || lost != 0 || len(snapshots) < 3 {
-		t.Errorf("%d snapshots do not say what the log says; %d lost", len(snapshots), lost)
+		t.Errorf("%d snapshots do not match the log; %d lost", len(snapshots), lost)
 	}
 	if held.Used() != charged || charged < int64(len(merged)) {
 		t.Errorf("%d bytes are charged, not %d", held.Used(), charged)
 	}
 }
 
-// Without room a collector gives up the oldest, and says so.
+// Without enough memory a collector drops the oldest, and reports it.
 func TestCollectorWithoutRoom(t *testing.T) {
 	held := memory.NewAccount(collectBytes + 60_000)
 	c := NewCollector(held)

@@ -10,7 +10,7 @@ import (
 	"github.com/sluicemq/sluice/internal/memory"
 )
 
-func TestAccountNeverPassesItsLimitByTry(t *testing.T) {
+func TestTryNeverExceedsTheLimit(t *testing.T) {
 	a := memory.NewAccount(1000)
 	var all sync.WaitGroup
 	var mu sync.Mutex
@@ -32,15 +32,15 @@ func TestAccountNeverPassesItsLimitByTry(t *testing.T) {
 	}
 	a.Refund(7)
 	if !a.Try(7) || a.Try(7) {
-		t.Error("what was given back is not there once")
+		t.Error("returned bytes are not available exactly once")
 	}
 	a.Charge(100)
 	if a.Used() <= a.Limit() || a.Try(0) {
-		t.Error("a charge asks nobody, and then nothing fits")
+		t.Error("a charge must succeed beyond the limit, and nothing fit afterwards")
 	}
 	a.Resize(2000)
 	if !a.Try(7) {
-		t.Error("the new limit does not hold")
+		t.Error("the new limit is not enforced")
 	}
 }
 
@@ -66,7 +66,7 @@ func TestMapSumsAndExportsItsLines(t *testing.T) {
 		t.Error(err)
 	}
 	if err := m.Fit(memory.Rest + 109); err == nil || !strings.Contains(err.Error(), "raise it to") {
-		t.Errorf("more than there is: %v", err)
+		t.Errorf("more than the machine has: %v", err)
 	}
 	want := `
 # HELP sluice_memory_bytes Bytes in use, by use.
@@ -83,7 +83,7 @@ sluice_memory_limit_bytes{use="b"} 10
 	}
 	defer func() {
 		if recover() == nil {
-			t.Error("a name twice")
+			t.Error("a duplicate name is accepted")
 		}
 	}()
 	m.Add(memory.Of(memory.Use{Name: "a"}, a))

@@ -10,8 +10,8 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// TestViewsAreLikeMaps puts, replaces and removes topics, and holds the views and what
-// changed between them against a map. Views that were made before stay as they were.
+// TestViewsAreLikeMaps adds, replaces and removes topics, and compares the views, and the
+// changes between them, with a map. Earlier views stay unchanged.
 func TestViewsAreLikeMaps(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g", "h"})
@@ -29,7 +29,7 @@ func TestViewsAreLikeMaps(t *testing.T) {
 				for _, name := range rapid.SliceOfNDistinct(names, 1, 5, rapid.ID).Draw(t, "names") {
 					old := now[name]
 					switch rapid.SampledFrom([]string{"new", "replace", "remove"}).Draw(t, "what") {
-					case "new": // under the name of one that is removed
+					case "new": // with the name of a removed one
 						if old != nil {
 							removed = append(removed, old.ID)
 						}

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 )
 
-// pieces writes all in writes of at most so many bytes.
+// pieces writes all in writes of at most the given size.
 func pieces(all []byte, most int) func(io.Writer) error {
 	return func(w io.Writer) error {
 		for len(all) > 0 {
@@ -24,7 +24,7 @@ func pieces(all []byte, most int) func(io.Writer) error {
 	}
 }
 
-func TestWhatIsWrittenIsRead(t *testing.T) {
+func TestReadReturnsWhatWasWritten(t *testing.T) {
 	all := make([]byte, 100_003)
 	for i := range all {
 		all[i] = byte(rand.Uint32())
@@ -46,8 +46,8 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	}
 }
 
-// TestAReadIsFull: whoever reads gets all it has room for, but at the end.
-func TestAReadIsFull(t *testing.T) {
+// TestReadFillsItsBuffer: a Read fills its buffer, except at the end.
+func TestReadFillsItsBuffer(t *testing.T) {
 	r := contents(pieces(make([]byte, 2500), 10))
 	defer r.Close()
 	p := make([]byte, 1000)
@@ -57,11 +57,11 @@ func TestAReadIsFull(t *testing.T) {
 		}
 	}
 	if n, err := r.Read(p); n != 0 || err != io.EOF { //nolint:errorlint // it is io.EOF itself
-		t.Errorf("%d bytes, %v behind the end", n, err)
+		t.Errorf("%d bytes, %v after the end", n, err)
 	}
 }
 
-func TestAFailureComesBehindWhatWasWritten(t *testing.T) {
+func TestFailureFollowsWhatWasWritten(t *testing.T) {
 	boom := errors.New("boom")
 	r := contents(func(w io.Writer) error {
 		_, err := w.Write(make([]byte, 10))
@@ -76,9 +76,8 @@ func TestAFailureComesBehindWhatWasWritten(t *testing.T) {
 	}
 }
 
-// TestCloseEndsBoth closes while a Read waits for a writer that takes its time, and
-// while a writer waits for a Read: neither is left, and nothing is written into what a
-// Read has given up.
+// TestCloseEndsBoth closes while a Read waits for a slow writer, and while a writer waits
+// for a Read: both return, and nothing is written into the buffer of a Read that returned.
 func TestCloseEndsBoth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		goOn, wrote := make(chan struct{}), make(chan error, 1)
@@ -97,7 +96,7 @@ func TestCloseEndsBoth(t *testing.T) {
 		synctest.Wait()
 		select {
 		case <-closed:
-			t.Error("closed while somebody writes")
+			t.Error("Close returned during a write")
 		default:
 		}
 		close(goOn)
@@ -108,7 +107,7 @@ func TestCloseEndsBoth(t *testing.T) {
 			t.Errorf("%d bytes, then %v, %q", n, err, p[10:])
 		}
 		if n, err := r.Read(p); n != 0 || err == nil {
-			t.Errorf("%d bytes, %v of what is closed", n, err)
+			t.Errorf("%d bytes, %v after Close", n, err)
 		}
 
 		r = contents(func(w io.Writer) error { _, err := w.Write([]byte("nobody reads")); return err })

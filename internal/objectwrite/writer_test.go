@@ -24,13 +24,13 @@ import (
 
 var parts = []topic.Partition{{Topic: topic.ID{1}, Index: 2}}
 
-// steps notes what happens, and has the metadata and the store fail.
+// steps records the steps, and injects failures of the metadata and the store.
 type steps struct {
 	*objectstore.Store
 	dir     string
 	done    []string
 	prepare error
-	stall   bool // the store reads nothing until it is told to end
+	stall   bool // the store reads nothing until its context ends
 }
 
 func (s *steps) PrepareObject(_ context.Context, _ meta.ObjectID, p []topic.Partition, _ time.Duration) error {
@@ -54,7 +54,7 @@ func (s *steps) Put(ctx context.Context, key string, r io.Reader) error {
 	return err
 }
 
-// keys of what the store has.
+// keys returns the keys in the store.
 func (s *steps) keys(t *testing.T) (keys []string) {
 	t.Helper()
 	if err := filepath.WalkDir(s.dir, func(path string, e fs.DirEntry, err error) error {
@@ -80,7 +80,7 @@ func newSteps(t *testing.T) (*steps, *objectwrite.Writer) {
 	return s, &objectwrite.Writer{Metadata: s, Store: s, Clock: clock.System{}, TTL: time.Minute}
 }
 
-// fill appends one batch, and then fails with err.
+// fill appends one batch, then fails with err.
 func fill(t *testing.T, err error) func(context.Context, meta.ObjectID, *object.Writer) error {
 	t.Helper()
 	b := record.NewBuilder()
@@ -94,7 +94,7 @@ func fill(t *testing.T, err error) func(context.Context, meta.ObjectID, *object.
 	}
 }
 
-// sizeOf is how large the object of fill is.
+// sizeOf returns the size of the object that fill builds.
 func sizeOf(t *testing.T) int64 {
 	t.Helper()
 	s, w := newSteps(t)
@@ -125,7 +125,7 @@ func TestStepsInTheirOrder(t *testing.T) {
 	}
 }
 
-func TestNothingBehindAFailedStep(t *testing.T) {
+func TestNothingFollowsAFailedStep(t *testing.T) {
 	boom := errors.New("boom")
 	never := func(context.Context, meta.ObjectID) error { t.Error("committed"); return nil }
 
@@ -146,7 +146,7 @@ func TestNothingBehindAFailedStep(t *testing.T) {
 	}
 }
 
-func TestThePutEndsWithTheTimeThatWasPrepared(t *testing.T) {
+func TestPutEndsAtThePreparedDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, w := newSteps(t)
 		s.stall = true

@@ -19,14 +19,14 @@ func TestEpochsBelowTheLogStartAreForgotten(t *testing.T) {
 	for _, tt := range []struct {
 		start int64
 		left  []int32
-		ends  map[int32]meta.EpochStart // of an epoch asked for
+		ends  map[int32]meta.EpochStart // by requested epoch
 	}{
 		{0, []int32{1, 3, 4, 8}, map[int32]meta.EpochStart{-1: {Epoch: -1, Start: -1}, -2: {Epoch: -2, Start: 0}, 0: {Epoch: 0, Start: 0}, 1: {Epoch: 1, Start: 10},
 			2: {Epoch: 1, Start: 10}, 3: {Epoch: 3, Start: 20}, 7: {Epoch: 4, Start: 30}, 8: {Epoch: 8, Start: 100}, 9: {Epoch: 9, Start: 100}, 10: {Epoch: -1, Start: -1}}},
 		{9, []int32{1, 3, 4, 8}, map[int32]meta.EpochStart{0: {Epoch: 0, Start: 9}, 1: {Epoch: 1, Start: 10}}},
 		{10, []int32{3, 4, 8}, map[int32]meta.EpochStart{0: {Epoch: 0, Start: 10}, 1: {Epoch: 1, Start: 10}, 3: {Epoch: 3, Start: 20}}},
 		{25, []int32{4, 8}, map[int32]meta.EpochStart{1: {Epoch: 1, Start: 25}, 3: {Epoch: 3, Start: 25}, 4: {Epoch: 4, Start: 30}}},
-		{5, []int32{4, 8}, nil}, // it never falls
+		{5, []int32{4, 8}, nil}, // the log start never decreases
 		{100, []int32{8}, map[int32]meta.EpochStart{4: {Epoch: 4, Start: 100}, 8: {Epoch: 8, Start: 100}, 9: {Epoch: 9, Start: 100}}},
 	} {
 		s.SetLogStart(tt.start)
@@ -43,14 +43,14 @@ func TestEpochsBelowTheLogStartAreForgotten(t *testing.T) {
 			}
 		}
 	}
-	empty := NewState(topic.Partition{Topic: topic.NewID()}, 5, 7, 7) // all was deleted
+	empty := NewState(topic.Partition{Topic: topic.NewID()}, 5, 7, 7) // everything was deleted
 	if epoch, end := empty.EpochEnd(3); epoch != 3 || end != 7 {
 		t.Errorf("epoch 3 of an empty log ends as %d at %d", epoch, end)
 	}
 }
 
-// TestEpochEndsAsInALogOfAllEpochs holds a State against the epoch of each record: what
-// is forgotten changes no answer for what can be read.
+// TestEpochEndsAsInALogOfAllEpochs compares a State with the epoch of each record:
+// forgetting epochs changes no answer about readable records.
 func TestEpochEndsAsInALogOfAllEpochs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := NewState(topic.Partition{Topic: topic.NewID()}, 0, 0, 0)

@@ -8,7 +8,7 @@ import (
 
 func TestSettingsOfTopicConfigs(t *testing.T) {
 	if got := SettingsOf(nil); got != DefaultSettings() {
-		t.Errorf("nothing set: %+v, the defaults are %+v", got, DefaultSettings())
+		t.Errorf("without configs: got %+v, want the defaults %+v", got, DefaultSettings())
 	}
 	got := SettingsOf(map[string]string{topic.MaxMessageBytes: "10", topic.MaxDecompressedBytes: "7", topic.TimestampType: topic.LogAppendTime,
 		topic.CleanupPolicy: "delete,compact", topic.TimestampBeforeMaxMs: "1", topic.TimestampAfterMaxMs: "2"})

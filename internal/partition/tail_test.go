@@ -10,7 +10,7 @@ import (
 	"github.com/sluicemq/sluice/internal/memory"
 )
 
-// list is the index as plainly as it can be: every batch.
+// list is a naive index: a list of all batches.
 type list struct {
 	batches []Entry
 	floor   int64
@@ -36,7 +36,7 @@ func (l *list) trim(offset int64) {
 	}
 }
 
-// within are the batches with offsets from from to below end.
+// within returns the batches with offsets in [from, end).
 func (l *list) within(from, end int64) (out []Entry) {
 	for _, b := range l.batches {
 		if b.End() > max(from, l.floor) && b.Base < end {
@@ -46,34 +46,34 @@ func (l *list) within(from, end int64) (out []Entry) {
 	return out
 }
 
-// of returns the batches that e is made of, and fails unless it is one run of them.
+// of returns the batches that e is made of, and fails the test unless they are adjacent.
 func (l *list) of(t *rapid.T, all []Entry, e Entry) []Entry {
 	from := slices.IndexFunc(all, func(b Entry) bool { return b.Base == e.Base })
 	to := slices.IndexFunc(all, func(b Entry) bool { return b.End() == e.End() })
 	if from < 0 || to < from {
-		t.Fatalf("run %+v does not begin or end between batches", e)
+		t.Fatalf("entry %+v does not start and end at batch boundaries", e)
 	}
-	run := all[from : to+1]
-	want := run[0]
-	want.Batches = int32(len(run))
-	for i, b := range run[1:] {
-		before := run[i]
+	batches := all[from : to+1]
+	want := batches[0]
+	want.Batches = int32(len(batches))
+	for i, b := range batches[1:] {
+		before := batches[i]
 		if b.Group != e.Group || b.Epoch != e.Epoch || b.Position != before.Position+Position(before.Size) {
-			t.Fatalf("run %+v has %+v behind %+v", e, b, before)
+			t.Fatalf("entry %+v has %+v after %+v", e, b, before)
 		}
 		want.Size, want.Count = want.Size+b.Size, want.Count+b.Count
 		want.MaxTimestamp = max(want.MaxTimestamp, b.MaxTimestamp)
 	}
 	if e != want {
-		t.Fatalf("run %+v\nwant %+v", e, want)
+		t.Fatalf("entry %+v\nwant %+v", e, want)
 	}
-	if len(run) > 1 && e.Size > RunBytes {
-		t.Fatalf("a run of %d bytes", e.Size)
+	if len(batches) > 1 && e.Size > RunBytes {
+		t.Fatalf("an entry of %d bytes", e.Size)
 	}
-	return run
+	return batches
 }
 
-// next draws a batch that follows last, in all the ways that one can, or that does not.
+// next draws a batch after last, adjacent in every possible way or not adjacent.
 func next(t *rapid.T, last Entry) Entry {
 	e := Entry{Base: last.End(), Group: last.Group, Position: last.Position + Position(last.Size), Epoch: last.Epoch,
 		Count:        rapid.SampledFrom([]int32{1, 1, 1, 7, 1000, math.MaxInt32 / 2, math.MaxInt32}).Draw(t, "count"),
@@ -83,7 +83,7 @@ func next(t *rapid.T, last Entry) Entry {
 	case 0: // the next group
 		e.Group = (e.Position + 4095) / 4096 * 4096
 		e.Position = e.Group + 124
-	case 1: // batches of others between
+	case 1: // with other partitions' batches between
 		e.Position += 100
 	case 2: // far away
 		e.Group += 1 << 33
@@ -98,8 +98,8 @@ func next(t *rapid.T, last Entry) Entry {
 	return e
 }
 
-// The index answers like a list of all batches, to the granularity of its runs, and
-// is charged with what it takes.
+// The index answers like a list of all batches, to the granularity of its entries, and
+// its memory is charged.
 func TestTailAnswersLikeAList(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var tail Tail
@@ -107,7 +107,7 @@ func TestTailAnswersLikeAList(t *testing.T) {
 		tail.ChargeTo(account)
 		var naive list
 		last := Entry{Base: 100, Position: 1 << 20, Group: 1 << 20}
-		var all []Entry // also those that were trimmed, since runs may still have them
+		var all []Entry // including trimmed ones, since entries may still cover them
 		offset := func(name string) int64 {
 			if len(all) == 0 {
 				return rapid.Int64Range(0, 200).Draw(t, name)
@@ -134,7 +134,7 @@ func TestTailAnswersLikeAList(t *testing.T) {
 					naive.trim(to)
 				}
 			},
-			"runs": func(t *rapid.T) {
+			"entries": func(t *rapid.T) {
 				from, end := offset("from"), offset("end")
 				var got []Entry
 				for e := range tail.Entries(from, end) {
@@ -175,20 +175,20 @@ func TestTailAnswersLikeAList(t *testing.T) {
 	})
 }
 
-// same checks that got is want, with more at either side of it only.
+// same checks that got equals want, apart from extra batches at either end.
 func same(t *rapid.T, want, got []Entry, from, end int64) {
 	if len(want) == 0 {
 		return
 	}
 	i := slices.Index(got, want[0])
 	if i < 0 || len(got)-i < len(want) || !slices.Equal(got[i:i+len(want)], want) {
-		t.Fatalf("from %d to %d: %d batches of runs do not have the %d there are", from, end, len(got), len(want))
+		t.Fatalf("from %d to %d: the %d batches of the entries do not cover the %d wanted", from, end, len(got), len(want))
 	}
 }
 
 func readFrom(t *rapid.T, tail *Tail, naive *list, all []Entry, offset, end int64) {
 	maxBytes := rapid.SampledFrom([]int{0, 1, 100, 5000, 1 << 20, math.MaxInt32}).Draw(t, "bytes")
-	runs, ok := tail.From(nil, offset, end, maxBytes)
+	entries, ok := tail.From(nil, offset, end, maxBytes)
 	guess, ok2 := tail.Estimate(offset, end, maxBytes)
 	if ok != ok2 || ok != (len(naive.batches) > 0 && offset >= naive.floor) {
 		t.Fatalf("offset %d: %v and %v with %d batches from %d on", offset, ok, ok2, len(naive.batches), naive.floor)
@@ -198,37 +198,37 @@ func readFrom(t *rapid.T, tail *Tail, naive *list, all []Entry, offset, end int6
 	}
 	want := naive.within(offset, end)
 	var got []Entry
-	for _, e := range runs {
+	for _, e := range entries {
 		got = append(got, naive.of(t, all, e)...)
 	}
 	if len(want) == 0 {
-		return // at or behind the end; a run may reach over it
+		return // at or after the end; an entry may extend past it
 	}
 	i := slices.Index(got, want[0])
 	if i < 0 {
-		t.Fatalf("offset %d is not in the first of %v", offset, runs)
+		t.Fatalf("offset %d is not in the first of %v", offset, entries)
 	}
 	have := got[i:]
 	n := min(len(have), len(want))
 	if !slices.Equal(have[:n], want[:n]) {
-		t.Fatalf("offset %d: other batches", offset)
+		t.Fatalf("offset %d: different batches", offset)
 	}
-	if again := Estimate(runs, offset, end, maxBytes); maxBytes > 0 && again != guess {
-		t.Fatalf("the estimate is %d, for what was given out %d", guess, again)
+	if again := Estimate(entries, offset, end, maxBytes); maxBytes > 0 && again != guess {
+		t.Fatalf("the estimate is %d, but %d from the returned entries", guess, again)
 	}
-	if runs[0].Base >= offset && runs[len(runs)-1].End() <= end { // it is exact
+	if entries[0].Base >= offset && entries[len(entries)-1].End() <= end { // the estimate is exact
 		sum := 0
 		for _, b := range have {
 			sum += int(b.Size)
 		}
-		first := int(runs[0].Size / runs[0].Batches)
+		first := int(entries[0].Size / entries[0].Batches)
 		if maxBytes > 0 && guess != max(first, min(sum, maxBytes)) || n < len(want) && sum < maxBytes {
 			t.Fatalf("estimate %d of %d bytes, at most %d; %d of %d batches", guess, sum, maxBytes, n, len(want))
 		}
 	}
 }
 
-// byTime searches as readers do: run by run, and the batches of each.
+// byTime searches as readers do: entry by entry, then the batches of each.
 func byTime(t *rapid.T, tail *Tail, naive *list, all []Entry, ms, from int64) {
 	want := slices.IndexFunc(naive.batches, func(b Entry) bool { return b.MaxTimestamp >= ms && b.End() > max(from, naive.floor) })
 	for at := from; ; {
@@ -254,8 +254,8 @@ func byTime(t *rapid.T, tail *Tail, naive *list, all []Entry, ms, from int64) {
 	}
 }
 
-// One-record batches in groups of many take less than a byte each.
-func TestTailIsSmallWhereBatchesAre(t *testing.T) {
+// Many one-record batches in each group take less than a byte per batch.
+func TestTailIsSmallForSmallBatches(t *testing.T) {
 	var tail Tail
 	account := memory.NewAccount(0)
 	tail.ChargeTo(account)
@@ -277,7 +277,7 @@ func TestTailIsSmallWhereBatchesAre(t *testing.T) {
 	}
 	tail.Trim(batches)
 	if _, ok := tail.Start(); ok || account.Used() != 0 {
-		t.Errorf("%d bytes for nothing", account.Used())
+		t.Errorf("an empty tail is charged with %d bytes", account.Used())
 	}
 }
 

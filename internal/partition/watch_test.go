@@ -10,12 +10,12 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// calls counts how often it was told.
+// calls counts wake-ups.
 type calls struct{ atomic.Int64 }
 
 func (c *calls) Moved() { c.Add(1) }
 
-// appendTo appends a batch of one offset and so many bytes, and publishes it.
+// appendTo appends a batch of one offset and the given number of bytes, and publishes it.
 func appendTo(s *State, size int32) {
 	base := s.HighWatermark()
 	s.Tail.Append(Entry{Base: base, Size: size, Count: 1})
@@ -31,39 +31,39 @@ func TestWatchWakesOnceWhenEnoughHasCome(t *testing.T) {
 	m := s.Mark()
 	appendTo(s, 10)
 	if s.Arm(&w, &told, m, 11) {
-		t.Fatal("11 bytes are said to have come; it were 10")
+		t.Fatal("11 bytes were reported, want 10")
 	}
 	if !s.Arm(new(Watch), &told, m, 10) {
-		t.Error("10 bytes have come since the mark, and nobody is told")
+		t.Error("not woken for 10 bytes since the mark")
 	}
 	appendTo(s, 1)
 	appendTo(s, 100)
 	if told.Load() != 1 || w.Armed() {
-		t.Errorf("told %d times, armed: %v", told.Load(), w.Armed())
+		t.Errorf("woken %d times, armed: %v", told.Load(), w.Armed())
 	}
-	for i, n := range []int64{100, 50, 70} { // the least counts
+	for i, n := range []int64{100, 50, 70} { // the lowest counts
 		if s.Arm(&w, &told, s.Mark(), n) {
-			t.Fatalf("number %d: at once", i)
+			t.Fatalf("watch %d: woken at once", i)
 		}
 	}
 	appendTo(s, 49)
 	if told.Load() != 1 {
-		t.Error("told after 49 of 50 bytes")
+		t.Error("woken after 49 of 50 bytes")
 	}
 	appendTo(s, 1)
 	if told.Load() != 2 {
-		t.Error("not told after 50 bytes")
+		t.Error("not woken after 50 bytes")
 	}
 	s.Arm(&w, &told, s.Mark(), 1)
 	s.Disarm(&w)
 	s.Disarm(&w)
 	appendTo(s, 1)
 	if told.Load() != 2 {
-		t.Error("told though it was disarmed")
+		t.Error("woken although disarmed")
 	}
 }
 
-// Whatever changes beside appends wakes all, before and after they are armed.
+// Any change other than an append wakes every watch, whether armed before or after it.
 func TestWatchWakesOnEveryChange(t *testing.T) {
 	for name, change := range map[string]func(*State){
 		"epoch":            func(s *State) { s.SetEpoch(2) },
@@ -81,10 +81,10 @@ func TestWatchWakesOnEveryChange(t *testing.T) {
 		s.Arm(&w, &told, m, 1<<40)
 		change(s)
 		if told.Load() != 1 {
-			t.Errorf("%s: told %d times", name, told.Load())
+			t.Errorf("%s: woken %d times", name, told.Load())
 		}
 		if !s.Arm(&w, &told, m, 1<<40) {
-			t.Errorf("%s: it is not seen by who arms with a mark from before", name)
+			t.Errorf("%s: a watch armed with an earlier mark misses it", name)
 		}
 	}
 	s := newWatched()
@@ -95,12 +95,12 @@ func TestWatchWakesOnEveryChange(t *testing.T) {
 	s.SetLogStart(0)
 	s.Publish(0)
 	if told.Load() != 0 {
-		t.Error("told though nothing has changed")
+		t.Error("woken although nothing changed")
 	}
 }
 
-// What was hidden at one publish counts when it is shown, though nothing is appended.
-func TestWatchWakesForWhatWasHidden(t *testing.T) {
+// Records hidden at one publish count when they become visible, even without an append.
+func TestWatchWakesWhenHiddenRecordsBecomeVisible(t *testing.T) {
 	s := newWatched()
 	s.Tail.Append(Entry{Base: 0, Size: 10, Count: 1})
 	s.Tail.Append(Entry{Base: 1, Size: 10, Count: 1})
@@ -110,12 +110,12 @@ func TestWatchWakesForWhatWasHidden(t *testing.T) {
 	s.Arm(&w, &told, s.Mark(), 10)
 	s.Publish(2)
 	if told.Load() != 1 {
-		t.Error("not told of 10 bytes")
+		t.Error("not woken for 10 bytes")
 	}
 }
 
-// However appends and watches meet, no wake is lost: in the end each watcher has been
-// told of all bytes, in steps that it chose.
+// However appends and watches interleave, no wake-up is lost: in the end each watcher has
+// been woken for all bytes, in steps of its own choice.
 func TestNoWakeIsLost(t *testing.T) {
 	const appends, watchers = 3000, 8
 	s := newWatched()
@@ -127,7 +127,7 @@ func TestNoWakeIsLost(t *testing.T) {
 			c := make(moved, 1)
 			for seen := int64(0); seen < appends; {
 				m := s.Mark()
-				seen = s.HighWatermark() // a byte each
+				seen = s.HighWatermark() // one byte each
 				n := 1 + rng.Int64N(5)
 				if seen+n > appends {
 					n = max(1, appends-seen)
@@ -162,7 +162,7 @@ func (m moved) Moved() {
 	}
 }
 
-// BenchmarkPublishBesideWatches is an append beside so many who wait for far more.
+// BenchmarkPublishBesideWatches measures an append while watches wait for far more bytes.
 func BenchmarkPublishBesideWatches(b *testing.B) {
 	s := newWatched()
 	var told calls

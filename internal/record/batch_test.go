@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// codecs are all that exist.
+// codecs lists all codecs.
 var codecs = []Codec{None, Gzip, Snappy, LZ4, Zstd}
 
-// sample returns a batch of n records of so many value bytes.
+// sample returns a batch of n records with values of the given size.
 func sample(t testing.TB, c Codec, n, value int) Batch {
 	t.Helper()
 	b := NewBuilder()
@@ -45,7 +45,7 @@ func TestAccessors(t *testing.T) {
 	}
 }
 
-func TestNextCutsBatchesApart(t *testing.T) {
+func TestNextSplitsBatches(t *testing.T) {
 	one, two := sample(t, None, 3, 10), sample(t, Gzip, 5, 10)
 	all := append(bytes.Clone(one), two...)
 	first, rest, err := Next(all)
@@ -56,9 +56,9 @@ func TestNextCutsBatchesApart(t *testing.T) {
 	if err != nil || !bytes.Equal(second, two) || len(rest) != 0 {
 		t.Fatalf("second: %v, %d bytes left", err, len(rest))
 	}
-	_ = append(first, 0xee) // must not reach into the neighbour
+	_ = append(first, 0xee) // must not write into the next batch
 	if !bytes.Equal(all[len(one):], two) {
-		t.Error("appending to a batch wrote over the one behind it")
+		t.Error("appending to a batch overwrote the next one")
 	}
 	for n := range len(one) {
 		if _, _, err := Next(one[:n]); !errors.Is(err, ErrCorrupt) {
@@ -80,7 +80,7 @@ func TestOldFormatsAreUnsupported(t *testing.T) {
 	}
 }
 
-func TestStampLeavesTheCRCRight(t *testing.T) {
+func TestStampKeepsTheCRCValid(t *testing.T) {
 	b := sample(t, Snappy, 10, 10)
 	b.Stamp(1<<50, 77)
 	if b.BaseOffset() != 1<<50 || b.PartitionLeaderEpoch() != 77 || b.LastOffset() != 1<<50+9 || b.NextOffset() != 1<<50+10 {
@@ -91,7 +91,7 @@ func TestStampLeavesTheCRCRight(t *testing.T) {
 	}
 }
 
-func TestLogAppendTimeIsEveryRecordsTime(t *testing.T) {
+func TestLogAppendTimeAppliesToEveryRecord(t *testing.T) {
 	for _, c := range codecs {
 		b := sample(t, c, 3, 10)
 		b.SetLogAppendTime(42)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestExtend compares with the checksum of the bytes themselves.
+// TestExtend compares combined checksums with those of the bytes themselves.
 func TestExtend(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	var all []byte
@@ -24,16 +24,16 @@ func TestExtend(t *testing.T) {
 		before, alone := sum, crc32.Checksum(b, castagnoli)
 		all, sum = append(all, b...), b.Extend(sum)
 		if got := Concatenated(before, alone, len(b)); got != sum {
-			t.Errorf("%08x put together from both, want %08x", got, sum)
+			t.Errorf("combined to %08x, want %08x", got, sum)
 		}
 		if want := crc32.Checksum(all, castagnoli); sum != want {
-			t.Errorf("%08x behind a batch of %d bytes, want %08x", sum, len(b), want)
+			t.Errorf("%08x after a batch of %d bytes, want %08x", sum, len(b), want)
 		}
 	}
 }
 
-// TestExtendIsNotFooled: a batch that is not what its checksum says gets no sum
-// that is right.
+// TestExtendIsNotFooled: a batch that does not match its checksum does not yield the
+// checksum of its bytes.
 func TestExtendIsNotFooled(t *testing.T) {
 	b, err := NewBuilder().Add(1, nil, make([]byte, 2*combineFrom)).Build()
 	if err != nil {
@@ -41,7 +41,7 @@ func TestExtendIsNotFooled(t *testing.T) {
 	}
 	b[combineFrom] ^= 1
 	if b.Extend(0) == crc32.Checksum(b, castagnoli) {
-		t.Error("the sum of a damaged batch is right")
+		t.Error("the checksum of a damaged batch is correct")
 	}
 }
 

@@ -8,9 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What a filter leaves is exactly what it was told to, at the same offsets and times,
-// and the batch still occupies its place.
-func TestFilterKeepsWhatItIsTold(t *testing.T) {
+// A filter leaves exactly the wanted records, with their offsets and timestamps, and the
+// batch still covers the same offsets.
+func TestFilterKeepsTheWantedRecords(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := NewBuilder()
 		m.BaseOffset, m.Epoch, m.Codec = 1000, 3, Codec(rapid.Int8Range(0, 4).Draw(t, "codec"))
@@ -28,7 +28,7 @@ func TestFilterKeepsWhatItIsTold(t *testing.T) {
 		}
 		was := bytes.Clone(b)
 		f := &Filter{MaxUnpacked: 1 << 20}
-		for round := range 3 { // over what it left itself, too
+		for round := range 3 { // also over its own output
 			before, err := collect(b, 1<<20)
 			if err != nil {
 				t.Fatal(err)
@@ -56,7 +56,7 @@ func TestFilterKeepsWhatItIsTold(t *testing.T) {
 			}
 			if out.BaseOffset() != b.BaseOffset() || out.NextOffset() != b.NextOffset() || out.PartitionLeaderEpoch() != 3 || out.ProducerID() != 7 ||
 				out.ProducerEpoch() != 2 || out.BaseSequence() != 50 || out.LastSequence() != b.LastSequence() || out.LogAppendTime() != b.LogAppendTime() {
-				t.Fatalf("the batch has moved: %x was %x", out[:HeaderSize], b[:HeaderSize])
+				t.Fatalf("the batch covers other offsets: header %x, was %x", out[:HeaderSize], b[:HeaderSize])
 			}
 			if kept < len(before) && out.MaxTimestamp() != newest {
 				t.Fatalf("max timestamp %d, want %d", out.MaxTimestamp(), newest)
@@ -72,7 +72,7 @@ func TestFilterKeepsWhatItIsTold(t *testing.T) {
 				t.Fatalf("the horizon is %d, %v; asked for %d", now, has, f.DeleteHorizonMs)
 			}
 			if round == 0 && !bytes.Equal(b, was) {
-				t.Fatal("the original was written to")
+				t.Fatal("the original was modified")
 			}
 			b = out
 		}
@@ -86,12 +86,12 @@ func TestFilterThatRemovesNothingCopiesNothing(t *testing.T) {
 		t.Errorf("kept %d, %v; the same %v", kept, err, &out[0] == &b[0])
 	}
 	if _, _, err := (&Filter{MaxUnpacked: 3}).Apply(b); err == nil {
-		t.Error("it unpacked more than allowed")
+		t.Error("it decompressed more than allowed")
 	}
 }
 
-// FuzzFilter: whatever passes Verify is filtered into what passes Verify at the same
-// place, or refused with an error that is known.
+// FuzzFilter: a batch that passes Verify is filtered into one that passes Verify and covers
+// the same offsets, or is refused with a known error.
 func FuzzFilter(f *testing.F) {
 	for c := None; c <= Zstd; c++ {
 		f.Add([]byte(sample(f, c, 5, 10)), uint8(0b10101), int64(0))

@@ -11,7 +11,7 @@ func known(err error) bool {
 	return err == nil || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrUnsupported)
 }
 
-// FuzzBatch feeds bytes as they come, then again with the CRC made right.
+// FuzzBatch reads bytes as generated, then again with the CRC corrected.
 func FuzzBatch(f *testing.F) {
 	for _, c := range codecs {
 		f.Add([]byte(sample(f, c, 3, 20)))
@@ -32,7 +32,7 @@ func FuzzBatch(f *testing.F) {
 	})
 }
 
-// check looks at data in all ways and compares what they say.
+// check reads data in every way and compares the results.
 func check(t *testing.T, data []byte) {
 	b, rest, err := Next(data)
 	if !known(err) {
@@ -40,12 +40,12 @@ func check(t *testing.T, data []byte) {
 	}
 	if err != nil {
 		if shallow(Batch(data), Rules{}) == nil || Batch(data).Verify() == nil {
-			t.Fatal("sound without being a batch")
+			t.Fatal("valid without being a batch")
 		}
 		return
 	}
 	if len(b)+len(rest) != len(data) {
-		t.Fatalf("%d and %d are not %d bytes", len(b), len(rest), len(data))
+		t.Fatalf("a batch of %d bytes and a rest of %d do not add up to %d", len(b), len(rest), len(data))
 	}
 	outside, inside, stored := shallow(b, Rules{}), deep(b, Rules{}, 1<<20), b.Verify()
 	if !known(outside) || !known(inside) || !known(stored) {
@@ -74,7 +74,7 @@ func check(t *testing.T, data []byte) {
 	}
 }
 
-// FuzzRecords feeds the part behind the header, under each codec.
+// FuzzRecords reads arbitrary bytes after the header, under each codec.
 func FuzzRecords(f *testing.F) {
 	for _, c := range codecs {
 		f.Add(int8(c), int32(3), sample(f, c, 3, 20).payload())

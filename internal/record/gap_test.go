@@ -17,7 +17,7 @@ func TestGapHasItsOffsetsAndNoRecords(t *testing.T) {
 				t.Fatalf("[%d, %d): %v, offsets [%d, %d)", c.base, c.end, err, b.BaseOffset(), b.NextOffset())
 			}
 			for range b.Records(1 << 20) {
-				t.Error("it has a record")
+				t.Error("the gap has a record")
 			}
 			next, rest = b.NextOffset(), more
 		}

@@ -11,7 +11,7 @@ import (
 
 var update = flag.Bool("update", false, "write testdata again: stored batches that old builds wrote no longer prove that this one reads them")
 
-// golden returns the batch that is stored under each codec.
+// golden returns the batch that is stored for each codec.
 func golden(c Codec) *Builder {
 	b := NewBuilder()
 	b.Codec, b.BaseOffset, b.Epoch, b.ProducerID, b.ProducerEpoch, b.BaseSequence = c, 1_000_000, 3, 4711, 2, 50
@@ -22,7 +22,7 @@ func golden(c Codec) *Builder {
 	return b
 }
 
-// Batches that were stored stay readable, and the header stays where it is.
+// Stored batches stay readable, and the layout of the header does not change.
 func TestGolden(t *testing.T) {
 	want, err := collect(build(t, golden(None)), 0)
 	if err != nil {
@@ -63,11 +63,11 @@ func checkGolden(t *testing.T, name string, now Batch, want []Record) {
 		t.Errorf("%s: %v\ngot  %v\nwant %v", name, err, got, want)
 	}
 	if now.Codec() == None && !bytes.Equal(stored, now) {
-		t.Errorf("%s: it would be written otherwise today", name)
+		t.Errorf("%s: this build writes it differently", name)
 	}
 	a, b := stored.Info(), now.Info() // a codec's output may change with its version
 	a.Bytes, a.CRC, b.Bytes, b.CRC = 0, "", 0, ""
 	if a != b {
-		t.Errorf("%s: %+v, today %+v", name, a, b)
+		t.Errorf("%s: stored %+v, this build %+v", name, a, b)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// What franz-go encodes and compresses, this package reads.
+// This package reads what franz-go encodes and compresses.
 func TestReadsBatchesOfFranzGo(t *testing.T) {
 	for codec, how := range map[Codec]kgo.CompressionCodec{None: kgo.NoCompression(), Gzip: kgo.GzipCompression(),
 		Snappy: kgo.SnappyCompression(), LZ4: kgo.Lz4Compression(), Zstd: kgo.ZstdCompression()} {
@@ -48,7 +48,7 @@ func TestReadsBatchesOfFranzGo(t *testing.T) {
 	}
 }
 
-// theirRecords returns n records as franz-go encodes them.
+// theirRecords returns n records as encoded by franz-go.
 func theirRecords(n int32) (records []byte) {
 	for i := range n {
 		r := kmsg.Record{TimestampDelta64: int64(i) * 10, OffsetDelta: i, Key: fmt.Appendf(nil, "k%d", i),
@@ -59,7 +59,7 @@ func theirRecords(n int32) (records []byte) {
 	return records
 }
 
-// What the Builder makes, franz-go reads.
+// franz-go reads what the Builder builds.
 func TestFranzGoReadsBuiltBatches(t *testing.T) {
 	for _, codec := range codecs {
 		b := NewBuilder()

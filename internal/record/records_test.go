@@ -42,7 +42,7 @@ func collect(b Batch, limit int) ([]Record, error) {
 	return out, nil
 }
 
-func TestWhatIsBuiltReadsBack(t *testing.T) {
+func TestBuiltBatchReadsBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := rapid.SliceOfN(rapid.Custom(drawRecord), 1, 20).Draw(t, "records")
 		b := NewBuilder()
@@ -69,10 +69,10 @@ func TestWhatIsBuiltReadsBack(t *testing.T) {
 	})
 }
 
-func TestUnpackingIsBounded(t *testing.T) {
+func TestDecompressionIsBounded(t *testing.T) {
 	for _, c := range codecs[1:] {
 		bomb := sample(t, c, 1, 32<<20)
-		size := 32<<20 + 18 // with what frames the record
+		size := 32<<20 + 18 // including the record's framing
 		if err := lastError(bomb, size-1); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("%s: a limit one byte too low: %v", c, err)
 		}
@@ -86,7 +86,7 @@ func TestUnpackingIsBounded(t *testing.T) {
 		}
 		runtime.ReadMemStats(&after)
 		if n := after.TotalAlloc - before.TotalAlloc; n > 8<<20 {
-			t.Errorf("%s: %d bytes allocated to refuse a bomb at 1 MiB", c, n)
+			t.Errorf("%s: %d bytes allocated to refuse an oversized batch at a limit of 1 MiB", c, n)
 		}
 	}
 }
@@ -121,7 +121,7 @@ func TestDamagedCompressionIsCorrupt(t *testing.T) {
 	}
 }
 
-// framed packs src as snappy-java does, in blocks of so many bytes.
+// framed compresses src as snappy-java does, in blocks of the given size.
 func framed(src []byte, block int) []byte {
 	out := append([]byte(snappyJava), 0, 0, 0, 1, 0, 0, 0, 1)
 	for len(src) > 0 {
@@ -150,16 +150,16 @@ func TestSnappyJavaFraming(t *testing.T) {
 		for cut := 1; cut < len(payload); cut += 7 {
 			b := around(Snappy, 50, payload[:cut])
 			if err := errors.Join(lastError(b, 1<<20), deep(b, Rules{}, 1<<20)); !errors.Is(err, ErrCorrupt) {
-				t.Fatalf("%s cut at %d: %v", name, cut, err)
+				t.Fatalf("%s truncated at %d: %v", name, cut, err)
 			}
 		}
 	}
 }
 
-// Frames made in one piece tell their size, streamed ones do not; several may
-// follow one another.
+// Frames written in one piece declare their size, streamed ones do not; there may be
+// several in a row.
 func TestZstdFrames(t *testing.T) {
-	plain := sample(t, None, 300, 1000).payload() // more than the first guess
+	plain := sample(t, None, 300, 1000).payload() // more than the initial buffer
 	enc, err := zstd.NewWriter(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +193,7 @@ func TestZstdFrames(t *testing.T) {
 	}
 }
 
-// A batch that compaction thinned out keeps its offsets.
+// A batch with records removed by compaction keeps its offsets.
 func TestRecordsWithGaps(t *testing.T) {
 	b := around(None, 2, []byte{12, 0, 0, 2, 1, 1, 0, 12, 0, 0, 8, 1, 1, 0}) // deltas 1 and 4
 	put32(b, offLastDelta, 5)

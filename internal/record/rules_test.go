@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// shallow is what Validate says of b.
+// shallow returns the result of Validate for b.
 func shallow(b Batch, r Rules) error {
 	_, err := b.Validate(r)
 	return err
 }
 
-// deep is what Validate says of b, and ValidateCompressed.
+// deep returns the result of Validate for b, then of ValidateCompressed.
 func deep(b Batch, r Rules, maxUnpacked int) error {
 	_, err := judged(b, r, maxUnpacked)
 	return err
@@ -34,7 +34,7 @@ func judged(b Batch, r Rules, maxUnpacked int) (int64, error) {
 	return newest, err
 }
 
-// keyed returns a batch of records with these times, of which those in keyless have no key.
+// keyed returns a batch of records with these timestamps; those in keyless have no key.
 func keyed(t *testing.T, c Codec, times []int64, keyless ...int32) Batch {
 	t.Helper()
 	b := NewBuilder()
@@ -55,8 +55,8 @@ func keyed(t *testing.T, c Codec, times []int64, keyless ...int32) Batch {
 
 var everyCodec = []Codec{None, Gzip, Snappy, LZ4, Zstd}
 
-// Each record is judged, whatever the codec and whatever the header says, and each that
-// breaks a rule is named.
+// Each record is checked, whatever the codec and the header, and each one that breaks a
+// rule is reported.
 func TestRulesOfRecords(t *testing.T) {
 	window := Rules{Oldest: 100, Newest: 200}
 	for _, x := range []struct {
@@ -87,7 +87,7 @@ func TestRulesOfRecords(t *testing.T) {
 			if x.claimed {
 				put16(b, offAttributes, b.Attributes()|bitLogAppendTime)
 			}
-			put64(b, offMaxTimestamp, 150) // whatever it says
+			put64(b, offMaxTimestamp, 150) // the header's value does not matter
 			b.seal()
 			newest, err := judged(b, x.rules, 1<<20)
 			if !errors.Is(err, x.want) {
@@ -96,7 +96,7 @@ func TestRulesOfRecords(t *testing.T) {
 			}
 			if x.want == nil {
 				if want := max(-1, slices.Max(x.times)); newest != want {
-					t.Errorf("%s, %s: the newest is %d, want %d", x.name, c, newest, want)
+					t.Errorf("%s, %s: newest timestamp %d, want %d", x.name, c, newest, want)
 				}
 				continue
 			}
@@ -110,13 +110,13 @@ func TestRulesOfRecords(t *testing.T) {
 				named = append(named, r.Index)
 			}
 			if !slices.Equal(named, x.named) {
-				t.Errorf("%s, %s: it names %v", x.name, c, named)
+				t.Errorf("%s, %s: reported %v", x.name, c, named)
 			}
 		}
 	}
 }
 
-// A small batch that holds very many records names a bounded number of them.
+// A small batch with very many invalid records reports a bounded number of them.
 func TestRecordErrorsAreBounded(t *testing.T) {
 	b := keyed(t, Zstd, make([]int64, 3*MaxRecordErrors))
 	var broken *RecordErrors
@@ -131,7 +131,7 @@ func TestSetCreateTime(t *testing.T) {
 	same := slices.Clone(b)
 	b.SetCreateTime(b.MaxTimestamp())
 	if !slices.Equal(b, same) {
-		t.Error("a header that is right is written anew")
+		t.Error("a header with the right timestamp is rewritten")
 	}
 	put16(b, offAttributes, bitLogAppendTime)
 	put64(b, offMaxTimestamp, -1)
@@ -142,8 +142,8 @@ func TestSetCreateTime(t *testing.T) {
 	}
 }
 
-// A record of a compressed batch has a bound of its own, without the bytes of its length; one of a
-// plain batch has none.
+// A record of a compressed batch has its own size limit, which does not count its length
+// field; a record of an uncompressed batch has none.
 func TestRecordsOfCompressedBatchesAreBounded(t *testing.T) {
 	for _, c := range everyCodec {
 		b := NewBuilder()

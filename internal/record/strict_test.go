@@ -53,7 +53,7 @@ func zstded(t testing.TB, p []byte, options ...zstd.EOption) []byte {
 	return w.EncodeAll(p, nil)
 }
 
-// flavour is one way to pack 300 records.
+// flavour is one way to compress 300 records.
 type flavour struct {
 	name    string
 	codec   Codec
@@ -111,8 +111,8 @@ func flavours(t testing.TB) []flavour {
 	}
 }
 
-// linked returns a frame whose descriptor says that blocks refer to earlier ones, with
-// the checksum of that descriptor made right.
+// linked returns a frame whose descriptor declares linked blocks, with the descriptor's
+// checksum corrected.
 func linked(frame []byte) []byte {
 	frame = bytes.Clone(frame)
 	frame[4] &^= lz4Independent
@@ -120,7 +120,7 @@ func linked(frame []byte) []byte {
 	return frame
 }
 
-// xxh32 is XXH32 of two bytes, with seed 0.
+// xxh32 returns the XXH32 of two bytes, with seed 0.
 func xxh32(p []byte) uint32 {
 	const prime1, prime2, prime3, prime5 = 2654435761, 2246822519, 3266489917, 374761393
 	h := uint32(prime5) + uint32(len(p))
@@ -133,7 +133,7 @@ func xxh32(p []byte) uint32 {
 	return h ^ h>>16
 }
 
-func TestWhatTheStrictestClientRefusesIsRefused(t *testing.T) {
+func TestRefusesWhatTheStrictestClientRefuses(t *testing.T) {
 	for _, f := range flavours(t) {
 		b := around(f.codec, 300, f.payload)
 		err := deep(b, Rules{}, 1<<20)
@@ -141,12 +141,12 @@ func TestWhatTheStrictestClientRefusesIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", f.name, err)
 		}
 		if errors.Is(err, ErrChecksum) {
-			t.Errorf("%s is said to be damaged on its way", f.name)
+			t.Errorf("%s is reported as damaged in transit", f.name)
 		}
 	}
 }
 
-// A batch whose count is not that of its records says which record is wrong.
+// If the count does not match the records, the error names the record.
 func TestWrongRecordsInACompressedBatch(t *testing.T) {
 	plain := sample(t, None, 3, 20).payload()
 	size := len(plain) / 3
@@ -191,11 +191,11 @@ func TestSoundRecordsGiveAllOrNothing(t *testing.T) {
 		n := 0
 		for _, err := range around(c, 3, packed).SoundRecords(1 << 20) {
 			if n++; err == nil {
-				t.Errorf("%s: a record of a batch that is not sound", c)
+				t.Errorf("%s: a record of an invalid batch was yielded", c)
 			}
 		}
 		if n != 1 {
-			t.Errorf("%s: %d failures", c, n)
+			t.Errorf("%s: %d errors", c, n)
 		}
 		n = 0
 		for _, err := range sample(t, c, 3, 20).SoundRecords(1 << 20) {
@@ -209,8 +209,8 @@ func TestSoundRecordsGiveAllOrNothing(t *testing.T) {
 	}
 }
 
-// FuzzCodec feeds bytes to the decoder of each codec, which must come to an end within
-// its memory, whatever the bytes claim.
+// FuzzCodec feeds bytes to the decoder of each codec, which must finish within its memory
+// limit, whatever the bytes declare.
 func FuzzCodec(f *testing.F) {
 	for _, x := range flavours(f) {
 		f.Add(int8(x.codec), x.payload)
@@ -232,7 +232,7 @@ func FuzzCodec(f *testing.F) {
 			t.Fatal(err)
 		}
 		if other := c.decompress(lenient, payload, limit); err == nil && (other != nil || !bytes.Equal(strict.b, lenient.b)) {
-			t.Fatalf("strict took what lenient did not: %v", other)
+			t.Fatalf("strict accepts what lenient refuses: %v", other)
 		}
 		runtime.ReadMemStats(&after)
 		if len(strict.b) > limit && err == nil {

@@ -13,8 +13,8 @@ func put64(b Batch, at int, v int64) { binary.BigEndian.PutUint64(b[at:], uint64
 
 func put16(b Batch, at int, v int16) { binary.BigEndian.PutUint16(b[at:], uint16(v)) }
 
-// spoilt are changes to the header of a sound batch of three records, sealed
-// afterwards, and what Validate and Verify say of them.
+// spoilt lists changes to the header of a valid batch of three records, which is then
+// sealed, and the results of Validate and Verify.
 var spoilt = []struct {
 	name             string
 	spoil            func(b Batch)
@@ -63,7 +63,7 @@ func TestHeaderRules(t *testing.T) {
 	}
 }
 
-func TestEveryFlippedBitBehindTheEpochIsFound(t *testing.T) {
+func TestEveryFlippedBitAfterTheEpochIsFound(t *testing.T) {
 	for _, c := range []Codec{None, Zstd} {
 		b := sample(t, c, 3, 10)
 		for at := offMagic; at < len(b); at++ {
@@ -95,7 +95,7 @@ func TestOneBatchAtATime(t *testing.T) {
 	}
 }
 
-// spoiltRecords are payloads of one record that is not sound.
+// spoiltRecords lists payloads of one invalid record.
 var spoiltRecords = []struct {
 	name    string
 	payload []byte
@@ -123,7 +123,7 @@ var spoiltRecords = []struct {
 	{"bytes behind the record", []byte{12, 0, 0, 0, 1, 1, 0, 0}},
 }
 
-// around returns a sealed batch that claims n records in payload.
+// around returns a sealed batch that declares n records in payload.
 func around(c Codec, n int32, payload []byte) Batch {
 	b := make(Batch, HeaderSize, HeaderSize+len(payload))
 	b = append(b, payload...)
@@ -139,7 +139,7 @@ func around(c Codec, n int32, payload []byte) Batch {
 
 func TestRecordRules(t *testing.T) {
 	if err := shallow(around(None, 1, []byte{12, 0, 0, 0, 1, 1, 0}), Rules{}); err != nil {
-		t.Fatalf("the record that the others differ from: %v", err)
+		t.Fatalf("the valid record that the others are derived from: %v", err)
 	}
 	for _, c := range spoiltRecords {
 		if err := shallow(around(None, 1, c.payload), Rules{}); !errors.Is(err, ErrCorrupt) {

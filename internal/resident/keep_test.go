@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// After the start, then once a minute, but for the minutes in which it was busy.
+// Pages are released after the start, then once a minute, except in minutes in which the
+// program was busy.
 func TestKeepLeavesABusyProgramAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var used, shrunk atomic.Int64
@@ -39,7 +40,7 @@ func TestProcessorTimeGrows(t *testing.T) {
 	before := processorTime()
 	for until := time.Now().Add(10 * time.Second); processorTime() <= before; {
 		if time.Now().After(until) {
-			t.Fatal("it stands still")
+			t.Fatal("processor time does not grow")
 		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The program goes on, and has fewer pages of its file than before.
+// The program keeps running, with fewer resident pages of its file than before.
 func TestShrinkGivesPagesBack(t *testing.T) {
 	before := resident(t)
 	n, err := Shrink()
@@ -18,7 +18,7 @@ func TestShrinkGivesPagesBack(t *testing.T) {
 	}
 }
 
-func TestOnlyTheProgramItselfIsGivenBack(t *testing.T) {
+func TestOnlyTheProgramItselfIsReleased(t *testing.T) {
 	for line, want := range map[string]bool{
 		"00400000-00d96000 r-xp 00000000 08:01 1234                               /bin/sluice": true,
 		"00d96000-01000000 r--p 00996000 08:01 1234                               /bin/sluice": true,
@@ -33,9 +33,9 @@ func TestOnlyTheProgramItselfIsGivenBack(t *testing.T) {
 	}
 }
 
-// What the dynamic linker wrote before it made it read-only stays: a page of it
-// that reads as in the file sends the next call into the C library to address 0.
-func TestWhatWasWrittenStays(t *testing.T) {
+// Pages that the dynamic linker wrote and then made read-only stay: if one read as in the
+// file again, the next call into the C library would jump to address 0.
+func TestWrittenPagesStay(t *testing.T) {
 	const smaps = `00400000-00d96000 r-xp 00000000 08:01 1234                               /bin/sluice
 Size:               9816 kB
 Anonymous:             0 kB
@@ -57,7 +57,7 @@ Swap:                  0 kB
 	}
 }
 
-// resident is RssFile of this process, in KiB.
+// resident returns this process's RssFile, in KiB.
 func resident(t *testing.T) int {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/status")

@@ -15,7 +15,7 @@ import (
 // level is a string with a name.
 type level string
 
-// stage is a Config as packages have it, with a rule of its own.
+// stage is a Config as in the packages, with its own rule.
 type stage struct {
 	Depth  int           `toml:"depth" default:"4" range:"1..1Ki" live:"g/s"`
 	Linger time.Duration `toml:"linger_us" default:"1ms" range:"0s..1s" live:"g/s"`
@@ -23,7 +23,7 @@ type stage struct {
 	Most   int64         `toml:"most_bytes" default:"2Ki" range:"0.."`
 	Paused bool          `toml:"paused" live:"g/s"`
 	Idle   time.Duration `default:"5s"` // in no file
-	Given  int           // by whoever wires
+	Given  int           // set by the wiring
 }
 
 func (s stage) Validate() error {
@@ -37,7 +37,7 @@ type queue struct {
 	Depth int `toml:"depth" range:"1..64Ki" live:"."`
 }
 
-// file is made of several Configs, some of them in one table.
+// file consists of several Configs, some of which share a table.
 type file struct {
 	One struct {
 		Name  string `toml:"name" default:"x"`
@@ -56,7 +56,7 @@ type file struct {
 	Log  string        `toml:"log" default:"info" live:"log"`
 }
 
-// Numbers has whole numbers of all widths.
+// Numbers has integers of all widths.
 type Numbers struct {
 	N16 int16 `toml:"n16" default:"-1" range:"-1..32767"`
 	N32 int32 `toml:"n32" default:"1" range:"0.."`
@@ -83,7 +83,7 @@ func TestDefaultsKeysAndPlaces(t *testing.T) {
 		t.Errorf("the order is %v", order)
 	}
 	if c.One.Stage.Idle != 5*time.Second || c.One.Stage.Given != 0 {
-		t.Errorf("beside settings: %+v", c.One.Stage)
+		t.Errorf("fields that are not settings: %+v", c.One.Stage)
 	}
 	places := map[string]setting.Place{"one.depth": {"g/s", "depth"}, "one.linger_us": {"g/s", "linger_us"}, "one.least_bytes": {"g/s", "least"}, "one.paused": {"g/s", "paused"},
 		"deep.a.depth": {"g/a", "depth"}, "deep.b.depth": {"g/b", "depth"}, "log": {"log", ""}}
@@ -98,7 +98,7 @@ func TestDefaultsKeysAndPlaces(t *testing.T) {
 	}
 }
 
-// An error says the key with its tables, also that of a rule of a part, and comes once.
+// An error names the full key, even if it comes from a part's own rule, and appears once.
 func TestCheckNamesKeys(t *testing.T) {
 	for want, change := range map[string]func(*file){
 		"one.depth must be from 1 to 1024, not 0":                           func(c *file) { c.One.Stage.Depth = 0 },
@@ -120,8 +120,8 @@ func TestCheckNamesKeys(t *testing.T) {
 	}
 }
 
-// Values are set by their type in a file; a number that does not fit into the field is out of
-// its bounds.
+// Values are set according to their type in the file; a number that does not fit the field is
+// out of range.
 func TestSet(t *testing.T) {
 	c := setting.Default[file]()
 	fields := map[string]setting.Field{}
@@ -160,13 +160,13 @@ func TestTune(t *testing.T) {
 	l := setting.NewLimits("g/s", setting.Default[stage]())
 	was := l.Config()
 	if got := l.Tunables(); !maps.Equal(got, map[string]int64{"depth": 4, "linger_us": 1000, "least": 1024, "paused": 0}) {
-		t.Errorf("there are %v", got)
+		t.Errorf("got limits %v", got)
 	}
 	if err := l.Tune(map[string]int64{"linger_us": 7, "paused": 1}); err != nil || l.Config().Linger != 7*time.Microsecond || !l.Config().Paused || l.Config().Depth != 4 {
 		t.Errorf("%v: %+v", err, l.Config())
 	}
 	if was.Paused {
-		t.Error("what somebody reads has changed")
+		t.Error("a Config that was read before has changed")
 	}
 	now := *l.Config()
 	for want, values := range map[string]map[string]int64{
@@ -180,12 +180,12 @@ func TestTune(t *testing.T) {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 		if *l.Config() != now {
-			t.Errorf("%v has changed something: %+v", values, l.Config())
+			t.Errorf("%v changed the limits: %+v", values, l.Config())
 		}
 	}
 }
 
-// Whatever is wrong with a tag is found without a value that shows it.
+// Every error in a tag is found, whatever the field's value.
 func TestVerify(t *testing.T) {
 	for want, c := range map[string]any{
 		"": file{},
@@ -255,7 +255,7 @@ func TestVerify(t *testing.T) {
 	}
 	defer func() {
 		if recover() == nil {
-			t.Error("a wrong tag is walked")
+			t.Error("a field with an invalid tag is walked")
 		}
 	}()
 	setting.Fields(struct {

@@ -19,13 +19,13 @@ import (
 
 var errBad = errors.New("checksum")
 
-// rig is a tracker with a clock and metadata of its own.
+// rig is a tracker with its own clock and metadata.
 type rig struct {
 	*unreadable.Tracker
 	clock   *clock.Manual
 	log     bytes.Buffer
 	reg     *prometheus.Registry
-	forgets map[unreadable.Place]bool // what the metadata does not name
+	forgets map[unreadable.Place]bool // places that the metadata does not refer to
 }
 
 func newRig() *rig {
@@ -42,7 +42,7 @@ func newRig() *rig {
 
 func (r *rig) lines(word string) int { return strings.Count(r.log.String(), word) }
 
-// places is how many are said to be unreadable.
+// places returns the number of unreadable places according to the metric.
 func (r *rig) places(t *testing.T) (n float64) {
 	t.Helper()
 	all, err := r.reg.Gather()
@@ -59,7 +59,7 @@ func (r *rig) places(t *testing.T) (n float64) {
 	return n
 }
 
-// attempt is what a reader does: it asks, and tries if it may.
+// attempt does what a reader does: it asks the tracker first, and tries if it may.
 func (r *rig) attempt(p unreadable.Place, why unreadable.Reason) error {
 	if err := r.Known(p); err != nil {
 		return err
@@ -75,8 +75,8 @@ func wal(p topic.Partition, base, end int64) unreadable.Place {
 	return unreadable.Place{Partition: p, Base: base, End: end}
 }
 
-// Records that are damaged or missing at each attempt: to be tried again at first, lasting
-// after the time that was set, said twice and then hourly, and over when they are read.
+// Records damaged or missing at each attempt: retriable at first, lasting after the configured
+// time, logged twice and then hourly, and over once they are read.
 func TestDamageThatLasts(t *testing.T) {
 	for _, why := range []unreadable.Reason{unreadable.Missing, unreadable.Damaged} {
 		r, p := newRig(), object(10, 20)
@@ -87,7 +87,7 @@ func TestDamageThatLasts(t *testing.T) {
 					t.Fatal(err)
 				}
 				if lasting := errors.Is(err, unreadable.ErrLasting); lasting && s < 60 || !lasting && s > 60+2*11 {
-					t.Fatalf("%s: after %d s lasting is %v", why, s/2, lasting)
+					t.Fatalf("%s: lasting is %v after %d s", why, lasting, s/2)
 				}
 			}
 			r.clock.Advance(500 * time.Millisecond)
@@ -108,13 +108,14 @@ func TestDamageThatLasts(t *testing.T) {
 		}
 		r.Read(p)
 		if r.places(t) != 0 || len(r.Found()) != 0 || r.lines("can be read again") != 1 || r.Known(p) != nil {
-			t.Errorf("after it was read there are %v places\n%s", r.places(t), r.log.String())
+			t.Errorf("%v places after it was read\n%s", r.places(t), r.log.String())
 		}
 	}
 }
 
-// A store that denies, or is away, however long: nothing is lost, and little is said.
-func TestAStoreThatIsAwayLosesNothing(t *testing.T) {
+// However long a store denies access or is unavailable, nothing counts as lost, and little is
+// logged.
+func TestUnavailableStoreLosesNothing(t *testing.T) {
 	for _, why := range []unreadable.Reason{unreadable.Denied, unreadable.Unavailable} {
 		r := newRig()
 		places := make([]unreadable.Place, 20)
@@ -138,26 +139,26 @@ func TestAStoreThatIsAwayLosesNothing(t *testing.T) {
 	}
 }
 
-// An attempt that finds the store away in between does not make damage pass, nor last.
-func TestDamageBesideOutages(t *testing.T) {
+// An attempt during an outage of the store neither ends damage nor makes it lasting.
+func TestOutageDoesNotAffectDamage(t *testing.T) {
 	r, p := newRig(), object(0, 1)
 	_ = r.attempt(p, unreadable.Missing)
 	r.clock.Advance(time.Hour)
 	if err := r.attempt(p, unreadable.Unavailable); errors.Is(err, unreadable.ErrLasting) {
-		t.Errorf("the store is away: %v", err)
+		t.Errorf("store unavailable: %v", err)
 	}
 	r.clock.Advance(time.Minute)
 	if err := r.attempt(p, unreadable.Missing); errors.Is(err, unreadable.ErrLasting) {
-		t.Errorf("two attempts found it missing: %v", err)
+		t.Errorf("after two attempts found it missing: %v", err)
 	}
 	r.clock.Advance(time.Minute)
 	if err := r.attempt(p, unreadable.Missing); !errors.Is(err, unreadable.ErrLasting) {
-		t.Errorf("three did: %v", err)
+		t.Errorf("after three attempts found it missing: %v", err)
 	}
 }
 
-// A place that the metadata does not name any more is nobody's fault.
-func TestWhatIsNotNamedIsNotReported(t *testing.T) {
+// A place that the metadata no longer refers to is not a fault.
+func TestUnreferencedPlaceIsNotReported(t *testing.T) {
 	r, p := newRig(), object(0, 1)
 	r.forgets[p] = true
 	if err := r.attempt(p, unreadable.Missing); !errors.Is(err, errBad) || errors.Is(err, unreadable.ErrUnreadable) {
@@ -171,8 +172,8 @@ func TestWhatIsNotNamedIsNotReported(t *testing.T) {
 	}
 }
 
-// Whoever reads a run of the WAL has read the batches in it.
-func TestARunOfTheWALIsReadWithAllThatIsInIt(t *testing.T) {
+// Reading a range of the WAL counts as reading every place within it.
+func TestReadOfAWALRangeEndsPlacesWithinIt(t *testing.T) {
 	r := newRig()
 	a, b := topic.Partition{Topic: topic.NewID()}, topic.Partition{Topic: topic.NewID()}
 	inside, behind, other := wal(a, 10, 20), wal(a, 20, 30), wal(b, 10, 20)
@@ -181,11 +182,11 @@ func TestARunOfTheWALIsReadWithAllThatIsInIt(t *testing.T) {
 	}
 	r.Read(wal(a, 5, 25))
 	if r.Known(inside) != nil || r.Known(behind) == nil || r.Known(other) == nil {
-		t.Error("not exactly what is in the run is readable")
+		t.Error("want exactly the places within the range to be readable")
 	}
 }
 
-// However much is lost, lines and places are bounded.
+// However many places are lost, the log lines and the tracked places are bounded.
 func TestManyLostPlaces(t *testing.T) {
 	r := newRig()
 	for minute := range 5 {
@@ -195,12 +196,12 @@ func TestManyLostPlaces(t *testing.T) {
 		r.clock.Advance(time.Minute)
 	}
 	if n := r.lines("level=ERROR"); n != 150 {
-		t.Errorf("%d lines in five minutes, want 30 each", n)
+		t.Errorf("%d lines in five minutes, want 30 a minute", n)
 	}
 	if n := r.places(t); n > 1024 {
-		t.Errorf("%v places are followed", n)
+		t.Errorf("%v places are tracked", n)
 	}
 	if !strings.Contains(r.log.String(), fmt.Sprintf("lines_left_out=%d", 270)) {
-		t.Error("it does not say how many lines were left out")
+		t.Error("the log does not say how many lines were left out")
 	}
 }

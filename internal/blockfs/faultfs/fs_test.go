@@ -18,7 +18,7 @@ import (
 
 const fileSize = 8 * blockfs.BlockSize
 
-// rig is a file in an FS that fails on request.
+// rig is a file in an FS with injected faults.
 type rig struct {
 	t    *testing.T
 	fs   *FS
@@ -43,7 +43,7 @@ func newRig(t *testing.T, expression string) rig {
 	return rig{t, fs, disk, f}
 }
 
-// write fills n blocks from the first on.
+// write writes n blocks, from the first.
 func (r rig) write(n int, m blockfs.Mode) error {
 	p := blockfs.Aligned(n * blockfs.BlockSize)
 	for i := range p {
@@ -52,7 +52,7 @@ func (r rig) write(n int, m blockfs.Mode) error {
 	return r.file.WriteAt(p, 0, m)
 }
 
-// written counts the blocks that are, as the process sees it and after a crash.
+// written counts the blocks that were written, according to fs.
 func (r rig) written(fs blockfs.FS) int {
 	r.t.Helper()
 	names, _ := fs.List()
@@ -91,11 +91,11 @@ func TestShortAndLateWrites(t *testing.T) {
 		t.Errorf("late: %v, %d blocks", err, r.written(r.disk))
 	}
 	if n := r.written(r.disk.Crash(crashfs.Nothing, nil)); n != 0 {
-		t.Errorf("%d blocks were durable though the writes failed", n)
+		t.Errorf("%d blocks were durable although the writes failed", n)
 	}
 }
 
-// TestFailedSyncDrops: a second sync succeeds and yet nothing is on the disk.
+// TestFailedSyncDrops: a second sync succeeds, yet nothing is on disk.
 func TestFailedSyncDrops(t *testing.T) {
 	r := newRig(t, "sync a-1.seg #1 EIO")
 	first, second := errors.Join(r.write(2, blockfs.Volatile), r.file.Sync()), r.file.Sync()
@@ -150,7 +150,7 @@ func TestSlow(t *testing.T) {
 	})
 }
 
-// TestWriterOfADisk injects into the Writer of a real directory.
+// TestWriterOfADisk injects faults into the Writer of a real directory.
 func TestWriterOfADisk(t *testing.T) {
 	d, err := blockfs.OpenDir(t.TempDir(), blockfs.Options{}, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -188,7 +188,7 @@ func TestWriterOfADisk(t *testing.T) {
 	w.Close()
 }
 
-func TestExpressionsThatMeanNothing(t *testing.T) {
+func TestInvalidExpressions(t *testing.T) {
 	for _, s := range []string{"write", "write *", "wrote * EIO", "write [ EIO", "write * #0 EIO", "write * #3-2 EIO", "write * #x EIO",
 		"write * #1", "write * ELSE", "write * slow", "write * slow 5", "write * early EIO", "write * EIO EIO EIO"} {
 		if _, err := New(crashfs.New(0), "sync * EIO\n"+s); err == nil || !strings.Contains(err.Error(), s) {

@@ -51,8 +51,8 @@ func newRing(t testing.TB, entries int) *Ring {
 	return r
 }
 
-// TestManySubmitters has goroutines fill the ring many times over, so that both
-// queues wrap: each write ends once, with its own tag and result.
+// TestManySubmitters fills the ring many times over from several goroutines, so that
+// both queues wrap: each write completes once, with its own tag and result.
 func TestManySubmitters(t *testing.T) {
 	const entries, rounds, piece = 6, 2000, 512
 	f, r := temp(t, 1<<20, 0), newRing(t, entries)
@@ -91,7 +91,7 @@ func TestManySubmitters(t *testing.T) {
 	waiter.Wait()
 	got := make([]byte, len(data))
 	if _, err := f.ReadAt(got, 0); err != nil || !bytes.Equal(got, data) {
-		t.Error("what was written is not read", err)
+		t.Error("read differs from what was written", err)
 	}
 }
 
@@ -114,7 +114,7 @@ func TestResultsAreErrorNumbers(t *testing.T) {
 
 func TestNew(t *testing.T) {
 	if _, err := New(1 << 20); err == nil {
-		t.Error("a ring of a million entries was made")
+		t.Error("a ring of a million entries was created")
 	}
 	before := descriptors(t)
 	for range 100 {
@@ -136,8 +136,8 @@ func descriptors(t *testing.T) int {
 	return len(entries)
 }
 
-// BenchmarkRing compares what the ring gives through the runtime's poller with
-// what it gives to a thread that does nothing else and waits in the kernel.
+// BenchmarkRing compares the throughput with the runtime's poller to that with a
+// dedicated thread that waits in the kernel.
 func BenchmarkRing(b *testing.B) {
 	for _, size := range []int{4 << 10, 64 << 10, 256 << 10} {
 		for _, depth := range []int{1, 8} {
@@ -147,7 +147,7 @@ func BenchmarkRing(b *testing.B) {
 	}
 }
 
-// load is what a benchmark writes.
+// load is the write load of a benchmark.
 type load struct {
 	*testing.B
 	ring    *Ring
@@ -177,7 +177,7 @@ func benchmark(b *testing.B, size, depth int, run func(*load)) {
 	run(l)
 }
 
-// again counts a completion and uses its slot again.
+// again counts a completion and reuses its slot.
 func (l *load) again(tag uint64, res int) {
 	if res <= 0 {
 		l.Errorf("write: %v", syscall.Errno(-res))
