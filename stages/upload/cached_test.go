@@ -19,8 +19,7 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// A disk for two: groups of 64 KiB, of which the write cache has 22 MiB, and uploads of
-// 12.5 MiB.
+// A write cache of 22 MiB for groups of 64 KiB, and uploads of 12.5 MiB.
 const (
 	groupBytes = 64 << 10
 	cacheBytes = 22 << 20
@@ -28,8 +27,8 @@ const (
 	underWay   = 40 // groups
 )
 
-// rigged is a ledger with a producer and an uploader that does what the real one does: an
-// object's parts lie all over its cut, so that all of the cut is needed to the end.
+// rigged is a ledger with a producer, and an uploader that reads like the real one: an
+// object's parts are spread over its cut, so the whole cut is needed until the end.
 type rigged struct {
 	*Ledger
 	state *partition.State
@@ -38,7 +37,7 @@ type rigged struct {
 	placed   []*flow.Group
 	perGroup int64        // bytes of its batches; the image may have more
 	noted    atomic.Int64 // groups
-	readBack atomic.Int64 // bytes that the cache had not any more
+	readBack atomic.Int64 // bytes no longer in the cache
 	sent     atomic.Int64
 	speed    atomic.Int64 // of uploads, bytes a second
 	room     atomic.Int64 // bytes of the cache
@@ -62,8 +61,8 @@ func newRigged(t *testing.T, speed int64) *rigged {
 	return r
 }
 
-// produce places groups for a while, as fast as perSecond and rate let it, and notes each
-// once so many are behind it.
+// produce places groups for d, as fast as perSecond and rate allow, and notes each group
+// once underWay more have been placed.
 func (r *rigged) produce(perSecond float64, d time.Duration, rate func(partition.Position) float64) (bytes int64) {
 	began := time.Now()
 	for due := began; time.Since(began) < d; {
@@ -86,9 +85,9 @@ func (r *rigged) produce(perSecond float64, d time.Duration, rate func(partition
 	return bytes
 }
 
-// Run uploads cuts until ctx ends.
+// run uploads cuts until ctx ends.
 func (r *rigged) run(ctx context.Context) error {
-	next := int64(0) // group that no cut had
+	next := int64(0) // first group that no cut had
 	return r.Ledger.Run(ctx, func(ctx context.Context, p pipeline.Parcel[*Cut]) error {
 		c, first := p.Body, next
 		next = int64(c.End) / groupBytes
@@ -120,7 +119,7 @@ type zeroes struct{}
 
 func (zeroes) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// beside runs f beside the uploads of r.
+// beside runs f while r uploads.
 func (r *rigged) beside(t *testing.T, f func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -144,38 +143,39 @@ func TestUploadsComeFromTheWriteCache(t *testing.T) {
 				t.Errorf("%d of %d bytes were read back", r.readBack.Load(), r.sent.Load())
 			}
 			if rate, want := float64(bytes)/10, 100.*(1<<20); rate < want*0.8 || rate > want*1.1 {
-				t.Errorf("%.0f bytes a second came, uploads can take %.0f", rate, want)
+				t.Errorf("%.0f bytes per second were accepted, uploads can send %.0f", rate, want)
 			}
 			r.readBack.Store(0)
 			r.sent.Store(0)
 			r.produce(300<<20, 3*time.Second, anyRate)
 			if r.readBack.Load()*2 < r.sent.Load() {
-				t.Errorf("without a rate only %d of %d bytes are read back: this test shows nothing", r.readBack.Load(), r.sent.Load())
+				t.Errorf("without a rate only %d of %d bytes are read back: this test proves nothing", r.readBack.Load(), r.sent.Load())
 			}
-			r.produce(300<<20, 15*time.Second, r.Rate) // it makes up for what is behind
+			r.produce(300<<20, 15*time.Second, r.Rate) // uploads catch up
 			r.readBack.Store(0)
 			r.sent.Store(0)
 			r.produce(300<<20, 10*time.Second, r.Rate)
 			if r.readBack.Load()*10 > r.sent.Load() {
-				t.Errorf("%d of %d bytes were read back, long after it was behind", r.readBack.Load(), r.sent.Load())
+				t.Errorf("%d of %d bytes were read back, long after uploads had caught up", r.readBack.Load(), r.sent.Load())
 			}
 		})
 	})
 }
 
-// TestAStoreThatIsAwayHoldsNobodyUp: what the log has its room for is taken as fast as it comes.
-func TestAStoreThatIsAwayHoldsNobodyUp(t *testing.T) {
+// TestUnavailableStoreDoesNotLimitProducers: the WAL has space for that case, so records are
+// accepted as fast as they arrive.
+func TestUnavailableStoreDoesNotLimitProducers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const came, d = 300 << 20, 3 * time.Second
 		r := newRigged(t, 100<<20)
 		r.beside(t, func() {
 			if bytes := r.produce(came, d, r.Rate); float64(bytes) > came*0.5*d.Seconds() {
-				t.Errorf("%d bytes came: nobody was held back", bytes)
+				t.Errorf("%d bytes were accepted: producers were not limited", bytes)
 			}
 			r.speed.Store(1) // a step takes a day
 			r.produce(came, 2*stalled, r.Rate)
 			if bytes := r.produce(came, d, r.Rate); float64(bytes) < came*0.99*d.Seconds() {
-				t.Errorf("%d bytes came while the store was away", bytes)
+				t.Errorf("only %d bytes were accepted while the store was unavailable", bytes)
 			}
 		})
 	})
@@ -193,22 +193,22 @@ func TestCutsAreEarlyForTheCacheAlone(t *testing.T) {
 			}
 			for _, c := range r.cuts[len(r.cuts)-2:] {
 				if c.Reason != reason || c.Bytes < least || c.Bytes > most {
-					t.Errorf("%s: a cut of %d bytes because of %s; want %d to %d, %s", when, c.Bytes, c.Reason, least, most, reason)
+					t.Errorf("%s: a cut of %d bytes for reason %s; want %d to %d, %s", when, c.Bytes, c.Reason, least, most, reason)
 				}
 			}
 			r.cuts = nil
 		}
 		r.beside(t, func() {
 			r.produce(300<<20, 5*time.Second, r.Rate)
-			check("as fast as it goes", byCache, cutBytes*earliest, cutBytes*9/10)
+			check("at full speed", byCache, cutBytes*earliest, cutBytes*9/10)
 			r.produce(10<<20, 10*time.Second, r.Rate)
 			check("slowly", bySize, cutBytes, cutBytes+groupBytes)
 			r.perGroup = groupBytes / 2 // images are half empty: two cuts never fit
 			r.produce(100<<20, 5*time.Second, r.Rate)
-			check("with images that are half empty", byCache, cutBytes*earliest, cutBytes*earliest+groupBytes)
+			check("with half-empty images", byCache, cutBytes*earliest, cutBytes*earliest+groupBytes)
 			r.room.Store(cutBytes / 2)
 			r.produce(100<<20, 5*time.Second, anyRate)
-			check("with a cache that has no room for one", bySize, cutBytes, cutBytes+groupBytes)
+			check("with a cache smaller than a cut", bySize, cutBytes, cutBytes+groupBytes)
 		})
 	})
 }

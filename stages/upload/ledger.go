@@ -23,7 +23,7 @@ type Cut struct {
 	Reason string // size, cache, age, or the reason given to Hurry
 
 	images int64 // bytes of its images
-	came   int64 // bytes in all, when it was closed
+	came   int64 // Ledger.came when it was closed
 	pace   *pace // of its upload; nil: unlimited
 }
 
@@ -44,12 +44,12 @@ type Ledger struct {
 	pressed time.Time // when pressure last closed a cut
 	pending int64     // bytes not uploaded, including cuts in progress
 
-	images     func() int64 // that the write cache holds; nil: it does not matter
+	images     func() int64 // capacity of the write cache in bytes; nil: cuts are not fitted to it
 	openImages int64        // bytes of the images of the open cut
-	cached     int64        // and of all that is not uploaded
-	came       int64        // bytes of all that was noted
-	cameBefore int64        // when the last upload was over
-	meanwhile  float64      // what comes during an upload, against what that has
+	cached     int64        // bytes of the images of everything not uploaded
+	came       int64        // bytes noted in total
+	cameBefore int64        // came at the end of the last upload
+	meanwhile  float64      // bytes that arrive during an upload, per byte uploaded
 
 	pace *pace // of all uploads
 }
