@@ -45,11 +45,11 @@ func newThrottle(l *Log) *throttle {
 	return b
 }
 
-// wait holds back a group of n bytes while the log fills up too fast, or groups come too
-// fast for others.
+// wait delays a group of n bytes while the log fills up too fast, or while the rate that
+// Deps.Rate allows is exceeded.
 func (b *throttle) wait(ctx context.Context, n int) error {
 	now := time.Now()
-	rate := b.byRoom(now)
+	rate := b.bySpace(now)
 	if b.log.rate != nil {
 		if r := b.log.rate(b.log.End()); r > 0 && (rate == 0 || r < rate) {
 			rate = max(throttleFloor, r)
@@ -78,8 +78,8 @@ func (b *throttle) wait(ctx context.Context, n int) error {
 	return nil
 }
 
-// byRoom returns the bytes a second that may come for the room that is left; 0: any.
-func (b *throttle) byRoom(now time.Time) float64 {
+// bySpace returns the rate in bytes per second that the space left allows; 0: unlimited.
+func (b *throttle) bySpace(now time.Time) float64 {
 	if b.soft == 0 {
 		return 0
 	}
@@ -96,7 +96,7 @@ func (b *throttle) byRoom(now time.Time) float64 {
 	return max(throttleFloor, b.rate*(0.5+max(0, left)))
 }
 
-// sample keeps the rate at which room is given back.
+// sample updates the rate at which space is reclaimed.
 func (b *throttle) sample(now time.Time) {
 	freed := b.log.segments.freed.Load()
 	if b.sampled.IsZero() {
