@@ -79,8 +79,8 @@ type Log struct {
 // Deps are what a Log needs from outside.
 type Deps struct {
 	Pool *blockfs.Pool // for groups and reads
-	Done Done          // says what the log may drop
-	// Guard is where the log's guard is kept, a directory of its own; nil: no guard.
+	Done Done          // reports what the log may drop
+	// Guard is a separate directory for the log's guard; nil: no guard.
 	Guard blockfs.FS
 	// OnRecord is the ID of the log known to the metadata, zero if there is none;
 	// nil skips the check.
@@ -90,11 +90,11 @@ type Deps struct {
 	Owner *uuid.UUID
 	// AcceptLost makes Recover continue with what is left.
 	AcceptLost bool
-	// GivingBack is called before a segment is reclaimed; if it fails, it is
-	// retried. May be nil.
+	// GivingBack is called before a segment is reclaimed, and retried if it fails.
+	// May be nil.
 	GivingBack func() error
-	// Rate says, for each group anew, how many bytes a second may come for the sake of
-	// others, where the log has got to end; 0: any. nil: nobody asks for that.
+	// Rate returns the bytes per second that may be appended when the log ends at end;
+	// 0: unlimited. Called for each group. May be nil.
 	Rate     func(end partition.Position) float64
 	Logger   *slog.Logger
 	Registry prometheus.Registerer
