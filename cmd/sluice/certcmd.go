@@ -44,9 +44,9 @@ func newCertInit(c *cli) *cobra.Command {
 	var days int
 	cmd := &cobra.Command{
 		Use: "init", Short: "Create an authority that signs the certificates of a cluster", Args: cobra.NoArgs,
-		Long: `Makes an authority: DIR/ca.crt, which everybody who is to trust its certificates is given, and
-DIR/ca.key, which signs them. Whoever has the key can pass for any broker and client: keep it
-where brokers and clients do not run. Where there is an authority it is refused.`,
+		Long: `Creates a certificate authority (CA): DIR/ca.crt, which whoever is to trust its certificates needs,
+and DIR/ca.key, which signs them. Anyone with the key can impersonate any broker or client: keep it
+on a machine that runs neither. An existing CA is never overwritten.`,
 		Example: `  sluice cert init --name "orders cluster"`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			life, err := lifeIn(cmd, days)
@@ -73,9 +73,9 @@ func newCertIssue(c *cli) *cobra.Command {
 	var r certs.Request
 	cmd := &cobra.Command{
 		Use: "issue NAME --server|--client", Short: "Create a certificate for a broker or a client", Args: cobra.ExactArgs(1),
-		Long: `Makes NAME.crt and NAME.key, signed by the authority in DIR. A server's certificate has the names
-and addresses that clients connect to, those that they are told of (network.advertised_host)
-and those of --broker. A client is known by NAME. Files that are there are not overwritten.`,
+		Long: `Creates NAME.crt and NAME.key, signed by the CA in DIR. A server's certificate must contain the names
+and addresses that clients connect to, both those that brokers advertise (network.advertised_host)
+and those that clients pass to --broker. NAME identifies a client. Existing files are not overwritten.`,
 		Example: `  sluice cert issue broker-1 --server --san broker-1.example.com --san 10.0.0.5,localhost
   sluice cert issue billing --client`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -120,9 +120,9 @@ func newCertRenew(c *cli) *cobra.Command {
 	var days int
 	cmd := &cobra.Command{
 		Use: "renew FILE.crt", Short: "Replace a certificate and its key, keeping its names", Args: cobra.ExactArgs(1),
-		Long: `Replaces a certificate and its key. Subject, names and what it is for stay; key and serial number
-are new. A broker that runs takes both up within a second or two; clients read theirs when they start.
-The key is FILE.key unless --key names another. Owner and mode of the files stay.`,
+		Long: `Replaces a certificate and its key. The subject, names and uses stay the same; the key and serial
+number are new. A running broker loads them within two seconds; clients read theirs when they start.
+The key is FILE.key unless --key names another. The files keep their owner and mode.`,
 		Example: `  sluice cert renew certs/broker-1.crt
   sluice cert renew /etc/sluice/tls/broker.crt --dir /media/safe/certs`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -158,9 +158,9 @@ func sans(cert *x509.Certificate) []string { return append([]string{}, certs.SAN
 func newCertShow(c *cli) *cobra.Command {
 	return &cobra.Command{
 		Use: "show FILE...", Short: "Show who certificates are for, when they expire, and whether key and authority match", Args: cobra.MinimumNArgs(1),
-		Long: `Shows each certificate in the files, and whether it can be used: now, with its key (FILE.key
-beside it, or --key), and by whoever trusts the authority (ca.crt beside it, or --ca). Exit code 1
-if one cannot.`,
+		Long: `Shows each certificate in the files and checks that it is valid now, that it matches its key
+(FILE.key next to it, or --key), and that it is trusted by the CA (ca.crt next to it, or --ca).
+The exit code is 1 if a check fails.`,
 		Example: `  sluice cert show certs/*.crt
   sluice cert show /etc/sluice/tls/broker.crt --ca ca.crt`,
 		RunE: func(_ *cobra.Command, args []string) error {

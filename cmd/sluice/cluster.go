@@ -40,11 +40,11 @@ func newClusterStatus(c *cli) *cobra.Command {
 	var admin string
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show brokers, and partitions with problems", Args: cobra.NoArgs,
-		Long: `Shows the brokers of the cluster and whether each answers, how many partitions have
-no leader or too few replicas in sync, and, as the admin server of a broker says,
-which metadata shards and partitions are damaged or offline, and why. Of objects it has
-what readers found; "sluice object verify" reads them all. The exit code is 1 if
-something is not as it should be, or if that is not known since no admin server answers.`,
+		Long: `Shows the brokers of the cluster and whether each responds, how many partitions have no
+leader or too few replicas in sync, and, from the admin server of a broker, which
+metadata shards and partitions are damaged or offline, and why. Damaged objects appear
+once a reader finds them; "sluice object verify" reads all. The exit code is 1 if there
+is a problem, or if the state is unknown because no admin server responds.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.admin(cmd.Context(), func(ctx context.Context, a *kadm.Client) error {
 				s, err := status(ctx, a)

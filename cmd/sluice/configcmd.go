@@ -56,11 +56,11 @@ func newConfigCheck(c *cli) *cobra.Command {
 	var textOnly bool
 	cmd := &cobra.Command{
 		Use: "check FILE", Short: "Check a settings file", Args: cobra.ExactArgs(1),
-		Long: `Says whether a node would take a file of settings, as far as that can be told without opening
-its disks and addresses. The files that it names, and those of credentials that the environment
-names, must be there, readable and fit together, so run it as the user that runs the node, on its
-machine; elsewhere there is --text-only. What works and is hardly meant is said on standard error.
-Whether the object store is right says "sluice object check --config FILE".`,
+		Long: `Checks whether a node would accept a settings file, without opening its disks and addresses. The
+files that it names, and the credential files that the environment names, must exist, be readable
+and match each other. So run it on the node's machine, as the user that runs the node, or use
+--text-only elsewhere. Settings that are probably mistakes cause warnings on standard error.
+To check the object store, use "sluice object check --config FILE".`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			cfg, role, err := parseSettings(args[0], role)
 			if err != nil {
@@ -103,9 +103,9 @@ func newConfigPrint(c *cli) *cobra.Command {
 	var file, role string
 	cmd := &cobra.Command{
 		Use: "print [NAME]", Short: "Print the default settings with comments, or the effective settings of a file", Args: cobra.MaximumNArgs(1),
-		Long: `Prints one of the files that are shipped: broker and controller have every key with
-its default and what it does, example-development and example-production show what
-one sets. With --config, prints every setting that is in force with that file.`,
+		Long: `Prints a built-in settings file: broker and controller describe every key and its
+default, example-development and example-production show typical settings.
+With --config, prints every setting in effect with that file.`,
 		ValidArgs: []string{"broker", "controller", "example-development", "example-production"},
 		RunE: func(_ *cobra.Command, args []string) error {
 			switch {
@@ -208,9 +208,8 @@ func newConfigSet(c *cli) *cobra.Command {
 	var admin string
 	cmd := &cobra.Command{
 		Use: "set topic NAME KEY=VALUE... | set limits PIPELINE/STAGE KEY=VALUE...", Short: "Change configs of a topic, or limits of running stages", Args: cobra.MinimumNArgs(3),
-		Long: `Changes configs of a topic for good, or limits of a stage until the broker is
-restarted. Limits are depth, workers, and those that "sluice config get limits" shows
-for the stage.`,
+		Long: `Changes configs of a topic permanently, or limits of a stage until the broker
+restarts: depth, workers, and those that "sluice config get limits" shows for it.`,
 		Example: `  sluice config set topic orders retention.ms=86400000
   sluice config set limits write/batch linger_us=500`,
 		RunE: func(cmd *cobra.Command, args []string) error {

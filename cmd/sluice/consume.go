@@ -27,13 +27,13 @@ func newConsume(c *cli) *cobra.Command {
 	o := &consumption{}
 	cmd := &cobra.Command{
 		Use: "consume TOPIC", Short: "Print the records of a topic", Args: cobra.ExactArgs(1),
-		Long: `Prints records, by default the values of all there are when it starts, one a line.
-With --group the group's committed offsets say where to begin, --from only where it
-has none, and what was printed is committed.
+		Long: `Prints records, by default the values of all records that exist when it starts, one per
+line. With --group it starts at the group's committed offsets, or at --from where there
+are none, and commits what it has printed.
 
-The exit code is 1 if a partition cannot be read: when that has lasted for --timeout, and
-at once where records were lost behind what could be read. With --follow it is said on
-standard error, and the other partitions go on.
+The exit code is 1 if a partition cannot be read for --timeout, or immediately if the next
+records are lost. With --follow the error is printed on standard error instead, and the
+other partitions continue.
 
 --format is text with these verbs:
 

@@ -21,9 +21,9 @@ func newDev(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run a node without any settings, for this machine only",
-		Long: `Runs a broker with its metadata and object store in one process. Everything it
-keeps is in the data directory, the certificate for QUIC included, which it makes
-itself the first time. Commands of sluice find it there and need no flags.`,
+		Long: `Runs a broker with its metadata and object store in one process. All its data is in
+the data directory, including the certificate for QUIC, which it generates at the first
+start. Other sluice commands find the broker through that directory and need no flags.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := c.dataDirectory()

@@ -25,8 +25,8 @@ func newGroupReset(c *cli) *cobra.Command {
 	r := &reset{}
 	cmd := &cobra.Command{
 		Use: "reset GROUP", Short: "Set the offsets of a group without members", Args: cobra.ExactArgs(1),
-		Long: `Sets the committed offsets of a group, for the topics given or for all that it has
-committed offsets for. The group must have no members.`,
+		Long: `Resets the committed offsets of a group, for the given topics or for all topics with
+committed offsets. The group must have no members.`,
 		Example: `  sluice group reset billing --to-earliest --dry-run
   sluice group reset billing --topic orders --to-datetime 2026-01-31T12:00:00Z`,
 		ValidArgsFunction: c.completeGroups,

@@ -24,8 +24,9 @@ func newClusterMemory(c *cli) *cobra.Command {
 	var admin string
 	cmd := &cobra.Command{
 		Use: "memory", Short: "Show the memory map of a broker", Args: cobra.NoArgs,
-		Long: `Shows each use of memory of one broker: bytes in use, its limit, the setting of the
-limit, and what it holds; then the sum, which does not have what the process itself needs.`,
+		Long: `Shows how one broker uses memory: for each use, the bytes in use, the limit, what it
+holds and the setting of the limit; then the sum, which excludes what the process
+itself needs.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var lines []memoryUse
 			if err := c.ask(cmd.Context(), http.MethodGet, admin, "/memory", nil, &lines); err != nil {

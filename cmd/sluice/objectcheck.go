@@ -19,8 +19,8 @@ func newObjectCheck(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "check URL | check --config FILE", Short: "Check that a store works for a broker's objects", Args: cobra.MaximumNArgs(1),
 		Long: `Does in an object store what a broker does, with the credentials of this environment: writes an
-object, tries to write over it, which must be refused, reads a part of it, lists, and deletes it.
-Nothing of what is there is touched.`,
+object, tries to overwrite it, which the store must refuse, reads a part of it, lists it, and
+deletes it. Existing objects are not touched.`,
 		Example: `  sluice object check 's3://orders-sluice?region=eu-central-1'
   sluice object check --config /etc/sluice/broker.toml`,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -28,7 +28,7 @@ func newObjectDump(c *cli) *cobra.Command {
 	var index bool
 	cmd := &cobra.Command{
 		Use: "dump [OBJECT...]", Short: "Print the contents of objects",
-		Long: "Prints the partitions, blocks and batches of objects, and checks them on the way.\n\n" + objectUsage,
+		Long: "Prints the partitions, blocks and batches of objects, and checks them as it reads.\n\n" + objectUsage,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.eachObject(cmd.Context(), store, args, func(ctx context.Context, _ string, src object.RangeReader, n int64) error {
 				return object.Describe(ctx, src, n, func(v any) error {
@@ -59,11 +59,12 @@ func newObjectVerify(c *cli) *cobra.Command {
 	var metadata bool
 	cmd := &cobra.Command{
 		Use: "verify [OBJECT...]", Short: "Verify that objects are intact",
-		Long: "Reads objects from end to end and checks every checksum and the index. The exit\ncode is 1 if anything is damaged.\n\n" + objectUsage + `
+		Long: "Reads whole objects and checks every checksum and the index. The exit code is 1\nif anything is damaged.\n\n" + objectUsage + `
 
-With --metadata it asks a running broker which objects there should be, reads all of them,
-and says which topics, partitions and offsets are missing or damaged, and which objects
-nothing refers to. Those are no error: they are being written, or wait to be deleted.`,
+With --metadata it asks a running broker which objects should exist, reads all of them,
+and reports which topics, partitions and offsets are missing or damaged, and which objects
+are unreferenced. Unreferenced objects are no error: they are being uploaded, or will be
+deleted.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if metadata {
 				if len(args) > 0 {

@@ -298,13 +298,13 @@ func newObjectGiveUp(c *cli) *cobra.Command {
 	from, to := int64(-1), int64(-1)
 	cmd := &cobra.Command{
 		Use: "give-up TOPIC --partition N --from OFFSET --to OFFSET", Short: "Let consumers skip lost records", Args: cobra.ExactArgs(1),
-		Long: `Has the consumers of a partition go on behind records whose object is missing or damaged
-and cannot be restored. The object is replaced by one that has what can be read, and no
-records for the rest. Nothing that can be read is given up, and nothing that is not
-named: what cannot be read outside of --from to --to, both included, is an error. The
-broker that leads the partition must run, and its object store must answer.
+		Long: `Lets the consumers of a partition continue after records whose object is missing or
+damaged and cannot be restored. The object is replaced by one with the records that can
+still be read. No readable record is given up. Unreadable records outside of --from
+to --to, both inclusive, are an error. The broker that leads the partition must be
+running, and the object store must be reachable.
 
-There is no way back. First try to restore the object under its key.`,
+This cannot be undone. First try to restore the object under its key.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if from < 0 || to < from || partition < 0 {
 				return usagef("--partition, --from and --to must be given, the last offset not before the first")

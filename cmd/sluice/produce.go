@@ -31,9 +31,9 @@ func newProduce(c *cli) *cobra.Command {
 	p := &production{}
 	cmd := &cobra.Command{
 		Use: "produce TOPIC", Short: "Produce records from lines of a file or standard input", Args: cobra.ExactArgs(1),
-		Long: `Produces one record for each line, and reports how many were acknowledged and how
-fast. It ends with exit code 1 at the first record that is refused, also when that
-may pass and has not within --timeout.`,
+		Long: `Produces one record per line, and reports how many were acknowledged and how fast. It
+stops with exit code 1 at the first record that the broker refuses, or that a temporary
+error has kept from being acknowledged for --timeout.`,
 		Example: `  echo "42:1 apple" | sluice produce orders --key-separator :
   sluice produce orders --file orders.txt --compression zstd --header source=import`,
 		ValidArgsFunction: c.completeTopics,

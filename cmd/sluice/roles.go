@@ -19,9 +19,9 @@ func newBroker(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "broker --config FILE",
 		Short: "Run a broker with a settings file",
-		Long: `Runs a broker. In this version it holds its own metadata, one replica of each Raft
-shard, so a cluster is one broker. "sluice config print broker" prints every setting
-with its default and what it does.`,
+		Long: `Runs a broker. In this version a broker holds its own metadata, the only replica of
+each Raft shard, so a cluster is a single broker. "sluice config print broker"
+describes every setting and its default.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text, err := readSettings(file)
@@ -52,10 +52,10 @@ func newController(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "controller --config FILE",
 		Short: "Run only the metadata shards, with a settings file",
-		Long: `Runs one replica of every metadata shard, with health and metrics over HTTP, and no
-broker. In this version brokers hold their own metadata and cannot use that of a
-controller yet: what it is good for is to look at the metadata of a broker that is
-stopped, by pointing metadata.directory at its own.`,
+		Long: `Runs one replica of every metadata shard, with health checks and metrics over HTTP, but
+no broker. In this version brokers hold their own metadata and cannot use a controller
+yet. Use it to inspect the metadata of a stopped broker, by setting metadata.directory
+to that of the broker.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text, err := readSettings(file)

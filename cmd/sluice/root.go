@@ -42,7 +42,7 @@ func newRoot(c *cli) *cobra.Command {
 keeps a bounded write-ahead log and caches; the durable copy of every record is in
 object storage.
 
-Start a node with no settings at all, then use it from another terminal:
+Start a node without any settings, then use it from another terminal:
 
   sluice dev
   sluice topic create orders --partitions 4

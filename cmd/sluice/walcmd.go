@@ -25,7 +25,7 @@ func newWALDump(c *cli) *cobra.Command {
 	var groups bool
 	cmd := &cobra.Command{
 		Use: "dump [DIR]", Short: "Print the contents of a write-ahead log", Args: cobra.MaximumNArgs(1),
-		Long: "Prints every group of a write-ahead log and the batches in it, in log order.\n\n" + walUsage,
+		Long: "Prints the groups of a write-ahead log and their batches, in log order.\n\n" + walUsage,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.inspectWAL(cmd.Context(), args, func(v any) error {
 				if _, ok := v.(wal.BatchInfo); ok && groups {
@@ -42,7 +42,7 @@ func newWALDump(c *cli) *cobra.Command {
 func newWALVerify(c *cli) *cobra.Command {
 	return &cobra.Command{
 		Use: "verify [DIR]", Short: "Verify that a write-ahead log is intact", Args: cobra.MaximumNArgs(1),
-		Long: "Reads a write-ahead log as a broker does when it starts. The exit code is 1 if\nanything that was acknowledged may be missing, or there is no log; a torn tail was not\nacknowledged.\n\n" + walUsage,
+		Long: "Reads a write-ahead log as a broker does when it starts. The exit code is 1 if\nacknowledged records may be missing or there is no log. A torn tail is no error: it was\nnot acknowledged.\n\n" + walUsage,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := c.progress()
 			defer p.done()

@@ -21,11 +21,11 @@ func newWALSalvage(c *cli) *cobra.Command {
 	var only string
 	cmd := &cobra.Command{
 		Use: "salvage [DIR]", Short: "Export the readable records of a write-ahead log", Args: cobra.MaximumNArgs(1),
-		Long: `Prints every record that can be read in a write-ahead log, also one that is damaged,
-has lost files, or has no metadata: one JSON document a line, as consume --json
-does, with the topic's id in the place of its name. What cannot be read is named on
-stderr, and the exit code is 1 then. What was uploaded and given back is not in the
-log any more. To write the records of one partition to another topic:
+		Long: `Prints every readable record of a write-ahead log, even if the log is damaged, has lost
+files, or has no metadata. Each line is a JSON document as from consume --json, with the
+topic ID instead of the name. Unreadable parts are reported on standard error, and the
+exit code is then 1. Records that were uploaded and whose space was freed are no longer in
+the log. To write the records of one partition to another topic:
 
   sluice wal salvage DIR --partition 7b1e.../0 | jq -r .value | sluice produce TOPIC
 
