@@ -93,7 +93,7 @@ type reloadLog struct {
 
 // The outcomes of a reload.
 const (
-	reloadTaken   = "taken"
+	reloadApplied = "applied"
 	reloadRefused = "refused"
 )
 
@@ -103,7 +103,7 @@ func newReloadLog(log *slog.Logger, level *slog.LevelVar, reg prometheus.Registe
 			Help: "Reloads of the settings (SIGHUP), by result: taken, or refused, which changes nothing."}, []string{"result"}),
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_config_restart_settings",
 			Help: "Settings that the file has changed and that take a restart, as of the last reload."})}
-	for _, result := range []string{reloadTaken, reloadRefused} {
+	for _, result := range []string{reloadApplied, reloadRefused} {
 		l.total.WithLabelValues(result)
 	}
 	reg.MustRegister(l.total, l.waiting)
@@ -124,7 +124,7 @@ func (l *reloadLog) taken(changed, waiting []string) {
 	if len(waiting) > 0 {
 		l.log.Log(context.Background(), max(slog.LevelWarn, l.level.Level()), "settings of the file take a restart", "settings", strings.Join(waiting, ", "))
 	}
-	l.total.WithLabelValues(reloadTaken).Inc()
+	l.total.WithLabelValues(reloadApplied).Inc()
 }
 
 // take takes up what a file has changed, as far as the tags of the settings say that it can be

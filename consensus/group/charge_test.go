@@ -170,7 +170,7 @@ func TestOffsetsOfDeletedTopicsAreNotCharged(t *testing.T) {
 		s.mu.Lock()
 		s.apply("g", meta.GroupChange{Clear: []topic.Partition{{Topic: orders.ID}}})
 		s.mu.Unlock()
-		time.Sleep(h.cfg.SweepInterval + time.Second)
+		time.Sleep(h.cfg.OffsetsCheckInterval + time.Second)
 		h.audit()
 	})
 }

@@ -33,8 +33,8 @@ type Config struct {
 	OffsetsPerGroup int `toml:"max_offsets" default:"200000" range:"1.."`
 	// How long offsets are kept after the last member of a group has left, and how often
 	// expired offsets are removed.
-	OffsetsRetention time.Duration `toml:"offsets_retention_ms" default:"7d" range:"1m.."`        // offsets.retention.minutes
-	SweepInterval    time.Duration `toml:"offsets_check_interval_ms" default:"10m" range:"1ms.."` // offsets.retention.check.interval.ms
+	OffsetsRetention     time.Duration `toml:"offsets_retention_ms" default:"7d" range:"1m.."`        // offsets.retention.minutes
+	OffsetsCheckInterval time.Duration `toml:"offsets_check_interval_ms" default:"10m" range:"1ms.."` // offsets.retention.check.interval.ms
 	// Goroutines that serve groups, and the requests that may queue for each. Beyond that
 	// connections are not read. As many requests may wait for memory.
 	Lanes int `toml:"lanes" default:"4" range:"1..1024"`

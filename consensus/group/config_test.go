@@ -21,7 +21,7 @@ func TestConfig(t *testing.T) {
 		"less for all than one":    func(c *Config) { c.MetadataBytes = int64(c.GroupBytes) - 1 },
 		"negative offset metadata": func(c *Config) { c.OffsetMetadataBytes = -1 },
 		"no retention":             func(c *Config) { c.OffsetsRetention = 0 },
-		"no sweep":                 func(c *Config) { c.SweepInterval = 0 },
+		"no check":                 func(c *Config) { c.OffsetsCheckInterval = 0 },
 		"no write timeout":         func(c *Config) { c.WriteTimeout = 0 },
 		"no lanes":                 func(c *Config) { c.Lanes = 0 },
 		"no queue":                 func(c *Config) { c.Queue = 0 },

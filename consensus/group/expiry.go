@@ -10,7 +10,7 @@ import (
 // expireOffsets looks for expired offsets periodically, one group at a time, so that lanes keep
 // serving.
 func (c *Coordinator) expireOffsets() {
-	timer := time.NewTicker(c.cfg.SweepInterval)
+	timer := time.NewTicker(c.cfg.OffsetsCheckInterval)
 	defer timer.Stop()
 	for {
 		select {

@@ -375,7 +375,7 @@ func TestGroupsOfLateWritesAreTakenIn(t *testing.T) {
 		if h.used().groups != 0 {
 			t.Fatalf("%+v", h.used())
 		}
-		time.Sleep(h.cfg.SweepInterval + time.Second)
+		time.Sleep(h.cfg.OffsetsCheckInterval + time.Second)
 		if got := h.names(); got != "g" {
 			t.Errorf("groups %s", got)
 		}

@@ -108,7 +108,7 @@ func modelOfRoom(t *testing.T, rt *rapid.T) {
 	m.h.log = &m.evicted
 	cfg := &m.h.cfg
 	cfg.Groups, cfg.GroupBytes, cfg.MetadataBytes, cfg.Queue = 4, 8<<10, 64<<10, 6
-	cfg.Lanes, cfg.Writes, cfg.OffsetsRetention, cfg.SweepInterval = 3, 2, time.Minute, 7*time.Second
+	cfg.Lanes, cfg.Writes, cfg.OffsetsRetention, cfg.OffsetsCheckInterval = 3, 2, time.Minute, 7*time.Second
 	m.open()
 	defer func() { m.h.c.Close() }()
 	rt.Repeat(map[string]func(*rapid.T){

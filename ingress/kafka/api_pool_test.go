@@ -16,7 +16,7 @@ import (
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-func TestCrewBoundsWhatRunsAndWaitsForIt(t *testing.T) {
+func TestPoolBoundsWhatRunsAndWaitsForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const slots = 16
 		c := newPool(slots, quiet())
@@ -48,7 +48,7 @@ func TestCrewBoundsWhatRunsAndWaitsForIt(t *testing.T) {
 }
 
 // One address never takes every slot.
-func TestACrewHasPlacesForOthers(t *testing.T) {
+func TestAPoolHasSlotsForOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newPool(16, quiet())
 		release, ran := make(chan struct{}), make(chan int, 64)
@@ -74,7 +74,7 @@ func TestACrewHasPlacesForOthers(t *testing.T) {
 	})
 }
 
-func TestACrewOutlivesAPanic(t *testing.T) {
+func TestAPoolOutlivesAPanic(t *testing.T) {
 	c := newPool(1, quiet())
 	defer c.close()
 	answers := make(chan Response, 1)

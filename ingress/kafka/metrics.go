@@ -41,7 +41,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, transport := range []string{"quic", "tcp"} {
 		m.connections.WithLabelValues(transport)
 	}
-	for _, what := range []string{"request", "answer"} {
+	for _, what := range []string{"request", "response"} {
 		m.slow.WithLabelValues(what)
 	}
 	reg.MustRegister(m.requests, m.seconds, m.connections, m.in, m.out, m.panics, m.dropped, m.slow)

@@ -76,7 +76,7 @@ func TestAReaderThatStandsStillIsCutOff(t *testing.T) {
 	if err := <-w.over; !errors.Is(err, errTooSlow) {
 		t.Errorf("ended with %v", err)
 	}
-	if n := testutil.ToFloat64(w.server.metrics.slow.WithLabelValues("answer")); n != 1 {
+	if n := testutil.ToFloat64(w.server.metrics.slow.WithLabelValues("response")); n != 1 {
 		t.Errorf("%v slow answers counted", n)
 	}
 }

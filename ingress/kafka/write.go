@@ -40,7 +40,7 @@ func (w *writing) fail(err error) {
 	w.failure, w.c.failure = err, err
 	close(w.c.failed)
 	if errors.Is(err, errTooSlow) {
-		w.c.s.slow("answer", w.c)
+		w.c.s.slow("response", w.c)
 	}
 	w.c.interrupt()
 }

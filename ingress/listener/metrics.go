@@ -29,11 +29,11 @@ const (
 func NewMetrics(transport string, reg prometheus.Registerer) *Metrics {
 	labels := prometheus.Labels{"transport": transport}
 	m := &Metrics{refused: make(map[string]prometheus.Counter),
-		Open: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_door_connections", ConstLabels: labels,
+		Open: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_listener_connections", ConstLabels: labels,
 			Help: "Open network connections, by transport."}),
-		Accepted: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_door_accepted_total", ConstLabels: labels,
+		Accepted: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_listener_accepted_total", ConstLabels: labels,
 			Help: "Network connections accepted after their handshake, by transport."})}
-	refused := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_door_refused_total", ConstLabels: labels,
+	refused := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_listener_refused_total", ConstLabels: labels,
 		Help: "Network connections refused, by transport and reason."}, []string{"reason"})
 	for _, r := range []string{full, fullForIP, noMemory, handshake} {
 		m.refused[r] = refused.WithLabelValues(r)

@@ -50,7 +50,7 @@ func Listen(cfg Config, id func() uint64, log *slog.Logger, reg prometheus.Regis
 	l := &Listener{cfg: cfg, socket: socket, id: id, log: log,
 		bounds: listener.NewBounds(cfg.Connections, cfg.ConnectionsPerIP, cfg.Memory), streams: listener.NewBounds(0, 0, cfg.Memory),
 		metrics: listener.NewMetrics("quic", reg), windows: newWindows(cfg.Memory)}
-	l.refused = prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_door_refused_streams_total",
+	l.refused = prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_listener_refused_streams_total",
 		Help: "QUIC streams refused, since connections and streams have used up their memory."})
 	reg.MustRegister(l.refused)
 	l.buffers = cfg.Memory.Hold(socket.BufferBytes())

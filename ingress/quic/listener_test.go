@@ -34,7 +34,7 @@ func TestStreamsAreConnectionsOfTheirOwn(t *testing.T) {
 	}
 	one.Close()
 	ask(t, two, "third")
-	if n := h.metric("sluice_door_connections"); n != 1 {
+	if n := h.metric("sluice_listener_connections"); n != 1 {
 		t.Errorf("%v connections are counted, want one", n)
 	}
 }
@@ -78,7 +78,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 			if _, err := h.dial(h.tls()); !errors.As(err, &refused) || refused.ErrorCode != quicgo.ConnectionRefused {
 				t.Fatalf("one too many: %v", err)
 			}
-			if n := h.metric("sluice_door_refused_total"); n < 1 {
+			if n := h.metric("sluice_listener_refused_total"); n < 1 {
 				t.Errorf("%v refusals are counted", n)
 			}
 			_ = first.CloseWithError(0, "")
@@ -279,7 +279,7 @@ func TestARushOfClientsProvesItsAddresses(t *testing.T) {
 	for range 5 {
 		ask(t, stream(t, h.mustDial()), "hello")
 	}
-	if n := h.metric("sluice_door_accepted_total"); n != 5 {
+	if n := h.metric("sluice_listener_accepted_total"); n != 5 {
 		t.Errorf("%v connections are counted", n)
 	}
 }
@@ -328,7 +328,7 @@ func TestStreamsAreChargedToMemory(t *testing.T) {
 	if _, err := io.ReadAll(refused); err == nil {
 		t.Error("a stream beyond the limit succeeded")
 	}
-	if n := h.metric("sluice_door_refused_streams_total"); n != 1 {
+	if n := h.metric("sluice_listener_refused_streams_total"); n != 1 {
 		t.Errorf("%v streams are counted as refused", n)
 	}
 	ask(t, streams[0], "still here")

@@ -140,7 +140,7 @@ func TestPlaintext(t *testing.T) {
 	if a.ID == b.ID || a.Transport != "tcp" || a.TLS != nil || a.Remote.String() != one.LocalAddr().String() || a.Local.String() != h.l.Addr().String() {
 		t.Errorf("connections are described as %+v and %+v", a, b)
 	}
-	if n := h.metric("sluice_door_connections"); n != 2 {
+	if n := h.metric("sluice_listener_connections"); n != 2 {
 		t.Errorf("%v connections are counted", n)
 	}
 }
@@ -206,7 +206,7 @@ func TestAHandshakeThatTakesTooLongIsCut(t *testing.T) {
 	}
 	h.leave()
 	h.over <- <-h.over // Serve has finished
-	if n := h.metric("sluice_door_refused_total"); n != 1 {
+	if n := h.metric("sluice_listener_refused_total"); n != 1 {
 		t.Errorf("%v refusals are counted", n)
 	}
 }
@@ -220,7 +220,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 			if err := say(h.mustDial(nil), "one too many"); err == nil {
 				t.Fatal("a second connection was let in")
 			}
-			if n := h.metric("sluice_door_refused_total"); n != 1 {
+			if n := h.metric("sluice_listener_refused_total"); n != 1 {
 				t.Errorf("%v refusals are counted", n)
 			}
 			first.Close()

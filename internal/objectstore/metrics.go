@@ -28,7 +28,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			time.Millisecond, 30*time.Second), []string{"op"}),
 		throttled: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_objectstore_throttled_total",
 			Help: "Responses that asked for fewer requests (503, 429)."}),
-		resolved: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_objectstore_settled_total",
+		resolved: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_objectstore_resolved_total",
 			Help: "Puts with an unknown outcome that turned out to have succeeded."}),
 		limit: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_objectstore_concurrency_limit",
 			Help: "Limit of requests in flight; below the configured maximum if the store has asked for fewer."}),

@@ -16,7 +16,7 @@ func newMetrics(reg prometheus.Registerer, count func(source string) float64) me
 		for r := range reasons {
 			m.reads[source][r] = failures.WithLabelValues(source, r.String())
 		}
-		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_unreadable_places",
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_unreadable_locations",
 			Help:        "Objects, blocks of objects and batches in the WAL that readers found missing or damaged and have not read since.",
 			ConstLabels: prometheus.Labels{"source": source}}, func() float64 { return count(source) }))
 	}

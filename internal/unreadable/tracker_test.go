@@ -50,7 +50,7 @@ func (r *rig) places(t *testing.T) (n float64) {
 		t.Fatal(err)
 	}
 	for _, f := range all {
-		if f.GetName() == "sluice_unreadable_places" {
+		if f.GetName() == "sluice_unreadable_locations" {
 			for _, m := range f.GetMetric() {
 				n += m.GetGauge().GetValue()
 			}

@@ -41,7 +41,7 @@ const (
 
 func newUnpacking(reg prometheus.Registerer) *unpacking {
 	u := &unpacking{small: pipeline.NewFairLimiter(atOnce(), smallTime), large: pipeline.NewFairLimiter(1, largeTime),
-		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_admit_unpacked_batch_bytes_total",
+		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_admit_decompressed_batch_bytes_total",
 			Help: "Bytes of compressed batches that were decompressed for validation."})}
 	reg.MustRegister(u.bytes)
 	return u

@@ -43,7 +43,7 @@ const maxPause = 15 * time.Minute
 
 // NewPlanner returns the source.
 func NewPlanner(cfg Config, d Deps) *Planner {
-	return &Planner{Deps: d, Limits: setting.NewLimits("retain/sweep", cfg), tuned: make(chan struct{}, 1), failing: backoff.New[topic.Partition](maxPause)}
+	return &Planner{Deps: d, Limits: setting.NewLimits("retain/plan", cfg), tuned: make(chan struct{}, 1), failing: backoff.New[topic.Partition](maxPause)}
 }
 
 // Run checks all partitions repeatedly until ctx is done.

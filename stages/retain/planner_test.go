@@ -91,7 +91,7 @@ func run(t *testing.T, fails int, body func(c *cluster, g *pipeline.Graph)) {
 		cfg := retain.DefaultConfig()
 		cfg.Interval = time.Second
 		g := pipeline.New("retain")
-		from := pipeline.From(g, "sweep", retain.NewPlanner(cfg, retain.Deps{Broker: 1, View: c.view, State: c.table.Get, Clock: clock.System{}}))
+		from := pipeline.From(g, "plan", retain.NewPlanner(cfg, retain.Deps{Broker: 1, View: c.view, State: c.table.Get, Clock: clock.System{}}))
 		pipeline.Into(from, "trim", retain.NewTrimmer(cfg, c, slog.New(slog.DiscardHandler), prometheus.NewRegistry()), pipeline.Depth(1))
 		ctx, cancel := context.WithCancel(t.Context())
 		over := make(chan error, 1)
@@ -104,7 +104,7 @@ func run(t *testing.T, fails int, body func(c *cluster, g *pipeline.Graph)) {
 	})
 }
 
-func TestSweep(t *testing.T) {
+func TestPlans(t *testing.T) {
 	run(t, 0, func(c *cluster, _ *pipeline.Graph) {
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
@@ -127,7 +127,7 @@ func TestSweep(t *testing.T) {
 	})
 }
 
-func TestSweepOfTheTail(t *testing.T) {
+func TestPlansForTheTail(t *testing.T) {
 	run(t, 0, func(c *cluster, _ *pipeline.Graph) {
 		var id topic.Partition
 		for _, x := range c.view().Topics() {
@@ -177,7 +177,7 @@ func TestPausesBetweenFailuresGrow(t *testing.T) {
 
 func TestTune(t *testing.T) {
 	run(t, 0, func(c *cluster, g *pipeline.Graph) {
-		if err := g.Tune("sweep", map[string]int64{"check_interval_ms": 3_600_000}); err != nil {
+		if err := g.Tune("plan", map[string]int64{"check_interval_ms": 3_600_000}); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(time.Minute)
@@ -185,7 +185,7 @@ func TestTune(t *testing.T) {
 		if got := c.starts(); got != [6]int64{} {
 			t.Errorf("it looked: %v", got)
 		}
-		if err := g.Tune("sweep", map[string]int64{"check_interval_ms": 100}); err != nil {
+		if err := g.Tune("plan", map[string]int64{"check_interval_ms": 100}); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -193,7 +193,7 @@ func TestTune(t *testing.T) {
 		if got := c.starts(); got != [6]int64{3: 20, 4: 20} && got != [6]int64{0: 20, 1: 20} {
 			t.Errorf("it did not look: %v", got)
 		}
-		if g.Tune("sweep", map[string]int64{"check_interval_ms": 99}) == nil || g.Tune("sweep", map[string]int64{"nothing": 1000}) == nil {
+		if g.Tune("plan", map[string]int64{"check_interval_ms": 99}) == nil || g.Tune("plan", map[string]int64{"nothing": 1000}) == nil {
 			t.Error("a wrong limit was taken")
 		}
 	})

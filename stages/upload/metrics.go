@@ -11,7 +11,7 @@ import (
 
 // Steps of an upload that may fail.
 const (
-	stepCut       = "cut"       // writing a cut of the WAL to objects
+	stepObjects   = "objects"   // writing a cut of the WAL to objects
 	stepProducers = "producers" // writing snapshots of idempotent producers
 	stepCommit    = "commit"    // committing to the metadata
 	stepPartition = "partition" // an attempt with an isolated partition
@@ -19,7 +19,7 @@ const (
 
 type metrics struct {
 	objects, bytes prometheus.Counter
-	swept          prometheus.Counter
+	deleted        prometheus.Counter
 	sections       prometheus.Counter
 	forgotten      prometheus.Counter
 	seconds        prometheus.Histogram
@@ -32,7 +32,7 @@ func newMetrics(reg prometheus.Registerer, quarantined *atomic.Int64) metrics {
 			Help: "Objects written to the object store."}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_upload_bytes_total",
 			Help: "Bytes of record batches written to the object store."}),
-		swept: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_upload_swept_objects_total",
+		deleted: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_upload_garbage_deleted_total",
 			Help: "Deletions of unreferenced objects. An object that a late PUT may bring back is deleted twice."}),
 		sections: prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_upload_producer_bytes_total",
 			Help: "Bytes of producer snapshots written to the object store."}),
@@ -42,8 +42,8 @@ func newMetrics(reg prometheus.Registerer, quarantined *atomic.Int64) metrics {
 			"Time to write one object.", 5*time.Millisecond, 2*time.Minute)),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_upload_failures_total",
 			Help: "Failed attempts, by step; they are retried."}, []string{"step"}),
-		cuts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_upload_cuts_total",
-			Help: "Cuts of the WAL uploaded, by what made them due."}, []string{"reason"}),
+		cuts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_uploads_total",
+			Help: "Uploads started, by what made them due."}, []string{"reason"}),
 	}
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_upload_partitions_quarantined",
 		Help: "Partitions that accept no records because their records in the WAL cannot be uploaded."},
@@ -51,9 +51,9 @@ func newMetrics(reg prometheus.Registerer, quarantined *atomic.Int64) metrics {
 	for _, r := range []string{bySize, byCache, byAge, Pressure, Index} {
 		m.cuts.WithLabelValues(r)
 	}
-	for _, s := range []string{stepCut, stepProducers, stepCommit, stepPartition} {
+	for _, s := range []string{stepObjects, stepProducers, stepCommit, stepPartition} {
 		m.failures.WithLabelValues(s)
 	}
-	reg.MustRegister(m.objects, m.bytes, m.swept, m.sections, m.forgotten, m.seconds, m.failures, m.cuts)
+	reg.MustRegister(m.objects, m.bytes, m.deleted, m.sections, m.forgotten, m.seconds, m.failures, m.cuts)
 	return m
 }

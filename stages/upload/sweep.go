@@ -66,7 +66,7 @@ func (u *Uploader) sweep(ctx context.Context, from Garbage, store Remover) (int,
 		err := store.Delete(ctx, object.Key(g.ID))
 		if err == nil {
 			deleted = append(deleted, g)
-			u.metrics.swept.Inc()
+			u.metrics.deleted.Inc()
 			continue
 		}
 		errs = append(errs, err)

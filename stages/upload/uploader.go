@@ -104,7 +104,7 @@ func (u *Uploader) Run(ctx context.Context, in *pipeline.In[*Cut]) error {
 		case err != nil:
 			return err
 		}
-		err = u.again(ctx, stepCut, func() error { return u.cut(ctx, p.Body) })
+		err = u.again(ctx, stepObjects, func() error { return u.cut(ctx, p.Body) })
 		p.Settle(err)
 		if err != nil {
 			return nil // only when the broker stops; the WAL has it all
@@ -274,7 +274,7 @@ func (u *Uploader) again(ctx context.Context, what string, f func() error) error
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := f()
 		var part *partError
-		if err == nil || ctx.Err() != nil || what != stepCut && errors.As(err, &part) {
+		if err == nil || ctx.Err() != nil || what != stepObjects && errors.As(err, &part) {
 			return err
 		}
 		u.metrics.failures.WithLabelValues(what).Inc()

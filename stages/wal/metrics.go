@@ -53,7 +53,7 @@ func newMetrics(l *Log, engine, access string, reg prometheus.Registerer) metric
 		corruptions: counter("sluice_wal_corruptions_total", "Ranges that recovery found damaged although they had been durable."),
 		truncations: counter("sluice_wal_truncations_total", "Truncations of a partition written."),
 		waited:      counter("sluice_wal_segment_wait_seconds_total", "Time groups spent waiting for space in a segment."),
-		throttled:   counter("sluice_wal_brake_seconds_total", "Time groups were delayed because the WAL was filling faster than it was uploaded."),
+		throttled:   counter("sluice_wal_throttle_seconds_total", "Time groups were delayed because the WAL was filling faster than it was uploaded."),
 		write: prometheus.NewHistogram(histogram.Seconds("sluice_wal_write_seconds",
 			"Time from submitting a group to the writer until its write returned.", 50*time.Microsecond, time.Second)),
 		flush: prometheus.NewHistogram(histogram.Seconds("sluice_wal_flush_seconds",

@@ -34,12 +34,12 @@ listen = %q
 	produceBatches(t, b, "fast", partitions, requests, batch)
 	b.uploaded(float64(requests * partitions * len(batch)))
 
-	if n := b.metric("sluice_upload_cuts_total", `"cache"`); n == 0 {
+	if n := b.metric("sluice_uploads_total", `"cache"`); n == 0 {
 		t.Error("no upload was begun early")
 	}
 	hits, misses := b.metric("sluice_write_cache_hits_total"), b.metric("sluice_write_cache_misses_total")
 	if hits == 0 || misses > (hits+misses)/3 {
 		t.Errorf("%.0f reads of groups found them in the write cache, %.0f did not", hits, misses)
 	}
-	t.Logf("%.0f hits, %.0f misses, producers held back for %.2f s", hits, misses, b.metric("sluice_wal_brake_seconds_total"))
+	t.Logf("%.0f hits, %.0f misses, producers held back for %.2f s", hits, misses, b.metric("sluice_wal_throttle_seconds_total"))
 }

@@ -412,7 +412,7 @@ func (n *restNode) unsaid(d restDamage, lost []loss) (wrong []string) {
 			wrong = append(wrong, "no line names "+l.what)
 		}
 	}
-	if n.metric("sluice_partitions_damaged")+n.metric("sluice_metadata_shards_offline")+n.metric("sluice_unreadable_places") == 0 {
+	if n.metric("sluice_partitions_damaged")+n.metric("sluice_metadata_shards_offline")+n.metric("sluice_unreadable_locations") == 0 {
 		wrong = append(wrong, "no metric shows it")
 	}
 	return append(wrong, n.unsaidByStatus(lost)...)

@@ -115,7 +115,7 @@ func (b *broker) hurry() {
 		b.t.Fatalf("POST /limits: %s", resp.Status)
 	}
 	until := time.Now().Add(30 * time.Second)
-	for b.metric("sluice_upload_pending_bytes") > 0 || b.metric("sluice_upload_cuts_total") == 0 {
+	for b.metric("sluice_upload_pending_bytes") > 0 || b.metric("sluice_uploads_total") == 0 {
 		if time.Now().After(until) {
 			b.t.Fatal("nothing was uploaded in time")
 		}

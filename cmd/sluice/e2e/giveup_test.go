@@ -111,7 +111,7 @@ func TestLostRecordsAreGivenUp(t *testing.T) {
 		if err := b.offsetAt("gone", 1); err != nil {
 			t.Errorf("%s: a search by time: %v", when, err)
 		}
-		if n := b.metric("sluice_unreadable_places"); n != 0 {
+		if n := b.metric("sluice_unreadable_locations"); n != 0 {
 			t.Errorf("%s: %v places are unreadable", when, n)
 		}
 	}

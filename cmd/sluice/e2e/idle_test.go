@@ -69,7 +69,7 @@ listen = %q
 	if used := b.metric("sluice_memory_bytes", `"connections"`); used < float64(n*each) || used > limit {
 		t.Errorf("%d connections are charged with %.0f bytes", n, used)
 	}
-	if b.metric("sluice_door_refused_total", `"memory"`) == 0 {
+	if b.metric("sluice_listener_refused_total", `"memory"`) == 0 {
 		t.Error("no connection is counted as refused")
 	}
 	until(t, b, "idle connections take little", 30*time.Second, func() bool {

@@ -125,7 +125,7 @@ listen = %q
 	if most > limit || most < limit/4 {
 		t.Errorf("the index had up to %.0f bytes", most)
 	}
-	if n := b.metric("sluice_upload_cuts_total", `"index"`); n == 0 {
+	if n := b.metric("sluice_uploads_total", `"index"`); n == 0 {
 		t.Error("nothing was uploaded because of the index")
 	}
 }

@@ -72,7 +72,7 @@ func putsPerIngest(b *testing.B, s *s3Broker, stored func() int) {
 	b.ReportMetric(mib/objects, "ingest-MiB/object")
 	b.ReportMetric(mib/puts, "ingest-MiB/PUT-request")
 	b.Logf("%.0f MiB of %d partitions: %.0f objects, %.0f requests of PUTs; %.0f cuts, %.0f of them by size", mib, topics*partitions,
-		objects, puts, s.metric("sluice_upload_cuts_total"), s.metric("sluice_upload_cuts_total", `reason="size"`))
+		objects, puts, s.metric("sluice_uploads_total"), s.metric("sluice_uploads_total", `reason="size"`))
 }
 
 // requests returns how many requests of PUTs there were; one of several parts has

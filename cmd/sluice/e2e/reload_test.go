@@ -97,13 +97,13 @@ func TestSIGHUPReloadsTheSettings(t *testing.T) {
 		"workers = 8", "workers = 9", "paused = false", "paused = true", "check_interval_ms = 300000", "check_interval_ms = 200000",
 		"upload_interval_ms = 600000", "upload_interval_ms = 500000", `level = "info"`, `level = "debug"`, "capacity_bytes = 1073741824", "capacity_bytes = 2147483648")
 	issue()
-	b.hup("taken")
+	b.hup("applied")
 	for _, x := range []struct {
 		stage, key string
 		want       float64
 	}{
 		{"write/batch", "linger_us", 2000}, {"write/batch", "target_bytes", 2 << 20}, {"write/batch", "max_bytes", 4 << 20}, {"read/objectfetch", "workers", 9},
-		{"compact/compact", "paused", 1}, {"retain/sweep", "check_interval_ms", 200_000}, {"upload/ledger", "interval_ms", 500_000},
+		{"compact/compact", "paused", 1}, {"retain/plan", "check_interval_ms", 200_000}, {"upload/ledger", "interval_ms", 500_000},
 	} {
 		if got := b.limit(x.stage, x.key); got != x.want {
 			t.Errorf("%s %s is %v, want %v", x.stage, x.key, got, x.want)
@@ -160,7 +160,7 @@ func TestSIGHUPReloadsTheSettings(t *testing.T) {
 		t.Errorf("the reasons are not on one line each, or without a place:\n%s", text)
 	}
 	b.rewrite("capacity_bytes = 2147483648", "capacity_bytes = 1073741824", `level = "debug"`, `level = "error"`)
-	b.hup("taken")
+	b.hup("applied")
 	if got := b.limit("write/batch", "eager_groups"); got != 7.0 {
 		t.Errorf("what was changed by hand is %v", got)
 	}
@@ -206,7 +206,7 @@ func TestSIGHUPReloadsAController(t *testing.T) {
 	b := role(t, "controller", text, admin)
 	b.text = text
 	b.rewrite(`level = "info"`, `level = "debug"`, "shutdown_grace_ms = 5000", "shutdown_grace_ms = 6000")
-	b.hup("taken")
+	b.hup("applied")
 	b.rewrite(`level = "debug"`, `level = "loud"`)
 	b.hup("refused")
 	for _, want := range []string{"log.level info -> debug", "settings=controller.shutdown_grace_ms", "settings were not reloaded"} {

@@ -141,7 +141,7 @@ func TestRetention(t *testing.T) {
 	s.fill("aged", 100, time.Now())
 	before := s.objects()
 
-	s.set("retain", "sweep", "check_interval_ms", 100)
+	s.set("retain", "plan", "check_interval_ms", 100)
 	within(t, 30*time.Second, "cut by time", func() bool { return s.logStart("aged") == 300 })
 	within(t, 30*time.Second, "cut by size", func() bool { return s.logStart("sized") > 0 })
 	if got := s.logStart("kept"); got != 0 {
@@ -183,7 +183,7 @@ func TestRetentionOfRecordsFromTheFuture(t *testing.T) {
 	s.must("", "topic", "create", "early", "--config", "retention.ms=2000", "--config", "message.timestamp.after.max.ms=9223372036854775807")
 	s.fill("early", 10, time.Now().Add(365*24*time.Hour))
 	s.fill("early", 10, time.Now())
-	s.set("retain", "sweep", "check_interval_ms", 100)
+	s.set("retain", "plan", "check_interval_ms", 100)
 	within(t, 30*time.Second, "cut", func() bool { return s.logStart("early") == 20 })
 }
 
@@ -192,7 +192,7 @@ func TestRetentionOfWhatIsNotUploaded(t *testing.T) {
 	b := newBroker(t)
 	b.must("", "topic", "create", "old", "--config", "retention.ms=1000", "--partitions", "1")
 	b.must("one\ntwo\n", "produce", "old")
-	b.set("retain", "sweep", "check_interval_ms", 100)
+	b.set("retain", "plan", "check_interval_ms", 100)
 	s := &sweeper{broker: b, t: t}
 	within(t, 30*time.Second, "cut", func() bool { return s.logStart("old") == 2 })
 	b.kill()
@@ -209,7 +209,7 @@ func TestRetentionOfWhatIsNotUploaded(t *testing.T) {
 	// comes then is behind it, where readers look.
 	b.must("", "topic", "create", "wiped", "--config", "retention.ms=1000", "--partitions", "1")
 	b.must("one\ntwo\nthree\n", "produce", "wiped")
-	b.set("retain", "sweep", "check_interval_ms", 100)
+	b.set("retain", "plan", "check_interval_ms", 100)
 	within(t, 30*time.Second, "cut", func() bool { return s.logStart("wiped") == 3 })
 	b.must("", "config", "set", "topic", "wiped", "retention.ms=-1")
 	b.stop()

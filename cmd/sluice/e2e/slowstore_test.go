@@ -250,7 +250,7 @@ func TestAStoreThatRefusesReadsInS3(t *testing.T) {
 			}
 			f.status.Store(0)
 			consume(t, b.client(kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())), 1000)
-			if n := b.metric("sluice_unreadable_places"); n != 0 {
+			if n := b.metric("sluice_unreadable_locations"); n != 0 {
 				t.Errorf("%v places are said to be lost", n)
 			}
 			if n := strings.Count(b.log.String(), "reads; clients are told to try again"); n > 1 {

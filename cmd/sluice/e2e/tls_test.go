@@ -158,7 +158,7 @@ func TestHalfSwappedCertificate(t *testing.T) {
 		t.Errorf("it is said %d times", n)
 	}
 	replaceFile(t, filepath.Join(folder, "broker.key"), other.Key)
-	eventually(t, "the pair is taken up", func() bool { return b.metric("sluice_tls_reloads_total", `outcome="taken"`) == 1 })
+	eventually(t, "the pair is taken up", func() bool { return b.metric("sluice_tls_reloads_total", `outcome="applied"`) == 1 })
 	for i, s := range serials(newPool) {
 		if s.Cmp(before[i]) == 0 {
 			t.Error("the old certificate is served")
@@ -204,7 +204,7 @@ func TestClientCAsChangeWhileTheBrokerRuns(t *testing.T) {
 	}
 	check(true, false)
 	replaceFile(t, ca, files.CA)
-	eventually(t, "the authorities are taken up", func() bool { return b.metric("sluice_tls_reloads_total", `use="client_ca"`, `outcome="taken"`) == 1 })
+	eventually(t, "the authorities are taken up", func() bool { return b.metric("sluice_tls_reloads_total", `use="client_ca"`, `outcome="applied"`) == 1 })
 	check(false, true)
 }
 

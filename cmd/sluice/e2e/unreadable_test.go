@@ -252,7 +252,7 @@ func TestObjectCannotBeRead(t *testing.T) {
 			t.Errorf("%s: %d lines in the log name object %s", name, lines, p.id)
 		}
 	}
-	if n := b.metric("sluice_unreadable_places", `source="object"`); int(n) < len(damages) {
+	if n := b.metric("sluice_unreadable_locations", `source="object"`); int(n) < len(damages) {
 		t.Errorf("%v places are said to be unreadable, want %d", n, len(damages))
 	}
 	if b.metric("sluice_unreadable_reads_total", `reason="missing"`) == 0 || b.metric("sluice_unreadable_reads_total", `reason="damaged"`) == 0 {
@@ -271,7 +271,7 @@ func TestObjectCannotBeRead(t *testing.T) {
 			t.Errorf("%s, restored: %v; %d records", name, err, len(got[name].values))
 		}
 	}
-	if n := b.metric("sluice_unreadable_places"); n != 0 {
+	if n := b.metric("sluice_unreadable_locations"); n != 0 {
 		t.Errorf("%v places are said to be unreadable after all was restored", n)
 	}
 }
@@ -307,7 +307,7 @@ func TestReadsWhileTheStoreIsAway(t *testing.T) {
 	if n := strings.Count(b.log.String(), "does not answer reads"); n != 1 {
 		t.Errorf("%d lines in the log", n)
 	}
-	if n := b.metric("sluice_unreadable_places"); n != 0 {
+	if n := b.metric("sluice_unreadable_locations"); n != 0 {
 		t.Errorf("%v places are said to be lost", n)
 	}
 	if err := os.Rename(objects+".away", objects); err != nil {

@@ -13,11 +13,11 @@ import (
 
 // wireRetention builds the retention pipeline:
 //
-//	sweep -> trim
+//	plan -> trim
 func (s *storage) wireRetention(cfg retain.Config, log *slog.Logger, reg prometheus.Registerer) {
 	s.retain = pipeline.New("retain", pipeline.WithLogger(log), pipeline.WithoutDrain())
-	sweeper := retain.NewPlanner(cfg, retain.Deps{Broker: s.parts.broker, View: s.meta.View, State: s.parts.table.Loaded, Clock: clock.System{}})
-	trims := pipeline.From(s.retain, "sweep", sweeper)
+	planner := retain.NewPlanner(cfg, retain.Deps{Broker: s.parts.broker, View: s.meta.View, State: s.parts.table.Loaded, Clock: clock.System{}})
+	trims := pipeline.From(s.retain, "plan", planner)
 	pipeline.Into(trims, "trim", retain.NewTrimmer(cfg, s.meta, log, reg), pipeline.Depth(1))
 }
 

@@ -34,7 +34,7 @@ func (m tlsMetrics) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(tlsExpiry, prometheus.GaugeValue, float64(s.Ends.Unix()), s.Use, s.File)
 		ch <- prometheus.MustNewConstMetric(tlsRejected, prometheus.GaugeValue, rejected, s.Use, s.File)
-		ch <- prometheus.MustNewConstMetric(tlsReloads, prometheus.CounterValue, float64(s.Taken), s.Use, "taken")
+		ch <- prometheus.MustNewConstMetric(tlsReloads, prometheus.CounterValue, float64(s.Taken), s.Use, "applied")
 		ch <- prometheus.MustNewConstMetric(tlsReloads, prometheus.CounterValue, float64(s.Failed), s.Use, "rejected")
 	}
 }
