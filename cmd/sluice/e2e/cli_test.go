@@ -175,7 +175,7 @@ func TestProduceKeepsToItsRate(t *testing.T) {
 func TestProduceOfATopicThatIsNotThere(t *testing.T) {
 	b := newBroker(t, "--auto-create-topics=false")
 	_, errs, code := b.sluice("x\n", "produce", "nothing")
-	if code != 1 || !strings.Contains(errs, "topic nothing does not exist; `sluice topic list` shows what there is") {
+	if code != 1 || !strings.Contains(errs, "topic nothing does not exist; `sluice topic list` shows all, `sluice topic create nothing` creates it") {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 }

@@ -253,7 +253,7 @@ level = "info"
 		t.Errorf("created %v", d)
 	}
 	b.must("x\n", "produce", "t", "--transport", "tls")
-	b.fails(1, "no broker answers", "topic", "list", "--transport", "tcp", "--timeout", "2s") // it is not plaintext
+	b.fails(1, "use --transport tls", "topic", "list", "--transport", "tcp", "--timeout", "2s")
 	if d := document(t, b.must("", "cluster", "status", "--json", "--admin", b.admin)); d["brokers"].([]any)[0].(map[string]any)["id"] != 5.0 {
 		t.Errorf("status %v", d)
 	}

@@ -173,7 +173,7 @@ func TestSIGHUPReloadsTheSettings(t *testing.T) {
 	if err := os.WriteFile(cert, []byte("no PEM"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b.hup("taken")
+	b.hup("applied")
 	b.logs("TLS files were changed and cannot be used")
 	until(t, b, "the rejected files are in the metric", 10*time.Second, func() bool { return b.metric("sluice_tls_files_rejected", `use="server"`) == 1 })
 	b.stopsInTime()
