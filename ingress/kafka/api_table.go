@@ -133,7 +133,7 @@ func NewHandlers(cfg APIConfig, deps Deps) (*Handlers, error) {
 	deps.code = noticed(deps.Log)
 	return &Handlers{cfg: cfg, deps: deps, changes: newPool(cfg.Changes, deps.Log), searches: newPool(cfg.Changes, deps.Log),
 		ids:   newProducerIDs(deps.ProducerIDs, cfg.ProducerIDBlock),
-		admin: &topicAdmin{cfg: cfg, node: deps.Node, lookup: deps.Lookup, topics: deps.Topics, log: deps.Log, level: deps.LogLevel, naming: newNaming()}}, nil
+		admin: &topicAdmin{cfg: cfg, node: deps.Node, lookup: deps.Lookup, topics: deps.Topics, log: deps.Log, level: deps.LogLevel, reserved: newReservations()}}, nil
 }
 
 // Close waits for changes in progress. Nothing may be served afterwards.

@@ -16,13 +16,13 @@ import (
 
 // topicAdmin checks and applies topic changes for the handlers of several APIs.
 type topicAdmin struct {
-	cfg    APIConfig
-	node   int32
-	lookup *lookup.Lookup
-	topics TopicChanger
-	log    *slog.Logger
-	level  *slog.LevelVar // of log
-	naming *naming
+	cfg      APIConfig
+	node     int32
+	lookup   *lookup.Lookup
+	topics   TopicChanger
+	log      *slog.Logger
+	level    *slog.LevelVar // of log
+	reserved *reservations
 }
 
 // atOnce is how many changes of one request are proposed concurrently; the metadata quorum
@@ -48,17 +48,17 @@ func (a *topicAdmin) replication() int16 {
 type planner struct {
 	cfg  *APIConfig
 	view *meta.View
-	room int // partitions that the cluster may still get
+	room int // partitions that the cluster of view may still get
 	// alike maps the metric names of topics with '.' or '_' to their names; nil until a topic
 	// is created.
-	alike  map[string][]string
-	naming *naming
+	alike    map[string][]string
+	reserved *reservations
 }
 
 // planner returns the planner of one request. End it when its changes were made or given up.
 func (a *topicAdmin) planner() *planner {
-	p := &planner{cfg: &a.cfg, naming: a.naming}
-	a.naming.begin(p)
+	p := &planner{cfg: &a.cfg, reserved: a.reserved}
+	a.reserved.begin(p)
 	p.view, p.room = a.lookup.View(), int(a.cfg.ClusterPartitions)
 	for _, t := range p.view.Topics() {
 		p.room -= len(t.Partitions)
@@ -66,18 +66,17 @@ func (a *topicAdmin) planner() *planner {
 	return p
 }
 
-func (p *planner) end() { p.naming.end(p) }
+func (p *planner) end() { p.reserved.end(p) }
 
 // take reserves added partitions for a topic that grows to total.
 func (p *planner) take(added, total int32) error {
 	if total < 1 || total > p.cfg.TopicPartitions {
 		return refuse(kerr.InvalidPartitions, fmt.Sprintf("a topic may have 1 to %d partitions, not %d", p.cfg.TopicPartitions, total))
 	}
-	if int(added) > p.room {
+	if left := p.reserved.partitions(p, int(added), p.room); left < 0 {
 		return refuse(kerr.PolicyViolation, fmt.Sprintf("the cluster has room for %d more partitions of %d; delete topics or raise the limit",
-			max(0, p.room), p.cfg.ClusterPartitions))
+			max(0, left+int(added)), p.cfg.ClusterPartitions))
 	}
-	p.room -= int(added)
 	return nil
 }
 
@@ -123,7 +122,7 @@ func (p *planner) collides(name string) string {
 	if others := p.alike[inMetrics(name)]; len(others) > 0 {
 		return others[0]
 	}
-	return p.naming.reserve(p, name)
+	return p.reserved.name(p, name)
 }
 
 // createAll creates the topics that pass the checks and returns the outcome of each.

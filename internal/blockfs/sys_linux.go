@@ -56,5 +56,5 @@ func device(path string) (uint64, error) {
 	if err := unix.Stat(path, &s); err != nil {
 		return 0, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
-	return uint64(s.Dev), nil
+	return uint64(s.Dev), nil //nolint:unconvert // it has 32 bits on some architectures
 }

@@ -43,7 +43,39 @@ func TestNamesOfRequestsAtTheSameTime(t *testing.T) {
 	four := c.admin.planner()
 	free("a name that nobody has", create(four, "a_d"))
 	four.end()
-	if n := len(c.admin.naming.names) + len(c.admin.naming.begun); n != 0 {
-		t.Errorf("%d names and requests are remembered", n)
+	if n := len(c.admin.reserved.names) + len(c.admin.reserved.parts) + len(c.admin.reserved.begun); n != 0 {
+		t.Errorf("%d reservations and requests are remembered", n)
+	}
+}
+
+// Requests at the same time do not create more partitions together than the cluster may have,
+// whichever is the first to take its View, to check, and to end.
+func TestPartitionsOfRequestsAtTheSameTime(t *testing.T) {
+	c := newCluster(t, nil)
+	c.admin.cfg.ClusterPartitions, c.admin.cfg.TopicPartitions = 10, 10
+	take := func(what string, p *planner, n int32, ok bool) {
+		t.Helper()
+		if err := p.take(n, n); (err == nil) != ok {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	one, two := c.admin.planner(), c.admin.planner()
+	take("the first", one, 4, true)
+	take("more of the same", one, 2, true)
+	take("too many of another", two, 5, false)
+	take("what is left", two, 3, true)
+	c.topic("a", 6) // which the View of two lacks
+	one.end()
+	take("after the first has ended", two, 2, false)
+	take("the last", two, 1, true)
+	three := c.admin.planner()
+	take("with a new View", three, 1, false)
+	two.end() // it created nothing
+	four := c.admin.planner()
+	take("what the View says is left", four, 4, true)
+	three.end()
+	four.end()
+	if n := len(c.admin.reserved.parts) + len(c.admin.reserved.begun); n != 0 {
+		t.Errorf("%d reservations and requests are remembered", n)
 	}
 }
