@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -66,5 +67,29 @@ func TestMetadataOfTheSameStartIsNotPutBack(t *testing.T) {
 	if got := readAll(t, n.broker, "late"); len(got[0]) != 1 {
 		t.Errorf("the late topic has %d records", len(got[0]))
 	}
+	n.kill()
+}
+
+// A second broker that is given the WAL directory of a running one is refused before it looks at
+// the witness of the metadata there, whatever it is told to accept.
+func TestTheWitnessOfARunningBrokerStays(t *testing.T) {
+	n := newWALNode(t)
+	n.hurry()
+	until(t, n.broker, "the witness is written", 20*time.Second, func() bool {
+		_, err := os.Stat(n.path("wal.guard/metadata"))
+		return err == nil
+	})
+	other := settings(t, fmt.Sprintf("[broker]\ndata_directory = %q\n[network]\nquic_listen = \"\"\ntcp_listen = %q\n[wal]\ndirectory = %q\n[admin]\nlisten = \"\"\n",
+		t.TempDir(), freePort(t), n.path("wal")))
+	for _, args := range [][]string{nil, {"--accept-lost-metadata"}, {"--accept-lost-metadata", "--accept-lost-wal"}} {
+		_, errs, code := alone(t, append([]string{"broker", "--config", other}, args...)...)
+		if code != 1 || !strings.Contains(errs, "in use by another process") {
+			t.Errorf("%v: exit %d: %s", args, code, errs)
+		}
+	}
+	if _, err := os.Stat(n.path("wal.guard/metadata")); err != nil {
+		t.Error(err)
+	}
+	n.check()
 	n.kill()
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/sluicemq/sluice/egress/fetch"
 	"github.com/sluicemq/sluice/ingress/admission"
 	"github.com/sluicemq/sluice/ingress/kafka"
+	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/logmetrics"
 	"github.com/sluicemq/sluice/internal/lookup"
@@ -87,7 +88,13 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.listeners, err = openListeners(n.cfg.Listeners, n.cfg.Settings.Admin.Listen, n.log, n.reg); err != nil {
 		return err
 	}
-	if n.cluster, err = consensus.Open(ctx, n.cfg.Cluster, n.log, n.reg); err != nil {
+	// The metadata reads its witness beside the WAL, and may remove it: not if the WAL is another broker's.
+	release, err := blockfs.LockUsed(n.cfg.Storage.WALDirectory)
+	if err != nil {
+		return fmt.Errorf("WAL directory: %w", err)
+	}
+	n.cluster, err = consensus.Open(ctx, n.cfg.Cluster, n.log, n.reg)
+	if err := errors.Join(err, release()); err != nil { // openStorage locks it for good
 		return fmt.Errorf("metadata: %w", err)
 	}
 	host, port := n.listeners.advertised()
