@@ -365,7 +365,6 @@ func TestOpenRefuses(t *testing.T) {
 		"short timeout":  func(c *consensus.Config) { c.Timeout = c.Tick },
 		"negative grace": func(c *consensus.Config) { c.Grace = -1 },
 		"late PUTs":      func(c *consensus.Config) { c.LatePutGrace = -1 },
-		"no clock":       func(c *consensus.Config) { c.Clock = nil },
 		"a file":         func(c *consensus.Config) { c.Directory = os.Args[0] },
 	} {
 		cfg := small(t.TempDir())
