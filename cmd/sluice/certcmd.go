@@ -17,7 +17,7 @@ import (
 	"github.com/sluicemq/sluice/internal/certs"
 )
 
-// defaultCertDir is the directory of a cluster's authority, unless --dir is given.
+// defaultCertDir is the directory of a cluster's CA if --dir is not given.
 const defaultCertDir = "certs"
 
 func newCert(c *cli) *cobra.Command {
@@ -25,13 +25,13 @@ func newCert(c *cli) *cobra.Command {
 		newCertInit(c), newCertIssue(c), newCertShow(c), newCertRenew(c))
 }
 
-// certDir adds the flag for the directory of the authority.
+// certDir adds the flag for the directory of the CA.
 func certDir(cmd *cobra.Command, dir *string, def, usage string) {
 	cmd.Flags().StringVar(dir, "dir", def, usage)
 	_ = cmd.MarkFlagDirname("dir") // the flag exists
 }
 
-// lifeIn is the life that --days says, 0 where it is not given and has no default.
+// lifeIn converts --days to a duration, 0 if the flag is not given and has no default.
 func lifeIn(cmd *cobra.Command, days int) (time.Duration, error) {
 	if days < 0 || days > 36500 || days == 0 && cmd.Flags().Changed("days") {
 		return 0, usagef("--days must be from 1 to 36500")
@@ -108,7 +108,7 @@ and those that clients pass to --broker. NAME identifies a client. Existing file
 	return cmd
 }
 
-// shortLife warns that a certificate ends with its authority.
+// shortLife warns if a certificate expires early because its CA does.
 func (c *cli) shortLife(made *x509.Certificate, wanted time.Duration) {
 	if !c.json && wanted > 0 && time.Until(made.NotAfter) < wanted-time.Hour {
 		c.say("it is only valid until %s, when the authority expires", made.NotAfter.Format(time.DateOnly))
@@ -145,14 +145,14 @@ The key is FILE.key unless --key names another. The files keep their owner and m
 	return cmd
 }
 
-// keyOf returns the file of a certificate's key.
+// keyOf returns the key file of a certificate.
 func keyOf(given, certificate string) string {
 	return or(given, strings.TrimSuffix(certificate, filepath.Ext(certificate))+".key")
 }
 
 func serial(cert *x509.Certificate) string { return hex.EncodeToString(cert.SerialNumber.Bytes()) }
 
-// sans returns the names of a certificate, never nil.
+// sans returns the SANs of a certificate, never nil.
 func sans(cert *x509.Certificate) []string { return append([]string{}, certs.SANs(cert)...) }
 
 func newCertShow(c *cli) *cobra.Command {
@@ -183,8 +183,8 @@ The exit code is 1 if a check fails.`,
 	}
 }
 
-// showCertificates prints the certificates in a file, and returns what is wrong with them. The
-// first is the one in use; others are its chain or, as in a list of authorities, stand alone.
+// showCertificates prints the certificates in a file and returns what is wrong with them. The first
+// is the one in use; the others are its chain or, as in a list of CAs, independent.
 func (c *cli) showCertificates(file string) (wrong []string, err error) {
 	chain, err := certs.Read(file)
 	if err != nil {
@@ -198,7 +198,7 @@ func (c *cli) showCertificates(file string) (wrong []string, err error) {
 		case i == 0:
 			s.checkKey(c.key)
 			s.checkChain(chain, c.ca)
-		case !certs.Above(chain, i): // the file is a list, as of authorities
+		case !certs.Above(chain, i): // not in the chain of the first, as in a list of CAs
 			s.checkChain(slices.Concat(chain[i:], chain[:i]), c.ca)
 		default:
 			s.chain, s.key = "see the first certificate of the file", "that of another"
@@ -213,7 +213,7 @@ func (c *cli) showCertificates(file string) (wrong []string, err error) {
 	return wrong, nil
 }
 
-// shown is a certificate with the findings about it.
+// shown is a certificate and the findings about it.
 type shown struct {
 	cert       *x509.Certificate
 	file       string
@@ -224,7 +224,7 @@ type shown struct {
 	wrong      []string
 }
 
-// note records err as a finding, and returns what to show.
+// note records err as a finding and returns the text to show.
 func (s *shown) note(what string, err error, good string) string {
 	if err == nil {
 		return good

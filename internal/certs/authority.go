@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// authority is a pair that signs.
+// authority is the certificate and key of a CA.
 type authority struct {
 	*pair
-	// above are the certificates that lead from it to a root, itself among them, which
-	// is none where it is a root.
+	// above is the chain up to but not including a root, starting with the CA's own certificate. It
+	// is empty if the CA is a root.
 	above []*x509.Certificate
 }
 
-// half returns an error where one of the two files of an authority is there, and the other is not.
+// half returns an error if only one of the two files of a CA exists.
 func (f Files) half() error {
 	_, noCert := os.Lstat(f.CA)
 	_, noKey := os.Lstat(f.CAKey)
@@ -31,7 +31,7 @@ func (f Files) half() error {
 	return fmt.Errorf("half of an authority: %s is there and %s is not; bring it from where it is kept, or make another authority in another directory (sluice cert init --dir)", there, missing)
 }
 
-// loadAuthority reads the authority in a directory.
+// loadAuthority loads the CA in a directory.
 func loadAuthority(dir string, now time.Time) (*authority, error) {
 	f := In(dir)
 	if err := f.half(); err != nil {
@@ -70,8 +70,8 @@ func loadAuthority(dir string, now time.Time) (*authority, error) {
 	return a, nil
 }
 
-// Init makes an authority in dir, as ca.crt and ca.key. It refuses where there is one.
-// A life of 0 means ten years.
+// Init creates a CA in dir, as ca.crt and ca.key. It fails if dir has one already. A life of 0
+// means ten years.
 func Init(dir, name string, life time.Duration) (Files, *x509.Certificate, error) {
 	f := In(dir)
 	if err := checkName(name); err != nil {
@@ -96,8 +96,8 @@ func Init(dir, name string, life time.Duration) (Files, *x509.Certificate, error
 	return f, made.cert, nil
 }
 
-// IssueFor makes a certificate, signed by the authority in dir, as NAME.crt and NAME.key
-// in out. Files that are there are not overwritten.
+// IssueFor creates a certificate signed by the CA in dir, as NAME.crt and NAME.key in out. It does
+// not overwrite existing files.
 func IssueFor(dir string, r Request, out string) (Files, *x509.Certificate, error) {
 	f := In(dir)
 	f.Cert, f.Key = filepath.Join(out, r.Name+".crt"), filepath.Join(out, r.Name+".key")
@@ -117,17 +117,17 @@ func IssueFor(dir string, r Request, out string) (Files, *x509.Certificate, erro
 	return f, made, err
 }
 
-// Issue is IssueFor a client that has nothing but a name.
+// Issue is IssueFor for a client certificate with only a name.
 func Issue(dir, name, out string) (Files, error) {
 	f, _, err := IssueFor(dir, Request{Name: name, Client: true}, out)
 	return f, err
 }
 
-// Renew replaces a certificate and its key, signed by the authority in dir: the subject,
-// the names and what it is for stay, key and serial number are new. It lasts for life
-// from now on, or where that is 0 for as long as the old one did. The key comes first,
-// an instant before the certificate; servers that follow the files go on with the old
-// pair in between. A pair of which only half was replaced is mended by it.
+// Renew replaces a certificate and its key. The new certificate is signed by the CA in dir and
+// keeps the subject, SANs and uses; key and serial number are new. It is valid for life from now on
+// or, if life is 0, for as long as the old one was. The key is written just before the certificate;
+// servers that watch the files keep using the old pair in between. Renew also repairs a pair of
+// which only one file was replaced.
 func Renew(dir, certFile, keyFile string, life time.Duration) (old, made *x509.Certificate, err error) {
 	now := time.Now()
 	text, err := os.ReadFile(certFile)

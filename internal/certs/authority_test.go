@@ -83,14 +83,13 @@ func TestInitAndIssue(t *testing.T) {
 	}
 }
 
-// A certificate without its key, or the other way round, is not written over either, and
-// nothing is made beside it.
+// If the certificate or the key exists, it is not overwritten, and the other file is not created.
 func TestIssueBesideOneFileOfTwo(t *testing.T) {
 	dir := t.TempDir()
 	mustInit(t, dir)
 	for _, there := range []string{"app.crt", "app.key"} {
 		out := t.TempDir()
-		if err := os.Symlink("/nowhere", filepath.Join(out, there)); err != nil { // also where it leads nowhere
+		if err := os.Symlink("/nowhere", filepath.Join(out, there)); err != nil { // even if the link is dangling
 			t.Fatal(err)
 		}
 		if _, _, err := IssueFor(dir, Request{Name: "app", Client: true}, out); err == nil || !strings.Contains(err.Error(), there) {
@@ -118,7 +117,7 @@ func TestIssueRefuses(t *testing.T) {
 			t.Errorf("%+v: %v", r, err)
 		}
 	}
-	leaf := t.TempDir() // no authority, though it has its files
+	leaf := t.TempDir() // has the files of a CA, but is none
 	f, _ := mustIssue(t, dir, Request{Name: "x", Client: true}, t.TempDir())
 	for from, to := range map[string]string{f.Cert: In(leaf).CA, f.Key: In(leaf).CAKey} {
 		if err := os.WriteFile(to, []byte(contents(t, from)), 0o600); err != nil {
@@ -172,7 +171,7 @@ func TestRenew(t *testing.T) {
 	if m := modeOf(t, f.Key); m != 0o640 {
 		t.Errorf("the key has mode %v now", m)
 	}
-	if os.Getuid() == 0 { // others cannot give files away
+	if os.Getuid() == 0 { // only root can give files away
 		if err := os.Chown(f.Key, 1234, 2345); err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +195,7 @@ func ownerOf(t *testing.T, file string) [2]uint32 {
 	return [2]uint32{s.Uid, s.Gid}
 }
 
-// Only half of a pair was replaced, or the key is gone: renewing mends it.
+// If only half of a pair was replaced, or the key is gone, renewing repairs it.
 func TestRenewMendsAHalfSwappedPair(t *testing.T) {
 	dir := t.TempDir()
 	mustInit(t, dir)
@@ -216,7 +215,7 @@ func TestRenewMendsAHalfSwappedPair(t *testing.T) {
 	}
 }
 
-// Files that are links, as into a folder of a deployment, stay links.
+// Files that are symbolic links, as in many deployments, stay links.
 func TestRenewThroughLinks(t *testing.T) {
 	dir, links := t.TempDir(), t.TempDir()
 	mustInit(t, dir)
@@ -258,8 +257,8 @@ func TestRenewRefuses(t *testing.T) {
 	}
 }
 
-// An authority that another one has signed: what it signs brings it along, so that
-// clients need the root alone.
+// An intermediate CA: the certificates it signs include its chain, so that clients need only the
+// root.
 func TestAnAuthorityBelowAnother(t *testing.T) {
 	root, dir := t.TempDir(), t.TempDir()
 	above := mustInit(t, root)
@@ -270,7 +269,7 @@ func TestAnAuthorityBelowAnother(t *testing.T) {
 	f := In(dir)
 	below := template("below", time.Now(), authorityLife)
 	below.IsCA, below.BasicConstraintsValid, below.KeyUsage = true, true, x509.KeyUsageCertSign
-	// The root allows none below it: it is made anew without that.
+	// The generated root forbids intermediate CAs; replace it with one that does not.
 	free := template("root", time.Now(), authorityLife)
 	free.IsCA, free.BasicConstraintsValid, free.KeyUsage = true, true, x509.KeyUsageCertSign
 	r, err := write(above.CA, above.CAKey, free, free, p.key, p.key, nil, replace)
@@ -290,7 +289,7 @@ func TestAnAuthorityBelowAnother(t *testing.T) {
 	}
 }
 
-// Half an authority is neither used nor taken for none, and both commands say the same.
+// Half a CA is neither used nor treated as missing, and both commands return the same error.
 func TestHalfAnAuthority(t *testing.T) {
 	for _, gone := range []string{"ca.crt", "ca.key"} {
 		dir := t.TempDir()

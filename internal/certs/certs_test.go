@@ -68,7 +68,7 @@ func TestEnsureMakesAndReuses(t *testing.T) {
 		t.Errorf("the directory has mode %v, %v", info.Mode(), err)
 	}
 	before := contents(t, f.Cert)
-	mustEnsure(t, dir, now.Add(24*time.Hour), "192.0.2.7") // fewer names are no reason
+	mustEnsure(t, dir, now.Add(24*time.Hour), "192.0.2.7") // fewer names are no reason to replace it
 	if contents(t, f.Cert) != before {
 		t.Error("a good certificate was replaced")
 	}
@@ -213,7 +213,7 @@ func TestIssue(t *testing.T) {
 	}
 }
 
-// handshake lets a client and a server meet and returns what each says.
+// handshake connects a client to a server and returns the error of each side.
 func handshake(t *testing.T, server, client *tls.Config) (state tls.ConnectionState, clientErr, serverErr error) {
 	t.Helper()
 	a, b := net.Pipe()

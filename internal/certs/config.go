@@ -12,30 +12,30 @@ import (
 	"os"
 )
 
-// ClientAuth says whether clients must show a certificate.
+// ClientAuth selects whether clients must present a certificate.
 type ClientAuth string
 
 const (
-	// ClientAuthNone asks for none. It is the default.
+	// ClientAuthNone requests no certificate. It is the default.
 	ClientAuthNone ClientAuth = "none"
-	// ClientAuthOptional verifies one that is shown.
+	// ClientAuthOptional verifies a certificate if the client presents one.
 	ClientAuthOptional ClientAuth = "optional"
-	// ClientAuthRequired refuses clients without a valid one.
+	// ClientAuthRequired rejects clients without a valid certificate.
 	ClientAuthRequired ClientAuth = "required"
 )
 
-// ServerFiles says with what a server proves itself, and whom it lets in.
+// ServerFiles names a server's certificate files and how it verifies clients.
 type ServerFiles struct {
 	CertFile, KeyFile string // PEM; the certificate may be followed by its chain
-	// ClientCAFile has the authorities of client certificates, in PEM form.
+	// ClientCAFile has the CAs of client certificates, in PEM form.
 	ClientCAFile string
 	ClientAuth   ClientAuth // empty means none
-	// MinVersion is the oldest version of TLS that clients may have: tls.VersionTLS13,
-	// which 0 means, or tls.VersionTLS12. QUIC has none before 1.3.
+	// MinVersion is the lowest TLS version accepted: tls.VersionTLS13 (also if 0) or
+	// tls.VersionTLS12. QUIC always uses 1.3 or later.
 	MinVersion uint16
 }
 
-// Validate reports a setting that cannot work.
+// Validate reports settings that cannot work.
 func (f ServerFiles) Validate() error {
 	switch f.ClientAuth {
 	case "", ClientAuthNone:
@@ -66,8 +66,7 @@ func (f ServerFiles) minVersion() uint16 {
 	return f.MinVersion
 }
 
-// ServerConfig returns the TLS settings of a server that has nothing to say of its
-// files; see Server.
+// ServerConfig returns the TLS settings of a server that logs nothing about its files; see Server.
 func ServerConfig(f ServerFiles) (*tls.Config, error) {
 	s, err := NewServer(f, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -76,8 +75,8 @@ func ServerConfig(f ServerFiles) (*tls.Config, error) {
 	return s.Config(), nil
 }
 
-// ClientConfig returns the TLS settings of a client. An empty caFile means the
-// system's authorities; empty certFile and keyFile mean no client certificate.
+// ClientConfig returns the TLS settings of a client. An empty caFile means the system's CAs; empty
+// certFile and keyFile mean no client certificate.
 func ClientConfig(caFile, certFile, keyFile string) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile != "" {
@@ -97,13 +96,13 @@ func ClientConfig(caFile, certFile, keyFile string) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	// With Certificates it would be kept back where the broker names other authorities, and
-	// the broker would say, or not even mind, that it got none.
+	// With Certificates, crypto/tls would not send it if the broker lists other CAs. The broker
+	// would then report a missing certificate, or not complain at all.
 	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair, nil }
 	return c, nil
 }
 
-// Pool reads the authorities in a PEM file.
+// Pool returns the CAs in a PEM file.
 func Pool(file string) (*x509.CertPool, error) {
 	b, err := readCAFile(file)
 	if err != nil {
@@ -116,8 +115,8 @@ func Pool(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// readClientCAs reads the authorities in a PEM file, at least one. One that cannot be
-// read is an error: it would be missed only when somebody shows a certificate of it.
+// readClientCAs returns the CAs in a PEM file, at least one. A CA that cannot be parsed is an
+// error: otherwise it would be missed only when a client presents a certificate signed by it.
 func readClientCAs(file string) ([]*x509.Certificate, error) {
 	b, err := readCAFile(file)
 	if err != nil {
@@ -153,9 +152,9 @@ func noCertificate(file string) error {
 	return fmt.Errorf("CA file %s has no certificate in PEM form", file)
 }
 
-// certificatesIn returns the certificates in a text, in their order.
+// certificatesIn returns the certificates in a PEM text, in order.
 func certificatesIn(text []byte) (all []*x509.Certificate, err error) {
-	begun := bytes.Count(text, []byte("-----BEGIN CERTIFICATE-----")) // the decoder skips what is cut off
+	begun := bytes.Count(text, []byte("-----BEGIN CERTIFICATE-----")) // the decoder skips truncated blocks
 	for {
 		var block *pem.Block
 		if block, text = pem.Decode(text); block == nil {
@@ -175,7 +174,7 @@ func certificatesIn(text []byte) (all []*x509.Certificate, err error) {
 	}
 }
 
-// keyPair reads a certificate chain and its key.
+// keyPair loads a certificate chain and its key.
 func keyPair(certFile, keyFile string) (*tls.Certificate, error) {
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {

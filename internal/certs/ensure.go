@@ -16,28 +16,27 @@ import (
 const (
 	authorityLife = 10 * 365 * 24 * time.Hour
 	leafLife      = 397 * 24 * time.Hour // the longest that common verifiers accept
-	// renewBefore is what a broker certificate must have left to be used again.
+	// renewBefore is the remaining validity below which Ensure replaces a broker certificate.
 	renewBefore = 30 * 24 * time.Hour
 )
 
-// Files are the paths of an authority and of a certificate signed by it.
+// Files are the paths of a CA and of a certificate signed by it.
 type Files struct {
 	CA, CAKey string
 	Cert, Key string
 }
 
-// In returns the paths of the files that Ensure makes in a directory.
+// In returns the paths of the files that Ensure creates in a directory.
 func In(dir string) Files {
 	return Files{CA: filepath.Join(dir, "ca.crt"), CAKey: filepath.Join(dir, "ca.key"),
 		Cert: filepath.Join(dir, "broker.crt"), Key: filepath.Join(dir, "broker.key")}
 }
 
-// Ensure makes an authority and a broker certificate in dir if they are not
-// there. The certificate names hosts (DNS names or IP addresses), localhost,
-// 127.0.0.1 and ::1. It is made again when it lacks a name, has less than 30 days
-// left, or was signed by another authority. The authority is never replaced: its
-// clients trust it; to start anew, remove the directory. Two processes must not
-// call Ensure on one directory at once.
+// Ensure creates a CA and a broker certificate in dir if they are missing. The certificate names
+// hosts (DNS names or IP addresses), localhost, 127.0.0.1 and ::1. It is recreated if it lacks a
+// name, has less than 30 days left, or was signed by another CA. The CA is never replaced, since
+// clients trust it; to start over, remove the directory. Two processes must not call Ensure on the
+// same directory concurrently.
 func Ensure(dir string, hosts []string) (Files, error) {
 	return ensure(dir, hosts, time.Now())
 }
@@ -75,19 +74,20 @@ func ensure(dir string, hosts []string, now time.Time) (Files, error) {
 	return f, err
 }
 
-// withLoopback returns the names a broker certificate must have, each once.
+// withLoopback returns the names a broker certificate must have, without duplicates.
 func withLoopback(hosts []string) []string {
 	out := []string{"localhost", "127.0.0.1", "::1"}
 	for _, h := range hosts {
-		h, _, _ = strings.Cut(h, "%")                                            // an interface
-		if addSAN(new(x509.Certificate), h) == nil && !slices.Contains(out, h) { // nobody connects to 0.0.0.0
+		h, _, _ = strings.Cut(h, "%")                                            // strip the zone
+		if addSAN(new(x509.Certificate), h) == nil && !slices.Contains(out, h) { // not 0.0.0.0
 			out = append(out, h)
 		}
 	}
 	return out
 }
 
-// usable says whether a broker certificate can be used for a while yet.
+// usable reports whether a broker certificate is valid for all hosts, signed by ca, and not due for
+// renewal.
 func usable(leaf, ca *x509.Certificate, hosts []string, now time.Time) bool {
 	if leaf.NotAfter.Sub(now) < renewBefore || leaf.CheckSignatureFrom(ca) != nil {
 		return false
@@ -100,11 +100,11 @@ func usable(leaf, ca *x509.Certificate, hosts []string, now time.Time) bool {
 	return true
 }
 
-// errMismatch: a certificate and a key do not belong together, as after a crash
-// between the writing of the two.
+// errMismatch means that a certificate and a key do not match, as after a crash between writing the
+// two.
 var errMismatch = errors.New("certificate and key do not belong together")
 
-// loadPair reads a certificate and its key.
+// loadPair loads a certificate and its key.
 func loadPair(certFile, keyFile string) (*pair, error) {
 	certPEM, err := os.ReadFile(certFile)
 	if err != nil {

@@ -8,23 +8,23 @@ import (
 	"path/filepath"
 )
 
-// file is what is to be written.
+// file is a file to write.
 type file struct {
 	path string
 	mode os.FileMode
 	text []byte
 }
 
-// saver writes files in their order. Each appears whole and synced or not at all.
+// saver writes files in order. Each appears complete and synced, or not at all.
 type saver func(...file) error
 
-// replace writes files over those that are there.
+// replace writes files, replacing existing ones.
 func replace(files ...file) error {
 	return save(files, func(file) error { return nil }, os.Rename)
 }
 
-// replaceAlike is replace for files that somebody may have given to others: they keep
-// their owner and mode, and where links point to them, it is the file that is replaced.
+// replaceAlike is replace for files whose owner or mode someone may have changed: it keeps both. It
+// follows symbolic links and replaces the file they point to.
 func replaceAlike(files ...file) error {
 	for i := range files {
 		path, err := filepath.EvalSymlinks(files[i].path)
@@ -52,7 +52,7 @@ func replaceAlike(files ...file) error {
 	}, os.Rename)
 }
 
-// create writes files that must not be there yet. Where one is, none is written.
+// create writes files that must not exist. If any does, none is written.
 func create(files ...file) error {
 	for _, f := range files {
 		if _, err := os.Lstat(f.path); err == nil {
@@ -61,11 +61,11 @@ func create(files ...file) error {
 	}
 	var made []string
 	err := save(files, func(file) error { return nil }, func(from, to string) error {
-		err := os.Link(from, to) // which fails where to is there, as a rename does not
+		err := os.Link(from, to) // unlike a rename, fails if to exists
 		if errors.Is(err, fs.ErrExist) {
 			return exists(to)
 		}
-		if err != nil { // a file system without links
+		if err != nil { // a file system without hard links
 			err = os.Rename(from, to)
 		}
 		if err == nil {
@@ -89,8 +89,8 @@ func temporary(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
 }
 
-// save writes all files under other names, and then has put give them theirs, so that
-// little can come between.
+// save writes all files under temporary names, then calls put for each to give it its final name,
+// so that little time passes between the renames.
 func save(files []file, prepare func(file) error, put func(from, to string) error) (err error) {
 	defer func() {
 		for _, f := range files {
@@ -115,7 +115,7 @@ func save(files []file, prepare func(file) error, put func(from, to string) erro
 	return nil
 }
 
-// writeSynced writes a new file. One that a crash has left behind is replaced.
+// writeSynced writes a new file. It replaces one left behind by a crash.
 func writeSynced(path string, f file) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -33,14 +33,14 @@ func Read(file string) ([]*x509.Certificate, error) {
 	return nil, fmt.Errorf("%s has no certificate in PEM form", file)
 }
 
-// Match says whether a key is that of the first certificate in a file.
+// Match returns an error unless the key matches the first certificate in a file.
 func Match(certFile, keyFile string) error {
 	_, err := keyPair(certFile, keyFile)
 	return err
 }
 
-// Verify says whether a certificate, with those that follow it in its file, was signed by
-// an authority in caFile and is valid now.
+// Verify returns an error unless the first certificate of chain is valid now and was signed by a CA
+// in caFile, directly or through the rest of the chain.
 func Verify(chain []*x509.Certificate, caFile string, now time.Time) error {
 	roots, err := Pool(caFile)
 	if err != nil {
@@ -54,8 +54,8 @@ func Verify(chain []*x509.Certificate, caFile string, now time.Time) error {
 	return err
 }
 
-// Above says whether certificate i of a file is in the chain of the first: it has signed one that
-// is in the chain and stands before it.
+// Above reports whether certificate i of a file is in the chain of the first: it signed an earlier
+// certificate that is in the chain.
 func Above(all []*x509.Certificate, i int) bool {
 	for j, c := range all[:i] {
 		if c.CheckSignatureFrom(all[i]) == nil && !c.Equal(all[i]) && (j == 0 || Above(all, j)) {
@@ -65,7 +65,7 @@ func Above(all []*x509.Certificate, i int) bool {
 	return false
 }
 
-// Valid says whether a certificate can be used at a time.
+// Valid returns an error unless a certificate is valid at a time.
 func Valid(c *x509.Certificate, now time.Time) error {
 	switch {
 	case now.Before(c.NotBefore):
@@ -76,7 +76,7 @@ func Valid(c *x509.Certificate, now time.Time) error {
 	return nil
 }
 
-// Uses says what a certificate may be used as.
+// Uses returns what a certificate may be used for.
 func Uses(c *x509.Certificate) (all []string) {
 	if c.IsCA {
 		all = append(all, "authority")
@@ -94,7 +94,7 @@ func Uses(c *x509.Certificate) (all []string) {
 	return all
 }
 
-// KeyKind names the kind of a certificate's key.
+// KeyKind returns the type of a certificate's key.
 func KeyKind(c *x509.Certificate) string {
 	switch k := c.PublicKey.(type) {
 	case *ecdsa.PublicKey:
@@ -105,5 +105,5 @@ func KeyKind(c *x509.Certificate) string {
 	return c.PublicKeyAlgorithm.String()
 }
 
-// Left says in words how long a certificate lasts from now on.
+// Left describes how much longer a certificate is valid.
 func Left(c *x509.Certificate, now time.Time) string { return left(c.NotAfter, now) }

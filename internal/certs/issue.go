@@ -22,21 +22,20 @@ type pair struct {
 	key  crypto.Signer
 }
 
-// Request says what a certificate is for.
+// Request describes a certificate to issue.
 type Request struct {
-	// Name is who it is: the common name. Clients are known by it.
+	// Name is the common name. It identifies a client.
 	Name string
-	// Server and Client are what it may be used as.
+	// Server and Client are the permitted uses.
 	Server, Client bool
-	// SANs are the names that a server goes by, or further ones of a client: DNS names
-	// (*. in front stands for one label), IP addresses, URIs, mail addresses.
+	// SANs are the names of a server, or additional names of a client: DNS names (a leading *.
+	// matches one label), IP addresses, URIs, email addresses.
 	SANs []string
-	// Life is how long it lasts from now on; 0 means 397 days. It never outlasts the
-	// authority.
+	// Life is the validity from now on; 0 means 397 days. It never extends beyond that of the CA.
 	Life time.Duration
 }
 
-// template returns the certificate that is asked for, all but its key.
+// template returns the requested certificate, without a key.
 func (r Request) template(now time.Time) (*x509.Certificate, error) {
 	if err := checkName(r.Name); err != nil {
 		return nil, err
@@ -65,8 +64,8 @@ func (r Request) template(now time.Time) (*x509.Certificate, error) {
 	return t, nil
 }
 
-// newAuthority makes an authority. The key is written first: a certificate
-// without a key could never sign, and nobody would know until then.
+// newAuthority creates a CA. The key is written first: a certificate without a key could never
+// sign, which would go unnoticed until then.
 func newAuthority(f Files, name string, life time.Duration, now time.Time) (*pair, error) {
 	if _, err := os.Stat(f.CA); err == nil {
 		return nil, fmt.Errorf("the authority %s has no key; restore %s, or remove both to have new ones made", f.CA, f.CAKey)
@@ -81,8 +80,7 @@ func newAuthority(f Files, name string, life time.Duration, now time.Time) (*pai
 	return write(f.CA, f.CAKey, t, t, key, key, nil, create)
 }
 
-// sign makes a key for a certificate, signs the latter with ca, and writes both. save is
-// writeFile or one of its kin.
+// sign generates a key for a certificate, signs the certificate with ca, and writes both with save.
 func sign(ca *authority, certFile, keyFile string, t *x509.Certificate, save saver) (*x509.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -98,7 +96,8 @@ func sign(ca *authority, certFile, keyFile string, t *x509.Certificate, save sav
 	return made.cert, nil
 }
 
-// backdated is how long before it was made a certificate begins, for clocks that differ.
+// backdated is how far before its creation a certificate's validity starts, to allow for clock
+// skew.
 const backdated = time.Hour
 
 func template(name string, now time.Time, life time.Duration) *x509.Certificate {
@@ -106,7 +105,7 @@ func template(name string, now time.Time, life time.Duration) *x509.Certificate 
 		NotBefore: now.Add(-backdated).UTC(), NotAfter: now.Add(life).UTC()}
 }
 
-// write signs a certificate and writes it, with those above it, and its key.
+// write signs a certificate and writes it with the chain above it, and its key.
 func write(certFile, keyFile string, t, parent *x509.Certificate, key, signer crypto.Signer, above []*x509.Certificate, save saver) (*pair, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {

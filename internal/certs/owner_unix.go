@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// giveTo gives a file the owner and group of another.
+// giveTo gives a file the owner, group and mode of another.
 func giveTo(path string, like os.FileInfo) error {
 	want, ok := like.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -24,5 +24,5 @@ func giveTo(path string, like os.FileInfo) error {
 	if err := os.Lchown(path, int(want.Uid), int(want.Gid)); err != nil {
 		return fmt.Errorf("give it the owner of the old one: %w", err)
 	}
-	return os.Chmod(path, like.Mode().Perm()) // a change of owner may take bits away
+	return os.Chmod(path, like.Mode().Perm()) // chown may clear mode bits
 }

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// checkName says whether a name can be a common name and that of a file.
+// checkName returns an error unless a name can be a common name and a file name.
 func checkName(name string) error {
 	if name == "" || filepath.Base(name) != name || strings.ContainsAny(name, `/\`) || name[0] == '.' || name[0] == '-' || len(name) > 64 {
 		return fmt.Errorf("certificate name %q: choose one of 64 bytes at most that can be a file name", name)
@@ -25,7 +25,7 @@ func checkName(name string) error {
 	return nil
 }
 
-// addSANs adds names to a certificate, each once, in the place of their kind.
+// addSANs adds names to a certificate, without duplicates, each to the field for its type.
 func addSANs(t *x509.Certificate, names []string) error {
 	for i, name := range names {
 		if slices.Contains(names[:i], name) {
@@ -96,8 +96,9 @@ func checkDNSName(name string) error {
 	return nil
 }
 
-// looksLikeIPv4 says whether the last part of a host is a number, decimal or hexadecimal. No domain
-// ends so, and what reads names takes it for an address (WHATWG URL, "ends in a number").
+// looksLikeIPv4 reports whether the last label of a host is a number, decimal or hexadecimal. No
+// domain name ends in one, and parsers take such a host for an IPv4 address (WHATWG URL, "ends in a
+// number").
 func looksLikeIPv4(host string) bool {
 	last := host[strings.LastIndexByte(host, '.')+1:]
 	if hex := strings.TrimPrefix(strings.ToLower(last), "0x"); hex != strings.ToLower(last) {
@@ -106,7 +107,7 @@ func looksLikeIPv4(host string) bool {
 	return last != "" && strings.Trim(last, "0123456789") == ""
 }
 
-// SANs returns the names in a certificate as Request takes them.
+// SANs returns the names in a certificate in the form used by Request.
 func SANs(c *x509.Certificate) (all []string) {
 	all = append(all, c.DNSNames...)
 	for _, ip := range c.IPAddresses {

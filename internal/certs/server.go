@@ -13,25 +13,24 @@ import (
 )
 
 const (
-	// lookEvery bounds how often the files are looked at.
+	// lookEvery is the minimum time between checks of the files.
 	lookEvery = time.Second
-	// warnBefore is how long before the end of a certificate the log begins to say so,
-	// once in warnEvery.
+	// warnBefore is how long before a certificate expires the log starts to warn, once every
+	// warnEvery.
 	warnBefore = 14 * 24 * time.Hour
 	warnEvery  = 24 * time.Hour
 )
 
-// Uses of files, in Status.
+// Values of Status.Use.
 const (
-	UseServer   = "server"    // the certificate and key that the server proves itself with
-	UseClientCA = "client_ca" // the authorities of client certificates
+	UseServer   = "server"    // the server's certificate and key
+	UseClientCA = "client_ca" // the CAs of client certificates
 )
 
-// Server is what a server proves itself with and whom it lets in. It follows its
-// files: handshakes use what is in them a second after they were replaced. Files that
-// cannot be used, as a new certificate beside the old key, change nothing: the last
-// good ones stay in use, the log says why, once for each change, and Status has it
-// until it is mended.
+// Server provides a server's TLS settings and keeps them up to date with its files: handshakes use
+// new contents within a second of a change. Contents that cannot be used, such as a new certificate
+// with the old key, change nothing: the last good ones stay in use, the log says why, once per
+// change, and Status reports it until it is fixed.
 type Server struct {
 	files ServerFiles
 	log   *slog.Logger
@@ -44,7 +43,7 @@ type Server struct {
 	verifying *tls.Config // with the client CAs in use; never changed
 }
 
-// NewServer reads the files. They must be right.
+// NewServer loads the files. It fails if they cannot be used.
 func NewServer(f ServerFiles, log *slog.Logger) (*Server, error) {
 	return newServer(f, log, time.Now)
 }
@@ -75,7 +74,7 @@ func newServer(f ServerFiles, log *slog.Logger, now func() time.Time) (*Server, 
 	return s, nil
 }
 
-// Config returns the settings for crypto/tls. They follow the files, also in copies.
+// Config returns the settings for crypto/tls. They follow the files, as do copies of them.
 func (s *Server) Config() *tls.Config {
 	if s.files.verifiesClients() {
 		c := s.clientConfig().Clone()
@@ -90,7 +89,7 @@ func (s *Server) base() *tls.Config {
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.certificate(), nil }}
 }
 
-// certificate returns the one to use now.
+// certificate returns the current certificate.
 func (s *Server) certificate() *tls.Certificate {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +97,7 @@ func (s *Server) certificate() *tls.Certificate {
 	return s.cert
 }
 
-// clientConfig returns the settings to use now, where clients show certificates.
+// clientConfig returns the current settings for servers that verify client certificates.
 func (s *Server) clientConfig() *tls.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,8 +105,7 @@ func (s *Server) clientConfig() *tls.Config {
 	return s.verifying
 }
 
-// Watch looks at the files until ctx is done, so that what is wrong with them is said
-// without a handshake.
+// Watch checks the files until ctx is done, so that problems are reported without a handshake.
 func (s *Server) Watch(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -123,8 +121,9 @@ func (s *Server) Watch(ctx context.Context) {
 	}
 }
 
-// Reload takes up what is in the files now and returns what cannot be used, which it
-// logs each time, since somebody has asked. What is in use then stays.
+// Reload loads the current contents of the files and returns an error for those that cannot be
+// used; the last good ones stay in use. It logs the error every time, since the reload was
+// requested explicitly.
 func (s *Server) Reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,7 +138,7 @@ func (s *Server) Reload() error {
 	return errors.Join(errs...)
 }
 
-// look looks at the files, if that was not done just now.
+// look checks the files, unless that was done less than lookEvery ago.
 func (s *Server) look() {
 	if now := s.now(); now.Sub(s.looked) >= lookEvery {
 		s.looked = now
@@ -161,7 +160,7 @@ func (s *Server) lookNow(atOnce bool) {
 	s.warn()
 }
 
-// warn says which certificates end soon.
+// warn logs which certificates expire soon.
 func (s *Server) warn() {
 	now := s.now()
 	for _, src := range s.sources {
@@ -178,7 +177,7 @@ func (s *Server) warn() {
 	}
 }
 
-// loadPair puts the certificate in its file in use.
+// loadPair loads the certificate and key from their files and puts them in use.
 func (s *Server) loadPair() (time.Time, error) {
 	cert, err := keyPair(s.files.CertFile, s.files.KeyFile)
 	if err != nil {
@@ -209,8 +208,8 @@ func (s *Server) loadPair() (time.Time, error) {
 	return ends, nil
 }
 
-// provesServer says whether clients can verify a server by a certificate, whatever name they connect
-// to: the common name is not looked at (RFC 6125, 6.4.4).
+// provesServer returns an error if no client can verify a server by a certificate, whatever name
+// the client connects to. The common name does not count (RFC 6125, 6.4.4).
 func provesServer(leaf *x509.Certificate) error {
 	if len(leaf.DNSNames)+len(leaf.IPAddresses) == 0 {
 		return errors.New("it has neither a DNS name nor an IP address (SAN), so it is right for no server")
@@ -221,8 +220,8 @@ func provesServer(leaf *x509.Certificate) error {
 	return nil
 }
 
-// loadClientCAs puts the authorities in their file in use. Clients are verified at
-// each handshake: a session that is resumed would go by the authorities of its first.
+// loadClientCAs loads the client CAs from their file and puts them in use. Clients are verified in
+// a full handshake each time: a resumed session would be verified against the CAs of its first.
 func (s *Server) loadClientCAs() (time.Time, error) {
 	all, err := readClientCAs(s.files.ClientCAFile)
 	if err != nil {
@@ -246,27 +245,28 @@ func (s *Server) loadClientCAs() (time.Time, error) {
 	return ends, nil
 }
 
-// Unproven returns why no client can verify the server by the certificate in use, nil if some can.
+// Unproven returns why no client can verify the server by the certificate in use, or nil if one
+// can.
 func (s *Server) Unproven() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return provesServer(s.cert.Leaf)
 }
 
-// Status is how it stands with files.
+// Status is the state of one set of files.
 type Status struct {
 	Use  string // UseServer or UseClientCA
 	File string // of the certificate or certificates
-	// Ends is when the first certificate of those in use ends, its chain included.
+	// Ends is when the first certificate in use expires, including its chain.
 	Ends time.Time
-	// Rejected is why what is in the files now is not in use, nil if it is.
+	// Rejected is why the current contents of the files are not in use, or nil if they are.
 	Rejected error
-	// Taken and Failed count changes of the files that were put in use, and that could
-	// not be.
+	// Taken and Failed count changes of the files that were put in use, and those that could not
+	// be.
 	Taken, Failed int64
 }
 
-// Status returns how it stands with the files.
+// Status returns the state of the files.
 func (s *Server) Status() []Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// follower is a server that follows files, on a clock of its own.
+// follower is a server that watches files, on a fake clock.
 type follower struct {
 	*Server
 	t     *testing.T
@@ -38,7 +38,7 @@ func follow(t *testing.T, change func(*ServerFiles)) *follower {
 	return f
 }
 
-// later is after the next look at the files.
+// later advances the clock to the next check of the files.
 func (f *follower) later() {
 	f.at = f.at.Add(lookEvery)
 	f.certificate()
@@ -75,8 +75,8 @@ func TestAServerTakesUpANewCertificate(t *testing.T) {
 	}
 }
 
-// A certificate that was replaced without its key, or the other way round, or with
-// rubbish: the last good pair serves, and it is said once for each change.
+// When only the certificate or only the key is replaced, or one is garbage, the last good pair
+// stays in use, and each change is logged once.
 func TestHalfSwappedPairs(t *testing.T) {
 	other := mustEnsure(t, t.TempDir(), time.Now())
 	rubbish := filepath.Join(t.TempDir(), "rubbish")
@@ -126,8 +126,8 @@ func TestHalfSwappedPairs(t *testing.T) {
 	}
 }
 
-// A file whose mode kept it from being read is taken up once it can be, though its
-// content has not changed since.
+// A file that could not be read because of its mode is loaded once it can be, even if its contents
+// have not changed since.
 func TestAFileThatCannotBeReadYet(t *testing.T) {
 	if os.Getuid() == 0 {
 		t.Skip("root reads everything")
@@ -176,7 +176,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// A certificate that has ended does not replace one that has not.
+// An expired certificate does not replace a valid one.
 func TestAnEndedCertificateIsNotTakenUp(t *testing.T) {
 	f := follow(t, nil)
 	old := f.certificate()
@@ -208,7 +208,7 @@ func TestCertificatesThatEndSoonAreSaid(t *testing.T) {
 	}
 }
 
-// A certificate that is not valid yet does not replace one that is.
+// A certificate that is not valid yet does not replace a valid one.
 func TestACertificateOfTheFutureIsNotTakenUp(t *testing.T) {
 	f := follow(t, nil)
 	old := f.certificate()
@@ -220,8 +220,8 @@ func TestACertificateOfTheFutureIsNotTakenUp(t *testing.T) {
 	}
 }
 
-// A certificate by which no client can verify a server does not replace one by which clients can. A
-// start takes it and says so.
+// A certificate by which no client can verify a server does not replace one by which clients can.
+// At startup it is used, with a warning.
 func TestACertificateThatProvesNoServer(t *testing.T) {
 	ca := t.TempDir()
 	mustInit(t, ca)
@@ -249,7 +249,7 @@ func TestACertificateThatProvesNoServer(t *testing.T) {
 	}
 }
 
-// A file of authorities that is not whole, or has something else, is not taken for one.
+// A CA file that is truncated, or contains something else, is rejected.
 func TestClientCAsThatAreNone(t *testing.T) {
 	dir := t.TempDir()
 	f := mustEnsure(t, dir, time.Now())
@@ -280,8 +280,8 @@ func TestClientCAsThatAreNone(t *testing.T) {
 	}
 }
 
-// Authorities of client certificates are those in the file now, also for clients
-// that were there before.
+// Client certificates are verified against the CAs now in the file, also for clients that connected
+// before.
 func TestClientCAsAreReadAgain(t *testing.T) {
 	for name, auth := range map[string]ClientAuth{"required": ClientAuthRequired, "optional": ClientAuthOptional} {
 		t.Run(name, func(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"github.com/sluicemq/sluice/internal/setting"
 )
 
-// Config says with what a broker proves itself, and whom it lets in.
+// Config configures the broker's certificate and how it verifies clients.
 type Config struct {
 	// Generates a CA and a certificate in DATA/tls when certificate_file is empty; clients
 	// then need DATA/tls/ca.crt. If false, a certificate must be configured.
@@ -40,7 +40,7 @@ func (c Config) Validate() error {
 	return p.Err()
 }
 
-// Files returns what a server reads. Paths in a file are relative to where in puts them.
+// Files returns the files a server loads. in resolves relative paths.
 func (c Config) Files(in func(path string) string) ServerFiles {
 	f := ServerFiles{CertFile: in(c.CertificateFile), KeyFile: in(c.KeyFile), ClientCAFile: in(c.ClientCAFile),
 		ClientAuth: c.ClientAuth, MinVersion: tls.VersionTLS13}

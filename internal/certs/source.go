@@ -7,52 +7,51 @@ import (
 	"time"
 )
 
-// source is what is read from one or more files that change together. It keeps the
-// last that could be used.
+// source is one or more files that change together. It keeps the last usable contents.
 //
-//	in use        the files are as they were when what is in use was read
-//	doubtful      they are not, and were found unusable once: they may be half replaced
-//	rejected      they were so at the next look, too: that is told, once
+//	in use        the files are as they were when the contents in use were loaded
+//	doubtful      they have changed and were found unusable once: they may be half replaced
+//	rejected      they were still unusable at the next check: this is reported, once
 //
-// A look at files that have not changed costs one stat each.
+// A check of unchanged files costs one stat each.
 type source struct {
 	use   string // in metrics and messages
 	files []string
-	// load reads the files and puts what is in them in use. It returns when the first
-	// certificate in them ends.
+	// load reads the files and puts their contents in use. It returns when the first certificate in
+	// them expires.
 	load func() (ends time.Time, err error)
 
-	used     []os.FileInfo // of what is in use
+	used     []os.FileInfo // as of the contents in use
 	ends     time.Time
 	doubtful failure
-	rejected failure // nil error: none
+	rejected failure // no rejected files if the error is nil
 	warned   time.Time
 
 	taken, failed int64
 }
 
-// failure is files that could not be used.
+// failure is the state of files that could not be used, and why.
 type failure struct {
 	files []os.FileInfo
 	err   error
 }
 
-// is says whether two failures are one.
+// is reports whether two failures are the same.
 func (f failure) is(g failure) bool {
 	return f.err != nil && g.err != nil && f.err.Error() == g.err.Error() && sameFiles(f.files, g.files)
 }
 
-// event is what a look at files has found.
+// event is the result of checking the files.
 type event int
 
 const (
 	nothing event = iota
-	took          // what is in the files is in use now
-	rejects       // it cannot be used, and that was not known before, or is asked for at once
+	took          // the contents are in use now
+	rejects       // the contents cannot be used; reported once, and again if a check is requested
 )
 
-// look reads the files if they have changed. Files that cannot be used are rejected
-// at the second look, since they may be half replaced at the first, or at once.
+// look loads the files if they have changed. Unusable contents may be a half-finished replacement,
+// so they are rejected only when seen a second time, or right away if atOnce.
 func (s *source) look(atOnce bool) event {
 	seen := stat(s.files)
 	if sameFiles(seen, s.used) {
@@ -85,7 +84,7 @@ func (s *source) look(atOnce bool) event {
 
 func (s *source) names() string { return strings.Join(s.files, " and ") }
 
-// stat returns what there is of each file, nil for one that cannot be looked at.
+// stat returns the FileInfo of each file, nil if stat fails.
 func stat(files []string) []os.FileInfo {
 	all := make([]os.FileInfo, len(files))
 	for i, f := range files {
@@ -96,7 +95,7 @@ func stat(files []string) []os.FileInfo {
 	return all
 }
 
-// sameFiles says whether no file was replaced or written to between two looks.
+// sameFiles reports whether no file was replaced or modified between two stats.
 func sameFiles(a, b []os.FileInfo) bool {
 	if len(a) != len(b) {
 		return false
@@ -115,7 +114,7 @@ func sameFiles(a, b []os.FileInfo) bool {
 	return true
 }
 
-// left says how long a certificate lasts yet.
+// left describes how much longer a certificate is valid.
 func left(ends, now time.Time) string {
 	switch d := ends.Sub(now); {
 	case d <= 0:
