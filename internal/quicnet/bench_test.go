@@ -10,8 +10,8 @@ import (
 	"github.com/sluicemq/sluice/internal/quicnet"
 )
 
-// BenchmarkEcho compares a Conn with the bare stream it wraps: blocks are sent and
-// come back. MB/s count one direction.
+// BenchmarkEcho compares a Conn with the bare stream it wraps: blocks are echoed. MB/s count one
+// direction.
 func BenchmarkEcho(b *testing.B) {
 	for name, wrap := range map[string]func(*quic.Conn, *quic.Stream) io.ReadWriteCloser{
 		"stream": func(_ *quic.Conn, s *quic.Stream) io.ReadWriteCloser { return s },
@@ -46,8 +46,8 @@ func BenchmarkEcho(b *testing.B) {
 	}
 }
 
-// BenchmarkSend measures one direction: a Conn to a reader with a small buffer, as
-// a broker has it.
+// BenchmarkSend measures one direction: from a Conn to a reader with a small buffer, like a
+// broker's.
 func BenchmarkSend(b *testing.B) {
 	done := make(chan int64, 1)
 	p := newPair(b, quicnet.ClientConfig(), func(c *quic.Conn, s *quic.Stream) {

@@ -8,40 +8,40 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Coalesced datagrams: the kernel appends datagrams of one peer that came one after
-// another with the same ECN bits, and tells their size in a control message. All have
-// that size but the last, which may be shorter. One that came alone has no such message.
+// Coalesced datagrams: the kernel concatenates consecutive datagrams of one peer with the same ECN
+// bits, and reports their size in a control message. All have that size except the last, which may
+// be shorter. A datagram on its own has no such message.
 //
 //	buffer  | size bytes | size bytes | ... | 1 to size bytes |
 //
-// A buffer holds whatever the kernel may append, 64 KiB, so that nothing is cut off.
-// QUIC gets copies, in buffers that it owns, each with the address and the other control
-// messages (ECN, packet info) of the whole.
+// A buffer is 64 KiB, the most the kernel concatenates, so that nothing is truncated. QUIC gets
+// copies, in buffers it owns, each with the address and the other control messages (ECN, packet
+// info) of the whole.
 
 const (
-	// largestDatagram is the most that a datagram, or several in one, can have.
+	// largestDatagram is the maximum length of one or of several coalesced datagrams.
 	largestDatagram = 64 << 10
-	// readAhead is how many of them one system call may bring.
+	// readAhead is the maximum number of messages read per system call.
 	readAhead = 4
-	// controlBytes have room for all control messages that QUIC asks for, those of both
-	// families on a socket for both, 120 bytes, and for more.
+	// controlBytes has room for all control messages that QUIC enables (120 bytes with those of
+	// both families, on a dual-stack socket), and some more.
 	controlBytes = 256
-	// coalescedBytes is what the buffers of a socket take.
+	// coalescedBytes is the size of a socket's buffers.
 	coalescedBytes = readAhead * (largestDatagram + controlBytes)
 )
 
-// coalesced reads a socket and hands out single datagrams.
+// coalesced reads a socket and returns single datagrams.
 type coalesced struct {
 	from  batchReader
 	count *SocketStats
-	ms    []ipv4.Message // their buffers are read into again and again
-	next  int            // the first of ms that is not looked at yet
-	read  int            // how many of ms were read
-	now   pieces         // what is being handed out
+	ms    []ipv4.Message // buffers are reused for every read
+	next  int            // index in ms of the first message not split yet
+	read  int            // number of messages in ms
+	now   pieces         // the message being returned
 }
 
-// coalesce asks the kernel to coalesce what comes for a socket, which it can from Linux
-// 5.0 on, and returns what reads it then; nil where it cannot.
+// coalesce asks the kernel to coalesce datagrams received on a socket (since Linux 5.0) and returns
+// the reader for them, or nil if that is not possible.
 func coalesce(c *net.UDPConn, from batchReader, count *SocketStats) batchReader {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -64,8 +64,8 @@ func newCoalesced(from batchReader, count *SocketStats) *coalesced {
 	return r
 }
 
-// ReadBatch hands out datagrams that were read already, else it reads, and waits until
-// there are some. What ms has no room for stays for the next call.
+// ReadBatch returns datagrams that were already read; if there are none, it waits and reads.
+// Datagrams that do not fit into ms stay for the next call.
 func (r *coalesced) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
 	for {
 		if n := r.handOut(ms); n > 0 || len(ms) == 0 {
@@ -107,8 +107,8 @@ func (r *coalesced) handOut(ms []ipv4.Message) int {
 	return n
 }
 
-// fill writes a datagram into a message. It returns false where one of its parts has no
-// room: the datagram is longer than any QUIC packet.
+// fill copies a datagram into a message. It returns false if the data or the control messages do
+// not fit: the datagram is longer than any QUIC packet.
 func fill(m *ipv4.Message, data []byte, from net.Addr, control []byte) bool {
 	if len(data) > len(m.Buffers[0]) || len(control) > len(m.OOB) {
 		return false
@@ -118,16 +118,16 @@ func fill(m *ipv4.Message, data []byte, from net.Addr, control []byte) bool {
 	return true
 }
 
-// pieces are the datagrams of a message that are not handed out yet.
+// pieces are the datagrams of a message that were not returned yet.
 type pieces struct {
 	data    []byte
-	size    int // of each but the last
+	size    int // of each except the last
 	from    net.Addr
-	control []byte // the control messages that are for QUIC
+	control []byte // the control messages for QUIC
 }
 
-// take returns the next one, nil if there is none. An empty datagram, which means
-// nothing to QUIC, is none.
+// take returns the next datagram, nil if there is none. Empty datagrams, which mean nothing to
+// QUIC, are skipped.
 func (p *pieces) take() []byte {
 	if len(p.data) == 0 {
 		return nil
@@ -138,14 +138,14 @@ func (p *pieces) take() []byte {
 	return d
 }
 
-// split finds the datagrams in a message that was read. It returns false if something
-// is missing: where the kernel had no room for all data, the last datagram or what is
-// left of it; where control messages were cut off and the size is not among those that
-// came, everything, since the borders are not known.
+// split finds the datagrams in a message. It returns false if something is missing. If the kernel
+// truncated the data, the last datagram, or what is left of it, is dropped. If it truncated the
+// control messages and the size is not among those received, everything is dropped, since the
+// boundaries are unknown.
 func split(m *ipv4.Message) (p pieces, whole bool) {
 	size, control, ok := controls(m.OOB[:m.NN])
 	if m.Flags&unix.MSG_CTRUNC != 0 {
-		ok, control = size > 0, nil // the last is not whole
+		ok, control = size > 0, nil // the last one is truncated
 	}
 	if !ok {
 		return pieces{}, false
@@ -163,14 +163,13 @@ func split(m *ipv4.Message) (p pieces, whole bool) {
 	return p, whole
 }
 
-// controls takes the size of coalesced datagrams, 0 if they are not, out of control
-// messages, and returns the others, in the same memory. It returns false where they
-// cannot be understood.
+// controls extracts the size of coalesced datagrams (0 if not coalesced) from control messages and
+// returns the others, in the same memory. It returns false if they cannot be parsed.
 func controls(b []byte) (size int, others []byte, ok bool) {
 	others = b[:0]
 	for len(b) > 0 {
 		if len(b) < unix.SizeofCmsghdr {
-			return size, others, false // the parser takes a whole head for granted
+			return size, others, false // the parser assumes a complete header
 		}
 		h, body, rest, err := unix.ParseOneSocketControlMessage(b)
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// message returns what the kernel would have read.
+// message returns a message as read from the kernel.
 func message(data []byte, flags int, controls ...[]byte) ipv4.Message {
 	oob := slices.Concat(controls...)
 	return ipv4.Message{Buffers: [][]byte{data}, OOB: oob, N: len(data), NN: len(oob), Flags: flags, Addr: &net.UDPAddr{Port: 1}}
@@ -78,7 +78,7 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// Whatever the control messages say, datagrams are parts of the data, one after another.
+// Whatever the control messages contain, the datagrams are consecutive parts of the data.
 func FuzzSplit(f *testing.F) {
 	f.Add([]byte("abcdefg"), slices.Concat(size(3), control(unix.IPPROTO_IP, unix.IP_TOS, 2)), 0)
 	f.Add([]byte("abc"), []byte{1, 2}, int(unix.MSG_CTRUNC))
@@ -99,7 +99,7 @@ func FuzzSplit(f *testing.F) {
 	})
 }
 
-// script is a batchReader that was written before.
+// script is a batchReader with prepared reads.
 type script struct{ reads [][]ipv4.Message }
 
 func (s *script) ReadBatch(ms []ipv4.Message, _ int) (int, error) {
@@ -123,8 +123,8 @@ func batch(n, bytes int) []ipv4.Message {
 	return ms
 }
 
-// What has no room in a batch comes with the next; a read that brings nothing for QUIC
-// is followed by another, for quic-go takes an empty batch for a packet.
+// Datagrams that do not fit into a batch are returned with the next. A read without data for QUIC
+// is followed by another read, since quic-go would take an empty batch for a packet.
 func TestReadBatchHandsOutAll(t *testing.T) {
 	for _, room := range []int{1, 2, 3, 8, 100} {
 		s := &script{reads: [][]ipv4.Message{
@@ -157,7 +157,7 @@ func TestReadBatchHandsOutAll(t *testing.T) {
 	}
 }
 
-// open opens a socket as a transport would have it: with ECN bits and packet info.
+// open opens a socket set up like quic-go's: with ECN bits and packet info.
 func open(t *testing.T, address string, offload bool) *Socket {
 	t.Helper()
 	cfg := DefaultConfig()
@@ -186,10 +186,10 @@ func open(t *testing.T, address string, offload bool) *Socket {
 	return s
 }
 
-// sent is what goes out in one system call: so many bytes, in datagrams of size.
+// sent is one system call: a number of bytes, sent in datagrams of size.
 type sent struct{ bytes, size int }
 
-// send sends in segments, with ECN bits 10 (RFC 3168).
+// send sends with segmentation and ECN bits 10 (RFC 3168).
 func send(t *testing.T, c *net.UDPConn, to *net.UDPAddr, s sent, next *byte) (datagrams [][]byte) {
 	t.Helper()
 	data := make([]byte, s.bytes)
@@ -216,8 +216,8 @@ func send(t *testing.T, c *net.UDPConn, to *net.UDPAddr, s sent, next *byte) (da
 	return datagrams
 }
 
-// Senders that send many datagrams in one call, of one size and of others, from both
-// families, to sockets of one family and of both: what comes out is what was sent.
+// Senders send many datagrams in one call, of equal and of different sizes, over both families, to
+// single-family and dual-stack sockets: the same datagrams are received.
 func TestDatagramsOfSegmentingSenders(t *testing.T) {
 	sends := []sent{{12_000, 1200}, {1200, 1200}, {3700, 1200}, {1, 1}, {40, 40}, {20_480, 1452}, {64, 1}, {1452, 1452}, {2904, 1452}, {60_000, 1250}, {7, 3}}
 	for _, tc := range []struct{ listen, from, to string }{
@@ -276,8 +276,8 @@ func receive(t *testing.T, s *Socket, want [][]byte, from *net.UDPAddr, to net.I
 	}
 }
 
-// checkControls looks for the ECN bits and the address it was sent to, and for what is
-// none of QUIC's business.
+// checkControls checks that the control messages have the ECN bits and the destination address, and
+// none that quic-go does not expect.
 func checkControls(t *testing.T, b []byte, to net.IP) {
 	t.Helper()
 	messages, err := unix.ParseSocketControlMessage(b)
@@ -303,7 +303,7 @@ func checkControls(t *testing.T, b []byte, to net.IP) {
 	}
 }
 
-// A wait ends with its deadline, and with the socket.
+// A read ends at its deadline, and when the socket is closed.
 func TestReadBatchEnds(t *testing.T) {
 	s := open(t, "127.0.0.1:0", true)
 	if err := s.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {

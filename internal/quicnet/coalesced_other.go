@@ -4,7 +4,7 @@ package quicnet
 
 import "net"
 
-// coalescedBytes: nothing is coalesced here.
+// coalescedBytes is 0: nothing is coalesced here.
 const coalescedBytes = 0
 
 // coalesce returns nil: only Linux coalesces datagrams.

@@ -31,7 +31,7 @@ func conns(t testing.TB, cfg quicnet.Config) (p *pair, client, server *quicnet.C
 	return p, client, server
 }
 
-// open opens a stream and shows it to the server with a first byte.
+// open opens a stream and sends a first byte, so that the server sees it.
 func open(t testing.TB, p *pair) *quicnet.Conn {
 	t.Helper()
 	s, err := p.client.OpenStreamSync(t.Context())
@@ -112,7 +112,7 @@ func TestLingerIsBounded(t *testing.T) {
 	}
 }
 
-// A frame that was cut in the middle must not look like the end of the stream.
+// A partially written frame must not look like the end of the stream.
 func TestAWriteThatWasCutResetsTheStream(t *testing.T) {
 	cfg := quicnet.ClientConfig()
 	cfg.StreamWindowBytes, cfg.ConnectionWindowBytes = 64<<10, 64<<10
@@ -126,7 +126,7 @@ func TestAWriteThatWasCutResetsTheStream(t *testing.T) {
 		n, err := client.Write(make([]byte, 10<<20))
 		wrote <- result{n, err}
 	}()
-	if _, err := io.ReadFull(server, make([]byte, 1<<10)); err != nil { // some of it, and no more
+	if _, err := io.ReadFull(server, make([]byte, 1<<10)); err != nil { // part of it was sent
 		t.Fatal(err)
 	}
 	if err := client.SetWriteDeadline(time.Unix(1, 0)); err != nil {

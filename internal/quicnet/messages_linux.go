@@ -13,22 +13,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Messages are sent and received by system calls that Go's scheduler is not told of
-// (RawSyscall). Such a call must never wait, and these do not: a socket that has nothing,
-// or takes nothing, says so, and the goroutine waits for it like all others. What telling
-// the scheduler costs is not the call itself: the runtime's monitor thread wakes up every
-// 20 µs for as long as a program makes calls it is told of, which was a tenth of the
-// processor time of a QUIC server and a sixth of that of a client.
-// docs/decisions/0044-raw-socket-calls.md has the options and figures.
+// Messages are sent and received by system calls that Go's scheduler does not see (RawSyscall).
+// Such calls must never block, and these do not: if the socket has no data or no room, the call
+// returns at once, and the goroutine waits in the network poller as usual. The cost saved is not
+// that of the scheduler calls themselves: the runtime's monitor thread wakes up every 20 µs while a
+// program makes visible system calls, which took a tenth of the CPU time of a QUIC server and a
+// sixth of a client's. docs/decisions/0044-raw-socket-calls.md has the alternatives and
+// measurements.
 
-// messages are a socket's own system calls. A nil one leaves everything to the UDPConn.
+// messages makes a socket's system calls directly. If nil, the UDPConn is used instead.
 type messages struct {
 	conn *net.UDPConn
 	raw  syscall.RawConn
-	v4   bool // the socket takes addresses of IPv4 only, else those of IPv6 and mapped ones
+	v4   bool // the socket takes only IPv4 addresses; otherwise IPv6 and IPv4-mapped ones
 }
 
-// newMessages returns nil where the socket cannot be had.
+// newMessages returns nil if the socket is not accessible.
 func newMessages(c *net.UDPConn) *messages {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -44,8 +44,7 @@ func newMessages(c *net.UDPConn) *messages {
 	return m
 }
 
-// reader returns what reads up to so many messages in one call; plain, where there are
-// no messages.
+// reader returns a reader of up to most messages per call, or plain if m is nil.
 func (m *messages) reader(plain batchReader, most int) batchReader {
 	if m == nil {
 		return plain
@@ -61,18 +60,18 @@ type header struct {
 	length uint32
 }
 
-// incoming reads messages into one buffer each. Its parts are those of one call.
+// incoming reads messages into one buffer each. Its fields are reused by every call.
 type incoming struct {
 	*messages
 	headers []header
-	froms   []unix.RawSockaddrInet6 // has room for any address of the internet
+	froms   []unix.RawSockaddrInet6 // large enough for IPv4 and IPv6 addresses
 	data    []unix.Iovec
-	n       int // messages to read, then those that were
+	n       int // messages to read, then messages read
 	flags   int
 	err     error
-	receive func(fd uintptr) bool // try, bound once: a call allocates nothing
+	receive func(fd uintptr) bool // try as a method value, created once to avoid allocations
 
-	last  unix.RawSockaddrInet6 // what known was made of
+	last  unix.RawSockaddrInet6 // the address that known was made from
 	known *net.UDPAddr
 }
 
@@ -104,7 +103,7 @@ func (r *incoming) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
 	return r.n, nil
 }
 
-// try reads what there is. It returns false where there is nothing.
+// try reads without blocking. It returns false if the socket has no data.
 func (r *incoming) try(fd uintptr) bool {
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(r.headers))), uintptr(r.n), uintptr(r.flags), 0, 0)
@@ -122,8 +121,8 @@ func (r *incoming) try(fd uintptr) bool {
 	}
 }
 
-// address returns an address that the kernel has written. The last one is kept, as most
-// messages are from the peer of the one before.
+// address converts an address written by the kernel. It caches the last result, since consecutive
+// messages mostly come from the same peer.
 func (r *incoming) address(a *unix.RawSockaddrInet6) *net.UDPAddr {
 	if r.known != nil && *a == r.last {
 		return r.known
@@ -138,14 +137,14 @@ func (r *incoming) address(a *unix.RawSockaddrInet6) *net.UDPAddr {
 	return r.known
 }
 
-// ordered turns a port from the order of the network, or into it.
+// ordered converts a port between host and network byte order.
 func ordered(port uint16) uint16 {
 	var b [2]byte
 	binary.BigEndian.PutUint16(b[:], port)
 	return binary.NativeEndian.Uint16(b[:])
 }
 
-// zone names the interface that an address is of.
+// zone returns the name of the interface with an index.
 func zone(index uint32) string {
 	if index == 0 {
 		return ""
@@ -156,14 +155,14 @@ func zone(index uint32) string {
 	return strconv.Itoa(int(index))
 }
 
-// outgoing is one message that is sent.
+// outgoing is one message to send.
 type outgoing struct {
 	header unix.Msghdr
 	data   unix.Iovec
 	to     unix.RawSockaddrInet6
 	n      int
 	err    error
-	send   func(fd uintptr) bool // try, bound once
+	send   func(fd uintptr) bool // try as a method value, created once
 }
 
 var outgoings = sync.Pool{New: func() any {
@@ -172,13 +171,13 @@ var outgoings = sync.Pool{New: func() any {
 	return o
 }}
 
-// takes reports whether write can send to an address. Zones and what the net package
-// makes of incomplete addresses are left to it.
+// takes reports whether write can send to an address. Addresses with zones and incomplete ones are
+// left to the net package.
 func (m *messages) takes(to *net.UDPAddr) bool {
 	return m != nil && to != nil && to.Zone == "" && len(to.IP) != 0 && (!m.v4 || to.IP.To4() != nil)
 }
 
-// write sends a message, and waits while the socket has no room for it.
+// write sends a message. It waits while the socket has no room.
 func (m *messages) write(b, oob []byte, to *net.UDPAddr) (n, oobn int, err error) {
 	o, _ := outgoings.Get().(*outgoing)
 	defer outgoings.Put(o)
@@ -198,7 +197,7 @@ func (m *messages) write(b, oob []byte, to *net.UDPAddr) (n, oobn int, err error
 	return o.n, len(oob), nil
 }
 
-// address writes the address for the kernel, and returns its length.
+// address encodes an address for the kernel and returns its length.
 func (o *outgoing) address(to *net.UDPAddr, v4 bool) uint32 {
 	port := ordered(uint16(to.Port))
 	if v4 {
@@ -210,7 +209,7 @@ func (o *outgoing) address(to *net.UDPAddr, v4 bool) uint32 {
 	return unix.SizeofSockaddrInet6
 }
 
-// try sends. It returns false where the socket has no room.
+// try sends without blocking. It returns false if the socket has no room.
 func (o *outgoing) try(fd uintptr) bool {
 	for {
 		n, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&o.header)), unix.MSG_DONTWAIT)

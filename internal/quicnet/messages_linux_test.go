@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// opened returns a socket that ends with the test and gives up reading after a while.
+// opened returns a socket that is closed at the end of the test. Its reads time out.
 func opened(t testing.TB, address string) *Socket {
 	t.Helper()
 	s, err := Config{ReceiveOffload: true}.Listen(address)
@@ -64,8 +64,8 @@ func write(t testing.TB, s *Socket, text string, oob []byte, to *net.UDPAddr) {
 	}
 }
 
-// What is sent arrives, and an answer to where it came from does, for sockets of each
-// family and of both.
+// A message arrives, and so does a reply to its source address, for single-family and dual-stack
+// sockets.
 func TestMessagesFindTheirWay(t *testing.T) {
 	for _, tc := range []struct{ server, client, to string }{
 		{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1"},
@@ -91,7 +91,7 @@ func TestMessagesFindTheirWay(t *testing.T) {
 	}
 }
 
-// The address that is kept for the next message is not taken for that of another peer.
+// The cached address is not used for another peer.
 func TestMessagesOfManyPeers(t *testing.T) {
 	server := opened(t, "127.0.0.1:0")
 	var peers []*Socket
@@ -116,8 +116,8 @@ func TestMessagesOfManyPeers(t *testing.T) {
 	}
 }
 
-// Control messages are sent along: the kernel cuts up what is sent in one, and tells
-// the ECN bits at the other end.
+// Control messages are sent too: the kernel splits the data as one of them says, and reports the
+// ECN bits at the other end.
 func TestMessagesHaveControls(t *testing.T) {
 	server, client := opened(t, "127.0.0.1:0"), opened(t, "127.0.0.1:0")
 	raw, err := server.SyscallConn()
@@ -148,7 +148,7 @@ func TestMessagesHaveControls(t *testing.T) {
 	}
 }
 
-// Errors are those that quic-go looks for.
+// Errors are those that quic-go checks for.
 func TestMessagesThatFail(t *testing.T) {
 	s := opened(t, "127.0.0.1:0")
 	to := s.LocalAddr().(*net.UDPAddr)
@@ -185,12 +185,12 @@ func TestMessagesThatFail(t *testing.T) {
 	}
 }
 
-// Many may send at once, each what it has.
+// Messages can be sent concurrently.
 func TestMessagesAtOnce(t *testing.T) {
 	server, client := opened(t, "127.0.0.1:0"), opened(t, "127.0.0.1:0")
 	to := server.LocalAddr().(*net.UDPAddr)
 	const senders, each = 8, 50
-	if err := server.SetReadBuffer(4 << 20); err != nil { // room for all: nothing is lost
+	if err := server.SetReadBuffer(4 << 20); err != nil { // room for all, so that nothing is dropped
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
@@ -219,7 +219,7 @@ func TestMessagesAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-// Sending and receiving allocate nothing, as long as the peer is the same.
+// Sending and receiving do not allocate while the peer stays the same.
 func TestMessagesAllocateNothing(t *testing.T) {
 	server, client := opened(t, "127.0.0.1:0"), opened(t, "127.0.0.1:0")
 	to := server.LocalAddr().(*net.UDPAddr)

@@ -21,8 +21,8 @@ type pair struct {
 	client, server *quic.Conn
 }
 
-// newPair connects a client to a server that calls handle for each stream. It ends
-// with the test.
+// newPair connects a client to a server that calls handle for each stream. Both are closed at the
+// end of the test.
 func newPair(t testing.TB, cfg quicnet.Config, handle func(*quic.Conn, *quic.Stream)) *pair {
 	t.Helper()
 	files, err := certs.Ensure(t.TempDir(), nil)
