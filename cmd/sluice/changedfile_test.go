@@ -8,7 +8,7 @@ import (
 	"github.com/sluicemq/sluice/config"
 )
 
-// A reload that meets a file while it is being rewritten changes nothing.
+// A reload of a file that is just being rewritten changes nothing.
 func TestAFileThatIsBeingWritten(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "broker.toml")

@@ -25,7 +25,7 @@ func runCLI(env map[string]string, args ...string) (stdout, stderr string, code 
 	return out.String(), errs.String(), code
 }
 
-// A wrong command line exits with 2 and one sentence that says why.
+// An invalid command line exits with 2 and prints one sentence with the reason.
 func TestUsage(t *testing.T) {
 	for line, want := range map[string]string{
 		"nonsense":                                `unknown command "nonsense"`,
@@ -114,7 +114,7 @@ func TestHelpIsNoArgument(t *testing.T) {
 	}
 }
 
-// The help says no default that only stands for "not given", and no name of a library's function.
+// The help shows no default that only stands for "not given", and no library function names.
 func TestHelpSaysNoPlaceholders(t *testing.T) {
 	var look func(cmd *cobra.Command)
 	look = func(cmd *cobra.Command) {
@@ -130,7 +130,7 @@ func TestHelpSaysNoPlaceholders(t *testing.T) {
 	look(newRoot(&cli{getenv: func(string) string { return "" }}))
 }
 
-// What the help of consume says of --format is so.
+// The help of consume describes --format correctly.
 func TestFormatsOfTheHelp(t *testing.T) {
 	help := newConsume(&cli{}).Long
 	r := &kgo.Record{Topic: "orders", Partition: 3, Offset: 42, Key: []byte("k"), Value: []byte("val"), LeaderEpoch: 5, ProducerID: 6, ProducerEpoch: 7,
@@ -150,7 +150,7 @@ func TestFormatsOfTheHelp(t *testing.T) {
 	}
 }
 
-// What a message says to run is taken for what it says, whatever the name.
+// Commands suggested in messages work as printed, whatever the name.
 func TestNamesInAdvice(t *testing.T) {
 	for name, want := range map[string]string{"orders": "topic create orders`", "help": "topic create -- help`", "-x": "topic create -- -x`"} {
 		if err := refusal("topic", name, kerr.UnknownTopicOrPartition, ""); !strings.Contains(err.Error(), want) {
@@ -171,7 +171,7 @@ func TestCountsOfObjects(t *testing.T) {
 	}
 }
 
-// A log has each error on one line, as the command line does.
+// Each error is one line in the log, as on the command line.
 func TestErrorsInTheLogAreOneLine(t *testing.T) {
 	for _, format := range []string{"text", "json"} {
 		var out bytes.Buffer

@@ -28,7 +28,7 @@ func parseSettings(file, role string) (any, string, error) {
 	return parseText(file, text, role)
 }
 
-// parseText is parseSettings of a file that has been read.
+// parseText is parseSettings for a file that was already read.
 func parseText(file string, text []byte, role string) (any, string, error) {
 	if role == "" {
 		role = config.RoleOf(text)

@@ -117,7 +117,7 @@ func serveHTTP(ctx context.Context, l net.Listener, s *http.Server, grace time.D
 	return nil
 }
 
-// topicInfo is a topic in the answer to GET /metadata.
+// topicInfo is a topic in the response to GET /metadata.
 type topicInfo struct {
 	Name       string            `json:"name"`
 	ID         string            `json:"id"`
@@ -125,7 +125,8 @@ type topicInfo struct {
 	Configs    map[string]string `json:"configs,omitempty"`
 }
 
-// writeMetadata answers with the brokers and topics of a view, nil while it is not read yet.
+// writeMetadata responds with the brokers and topics of a view, which is nil until the metadata has
+// been read.
 func writeMetadata(w http.ResponseWriter, v *meta.View) {
 	if v == nil {
 		adminhttp.Error(w, http.StatusServiceUnavailable, "the metadata is not read yet")

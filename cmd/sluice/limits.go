@@ -24,7 +24,7 @@ type stageLimits struct {
 	Bounds map[string]bounds `json:"bounds"` // of the limits that have a setting
 }
 
-// bounds say what a limit may be set to.
+// bounds is the range of a limit.
 type bounds struct {
 	Setting string `json:"setting"`
 	Least   int64  `json:"least"`
@@ -134,11 +134,11 @@ func (c *cli) ask(ctx context.Context, method, admin, path string, body, answer 
 	})
 }
 
-// maxAnswer bounds an answer that is taken as a whole.
+// maxAnswer limits a response that is read into memory.
 const maxAnswer = 64 << 20
 
-// askRows asks an admin server for a list, however long, and calls each with its rows. An answer
-// that ends before the list does is an error.
+// askRows requests a list of any length from an admin server and calls each for every row. A
+// response that ends before the list does is an error.
 func askRows[T any](ctx context.Context, c *cli, admin, path string, each func(T)) error {
 	return c.send(ctx, http.MethodGet, admin, path, nil, func(r io.Reader) error {
 		d := json.NewDecoder(r)
@@ -157,7 +157,7 @@ func askRows[T any](ctx context.Context, c *cli, admin, path string, each func(T
 	})
 }
 
-// send sends a request to an admin server and has take read an answer that is no error.
+// send sends a request to an admin server and passes the body of a successful response to take.
 func (c *cli) send(ctx context.Context, method, admin, path string, body any, take func(io.Reader) error) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicemq/sluice/internal/setting"
 )
 
-// liveTable is the table of docs/operations.md: the settings that can be changed without a
-// restart. Those that each stage has share a row, as they have the same bounds.
+// liveTable is the table in docs/operations.md of the settings that can be changed without a
+// restart. Limits that every stage has share a row, since their bounds are the same.
 func liveTable() string {
 	var b strings.Builder
 	b.WriteString("| setting | limit | least | greatest |\n|---|---|---:|---:|\n")
@@ -41,7 +41,7 @@ func liveTable() string {
 	return b.String()
 }
 
-// The page has the settings that a reload applies as their tags say.
+// docs/operations.md lists the settings that a reload applies, as their tags say.
 func TestLiveSettingsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {

@@ -67,8 +67,8 @@ func (c *cli) verifyMetadata(ctx context.Context, admin, store string) error {
 	return errors.Join(err, s.Close())
 }
 
-// sameCluster refuses a store that the broker does not use: all would be missing there, and
-// what is missing may be given up. Where the mark of the owner is lost nobody knows.
+// sameCluster refuses a store that the broker does not use: every object would be missing there,
+// and the operator might give them up. If the store has no ownership mark, it only warns.
 func (c *cli) sameCluster(ctx context.Context, s *objectstore.Store, admin string) error {
 	var broker struct {
 		Cluster string `json:"cluster_id"`
@@ -261,7 +261,7 @@ func (c *cli) tellFindings(ctx context.Context, s *objectstore.Store, admin stri
 		"%s", intact(len(before), unnamed))
 }
 
-// intact says that all is well with objects.
+// intact formats the message that all objects are intact.
 func intact(referenced, unreferenced int) string {
 	is := func(n int) string {
 		if n == 1 {

@@ -19,14 +19,14 @@ import (
 	"github.com/sluicemq/sluice/internal/setting"
 )
 
-// reloads has a node take up its settings anew with each SIGHUP. One that comes before the
-// node serves waits until it does.
+// reloads reloads a node's settings on each SIGHUP. A signal that arrives before the node serves
+// takes effect once it does.
 type reloads struct {
 	hup     chan os.Signal
 	running sync.WaitGroup
 }
 
-// newReloads catches the signal from now on, unless there is no file to reload.
+// newReloads catches SIGHUP from now on, unless there is no file to reload.
 func newReloads(file string) *reloads {
 	r := &reloads{hup: make(chan os.Signal, 1)}
 	if file != "" {
@@ -35,7 +35,7 @@ func newReloads(file string) *reloads {
 	return r
 }
 
-// begin reloads with each signal until ctx ends.
+// begin reloads on each signal until ctx ends.
 func (r *reloads) begin(ctx context.Context, target interface{ reload() }) {
 	r.running.Go(func() {
 		for {
@@ -49,8 +49,8 @@ func (r *reloads) begin(ctx context.Context, target interface{ reload() }) {
 	})
 }
 
-// end waits for a reload under way, but not for long: a file may be on a disk that does
-// not answer. REQUIRES: the context of begin has ended.
+// end waits for a reload in progress, but not long: the file may be on a disk that hangs. REQUIRES:
+// the context of begin has ended.
 func (r *reloads) end() {
 	signal.Stop(r.hup)
 	over := make(chan struct{})
@@ -64,7 +64,7 @@ func (r *reloads) end() {
 	}
 }
 
-// changedFile reads and checks a file of settings that may just be being written.
+// changedFile reads and validates a settings file that may just be being written.
 func changedFile(file, role string) (any, error) {
 	switch st, err := os.Stat(file); {
 	case err != nil:
@@ -83,7 +83,7 @@ func changedFile(file, role string) (any, error) {
 	return cfg, err
 }
 
-// reloadLog says what became of reloads.
+// reloadLog logs and counts the results of reloads.
 type reloadLog struct {
 	log     *slog.Logger
 	level   *slog.LevelVar // of log
@@ -91,7 +91,7 @@ type reloadLog struct {
 	waiting prometheus.Gauge
 }
 
-// The outcomes of a reload.
+// Results of a reload, in metrics.
 const (
 	reloadApplied = "applied"
 	reloadRefused = "refused"
@@ -110,14 +110,14 @@ func newReloadLog(log *slog.Logger, level *slog.LevelVar, reg prometheus.Registe
 	return l
 }
 
-// refused notes that nothing has changed.
+// refused reports a reload that changed nothing.
 func (l *reloadLog) refused(err error) {
 	l.log.Error("settings were not reloaded; those in force stay", "err", err)
 	l.total.WithLabelValues(reloadRefused).Inc()
 }
 
-// taken notes what has changed, and what waits for a restart. Somebody has asked, so that
-// it is logged at any level.
+// taken reports which settings have changed, and which need a restart. The reload was requested
+// explicitly, so it is logged at any level.
 func (l *reloadLog) taken(changed, waiting []string) {
 	l.waiting.Set(float64(len(waiting)))
 	l.log.Log(context.Background(), max(slog.LevelInfo, l.level.Level()), "settings were reloaded", "changed", or(strings.Join(changed, ", "), "nothing"))
@@ -127,9 +127,8 @@ func (l *reloadLog) taken(changed, waiting []string) {
 	l.total.WithLabelValues(reloadApplied).Inc()
 }
 
-// take takes up what a file has changed, as far as the tags of the settings say that it can be
-// changed without a restart: the limits of stages through change, all of them or none, and the
-// level of the log.
+// take applies changed settings that, according to their tags, can be changed without a restart:
+// limits of stages with change, all or none, and the log level.
 func (l *reloadLog) take(now settings, all []setting.Field, change func([]setting.Field) error) error {
 	var limits, levels []setting.Field
 	var changed, waiting []string
@@ -149,7 +148,7 @@ func (l *reloadLog) take(now settings, all []setting.Field, change func([]settin
 		return fmt.Errorf("with what takes a restart as it is now: %w", err)
 	}
 	for _, f := range levels {
-		if err := setLevel(l.level, f); err != nil { // the file was found right
+		if err := setLevel(l.level, f); err != nil { // the file was validated
 			l.log.Error("the log level stays", "err", err)
 		}
 	}
@@ -160,7 +159,7 @@ func (l *reloadLog) take(now settings, all []setting.Field, change func([]settin
 	return nil
 }
 
-// settings are the values of all keys of a file.
+// settings are the values of all keys of a settings file.
 type settings map[string]any
 
 func settingsOf(cfg any) settings {
@@ -171,7 +170,7 @@ func settingsOf(cfg any) settings {
 	return s
 }
 
-// changes returns the settings of a file that are not as in s, in the order of the file.
+// changes returns the settings of a file that differ from s, in file order.
 func (s settings) changes(cfg any) (all []setting.Field) {
 	for f := range setting.Fields(cfg) {
 		if s[f.Key] != f.Value() {
@@ -181,12 +180,12 @@ func (s settings) changes(cfg any) (all []setting.Field) {
 	return all
 }
 
-// told says from what to what a setting changes.
+// told formats the old and new value of a setting.
 func (s settings) told(f setting.Field) string {
 	return fmt.Sprintf("%s %v -> %v", f.Key, s[f.Key], f.Value())
 }
 
-// setLevel sets the level of a log, which is known to be one.
+// setLevel sets the level of a log from a validated setting.
 func setLevel(v *slog.LevelVar, f setting.Field) error {
 	var level slog.Level
 	name, _ := f.Value().(string)
@@ -202,7 +201,7 @@ type brokerReload struct {
 	reloadLog
 	file string
 	live node.Live
-	now  settings // in force, but for what was changed at run time
+	now  settings // in force, except for changes at run time
 }
 
 func (r *brokerReload) reload() {
@@ -217,7 +216,7 @@ func (r *brokerReload) reload() {
 	r.live.ReloadCertificates()
 }
 
-// controllerReload reloads the settings of a controller, which has no stages.
+// controllerReload reloads the settings of a controller. A controller has no stages.
 type controllerReload struct {
 	reloadLog
 	file string

@@ -109,8 +109,8 @@ func hideDefaults(cmd *cobra.Command, flags ...string) {
 	}
 }
 
-// argument returns a name as the only argument of a command, for a message that says what to run:
-// help and what looks like a flag stand behind --.
+// argument returns a name as the only argument of a command, for messages that suggest commands: it
+// puts -- before help and anything that looks like a flag.
 func argument(name string) string {
 	if name == "help" || strings.HasPrefix(name, "-") {
 		return "-- " + name

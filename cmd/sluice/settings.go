@@ -15,9 +15,8 @@ import (
 	"github.com/sluicemq/sluice/stages/upload"
 )
 
-// nodeConfig takes the settings of a file apart. What is left to do is what the parts cannot
-// know: where relative paths are, and what follows from the settings of others. Only TLS is
-// left open; see certificates.
+// nodeConfig converts the settings of a file to the configurations of the node's parts. It resolves
+// relative paths and derives settings that depend on others. TLS is left to certificates.
 func nodeConfig(c config.Broker) (node.Config, error) {
 	dir, err := filepath.Abs(c.Broker.DataDirectory)
 	if err != nil {
@@ -38,7 +37,7 @@ func nodeConfig(c config.Broker) (node.Config, error) {
 	return n, nil
 }
 
-// under returns path, which is in dir unless it is absolute or empty.
+// under returns path if it is absolute or empty, otherwise path relative to dir.
 func under(dir, path string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path
@@ -64,21 +63,21 @@ func storageConfig(c config.Broker, dir string) node.StorageConfig {
 	if s.ObjectURL == "" {
 		s.ObjectURL = fileURL(filepath.Join(dir, "objects"))
 	}
-	s.Objects.MinFreeBytes = c.WAL.Disk.MinFreeBytes / 2 // less than the WAL leaves free, so that uploads make room
+	s.Objects.MinFreeBytes = c.WAL.Disk.MinFreeBytes / 2 // below the WAL's, so that uploads can free space
 	s.Compact.PrepareTTL = c.ObjectStorage.Upload.PrepareTTL
 	return s
 }
 
-// fileURL is the URL of a directory.
+// fileURL returns the URL of a directory.
 func fileURL(dir string) string {
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String()
 }
 
-// adminConfig has requests be for the host that is listened on, the one that clients are
-// told, and those of admin.hosts.
+// adminConfig makes the admin server answer requests for the host it listens on, the advertised
+// host and those of admin.hosts.
 func adminConfig(a adminhttp.Settings, advertised string) adminhttp.Config {
 	c := adminhttp.Config{Debug: a.Debug, Build: adminhttp.ReadBuild(version)}
-	c.Hosts, _ = adminhttp.ParseHosts(a.Hosts) // it was checked
+	c.Hosts, _ = adminhttp.ParseHosts(a.Hosts) // already validated
 	if host, _, err := net.SplitHostPort(a.Listen); err == nil {
 		c.Hosts = append(c.Hosts, host)
 	}
@@ -88,13 +87,12 @@ func adminConfig(a adminhttp.Settings, advertised string) adminhttp.Config {
 	return c
 }
 
-// tlsFiles are the TLS files that settings name.
+// tlsFiles returns the TLS files named by settings.
 func tlsFiles(c config.Broker) certs.ServerFiles {
 	return c.TLS.Files(func(path string) string { return under(c.Broker.DataDirectory, path) })
 }
 
-// certificates fills in with what the broker proves itself, and has it made where
-// the settings say so.
+// certificates sets the TLS files, and generates a certificate if the settings say so.
 func certificates(c config.Broker, d *node.ListenersConfig) error {
 	d.TLS = tlsFiles(c)
 	if c.TLS.CertificateFile != "" {

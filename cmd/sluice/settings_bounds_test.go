@@ -11,8 +11,8 @@ import (
 	"github.com/sluicemq/sluice/config"
 )
 
-// What the check of a file accepts, the parts accept: no number of any setting passes its
-// bounds and turns into another one on the way, such as a negative duration.
+// Parts accept every value that validation of the file accepts: no number of any setting is within
+// bounds and still turns into another one, such as a negative duration.
 func TestEveryNumberIsRefusedByItsKeyOrTaken(t *testing.T) {
 	base := config.DefaultBroker()
 	base.Broker.DataDirectory = t.TempDir()
@@ -51,7 +51,7 @@ func TestEveryNumberOfAControllerIsRefusedByItsKeyOrTaken(t *testing.T) {
 	}
 }
 
-// fileWith is a file that sets everything, one key to n.
+// fileWith returns a file that sets every key, one of them to n.
 func fileWith(c any, key string, n int64) []byte {
 	var b strings.Builder
 	for k := range config.Keys(c) {
@@ -67,8 +67,8 @@ func fileWith(c any, key string, n int64) []byte {
 	return []byte(b.String())
 }
 
-// refused reports whether a value is refused, and fails where the error does not name the key
-// or the ends of an int64 are taken.
+// refused reports whether a value is refused. It fails the test if the error does not name the key,
+// or if an extreme int64 is accepted.
 func refused(t *testing.T, key string, n int64, err error) bool {
 	t.Helper()
 	switch {
@@ -80,7 +80,7 @@ func refused(t *testing.T, key string, n int64, err error) bool {
 	return err != nil
 }
 
-// negative finds the negative numbers in v, a struct.
+// negative finds negative numbers in v, a struct.
 func negative(v reflect.Value, path string, found func(field string)) {
 	switch {
 	case v.Kind() == reflect.Struct:

@@ -16,7 +16,7 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// The limits of every stage; all others belong to a stage.
+// Limits that every stage has; all others are specific to a stage.
 const (
 	keyDepth   = "depth"
 	keyWorkers = "workers"
@@ -30,8 +30,8 @@ type limiter struct {
 	settings config.Broker // in force
 }
 
-// newLimiter returns the limiter of pipelines that run with settings. The error names a setting
-// that no stage takes: its tag and the wiring differ.
+// newLimiter returns the limiter of pipelines running with settings. An error names a setting whose
+// limit no stage has: its tag does not match the wiring.
 func newLimiter(graphs []*pipeline.Graph, settings config.Broker) (*limiter, error) {
 	l := &limiter{graphs: graphs, settings: settings}
 	for f := range setting.Fields(settings) {
@@ -54,8 +54,8 @@ func newLimiter(graphs []*pipeline.Graph, settings config.Broker) (*limiter, err
 	return l, nil
 }
 
-// apply makes all changes or none. What a file with the new values would be refused for is
-// an error here, too.
+// apply makes all changes or none. Values that would be refused in a settings file are refused
+// here, too.
 func (l *limiter) apply(changes ...StageLimits) (err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -116,8 +116,8 @@ func (l *limiter) with(changes []StageLimits) (config.Broker, error) {
 	return next, nil
 }
 
-// common checks the limits that every stage has, also those that no setting is for: they have
-// the bounds of those that have one.
+// common checks the limits that every stage has, including those without a setting, against the
+// bounds of those that have one.
 func (l *limiter) common(values map[string]int64) error {
 	for f := range setting.Fields(l.settings) {
 		n, ok := values[f.Live.Limit]
@@ -162,7 +162,7 @@ func set(g *pipeline.Graph, stage string, to map[string]int64) error {
 	return g.Change(stage, pipeline.Limits{Depth: int(to[keyDepth]), Workers: int(to[keyWorkers])}, own)
 }
 
-// settingLimit is a setting that can be changed while the broker runs, as a limit of a stage.
+// settingLimit is a setting that can be changed at run time, as a limit of a stage.
 type settingLimit struct {
 	Graph   string `json:"graph"`
 	Stage   string `json:"stage"`
@@ -173,7 +173,7 @@ type settingLimit struct {
 	Most    int64  `json:"most"`
 }
 
-// list returns all settings that can be changed, as they are in force.
+// list returns all settings that can be changed at run time, with their current values.
 func (l *limiter) list() (all []settingLimit) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -188,8 +188,8 @@ func (l *limiter) list() (all []settingLimit) {
 	return all
 }
 
-// limit is the body of POST /limits: limits of a stage by key. Depth, Workers, and Key with
-// Value are shorthands for a Set of one.
+// limit is the body of POST /limits: limits of a stage by key. Depth, Workers, and Key with Value
+// are shorthands for a Set with one entry.
 type limit struct {
 	Graph   string            `json:"graph"`
 	Stage   string            `json:"stage"`
@@ -200,8 +200,7 @@ type limit struct {
 	Value   number            `json:"value,omitzero"`
 }
 
-// number is a whole number of a body. Unlike an int64 it is not taken from null, and it knows
-// whether it was given.
+// number is an integer in a body. Unlike int64 it rejects null and records whether it was given.
 type number struct {
 	value int64
 	given bool

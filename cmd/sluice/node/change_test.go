@@ -8,8 +8,7 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// A setting whose tag names a stage that there is not, or one that does not have the limit, keeps
-// the broker from starting.
+// A setting whose tag names a missing stage, or one without the limit, makes the start fail.
 func TestLimitsOfStagesThatAreNotThere(t *testing.T) {
 	for want, g := range map[string]*pipeline.Graph{
 		`wal.upload_size_bytes: no pipeline "upload"; there are write`: pipeline.New("write"),

@@ -16,10 +16,10 @@ import (
 	"github.com/sluicemq/sluice/stages/upload"
 )
 
-// Config has the settings of a broker, and what parts of it get that follows from them.
+// Config has the settings of a broker, and the configurations of its parts derived from them.
 type Config struct {
-	// Settings are those of the file. Limits that are changed while the broker runs are
-	// checked with them, as a file would be.
+	// Settings are those of the settings file. Changes of limits at run time are validated against
+	// them, like a file.
 	Settings config.Broker
 
 	Cluster   consensus.Config
@@ -27,25 +27,27 @@ type Config struct {
 	Listeners ListenersConfig
 	API       kafka.APIConfig
 	Fetch     fetch.Config
-	// Admin says whom the admin server answers.
+	// Admin configures the admin server, including the hosts it answers for.
 	Admin adminhttp.Config
-	// LogLevel is the level of the log that Run is given. Clients see and change it.
+	// LogLevel is the level of the logger passed to Run. Clients can read and change it.
 	LogLevel *slog.LevelVar
 }
 
-// StorageConfig says where records are, and what is done with a disk or a store that is not
-// as it was left.
+// StorageConfig says where records are stored, and whether to start with a disk or an object store
+// that is not in the expected state.
 type StorageConfig struct {
 	WALDirectory string
-	// WALGuard is the directory that says how far the WAL has got, outside of it.
+	// WALGuard is the directory of the WAL's guard, which records how far the WAL has got. It is
+	// outside of the WAL's directory.
 	WALGuard string
-	// AcceptLostWAL has the broker start although the WAL is missing, another's, or lacks
-	// what was acknowledged. It is for one start.
+	// AcceptLostWAL makes the broker start although the WAL is missing, belongs to another broker,
+	// or lacks acknowledged records. It is for one start.
 	AcceptLostWAL bool
-	// AcceptLostMetadata has the broker start although the metadata is older than the WAL. It is for one start.
+	// AcceptLostMetadata makes the broker start although the metadata is older than the WAL. It is
+	// for one start.
 	AcceptLostMetadata bool
-	// AcceptOtherStore has the broker take over an object store that is another's, or not
-	// the one that it was. It is for one start.
+	// AcceptOtherStore makes the broker take over an object store that belongs to another cluster,
+	// or is not the one it was. It is for one start.
 	AcceptOtherStore bool
 	ObjectURL        string
 	Objects          objectstore.Config

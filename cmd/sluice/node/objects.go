@@ -24,7 +24,7 @@ type objectPart struct {
 	span
 }
 
-// objectParts yields what of objects can still be read, by partition and offset.
+// objectParts yields the parts of objects that can still be read, by partition and offset.
 func objectParts(v *meta.View) iter.Seq[objectPart] {
 	return func(yield func(objectPart) bool) {
 		for _, t := range v.Topics() {

@@ -201,7 +201,8 @@ func (o *owner) read(ctx context.Context, key string) (m mark, found bool, err e
 	}
 }
 
-// StoreCluster returns the cluster that uses a store; empty where it has no mark of one.
+// StoreCluster returns the id of the cluster that owns a store, or "" if the store has no cluster
+// mark.
 func StoreCluster(ctx context.Context, s *objectstore.Store) (string, error) {
 	m, _, err := (&owner{store: s}).read(ctx, clusterMark)
 	return m.Cluster, err

@@ -28,8 +28,8 @@ type partitions struct {
 
 	recovering bool // the WAL is not replayed yet
 
-	applying sync.Mutex // held while states are moved to what a view says
-	applied  *meta.View // the last that was applied; nil: none
+	applying sync.Mutex // held while applying a view to the states
+	applied  *meta.View // the last view applied; nil: none
 
 	mu        sync.Mutex
 	recovered map[topic.Partition]*sequence.Opening // taken by open
@@ -112,8 +112,8 @@ func (p *partitions) done(id topic.Partition, end int64) bool {
 	return m.TierEnd >= end
 }
 
-// follow applies every new view until ctx is done, and then notifies the WAL, which may hold
-// deleted data.
+// follow applies every new view until ctx is done, and notifies the WAL after each, since it may
+// hold deleted data.
 func (p *partitions) follow(ctx context.Context, applied func()) {
 	for {
 		changed := p.meta.Changed()
@@ -127,8 +127,8 @@ func (p *partitions) follow(ctx context.Context, applied func()) {
 	}
 }
 
-// apply moves the states in the table to what the present view says of them. The first time
-// it looks at all of them, then at those of topics that have changed.
+// apply updates the states in the table from the current view. The first call visits all states,
+// later ones only those of topics that have changed.
 func (p *partitions) apply() {
 	p.applying.Lock()
 	defer p.applying.Unlock()
@@ -146,7 +146,8 @@ func (p *partitions) apply() {
 	p.applied = view
 }
 
-// applyTopic moves the states of a topic whose record, or whose partitions' records, have changed.
+// applyTopic updates the states of a topic whose record, or whose partitions' records, have
+// changed.
 func (p *partitions) applyTopic(view *meta.View, was, is *meta.Topic) {
 	var before, now []*meta.Partition
 	id, configured := topic.ID{}, false
@@ -167,14 +168,15 @@ func (p *partitions) applyTopic(view *meta.View, was, is *meta.Topic) {
 	}
 }
 
-// opened moves a state that was made from a view that may be older than the last applied.
+// opened updates a state that was created from a view possibly older than the last applied.
 func (p *partitions) opened(s *partition.State) {
 	p.applying.Lock()
 	defer p.applying.Unlock()
 	p.move(s, p.meta.View())
 }
 
-// move moves a state to what view says of its partition. REQUIRES: applying is held.
+// move updates a state from its partition in view, or removes it if this broker no longer leads the
+// partition. REQUIRES: applying is held.
 func (p *partitions) move(s *partition.State, view *meta.View) {
 	m, ok := view.Partition(s.ID)
 	if !ok || m.Leader != p.broker {

@@ -9,8 +9,7 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// staged publishes one view after the other: each call of View returns the next, until
-// the last.
+// staged publishes a series of views: each call of View returns the next, then always the last.
 type staged struct{ views []*meta.View }
 
 func (s *staged) View() *meta.View {
@@ -27,8 +26,8 @@ func inEpoch(id topic.ID, epoch int32) *meta.Topic {
 	return &meta.Topic{Name: "t", ID: id, Partitions: []*meta.Partition{{Leader: 1, Epoch: epoch}, {Leader: 1, Epoch: epoch}}}
 }
 
-// TestStatesFollowChangedTopics: only topics that have changed are looked at, and a state that
-// was made from an older view than the last applied does not stay behind.
+// Only topics that have changed are visited, and a state created from a view older than the last
+// applied is brought up to date.
 func TestStatesFollowChangedTopics(t *testing.T) {
 	id := topic.NewID()
 	first := meta.NewView(1, "c", 1, nil, []*meta.Topic{inEpoch(id, 1)})
@@ -54,7 +53,7 @@ func TestStatesFollowChangedTopics(t *testing.T) {
 	if p.apply(); *s.Settings() != partition.SettingsOf(configured.Configs) {
 		t.Errorf("settings %+v", s.Settings())
 	}
-	s.SetEpoch(7) // nothing in a view says so
+	s.SetEpoch(7) // not from any view
 	m.views = []*meta.View{third.Next(nil, nil)}
 	if p.apply(); s.Epoch() != 7 {
 		t.Error("a topic that has not changed was looked at")

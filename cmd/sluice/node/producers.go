@@ -17,7 +17,8 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// snapshotBytes is what of the memory of idempotent producers is for snapshots on their way.
+// snapshotBytes is the part of the idempotent producers' memory used for snapshots being read or
+// written.
 func snapshotBytes(memory int64) int64 { return memory / 8 * 3 }
 
 // SectionBytes is the maximum size of one snapshot, given the memory for all producers: merging
@@ -260,8 +261,8 @@ const (
 	giveUpLoad = time.Minute
 )
 
-// loadSections restores the sections that are not done. gone: a missing or damaged section is
-// given up.
+// loadSections restores the sections that are not done. If gone, it gives up missing or damaged
+// sections.
 func (p *producers) loadSections(ctx context.Context, id topic.Partition, ps *idempotence.Producers, sections []meta.ProducerSection,
 	done map[meta.ProducerSection]bool, room *semaphore.Weighted, gone bool,
 ) error {

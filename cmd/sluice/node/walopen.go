@@ -32,7 +32,7 @@ func walWords(err error, directory string) error {
 	return fmt.Errorf("recover the WAL in %s: %w; `sluice wal verify` shows its state", directory, err)
 }
 
-// openWAL opens the log and its guard; nothing is read yet.
+// openWAL opens the WAL and its guard without reading them.
 func (s *storage) openWAL(ctx context.Context, cfg Config, broker int32, log *slog.Logger, reg prometheus.Registerer) (err error) {
 	id, _ := s.meta.View().WAL(broker)
 	record, process := uuid.UUID(id), uuid.UUID(s.meta.View().WALStart(broker))
@@ -67,9 +67,9 @@ func (s *storage) openWAL(ctx context.Context, cfg Config, broker int32, log *sl
 	return nil
 }
 
-// rateOfUploads is what the log keeps to for the sake of uploads; nil unless the objects
-// are on its disk. Where uploads are limited they are slower than the disk, and nobody
-// has to wait for them.
+// rateOfUploads returns the rate to which the WAL throttles writes so that uploads can keep up, or
+// nil if the objects are on another disk. There is no throttling while the object store's own limit
+// is configured: uploads are then slower than the disk anyway, and writers need not wait for them.
 func (s *storage) rateOfUploads(cfg Config) func(partition.Position) float64 {
 	dir := s.objects.Directory()
 	if dir == "" {
@@ -82,11 +82,11 @@ func (s *storage) rateOfUploads(cfg Config) func(partition.Position) float64 {
 		if s.objects.Limited() {
 			return 0
 		}
-		return s.ledger.Rate(end) // there is one once the log runs
+		return s.ledger.Rate(end) // the ledger exists once the log runs
 	}
 }
 
-// roomForSegments fails if no segment could ever be made, however empty the disk is.
+// roomForSegments fails if no segment could ever be created, even on an empty disk.
 func roomForSegments(cfg Config) error {
 	total, err := blockfs.TotalBytes(cfg.Storage.WALDirectory)
 	if err != nil {
@@ -112,7 +112,8 @@ func (s *storage) recordWAL(ctx context.Context, broker int32) error {
 	})
 }
 
-// setForeignAside moves a WAL that is not the one on record, and its guard, out of the way.
+// setForeignAside moves a WAL that is not the one recorded in the metadata, and its guard, out of
+// the way.
 func setForeignAside(ctx context.Context, cfg Config, record uuid.UUID, log *slog.Logger) error {
 	if empty, err := emptyDirectory(cfg.Storage.WALDirectory); empty || err != nil {
 		return err
