@@ -50,13 +50,12 @@ func (c *cli) connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, error)
 	return cl, nil
 }
 
-// turnsAway reports whether err means that a broker is unusable until somebody changes
-// something.
+// turnsAway reports whether err means that a broker is unusable until someone changes something.
 func turnsAway(err error) bool {
 	return errors.Is(err, sluice.ErrUntrusted) || errors.Is(err, sluice.ErrCertificateRefused) || errors.Is(err, sluice.ErrNotSluice)
 }
 
-// noAnswer says what to do when no broker can be reached.
+// noAnswer adds advice to the error when no broker can be reached.
 func (c *cli) noAnswer(err error) error {
 	var closed *kgo.ErrFirstReadEOF
 	switch {
@@ -88,7 +87,7 @@ func (c *cli) admin(ctx context.Context, f func(context.Context, *kadm.Client) e
 	return err
 }
 
-// refusal turns a protocol error about a named thing into a message that says what to do.
+// refusal turns a protocol error about a named thing into a message with advice.
 func refusal(what, name string, err error, message string) error {
 	if err == nil {
 		return nil
@@ -113,7 +112,7 @@ func refusal(what, name string, err error, message string) error {
 	return fmt.Errorf("%s %s: %s (%s)", what, name, strings.TrimSuffix(message, "."), known.Message)
 }
 
-// ofPartition is refusal for a partition of a topic, from an offset on unless that is negative.
+// ofPartition is refusal for a partition of a topic, at an offset unless that is negative.
 func ofPartition(topic string, p int32, at int64, err error) error {
 	place := fmt.Sprintf("topic %s: partition %d", topic, p)
 	if at >= 0 {

@@ -102,7 +102,7 @@ func status(ctx context.Context, a *kadm.Client) (*clusterStatus, error) {
 	return s, nil
 }
 
-// trouble returns what is wrong with the cluster.
+// trouble returns the problems of the cluster as an error.
 func (s *clusterStatus) trouble() error {
 	for _, b := range s.Brokers {
 		if !b.Answers {

@@ -42,7 +42,7 @@ func store(t *testing.T, addr, topic string, b record.Batch) {
 }
 
 // A batch that cannot be decompressed, or decompresses to more than the limit, ends `sluice
-// consume` with a message that says where, after the records before it.
+// consume` after the records before it, with a message that gives the position.
 func TestConsumeSaysWhereItCannotRead(t *testing.T) {
 	build := func(codec record.Codec, values ...string) record.Batch {
 		m := record.NewBuilder()
@@ -84,7 +84,7 @@ func TestConsumeSaysWhereItCannotRead(t *testing.T) {
 	}
 }
 
-// `sluice consume` waits for a transient error to pass, and ends if it lasts.
+// `sluice consume` waits for a transient error to pass, and fails if it lasts.
 func TestConsumeIsPatient(t *testing.T) {
 	for _, test := range []struct {
 		name   string

@@ -28,7 +28,7 @@ type troubledPartition struct {
 	FoundBy   string `json:"found_by"` // start, upload or reader
 }
 
-// sources says where to find more about the findings.
+// sources returns where to find more about the findings.
 func (r *damageReport) sources() string {
 	found := make(map[string]bool)
 	for _, x := range r.Partitions {

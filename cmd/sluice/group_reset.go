@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// reset holds the options that say where a group continues.
+// reset holds the options that select where a group continues.
 type reset struct {
 	group    string
 	topics   []string

@@ -51,8 +51,7 @@ func unlessDone(ctx context.Context, err error) error {
 	return err
 }
 
-// lookAt checks one partition. An error at its end is reported at once: waiting there would be
-// in vain.
+// lookAt checks one partition. An error at its end is returned at once: waiting would not help.
 func (r *reader) lookAt(ctx context.Context, cl *kgo.Client, d kadm.PartitionDetail, id kadm.TopicID) error {
 	s := r.left[d.Partition]
 	if r.member != nil {

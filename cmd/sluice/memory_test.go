@@ -29,7 +29,7 @@ func memoryTable() string {
 	return b.String()
 }
 
-// The documentation has the same memory map as the code.
+// docs/operations.md has the same memory map as the code.
 func TestMemoryMapIsDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {

@@ -148,7 +148,7 @@ func (n *named) readable(key, file string) bool {
 	return err == nil
 }
 
-// tls checks certificates like a start.
+// tls checks certificates as a start does.
 func (n *named) tls(b config.Broker) {
 	f := tlsFiles(b)
 	both := b.TLS.CertificateFile != ""
@@ -186,7 +186,7 @@ func (n *named) tls(b config.Broker) {
 	n.names(b, f.CertFile)
 }
 
-// names checks that the certificate has the advertised name.
+// names checks that the certificate is valid for the advertised name.
 func (n *named) names(b config.Broker, certFile string) {
 	host, key := b.Network.AdvertisedHost, "network.advertised_host"
 	for _, l := range []struct{ key, address string }{{"network.quic_listen", b.Network.QUICListen}, {"network.tcp_listen", b.Network.TCPListen}} {

@@ -10,7 +10,7 @@ import (
 	"github.com/sluicemq/sluice/config"
 )
 
-// Settings and policies in the documentation are valid: a broker accepts them.
+// Settings and policies in the documentation are valid.
 func TestBlocksOfPages(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/storage/*.md")
 	if err != nil {

@@ -63,7 +63,7 @@ func (r *reader) run(ctx context.Context, cl *kgo.Client) error {
 	return r.look(ctx, cl)
 }
 
-// lookAgain is how long a reader without records waits before it looks for the reason.
+// lookAgain is the minimum time between checks of why no records arrive.
 const lookAgain = time.Second
 
 func (r *reader) print(fs kgo.Fetches) error {

@@ -136,7 +136,7 @@ func (c *cli) dumpWAL(v any) (err error) {
 	return err
 }
 
-// damage formats a note about damage after an item.
+// damage formats damage as a suffix to an item's line.
 func damage(text string) string {
 	if text == "" {
 		return ""

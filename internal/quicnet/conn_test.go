@@ -98,7 +98,7 @@ func TestLingerIsBounded(t *testing.T) {
 	if d := time.Since(began); d > 5*time.Second {
 		t.Errorf("it took %v", d)
 	}
-	// The peer is told to stop.
+	// The peer must stop writing.
 	for until := time.Now().Add(10 * time.Second); ; {
 		if _, err := client.Write(make([]byte, 1<<10)); err != nil {
 			if !errors.Is(err, syscall.EPIPE) {

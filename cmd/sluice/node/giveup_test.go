@@ -12,8 +12,8 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// What compaction removed between batches is not lost; of an object with damaged blocks,
-// exactly the offsets of those above the log start are.
+// Offsets that compaction removed between batches are not lost. In an object with damaged blocks,
+// exactly those of the damaged blocks above the log start are.
 func TestGapsOfAnObject(t *testing.T) {
 	p, id := topic.Partition{Topic: topic.NewID()}, meta.NewObjectID()
 	ref := meta.ObjectRef{ID: id, Base: 0, End: 12}

@@ -100,7 +100,7 @@ func (ls *listeners) open(admin string, log *slog.Logger, reg prometheus.Registe
 	return nil
 }
 
-// advertised returns the address that clients are told to connect to.
+// advertised returns the address that clients connect to.
 func (ls *listeners) advertised() (host string, port int32) {
 	host, port = ls.cfg.AdvertisedHost, ls.cfg.AdvertisedPort
 	for _, l := range []acceptor{ls.quic, ls.tcp} {

@@ -13,7 +13,7 @@ import (
 // concurrent use, even after the broker has stopped.
 type Live struct{ n *node }
 
-// Addresses returns where it listens.
+// Addresses returns the addresses that the broker listens on.
 func (l Live) Addresses() Addresses { return l.n.listeners.addresses() }
 
 // Registry returns the registry, for metrics of the caller.
@@ -25,7 +25,7 @@ type StageLimits struct {
 	Values       map[string]int64
 }
 
-// Change gives settings that are limits of stages new values, all of them or none.
+// Change applies settings that are limits of stages, all or none.
 func (l Live) Change(settings []setting.Field) error {
 	var all []StageLimits
 	for _, f := range settings {
@@ -39,8 +39,8 @@ func (l Live) Change(settings []setting.Field) error {
 	return l.n.limiter.apply(all...)
 }
 
-// ReloadCertificates reloads the certificate files. It logs those that are unusable, and keeps
-// using the old ones.
+// ReloadCertificates reloads the certificate files. Unusable ones are logged, and the old contents
+// stay in use.
 func (l Live) ReloadCertificates() {
 	if l.n.listeners.tls != nil {
 		_ = l.n.listeners.tls.Reload() // logged there

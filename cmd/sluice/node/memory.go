@@ -56,12 +56,12 @@ func (s *storage) memory() []memory.Line {
 	}
 }
 
-// heapSlack is the heap that a broker uses outside of its memory map: metadata, partitions,
-// buffers being returned.
+// heapSlack is the heap used by things outside of the memory map: metadata, partitions, buffers
+// being returned.
 const heapSlack = 40 << 20
 
-// limitHeap makes the collector work harder as the heap approaches what is charged on it. The
-// WAL's buffers and the write cache are mapped outside of the heap. GOMEMLIMIT and GOGC take
+// limitHeap makes the garbage collector work harder as the heap approaches the given size, plus
+// heapSlack. The WAL's buffers and the write cache are not on the heap. GOMEMLIMIT and GOGC take
 // precedence.
 func limitHeap(bytes int64) {
 	if os.Getenv("GOMEMLIMIT") == "" {

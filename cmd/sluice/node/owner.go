@@ -150,7 +150,7 @@ func (o *owner) record(ctx context.Context, found uuid.UUID) error {
 	return o.meta.RecordClaim(ctx, c)
 }
 
-// claimCluster checks that the store belongs to this cluster, or to nobody.
+// claimCluster checks that the store belongs to this cluster, or is unclaimed.
 func (o *owner) claimCluster(ctx context.Context) error {
 	m, found, err := o.accepted(o.read(ctx, clusterMark))
 	switch {
@@ -186,7 +186,7 @@ func (o *owner) accepted(m mark, found bool, err error) (mark, bool, error) {
 	return m, found, err
 }
 
-// read returns an intact mark. errMark means that there is something else.
+// read returns an intact mark. errMark means that the object is not one.
 func (o *owner) read(ctx context.Context, key string) (m mark, found bool, err error) {
 	for n := 1; ; n++ {
 		m, found, err = o.readOnce(ctx, key)

@@ -32,7 +32,7 @@ type partitions struct {
 	applied  *meta.View // the last view applied; nil: none
 
 	mu        sync.Mutex
-	recovered map[topic.Partition]*sequence.Opening // taken by open
+	recovered map[topic.Partition]*sequence.Opening // consumed by opening
 }
 
 func newPartitions(broker int32, m views, index *memory.Account, idem *producers) *partitions {
@@ -80,9 +80,9 @@ func (p *partitions) fromObjects(id topic.Partition) sequence.Opening {
 	return sequence.Opening{Next: p.first(m), Producers: p.idem.of(id)}
 }
 
-// first returns where a partition continues in the WAL: at the tier end. But if the WAL has
-// nothing of it, and everything between tier end and log start is deleted, offsets must not
-// start below the log start, or nobody would see the records.
+// first returns the offset at which a partition starts in the WAL: the tier end. But once recovery
+// is over, a partition without records in the WAL starts no lower than its log start: if everything
+// up to that is deleted, records below it would be invisible.
 func (p *partitions) first(m *meta.Partition) int64 {
 	if p.recovering {
 		return m.TierEnd

@@ -285,7 +285,7 @@ func (p *producers) loadSections(ctx context.Context, id topic.Partition, ps *id
 	return nil
 }
 
-// lost reports whether a retry is pointless unless somebody repairs the store.
+// lost reports whether a retry is pointless until someone repairs the store.
 func lost(err error) bool { return fault.ClassOf(err) == fault.ClassLost }
 
 func (p *producers) loadSection(ctx context.Context, ps *idempotence.Producers, s meta.ProducerSection, room *semaphore.Weighted) error {

@@ -27,7 +27,7 @@ type damage struct {
 }
 
 // recovery replays the WAL into partition states, tail indexes and the uploader. It runs before
-// anything else is started.
+// everything else.
 type recovery struct {
 	parts   *partitions
 	ledger  *upload.Ledger
@@ -56,7 +56,7 @@ func (r *recovery) run(ctx context.Context, log *wal.Log) (wal.Report, error) {
 	return report, nil
 }
 
-// tell logs the findings; the WAL itself has logged where it is damaged.
+// tell logs the findings. The WAL itself has already logged its damage.
 func (r *recovery) tell(log *slog.Logger, report wal.Report) {
 	view := r.parts.meta.View()
 	for p, d := range r.damaged {

@@ -41,7 +41,7 @@ func newStopping(grace time.Duration, log *slog.Logger) *stopping {
 	return &stopping{log: log, began: now, half: now.Add(grace / 2), deadline: now.Add(grace)}
 }
 
-// took returns how long it has taken so far.
+// took returns the time since the stop began.
 func (s *stopping) took() time.Duration { return time.Since(s.began).Round(time.Millisecond) }
 
 // leastWait is the minimum time of each step, even if earlier ones used up the grace.
@@ -163,7 +163,7 @@ func (n *node) close(s *stopping) error {
 	return errors.Join(errs...)
 }
 
-// letGo abandons what a stop need not wait for, since the WAL has the data: work on the object
+// letGo abandons work that a stop need not finish, since the WAL has the data: work on the object
 // store, and writes waiting for it to free space.
 func (s *storage) letGo() {
 	s.lettingGo.Do(func() {

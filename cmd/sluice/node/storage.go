@@ -36,7 +36,7 @@ import (
 	"github.com/sluicemq/sluice/stages/wal"
 )
 
-// metadata is what storage asks of the consensus.
+// metadata is the part of the consensus that storage uses.
 type metadata interface {
 	views
 	PrepareObject(ctx context.Context, id meta.ObjectID, parts []topic.Partition, ttl time.Duration) error
@@ -129,7 +129,7 @@ func (s *storage) open(ctx context.Context, cfg Config, broker int32, log *slog.
 	}
 	images := cache.New(cfg.Settings.Cache.Write.SizeBytes, reg)
 	s.pool.OnShort(func(n int64) {
-		if n > cfg.Settings.Memory.WALBufferBytes/2 { // readers may hold the other half, and of what is evicted
+		if n > cfg.Settings.Memory.WALBufferBytes/2 { // readers may hold the other half, and evicted images
 			images.Shed(n + cfg.Settings.Memory.WALBufferBytes/2)
 		}
 	})
@@ -152,7 +152,7 @@ func (s *storage) open(ctx context.Context, cfg Config, broker int32, log *slog.
 	return nil
 }
 
-// objectAt finds the object that holds an offset.
+// objectAt returns the object that holds an offset.
 func (s *storage) objectAt(p topic.Partition, offset int64) (meta.ObjectRef, bool) {
 	m, ok := s.meta.View().Partition(p)
 	if !ok {

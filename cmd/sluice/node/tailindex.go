@@ -19,7 +19,7 @@ import (
 type tailIndex struct {
 	account  *memory.Account
 	hurry    func(reason string)
-	stopping <-chan struct{} // what is already written is admitted
+	stopping <-chan struct{} // closed by letGo; then room does not wait
 
 	asked int64 // usage when an upload was last requested
 }
