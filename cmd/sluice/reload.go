@@ -86,7 +86,7 @@ func changedFile(file, role string) (any, error) {
 // reloadLog logs and counts the results of reloads.
 type reloadLog struct {
 	log     *slog.Logger
-	level   *slog.LevelVar // of log
+	level   *slog.LevelVar // level of log
 	total   *prometheus.CounterVec
 	waiting prometheus.Gauge
 }

@@ -89,7 +89,7 @@ func TestIssueBesideOneFileOfTwo(t *testing.T) {
 	mustInit(t, dir)
 	for _, there := range []string{"app.crt", "app.key"} {
 		out := t.TempDir()
-		if err := os.Symlink("/nowhere", filepath.Join(out, there)); err != nil { // even if the link is dangling
+		if err := os.Symlink("/nowhere", filepath.Join(out, there)); err != nil { // even a dangling one
 			t.Fatal(err)
 		}
 		if _, _, err := IssueFor(dir, Request{Name: "app", Client: true}, out); err == nil || !strings.Contains(err.Error(), there) {

@@ -95,7 +95,7 @@ func TestTheHeapsLimitIsAboveWhatIsInUse(t *testing.T) {
 		live, others uint64
 		want         int64
 	}{
-		{100 * mib, 50 * mib, 540 * mib}, // the map's
+		{100 * mib, 50 * mib, 540 * mib}, // only the memory map counts
 		{400 * mib, 100 * mib, 616 * mib},
 		{4000 * mib, 1000 * mib, 6016 * mib},
 	} {

@@ -31,7 +31,7 @@ import (
 	"github.com/sluicemq/sluice/pipeline/promobs"
 )
 
-// node is a broker with its parts, in the order in which they are opened.
+// node is a broker. Its parts are listed in the order in which they are opened.
 type node struct {
 	cfg Config
 	log *slog.Logger
@@ -60,9 +60,9 @@ var (
 	errDraining = errors.New("draining: the broker is being stopped")
 )
 
-// Run runs a broker until ctx is done, then stops it: requests in progress are answered,
-// pipelines drained, see stop.go. ready, if not nil, is called once it serves. The error says
-// what could not be opened, what failed, or what hung.
+// Run runs a broker until ctx is done, then stops it: requests in progress are answered and
+// pipelines drained, see stop.go. ready, if not nil, is called once the broker serves. The error
+// says what could not be opened, what failed, or what hung.
 func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Live)) error {
 	if err := cfg.Settings.Validate(); err != nil {
 		return err
@@ -82,19 +82,20 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(Live)) er
 	return n.run(ctx, ready)
 }
 
-// open opens everything but accepts no clients yet. The ports come first, since they fail at
-// once if they are in use.
+// open opens everything without accepting clients. The listeners come first, since they fail at
+// once if their ports are in use.
 func (n *node) open(ctx context.Context) (err error) {
 	if n.listeners, err = openListeners(n.cfg.Listeners, n.cfg.Settings.Admin.Listen, n.log, n.reg); err != nil {
 		return err
 	}
-	// The metadata reads its witness beside the WAL, and may remove it: not if the WAL is another broker's.
+	// consensus.Open reads the witness next to the WAL and may remove it, which must not happen
+	// while another broker uses the WAL.
 	release, err := blockfs.LockUsed(n.cfg.Storage.WALDirectory)
 	if err != nil {
 		return fmt.Errorf("WAL directory: %w", err)
 	}
 	n.cluster, err = consensus.Open(ctx, n.cfg.Cluster, n.log, n.reg)
-	if err := errors.Join(err, release()); err != nil { // openStorage locks it for good
+	if err := errors.Join(err, release()); err != nil { // openStorage locks it again, and keeps it
 		return fmt.Errorf("metadata: %w", err)
 	}
 	host, port := n.listeners.advertised()
@@ -148,11 +149,12 @@ func (n *node) openServers() (err error) {
 	return err
 }
 
-// attestPause is how much of the metadata can be restored from an older copy unnoticed, if the
-// WAL has released nothing meanwhile.
+// attestPause is the time between attestations. A restore of an older copy of the metadata goes
+// unnoticed only if the copy is newer than the last attestation and the WAL has released nothing
+// since.
 const attestPause = time.Second
 
-// attest records periodically how far the metadata has got, until ctx is done.
+// attest periodically records how far the metadata has got, until ctx is done.
 func (n *node) attest(ctx context.Context) {
 	tick := time.NewTicker(attestPause)
 	defer tick.Stop()
@@ -174,7 +176,7 @@ func (n *node) serveGroup(ctx context.Context, who kafka.GroupClient, version in
 	n.groups.Serve(ctx, who.ID, who.Host, version, req, reply)
 }
 
-// run serves until ctx is done or something essential fails, and stops. Downstream parts start
+// run serves until ctx is done or something essential fails, then stops. Downstream parts start
 // first and stop last.
 func (n *node) run(ctx context.Context, ready func(Live)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -219,7 +221,7 @@ func (n *node) run(ctx context.Context, ready func(Live)) error {
 	return err
 }
 
-// startTime is when memory used by the start has been released.
+// startTime is the time after which memory used only at start has been released.
 const startTime = 5 * time.Second
 
 func (n *node) notShrunk(err error) {

@@ -73,7 +73,7 @@ type storage struct {
 	prepareTTL time.Duration
 
 	logger      *slog.Logger
-	damagedLeft *atomic.Int64              // of damaged
+	damagedLeft *atomic.Int64              // of damaged, not given up yet
 	damaged     map[topic.Partition]damage // as they were found
 	acceptLost  bool                       // damaged ranges are given up
 

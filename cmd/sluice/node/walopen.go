@@ -55,7 +55,7 @@ func (s *storage) openWAL(ctx context.Context, cfg Config, broker int32, log *sl
 		return err
 	}
 	guard := cfg.Settings.WAL.Disk
-	guard.MinFreeBytes = 0 // 8 KiB, which must not depend on how full the disk is
+	guard.MinFreeBytes = 0 // only 8 KiB, and must not depend on free disk space
 	if s.guard, err = blockfs.OpenDir(cfg.Storage.WALGuard, guard, log); err != nil {
 		return fmt.Errorf("directory of the WAL's guard: %w", err)
 	}
@@ -76,7 +76,7 @@ func (s *storage) rateOfUploads(cfg Config) func(partition.Position) float64 {
 		return nil
 	}
 	if same, err := blockfs.SameDisk(dir, cfg.Storage.WALDirectory); err != nil || !same {
-		return nil // uploads then do not have to share
+		return nil // uploads have a disk of their own
 	}
 	return func(end partition.Position) float64 {
 		if s.objects.Limited() {

@@ -42,7 +42,7 @@ func (s *writeStages) wire(g *pipeline.Graph, limits config.Stages) {
 	both := pipeline.Zip(durable, copied, "join",
 		func(w flow.Written) uint64 { return w.Seq }, func(a replicate.Ack) uint64 { return a.Seq },
 		func(w flow.Written, _ replicate.Ack) *flow.Group {
-			w.Group.Position = w.Position // which must exist only once
+			w.Group.Position = w.Position // both branches are done with the shared group
 			return w.Group
 		}, pipeline.Depth(limits.Join.Depth))
 	committed := pipeline.Via(both, "commit", commit.Stage(), pipeline.Depth(limits.Commit.Depth))
