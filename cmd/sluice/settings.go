@@ -37,7 +37,7 @@ func nodeConfig(c config.Broker) (node.Config, error) {
 	return n, nil
 }
 
-// under returns path if it is absolute or empty, otherwise path relative to dir.
+// under returns path if it is absolute or empty, otherwise dir joined with path.
 func under(dir, path string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path
