@@ -16,14 +16,14 @@ import (
 	"github.com/sluicemq/sluice/internal/memory"
 )
 
-// memoryPeaks are the most that each line of a broker's map had when it was looked at.
+// memoryPeaks holds the largest value seen on each line of a broker's memory map.
 type memoryPeaks struct {
 	mu    sync.Mutex
 	peaks map[string]int64
-	over  []string // lines that were above their limits
+	over  []string // lines seen above their limits
 }
 
-// watchMemory looks at the map again and again until the test ends.
+// watchMemory polls the memory map until the test ends.
 func watchMemory(t *testing.T, b *broker) *memoryPeaks {
 	m := &memoryPeaks{peaks: map[string]int64{}}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -123,7 +123,7 @@ listen = %q
 	m := watchMemory(t, b)
 	for _, line := range []struct {
 		use  memory.Use
-		want int64 // so many bytes at least
+		want int64 // at least this many bytes
 		fill func(*testing.T, *broker)
 	}{
 		{memory.WriteCache, 3 << 20, fillLog},
@@ -153,7 +153,7 @@ listen = %q
 	}
 }
 
-// fillLog writes as fast as it can for a while.
+// fillLog produces at full speed for 1.5 s.
 func fillLog(t *testing.T, b *broker) {
 	t.Helper()
 	var wires []*wire
@@ -181,7 +181,7 @@ func fillReadCache(t *testing.T, b *broker) {
 	}
 }
 
-// fetchFrame asks for so many partitions of a topic.
+// fetchFrame encodes a Fetch request for the first partitions of a topic.
 func fetchFrame(topic string, partitions int, epoch int32) []byte {
 	req := kmsg.NewPtrFetchRequest()
 	req.Version, req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch = 11, 0, 1, 1<<20, epoch
@@ -196,7 +196,7 @@ func fetchFrame(topic string, partitions int, epoch int32) []byte {
 	return kmsg.NewRequestFormatter(kmsg.FormatterClientID("fill")).AppendRequest(nil, req, 0)
 }
 
-// fillSessions makes more sessions than there is room for.
+// fillSessions creates more fetch sessions than there is room for.
 func fillSessions(t *testing.T, b *broker) {
 	t.Helper()
 	for range 8 {
@@ -205,13 +205,13 @@ func fillSessions(t *testing.T, b *broker) {
 			t.Fatal(err)
 		}
 		var size [4]byte
-		if _, err := w.conn.Read(size[:]); err != nil { // it is answered
+		if _, err := w.conn.Read(size[:]); err != nil { // the broker responds
 			t.Fatal(err)
 		}
 	}
 }
 
-// fillGroups has members of many groups join that say much of themselves.
+// fillGroups joins members with large metadata to many groups.
 func fillGroups(t *testing.T, b *broker) {
 	t.Helper()
 	for i := range 10 {
@@ -228,7 +228,7 @@ func fillGroups(t *testing.T, b *broker) {
 	}
 }
 
-// fillKeys writes more keys than the index of a compaction has room for.
+// fillKeys produces more keys than a compaction's index has room for.
 func fillKeys(t *testing.T, b *broker) {
 	t.Helper()
 	c, err := kgo.NewClient(kgo.SeedBrokers(b.addr), kgo.DefaultProduceTopic("keys"), kgo.ProducerBatchMaxBytes(500_000))
@@ -246,10 +246,10 @@ func fillKeys(t *testing.T, b *broker) {
 	if err := c.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	fillLog(t, b) // so that it is uploaded
+	fillLog(t, b) // so that the keys are uploaded
 }
 
-// fillAnswers asks for records and takes none.
+// fillAnswers sends Fetch requests and reads no response.
 func fillAnswers(t *testing.T, b *broker) {
 	t.Helper()
 	for range 16 {
@@ -262,13 +262,13 @@ func fillAnswers(t *testing.T, b *broker) {
 	}
 }
 
-// fillRequests begins requests that it does not end.
+// fillRequests sends requests without their last tenth.
 func fillRequests(t *testing.T, b *broker) {
 	t.Helper()
 	frame := produceFrame("fill", 0, 1, randomBatch(t, 900<<10))
 	for range 16 {
 		w := b.dial(frame)
-		go func() { // the broker may take only a part
+		go func() { // blocks if the broker stops reading
 			_, _ = w.conn.Write(frame[:len(frame)*9/10])
 		}()
 	}

@@ -13,8 +13,9 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// The running broker's map has every use once, with the limits of its settings, in
-// `cluster memory` as in the metrics; and a limit is not raised beyond the process's.
+// The memory map of a running broker lists every use once, with the same limits in
+// `cluster memory` and in the metrics. A limit cannot be raised if memory.limit_bytes would then be
+// less than the sum.
 func TestMemoryMapOfARunningBroker(t *testing.T) {
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
 	b := role(t, "broker", fmt.Sprintf(`
@@ -66,8 +67,8 @@ listen = %q
 	}
 }
 
-// Settings that do not fit into the process's memory are refused with a sentence, where
-// they are checked and where they are used.
+// Settings that do not fit into memory.limit_bytes are refused with an error that says so, both by
+// `config check` and at start.
 func TestMemoryThatDoesNotFitIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	file := settings(t, fmt.Sprintf("[broker]\ndata_directory = %q\n[memory]\nlimit_bytes = 536870912\n", dir))
@@ -82,8 +83,8 @@ func TestMemoryThatDoesNotFitIsRefused(t *testing.T) {
 	}
 }
 
-// A tail index that is full: what is in the WAL is uploaded early, producers wait for
-// it and get on, and the limit is kept all the while.
+// When the tail index is full, the WAL is uploaded early and producers wait for that. The index
+// never exceeds its limit.
 func TestTailIndexIsBounded(t *testing.T) {
 	const partitions, limit = 4000, 4 << 20
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)

@@ -25,7 +25,7 @@ type metaNode struct {
 	settings string
 }
 
-// newMetaNode is not started yet. dir must be there.
+// newMetaNode returns a broker that is not started yet. dir must exist.
 func newMetaNode(t *testing.T, dir string, reserve int) *metaNode {
 	t.Helper()
 	n := &metaNode{broker: &broker{t: t, dir: dir, addr: freePort(t), admin: freePort(t), log: &output{}}}
@@ -59,7 +59,8 @@ listen = %q
 	return n
 }
 
-// serve starts the broker and returns an error with its last line if it ends.
+// serve starts the broker and waits until it is ready. If it exits first, the error is the last line
+// that it printed.
 func (n *metaNode) serve(args ...string) error {
 	n.t.Helper()
 	n.cmd = exec.Command(binary, append([]string{"broker", "--config", n.settings}, args...)...)
@@ -90,7 +91,8 @@ func (n *metaNode) serve(args ...string) error {
 	}
 }
 
-// sentence checks that a broker that ended of itself has said why in one line.
+// sentence checks that a broker that exited by itself had exit code 1 and printed a one-line error
+// last.
 func (n *metaNode) sentence(err error) {
 	n.t.Helper()
 	var exit *exec.ExitError
@@ -109,7 +111,7 @@ func (n *metaNode) mustServe(args ...string) {
 	}
 }
 
-// kept is what clients were told is durable.
+// kept counts what was acknowledged to clients.
 type kept struct {
 	topics int
 	groups int
@@ -149,7 +151,7 @@ func (n *metaNode) tryCommit(group string, offset int64) error {
 	return n.admins().CommitAllOffsets(ctx, group, o)
 }
 
-// missing returns what is not there any more.
+// missing describes the topics and groups of k that were lost.
 func (n *metaNode) missing(k kept) (lost []string) {
 	n.t.Helper()
 	ctx, a := deadline(n.t), n.admins()
@@ -174,7 +176,7 @@ func (n *metaNode) missing(k kept) (lost []string) {
 	return lost
 }
 
-// fillUp takes all that is left of a disk, until the returned function is called.
+// fillUp uses up the free space of a disk until free is called.
 func fillUp(t *testing.T, disk string) (free func()) {
 	t.Helper()
 	path := filepath.Join(disk, "ballast")
@@ -198,9 +200,9 @@ func fillUp(t *testing.T, disk string) (free func()) {
 	}
 }
 
-// The disk is full, the process dies, starts again while it is full, and room is
-// made: every topic and every group is there. With a reserve it serves on the full
-// disk, too; without, it says why not.
+// The broker is killed on a full disk and restarted before and after space is freed: no topic or
+// group is lost. With a reserve it also serves while the disk is full; without one it may refuse to
+// start, with an error that names the full disk.
 func TestFullDiskCostsNoMetadata(t *testing.T) {
 	for _, reserve := range []int{0, 8 << 20} {
 		t.Run(fmt.Sprintf("reserve %d", reserve), func(t *testing.T) {
@@ -210,7 +212,7 @@ func TestFullDiskCostsNoMetadata(t *testing.T) {
 			k := n.make(8, 60)
 			free := fillUp(t, disk)
 			n.kill()
-			fillUp(t, disk) // what the dead process gave back
+			fillUp(t, disk) // the space freed by the dead process
 			for range 3 {
 				err := n.serve()
 				t.Logf("start on a full disk: %v", err)
@@ -243,9 +245,8 @@ func TestFullDiskCostsNoMetadata(t *testing.T) {
 	}
 }
 
-// The metadata is changed on a full disk until the reserve is used up. It goes on
-// for a while and says so, then the process ends with a sentence; what it had
-// acknowledged is there after.
+// Metadata changes on a full disk succeed until the reserve is used up; then the process exits with
+// a one-line error. All acknowledged changes are there after a restart.
 func TestMetadataGoesOnWithItsReserve(t *testing.T) {
 	disk := smallDisk(t, 48)
 	n := newMetaNode(t, filepath.Join(disk, "data"), 512<<10)
@@ -253,7 +254,7 @@ func TestMetadataGoesOnWithItsReserve(t *testing.T) {
 	n.make(1, 0)
 	free := fillUp(t, disk)
 	acked := int64(0)
-	value := strings.Repeat("x", 2000) // metadata of an offset
+	value := strings.Repeat("x", 2000) // offset metadata
 	var full bool
 	for n.cmd != nil {
 		var o kadm.Offsets
@@ -295,7 +296,7 @@ func TestMetadataGoesOnWithItsReserve(t *testing.T) {
 	}
 }
 
-// shardDirectory is where the log of a metadata shard is, from 0.
+// shardDirectory returns the directory of a metadata shard's log. Shards are numbered from 0.
 func (n *metaNode) shardDirectory(shard int) string {
 	n.t.Helper()
 	dirs, err := filepath.Glob(filepath.Join(n.dir, "meta", "*", "*", "tandb", fmt.Sprintf("node-%d-1", shard+1)))
@@ -305,7 +306,7 @@ func (n *metaNode) shardDirectory(shard int) string {
 	return dirs[0]
 }
 
-// largestLog returns the log of a shard with the most in it.
+// largestLog returns the largest log file of a shard.
 func (n *metaNode) largestLog(shard int) (path string, content []byte) {
 	n.t.Helper()
 	logs, err := filepath.Glob(filepath.Join(n.shardDirectory(shard), "*.log"))
@@ -324,8 +325,8 @@ func (n *metaNode) largestLog(shard int) (path string, content []byte) {
 	return path, content
 }
 
-// The log of shard 0 cut at any length, or any of its files removed: the start is
-// refused with a sentence, and with the file put back everything is there.
+// If the log of shard 0 is truncated, or CURRENT or meta.guard is missing, the broker refuses to
+// start, with a one-line error. Once the files are restored, nothing is lost.
 func TestRootLogThatWentBackIsRefused(t *testing.T) {
 	n := newMetaNode(t, t.TempDir(), 0)
 	n.mustServe()
@@ -374,10 +375,10 @@ func TestRootLogThatWentBackIsRefused(t *testing.T) {
 	}
 }
 
-// One shard without its CURRENT is offline alone: it is said in the log, a metric,
-// readyz and cluster status; its partitions and groups are not there for now, which
-// is not the same as gone; the rest serves. With the file put back all is there; if
-// it is not, a flag goes on without.
+// A shard without its CURRENT file is offline, and only that shard. The log, a metric, /readyz and
+// cluster status report it. Its partitions and groups are unavailable, not unknown; all others are
+// served. Once the file is restored, everything is back. If it is gone for good,
+// --accept-lost-metadata starts without it.
 func TestDamagedShardIsOfflineAlone(t *testing.T) {
 	n := newMetaNode(t, t.TempDir(), 0)
 	n.mustServe()
@@ -392,7 +393,7 @@ func TestDamagedShardIsOfflineAlone(t *testing.T) {
 	}
 	n.mustServe()
 	n.checkOffline(shard)
-	n.kill() // a second start says it too
+	n.kill() // the next start reports it again
 	n.mustServe()
 	n.checkOffline(shard)
 	n.kill()
@@ -403,7 +404,7 @@ func TestDamagedShardIsOfflineAlone(t *testing.T) {
 	if lost := n.missing(k); len(lost) > 0 {
 		t.Errorf("gone: %q", lost)
 	}
-	// One of each partition before, and one in each of two starts for 15 of them.
+	// One per partition from before, and one from each of two starts for 15 of them.
 	if got := len(documents(t, n.must("", "consume", "wide", "--json"))); got != 16+2*15 {
 		t.Errorf("%d records can be read, want %d", got, 16+2*15)
 	}
@@ -420,7 +421,7 @@ func TestDamagedShardIsOfflineAlone(t *testing.T) {
 		t.Error("the shard is still offline")
 	}
 	n.kill()
-	n.mustServe() // what is missing is said as long as it is
+	n.mustServe() // the loss is reported until it is repaired
 	if log := n.log.String(); !strings.Contains(log, "were lost with their metadata shard") {
 		t.Errorf("the start after it does not say what is missing:\n%s", log)
 	}
@@ -437,7 +438,7 @@ func TestDamagedShardIsOfflineAlone(t *testing.T) {
 	}
 }
 
-// toEach produces a record to each partition of wide.
+// toEach produces one record to each partition of wide.
 func (n *metaNode) toEach(partitions int32) {
 	n.t.Helper()
 	cl := n.client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -448,7 +449,7 @@ func (n *metaNode) toEach(partitions int32) {
 	}
 }
 
-// checkOffline checks all that can be seen of a shard that is offline.
+// checkOffline checks how an offline shard is reported, and what is unavailable with it.
 func (n *metaNode) checkOffline(shard int) {
 	n.t.Helper()
 	if log := n.log.String(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, fmt.Sprintf("shard=%d", shard)) {
@@ -475,7 +476,8 @@ func (n *metaNode) checkOffline(shard int) {
 	n.groupsOffline()
 }
 
-// partitionsOffline produces to all partitions of a topic that has one in every shard.
+// partitionsOffline checks that exactly one partition of wide, which has one in each shard, is
+// offline, and that the others take records.
 func (n *metaNode) partitionsOffline() {
 	n.t.Helper()
 	cl := n.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RecordDeliveryTimeout(2*time.Second), kgo.DisableIdempotentWrite())
@@ -499,8 +501,8 @@ func (n *metaNode) partitionsOffline() {
 	}
 }
 
-// groupsOffline asks for the offsets of all groups: each is there, or its
-// coordinator is not.
+// groupsOffline checks that each group either has its offset or has no coordinator, and that not all
+// are without one.
 func (n *metaNode) groupsOffline() {
 	n.t.Helper()
 	cl := n.client(kgo.RetryTimeout(500 * time.Millisecond))

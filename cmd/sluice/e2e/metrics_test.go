@@ -11,11 +11,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// What docs/operations.md names is there from the start, so that an alert on a rate sees
-// the first failure, and the page lists the values of labels that have a fixed set of them.
+// Every metric in docs/operations.md is exported from the start, so that an alert on a rate sees the
+// first failure. The page lists the values of labels that have a fixed set.
 func TestMetricsAreThereFromTheStart(t *testing.T) {
 	b := newBroker(t)
-	b.createTopic("t", 1) // partitions and groups have theirs once there are any
+	b.createTopic("t", 1) // metrics of partitions and groups need one of each
 	var at kadm.Offsets
 	at.AddOffset("t", 0, 0, -1)
 	if err := b.admins().CommitAllOffsets(deadline(t), "g", at); err != nil {
@@ -42,7 +42,7 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := map[string]string{} // what the page says of each metric
+	rows := map[string]string{} // table rows about each metric
 	for line := range strings.Lines(string(page)) {
 		for _, m := range regexp.MustCompile("`(sluice_[a-z_]+)`").FindAllStringSubmatch(line, -1) {
 			if strings.HasPrefix(line, "| `") {
@@ -71,7 +71,7 @@ func TestMetricsAreThereFromTheStart(t *testing.T) {
 	}
 }
 
-// many are labels whose values are listed elsewhere: pipelines, stages, APIs, uses of memory,
-// topics and groups.
+// many holds the labels whose values are not listed with each metric: pipelines, stages, APIs, uses
+// of memory, topics, groups.
 var many = map[string]bool{"graph": true, "stage": true, "api": true, "use": true, "file": true, "le": true,
 	"topic": true, "partition": true, "group": true}

@@ -11,8 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// A bucket that is right, one that is not there, and a secret key that is wrong: the
-// store's own code names each, in the check and when a broker starts.
+// `object check` accepts a usable bucket and leaves nothing in it. For a missing bucket and for a
+// wrong secret key it reports the store's own error code.
 func TestObjectCheckInS3(t *testing.T) {
 	client, url := startS3(t)
 	out, errs, code := alone(t, "object", "check", url)

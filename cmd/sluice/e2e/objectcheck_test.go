@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Whether a broker could work in a store is told before it does, and nothing is left there.
+// `object check` reports whether a broker can use a store, and leaves no objects in it.
 func TestObjectCheck(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "objects")
 	file := settings(t, fmt.Sprintf("[object_storage]\nurl = \"file://%s\"\n", dir))

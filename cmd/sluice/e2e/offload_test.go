@@ -11,8 +11,8 @@ import (
 	sluice "github.com/sluicemq/sluice/sdk/go"
 )
 
-// Records of all sizes go through a broker and come back the same, whichever of both ends
-// has the kernel coalesce datagrams. The broker's end is seen in its metrics.
+// Records of many sizes survive a round trip through a broker, whether the kernel coalesces datagrams
+// at the broker, at the client, at both or at neither. The broker's metrics show its own side.
 func TestRecordsOverCoalescedDatagrams(t *testing.T) {
 	for _, broker := range []bool{true, false} {
 		dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
@@ -34,7 +34,7 @@ func TestRecordsOverCoalescedDatagrams(t *testing.T) {
 	}
 }
 
-// there produces 8 MB in records of random sizes, and reads them back.
+// there produces 8 MiB in records of random sizes and reads them back.
 func there(t *testing.T, cfg sluice.Config, topic string) {
 	t.Helper()
 	ctx := deadline(t)
