@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// storeOf is the object store of a node with default settings.
+// storeOf returns the object store's directory, which is the default one.
 func (n *walNode) storeOf() string { return n.path("objects") }
 
-// says: the last start was refused with words.
+// mustRefuse checks that the broker refuses to start, and prints words and --accept-other-store.
 func (n *walNode) mustRefuse(words string, args ...string) {
 	n.t.Helper()
 	if err := n.serve(args...); err == nil {
@@ -34,7 +34,7 @@ func copyTree(t *testing.T, from, to string) {
 	}
 }
 
-// changes lists files and directories with the times of their last change.
+// changes lists files and directories with their sizes and modification times.
 func changes(t *testing.T, dir string) (list string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
@@ -53,8 +53,9 @@ func changes(t *testing.T, dir string) (list string) {
 	return list
 }
 
-// The store of another cluster, an empty one though objects are named, and an old copy of the
-// whole data directory beside the store of today: each is refused, and nothing is lost by it.
+// A broker refuses a store that belongs to another cluster, and does not write to it. It also refuses
+// an empty store although its metadata refers to objects, and the right store if the data directory
+// is an old copy.
 func TestAStoreThatIsNotTheOneIsRefused(t *testing.T) {
 	n, other := newWALNode(t), newWALNode(t)
 	n.hurry()
@@ -78,9 +79,9 @@ func TestAStoreThatIsNotTheOneIsRefused(t *testing.T) {
 	n.check()
 	n.produce(5)
 	n.stop()
-	n.mustServe() // twice started since the copy
+	n.mustServe() // the second start since the copy
 	n.stop()
-	// All but the store is put back.
+	// Restore the old copy of everything but the store.
 	for _, name := range []string{"meta", "meta.guard", "wal", "wal.guard"} {
 		back := n.away(name)
 		defer back()
@@ -89,7 +90,8 @@ func TestAStoreThatIsNotTheOneIsRefused(t *testing.T) {
 	n.mustRefuse("the data directory is an old copy")
 }
 
-// A process with a copy of the data directory takes the store over, and the first one stops.
+// A process with a copy of the data directory is refused unless told to take over the store. If it
+// does, the first process exits.
 func TestTwoProcessesOfOneBroker(t *testing.T) {
 	n := newWALNode(t)
 	n.hurry()
@@ -120,7 +122,7 @@ func TestTwoProcessesOfOneBroker(t *testing.T) {
 	twin.stop()
 }
 
-// A store that has lost its mark is refused, and can be taken over.
+// A store that lost its ownership mark is refused, but can be taken over.
 func TestAStoreCanBeTakenOver(t *testing.T) {
 	n := newWALNode(t)
 	n.hurry()
@@ -136,8 +138,8 @@ func TestAStoreCanBeTakenOver(t *testing.T) {
 	n.check()
 }
 
-// A supervisor starts what has ended again and again. A store that is refused once is refused
-// each time.
+// A supervisor restarts a process that exited, again and again. An old copy of the data directory is
+// refused every time.
 func TestAnOldCopyIsRefusedHoweverOftenItStarts(t *testing.T) {
 	n := newWALNode(t)
 	n.hurry()
@@ -161,9 +163,8 @@ func TestAnOldCopyIsRefusedHoweverOftenItStarts(t *testing.T) {
 	}
 }
 
-// The store goes away under a running broker and leaves an empty directory, as a mount does
-// that has failed: what is acknowledged meanwhile stays in the WAL, and is in the store once
-// that is back.
+// The store disappears under a running broker and leaves an empty directory, like a failed mount.
+// Records acknowledged meanwhile stay in the WAL and are uploaded once the store is back.
 func TestAStoreThatVanishesTakesNothingWithIt(t *testing.T) {
 	n := newWALNode(t)
 	n.hurry()
@@ -206,8 +207,8 @@ func TestAStoreThatVanishesTakesNothingWithIt(t *testing.T) {
 	n.check()
 }
 
-// What is no mark says nothing: a running broker waits until it sees its own again, and a start
-// is refused without a word of another cluster.
+// A damaged mark does not mean another owner: a running broker waits until its own mark is back, and
+// a start is refused without mention of another process or cluster.
 func TestADamagedMarkIsNobodysMark(t *testing.T) {
 	n := newWALNode(t)
 	n.hurry()

@@ -15,7 +15,7 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// producerFrame is a Produce request with one record of a producer.
+// producerFrame encodes a Produce request with one record of a producer ID.
 func producerFrame(t testing.TB, topic string, id int64, sequence int32) []byte {
 	t.Helper()
 	b := record.NewBuilder()
@@ -27,7 +27,7 @@ func producerFrame(t testing.TB, topic string, id int64, sequence int32) []byte 
 	return produceFrame(topic, 0, 1, batch)
 }
 
-// manyProducers writes one record each of producers [from, to).
+// manyProducers produces one record for each producer ID in [from, to).
 func (b *broker) manyProducers(topic string, from, to int64) {
 	b.t.Helper()
 	var frames [][]byte
@@ -51,8 +51,8 @@ func (b *broker) manyProducers(topic string, from, to int64) {
 	}
 }
 
-// again sends the first record of a producer, as often as it is told to try again, and
-// returns where it went.
+// again sends a record of a producer, retries while the leader is not available, and returns the
+// record's offset.
 func (b *broker) again(topic string, id int64, sequence int32) int64 {
 	b.t.Helper()
 	w := b.dial(producerFrame(b.t, topic, id, sequence))
@@ -71,8 +71,7 @@ func (b *broker) again(topic string, id int64, sequence int32) int64 {
 	}
 }
 
-// producerObjects returns the files of objects that have nothing but snapshots of
-// producers.
+// producerObjects returns the paths of objects that hold only producer snapshots.
 func (b *broker) producerObjects() (paths []string) {
 	b.t.Helper()
 	err := filepath.WalkDir(filepath.Join(b.dir, "objects"), func(path string, d fs.DirEntry, err error) error {
@@ -90,9 +89,9 @@ func (b *broker) producerObjects() (paths []string) {
 	return paths
 }
 
-// What a partition knows of idempotent producers outlives kill -9, wherever it is: in a
-// snapshot in the object store, in one in the metadata, in the WAL only, or in several.
-// A batch that is sent again is answered with its first offset.
+// A partition's state of idempotent producers survives kill -9, wherever it is: in a snapshot in the
+// object store, in one in the metadata, only in the WAL, or in several of them. A batch that is sent
+// again gets its original offset.
 func TestProducersSurviveAKill(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("t", 1)
@@ -126,8 +125,8 @@ func TestProducersSurviveAKill(t *testing.T) {
 	b.stop()
 }
 
-// A snapshot that cannot be read is said, holds up those alone that it may tell of, and
-// is read when it is back.
+// A snapshot that cannot be read is reported, blocks only producers that it may contain, and is read
+// once it is back.
 func TestSnapshotOfProducersIsAway(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("t", 1)
@@ -146,7 +145,7 @@ func TestSnapshotOfProducersIsAway(t *testing.T) {
 		t.Errorf("verify: exit %d: %s", code, out)
 	}
 	b.kill()
-	for i, path := range paths { // missing, then damaged
+	for i, path := range paths { // the first goes missing, the others are damaged
 		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -189,8 +188,8 @@ func TestSnapshotOfProducersIsAway(t *testing.T) {
 	}
 }
 
-// TestManyProducerIDs measures: with SLUICE_PRODUCER_IDS=400000 that many, without it a
-// few thousand, on one partition.
+// TestManyProducerIDs measures an upload and a restart with many producer IDs on one partition:
+// SLUICE_PRODUCER_IDS of them (400000, say), or 5000 by default.
 func TestManyProducerIDs(t *testing.T) {
 	ids := int64(5000)
 	if n, err := strconv.ParseInt(os.Getenv("SLUICE_PRODUCER_IDS"), 10, 64); err == nil {

@@ -12,9 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// BenchmarkPutsPerIngest sends 1.25 GiB at 64 MiB/s into 1,000 partitions, evenly,
-// and counts what the object store is asked for. The goal is 100 MiB a PUT.
-// Compaction is paused, since its requests are not those of ingest.
+// BenchmarkPutsPerIngest produces 1.25 GiB at 64 MiB/s, spread evenly over 1,000 partitions, and
+// counts PUT requests to the object store. The goal is 100 MiB per PUT. Compaction is paused, so that
+// only requests for ingest are counted.
 func BenchmarkPutsPerIngest(b *testing.B) {
 	b.Run("s3", func(b *testing.B) {
 		client, url := startS3(b)
@@ -58,7 +58,7 @@ func putsPerIngest(b *testing.B, s *s3Broker, stored func() int) {
 		wires[i] = s.dial(frames...)
 	}
 	request := partitions * len(batch)
-	before := s.requests() // a broker tries its store at start
+	before := s.requests() // a broker probes its store at start
 	for b.Loop() {
 		paced(b, wires, bytes/request, float64(bytesPerSecond)/float64(request))
 	}
@@ -75,14 +75,13 @@ func putsPerIngest(b *testing.B, s *s3Broker, stored func() int) {
 		objects, puts, s.metric("sluice_uploads_total"), s.metric("sluice_uploads_total", `reason="size"`))
 }
 
-// requests returns how many requests of PUTs there were; one of several parts has
-// two more than those.
+// requests returns the number of PUT requests so far. A multipart upload counts as its parts and two
+// more.
 func (s *s3Broker) requests() float64 {
 	return s.metric("sluice_objectstore_requests_total", `op="put"`)
 }
 
-// uploaded waits until all of what was ingested is in objects, or waits for enough
-// to make one.
+// uploaded waits until all ingested bytes are uploaded or pending upload.
 func (b *broker) uploaded(ingested float64) {
 	b.t.Helper()
 	until := time.Now().Add(60 * time.Second)

@@ -9,13 +9,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// A batch in the WAL turns bad under a broker that runs. Its partition is uploaded up to
-// there and takes no more records, with one ERROR that says where; the other one is
-// uploaded and goes on. When the batch is good again, so is the partition.
+// A batch in the WAL is damaged under a running broker. Its partition is uploaded up to the batch and
+// takes no more records, with one ERROR that names the offset. The other partition is uploaded and
+// works on. Once the batch is mended, the partition recovers.
 func TestOnePartitionCannotBeUploaded(t *testing.T) {
 	n := newWALNode(t)
 	n.stop()
-	n.mustServe() // nothing of it is in memory now
+	n.mustServe() // restarted, so that no record is in memory
 	mend := n.harm(n.sent[0][30][:30])
 	cl := n.client(kgo.DefaultProduceTopic("t"), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	defer cl.Close()
@@ -26,7 +26,7 @@ func TestOnePartitionCannotBeUploaded(t *testing.T) {
 		}
 		return err
 	}
-	for range 240 { // more than an upload, all of the other one
+	for range 240 { // more than one upload, all to the other partition
 		if err := produce(1, strings.Repeat("y", 50_000)); err != nil {
 			t.Fatalf("the other partition: %v", err)
 		}

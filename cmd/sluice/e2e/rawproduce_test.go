@@ -19,18 +19,18 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// wire is a plain connection that sends Produce requests made beforehand, so that
-// the client costs next to nothing beside the broker.
+// wire is a TCP connection that sends pre-encoded Produce requests, so that the client uses next to no
+// CPU compared to the broker.
 type wire struct {
 	conn    net.Conn
 	answers *bufio.Reader
-	frames  [][]byte // sent in turns
+	frames  [][]byte // sent round-robin
 	next    int
 	buf     []byte
 	resp    kmsg.ProduceResponse
 }
 
-// dial connects; frames are what the wire sends.
+// dial returns a new connection that sends frames.
 func (b *broker) dial(frames ...[]byte) *wire {
 	b.t.Helper()
 	conn, err := net.Dial("tcp", b.addr)
@@ -43,8 +43,8 @@ func (b *broker) dial(frames ...[]byte) *wire {
 
 const produceVersion = 8 // the last one without tagged fields
 
-// produceFrame is a Produce request with acks=all that has one batch for each of so
-// many partitions of a topic, from the first on.
+// produceFrame encodes a Produce request with acks=all and the same batch for each of a number of
+// consecutive partitions of a topic, starting with first.
 func produceFrame(topic string, first, partitions int, batch record.Batch) []byte {
 	req := kmsg.NewPtrProduceRequest()
 	req.Version, req.Acks, req.TimeoutMillis = produceVersion, -1, 60_000
@@ -59,13 +59,13 @@ func produceFrame(topic string, first, partitions int, batch record.Batch) []byt
 	return kmsg.NewRequestFormatter(kmsg.FormatterClientID("bench")).AppendRequest(nil, req, 0)
 }
 
-// randomBatch is a batch of records of 1 KiB that do not compress, of so many bytes
-// in all, give or take a few.
+// randomBatch returns a batch of incompressible 1 KiB records. Its total size is about the given number
+// of bytes.
 func randomBatch(t testing.TB, bytes int) record.Batch {
 	t.Helper()
 	random, made := rand.NewChaCha8([32]byte{'b'}), record.NewBuilder()
 	for left := bytes - record.HeaderSize; left > 0; left -= 1 << 10 {
-		value := make([]byte, max(1, min(left, 1<<10)-10)) // a record has some 10 bytes around its value
+		value := make([]byte, max(1, min(left, 1<<10)-10)) // a record adds some 10 bytes to its value
 		_, _ = random.Read(value)                          // never fails
 		made.Add(time.Now().UnixMilli(), nil, value)
 	}
@@ -84,7 +84,7 @@ func (w *wire) send() error {
 	return err
 }
 
-// receive waits for an answer and checks that all of it was taken.
+// receive waits for the next response and returns an error if a partition in it has one.
 func (w *wire) receive() error {
 	var head [8]byte // size and correlation id
 	if _, err := io.ReadFull(w.answers, head[:]); err != nil {
@@ -111,8 +111,8 @@ func (w *wire) receive() error {
 	return nil
 }
 
-// flatOut keeps so many requests under way on each wire and returns how many were
-// answered in a second.
+// flatOut keeps a number of requests outstanding on each wire for d, and returns the rate of
+// responses.
 func flatOut(t testing.TB, wires []*wire, outstanding int, d time.Duration) (perSecond float64) {
 	t.Helper()
 	counts, errs := make([]int, len(wires)), make([]error, len(wires))
@@ -147,18 +147,18 @@ func flatOut(t testing.TB, wires []*wire, outstanding int, d time.Duration) (per
 	return float64(n) / took
 }
 
-// latencies are of one request each, in seconds.
+// latencies holds one value per request, in seconds.
 type latencies struct {
-	scheduled []float64 // from when it was to be sent to its answer
-	sent      []float64 // from when it was sent
-	late      []float64 // how late it was sent
+	scheduled []float64 // from the time it was due to its response
+	sent      []float64 // from the time it was sent to its response
+	late      []float64 // from the time it was due to when it was sent
 }
 
-// due is one request under way.
+// due is an outstanding request.
 type due struct{ at, sent time.Time }
 
-// paced sends n requests at fixed times, over the wires in turns, whatever became of
-// those before.
+// paced sends n requests at fixed times, round-robin over the wires, without waiting for earlier
+// responses.
 func paced(t testing.TB, wires []*wire, n int, perSecond float64) *latencies {
 	t.Helper()
 	under := make([]chan due, len(wires))
@@ -199,10 +199,10 @@ func (l *latencies) add(m *latencies) {
 	l.late = append(l.late, m.late...)
 }
 
-// pace has a thread of its own, whose sleep is exact to microseconds; the runtime's
-// timers are up to a millisecond late while it waits for the network.
+// pace runs on its own thread, whose sleeps are accurate to microseconds. Go's timers are up to a
+// millisecond late while the runtime waits for the network.
 func pace(wires []*wire, under []chan due, n int, perSecond float64) error {
-	runtime.LockOSThread() // and ends with the goroutine, with its slack
+	runtime.LockOSThread() // never unlocked: the thread, with its timer slack, exits with the goroutine
 	defer func() {
 		for _, u := range under {
 			close(u)

@@ -15,8 +15,8 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// raw asks in that version, over a connection of its own, with nothing in between that
-// retries, splits or mends.
+// raw sends a request of the given version over a new connection, without a client that would retry,
+// split or repair it.
 func raw[R kmsg.Response](b *broker, version int16, req kmsg.Request) R {
 	b.t.Helper()
 	nc, err := net.Dial("tcp", b.addr)
@@ -39,7 +39,7 @@ func raw[R kmsg.Response](b *broker, version int16, req kmsg.Request) R {
 	}
 	resp := req.ResponseKind()
 	if resp.IsFlexible() && req.Key() != kmsg.ApiVersions.Int16() {
-		body = body[1:] // the header's tags, of which there are none
+		body = body[1:] // the header has no tagged fields
 	}
 	if req.Key() == kmsg.ApiVersions.Int16() && version > 5 {
 		resp.SetVersion(0)
@@ -66,7 +66,7 @@ func code(t *testing.T, what string, got int16, want *kerr.Error) {
 	}
 }
 
-// What is odd in a request to read has Kafka's answer.
+// Unusual ListOffsets, Fetch and DeleteRecords requests are answered as by Kafka.
 func TestOddReadsAreAnsweredAsKafkaDoes(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("t", 2)
@@ -95,7 +95,7 @@ func TestOddReadsAreAnsweredAsKafkaDoes(t *testing.T) {
 	at := func(partition int32, timestamp int64) kmsg.ListOffsetsRequestTopicPartition {
 		return kmsg.ListOffsetsRequestTopicPartition{Partition: partition, Timestamp: timestamp, CurrentLeaderEpoch: -1}
 	}
-	for _, p := range list(11, 0, at(0, -3), at(1, -2)) { // no record has a time, and there is none
+	for _, p := range list(11, 0, at(0, -3), at(1, -2)) { // records without timestamps; no records
 		if p.ErrorCode != 0 || p.Offset != 0 || p.Timestamp != -1 || p.LeaderEpoch < 0 {
 			t.Errorf("%+v", p)
 		}
@@ -139,7 +139,7 @@ func TestOddReadsAreAnsweredAsKafkaDoes(t *testing.T) {
 	code(t, "a later epoch", fetch(func(_ *kmsg.FetchRequest, p *kmsg.FetchRequestTopicPartition) { p.LastFetchedEpoch = 1000 }).Topics[0].Partitions[0].ErrorCode, kerr.OffsetOutOfRange)
 }
 
-// Groups by the newest versions: topics are ids, and the codes are Kafka's.
+// In the newest versions of group requests topics are IDs, and the error codes are Kafka's.
 func TestGroupsOfTheNewestVersions(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("t", 2)
@@ -168,7 +168,7 @@ func TestGroupsOfTheNewestVersions(t *testing.T) {
 	if got := committed(first); got != "true 7 0" {
 		t.Errorf("offset: %s", got)
 	}
-	// A topic that is made again under its name has no offsets, and the old one is no topic.
+	// A recreated topic has no committed offsets, and the old topic's ID is unknown.
 	if _, err := b.admins().DeleteTopic(deadline(t), "t"); err != nil {
 		t.Fatal(err)
 	}
@@ -197,8 +197,7 @@ func TestGroupsOfTheNewestVersions(t *testing.T) {
 	}
 }
 
-// A client that knows which broker of which cluster it means is told when it has come to
-// another (KIP-1242).
+// A client that names the cluster and broker that it expects gets an error from any other (KIP-1242).
 func TestClientsAreToldThatTheyCameToAnotherBroker(t *testing.T) {
 	b := newBroker(t)
 	metadata, err := b.admins().BrokerMetadata(context.Background())

@@ -13,8 +13,7 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// recordsOf returns a batch of records with these times, in ms from now, of which those
-// whose key is "" have none.
+// recordsOf returns a batch with one record per key. times are relative to now; the key "" means none.
 func recordsOf(t *testing.T, codec record.Codec, keys []string, times ...time.Duration) record.Batch {
 	t.Helper()
 	m := record.NewBuilder()
@@ -33,8 +32,8 @@ func recordsOf(t *testing.T, codec record.Codec, keys []string, times ...time.Du
 	return b
 }
 
-// A batch of which one record breaks a rule of its topic is refused as a whole, the
-// records are named, and nothing is stored, whatever the codec.
+// A batch with a record that breaks a rule of its topic is refused as a whole, with any codec. The
+// response lists the offending records, and nothing is stored.
 func TestRecordsThatBreakARuleOfTheirTopic(t *testing.T) {
 	b := newBroker(t)
 	b.must("", "topic", "create", "compacted", "--partitions", "2", "--config", "cleanup.policy=compact")
@@ -73,8 +72,8 @@ func TestRecordsThatBreakARuleOfTheirTopic(t *testing.T) {
 	}
 }
 
-// Searches by time go by the times that records have, whatever the header of their batch
-// says: some clients send -1, or the last record's.
+// Searches by time use the timestamps of records, not the maximum in the batch header: some clients
+// send -1 there, or the last record's timestamp.
 func TestTheTimeInTheHeaderOfABatchIsNotBelieved(t *testing.T) {
 	b := newBroker(t)
 	b.must("", "topic", "create", "times", "--partitions", "2")
@@ -89,15 +88,15 @@ func TestTheTimeInTheHeaderOfABatchIsNotBelieved(t *testing.T) {
 			}
 		}
 	}
-	since := time.Now().Add(-48*time.Minute - 30*time.Second).UnixMilli() // only the last batches have a record after this
+	since := time.Now().Add(-48*time.Minute - 30*time.Second).UnixMilli() // only the last batch of each codec has a record after this
 	got := b.must("", "consume", "times", "--partition", "0", "--from", fmt.Sprint("@", since), "--format", "%o\n")
 	if first, _, _ := strings.Cut(got, "\n"); first != "4" {
 		t.Errorf("from %d on: %q, want offset 4 first", since, got)
 	}
 }
 
-// max.decompressed.message.bytes bounds a record of a compressed batch, and is changed while the
-// topic is written to.
+// max.decompressed.message.bytes limits each record of a compressed batch. It can be changed at
+// runtime.
 func TestRecordsOfCompressedBatchesAreBounded(t *testing.T) {
 	b := newBroker(t)
 	b.must("", "topic", "create", "bounded", "--config", "max.decompressed.message.bytes=1000")

@@ -15,7 +15,7 @@ import (
 	"github.com/sluicemq/sluice/internal/certs"
 )
 
-// hup sends SIGHUP and waits until a reload of that result was counted.
+// hup sends SIGHUP and waits until a reload with that result is counted.
 func (b *broker) hup(result string) {
 	b.t.Helper()
 	before := b.metric("sluice_config_reloads_total", `result="`+result+`"`)
@@ -25,7 +25,7 @@ func (b *broker) hup(result string) {
 	until(b.t, b, "a reload that is "+result, 30*time.Second, func() bool { return b.metric("sluice_config_reloads_total", `result="`+result+`"`) == before+1 })
 }
 
-// rewrite replaces text in the file of settings.
+// rewrite replaces text in the settings file.
 func (b *broker) rewrite(replace ...string) {
 	b.t.Helper()
 	b.text = strings.NewReplacer(replace...).Replace(b.text)
@@ -40,7 +40,7 @@ func (b *broker) limit(stage, key string) any {
 	return document(b.t, b.must("", "config", "get", "limits", stage, "--admin", b.admin, "--json"))["limits"].(map[string]any)[key]
 }
 
-// reloadable is a broker with a certificate of its own.
+// reloadable starts a broker whose certificate is renewed by issue.
 func reloadable(t *testing.T) (b *broker, issue func()) {
 	t.Helper()
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
@@ -88,8 +88,8 @@ listen = %q
 	return b, issue
 }
 
-// SIGHUP takes up what can be changed, says what cannot, and changes nothing at all where
-// the file is wrong.
+// SIGHUP applies settings that can change at runtime and logs those that need a restart. If the file
+// is invalid, nothing changes.
 func TestSIGHUPReloadsTheSettings(t *testing.T) {
 	b, issue := reloadable(t)
 	was := b.serial()
@@ -124,7 +124,7 @@ func TestSIGHUPReloadsTheSettings(t *testing.T) {
 		return strings.Contains(b.log.String(), "level=DEBUG")
 	})
 
-	// A change by hand lasts over a reload that does not concern it.
+	// A limit set by hand survives a reload that does not change it.
 	b.must("", "config", "set", "limits", "write/batch", "eager_groups=7", "--admin", b.admin)
 	for name, wrong := range map[string][]string{
 		"unknown":                                {"linger_us = 2000", "linger_us = 3000\nlinger = 1"},
@@ -144,11 +144,11 @@ func TestSIGHUPReloadsTheSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.hup("refused")
-	if err := os.WriteFile(b.file, nil, 0o600); err != nil { // as while it is written anew
+	if err := os.WriteFile(b.file, nil, 0o600); err != nil { // as while it is being rewritten
 		t.Fatal(err)
 	}
 	b.hup("refused")
-	if err := errors.Join(os.Remove(b.file), syscall.Mkfifo(b.file, 0o600)); err != nil { // which nobody writes
+	if err := errors.Join(os.Remove(b.file), syscall.Mkfifo(b.file, 0o600)); err != nil { // without a writer
 		t.Fatal(err)
 	}
 	b.hup("refused")
@@ -167,8 +167,8 @@ func TestSIGHUPReloadsTheSettings(t *testing.T) {
 	if n := b.metric("sluice_config_restart_settings"); n != 0 {
 		t.Errorf("%v settings take a restart", n)
 	}
-	b.logs("log.level debug -> error") // though the level is above that of the message
-	// A certificate that cannot be used is one line, though the reload and a look at the files find it.
+	b.logs("log.level debug -> error") // logged although the new level is above the message's
+	// A bad certificate is logged once, although both the reload and the file watcher notice it.
 	cert := regexp.MustCompile(`certificate_file = "(.*)"`).FindStringSubmatch(b.text)[1]
 	if err := os.WriteFile(cert, []byte("no PEM"), 0o600); err != nil {
 		t.Fatal(err)
@@ -188,7 +188,7 @@ func TestSIGHUPReloadsTheSettings(t *testing.T) {
 	}
 }
 
-// serial is that of the certificate that the broker shows.
+// serial returns the serial number of the broker's certificate.
 func (b *broker) serial() string {
 	b.t.Helper()
 	c, err := tls.Dial("tcp", b.addr, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // whose it is does not matter here
@@ -199,7 +199,7 @@ func (b *broker) serial() string {
 	return c.ConnectionState().PeerCertificates[0].SerialNumber.String()
 }
 
-// SIGHUP to a controller changes the level of its log, and says what takes a restart.
+// SIGHUP to a controller changes its log level, and logs the settings that need a restart.
 func TestSIGHUPReloadsAController(t *testing.T) {
 	dir, admin := t.TempDir(), freePort(t)
 	text := fmt.Sprintf("[controller]\ndata_directory = %q\nshutdown_grace_ms = 5000\n[log]\nlevel = \"info\"\n[admin]\nlisten = %q\n", dir, admin)

@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// BenchmarkRestart kills a broker that has 1 GiB in its WAL and nothing uploaded,
-// and reports how long it takes until it serves again and what memory it has then.
+// BenchmarkRestart kills a broker with 1 GiB in its WAL and nothing uploaded. It reports the time until
+// the restarted broker serves a request, and its resident memory then.
 //
 //	go test -run '^$' -bench Restart -benchtime 3x ./cmd/sluice/e2e
 func BenchmarkRestart(b *testing.B) {
@@ -56,7 +56,7 @@ listen = %q
 	b.ReportMetric(rss/(1<<20), "MiB-resident")
 }
 
-// fill produces so many bytes.
+// fill produces the given number of bytes to topic t.
 func fill(t testing.TB, b *broker, bytes int) {
 	t.Helper()
 	cl := b.client(kgo.DefaultProduceTopic("t"), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MaxBufferedRecords(1000))

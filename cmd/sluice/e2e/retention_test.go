@@ -14,8 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// sweeper is a broker that is quick to delete what nobody needs and slow to compact,
-// on a directory that survives it.
+// sweeper is a broker that sweeps objects without delay and compacts slowly. Its data directory
+// outlives its processes.
 type sweeper struct {
 	*broker
 	t    *testing.T
@@ -46,7 +46,7 @@ listen = %q
 	return s
 }
 
-// begin starts the process. The first thing a broker does is to collect garbage.
+// begin starts the process. A broker sweeps as soon as it starts.
 func (s *sweeper) begin(flags ...string) {
 	s.t.Helper()
 	b := role(s.t, "broker", s.text, s.admin, flags...)
@@ -84,7 +84,7 @@ func (b *broker) set(graph, stage, key string, value int64) {
 	}
 }
 
-// within waits until ok.
+// within waits at most d until ok returns true.
 func within(t *testing.T, d time.Duration, what string, ok func() bool) {
 	t.Helper()
 	until := time.Now().Add(d)
@@ -96,7 +96,7 @@ func within(t *testing.T, d time.Duration, what string, ok func() bool) {
 	}
 }
 
-// fill produces n records of 1000 bytes with one timestamp and has them uploaded.
+// fill produces n records of 1000 bytes with the same timestamp and waits until they are uploaded.
 func (s *sweeper) fill(topic string, n int, at time.Time) {
 	s.t.Helper()
 	cl := s.client(kgo.DefaultProduceTopic(topic), kgo.ProducerBatchCompression(kgo.NoCompression()))
@@ -125,8 +125,8 @@ func (s *sweeper) logStart(topic string) int64 {
 	return o.Offset
 }
 
-// Records older than retention.ms go, and those beyond retention.bytes; so do their
-// objects. What is young enough stays and is read from the new start.
+// Records older than retention.ms or beyond retention.bytes are deleted, and so are their objects. The
+// rest stays readable from the new log start.
 func TestRetention(t *testing.T) {
 	s := newSweeper(t)
 	s.must("", "topic", "create", "aged", "--config", "retention.ms=3600000")
@@ -168,7 +168,7 @@ func TestRetention(t *testing.T) {
 			t.Errorf("%s begins with offset %d, the log starts at %d", topic, got[0].Offset, first)
 		}
 	}
-	// A reader below the start is told so, and then begins where there is something.
+	// A reader below the log start is reset to it.
 	at := map[string]map[int32]kgo.Offset{"aged": {0: kgo.NewOffset().At(5)}}
 	got := consume(t, s.client(kgo.ConsumePartitions(at), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())), 100)
 	if got[0].Offset != 300 {
@@ -176,8 +176,8 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// Where a topic takes records of the future, one of them does not keep itself, and all that
-// comes after it, until then: it counts as new as when it was written.
+// In a topic that takes future timestamps, such a record does not keep itself and all later records
+// until that time: its age counts from when it was written.
 func TestRetentionOfRecordsFromTheFuture(t *testing.T) {
 	s := newSweeper(t)
 	s.must("", "topic", "create", "early", "--config", "retention.ms=2000", "--config", "message.timestamp.after.max.ms=9223372036854775807")
@@ -187,7 +187,7 @@ func TestRetentionOfRecordsFromTheFuture(t *testing.T) {
 	within(t, 30*time.Second, "cut", func() bool { return s.logStart("early") == 20 })
 }
 
-// A log of which all is old is empty, even where nothing is in objects yet.
+// If all records of a log are too old, it becomes empty, even if nothing was uploaded yet.
 func TestRetentionOfWhatIsNotUploaded(t *testing.T) {
 	b := newBroker(t)
 	b.must("", "topic", "create", "old", "--config", "retention.ms=1000", "--partitions", "1")
@@ -205,8 +205,8 @@ func TestRetentionOfWhatIsNotUploaded(t *testing.T) {
 		t.Errorf("%d %s", got[0].Offset, got[0].Value)
 	}
 
-	// A wiped WAL leaves a hole between what is in objects and the log start: what
-	// comes then is behind it, where readers look.
+	// A wiped WAL leaves a gap between the objects and the log start. New records get offsets after the
+	// gap, where readers look for them.
 	b.must("", "topic", "create", "wiped", "--config", "retention.ms=1000", "--partitions", "1")
 	b.must("one\ntwo\nthree\n", "produce", "wiped")
 	b.set("retain", "plan", "check_interval_ms", 100)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A disk that is full for a while: the producer waits and gives nothing up, and goes
-// on by itself once there is room.
+// While the disk is full, the producer waits and fails no record. It continues by itself once there is
+// room.
 func TestDiskHasRoomAgain(t *testing.T) {
 	disk := smallDisk(t, 64)
 	ballast := filepath.Join(disk, "ballast")
