@@ -88,7 +88,8 @@ func TestTheTimeInTheHeaderOfABatchIsNotBelieved(t *testing.T) {
 			}
 		}
 	}
-	since := time.Now().Add(-48*time.Minute - 30*time.Second).UnixMilli() // only the last batch of each codec has a record after this
+	// Only the last batch of each codec has a record after this.
+	since := time.Now().Add(-48*time.Minute - 30*time.Second).UnixMilli()
 	got := b.must("", "consume", "times", "--partition", "0", "--from", fmt.Sprint("@", since), "--format", "%o\n")
 	if first, _, _ := strings.Cut(got, "\n"); first != "4" {
 		t.Errorf("from %d on: %q, want offset 4 first", since, got)

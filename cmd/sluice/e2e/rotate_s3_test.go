@@ -16,9 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The key of the object store is rotated: from one moment on the store refuses the old one,
-// and the credentials file has the new one. The broker goes on to upload and to read
-// without a restart.
+// The object store's key is rotated: the store refuses the old one, then the credentials file gets the
+// new one. Uploads and reads continue without a restart of the broker.
 func TestAKeyThatIsRotatedInS3(t *testing.T) {
 	gateway, file := os.Getenv("SLUICE_VERSITYGW"), filepath.Join(t.TempDir(), "credentials")
 	if gateway == "" {
@@ -72,7 +71,7 @@ listen = %q
 		stop()
 		stop = startGateway(t, gateway, at, objects, key.id, key.secret)
 		failed := b.metric("sluice_upload_failures_total")
-		if err := cl.ProduceSync(deadline(t), kgo.StringRecord("after")).FirstErr(); err != nil { // the WAL has it
+		if err := cl.ProduceSync(deadline(t), kgo.StringRecord("after")).FirstErr(); err != nil { // acknowledged by the WAL
 			t.Fatal(err)
 		}
 		until(t, b, "the old key is refused", 30*time.Second, func() bool { return b.metric("sluice_upload_failures_total") > failed })

@@ -16,16 +16,15 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// sent is a batch as it was produced, with the place that it got.
+// sent is a produced batch with its offsets; end is exclusive.
 type sent struct {
 	base, end int64
 	size      int
 	times     []int64 // of its records
 }
 
-// Whatever offset, size or time a reader asks for, the answer is cut between batches
-// where it would be if the broker knew each of them: at the tail, from the WAL after a
-// kill -9, behind a log start in the middle of a run, and from objects.
+// For any offset, size or time, reads return the same batches as if the broker indexed each of them: at
+// the tail, from the WAL after kill -9, above a log start in the middle of a run, and from objects.
 func TestReadsAreCutBetweenBatches(t *testing.T) {
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
 	start := func(uploadMs int) *broker {
@@ -55,7 +54,7 @@ listen = %q
 	random := rand.New(rand.NewPCG(3, 7))
 	var log []sent
 	at := time.Now().Add(-time.Hour).UnixMilli()
-	for range 60 { // requests of three partitions each, so that partitions are mixed in a group
+	for range 60 { // requests with three partitions each, so that WAL groups mix partitions
 		req := kmsg.NewPtrProduceRequest()
 		req.Version, req.Acks, req.TimeoutMillis = produceVersion, -1, 60_000
 		topic := kmsg.NewProduceRequestTopic()
@@ -65,7 +64,7 @@ listen = %q
 			made := record.NewBuilder()
 			var times []int64
 			for range 1 + random.IntN(4) {
-				at += random.Int64N(20) - 5 // not in order
+				at += random.Int64N(20) - 5 // not always increasing
 				times = append(times, at)
 				made.Add(at, nil, make([]byte, random.IntN([]int{10, 300, 40_000}[random.IntN(3)])))
 			}
@@ -200,7 +199,8 @@ search:
 	}
 }
 
-// listOne asks for an offset of partition 1 by time, or by one of the special times.
+// listOne looks up an offset of partition 1 by timestamp in ms, or by one of Kafka's negative special
+// values.
 func listOne(t *testing.T, c *kgo.Client, ms int64) kmsg.ListOffsetsResponseTopicPartition {
 	t.Helper()
 	req := kmsg.NewPtrListOffsetsRequest()

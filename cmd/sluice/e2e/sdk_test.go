@@ -11,8 +11,8 @@ import (
 	sluice "github.com/sluicemq/sluice/sdk/go"
 )
 
-// A producer of the SDK goes on over a kill -9 by itself, and a group reads each
-// record once, in the order of its key.
+// An SDK producer continues by itself after a kill -9 of the broker. A group reads each record once, in
+// order per key.
 func TestSDKGoesOnOverAKill(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("orders", 4)
@@ -76,7 +76,7 @@ func TestSDKGoesOnOverAKill(t *testing.T) {
 	}
 }
 
-// A consumer, a producer and a group member that lack the broker's CA are told at once.
+// Without the broker's CA, a consumer, a group member and a producer fail promptly with ErrUntrusted.
 func TestSDKWithoutTheCA(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("orders", 1)
@@ -98,7 +98,7 @@ func TestSDKWithoutTheCA(t *testing.T) {
 		if d := time.Since(began); d > 10*time.Second {
 			t.Errorf("it took %v to know", d)
 		}
-		_ = c.Close(deadline(t)) // it has no group to leave
+		_ = c.Close(deadline(t)) // there is no group to leave
 	}
 	p, err := sluice.NewProducer(cfg, sluice.DefaultProducerConfig())
 	if err != nil {

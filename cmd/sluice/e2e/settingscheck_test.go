@@ -10,7 +10,8 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
-// Room that no disk has is refused, by the check or by the start, which leaves no segment behind.
+// A wal.min_free_bytes above its maximum is refused by `config check`. One that the disk cannot provide
+// is refused at start, before a segment is created.
 func TestMoreFreeRoomThanTheDiskHas(t *testing.T) {
 	dir := t.TempDir()
 	total, err := blockfs.TotalBytes(dir)
@@ -24,7 +25,7 @@ func TestMoreFreeRoomThanTheDiskHas(t *testing.T) {
 	if code != 1 || !strings.Contains(errs, "wal.min_free_bytes must be from 0 to 1099511627776") {
 		t.Errorf("more than the largest: exit %d: %s", code, errs)
 	}
-	free, want := total-64<<20, "do not fit on the disk of "+filepath.Join(dir, "wal") // a segment has twice that
+	free, want := total-64<<20, "do not fit on the disk of "+filepath.Join(dir, "wal") // a segment is twice as large as the rest
 	if free > 1<<40 {
 		want = "wal.min_free_bytes must be from"
 	}
@@ -60,8 +61,8 @@ func TestConfigCheckLooksAtWholes(t *testing.T) {
 	}
 }
 
-// The files that settings name are looked for, as the start would find them; all that is
-// wrong is said at once, and nothing is made.
+// `config check` looks for the files named in the settings as a start would. It reports all problems at
+// once and creates nothing.
 func TestConfigCheckLooksForFiles(t *testing.T) {
 	dir := t.TempDir()
 	made(t, "init", "--dir", dir)

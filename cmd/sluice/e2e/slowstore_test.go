@@ -22,16 +22,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// faults stands between a broker and an S3 server.
+// faults is a proxy between a broker and an S3 server that delays or fails requests.
 type faults struct {
-	pause  atomic.Int64 // nanoseconds before each request is passed on
-	status atomic.Int64 // not 0: the answer to each GET and HEAD
-	code   string       // of S3, with status
-	held   atomic.Int64 // requests that are in a pause
-	puts   atomic.Int64 // those of them that write
+	pause  atomic.Int64 // delay of each request, in nanoseconds
+	status atomic.Int64 // if not 0, the HTTP status of responses to GET and HEAD
+	code   string       // S3 error code to go with status
+	held   atomic.Int64 // requests being delayed
+	puts   atomic.Int64 // those of them that are PUT or POST
 }
 
-// between returns the URL of a store in front of which f stands.
+// between starts the proxy and returns the URL of the store behind it.
 func (f *faults) between(t *testing.T, store string) string {
 	t.Helper()
 	u, err := url.Parse(store)
@@ -44,7 +44,7 @@ func (f *faults) between(t *testing.T, store string) string {
 		t.Fatal(err)
 	}
 	proxy := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) {
-		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, r.In.Host // the host is signed
+		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, r.In.Host // the signature covers the host
 	}}
 	over := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -68,7 +68,7 @@ func (f *faults) between(t *testing.T, store string) string {
 	return u.String()
 }
 
-// hold makes the pause, and says whether the client still waits.
+// hold delays a request. It returns false if the client disconnects or the test ends meanwhile.
 func (f *faults) hold(r *http.Request, over <-chan struct{}) bool {
 	d := time.Duration(f.pause.Load())
 	if d <= 0 {
@@ -86,12 +86,12 @@ func (f *faults) hold(r *http.Request, over <-chan struct{}) bool {
 	case <-time.After(d):
 		return true
 	case <-r.Context().Done():
-	case <-over: // a server does not notice that a client is gone whose body it has not read
+	case <-over: // a server does not notice a disconnect before it has read the body
 	}
 	return false
 }
 
-// behind is a broker whose store is behind f.
+// behind starts a broker whose store is behind f.
 func (f *faults) behind(t *testing.T) *broker {
 	t.Helper()
 	_, store := startS3(t)
@@ -114,15 +114,14 @@ listen = %q
 	return b
 }
 
-// history produces n records of 1 KiB to a topic of so many partitions and has them
-// uploaded.
+// history creates a topic, produces n records of 1 KiB to it and waits until they are uploaded.
 func (b *broker) history(topic string, partitions, n int) {
 	b.t.Helper()
 	b.must("", "topic", "create", topic, "--partitions", fmt.Sprint(partitions))
 	b.moreHistory(topic, n)
 }
 
-// moreHistory is history for a topic that is there.
+// moreHistory is history for an existing topic.
 func (b *broker) moreHistory(topic string, n int) {
 	b.t.Helper()
 	cl := b.client(kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
@@ -141,8 +140,8 @@ func (b *broker) moreHistory(topic string, n int) {
 	b.hurry()
 }
 
-// slowFor is how long the store takes for each request, of how many partitions and
-// records.
+// slowFor returns the delay of each request to the store, the size of the topic, and the time allowed to
+// read it. SLUICE_SLOW_STORE sets the delay and makes the topic larger.
 func slowFor(t *testing.T) (pause time.Duration, partitions, records int, within time.Duration) {
 	s := os.Getenv("SLUICE_SLOW_STORE")
 	if s == "" {
@@ -155,8 +154,8 @@ func slowFor(t *testing.T) (pause time.Duration, partitions, records int, within
 	return d, 100, 45_000, 75 * time.Second
 }
 
-// A store that takes longer for each request than a client waits for its answer: the
-// consumer gets on all the same, beside others at the tail that notice nothing.
+// A consumer makes progress even if each request to the store takes longer than a fetch waits. Another
+// client measures the latency at the tail meanwhile.
 func TestConsumersGetOnWithASlowStoreInS3(t *testing.T) {
 	pause, partitions, records, within := slowFor(t)
 	f := &faults{}
@@ -189,7 +188,7 @@ func TestConsumersGetOnWithASlowStoreInS3(t *testing.T) {
 	}
 }
 
-// kcat reads the topic with the defaults of librdkafka.
+// kcat reads topic t with librdkafka's defaults and logs how long that takes.
 func (b *broker) kcat(t *testing.T, binary string, within time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
@@ -199,8 +198,8 @@ func (b *broker) kcat(t *testing.T, binary string, within time.Duration) {
 	t.Logf("kcat: %d records in %s", strings.Count(string(out), "\n"), time.Since(began).Round(100*time.Millisecond))
 }
 
-// tailBeside produces and consumes at the tail until ctx ends, and then returns how long
-// the slowest record took.
+// tailBeside produces and consumes one record after another until ctx ends, then sends the latency of
+// the slowest one.
 func (b *broker) tailBeside(ctx context.Context, topic string) <-chan time.Duration {
 	b.t.Helper()
 	slowest := make(chan time.Duration, 1)
@@ -224,8 +223,8 @@ func (b *broker) tailBeside(ctx context.Context, topic string) <-chan time.Durat
 	return slowest
 }
 
-// The store answers reads with 403 or 503: nothing is lost, so clients are told to try
-// again, whatever they ask and however long it lasts, and go on when the store does.
+// The store answers reads with 403, 500 or 503. Nothing is lost, so clients get retriable errors for any
+// request and for as long as this lasts, and continue once the store recovers.
 func TestAStoreThatRefusesReadsInS3(t *testing.T) {
 	for status, code := range map[int64]string{403: "AccessDenied", 503: "SlowDown", 500: "InternalError"} {
 		t.Run(code, func(t *testing.T) {

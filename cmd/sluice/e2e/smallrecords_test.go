@@ -15,8 +15,8 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// smallBatches is how many batches of one record TestSmallRecords leaves in the WAL:
-// few in CI, 9 million by `make soak-small`.
+// smallBatches returns the number of batches of one record that TestSmallRecords leaves in the WAL:
+// SLUICE_SMALL_BATCHES (9 million in `make soak-small`), or 400,000.
 func smallBatches(t *testing.T) int {
 	text := os.Getenv("SLUICE_SMALL_BATCHES")
 	if text == "" {
@@ -29,7 +29,7 @@ func smallBatches(t *testing.T) int {
 	return n
 }
 
-// smallPartitions is over how many partitions they go.
+// smallPartitions returns the number of partitions that the batches are spread over.
 func smallPartitions(t *testing.T) int {
 	n, err := strconv.Atoi(os.Getenv("SLUICE_SMALL_PARTITIONS"))
 	if err != nil {
@@ -38,9 +38,8 @@ func smallPartitions(t *testing.T) int {
 	return n
 }
 
-// Batches of one record take a WAL full of them and the process stays within its map:
-// what it keeps of each is next to nothing. All of them are read back, also after a
-// restart.
+// With a WAL full of batches of one record the process stays within its memory map, since it keeps next
+// to nothing per batch. All of them can be read, also after a restart.
 func TestSmallRecords(t *testing.T) {
 	batches, partitions := smallBatches(t), smallPartitions(t)
 	b := smallRecordsBroker(t)
@@ -56,8 +55,8 @@ func TestSmallRecords(t *testing.T) {
 	if used := b.metric("sluice_wal_used_bytes"); used < float64(batches*len(batch)) {
 		t.Fatalf("only %.0f bytes are in the WAL", used)
 	}
-	// A run for each group of the log in each partition: how many batches are in one depends on
-	// how busy the disk is. An index by batch has 24 bytes for each.
+	// The index has a run for each WAL group and partition. The number of batches in a run depends on how
+	// busy the disk is. An index of single batches would take 24 bytes for each.
 	if b.metric("sluice_memory_bytes", `"tail_index"`) > 8*float64(batches) {
 		t.Errorf("the index has %.0f bytes for %d batches", b.metric("sluice_memory_bytes", `"tail_index"`), batches)
 	}
@@ -70,13 +69,13 @@ func TestSmallRecords(t *testing.T) {
 	checkSmall(t, b, "after restart and consume", 450e6)
 }
 
-// with takes over where another process was.
+// with copies the directory, address and arguments of an earlier process.
 func (b *broker) with(old *broker) *broker {
 	b.dir, b.addr, b.args = old.dir, old.addr, old.args
 	return b
 }
 
-// smallRecordsBroker keeps everything in its WAL.
+// smallRecordsBroker starts a broker that keeps everything in its WAL.
 func smallRecordsBroker(t *testing.T) *broker {
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
 	text := fmt.Sprintf(`
@@ -99,7 +98,7 @@ level = "warn"
 	return b
 }
 
-// produceBatches sends a batch to each partition of a topic, so many times over.
+// produceBatches sends a batch to each partition of a topic, the given number of times.
 func produceBatches(t *testing.T, b *broker, topic string, partitions, times int, batch record.Batch) {
 	t.Helper()
 	const wires, outstanding = 4, 64
@@ -132,11 +131,11 @@ func produceBatches(t *testing.T, b *broker, topic string, partitions, times int
 	}
 }
 
-// answer is what the consumer of readSmall asks for at once, which is in memory too
-// when it is not in the write cache.
+// answer is the maximum response size that readSmall's consumer requests. Such a response takes memory
+// of its own if it is not in the write cache.
 const answer = 50 << 20
 
-// checkSmall checks that the process never took more than most bytes.
+// checkSmall checks that the process's resident memory never exceeded most bytes.
 func checkSmall(t *testing.T, b *broker, when string, most int64) {
 	t.Helper()
 	rss := residentBytes(t, b)
@@ -146,7 +145,7 @@ func checkSmall(t *testing.T, b *broker, when string, most int64) {
 	}
 }
 
-// residentBytes is the process's peak since it began.
+// residentBytes returns the process's peak resident memory.
 func residentBytes(t *testing.T, b *broker) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.cmd.Process.Pid))
@@ -166,8 +165,7 @@ func residentBytes(t *testing.T, b *broker) int64 {
 	return 0
 }
 
-// readSmall reads the topic from its start and checks that every offset is there once,
-// in order.
+// readSmall reads the topic from its start and checks that it gets every offset once, in order.
 func readSmall(t *testing.T, b *broker, partitions, each int) {
 	t.Helper()
 	began := time.Now()

@@ -15,10 +15,10 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// look is how long everything took so far, by where it was: in stages of the write
-// pipeline, before them, in writes to the disk, and in whole requests.
+// look is a snapshot of the durations so far: in stages of the write pipeline, in the queues before
+// them, of disk writes and of whole requests.
 type look struct {
-	names         []string // as the data flows
+	names         []string // in the order of the data flow
 	wait, service map[string]pipeline.Histogram
 }
 
@@ -30,7 +30,7 @@ func (b *broker) look() look {
 		l.names = append(l.names, n.Name)
 		l.service[n.Name] = n.Service
 	}
-	for _, e := range t.Edges { // of several lanes or inputs, the sum
+	for _, e := range t.Edges { // summed over lanes and inputs
 		w := l.wait[e.To]
 		grow(&w, pipeline.Histogram{}, e.Wait)
 		l.wait[e.To] = w
@@ -42,7 +42,7 @@ func (b *broker) look() look {
 	return l
 }
 
-// topology returns the write pipeline as the broker shows it.
+// topology returns the write pipeline from GET /topology.
 func (b *broker) topology() pipeline.Topology {
 	b.t.Helper()
 	resp, err := http.Get("http://" + b.admin + "/topology")
@@ -61,7 +61,7 @@ func (b *broker) topology() pipeline.Topology {
 	return all[i]
 }
 
-// histogram reads a metric in seconds, the sum over its labels.
+// histogram reads a histogram metric in seconds, summed over its labels.
 func (b *broker) histogram(name string) (h pipeline.Histogram) {
 	b.t.Helper()
 	resp, err := http.Get("http://" + b.admin + "/metrics")
@@ -102,7 +102,7 @@ func (b *broker) histogram(name string) (h pipeline.Histogram) {
 	return h
 }
 
-// stageTimes sums up what happened between looks.
+// stageTimes sums up the differences between looks.
 type stageTimes struct {
 	names         []string
 	wait, service map[string]*pipeline.Histogram
@@ -123,7 +123,7 @@ func (s *stageTimes) add(before, after look) {
 	}
 }
 
-// grow adds after less before to h.
+// grow adds after minus before to h.
 func grow(h *pipeline.Histogram, before, after pipeline.Histogram) {
 	h.Count += after.Count - before.Count
 	h.Sum += after.Sum - before.Sum
@@ -138,8 +138,8 @@ func grow(h *pipeline.Histogram, before, after pipeline.Histogram) {
 	}
 }
 
-// String is a table. Buckets are coarse, most four times the one before, so that
-// quantiles are good for the place to look and not for more.
+// String returns a table with durations in µs. Buckets are coarse, most of them four times the one
+// before, so the quantiles only show where to look.
 func (s *stageTimes) String() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%-12s %9s | %8s %8s %8s | %8s %8s %8s\n", "stage", "parcels", "wait", "p50", "p99", "in it", "p50", "p99")
@@ -151,13 +151,13 @@ func (s *stageTimes) String() string {
 	return out.String()
 }
 
-// mean is in µs, as what bucketQuantile returns.
+// mean returns the mean of h in µs.
 func mean(h *pipeline.Histogram) float64 {
 	return float64(h.Sum) / float64(max(1, h.Count)) / float64(time.Microsecond)
 }
 
-// bucketQuantile takes what is in a bucket to be spread evenly over it; 0 if there
-// is nothing.
+// bucketQuantile returns a quantile of h in µs, interpolated linearly within a bucket: 0 if h is empty,
+// infinity if the quantile is above all buckets.
 func bucketQuantile(h *pipeline.Histogram, q float64) float64 {
 	rank := q * float64(h.Count)
 	var from pipeline.Bucket

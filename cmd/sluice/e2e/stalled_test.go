@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// begun sends the first 14 bytes of a frame of an API, and nothing more.
+// begun sends the first 14 bytes of a request frame of the given size, and nothing more.
 func (b *broker) begun(key, version int16, size int) net.Conn {
 	b.t.Helper()
 	c, err := net.Dial("tcp", b.addr)
@@ -28,8 +28,8 @@ func (b *broker) begun(key, version int16, size int) net.Conn {
 	return c
 }
 
-// othersP99 is the p99 of small produce requests and of ApiVersions on new
-// connections, each done so often.
+// othersP99 returns the p99 latencies of n small Produce requests and of n ApiVersions requests on new
+// connections.
 func (b *broker) othersP99(topic string, n int) (produce, versions time.Duration) {
 	b.t.Helper()
 	w := b.dial(produceFrame(topic, 0, 1, randomBatch(b.t, 100)))

@@ -17,7 +17,7 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// wipe deletes the WAL of a broker that is stopped. Caches are in memory.
+// wipe deletes the WAL of a stopped broker. Caches are only in memory.
 func (b *broker) wipe() {
 	b.t.Helper()
 	if err := os.RemoveAll(filepath.Join(b.dir, "wal")); err != nil {
@@ -25,7 +25,7 @@ func (b *broker) wipe() {
 	}
 }
 
-// rawProducer is an idempotent producer that sends what it is told to.
+// rawProducer is an idempotent producer whose sequence numbers the test chooses.
 type rawProducer struct {
 	b     *broker
 	cl    *kgo.Client
@@ -46,7 +46,7 @@ func (b *broker) rawProducer(topic string) *rawProducer {
 	return p
 }
 
-// send sends n records from a sequence number on and returns where they went.
+// send produces n records from a sequence number on and returns the offset of the first.
 func (p *rawProducer) send(sequence int32, n int) (int64, error) {
 	p.b.t.Helper()
 	builder := record.NewBuilder()
@@ -83,8 +83,7 @@ func (p *rawProducer) send(sequence int32, n int) (int64, error) {
 	return out.BaseOffset, kerr.ErrorForCode(out.ErrorCode)
 }
 
-// fillNumbers produces records with the numbers [from, to) as values, one by one
-// in order, to partition 0.
+// fillNumbers produces the numbers [from, to) in order and checks that each gets itself as its offset.
 func (b *broker) fillNumbers(topic string, from, to int) {
 	b.t.Helper()
 	cl := b.client(kgo.DefaultProduceTopic(topic))
@@ -101,7 +100,7 @@ func (b *broker) fillNumbers(topic string, from, to int) {
 	}
 }
 
-// checkNumbers reads records from to on, whose values are their offsets.
+// checkNumbers consumes the records [from, to) and checks that their values are their offsets.
 func (b *broker) checkNumbers(cl *kgo.Client, from, to int) []*kgo.Record {
 	b.t.Helper()
 	got := consume(b.t, cl, to-from)
@@ -113,9 +112,9 @@ func (b *broker) checkNumbers(cl *kgo.Client, from, to int) []*kgo.Record {
 	return got
 }
 
-// A broker that has only its metadata and the object store serves all history and
-// goes on as if nothing was: offsets, idempotent producers, groups. Twice, so that
-// what it wrote after the first time is history in its turn.
+// A broker left with only its metadata and the object store serves all history. Offsets, idempotent
+// producers and groups continue. The test repeats this, so that records written after one round are
+// history in the next.
 func TestStateless(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("numbers", 1)
@@ -165,14 +164,14 @@ func TestStateless(t *testing.T) {
 	}
 }
 
-// What was not uploaded goes with the WAL. The broker says that there may be a
-// loss, names the groups that read what is gone, and consumers notice.
+// Records that were not uploaded are lost with the WAL. The broker logs the loss and names groups whose
+// committed offsets are beyond the new end; their consumers get an error.
 func TestLostWALIsTold(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("numbers", 1)
 	b.fillNumbers("numbers", 0, 100)
 	b.hurry()
-	b.stop() // a restart, so that nothing more is uploaded for ten minutes
+	b.stop() // restart, so that nothing more is uploaded for ten minutes
 	b.start()
 	b.fillNumbers("numbers", 100, 150)
 	g := b.client(kgo.ConsumerGroup("audit"), kgo.ConsumeTopics("numbers"), kgo.DisableAutoCommit(),
@@ -191,7 +190,7 @@ func TestLostWALIsTold(t *testing.T) {
 		}
 	}
 	b.checkNumbers(b.client(kgo.ConsumeTopics("numbers"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())), 0, 100)
-	// The group's offset is told to be out of range; nothing else is served for it.
+	// The group's offset is out of range; no records are served for it.
 	g = b.client(kgo.ConsumerGroup("audit"), kgo.ConsumeTopics("numbers"), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
 	ctx, cancel := context.WithCancel(deadline(t))
 	defer cancel()
@@ -207,5 +206,5 @@ func TestLostWALIsTold(t *testing.T) {
 			}
 		})
 	}
-	b.fillNumbers("numbers", 100, 120) // offsets go on at the end of the objects
+	b.fillNumbers("numbers", 100, 120) // offsets continue at the end of the objects
 }

@@ -17,16 +17,15 @@ import (
 	sluice "github.com/sluicemq/sluice/sdk/go"
 )
 
-// hangs is how long a request to a store takes that hangs.
+// hangs is the delay of each request to a store that hangs.
 const hangs = time.Hour
 
-// A broker with a store that hangs is asked to stop: whatever waits for the store, and
-// whoever waits for the broker, it ends in seconds and in good order, and what was
-// acknowledged is there when it runs again.
+// A broker whose store hangs stops cleanly within seconds, no matter what waits for the store or which
+// clients wait for the broker. All acknowledged records are there after a restart.
 func TestAStopDoesNotWaitForTheStoreInS3(t *testing.T) {
 	for _, x := range []struct {
 		name  string
-		more  int // objects
+		more  int // further rounds of history
 		holds []holder
 	}{
 		{"readers of history", 0, []holder{searchByTime, readHistory}},
@@ -59,7 +58,7 @@ func TestAStopDoesNotWaitForTheStoreInS3(t *testing.T) {
 	}
 }
 
-// A start that waits for a store that hangs ends as soon as it is asked to.
+// A start that waits for a hanging store can be stopped promptly.
 func TestAStartThatWaitsForTheStoreIsStoppedInS3(t *testing.T) {
 	f := &faults{}
 	b := f.behind(t)
@@ -70,11 +69,11 @@ func TestAStartThatWaitsForTheStoreIsStoppedInS3(t *testing.T) {
 	b.stopsInTime()
 }
 
-// holder does something that the broker cannot finish, and returns how many records it
-// has got acknowledged.
+// holder starts something that the broker cannot finish. It returns the number of records that were
+// acknowledged in topic late.
 type holder func(t *testing.T, b *broker, f *faults) (late int)
 
-// both returns a connection over each transport.
+// both returns one connection per transport.
 func (b *broker) both(t *testing.T) []net.Conn {
 	t.Helper()
 	tcp, err := net.Dial("tcp", b.addr)
@@ -101,7 +100,7 @@ func (b *broker) quicDialer(t *testing.T) *sluice.Dialer {
 	return d
 }
 
-// readHistory asks for what is in objects.
+// readHistory fetches records that are only in objects.
 func readHistory(t *testing.T, b *broker, f *faults) int {
 	t.Helper()
 	before := f.held.Load()
@@ -112,25 +111,25 @@ func readHistory(t *testing.T, b *broker, f *faults) int {
 	}
 	for _, dialer := range []func(context.Context, string, string) (net.Conn, error){(&net.Dialer{}).DialContext, b.quicDialer(t).DialContext} {
 		cl := b.client(kgo.Dialer(dialer), kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-		go cl.PollFetches(deadline(t)) // it gets nothing
+		go cl.PollFetches(deadline(t)) // gets no records
 	}
 	until(t, b, "the store is asked", 30*time.Second, func() bool { return f.held.Load() > before || before > 0 })
 	return 0
 }
 
-// searchByTime asks for the first offset of a time, which is in an object.
+// searchByTime looks up an offset by time, which needs an object.
 func searchByTime(t *testing.T, b *broker, f *faults) int {
 	t.Helper()
 	before := f.held.Load()
 	adm := kadm.NewClient(b.client())
-	go func() { _, _ = adm.ListOffsetsAfterMilli(deadline(t), 1, "t") }() // it is not answered
-	if before == 0 {                                                      // else another may ask for the same
+	go func() { _, _ = adm.ListOffsetsAfterMilli(deadline(t), 1, "t") }() // gets no response
+	if before == 0 {                                                      // otherwise another holder may wait for the same object
 		until(t, b, "the store is asked", 30*time.Second, func() bool { return f.held.Load() > before })
 	}
 	return 0
 }
 
-// uploadNow has records acknowledged whose upload begins.
+// uploadNow produces records and waits until an upload has begun.
 func uploadNow(t *testing.T, b *broker, f *faults) int {
 	t.Helper()
 	cl := b.client(kgo.DefaultProduceTopic("late"))
@@ -139,11 +138,11 @@ func uploadNow(t *testing.T, b *broker, f *faults) int {
 			t.Fatal(err)
 		}
 	}
-	until(t, b, "an upload", 30*time.Second, func() bool { return f.puts.Load() > 0 }) // history made them due within a second
+	until(t, b, "an upload", 30*time.Second, func() bool { return f.puts.Load() > 0 }) // history set the upload interval to a second
 	return 100
 }
 
-// compactNow has objects merged.
+// compactNow starts a compaction.
 func compactNow(t *testing.T, b *broker, f *faults) int {
 	t.Helper()
 	before := f.held.Load()
@@ -153,7 +152,7 @@ func compactNow(t *testing.T, b *broker, f *faults) int {
 	return 0
 }
 
-// takeNoAnswers asks for more than fits into any buffer on the way, and reads nothing.
+// takeNoAnswers requests more than all buffers on the way can hold, and reads no response.
 func takeNoAnswers(t *testing.T, b *broker, _ *faults) int {
 	t.Helper()
 	b.createTopic("large", 1)
@@ -165,7 +164,7 @@ func takeNoAnswers(t *testing.T, b *broker, _ *faults) int {
 		t.Fatal(err)
 	}
 	for _, c := range b.both(t) {
-		_ = c.SetWriteDeadline(time.Now().Add(3 * time.Second)) // the broker may not read all of them
+		_ = c.SetWriteDeadline(time.Now().Add(3 * time.Second)) // the broker may stop reading
 		for range 64 {
 			if _, err := c.Write(fetchFrame("large", 1, -1)); err != nil {
 				break
@@ -175,7 +174,7 @@ func takeNoAnswers(t *testing.T, b *broker, _ *faults) int {
 	return 0
 }
 
-// askAdmin begins what takes an operator long.
+// askAdmin sends slow admin requests.
 func askAdmin(t *testing.T, b *broker, _ *faults) int {
 	t.Helper()
 	ask := func(method, path, body string) {
@@ -184,7 +183,7 @@ func askAdmin(t *testing.T, b *broker, _ *faults) int {
 			t.Error(err)
 			return
 		}
-		if resp, err := http.DefaultClient.Do(req); err == nil { // it may be cut off
+		if resp, err := http.DefaultClient.Do(req); err == nil { // the stop may cut it off
 			resp.Body.Close()
 		}
 	}
