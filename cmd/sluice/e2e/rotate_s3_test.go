@@ -71,7 +71,7 @@ listen = %q
 		stop()
 		stop = startGateway(t, gateway, at, objects, key.id, key.secret)
 		failed := b.metric("sluice_upload_failures_total")
-		if err := cl.ProduceSync(deadline(t), kgo.StringRecord("after")).FirstErr(); err != nil { // acknowledged by the WAL
+		if err := cl.ProduceSync(deadline(t), kgo.StringRecord("after")).FirstErr(); err != nil { // in the WAL
 			t.Fatal(err)
 		}
 		until(t, b, "the old key is refused", 30*time.Second, func() bool { return b.metric("sluice_upload_failures_total") > failed })

@@ -25,7 +25,8 @@ func TestMoreFreeRoomThanTheDiskHas(t *testing.T) {
 	if code != 1 || !strings.Contains(errs, "wal.min_free_bytes must be from 0 to 1099511627776") {
 		t.Errorf("more than the largest: exit %d: %s", code, errs)
 	}
-	free, want := total-64<<20, "do not fit on the disk of "+filepath.Join(dir, "wal") // a segment is twice as large as the rest
+	// A segment is twice as large as the rest.
+	free, want := total-64<<20, "do not fit on the disk of "+filepath.Join(dir, "wal")
 	if free > 1<<40 {
 		want = "wal.min_free_bytes must be from"
 	}

@@ -100,7 +100,7 @@ func (b *broker) quicDialer(t *testing.T) *sluice.Dialer {
 	return d
 }
 
-// readHistory fetches records that are only in objects.
+// readHistory fetches records that are in objects.
 func readHistory(t *testing.T, b *broker, f *faults) int {
 	t.Helper()
 	before := f.held.Load()
@@ -123,7 +123,7 @@ func searchByTime(t *testing.T, b *broker, f *faults) int {
 	before := f.held.Load()
 	adm := kadm.NewClient(b.client())
 	go func() { _, _ = adm.ListOffsetsAfterMilli(deadline(t), 1, "t") }() // gets no response
-	if before == 0 {                                                      // otherwise another holder may wait for the same object
+	if before == 0 {                                                      // otherwise others may wait for it
 		until(t, b, "the store is asked", 30*time.Second, func() bool { return f.held.Load() > before })
 	}
 	return 0
@@ -138,7 +138,8 @@ func uploadNow(t *testing.T, b *broker, f *faults) int {
 			t.Fatal(err)
 		}
 	}
-	until(t, b, "an upload", 30*time.Second, func() bool { return f.puts.Load() > 0 }) // history set the upload interval to a second
+	// The upload interval is a second since history.
+	until(t, b, "an upload", 30*time.Second, func() bool { return f.puts.Load() > 0 })
 	return 100
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// stopsInTime asks the broker to stop, and checks that it does, in good order.
+// stopsInTime sends SIGTERM and checks that the broker exits cleanly within stopTime.
 func (b *broker) stopsInTime() {
 	b.t.Helper()
 	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -27,17 +27,17 @@ func (b *broker) stopsInTime() {
 		}
 		b.t.Logf("stopped after %s", time.Since(began).Round(time.Millisecond))
 	case <-time.After(stopTime):
-		_ = b.cmd.Process.Signal(syscall.SIGQUIT) // it prints what it is at
+		_ = b.cmd.Process.Signal(syscall.SIGQUIT) // prints its goroutines
 		<-b.over
 		b.cmd = nil
 		b.t.Fatalf("the broker did not stop within %s\n%s", stopTime, b.log)
 	}
 }
 
-// stopTime is what a stop may take: five seconds, and as many more on a busy machine.
+// stopTime is the limit for a stop: five seconds, doubled for busy machines.
 const stopTime = 10 * time.Second
 
-// begin starts the broker anew, with its settings, and does not wait until it is ready.
+// begin starts a new process with the same settings, without waiting until it is ready.
 func (b *broker) begin(t testing.TB) *broker {
 	t.Helper()
 	n := launch(t, "broker", b.text, b.admin)
@@ -45,7 +45,7 @@ func (b *broker) begin(t testing.TB) *broker {
 	return n
 }
 
-// restarted is begin, and waits.
+// restarted is like begin, but waits until the broker is ready.
 func (b *broker) restarted(t testing.TB) *broker {
 	t.Helper()
 	n := b.begin(t)
@@ -53,8 +53,8 @@ func (b *broker) restarted(t testing.TB) *broker {
 	return n
 }
 
-// Producers wait, since the WAL is full and the object store away: a stop tells them to
-// try again, and does not wait for room. They lose nothing.
+// Producers wait because the WAL is full and the object store is unavailable. A stop does not wait for
+// space: producers retry after the restart and lose nothing.
 func TestAStopDoesNotWaitForRoomInTheWAL(t *testing.T) {
 	b, text := smallWAL(t)
 	b.text = text
@@ -90,7 +90,7 @@ func TestAStopDoesNotWaitForRoomInTheWAL(t *testing.T) {
 	consume(t, b.client(kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())), int(p.acked.Load()))
 }
 
-// A start is asked to stop before it is done, however early: it ends in good order.
+// A broker that is stopped at any point of its start exits cleanly.
 func TestAStartIsStopped(t *testing.T) {
 	b := newBroker(t)
 	b.must("1\n2\n3\n", "produce", "t")
@@ -99,21 +99,21 @@ func TestAStartIsStopped(t *testing.T) {
 		if err := b.launch(); err != nil {
 			t.Fatal(err)
 		}
-		until(t, b, "it begins", 30*time.Second, func() bool { // the ports come first
+		until(t, b, "it begins", 30*time.Second, func() bool { // listeners open first
 			c, err := net.Dial("tcp", b.admin)
 			if err == nil {
 				c.Close()
 			}
 			return err == nil
 		})
-		<-time.After(after) // wherever it is by then
+		<-time.After(after) // at any point of the start
 		b.stopsInTime()
 	}
 	b.start()
 	consume(t, b.client(kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())), 3)
 }
 
-// The last line of the log says that the broker has stopped, and how long that took.
+// The log says how long a stop took, and how long it took to drain each pipeline.
 func TestAStopSaysWhatItTook(t *testing.T) {
 	b, _ := reloadable(t)
 	b.stopsInTime()

@@ -12,8 +12,8 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
-// syncWrites is the disk without a broker: a file that is written past the page cache,
-// one write at a time, each durable before the next.
+// syncWrites measures the disk without a broker. It writes to a file past the page cache, one write at
+// a time, each durable before the next.
 type syncWrites struct {
 	t      testing.TB
 	f      *os.File
@@ -23,8 +23,8 @@ type syncWrites struct {
 
 const syncWritesFile = 128 << 20
 
-// newSyncWrites makes the file in dir and writes all of it once, so that no block is
-// allocated in what is measured.
+// newSyncWrites creates the file in dir and writes all of it once, so that measured writes allocate no
+// blocks.
 func newSyncWrites(t testing.TB, dir string) *syncWrites {
 	t.Helper()
 	f, err := os.OpenFile(filepath.Join(dir, "disk.probe"), os.O_CREATE|os.O_RDWR|unix.O_DIRECT|unix.O_DSYNC, 0o600)
@@ -50,7 +50,7 @@ func (w *syncWrites) write(n int) {
 	w.next += int64(n)
 }
 
-// run writes n bytes at a time and returns how many seconds each took.
+// run writes n bytes at a time for d, and returns the duration of each write in seconds.
 func (w *syncWrites) run(n int, d time.Duration) (took []float64) {
 	for began := time.Now(); time.Since(began) < d; {
 		each := time.Now()

@@ -12,9 +12,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// A WAL of two segments beside a store that is faster than its disk: segments are given
-// back and used again several times a second, while groups are on their way into them.
-// Nothing that was acknowledged may be missing, at any time and after kill -9.
+// With a WAL of two segments and a store faster than the WAL's disk, segments are reclaimed and reused
+// several times a second, while groups are being written to them. No acknowledged record may be missing
+// after kill -9.
 func TestSegmentsThatAreUsedAgainAndAgain(t *testing.T) {
 	for _, fsync := range []bool{true, false} {
 		t.Run(fmt.Sprintf("fsync_on_write=%t", fsync), func(t *testing.T) { segmentsUsedAgain(t, fsync) })
@@ -24,7 +24,7 @@ func TestSegmentsThatAreUsedAgainAndAgain(t *testing.T) {
 func segmentsUsedAgain(t *testing.T, fsync bool) {
 	store, err := os.MkdirTemp("/dev/shm", "sluice-e2e-")
 	if err != nil {
-		store = t.TempDir() // no RAM disk: a slower store, the same test
+		store = t.TempDir() // no RAM disk: the same test with a slower store
 	}
 	t.Cleanup(func() { os.RemoveAll(store) })
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
@@ -68,8 +68,8 @@ listen = %q
 	}
 }
 
-// produceUntilKilled has one producer a partition write 8 batches of 2 kB at a time, until
-// the WAL has used its segments again 20 times, and kills the broker then.
+// produceUntilKilled runs one producer per partition, which sends 8 batches of 2 kB at a time, and kills
+// the broker once more than 20 segments were reclaimed. It adds acknowledged records to acked.
 func produceUntilKilled(t *testing.T, b *broker, acked [][]string, round int) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())

@@ -40,8 +40,8 @@ key_file = %q
 	return b
 }
 
-// greet makes a TLS handshake over a transport and says what the broker showed. With
-// TLS 1.3 a server that refuses the client's certificate says so after the handshake.
+// greet makes a TLS handshake over a transport and returns its state. It also waits for a response,
+// since with TLS 1.3 a server refuses a client's certificate only after the handshake.
 func greet(t *testing.T, b *broker, transport string, c *tls.Config) (tls.ConnectionState, error) {
 	t.Helper()
 	c = c.Clone()
@@ -70,7 +70,7 @@ func greet(t *testing.T, b *broker, transport string, c *tls.Config) (tls.Connec
 	return nc.(*tls.Conn).ConnectionState(), apiVersions(nc)
 }
 
-// apiVersions asks a broker for its API versions, in the oldest way.
+// apiVersions sends an ApiVersions request of version 0 and reads from the response.
 func apiVersions(rw interface {
 	Read([]byte) (int, error)
 	Write([]byte) (int, error)
@@ -82,7 +82,7 @@ func apiVersions(rw interface {
 	return err
 }
 
-// eventually waits until what is looked at is so.
+// eventually waits at most 30 s until so returns true.
 func eventually(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	for until := time.Now().Add(30 * time.Second); !so(); time.Sleep(50 * time.Millisecond) {
@@ -169,7 +169,7 @@ func TestHalfSwappedCertificate(t *testing.T) {
 	}
 }
 
-// Both listeners verify clients against the CAs that are in the file now.
+// Both listeners verify clients against the CAs that are in the file at the time.
 func TestClientCAsChangeWhileTheBrokerRuns(t *testing.T) {
 	folder, next := t.TempDir(), t.TempDir()
 	var clients []*tls.Config
@@ -208,7 +208,7 @@ func TestClientCAsChangeWhileTheBrokerRuns(t *testing.T) {
 	check(false, true)
 }
 
-// TLS 1.2 is let in over TCP only where the settings say so.
+// TLS 1.2 is accepted over TCP only if tls.min_version allows it.
 func TestTLS12IsRefusedUnlessASettingSaysOtherwise(t *testing.T) {
 	folder := t.TempDir()
 	files, err := certs.Ensure(folder, nil)

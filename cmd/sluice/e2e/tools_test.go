@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// What tools and user interfaces ask first is answered, with what is true of this broker.
+// The requests that tools and UIs send first get correct responses.
 func TestWhatToolsAskFirstIsAnswered(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("orders", 3)
@@ -86,7 +86,7 @@ func TestWhatToolsAskFirstIsAnswered(t *testing.T) {
 	}
 }
 
-// quorum asks for the metadata's quorum.
+// quorum returns the state of the metadata quorum.
 func (b *broker) quorum(cl *kgo.Client, req *kmsg.DescribeQuorumRequest) *kmsg.DescribeQuorumResponseTopicPartition {
 	b.t.Helper()
 	resp, err := req.RequestWith(deadline(b.t), cl)
@@ -96,8 +96,8 @@ func (b *broker) quorum(cl *kgo.Client, req *kmsg.DescribeQuorumRequest) *kmsg.D
 	return &resp.Topics[0].Partitions[0]
 }
 
-// What was uploaded has its size in the object store, and the producers of a partition are
-// told after a kill as before.
+// After a kill, DescribeLogDirs still returns the size of uploaded data, and DescribeProducers the
+// producers of a partition.
 func TestToolsSeeObjectsAndProducersAfterAKill(t *testing.T) {
 	n := newMetaNode(t, t.TempDir(), 1<<20)
 	if err := n.serve(); err != nil {
@@ -132,7 +132,7 @@ func TestToolsSeeObjectsAndProducersAfterAKill(t *testing.T) {
 		}
 		p := producers["orders"].Partitions[0]
 		if errors.Is(p.Err, kerr.NotLeaderForPartition) {
-			continue // not read yet
+			continue // not loaded yet
 		}
 		if all := p.ActiveProducers.Sorted(); p.Err != nil || len(all) != 1 || all[0].ProducerID != id || all[0].LastSequence != records-1 {
 			t.Errorf("producers are %+v, %v; want %d with sequence %d", all, p.Err, id, records-1)
@@ -141,7 +141,7 @@ func TestToolsSeeObjectsAndProducersAfterAKill(t *testing.T) {
 	}
 }
 
-// stored waits until a topic has so many bytes in objects at least, and returns them.
+// stored waits until a topic has at least this many bytes in objects, and returns how many it has.
 func (b *broker) stored(topic string, least int64) int64 {
 	b.t.Helper()
 	for ctx, adm := deadline(b.t), b.admins(); ; <-time.After(20 * time.Millisecond) {

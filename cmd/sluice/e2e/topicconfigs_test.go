@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// configured returns the configs of a resource that are not defaults, and its error.
+// configured returns the non-default configs of a resource, and its error.
 func (b *broker) configured(kind kmsg.ConfigResourceType, name string) (map[string]string, error) {
 	b.t.Helper()
 	req := kmsg.NewPtrDescribeConfigsRequest()
@@ -43,8 +43,8 @@ func (b *broker) alter(kind kmsg.ConfigResourceType, name, key, value string) er
 	return kerr.ErrorForCode(resp.Resources[0].ErrorCode)
 }
 
-// Values that Kafka takes are kept in the form in which Kafka shows them, also over a restart;
-// those that it refuses change nothing.
+// Config values that Kafka accepts are stored in the form in which Kafka shows them, and survive a
+// restart. Values that Kafka refuses change nothing.
 func TestTopicConfigsAreKeptAsKafkaShowsThem(t *testing.T) {
 	const topics = kmsg.ConfigResourceTypeTopic
 	b := newBroker(t)
@@ -87,7 +87,7 @@ func TestTopicConfigsAreKeptAsKafkaShowsThem(t *testing.T) {
 	}
 }
 
-// warned sends what the broker warns of, and waits until it has closed the connection.
+// warned sends a request that causes a warning, and waits until the broker closes the connection.
 func (b *broker) warned() {
 	b.t.Helper()
 	req := kmsg.NewPtrDescribeConfigsRequest()
@@ -105,7 +105,7 @@ func (b *broker) warned() {
 	}
 }
 
-// A client sees and changes the level at which a running broker logs.
+// A client can read and change the log level of a running broker.
 func TestTheLogLevelOfARunningBroker(t *testing.T) {
 	const loggers = kmsg.ConfigResourceTypeBrokerLogger
 	b := newBroker(t)
@@ -129,18 +129,18 @@ func TestTheLogLevelOfARunningBroker(t *testing.T) {
 		t.Errorf("the level is %q: %v", level(), err)
 	}
 	const warning = "request lists too many elements"
-	b.warned() // and nothing is logged
+	b.warned() // logs nothing
 	if err := b.alter(loggers, id, "root", "DEBUG"); err != nil || level() != "DEBUG" {
 		t.Errorf("the level is %q: %v", level(), err)
 	}
 	b.warned()
-	b.logs(warning) // what was logged before has come, too
+	b.logs(warning) // all earlier lines are there, too
 	if log := b.log.String(); strings.Count(log, warning) != 1 || strings.Count(log, "log level changed") != 2 {
 		t.Errorf("one warning and two changes of the level are expected:\n%s", tail(log, 3000))
 	}
 }
 
-// logs waits until the broker has printed text.
+// logs waits until the broker has logged text.
 func (b *broker) logs(text string) {
 	b.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -154,7 +154,7 @@ func (b *broker) logs(text string) {
 	}
 }
 
-// Nothing is done to a topic that one request names twice; the others of the request are done.
+// A topic named twice in one request is left as it is; the request applies to its other topics.
 func TestTopicsThatOneRequestNamesTwice(t *testing.T) {
 	b := newBroker(t)
 	cl := b.client()

@@ -34,7 +34,7 @@ func (s *sink) Export(_ context.Context, req *collector.ExportTraceServiceReques
 	return &collector.ExportTraceServiceResponse{}, nil
 }
 
-// count returns how many spans there are of a name, and how many reads by source.
+// count returns the number of spans by name, and of reads by source.
 func (s *sink) count() (spans, sources map[string]int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,7 +71,7 @@ func newSink(t *testing.T) (*sink, string) {
 	return s, "http://" + l.Addr().String()
 }
 
-// Spans of the broker say which tier served a read: all four of them here.
+// The broker's spans name the tier that served a read. This test reads from all four.
 func TestSpansSayWhereReadsWereServed(t *testing.T) {
 	s, endpoint := newSink(t)
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
@@ -106,7 +106,7 @@ listen = %q
 		}
 	}
 	read(b)  // write cache
-	b.stop() // sends the last spans
+	b.stop() // flushes the last spans
 	b = begin()
 	read(b) // WAL
 	b.hurry()

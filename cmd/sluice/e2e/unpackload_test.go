@@ -11,9 +11,8 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// Clients that send nothing but small batches which unpack to too much wait for each
-// other; one that sends honest ones, packed too, does not wait for them, and memory
-// stays where it would not if each of them had it at once.
+// Clients that keep sending decompression bombs wait for each other. A client that sends honest batches,
+// compressed too, does not wait for them, and memory stays far below what all bombs would take at once.
 func TestOthersDoNotWaitForBatchesThatUnpackToTooMuch(t *testing.T) {
 	b := newBroker(t)
 	b.must("", "topic", "create", "bad", "--partitions", "2")

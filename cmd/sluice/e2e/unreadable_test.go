@@ -19,8 +19,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// lossy is a broker for which what cannot be read for three seconds is lost, and that
-// gives each partition objects of its own.
+// lossy starts a broker that considers data lost after it was unreadable for three seconds, and that
+// gives each partition its own objects.
 func lossy(t *testing.T) *broker {
 	t.Helper()
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
@@ -42,11 +42,11 @@ listen = %q
 	return b
 }
 
-// perObject is how many records of a topic are in each object.
+// perObject is the number of records in each object.
 const perObject = 10
 
-// fillObjects produces rounds of records to topics of one partition, so that each has
-// an object of each round. Values begin with their offsets.
+// fillObjects produces rounds of records to single-partition topics, so that each topic gets one object
+// per round. Values begin with their offsets.
 func (b *broker) fillObjects(rounds int, topics ...string) {
 	b.t.Helper()
 	cl := b.client(kgo.ProducerBatchCompression(kgo.NoCompression()))
@@ -76,7 +76,7 @@ type place struct {
 	id, path  string
 }
 
-// places returns the objects of a file:// store, by topic and offset.
+// places returns the objects of a file:// store, sorted by topic and offset.
 func (b *broker) places() []place {
 	b.t.Helper()
 	topics, err := b.admins().ListTopics(deadline(b.t))
@@ -123,7 +123,7 @@ func objectAt(t testing.TB, all []place, topic string, offset int64) place {
 	return place{}
 }
 
-// damages are what happens to an object, given its bytes and those of another.
+// damages are ways to damage the object at path, given its bytes and those of another one.
 var damages = map[string]func(path string, own, other []byte) error{
 	"removed": func(path string, _, _ []byte) error { return os.Remove(path) },
 	"emptied": func(path string, _, _ []byte) error { return os.WriteFile(path, nil, 0o600) },
@@ -139,14 +139,15 @@ func flipped(b []byte, at int) []byte {
 	return b
 }
 
-// polled is what a consumer was given of one topic.
+// polled is what a consumer got from one topic.
 type polled struct {
 	values []string
 	errs   []error
 	next   int64
 }
 
-// poll consumes topics from the start until done says so.
+// poll consumes topics from the start until done returns true. It fails if ctx ends first, or if a
+// record is out of order or has the wrong value.
 func (b *broker) poll(ctx context.Context, done func(map[string]*polled) bool, topics ...string) (map[string]*polled, error) {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(b.addr), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
@@ -178,9 +179,9 @@ func (b *broker) poll(ctx context.Context, done func(map[string]*polled) bool, t
 	return got, nil
 }
 
-// An object is missing or damaged: a consumer that comes to it gets what is before it,
-// then an error, and no record behind it; others that it reads go on; the broker says
-// what cannot be read, a few times; and when it is restored all goes on.
+// If an object is missing or damaged, a consumer gets the records before it, then an error, and no
+// record after it. Other topics of the consumer are not affected. The broker logs what cannot be read
+// once or twice. Once the object is restored, the whole topic can be read.
 func TestObjectCannotBeRead(t *testing.T) {
 	b := lossy(t)
 	topics := []string{"healthy"}
@@ -221,7 +222,7 @@ func TestObjectCannotBeRead(t *testing.T) {
 				t.Errorf("%s: %v; %d records and %v; healthy %d records", name, err, len(got[name].values), got[name].errs, len(got["healthy"].values))
 				return
 			}
-			// What is before the damage is served, whole blocks of the object itself too.
+			// Records before the damage are served, including intact blocks of the object itself.
 			if n := got[name].next; n < perObject || n >= 2*perObject || int(n) != len(got[name].values) {
 				t.Errorf("%s: %d records up to offset %d before the error", name, len(got[name].values), n)
 			}
@@ -276,8 +277,8 @@ func TestObjectCannotBeRead(t *testing.T) {
 	}
 }
 
-// The whole store is away, for longer than an object may be missing: nothing is lost,
-// so no client is told so, whatever it asks; and all goes on when the store is back.
+// The whole store is unavailable for longer than unreadable_after_ms. Nothing is lost, so clients get
+// retriable errors for any request, and continue when the store is back.
 func TestReadsWhileTheStoreIsAway(t *testing.T) {
 	b := lossy(t)
 	b.must("", "topic", "create", "t")
@@ -319,7 +320,7 @@ func TestReadsWhileTheStoreIsAway(t *testing.T) {
 	}
 }
 
-// offsetAt searches partition 0 by time and returns the error.
+// offsetAt looks up an offset of partition 0 by time, and returns the error in the response.
 func (b *broker) offsetAt(topic string, ms int64) error {
 	b.t.Helper()
 	req := kmsg.NewPtrListOffsetsRequest()

@@ -38,7 +38,7 @@ func newWALNode(t *testing.T) *walNode {
 	return n
 }
 
-// produce writes records of 50 kB, one at a time, to both partitions in turn.
+// produce sends a number of records of 50 kB to each of the two partitions, one at a time, alternating.
 func (n *walNode) produce(records int) {
 	n.t.Helper()
 	cl := n.client(kgo.DefaultProduceTopic("t"), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()))
@@ -54,7 +54,7 @@ func (n *walNode) produce(records int) {
 	}
 }
 
-// check: everything that was acknowledged is there.
+// check checks that exactly the acknowledged records can be read.
 func (n *walNode) check() {
 	n.t.Helper()
 	got := readAll(n.test, n.broker, "t")
@@ -65,7 +65,7 @@ func (n *walNode) check() {
 	}
 }
 
-// refused: a start ends with a sentence that has words, and says what can be done.
+// refused checks that a start fails, and prints words and --accept-lost-wal.
 func (n *walNode) refused(words ...string) {
 	n.t.Helper()
 	err := n.serve()
@@ -93,14 +93,14 @@ func (n *walNode) away(name string) (back func()) {
 	rename(n.path(name), n.path(name)+".away")
 	return func() {
 		n.t.Helper()
-		if err := os.RemoveAll(n.path(name)); err != nil { // what a start has made there
+		if err := os.RemoveAll(n.path(name)); err != nil { // what a start created there
 			n.t.Fatal(err)
 		}
 		rename(n.path(name)+".away", n.path(name))
 	}
 }
 
-// segments lists the files of the WAL, the oldest first.
+// segments lists the segments of the WAL, oldest first.
 func (n *walNode) segments() []string {
 	n.t.Helper()
 	names, err := filepath.Glob(n.path("wal/segment-*.wal"))
@@ -111,14 +111,14 @@ func (n *walNode) segments() []string {
 	return names
 }
 
-// A start without meta/, as when its disk is not mounted, leaves the WAL alone, and with
-// meta/ back everything is there. So does one without wal/.
+// A start without meta/ or wal/, as when a disk is not mounted, is refused and costs nothing: once the
+// directory is back, everything is there.
 func TestAStartWithoutADirectoryCostsNothing(t *testing.T) {
 	n := newWALNode(t)
 	n.kill()
 	metadata, guard := n.away("meta"), n.away("meta.guard")
 	n.refused("not the one recorded in the metadata")
-	n.refused("not the one recorded in the metadata") // nor later
+	n.refused("not the one recorded in the metadata") // nor the second time
 	metadata()
 	guard()
 	n.mustServe()
@@ -126,7 +126,7 @@ func TestAStartWithoutADirectoryCostsNothing(t *testing.T) {
 	n.kill()
 	log := n.away("wal")
 	n.refused("but there is none")
-	for _, command := range []string{"verify", "dump", "salvage"} { // of what that start has made
+	for _, command := range []string{"verify", "dump", "salvage"} { // on what that start created
 		n.fails(1, "there is no WAL in "+n.path("wal")+": it has no segments", "wal", command, n.path("wal"))
 	}
 	log()
@@ -142,7 +142,8 @@ func TestAStartWithoutADirectoryCostsNothing(t *testing.T) {
 	n.check()
 }
 
-// The newest segment, the oldest and one between, removed or cut, after kill -9.
+// After kill -9, a start is refused if the newest, the oldest or a middle segment is missing or
+// truncated.
 func TestMissingSegmentsAreRefused(t *testing.T) {
 	n := newWALNode(t)
 	n.kill()
@@ -165,7 +166,7 @@ func TestMissingSegmentsAreRefused(t *testing.T) {
 	}
 	n.mustServe()
 	n.check()
-	// And once it is accepted, it is accepted.
+	// A loss has to be accepted only once.
 	n.kill()
 	if err := os.Remove(names[len(names)-1]); err != nil {
 		t.Fatal(err)
@@ -181,7 +182,8 @@ func TestMissingSegmentsAreRefused(t *testing.T) {
 	}
 }
 
-// A segment between others stays away until those before it are given back. That was accepted, too.
+// A missing segment in the middle leaves a hole until the segments before it are reclaimed. The hole,
+// too, has to be accepted only once.
 func TestALossInTheMiddleIsAcceptedOnce(t *testing.T) {
 	n := newWALNode(t)
 	n.kill()
@@ -203,7 +205,7 @@ func TestALossInTheMiddleIsAcceptedOnce(t *testing.T) {
 	}
 }
 
-// A WAL that was put back from an old copy.
+// A WAL restored from an old copy is refused.
 func TestAnOldCopyOfTheWALIsRefused(t *testing.T) {
 	n := newWALNode(t)
 	n.stop()
@@ -223,8 +225,9 @@ func TestAnOldCopyOfTheWALIsRefused(t *testing.T) {
 	n.check()
 }
 
-// One damaged batch: its partition takes no more records, and serves those before; the
-// other goes on. An operator may give up what is behind.
+// A partition with a damaged batch in the WAL takes no more records and serves those before the batch.
+// The other partition is not affected. With --accept-lost-wal, the records from the damage on are given
+// up.
 func TestOneDamagedPartitionIsOfflineAlone(t *testing.T) {
 	n := newWALNode(t)
 	n.kill()
@@ -276,13 +279,13 @@ func TestOneDamagedPartitionIsOfflineAlone(t *testing.T) {
 	n.kill()
 	n.mustServe()
 	n.check()
-	// The damaged place is still in its segment, and concerns nobody.
+	// The damage is still in its segment, but affects no partition.
 	if found, damaged := n.metric("sluice_wal_corruptions_total"), n.metric("sluice_partitions_damaged"); found != 1 || damaged != 0 {
 		t.Errorf("%v corruptions and %v damaged partitions, want 1 and 0", found, damaged)
 	}
 }
 
-// statusNames: cluster status ends with 1 and prints some words.
+// statusNames checks that cluster status exits with 1 and prints words.
 func (n *metaNode) statusNames(words ...string) {
 	n.t.Helper()
 	out, errs, code := n.sluice("", "cluster", "status", "--admin", n.admin)
@@ -296,8 +299,8 @@ func (n *metaNode) statusNames(words ...string) {
 	}
 }
 
-// harm flips a bit of the only place in the WAL that has some text, also under a broker
-// that runs, and returns what flips it back.
+// harm flips a bit in the only occurrence of text in the WAL, and returns a function that flips it back.
+// The broker may be running.
 func (n *walNode) harm(text string) (mend func()) {
 	n.t.Helper()
 	for _, path := range n.segments() {
@@ -328,7 +331,7 @@ func (n *walNode) harm(text string) (mend func()) {
 	return nil
 }
 
-// What can be read of a WAL is exported, without metadata, and though a file is missing and a
+// `wal salvage` exports what can be read of a WAL, without metadata, even if a segment is missing and a
 // batch is damaged.
 func TestSalvage(t *testing.T) {
 	n := newWALNode(t)

@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The metadata and its guard are put back from a copy that was made while the same process ran:
-// a topic that was made since, whose records are in objects alone, is not forgotten in silence.
+// The metadata and its guard are restored from a copy made while the same process ran. The broker
+// refuses to start, rather than silently forget a topic created since, whose records are only in objects.
 func TestMetadataOfTheSameStartIsNotPutBack(t *testing.T) {
 	n := newWALNode(t)
 	noted := func() []byte {
@@ -39,7 +39,7 @@ func TestMetadataOfTheSameStartIsNotPutBack(t *testing.T) {
 	}
 	n.hurry()
 	before := noted()
-	n.createTopic("later", 1) // what is noted after it has the other, too
+	n.createTopic("later", 1) // a note made after this covers topic late, too
 	until(t, n.broker, "how far the metadata has got is noted", 20*time.Second, func() bool { return !bytes.Equal(noted(), before) })
 	n.kill()
 	for _, name := range []string{"meta", "meta.guard"} {
@@ -70,8 +70,8 @@ func TestMetadataOfTheSameStartIsNotPutBack(t *testing.T) {
 	n.kill()
 }
 
-// A second broker that is given the WAL directory of a running one is refused before it looks at
-// the witness of the metadata there, whatever it is told to accept.
+// A second broker on the WAL directory of a running one is refused before it looks at the metadata
+// witness there, with any --accept flags.
 func TestTheWitnessOfARunningBrokerStays(t *testing.T) {
 	n := newWALNode(t)
 	n.hurry()
