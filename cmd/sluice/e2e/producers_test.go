@@ -51,7 +51,7 @@ func (b *broker) manyProducers(topic string, from, to int64) {
 	}
 }
 
-// again sends a record of a producer, retries while the leader is not available, and returns the
+// again sends a record of a producer, retrying while the leader is not available, and returns the
 // record's offset.
 func (b *broker) again(topic string, id int64, sequence int32) int64 {
 	b.t.Helper()

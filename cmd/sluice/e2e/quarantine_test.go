@@ -10,8 +10,8 @@ import (
 )
 
 // A batch in the WAL is damaged under a running broker. Its partition is uploaded up to the batch and
-// takes no more records, with one ERROR that names the offset. The other partition is uploaded and
-// works on. Once the batch is mended, the partition recovers.
+// takes no more records, with one ERROR that names the offset. The other partition is not affected.
+// Once the batch is repaired, the partition recovers.
 func TestOnePartitionCannotBeUploaded(t *testing.T) {
 	n := newWALNode(t)
 	n.stop()

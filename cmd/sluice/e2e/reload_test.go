@@ -40,7 +40,7 @@ func (b *broker) limit(stage, key string) any {
 	return document(b.t, b.must("", "config", "get", "limits", stage, "--admin", b.admin, "--json"))["limits"].(map[string]any)[key]
 }
 
-// reloadable starts a broker whose certificate is renewed by issue.
+// reloadable starts a broker with its own certificate, which issue renews.
 func reloadable(t *testing.T) (b *broker, issue func()) {
 	t.Helper()
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
@@ -144,7 +144,7 @@ func TestSIGHUPReloadsTheSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.hup("refused")
-	if err := os.WriteFile(b.file, nil, 0o600); err != nil { // as while it is being rewritten
+	if err := os.WriteFile(b.file, nil, 0o600); err != nil { // as if it were being rewritten
 		t.Fatal(err)
 	}
 	b.hup("refused")

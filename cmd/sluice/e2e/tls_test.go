@@ -108,7 +108,7 @@ func replaceFile(t *testing.T, file, from string) {
 
 // A certificate is replaced without its key while the broker runs. Both listeners keep using the
 // last valid pair, the log says so once, and a metric reports it. A matching pair is then loaded.
-// A metric has its expiry time.
+// Another metric has the expiry time of the certificate in use.
 func TestHalfSwappedCertificate(t *testing.T) {
 	folder, next := t.TempDir(), t.TempDir()
 	files, err := certs.Ensure(folder, nil)
