@@ -282,6 +282,9 @@ func TestMetadataGoesOnWithItsReserve(t *testing.T) {
 	if acked < 20 {
 		t.Errorf("only %d changes were acknowledged on a full disk", acked)
 	}
+	if !full {
+		t.Error("sluice_metadata_disk_full was never 1")
+	}
 	if !strings.Contains(last(n.log.String()), "full") {
 		t.Error("it does not say that the disk is full")
 	}

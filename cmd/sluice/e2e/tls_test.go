@@ -204,7 +204,7 @@ func TestClientCAsChangeWhileTheBrokerRuns(t *testing.T) {
 	}
 	check(true, false)
 	replaceFile(t, ca, files.CA)
-	eventually(t, "the authorities are taken up", func() bool { return b.metric("sluice_tls_reloads_total", `use="client_ca"`, `outcome="applied"`) == 1 })
+	eventually(t, "the new CAs are in use", func() bool { return b.metric("sluice_tls_reloads_total", `use="client_ca"`, `outcome="applied"`) == 1 })
 	check(false, true)
 }
 
