@@ -184,7 +184,7 @@ func (p *poll) look(s *slot) answer {
 	if s.state != nil {
 		s.mark = s.state.Mark()
 	}
-	if s.state == nil || s.state.Deleted() {
+	if s.state == nil || s.state.Deleted() || !s.state.Leads() {
 		if err := p.find(s, &a); err != nil {
 			a.code = fault.Code(err)
 			return a
@@ -219,7 +219,7 @@ func (p *poll) look(s *slot) answer {
 	return a
 }
 
-// find looks up the partition of a slot, again if its state was deleted.
+// find looks up the partition of a slot, again if its state was deleted or is no longer led here.
 func (p *poll) find(s *slot, a *answer) error {
 	s.disarm()
 	s.state = nil

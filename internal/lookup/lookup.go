@@ -29,7 +29,7 @@ type Metadata interface {
 	View() *meta.View
 }
 
-// Partitions holds the states of the partitions that this broker serves.
+// Partitions holds the states of the partitions of which this broker is a replica.
 type Partitions interface {
 	Get(topic.Partition) (*partition.State, bool)
 }
@@ -62,13 +62,13 @@ func ByID(v *meta.View, id topic.ID) (*meta.Topic, error) {
 	return nil, ErrUnknownID
 }
 
-// Partition returns the state of one partition of t, meta.ErrUnknownTopic when
-// t has no such partition, or ErrNotLeader.
+// Partition returns the state of one partition of t that this broker leads,
+// meta.ErrUnknownTopic when t has no such partition, or ErrNotLeader.
 func (l *Lookup) Partition(t *meta.Topic, index int32) (*partition.State, error) {
 	if index < 0 || int(index) >= len(t.Partitions) {
 		return nil, meta.ErrUnknownTopic
 	}
-	if s, ok := l.partitions.Get(topic.Partition{Topic: t.ID, Index: index}); ok && !s.Deleted() {
+	if s, ok := l.partitions.Get(topic.Partition{Topic: t.ID, Index: index}); ok && s.Leads() && !s.Deleted() {
 		return s, nil
 	}
 	return nil, ErrNotLeader

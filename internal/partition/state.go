@@ -16,6 +16,7 @@ type State struct {
 	ID topic.Partition
 
 	epoch    atomic.Int32
+	follows  atomic.Bool // it is not led here
 	hw       atomic.Int64
 	logStart atomic.Int64
 	tierEnd  atomic.Int64
@@ -51,7 +52,8 @@ func DefaultSettings() Settings {
 	return Settings{MaxMessageBytes: 1048588, MaxRecordBytes: 2147483639, TimestampBeforeMs: math.MaxInt64, TimestampAfterMs: 3600000}
 }
 
-// NewState returns the state of a partition whose WAL is empty.
+// NewState returns the state of a partition whose WAL is empty, and that this
+// broker leads.
 func NewState(id topic.Partition, epoch int32, logStart, tierEnd int64) *State {
 	s := &State{ID: id}
 	s.epoch.Store(epoch)
@@ -70,12 +72,23 @@ func (s *State) Settings() *Settings { return s.settings.Load() }
 // Configure installs new topic configs.
 func (s *State) Configure(c Settings) { s.settings.Store(&c) }
 
-// Epoch returns the leader epoch under which this broker serves the partition.
+// Epoch returns the partition's leader epoch.
 func (s *State) Epoch() int32 { return s.epoch.Load() }
 
 // SetEpoch installs a new leader epoch, and wakes all watchers if it has changed.
 func (s *State) SetEpoch(e int32) {
 	if s.epoch.Swap(e) != e {
+		s.watches.change()
+	}
+}
+
+// Leads reports whether this broker leads the partition.
+func (s *State) Leads() bool { return !s.follows.Load() }
+
+// SetLeads says whether this broker leads, and wakes all watchers if that has
+// changed.
+func (s *State) SetLeads(leads bool) {
+	if s.follows.Swap(!leads) == leads {
 		s.watches.change()
 	}
 }
@@ -93,7 +106,8 @@ func (s *State) LogStart() int64 { return s.logStart.Load() }
 // TierEnd returns the offset below which every record is in objects.
 func (s *State) TierEnd() int64 { return s.tierEnd.Load() }
 
-// Deleted reports whether the partition's topic was deleted.
+// Deleted reports whether the partition's topic was deleted, or this broker is no
+// longer a replica of it.
 func (s *State) Deleted() bool { return s.deleted.Load() }
 
 // Publish makes records below hw visible and wakes the watchers that waited for
@@ -165,8 +179,8 @@ func (s *State) trimEpochs() {
 // SetTierEnd moves the tier end forward.
 func (s *State) SetTierEnd(o int64) { grow(&s.tierEnd, o) }
 
-// Delete marks the partition deleted, drops its tail index, and wakes all
-// watchers so that they notice.
+// Delete marks the state deleted, drops its tail index, and wakes all watchers so
+// that they notice.
 func (s *State) Delete() {
 	s.deleted.Store(true)
 	s.Tail.Close()

@@ -9,7 +9,7 @@ import (
 // Table maps partitions to their State. The zero value is empty.
 type Table struct {
 	// Open, if set before use, creates the state of a partition that is not in the
-	// table yet but that this broker serves; it returns nil for any other.
+	// table yet but of which this broker is a replica; it returns nil for any other.
 	Open func(topic.Partition) *State
 	// Opened, if set before use, is called with a state that Open has made once it is in the
 	// table, where changes of the metadata reach it.
@@ -18,7 +18,7 @@ type Table struct {
 	m sync.Map // topic.Partition -> *State
 }
 
-// Get returns the state of p, if this broker serves it.
+// Get returns the state of p, if this broker is a replica of it.
 func (t *Table) Get(p topic.Partition) (*State, bool) {
 	if s, ok := t.Loaded(p); ok || t.Open == nil {
 		return s, ok

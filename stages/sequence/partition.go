@@ -9,8 +9,12 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 )
 
-// ErrDeleted rejects a batch whose topic has been deleted in the meantime.
-var ErrDeleted = fault.Refused(kerr.UnknownTopicOrPartition, "partition was deleted")
+var (
+	// ErrDeleted rejects a batch whose topic has been deleted in the meantime.
+	ErrDeleted = fault.Refused(kerr.UnknownTopicOrPartition, "partition was deleted")
+	// ErrNotLeader rejects a batch of a partition that another broker leads by now.
+	ErrNotLeader = fault.Transient(kerr.NotLeaderForPartition, "this broker no longer leads the partition")
+)
 
 // Opening is the state a partition starts from: the next offset and the
 // idempotent producers found in its log.
@@ -31,7 +35,11 @@ func (l *lanePartition) sequence(a *flow.Append, now int64) {
 	if a.Err != nil {
 		return
 	}
-	if l.state.Deleted() {
+	switch {
+	case !l.state.Leads():
+		a.Err = ErrNotLeader
+		return
+	case l.state.Deleted():
 		a.Err = ErrDeleted
 		return
 	}

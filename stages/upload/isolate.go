@@ -141,7 +141,7 @@ func (u *Uploader) retry(ctx context.Context) {
 		err := u.alone(ctx, s, a)
 		var part *partError
 		switch {
-		case err == nil || s.Deleted():
+		case err == nil || s.Deleted() || !s.Leads():
 			u.rehabilitate(s, a)
 			u.Log.Reclaim()
 		case ctx.Err() != nil:
@@ -158,7 +158,7 @@ func (u *Uploader) retry(ctx context.Context) {
 func (u *Uploader) alone(ctx context.Context, s *partition.State, a *isolated) error {
 	u.catchUp([]*partition.State{s})
 	for _, limit := range []int64{a.offset, math.MaxInt64} {
-		if s.Deleted() {
+		if s.Deleted() || !s.Leads() {
 			return nil
 		}
 		if limit <= s.TierEnd() {

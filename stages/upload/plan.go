@@ -83,8 +83,8 @@ func (s *objectPlan) partitions() []topic.Partition {
 
 // plan divides a cut into objects: one for each partition with OwnObjectBytes or more, or
 // with as much less as a cut that was closed early has, and one for all others. Partitions
-// that were deleted meanwhile or are isolated are left out, and failed are those whose
-// range cannot be found.
+// that were deleted meanwhile, that other brokers lead by now or that are isolated are left out,
+// and failed are those whose range cannot be found.
 func (u *Uploader) plan(ctx context.Context, c *Cut) (out []*objectPlan, failed []*partError, err error) {
 	shared := &objectPlan{pace: c.pace}
 	own := u.Config().OwnObjectBytes
@@ -92,7 +92,7 @@ func (u *Uploader) plan(ctx context.Context, c *Cut) (out []*objectPlan, failed 
 		own = int64(earliest * float64(own))
 	}
 	for _, s := range c.States {
-		if s.Deleted() || u.isolated[s] != nil {
+		if s.Deleted() || !s.Leads() || u.isolated[s] != nil {
 			continue
 		}
 		p, err := u.partOf(ctx, s, c.End, math.MaxInt64)

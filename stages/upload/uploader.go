@@ -131,7 +131,7 @@ func (u *Uploader) cut(ctx context.Context, c *Cut) error {
 		}
 		var late error
 		for _, e := range append(failed, inObjects...) {
-			if e.state.Deleted() {
+			if e.state.Deleted() || !e.state.Leads() {
 				continue // the WAL may have reclaimed what was being read
 			}
 			if e.refused && u.refused(e.state) < strikes {

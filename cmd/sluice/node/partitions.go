@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/sluicemq/sluice/internal/memory"
@@ -18,7 +19,8 @@ type views interface {
 	Changed() <-chan struct{}
 }
 
-// partitions keeps the table of partition states up to date with the metadata.
+// partitions keeps the table of partition states up to date with the metadata: one for each
+// partition of which this broker is a replica, no matter which broker leads it.
 type partitions struct {
 	table  partition.Table
 	broker int32
@@ -33,22 +35,32 @@ type partitions struct {
 
 	mu        sync.Mutex
 	recovered map[topic.Partition]*sequence.Opening // consumed by opening
+	// kept has the partitions with batches in the WAL that no state knows of.
+	kept map[topic.Partition]struct{}
 }
 
 func newPartitions(broker int32, m views, index *memory.Account, idem *producers) *partitions {
-	p := &partitions{broker: broker, meta: m, index: index, idem: idem, recovering: true, recovered: make(map[topic.Partition]*sequence.Opening)}
+	p := &partitions{broker: broker, meta: m, index: index, idem: idem, recovering: true, recovered: make(map[topic.Partition]*sequence.Opening), kept: make(map[topic.Partition]struct{})}
 	p.table.Open, p.table.Opened = p.state, p.opened
 	return p
 }
 
-// state creates the state of a partition led by this broker.
+// replica reports whether this broker keeps a copy of the partition's records.
+func (p *partitions) replica(m *meta.Partition) bool { return slices.Contains(m.Replicas, p.broker) }
+
+// state creates the state of a partition of which this broker is a replica. Offline partitions
+// have none, since nothing is known about them.
 func (p *partitions) state(id topic.Partition) *partition.State {
 	view := p.meta.View()
 	m, ok := view.Partition(id)
-	if !ok || m.Leader != p.broker {
+	if !ok || m.Offline || !p.replica(m) {
 		return nil
 	}
 	s := partition.NewState(id, m.Epoch, m.LogStart, p.first(m))
+	s.SetLeads(m.Leader == p.broker)
+	if p.isKept(id) {
+		s.Lose(ErrNotReplayed)
+	}
 	s.Tail.ChargeTo(p.index)
 	for _, e := range m.Epochs {
 		s.NoteEpoch(e.Epoch, e.Start)
@@ -96,9 +108,23 @@ func (p *partitions) gone(id topic.ID) bool {
 	return deleted
 }
 
-// done reports whether the WAL may drop a partition's records below offset end: they are in
-// objects, where readers look for them, or the topic is deleted. Of an offline partition
-// nothing is known to be in objects.
+// keep remembers that the WAL has batches of a partition that no state knows of.
+func (p *partitions) keep(id topic.Partition) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kept[id] = struct{}{}
+}
+
+func (p *partitions) isKept(id topic.Partition) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.kept[id]
+	return ok
+}
+
+// done reports whether the WAL may drop a partition's records below offset end: they are
+// committed and in objects, where readers look for them, or the topic is deleted, or this broker
+// is no longer a replica of the partition. An offline partition may be neither.
 func (p *partitions) done(id topic.Partition, end int64) bool {
 	view := p.meta.View()
 	m, ok := view.Partition(id)
@@ -107,9 +133,9 @@ func (p *partitions) done(id topic.Partition, end int64) bool {
 		return deleted
 	}
 	if s, ok := p.table.Loaded(id); ok {
-		return s.TierEnd() >= end
+		return min(s.TierEnd(), s.HighWatermark()) >= end
 	}
-	return m.TierEnd >= end
+	return !m.Offline && (m.TierEnd >= end || !p.replica(m))
 }
 
 // follow applies every new view until ctx is done, and notifies the WAL after each, since it may
@@ -175,17 +201,30 @@ func (p *partitions) opened(s *partition.State) {
 	p.move(s, p.meta.View())
 }
 
-// move updates a state from its partition in view, or removes it if this broker no longer leads the
-// partition. REQUIRES: applying is held.
+// move updates a state from its partition in view, or removes it if this broker is no longer a
+// replica of the partition. REQUIRES: applying is held.
 func (p *partitions) move(s *partition.State, view *meta.View) {
 	m, ok := view.Partition(s.ID)
-	if !ok || m.Leader != p.broker {
+	switch {
+	case ok && m.Offline:
+		s.SetLeads(false)
+		return
+	case !ok || !p.replica(m):
+		if ok {
+			s.SetLeads(false)
+			p.keep(s.ID)
+		}
 		p.table.Remove(s.ID)
 		p.idem.close(s.ID)
 		return
 	}
 	s.SetEpoch(m.Epoch)
+	s.SetLeads(m.Leader == p.broker)
 	s.SetLogStart(m.LogStart)
+	if !s.Leads() { // a leader does so with each of its uploads
+		s.SetTierEnd(m.TierEnd)
+		s.Tail.Trim(s.TierEnd())
+	}
 	t, _ := view.TopicByID(s.ID.Topic)
 	if c := partition.SettingsOf(t.Configs); *s.Settings() != c {
 		s.Configure(c)

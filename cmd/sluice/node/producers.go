@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -166,11 +167,11 @@ func (p *producers) close(id topic.Partition) {
 	}
 }
 
-// openAll opens the partitions of a broker that have producers.
+// openAll opens the partitions with producers of which a broker is a replica.
 func (p *producers) openAll(broker int32) {
 	for _, t := range p.view().Topics() {
 		for i, m := range t.Partitions {
-			if m.Leader == broker && (len(m.Producers.Sections) > 0 || len(m.Producers.Recent) > 0) {
+			if slices.Contains(m.Replicas, broker) && (len(m.Producers.Sections) > 0 || len(m.Producers.Recent) > 0) {
 				p.of(topic.Partition{Topic: t.ID, Index: int32(i)})
 			}
 		}

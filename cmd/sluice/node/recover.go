@@ -20,6 +20,10 @@ import (
 // ErrHole means that records of the partition are missing from the WAL, or damaged in it.
 var ErrHole = fault.Lost(kerr.KafkaStorageError, "records of the partition are missing from the WAL or damaged there; the log of the start has details")
 
+// ErrNotReplayed means that the start did not replay the partition's records in the WAL, because
+// the metadata did not assign the partition to this broker, or had lost it.
+var ErrNotReplayed = fault.Transient(kerr.KafkaStorageError, "records of the partition in the WAL have not been replayed; restart the broker")
+
 // damage is where a partition ends because the following records are missing or damaged.
 type damage struct {
 	at   int64 // offset
@@ -38,7 +42,8 @@ type recovery struct {
 	uploaded int                     // already in objects
 	deleted  int                     // of topics with a recorded deletion
 	behind   int                     // after damage in their partition; they stay in the WAL
-	unknown  map[topic.Partition]int // of partitions that are unknown, or not led here; these stay too
+	unknown  map[topic.Partition]int // of unknown or offline partitions; these stay too
+	moved    int                     // of partitions that only other brokers have now
 }
 
 func (r *recovery) run(ctx context.Context, log *wal.Log) (wal.Report, error) {
@@ -71,7 +76,7 @@ func (r *recovery) tell(log *slog.Logger, report wal.Report) {
 		unknown += n
 	}
 	log.Info("recovered", "segments", report.Segments, "groups", report.Groups, "batches", report.Batches, "bytes", report.Bytes,
-		"taken", r.batches, "dropped_uploaded", r.uploaded, "dropped_deleted", r.deleted, "kept_unknown", unknown, "kept_damaged", r.behind,
+		"taken", r.batches, "dropped_uploaded", r.uploaded, "dropped_deleted", r.deleted, "kept_unknown", unknown, "kept_damaged", r.behind, "kept_moved", r.moved,
 		"torn_tail", report.Torn, "took", report.Took.Round(time.Millisecond))
 }
 
@@ -95,7 +100,7 @@ func (r *recovery) finish(s *partition.State) {
 			o.Next = start
 		}
 	}
-	if ok {
+	if ok && s.Leads() { // a follower does not know yet what is committed
 		s.Publish(o.Next)
 	}
 	s.Recovered()
@@ -111,7 +116,7 @@ func (r *recovery) batch(b wal.Recovered) error {
 		r.deleted++
 		return nil
 	case !ok:
-		r.unknown[b.Partition]++
+		r.keep(b.Partition)
 		return nil
 	case b.Base < s.TierEnd():
 		r.uploaded++
@@ -140,6 +145,17 @@ func (r *recovery) batch(b wal.Recovered) error {
 	r.ledger.Recovered(s, b.Position+partition.Position(len(b.Batch)), int64(len(b.Batch)))
 	r.batches++
 	return nil
+}
+
+// keep counts a batch that is not replayed. It stays in the WAL until the metadata says that it is
+// not needed here.
+func (r *recovery) keep(id topic.Partition) {
+	r.parts.keep(id)
+	if m, ok := r.parts.meta.View().Partition(id); ok && !m.Offline {
+		r.moved++
+		return
+	}
+	r.unknown[id]++
 }
 
 // damage ends a partition before b.
