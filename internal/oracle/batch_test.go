@@ -14,7 +14,7 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Where the fields of a record batch are.
+// Offsets of the fields in a record batch.
 const (
 	atLength    = 8
 	atMagic     = 16
@@ -33,15 +33,15 @@ const (
 // rec is a record. A nil key or value is null.
 type rec struct {
 	key, value []byte
-	time       int64 // ms after the batch's first
+	time       int64 // ms after the batch's first timestamp
 	headers    [][2]string
-	delta      int64 // added to its place as its offset
+	delta      int64 // added to its index to get the offset delta
 }
 
-// val is a record without key.
+// val returns a record without a key.
 func val(s string) rec { return rec{value: []byte(s)} }
 
-// keyed is a record with a key.
+// keyed returns a record with a key.
 func keyed(k, v string) rec { return rec{key: []byte(k), value: []byte(v)} }
 
 func appendBytes(b, s []byte) []byte {
@@ -67,7 +67,7 @@ func encodeRecords(recs []rec) (out []byte) {
 	return out
 }
 
-// batch makes a batch v2 of records that begin at a time, without a producer.
+// batch returns a v2 batch without a producer id, whose first timestamp is first (Unix ms).
 func batch(first int64, recs ...rec) []byte {
 	return framed(0, first, len(recs), recs, encodeRecords(recs))
 }
@@ -91,7 +91,7 @@ func framed(attributes int16, first int64, count int, recs []rec, body []byte) [
 	return seal(append(b, body...))
 }
 
-// from makes a batch a producer's.
+// from sets the producer id, epoch and sequence of b.
 func from(id int64, epoch int16, sequence int32, b []byte) []byte {
 	binary.BigEndian.PutUint64(b[atProducer:], uint64(id))
 	binary.BigEndian.PutUint16(b[atEpoch:], uint16(epoch))
@@ -99,14 +99,14 @@ func from(id int64, epoch int16, sequence int32, b []byte) []byte {
 	return seal(b)
 }
 
-// seal writes the length and the CRC.
+// seal fills in the length and the CRC.
 func seal(b []byte) []byte {
 	binary.BigEndian.PutUint32(b[atLength:], uint32(len(b)-12))
 	binary.BigEndian.PutUint32(b[atCRC:], crc32.Checksum(b[atAttribute:], castagnoli))
 	return b
 }
 
-// with changes a batch and seals it again.
+// with modifies a batch and reseals it.
 func with(b []byte, change func([]byte)) []byte {
 	change(b)
 	return seal(b)
@@ -124,8 +124,8 @@ func put64(at int, v int64) func([]byte) {
 	return func(b []byte) { binary.BigEndian.PutUint64(b[at:], uint64(v)) }
 }
 
-// batches flattens the batches of a fetch answer. Their CRC depends on the time of
-// the clock, so it is checked and not compared.
+// batches flattens the batches of a fetch response. Their CRC depends on the current time, so it
+// is verified but not compared.
 func (a *aliases) batches(leaves map[string]string, path string, raw []byte) {
 	leaves[path] = "batches"
 	for len(raw) >= atRecords {
@@ -154,5 +154,5 @@ func (a *aliases) batches(leaves map[string]string, path string, raw []byte) {
 	leaves[path+".rest"] = fmt.Sprintf("%d bytes", len(raw))
 }
 
-// ieee is the checksum of messages v0 and v1.
+// ieee returns the checksum used by v0 and v1 messages.
 func ieee(body []byte) uint32 { return crc32.ChecksumIEEE(body) }

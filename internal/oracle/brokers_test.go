@@ -21,18 +21,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// side is one of the two brokers.
+// side is one of the two brokers being compared.
 type side struct {
 	name, addr string
 	port       int32
 	clusterID  string
-	versions   map[int16]span // by API key
+	versions   map[int16]span // advertised, by API key
 }
 
-// span is a range of versions.
+// span is an inclusive range of versions.
 type span struct{ min, max int16 }
 
-// output keeps what a process printed.
+// output collects the output of a process. It is safe for concurrent use.
 type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -51,8 +51,8 @@ func (o *output) tail() string {
 	return s[max(0, len(s)-4000):]
 }
 
-// freePorts finds n neighbouring ports below those that the kernel gives to clients, so
-// that no connection of the test takes one before the broker does.
+// freePorts returns the first of n consecutive free ports. They are below the kernel's ephemeral
+// range, so no outgoing connection of the test takes one before the broker does.
 func freePorts(t testing.TB, n int) int {
 	t.Helper()
 search:
@@ -63,7 +63,7 @@ search:
 			if err != nil {
 				continue search
 			}
-			_ = l.Close() // it was open
+			_ = l.Close() // only probing
 		}
 		return first
 	}
@@ -90,7 +90,7 @@ share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
 `
 
-// startKafka starts one node, a broker and a controller, with the jars of a folder.
+// startKafka starts a single node, broker and controller combined, from the jars in a directory.
 func startKafka(t *testing.T, jars string) *side {
 	t.Helper()
 	dir, port := t.TempDir(), freePorts(t, 2)
@@ -140,7 +140,7 @@ func startSluice(t *testing.T) *side {
 	return s
 }
 
-// run starts a broker, which is stopped with the test, and waits until it serves.
+// run starts a broker and waits until it serves. The broker is stopped when the test ends.
 func (s *side) run(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	log := &output{}
@@ -151,11 +151,11 @@ func (s *side) run(t *testing.T, cmd *exec.Cmd) {
 	over := make(chan error, 1)
 	go func() { over <- cmd.Wait() }()
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		_ = cmd.Process.Signal(syscall.SIGTERM) // may have exited already
 		select {
 		case <-over:
 		case <-time.After(60 * time.Second):
-			_ = cmd.Process.Kill() // it is reported in any case
+			_ = cmd.Process.Kill() // the timeout is reported anyway
 			t.Errorf("%s did not stop in a minute", s.name)
 		}
 		if t.Failed() {
@@ -182,8 +182,9 @@ func (s *side) run(t *testing.T, cmd *exec.Cmd) {
 	}
 }
 
-// learn asks for the versions that a broker announces and for its cluster id, and
-// has it make what it makes when the first group comes.
+// learn fetches the broker's advertised versions and cluster id, and makes it create whatever it
+// creates lazily for the first producer, group or transaction. It returns an error until all of
+// that is ready.
 func (s *side) learn(ctx context.Context) error {
 	c, err := dial(ctx, s.addr)
 	if err != nil {
@@ -224,7 +225,7 @@ func (s *side) learn(ctx context.Context) error {
 		return err
 	}
 	code := resp.(*kmsg.OffsetFetchResponse).ErrorCode
-	for kind := range int8(3) { // groups, transactions, share groups: makes their topics
+	for kind := range int8(3) { // groups, transactions, share groups: creates their internal topics
 		find := kmsg.NewPtrFindCoordinatorRequest()
 		find.SetVersion(6)
 		find.CoordinatorType, find.CoordinatorKeys = kind, []string{"warm-up:AAAAAAAAAAAAAAAAAAAAAQ:0"}
@@ -241,10 +242,10 @@ func (s *side) learn(ctx context.Context) error {
 	return nil
 }
 
-// notAvailable is what is said of a coordinator whose topic is being made.
+// notAvailable is COORDINATOR_NOT_AVAILABLE, returned while the coordinator's topic is being created.
 const notAvailable = 15
 
-// jars is where the Makefile put Kafka.
+// jars returns the directory into which the Makefile put Kafka's jars.
 func jars(t *testing.T) string {
 	t.Helper()
 	dir := os.Getenv("SLUICE_ORACLE_JARS")

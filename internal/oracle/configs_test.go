@@ -63,7 +63,7 @@ var topicConfigs = []tried{
 	{"", []string{"1"}},
 }
 
-// configPairs are settings that bear on each other.
+// configPairs are settings that constrain each other.
 var configPairs = [][]string{
 	{"retention.ms", "1000", "local.retention.ms", "2000"},
 	{"retention.bytes", "1000", "local.retention.bytes", "2000"},
@@ -134,8 +134,8 @@ func describeConfigs(p *play) {
 	p.do("no resources", none)
 }
 
-// shown records a topic's configs as soon as they are no longer as before, or after
-// two seconds: what was altered is seen a little later than it is acknowledged.
+// shown records a topic's configs once they differ from before, or after a second: an
+// acknowledged change becomes visible with a short delay.
 func (p *play) shown(step, topic string, before string, keys ...string) (after string) {
 	p.t.Helper()
 	p.settle(topic, before, keys...)
@@ -263,7 +263,7 @@ func incrementalConfigs(p *play) {
 	p.do("in the end", describe(kmsg.ConfigResourceTypeTopic, topic, keys...))
 }
 
-// incrementalValues sets each value of each config, looks at it, and takes it back.
+// incrementalValues sets each value of each config, describes it, and reverts it.
 func incrementalValues(p *play) {
 	topic, _ := p.topic("t", 1)
 	for _, c := range topicConfigs {

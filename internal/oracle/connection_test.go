@@ -43,8 +43,8 @@ func connectionScenarios() []scenario {
 	}
 }
 
-// laterVersions asks in the version that tells which broker is meant (KIP-1242), and in one
-// that nobody has.
+// laterVersions sends ApiVersions in the version that names the intended broker (KIP-1242), and in
+// one that neither broker supports.
 func laterVersions(p *play) {
 	ask := func(step string, version int16, cluster *string, node int32) {
 		req := kmsg.NewPtrApiVersionsRequest()

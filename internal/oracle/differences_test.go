@@ -21,24 +21,24 @@ type difference struct {
 	kafka, sluice string
 }
 
-// found are differences, with the versions at which they were seen.
+// found maps each difference to the versions in which it was seen.
 type found map[difference][]int16
 
-// entry is a line of the list. In a field `*` stands for anything.
+// entry is a line of the list. In a field, `*` matches anything.
 type entry struct {
 	line     int
 	later    bool // written by -update
 	fields   [5]string
 	from, to int16
-	any      bool // any version
+	any      bool // matches any version
 	used     map[int16]bool
 }
 
-// nothing stands for a path that an answer does not have.
+// nothing is the value of a path that is missing in a response.
 const nothing = "-"
 
-// diff compares two answers. Below an element that one of them does not have nothing
-// more is said.
+// diff compares two responses and returns both values for each path that differs. Paths below one
+// that already differs as a whole are left out; see [below].
 func diff(kafka, sluice map[string]string) map[string][2]string {
 	out := map[string][2]string{}
 	paths := slices.Sorted(maps.Keys(kafka))
@@ -63,8 +63,8 @@ func diff(kafka, sluice map[string]string) map[string][2]string {
 	return out
 }
 
-// below says whether the path is part of something that already differs as a whole: an
-// element that one side lacks, or a struct with another error code, from which the rest follows.
+// below reports whether path is part of something that already differs as a whole: an element
+// that one side lacks, or a struct whose error code differs, which explains the rest.
 func below(path string, kafka, sluice map[string]string) bool {
 	if path != "answer" && kafka["answer"] != sluice["answer"] {
 		return true
@@ -89,7 +89,7 @@ func below(path string, kafka, sluice map[string]string) bool {
 	return false
 }
 
-// matches says whether s fits a pattern in which `*` stands for anything.
+// matches reports whether s matches a pattern in which `*` matches any string.
 func matches(pattern, s string) bool {
 	parts := strings.Split(pattern, "*")
 	if len(parts) == 1 {
@@ -110,7 +110,7 @@ func matches(pattern, s string) bool {
 	return true
 }
 
-// show makes a value fit into a line of the list.
+// show formats a value for a line of the list.
 func show(s string) string {
 	if q := strconv.Quote(s); q != `"`+s+`"` || strings.Contains(s, " | ") || s == "" || strings.TrimSpace(s) != s {
 		s = strings.ReplaceAll(q, " | ", ` \x7c `)
@@ -136,11 +136,11 @@ func (e *entry) fits(d difference, version int16) bool {
 const (
 	onPurpose = "== on purpose"
 	notYet    = "== not yet"
-	asFound   = "== not yet, as found" // what -update writes
+	asFound   = "== not yet, as found" // written by -update
 )
 
-// parse reads the list: sections, comments that give reasons, and lines of scenario/step,
-// versions, path, Kafka's value and Sluice's.
+// parse parses the list: sections, comments that give reasons, and lines with scenario/step,
+// versions, path, Kafka's value and Sluice's value.
 func parse(text string) (entries []*entry, err error) {
 	section := ""
 	reason := false
@@ -178,7 +178,7 @@ func parse(text string) (entries []*entry, err error) {
 	return entries, nil
 }
 
-// ranges groups versions into those that follow each other.
+// ranges merges consecutive versions into spans. It sorts versions.
 func ranges(versions []int16) (out []span) {
 	slices.Sort(versions)
 	for _, v := range versions {
@@ -191,7 +191,7 @@ func ranges(versions []int16) (out []span) {
 	return out
 }
 
-// lines are the differences as lines of the list.
+// lines formats the differences as sorted lines of the list.
 func (f found) lines() (out []string) {
 	for d, versions := range f {
 		s := d.fields()
@@ -203,8 +203,8 @@ func (f found) lines() (out []string) {
 	return out
 }
 
-// unexplained are the differences that no entry fits, and with later those that only
-// entries that -update wrote fit.
+// unexplained returns the differences that match no entry; with later, also those that match only
+// entries written by -update. It marks the matching entries as used.
 func (f found) unexplained(entries []*entry, later bool) found {
 	out := found{}
 	for d, versions := range f {
@@ -224,7 +224,8 @@ func (f found) unexplained(entries []*entry, later bool) found {
 	return out
 }
 
-// stale reports entries that nothing was seen of in what was played, which are names of scenarios.
+// stale reports entries that matched no difference. Unless all scenarios were played, only entries of
+// those in played are checked.
 func stale(t *testing.T, entries []*entry, played map[string]bool, all bool) {
 	t.Helper()
 	for _, e := range entries {
@@ -244,7 +245,8 @@ func stale(t *testing.T, entries []*entry, played map[string]bool, all bool) {
 	}
 }
 
-// rewrite puts what nobody has written about into the list, below what is there by hand.
+// rewrite replaces the list's generated section with the differences in f, and keeps the part
+// written by hand.
 func rewrite(text string, f found) error {
 	head, _, _ := strings.Cut(text, asFound)
 	var b strings.Builder

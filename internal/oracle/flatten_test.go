@@ -17,27 +17,27 @@ import (
 // anyPrefix begins the names of everything that scenarios make.
 const anyPrefix = "oracle-"
 
-// aliases rewrite what must differ between two brokers. Ids become the number
-// in which they were first seen in the play.
+// aliases replaces values that inherently differ between two brokers. Ids are numbered in order
+// of first appearance in the play.
 type aliases struct {
-	prefix  string // of the play's names
+	prefix  string // of the play's topic and group names
 	port    int32
 	cluster string
 	ids     map[string]string
 	kinds   map[string]int
 }
 
-// nobody is the id of a member that there is not.
+// nobody is the name of a member or topic that does not exist.
 const nobody = "nobody"
 
-// idOf begins the alias of a topic's id, so that versions with names and with ids give
-// the same paths.
+// idOf prefixes the alias of a topic's id, so that versions that use names and versions that use
+// ids yield the same paths.
 const idOf = "id of "
 
-// topic gives the id of a topic that the play has made its alias.
+// topic sets the alias for the id of a topic.
 func (a *aliases) topic(name string, id [16]byte) { a.ids["id"+string(id[:])] = idOf + name }
 
-// pair learns the id of a topic from an answer that has its name, too.
+// pair learns a topic's id from a struct that has both name and id.
 func (a *aliases) pair(v reflect.Value) {
 	name, id := v.FieldByName("Topic"), v.FieldByName("TopicID")
 	if !name.IsValid() || !id.IsValid() || id.IsZero() {
@@ -55,7 +55,7 @@ func (a *aliases) pair(v reflect.Value) {
 		a.kinds = map[string]int{}
 	}
 	a.kinds[alias]++
-	if n := a.kinds[alias]; n > 1 { // a topic that was made again
+	if n := a.kinds[alias]; n > 1 { // the topic was recreated
 		alias += fmt.Sprintf(" (%d)", n)
 	}
 	a.topic(alias, uuid)
@@ -73,18 +73,18 @@ func (a *aliases) id(kind, value string) string {
 	return a.ids[kind+value]
 }
 
-// flatten turns an answer into a value for each path.
+// flatten converts a response to a map from path to value.
 func (a *aliases) flatten(resp kmsg.Response) map[string]string {
 	leaves := map[string]string{"answer": "answered"}
 	a.walk(leaves, "", "", reflect.ValueOf(resp).Elem())
 	return leaves
 }
 
-// keys are the fields that say which element of an array a struct is.
+// keys are the fields that identify a struct in an array, in order of preference.
 var keys = []string{"Topic", "Name", "ResourceName", "Group", "GroupID", "Partition", "ApiKey", "MemberID", "Key", "NodeID", "BrokerID", "Dir",
 	"TopicID", "Feature", "ConfigName", "TransactionalID", "User", "FirstOffset", "OffsetDelta"}
 
-// sent are ids that brokers make, by the name of their field.
+// sent maps fields with broker-generated ids to the kind of id.
 var sent = map[string]string{"MemberID": "member", "LeaderID": "member", "SessionID": "session", "ProducerID": "producer"}
 
 func (a *aliases) walk(leaves map[string]string, path, field string, v reflect.Value) {
@@ -134,7 +134,7 @@ func (a *aliases) slice(leaves map[string]string, path, field string, v reflect.
 			key = strconv.Itoa(i)
 		}
 		if strings.HasPrefix(key, anyPrefix) {
-			continue // of another play
+			continue // belongs to another play
 		}
 		shown = true
 		times[key]++
@@ -150,7 +150,7 @@ func (a *aliases) slice(leaves map[string]string, path, field string, v reflect.
 	}
 }
 
-// key names an element of an array. Numbers and strings name themselves.
+// key returns the name that identifies e in an array, and whether it has one.
 func (a *aliases) key(e reflect.Value) (string, bool) {
 	if e.Kind() != reflect.Struct {
 		return "", false
@@ -164,7 +164,7 @@ func (a *aliases) key(e reflect.Value) (string, bool) {
 		a.walk(one, "", name, f)
 		return strings.TrimPrefix(one[""], idOf), true
 	}
-	for _, name := range keys { // an empty name is a name
+	for _, name := range keys { // an empty name also counts
 		if f := e.FieldByName(name); f.IsValid() && f.Kind() == reflect.String {
 			return "", true
 		}

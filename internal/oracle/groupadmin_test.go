@@ -76,7 +76,7 @@ func deletions(p *play, when, group, topic string) {
 	p.do("delete unknown twice, "+when, req)
 }
 
-// consumerGroup is the life of a group of KIP-848.
+// consumerGroup plays the life of a KIP-848 group.
 func consumerGroup(p *play) {
 	p.narrow = true
 	topic, _ := p.topic("t", 1)

@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// committed asks for offsets; with no partitions for all.
+// committed requests the committed offsets of partitions, or all of the group's if none are given.
 func committed(group, topic string, id [16]byte, partitions ...int32) *kmsg.OffsetFetchRequest {
 	req := kmsg.NewPtrOffsetFetchRequest()
 	req.Group = group
@@ -118,7 +118,7 @@ func badOffsets(p *play, m *member, topic string, id [16]byte) {
 	}
 }
 
-// simpleCommits are those of clients that are in no group.
+// simpleCommits plays commits by clients that are not group members.
 func simpleCommits(p *play) {
 	topic, id := p.topic("t", 1)
 	m := &member{p: p, group: p.name("g"), generation: -1}

@@ -16,7 +16,7 @@ func groupScenarios() []scenario {
 		{"consumer-group", 68, consumerGroup},
 		{"consumer-group-describe", 69, consumerGroup},
 	}
-	// The life of a group, once for each API that takes part in it.
+	// The life of a group, once for each API involved.
 	for name, key := range map[string]int16{"join-group": 11, "sync-group": 14, "heartbeat": 12, "leave-group": 13, "describe-groups": 15, "list-groups": 16,
 		"delete-groups": 42, "offset-commit": 8, "offset-fetch": 9, "offset-delete": 47} {
 		out = append(out, scenario{name, key, func(p *play) {
@@ -49,7 +49,7 @@ func coordinators(p *play) {
 	}
 }
 
-// member is one of a classic group.
+// member is a member of a classic group.
 type member struct {
 	p                   *play
 	group, id, instance string
@@ -85,7 +85,7 @@ func (m *member) joined(r kmsg.Response) bool {
 	return j.ErrorCode == 0
 }
 
-// enter joins, a second time with the id that a new member is given first.
+// enter joins the group. If the broker first assigns a member id, it joins again with that id.
 func (m *member) enter(step string) {
 	if !m.joined(m.p.do(step, m.join())) && m.id != "" {
 		m.joined(m.p.do(step+" with its id", m.join()))
@@ -207,7 +207,7 @@ func badMembers(p *play, m *member) {
 		step, other := bad.step, bad.other
 		p.do("heartbeat, "+step, other.beat())
 		p.do("sync, "+step, other.sync())
-		if step != "later generation" && step != "earlier generation" { // which a leave does not have
+		if step != "later generation" && step != "earlier generation" { // LeaveGroup has no generation
 			p.do("leave, "+step, other.leave())
 		}
 	}
@@ -232,7 +232,7 @@ func badMembers(p *play, m *member) {
 	}
 }
 
-// staticMember comes back under its name.
+// staticMember plays a static member that rejoins under its instance id.
 func staticMember(p *play, topic string, id [16]byte) {
 	if p.key == 11 && p.version < 5 || p.key == 14 && p.version < 3 || p.key == 12 && p.version < 3 || p.key == 13 && p.version < 3 || p.key == 8 && p.version < 7 {
 		return

@@ -13,14 +13,14 @@ import (
 
 var update = flag.Bool("update", false, "write the differences that are not on purpose to "+listFile)
 
-// scenarios are all that are played, by name.
+// scenarios returns all scenarios, sorted by name.
 func scenarios() []scenario {
 	all := slices.Concat(connectionScenarios(), produceScenarios(), readScenarios(), topicScenarios(), configScenarios(), groupScenarios(), toolScenarios())
 	slices.SortFunc(all, func(a, b scenario) int { return strings.Compare(a.name, b.name) })
 	return all
 }
 
-// What Sluice answers is what Kafka answers, but for the differences in the list.
+// Sluice responds as Kafka does, except for the listed differences.
 func TestSluiceAnswersAsKafka(t *testing.T) {
 	text, err := os.ReadFile(listFile)
 	if err != nil {
@@ -56,8 +56,8 @@ func TestSluiceAnswersAsKafka(t *testing.T) {
 	stale(t, entries, played, complete)
 }
 
-// common are the versions that a scenario is played in: those that both announce, or Kafka's
-// where Sluice has none.
+// common returns the versions in which each API is played: those that both brokers advertise, or
+// Kafka's if Sluice does not serve the API.
 func common(kafka, sluice map[int16]span) map[int16]span {
 	out := map[int16]span{}
 	for key, k := range kafka {
@@ -69,7 +69,7 @@ func common(kafka, sluice map[int16]span) map[int16]span {
 	return out
 }
 
-// compare plays a scenario in each version against both brokers.
+// compare plays a scenario in each version against both brokers and adds the differences to into.
 func compare(t *testing.T, kafka, sluice *side, sc scenario, into found) (answers int) {
 	shared := common(kafka.versions, sluice.versions)
 	versions, ok := shared[sc.key]
@@ -90,8 +90,8 @@ func compare(t *testing.T, kafka, sluice *side, sc scenario, into found) (answer
 	return answers
 }
 
-// refused says whether a step has another error code with one broker. What follows from it,
-// a step whose name goes on with " > ", is then not compared.
+// refused reports whether the brokers returned different error codes in a step. Its follow-up
+// steps, named after it plus " > ", are then not compared.
 func refused(step string, said [2][]answer) bool {
 	var leaves [2]map[string]string
 	for i, answers := range said {
@@ -135,7 +135,8 @@ func collect(name string, version int16, said [2][]answer, into found) {
 	}
 }
 
-// A list is read as it is written, finds what it has and misses what is gone.
+// Entries match the differences they list and are marked as used; malformed lists are rejected; below
+// a missing element nothing is reported.
 func TestDifferences(t *testing.T) {
 	text := fmt.Sprintf("%s\n# words\n* | * | *.ErrorMessage.text | * | *\n%s\n# later\na/b | 1-2 | X[t.Y].Z | \"\" | 7\n", onPurpose, asFound)
 	entries, err := parse(text)

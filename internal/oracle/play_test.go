@@ -13,14 +13,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// scenario is a list of requests, made by run, about one API.
+// scenario is a list of requests about one API, sent by run.
 type scenario struct {
 	name string
-	key  int16 // the API whose versions are gone through
+	key  int16 // the API under test, played in each of its versions
 	run  func(*play)
 }
 
-// answer is what a broker said in one step, flattened.
+// answer is a broker's flattened response in one step.
 type answer struct {
 	step   string
 	leaves map[string]string
@@ -37,17 +37,17 @@ type play struct {
 	conn    *conn
 	seen    *aliases
 	answers []answer
-	narrow  bool // only answers of the API the scenario is about are recorded
+	narrow  bool // record only responses of the API under test
 }
 
-// newPlay is for a version of a scenario's API.
+// newPlay returns a play of a scenario in one version of its API.
 func newPlay(t testing.TB, s *side, shared map[int16]span, sc scenario, version int16) *play {
 	prefix := fmt.Sprintf("%s%s-%d-", anyPrefix, sc.name, version)
 	return &play{t: t, side: s, shared: shared, key: sc.key, version: version, prefix: prefix,
 		seen: &aliases{prefix: prefix, port: s.port, cluster: s.clusterID, ids: map[string]string{}}}
 }
 
-// name puts the name of a topic or group into the play's own space.
+// name returns s, the name of a topic or group, with the play's prefix.
 func (p *play) name(s string) string { return p.prefix + s }
 
 func (p *play) close() {
@@ -65,7 +65,7 @@ func (p *play) dial() *conn {
 	return c
 }
 
-// prepare sets the version: the play's for the API it is about, else the newest shared.
+// prepare sets the version of req: the play's for the API under test, else the newest shared one.
 func (p *play) prepare(req kmsg.Request) {
 	switch r, ok := p.shared[req.Key()]; {
 	case req.Key() == p.key:
@@ -77,7 +77,7 @@ func (p *play) prepare(req kmsg.Request) {
 	}
 }
 
-// exchange sends a request over the play's connection, which it opens if need be.
+// exchange sends a request over the play's connection, opening it if necessary.
 func (p *play) exchange(req kmsg.Request) (kmsg.Response, error) {
 	if p.conn == nil {
 		p.conn = p.dial()
@@ -90,8 +90,8 @@ func (p *play) exchange(req kmsg.Request) (kmsg.Response, error) {
 	return resp, err
 }
 
-// do sends a request and records the answer under the name of a step. It returns nil if
-// there is none that can be read.
+// do sends a request and records the response under the name of a step. It returns nil if there
+// is no response or it cannot be decoded.
 func (p *play) do(step string, req kmsg.Request) kmsg.Response {
 	p.t.Helper()
 	p.prepare(req)
@@ -105,7 +105,7 @@ func (p *play) do(step string, req kmsg.Request) kmsg.Response {
 	return resp
 }
 
-// at is do with a version that nobody need announce.
+// at is like do, but with a version that need not be advertised.
 func (p *play) at(step string, version int16, req kmsg.Request) kmsg.Response {
 	p.t.Helper()
 	req.SetVersion(version)
@@ -144,8 +144,8 @@ func outcome(err error) string {
 	return "closed"
 }
 
-// start sends a request over a connection of its own, for one that waits for
-// others. The answer is recorded when end is called.
+// start sends a request over a separate connection, since it may block until others arrive. end
+// waits for the response and records it.
 func (p *play) start(step string, req kmsg.Request) (end func() kmsg.Response) {
 	p.t.Helper()
 	p.prepare(req)
@@ -172,8 +172,8 @@ func (p *play) start(step string, req kmsg.Request) (end func() kmsg.Response) {
 	}
 }
 
-// unanswered sends a request that has no answer, and another after it on the same
-// connection, and records which of the two was answered first, if any.
+// unanswered sends a request that has no response and then another on the same connection. It
+// records which of the two was answered first, if any.
 func (p *play) unanswered(step string, req kmsg.Request) {
 	p.t.Helper()
 	p.prepare(req)
@@ -193,7 +193,7 @@ func (p *play) unanswered(step string, req kmsg.Request) {
 	p.answers = append(p.answers, answer{step, map[string]string{"answer": said}})
 }
 
-// until repeats a request without recording it until it is answered as wanted.
+// until repeats a request until its response is as wanted, without recording it.
 func (p *play) until(req kmsg.Request, wanted func(kmsg.Response) bool) kmsg.Response {
 	p.t.Helper()
 	p.prepare(req)
@@ -206,7 +206,7 @@ func (p *play) until(req kmsg.Request, wanted func(kmsg.Response) bool) kmsg.Res
 	return nil
 }
 
-// config is a setting of a topic.
+// config returns topic settings from alternating names and values.
 func config(pairs ...string) (out []kmsg.CreateTopicsRequestTopicConfig) {
 	for i := 0; i < len(pairs); i += 2 {
 		out = append(out, kmsg.CreateTopicsRequestTopicConfig{Name: pairs[i], Value: &pairs[i+1]})
@@ -214,7 +214,7 @@ func config(pairs ...string) (out []kmsg.CreateTopicsRequestTopicConfig) {
 	return out
 }
 
-// topic makes a topic and waits until each partition can be used.
+// topic creates a topic and waits until all partitions are usable.
 func (p *play) topic(short string, partitions int32, configs ...string) (name string, id [16]byte) {
 	p.t.Helper()
 	name = p.name(short)

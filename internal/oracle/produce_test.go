@@ -16,7 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Times that no clock of a test is near.
+// Times (Unix ms) far from the clock of any test.
 const (
 	longAgo = 1_600_000_000_000
 	farOff  = 4_000_000_000_000
@@ -24,7 +24,7 @@ const (
 
 func now() int64 { return time.Now().UnixMilli() }
 
-// produce is a request to one partition.
+// produce returns a request with batches for one partition.
 func produce(topic string, id [16]byte, partition int32, acks int16, batches ...[]byte) *kmsg.ProduceRequest {
 	req := kmsg.NewPtrProduceRequest()
 	req.Acks, req.TimeoutMillis = acks, 10_000
@@ -40,14 +40,14 @@ func produce(topic string, id [16]byte, partition int32, acks int16, batches ...
 	return req
 }
 
-// stored records all that a partition has, so that what was refused is known to be
-// nowhere and what was taken to be there as Kafka has it.
+// stored records the contents of a partition, to check that rejected batches were not stored and
+// that accepted ones are stored as in Kafka.
 func (p *play) stored(step, topic string, id [16]byte, partition int32) {
 	p.do(step, fetch(topic, id, partition, 0))
 }
 
-// lab is a topic in which each batch goes to a partition of its own, so that one that a broker
-// stores and the other does not changes nothing for those after it.
+// lab is a topic in which every send goes to a separate partition, so that a batch stored by only
+// one of the brokers does not affect later ones.
 type lab struct {
 	p     *play
 	topic string
@@ -60,7 +60,7 @@ func newLab(p *play, name string, partitions int32, configs ...string) *lab {
 	return &lab{p: p, topic: topic, id: id}
 }
 
-// send produces to the next partition and reads what that has then.
+// send produces to the next partition and reads back its contents.
 func (l *lab) send(step string, batches ...[]byte) {
 	l.p.do(step, produce(l.topic, l.id, l.next, 1, batches...))
 	l.p.stored(step+" > stored", l.topic, l.id, l.next)
@@ -112,8 +112,8 @@ func producePlain(p *play) {
 	p.stored("stored in the second", topic, id, 1)
 }
 
-// produceMalformed sends batches whose header is wrong. All are small, and say nothing of
-// themselves that would have a broker set memory aside.
+// produceMalformed sends batches with an invalid header. All are small, and none declares a size that
+// would make a broker allocate a lot of memory.
 func produceMalformed(p *play) {
 	send := newLab(p, "t", 32).send
 	good := func() []byte { return batch(now(), val("aaaa"), val("bbbb")) }
@@ -157,7 +157,7 @@ func produceMalformed(p *play) {
 	send("message v1", messageV1(now(), "old"))
 }
 
-// produceRecords sends batches with a right header around records that are wrong.
+// produceRecords sends batches with a valid header around invalid records.
 func produceRecords(p *play) {
 	send := newLab(p, "t", 20).send
 	raw := func(count int, body ...byte) []byte { return framed(0, now(), count, nil, body) }
@@ -180,7 +180,7 @@ func produceRecords(p *play) {
 	send("second record wrong", raw(2, 14, 0, 0, 0, 1, 2, 'a', 0, 14, 0, 0, 2, 1, 60, 'b', 0))
 }
 
-// messageV1 is one message of the format before batches.
+// messageV1 returns one v1 message, the format before record batches.
 func messageV1(ms int64, value string) []byte {
 	body := append([]byte{1, 0}, make([]byte, 8)...)
 	put64(2, ms)(body)
@@ -192,16 +192,16 @@ func messageV1(ms int64, value string) []byte {
 	return append(out, body...)
 }
 
-// compressed makes a batch whose records are packed with a codec.
+// compressed returns a batch whose records are compressed with a codec.
 func compressed(codec int16, recs ...rec) []byte {
 	var b bytes.Buffer
 	body := encodeRecords(recs)
 	switch codec {
 	case 1:
 		w := gzip.NewWriter(&b)
-		_, _ = w.Write(body) // a bytes.Buffer takes all
+		_, _ = w.Write(body) // writes to a bytes.Buffer cannot fail
 		_ = w.Close()
-	case 2: // in the frame that Java's library puts around its blocks
+	case 2: // in the framing of the Java library
 		block := snappy.Encode(nil, body)
 		b.WriteString("\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01")
 		_ = binary.Write(&b, binary.BigEndian, uint32(len(block)))
@@ -239,13 +239,13 @@ func produceCompressed(p *play) {
 	}
 }
 
-// produceDecompressed has records around max.decompressed.message.bytes.
+// produceDecompressed sends compressed records around max.decompressed.message.bytes.
 func produceDecompressed(p *play) {
 	l := newLab(p, "bounded", 9, "max.decompressed.message.bytes", "100")
 	long := strings.Repeat("x", 200)
 	for _, codec := range []int16{1, 4} {
 		name := map[int16]string{1: "gzip", 4: "zstd"}[codec]
-		for _, n := range []int{93, 94, 95} { // a record has 6 bytes beside its value, and one more with a value of 64
+		for _, n := range []int{93, 94, 95} { // a record takes 6 bytes plus its value, and one more from 64 bytes
 			l.send(fmt.Sprintf("%s: a value of %d bytes", name, n), compressed(codec, val(long[:n])))
 		}
 		l.send(name+": the second is large", compressed(codec, val("a"), val(long), val("b")))
@@ -265,7 +265,7 @@ func produceCompacted(p *play) {
 	}
 }
 
-// produceUnsupported asks for versions that nobody serves, once.
+// produceUnsupported sends versions that neither broker serves, once.
 func produceUnsupported(p *play) {
 	topic, id := p.topic("t", 1)
 	if p.version != 9 {

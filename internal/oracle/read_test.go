@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// fetch asks for what a partition has from an offset on, without a session.
+// fetch returns a sessionless request for the records of a partition from an offset.
 func fetch(topic string, id [16]byte, partition int32, offset int64) *kmsg.FetchRequest {
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = 0, 0, 1<<20
@@ -22,7 +22,7 @@ func fetch(topic string, id [16]byte, partition int32, offset int64) *kmsg.Fetch
 	return req
 }
 
-// fill writes n batches of one record.
+// fill writes n batches of one record each.
 func (p *play) fill(topic string, id [16]byte, partition int32, n int) {
 	p.t.Helper()
 	for i := range n {
@@ -117,7 +117,7 @@ func fetchPlain(p *play) {
 }
 
 func fetchSessions(p *play) {
-	if p.version < 7 { // which have none
+	if p.version < 7 { // no sessions
 		return
 	}
 	topic, id := p.topic("t", 3, "retention.ms", "-1")

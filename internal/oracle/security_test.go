@@ -6,8 +6,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// securityScenarios ask a broker without an authorizer or users about them, and for groups
-// of kinds that have none.
+// securityScenarios are requests about ACLs, quotas, users and tokens to a broker without an
+// authorizer or users, and about groups of kinds of which there are none.
 func securityScenarios() []scenario {
 	return []scenario{
 		one("acls", func(*play) kmsg.Request {

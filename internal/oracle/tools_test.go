@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// toolScenarios are what tools and user interfaces call, and what is asked of brokers that
-// lack a feature. Nothing of it changes a broker.
+// toolScenarios are requests sent by tools and user interfaces, and requests for features that a
+// broker may lack. They change nothing but their own topics.
 func toolScenarios() []scenario {
 	return append(securityScenarios(), []scenario{
 		{"log-dirs", 35, logDirs},
@@ -83,12 +83,12 @@ func toolScenarios() []scenario {
 	}...)
 }
 
-// one is a scenario of a single request.
+// one returns a scenario of a single request.
 func one(name string, request func(p *play) kmsg.Request) scenario {
 	return scenario{name, request(&play{}).Key(), func(p *play) { p.do("asked", request(p)) }}
 }
 
-// unknownRequests are frames with keys and versions that nobody announces, sent once.
+// unknownRequests sends frames with API keys and versions that neither broker advertises, once.
 func unknownRequests(p *play) {
 	if p.version != 4 {
 		return
@@ -101,7 +101,7 @@ func unknownRequests(p *play) {
 	}
 }
 
-// frame sends a request header with a body of zeros and records what comes back as it is.
+// frame sends a request header with a body of zeros and records the raw outcome.
 func (p *play) frame(step string, key, version int16) {
 	p.t.Helper()
 	c := p.dial()
@@ -115,7 +115,7 @@ func (p *play) frame(step string, key, version int16) {
 	if _, err := c.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)); err == nil {
 		_, rest, err := c.receive()
 		if said = outcome(err); err == nil {
-			said = "answered: " + hex.EncodeToString(rest[:min(len(rest), 2)]) // the error code
+			said = "answered: " + hex.EncodeToString(rest[:min(len(rest), 2)]) // usually the error code
 		}
 	}
 	p.answers = append(p.answers, answer{step, map[string]string{"answer": said}})

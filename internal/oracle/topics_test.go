@@ -95,9 +95,9 @@ func createNames(p *play) {
 	}
 }
 
-// createConfigs tries each value of each config on a topic that is not made.
+// createConfigs tries each value of each config, validating only: no topic is created.
 func createConfigs(p *play) {
-	n := 0 // so that each topic has an id of its own
+	n := 0 // makes topic names, and thus ids, unique
 	try := func(step string, configs ...string) {
 		n++
 		p.do(step, create(true, newTopic(p.name(fmt.Sprint("t", n)), 1, 1, configs...)))
@@ -210,7 +210,7 @@ func metadata(p *play) {
 	named := func(s string) kmsg.MetadataRequestTopic { return kmsg.MetadataRequestTopic{Topic: kmsg.StringPtr(s)} }
 	ask("one", nil, named(topic))
 	ask("unknown", nil, named(p.name("nobody")))
-	if p.version < 4 { // which make what they name
+	if p.version < 4 { // these always auto-create
 		p.topic("nobody", 1)
 	}
 	ask("twice", nil, named(topic), named(topic))

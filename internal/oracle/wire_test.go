@@ -14,14 +14,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// answerIn bounds the wait for one answer.
+// answerIn is the timeout for one response.
 const answerIn = 20 * time.Second
 
-// conn is one connection. A request is sent as it is, and the frame that comes back
-// is decoded with nothing in between that retries or mends.
+// conn is a raw connection. Requests are sent and responses decoded as is, without a client library
+// that retries or repairs anything.
 type conn struct {
 	net.Conn
-	last int32 // correlation id
+	last int32 // last correlation id
 }
 
 func dial(ctx context.Context, addr string) (*conn, error) {
@@ -33,7 +33,7 @@ func dial(ctx context.Context, addr string) (*conn, error) {
 	return &conn{Conn: c}, nil
 }
 
-func (c *conn) close() { _ = c.Close() } // nothing is left to be sent
+func (c *conn) close() { _ = c.Close() } // nothing is buffered
 
 func (c *conn) send(req kmsg.Request) (id int32, err error) {
 	c.last++
@@ -42,7 +42,7 @@ func (c *conn) send(req kmsg.Request) (id int32, err error) {
 	return c.last, err
 }
 
-// receive returns the next frame's correlation id and what follows it.
+// receive returns the next frame's correlation id and the bytes after it.
 func (c *conn) receive() (id int32, rest []byte, err error) {
 	if err := c.SetReadDeadline(time.Now().Add(answerIn)); err != nil {
 		return 0, nil, err
@@ -79,14 +79,14 @@ func (c *conn) ask(req kmsg.Request) (kmsg.Response, error) {
 func decode(req kmsg.Request, body []byte) (kmsg.Response, error) {
 	resp := req.ResponseKind()
 	resp.SetVersion(req.GetVersion())
-	if resp.IsFlexible() && resp.Key() != 18 { // tags of the header
+	if resp.IsFlexible() && resp.Key() != 18 { // tagged fields of the header
 		if len(body) == 0 || body[0] != 0 {
 			return nil, errors.New("the header's tags are not none")
 		}
 		body = body[1:]
 	}
 	if resp.Key() == 18 && len(body) >= 2 && int16(binary.BigEndian.Uint16(body)) == 35 {
-		resp.SetVersion(0) // an unsupported version of ApiVersions is answered in version 0
+		resp.SetVersion(0) // unsupported versions of ApiVersions are answered in version 0
 	}
 	if err := resp.ReadFrom(body); err != nil {
 		return nil, fmt.Errorf("an answer that cannot be decoded: %w", err)
