@@ -106,8 +106,8 @@ func newTLSBroker(t testing.TB) *broker {
 	return b
 }
 
-// run starts the broker and stops it with the test. It must stop cleanly and must not have
-// panicked.
+// run starts the broker and stops it when the test ends. The test fails if the broker does not stop
+// cleanly or has panicked.
 func (b *broker) run() {
 	t := b.t
 	t.Helper()
@@ -156,7 +156,7 @@ func (b *broker) ready(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	_ = resp.Body.Close() // nothing of it is read
+	_ = resp.Body.Close() // only the status matters
 	return resp.StatusCode == http.StatusOK
 }
 
@@ -171,12 +171,12 @@ func (b *broker) stop() {
 			b.t.Errorf("stop: %v", err)
 		}
 	case <-time.After(60 * time.Second):
-		_ = b.cmd.Process.Kill() // it is reported in any case
+		_ = b.cmd.Process.Kill() // the timeout is reported anyway
 		b.t.Error("the broker did not stop in a minute")
 	}
 }
 
-// createTopic creates a topic with the binary's own command.
+// createTopic creates a topic with `sluice topic create`.
 func (b *broker) createTopic(name string, partitions int) {
 	b.t.Helper()
 	b.must("", binary, "topic", "create", name, "--partitions", fmt.Sprint(partitions), "--broker", b.addr)
@@ -199,7 +199,7 @@ func (b *broker) try(stdin, name string, args ...string) (stdout, stderr string,
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// must is try for commands that succeed.
+// must is like try, but fails the test unless the command succeeds. It returns stdout.
 func (b *broker) must(stdin, name string, args ...string) string {
 	b.t.Helper()
 	out, errs, code := b.try(stdin, name, args...)
@@ -209,7 +209,7 @@ func (b *broker) must(stdin, name string, args ...string) string {
 	return out
 }
 
-// kcat runs kcat, which must succeed.
+// kcat runs kcat against the broker. It must succeed.
 func (b *broker) kcat(stdin string, args ...string) string {
 	b.t.Helper()
 	return b.must(stdin, "kcat", append([]string{"-b", b.addr, "-X", "socket.timeout.ms=20000"}, args...)...)

@@ -91,25 +91,25 @@ func (b *broker) join(ctx context.Context, group, topic string, read chan<- stri
 		for s := bufio.NewScanner(out); s.Scan(); {
 			read <- s.Text()
 		}
-		_, _ = io.Copy(io.Discard, out) // what was printed before the kill
+		_, _ = io.Copy(io.Discard, out) // drain output printed before the kill
 	})
 	return m
 }
 
-// leave kills a member: the group finds out by its session timeout.
+// leave kills a member without leaving the group, which notices only at the session timeout.
 func (m *member) leave() {
-	_ = m.cmd.Process.Kill() // it may have ended
+	_ = m.cmd.Process.Kill() // may have exited already
 	m.over.Wait()
-	_ = m.cmd.Wait() // it was killed
+	_ = m.cmd.Wait() // fails because of the kill
 }
 
-// The partitions of a dead member go to the others; nothing is left unread.
+// The partitions of a dead member are reassigned to the others, and no record stays unread.
 func TestKcatGroupOutlivesAMember(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("jobs", 6)
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
-	read := make(chan string, 100_000) // more than can be read again
+	read := make(chan string, 100_000) // large enough for all records, including those read twice
 	seen := map[string]bool{}
 	await := func(n int) {
 		t.Helper()

@@ -71,9 +71,9 @@ func TestKcatRoundTripsEveryCodec(t *testing.T) {
 	}
 }
 
-// codecOf returns how the first batch of a topic is compressed.
+// codecOf returns the codec of the first batch found in a topic.
 func codecOf(t *testing.T, b *broker, topic string) string {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(b.addr), kgo.MaxVersions(kversion.V2_8_0())) // which names topics, not their ids
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.addr), kgo.MaxVersions(kversion.V2_8_0())) // fetches by topic name, not id
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func last(s []string) string {
 	return s[len(s)-1]
 }
 
-// equalSorted compares got in any order with want, which is sorted.
+// equalSorted reports whether got, in any order, equals want, which must be sorted.
 func equalSorted(got, want []string) bool {
 	got = slices.Clone(got)
 	slices.Sort(got)

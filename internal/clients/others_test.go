@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// cache returns the folder for packages of a language. It is kept between runs and is not part
-// of the repository.
+// cache returns the directory for installed packages of a language. It is kept between runs and is not
+// part of the repository.
 func cache(t *testing.T, name string) string {
 	t.Helper()
 	dir, err := filepath.Abs(filepath.Join("..", "..", ".cache", "clients", name))
@@ -23,8 +23,7 @@ func cache(t *testing.T, name string) string {
 	return dir
 }
 
-// need skips a test if a contributor's machine lacks the language. CI has all of them, so there
-// it fails.
+// need skips a test if a tool is missing. In CI, which has all of them, it fails the test instead.
 func need(t *testing.T, tools ...string) {
 	t.Helper()
 	for _, tool := range tools {
@@ -74,7 +73,7 @@ func TestClientInJavaScript(t *testing.T) {
 	t.Log(b.must("", "node", filepath.Join(dir, "client.js")))
 }
 
-// The Java client of the Apache project itself.
+// Apache Kafka's own Java client.
 func TestClientInJava(t *testing.T) {
 	need(t, "java", "mvn")
 	b := newBroker(t)

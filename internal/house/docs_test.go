@@ -21,7 +21,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	documented := set(regexp.MustCompile("`(sluice_[a-z_]+)`").FindAllStringSubmatch(page, -1))
 	inCode := map[string]bool{}
 	name := regexp.MustCompile(`"(sluice_[a-z_]+)"`)
-	short := regexp.MustCompile(`desc\("([a-z_]+)"`) // in pipeline/promobs
+	short := regexp.MustCompile(`desc\("([a-z_]+)"`) // without the prefix, in pipeline/promobs
 	for _, file := range files(t, ".go") {
 		if strings.HasSuffix(file, "_test.go") || !served(file) {
 			continue
@@ -34,7 +34,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 			}
 		}
 	}
-	delete(inCode, "sluice_pipeline_") // the prefix of those
+	delete(inCode, "sluice_pipeline_") // only a prefix
 	if len(inCode) < 40 {
 		t.Fatalf("only %d metrics found in the code: the test looks in the wrong places", len(inCode))
 	}
@@ -44,7 +44,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		}
 	}
 	for m := range set(regexp.MustCompile(`(sluice_[a-z_]+)`).FindAllStringSubmatch(page, -1)) {
-		documented[strings.TrimSuffix(m, "_bucket")] = true // in an expression
+		documented[strings.TrimSuffix(m, "_bucket")] = true // used in an expression
 	}
 	for _, m := range slices.Sorted(maps.Keys(documented)) {
 		if !inCode[m] {
@@ -109,7 +109,7 @@ func TestLinksInPagesLeadSomewhere(t *testing.T) {
 
 // docs/README.md lists each decision page once, by its number and under its title.
 func TestDecisionsAreInTheIndex(t *testing.T) {
-	listed := map[string][]string{} // page: its rows
+	listed := map[string][]string{} // rows by page
 	row := regexp.MustCompile(`(?m)^\| \[([0-9]+)\]\(decisions/([^)]+)\) \| (.*) \|$`)
 	for _, m := range row.FindAllStringSubmatch(read(t, "docs/README.md"), -1) {
 		listed[m[2]] = append(listed[m[2]], "# "+m[1]+" "+m[3])
@@ -134,7 +134,7 @@ func TestDecisionsAreInTheIndex(t *testing.T) {
 	}
 }
 
-// files returns the repository's files with a suffix, by path from its root.
+// files returns the paths, relative to the root, of the repository's files with a suffix.
 func files(t *testing.T, suffix string) []string {
 	t.Helper()
 	var out []string

@@ -11,8 +11,8 @@ import (
 
 const module = "github.com/sluicemq/sluice"
 
-// rules lists our packages that each part of the tree may import. The longest matching prefix
-// applies; "" is only for cmd.
+// rules maps each part of the tree to the prefixes of our packages it may import. The longest matching
+// key applies. "" allows everything, and is only for cmd.
 var rules = map[string][]string{
 	"pipeline":         {"pipeline", "internal/fault"},
 	"pipeline/promobs": {"pipeline"},
@@ -27,8 +27,8 @@ var rules = map[string][]string{
 	"cmd":              {""},
 }
 
-// stageRules are the only imports between stages: a type passed between them, or a cache that
-// one fills and the other serves.
+// stageRules are the only allowed imports between stages: for a type passed between them, or a cache
+// that one fills and the other serves.
 var stageRules = map[string][]string{
 	"stages/objectfetch": {"stages/readcache"},
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// address is where the broker is.
+// address returns the broker's address.
 func address(t *testing.T) string {
 	t.Helper()
 	a := os.Getenv("SLUICE_BROKER")
@@ -29,14 +29,14 @@ func deadline(t *testing.T) context.Context {
 // name returns a topic or group name that no earlier run has used.
 func name(what string) string { return fmt.Sprintf("%s-%d", what, time.Now().UnixNano()) }
 
-// message is what the tests produce: number i of a topic.
+// message is a record as produced by the tests; see [messageOf].
 type message struct{ key, value, header string }
 
 func messageOf(i int) message {
 	return message{fmt.Sprintf("key %d", i%11), fmt.Sprintf("value %d of a record that compresses, compresses well", i), fmt.Sprint(i)}
 }
 
-// same fails the test unless got are messages from..to, in any order.
+// same fails the test unless got consists of messages from to to-1, in any order.
 func same(t *testing.T, got []message, from, to int) {
 	t.Helper()
 	var want []message

@@ -9,8 +9,8 @@ import (
 	"github.com/IBM/sarama"
 )
 
-// saramaConfig returns settings for a version of Kafka, which is what sarama
-// chooses the versions of its requests by.
+// saramaConfig returns settings for a version of Kafka, from which sarama derives the versions of
+// its requests.
 func saramaConfig(v sarama.KafkaVersion) *sarama.Config {
 	c := sarama.NewConfig()
 	c.Version = v
@@ -39,7 +39,7 @@ func saramaProduce(t *testing.T, c *sarama.Config, topic string, from, to int) {
 	}
 }
 
-// saramaGroup reads n messages as a member of a group and commits them.
+// saramaGroup is a group member that reads a number of messages and commits them.
 type saramaGroup struct {
 	mu   sync.Mutex
 	left int
@@ -197,7 +197,7 @@ func saramaInspect(t *testing.T, v sarama.KafkaVersion, admin sarama.ClusterAdmi
 	}
 }
 
-// saramaAlter changes a config in the way that the version has.
+// saramaAlter changes a config with the newest request the version supports.
 func saramaAlter(t *testing.T, v sarama.KafkaVersion, admin sarama.ClusterAdmin, topic string) {
 	t.Helper()
 	value := "60000"
