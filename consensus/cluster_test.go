@@ -42,7 +42,7 @@ func closed(t *testing.T, c *consensus.Cluster) {
 	}
 }
 
-// node opens a cluster with one broker; it is closed with the test.
+// node opens a cluster with one broker. It is closed when the test ends.
 func node(t *testing.T) *consensus.Cluster {
 	t.Helper()
 	c := open(t, small(t.TempDir()))

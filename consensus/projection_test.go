@@ -9,8 +9,8 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// TestAGroupIsThereWhileItsShardIsReset: while a snapshot replaces a shard, no reader misses a
-// group that is in both.
+// TestAGroupIsThereWhileItsShardIsReset: while a snapshot replaces a shard's state, readers always see
+// a group that is in both the old state and the new.
 func TestAGroupIsThereWhileItsShardIsReset(t *testing.T) {
 	p := newProjection(1, nil)
 	var all machine.Changes

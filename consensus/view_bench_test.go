@@ -9,8 +9,8 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// BenchmarkChangeOfAPartition is what a change of one partition costs, from the command's effects to
-// the next View, with 100,000 partitions in the metadata.
+// BenchmarkChangeOfAPartition measures a change of one partition, from the command's effects to the
+// next View, with 100,000 partitions in the metadata.
 func BenchmarkChangeOfAPartition(b *testing.B) {
 	for _, topics := range []int{10, 1000, 100_000} {
 		b.Run(fmt.Sprintf("topics=%d", topics), func(b *testing.B) {
@@ -29,7 +29,7 @@ func BenchmarkChangeOfAPartition(b *testing.B) {
 	}
 }
 
-// fill puts so many topics with so many partitions each into p.
+// fill adds topics to p, with the given number of partitions each, and returns their ids.
 func fill(p *projection, topics, partitions int) (ids []topic.ID) {
 	for i := range topics {
 		t := &machine.Topic{Name: fmt.Sprint("t", i), ID: topic.NewID(), Replication: 1, Count: int32(partitions), Target: int32(partitions)}

@@ -158,7 +158,7 @@ func TestOldRootSnapshots(t *testing.T) {
 	}
 }
 
-// TestForgottenTopicsAreRemembered: the latest ones.
+// TestForgottenTopicsAreRemembered: the most recently forgotten topics are remembered.
 func TestForgottenTopicsAreRemembered(t *testing.T) {
 	r := NewRoot()
 	_, _, _ = r.Apply(&RegisterBroker{Broker: meta.Broker{ID: 1}})

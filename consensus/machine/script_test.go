@@ -128,7 +128,7 @@ func number(t *testing.T, s string) int64 {
 	return n
 }
 
-// topicID and objectID return ids made of a letter.
+// topicID and objectID return ids that start with a name.
 func topicID(name string) (id topic.ID)       { copy(id[:], name); return id }
 func objectID(name string) (id meta.ObjectID) { copy(id[:], name); return id }
 

@@ -19,8 +19,8 @@ import (
 // usage records what the lanes behind admit received.
 type usage struct {
 	mu      sync.Mutex
-	writes  []int                   // the lane that first received a partition
-	laneOf  map[topic.Partition]int // the lane that had a partition first
+	writes  []int                   // number of writes by lane
+	laneOf  map[topic.Partition]int // lane that last received a partition
 	strayed int                     // appends that reached a different lane than before
 }
 
@@ -40,8 +40,8 @@ func (u *usage) Run(ctx context.Context, in *pipeline.In[*flow.Write]) error {
 	return nil
 }
 
-// lanesUsed sends the batches of 256 partitions through that many lanes, first
-// one by one, then all in one request.
+// lanesUsed sends batches for 256 partitions through the given number of lanes, first
+// in separate requests, then all in one.
 func lanesUsed(t *testing.T, lanes, partitionsPerTopic int) *usage {
 	t.Helper()
 	u := &usage{writes: make([]int, lanes), laneOf: make(map[topic.Partition]int)}

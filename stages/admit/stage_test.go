@@ -36,7 +36,7 @@ func batch(t *testing.T, edit func(*record.Builder)) record.Batch {
 	return out
 }
 
-// open runs a pipeline of admit and a sink that acknowledges.
+// open runs a pipeline of the admit stage and a sink that acknowledges everything.
 func open(t *testing.T, lanes int) (*admit.Stage, *[]*flow.Write) {
 	t.Helper()
 	s := admit.New(lanes, clock.NewManual(noon), prometheus.NewRegistry())

@@ -35,7 +35,7 @@ func who(conn uint64, addr byte) pipeline.Holder {
 // another address is next, and then one of a connection that has had no turn.
 func TestTurnsAreFairByAddressAndConnection(t *testing.T) {
 	u := newUnpacking(prometheus.NewRegistry())
-	for conn := range uint64(2) { // the crowd has had a turn
+	for conn := range uint64(2) { // both of the crowd's connections have had a turn
 		pl, err := u.small.Acquire(t.Context(), who(conn, 1))
 		if err != nil {
 			t.Fatal(err)
@@ -60,7 +60,7 @@ func TestTurnsAreFairByAddressAndConnection(t *testing.T) {
 			}
 		}
 	}
-	stay := make(chan struct{}) // the crowd keeps its places
+	stay := make(chan struct{}) // until closed, the crowd keeps its permits
 	crowd := make(chan error, 100)
 	for i := range 100 {
 		wait(func() {
@@ -100,17 +100,17 @@ func TestTurnsAreFairByAddressAndConnection(t *testing.T) {
 	}
 }
 
-// looked checks b under a topic without rules.
+// looked checks b for a topic without rules.
 func looked(ctx context.Context, u *unpacking, h pipeline.Holder, b record.Batch) error {
 	_, err := u.check(ctx, h, b, record.Rules{})
 	return err
 }
 
-// While a batch that decompresses to a lot is checked, others like it wait, at
-// most as long as their request lives; small ones do not wait.
+// While a batch with a large decompressed size is checked, others like it wait,
+// until their request is cancelled at most; small ones do not wait.
 func TestLargeBatchesWaitOnlyForEachOther(t *testing.T) {
 	u := newUnpacking(prometheus.NewRegistry())
-	first, err := u.large.Acquire(t.Context(), who(1, 1)) // one is being checked
+	first, err := u.large.Acquire(t.Context(), who(1, 1)) // a large batch is being checked
 	if err != nil {
 		t.Fatal(err)
 	}

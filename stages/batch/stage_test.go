@@ -75,7 +75,7 @@ func (r *rig) next() *pipeline.Parcel[*flow.Group] {
 	return nil
 }
 
-// want checks that a group of that many writes has left, and returns it.
+// want checks that a group with the given number of writes has left, and returns it.
 func (r *rig) want(seq uint64, writes int) pipeline.Parcel[*flow.Group] {
 	r.t.Helper()
 	p := r.next()
@@ -158,7 +158,7 @@ func TestFewGroupsInFlightLetTheNextOneLeave(t *testing.T) {
 		r.write(1)
 		r.write(1)
 		r.none()
-		out[1].Settle(nil) // any of them
+		out[1].Settle(nil) // in any order
 		out = append(out, r.want(4, 2))
 		if err := r.stage.Tune(map[string]int64{"eager_groups": 4}); err != nil {
 			t.Fatal(err)
@@ -274,7 +274,8 @@ func TestImageLivesAsLongAsItsGroup(t *testing.T) {
 	})
 }
 
-// Offsets have been assigned, so nothing may follow.
+// The stage ends if an image cannot be built: offsets have been assigned, so nothing
+// may be written after it.
 func TestFailedImageEndsTheStage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("no image")
@@ -289,8 +290,8 @@ func TestFailedImageEndsTheStage(t *testing.T) {
 	})
 }
 
-// A group of several writes takes no more memory than an image may, whatever the
-// maximum is or becomes at run time; what does not fit starts the next group.
+// A group of several writes never exceeds the memory limit of an image, whatever the
+// maximum is or becomes at run time. A write that does not fit starts the next group.
 func TestGroupsFitTheMemoryForImages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := batch.Config{TargetBytes: 1 << 20, MaxBytes: 8 << 20, ImageBytes: 64 << 10, Linger: 10 * time.Millisecond, EagerGroups: 1}

@@ -152,8 +152,8 @@ func TestReadsStopAtTheFirstHole(t *testing.T) {
 	}
 }
 
-// TestSlowReadersDoNotKeepTheMemory: with readers that hold on to what they read,
-// the memory of the images behind it is bounded, and what they read stays valid.
+// TestSlowReadersDoNotKeepTheMemory: if readers hold on to their results, those stay
+// valid, but the image memory kept for them is bounded.
 func TestSlowReadersDoNotKeepTheMemory(t *testing.T) {
 	const size, held = 64 << 10, 4
 	pool := blockfs.NewPool(1 << 20)

@@ -111,7 +111,7 @@ func TestRecordsThatCompactionKeeps(t *testing.T) {
 	r.upload(map[int32][]record.Batch{0: {
 		build(0, producer(8), kv{"a", "1"}),
 		build(1, producer(8), kv{"a", "2"}), // the producer's last
-		build(2, producer(9), kv{"a", "3"}), // of a forgotten producer
+		build(2, producer(9), kv{"a", "3"}), // by a forgotten producer
 		build(3, func(m *record.Builder) { m.Control, m.Transactional, m.ProducerID, m.ProducerEpoch = true, true, 8, 0 }, kv{"\x00\x00\x00\x01", "marker"}),
 		build(4, func(m *record.Builder) {
 			m.Transactional, m.ProducerID, m.ProducerEpoch, m.BaseSequence = true, 8, 0, 41
@@ -161,8 +161,8 @@ func TestSmallIndexTakesSeveralPasses(t *testing.T) {
 }
 
 // After any sequence of writes, cleanings and failures, the last value of each
-// key is there, records are unchanged and in order, tombstones disappear only
-// when they may, and a reader from any offset reaches the end.
+// key is present, records are unchanged and in order, tombstones disappear only
+// when allowed, and a reader from any offset reaches the end.
 func TestCleaningAtRandom(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := DefaultConfig()

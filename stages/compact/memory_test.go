@@ -123,7 +123,7 @@ func TestMemoryIsBounded(t *testing.T) {
 				t.Fatal("nothing to clean")
 			}
 			held := int64(stop()) - int64(before.HeapAlloc)
-			if held > budget*5/4 { // pools keep what was used last
+			if held > budget*5/4 { // pools keep the most recently used buffers
 				t.Errorf("%.1f MiB were live with a budget of %d", float64(held)/(1<<20), budget>>20)
 			}
 			passes, opaque := testutil.ToFloat64(r.c.metrics.passes), testutil.ToFloat64(r.c.metrics.opaque)
@@ -141,7 +141,7 @@ func fill(r *rig, codec record.Codec) {
 	put := func(n, size int) {
 		records := make([]kv, n)
 		for i := range records {
-			// One in eight is a tombstone, which makes its batch be written twice.
+			// One in eight is a tombstone, so that its batch is written twice.
 			sum := sha256.Sum256(fmt.Append(nil, key))
 			if records[i] = (kv{k: hex.EncodeToString(sum[:8])}); key%8 != 0 {
 				records[i].v = strings.Repeat("v", size)

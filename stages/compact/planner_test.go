@@ -188,8 +188,8 @@ func TestCompactionIsPausedAndResumed(t *testing.T) {
 	})
 }
 
-// An object that takes longer than its prepared time is abandoned, since nobody
-// might know of it once it exists. The job is planned again.
+// An object that takes longer than its prepared time is abandoned, since otherwise
+// it might exist without being known to the metadata. The job is planned again.
 func TestJobsThatTakeTooLongAreAbandoned(t *testing.T) {
 	for name, stall := range map[string]func(*rig, bool){
 		"paused": func(r *rig, yes bool) { r.c.throttle.pause(yes) },
@@ -217,7 +217,7 @@ func TestJobsThatTakeTooLongAreAbandoned(t *testing.T) {
 						t.Errorf("the log does not say what to do:\n%s", &log)
 					}
 					stall(r, false)
-					time.Sleep(30 * time.Minute) // what was started at 100 bytes per second waits for eleven
+					time.Sleep(30 * time.Minute) // reads started at 100 bytes per second wait for eleven
 					synctest.Wait()
 				})
 				if m := r.partition(0); len(m.Objects) != 1 || len(r.meta.prepared) != 2 || len(r.store.objects) != 9 {

@@ -33,7 +33,7 @@ type rig struct {
 	store *bucket
 	meta  *manifests
 	c     *Compactor
-	last  map[int64]int64 // base offset of a producer's last batch
+	last  map[int64]int64 // base offset of each producer's last batch
 }
 
 func (r *rig) lastBatch(_ topic.Partition, producer int64) (int64, bool) {
@@ -103,7 +103,7 @@ type manifests struct {
 	mu       sync.Mutex
 	topic    meta.Topic
 	prepared map[meta.ObjectID]bool
-	fail     func(meta.Replacement) error // called before, or instead of, a replacement
+	fail     func(meta.Replacement) error // called before a replacement; an error prevents it
 	replaced int
 }
 

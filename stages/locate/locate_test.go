@@ -13,8 +13,8 @@ import (
 	"github.com/sluicemq/sluice/stages/locate"
 )
 
-// fixture is a partition with records 10..20 in two objects and 20..26 in the WAL,
-// three records a batch there; 11 was deleted by the log start.
+// fixture returns a partition with records 10..20 in two objects and 20..26 in the
+// WAL, there in batches of three. Records below 12 were deleted.
 func fixture() (*partition.State, locate.Manifest) {
 	s := partition.NewState(topic.Partition{Topic: topic.NewID()}, 1, 12, 20)
 	s.Tail.Append(partition.Entry{Base: 20, Count: 3, Size: 100, MaxTimestamp: 220, Position: 1})
@@ -25,7 +25,7 @@ func fixture() (*partition.State, locate.Manifest) {
 	return s, func(p topic.Partition) (*meta.Partition, bool) { return m, p == s.ID }
 }
 
-// missing returns what a locator reports.
+// missing returns the error that a locator reports, unchanged.
 func missing(_ topic.Partition, _ int64, err error) error { return err }
 
 func TestLocate(t *testing.T) {
@@ -104,8 +104,8 @@ func (b batches) InWAL(_ context.Context, _ topic.Partition, e partition.Entry) 
 	return b.at(e.Base, int64(e.Count)), nil
 }
 
-// InObject has batches of one record, except the first, of two: one of them was
-// deleted with offset 11 although its time, 135, is late.
+// InObject serves batches of one record, except the first, which has two. One of them,
+// offset 11, was deleted although its timestamp, 135, is late.
 func (b batches) InObject(_ context.Context, _ topic.Partition, ref meta.ObjectRef, ms, from int64) (record.Batch, bool, error) {
 	for o := ref.Base; o < ref.End; o++ {
 		switch {

@@ -76,7 +76,7 @@ func TestSequentialReaderGetsReadAhead(t *testing.T) {
 	if from[flow.FromObject] > 2 || from[flow.FromReadCache] < 8 {
 		t.Errorf("reads by source: %v; want all but the first two from the cache", from)
 	}
-	if n := f.store.reads.Load(); n > 6 { // footer, two reads, requests of 1 MiB
+	if n := f.store.reads.Load(); n > 6 { // footer, two reads, and read-ahead in 1 MiB requests
 		t.Errorf("%d requests for 2.5 MiB", n)
 	}
 	if held := f.metric(t, "sluice_read_ahead_held_bytes"); held > 1<<20 {
@@ -125,7 +125,7 @@ func TestReadAheadStaysWithinItsSpace(t *testing.T) {
 	if now := f.metric(t, "sluice_read_ahead_held_bytes"); now != held {
 		t.Errorf("%v bytes are held, %v before: a reader lost blocks that it had not read", now, held)
 	}
-	// Once the first has been idle for long, it does.
+	// Once the first has been idle for long enough, it does.
 	f.clock.Advance(2 * time.Minute)
 	f.read(t, 164, 64<<10)
 	f.settled(t)
@@ -137,7 +137,7 @@ func TestReadAheadStaysWithinItsSpace(t *testing.T) {
 	}
 }
 
-// Read-ahead, however slow, does not delay a read that somebody waits for.
+// Read-ahead, however slow, does not delay foreground reads.
 func TestReadAheadDelaysNobody(t *testing.T) {
 	cfg := aheadConfig()
 	cfg.AheadRequests = 1
@@ -240,7 +240,7 @@ func TestCloseEndsReadAhead(t *testing.T) {
 	gate := f.store.hold()
 	f.read(t, 102, 64<<10)
 	<-gate.started
-	f.fetch.Close() // cancels the request, and waits
+	f.fetch.Close() // cancels the request and waits for it
 	if n := f.store.under.Load(); n != 0 {
 		t.Errorf("%d requests in flight", n)
 	}

@@ -26,13 +26,13 @@ import (
 	"github.com/sluicemq/sluice/stages/readcache"
 )
 
-// store counts requests and may damage their results.
+// store counts requests, and can damage or delay their results.
 type store struct {
 	*objectstore.Store
 	reads, under atomic.Int32
 	most         atomic.Int32 // highest value of under
 	damage       atomic.Bool
-	gate         atomic.Pointer[rendezvous] // if set, requests wait at it
+	gate         atomic.Pointer[rendezvous] // if set, requests wait for it
 }
 
 func (s *store) Object(key string) object.RangeReader { return &reader{s, key} }
@@ -81,7 +81,7 @@ type fixture struct {
 	// uneven makes every fourth batch small, so that some blocks start with one.
 	uneven bool
 	clock  *clock.Manual
-	// moved is where the records are once they are no longer in ref.
+	// moved is the object with the records once they are no longer in ref.
 	moved   *meta.ObjectRef
 	tracker *unreadable.Tracker
 	log     bytes.Buffer
@@ -164,7 +164,7 @@ func buildOf(t *testing.T, cfg objectfetch.Config, cacheBytes int64, uneven bool
 
 var errGone = errors.New("deleted")
 
-// now is the object in the metadata.
+// now returns the current object according to the metadata.
 func (f *fixture) now() meta.ObjectRef {
 	if f.moved != nil {
 		return *f.moved
@@ -172,7 +172,7 @@ func (f *fixture) now() meta.ObjectRef {
 	return f.ref
 }
 
-// read passes the two stages as in the read pipeline.
+// read runs one read through both stages, as the read pipeline does.
 func (f *fixture) read(t *testing.T, offset int64, maxBytes int) *flow.Read {
 	t.Helper()
 	r := &flow.Read{State: f.state, Offset: offset, MaxBytes: maxBytes, Object: &f.ref}

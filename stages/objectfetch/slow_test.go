@@ -13,7 +13,7 @@ import (
 	"github.com/sluicemq/sluice/stages/readcache"
 )
 
-// poll is one read of a client that does not wait.
+// poll performs one read for a client that does not wait.
 func (f *fixture) poll(t *testing.T, offset int64, maxBytes int) *flow.Read {
 	t.Helper()
 	due := make(chan struct{})
@@ -27,7 +27,7 @@ func (f *fixture) poll(t *testing.T, offset int64, maxBytes int) *flow.Read {
 	return r
 }
 
-// eventually waits for a condition.
+// eventually waits until done, or fails the test.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for until := time.Now().Add(10 * time.Second); !done(); {
@@ -157,8 +157,7 @@ func TestOneSlowReadDoesNotHoldTheOthers(t *testing.T) {
 	}
 }
 
-// After Stop nobody waits for a request, even if that ignores its cancelled
-// context.
+// Stop releases all waiters, even if a request ignores its cancelled context.
 func TestStopReleasesWaiters(t *testing.T) {
 	f := unused(t)
 	gate := f.store.hold()

@@ -20,8 +20,8 @@ import (
 	"github.com/sluicemq/sluice/stages/retain"
 )
 
-// cluster is metadata in memory: topic "t" keeps records for ten seconds, "k" for
-// ever; of three partitions each, broker 1 leads the first two.
+// cluster is in-memory metadata. Topic "t" keeps records for ten seconds, "k" forever.
+// Each has three partitions, of which broker 1 leads the first two.
 type cluster struct {
 	mu     sync.Mutex
 	topics []*meta.Topic

@@ -9,7 +9,7 @@ import (
 	"github.com/sluicemq/sluice/stages/retain"
 )
 
-// ref is an object that was written long after its newest record.
+// ref returns an object written long after its newest record.
 func ref(base, end, bytes, timestamp int64) meta.ObjectRef {
 	return written(base, end, bytes, timestamp, 1<<40)
 }
@@ -81,8 +81,9 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// Whatever the log: the start is a boundary, no young record is deleted by time,
-// and deletion by size leaves enough but less than one object too much.
+// For any log: the start is an object boundary, no record within the retention time is
+// deleted by time, and deletion by size leaves at least the retention size, but less
+// than one object more.
 func TestStartOfAnyLog(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := retain.Partition{Tail: retain.Tail{MaxTimestamp: -1}}

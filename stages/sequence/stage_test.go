@@ -19,8 +19,7 @@ import (
 
 var noon = time.UnixMilli(1_700_000_000_000)
 
-// records returns a batch of n records of a producer, or of no producer if id is
-// -1.
+// records returns a batch of n records from a producer, or from none if id is -1.
 func records(t interface{ Fatal(...any) }, n int, id int64, epoch int16, seq int32) record.Batch {
 	b := record.NewBuilder()
 	b.ProducerID, b.ProducerEpoch, b.BaseSequence = id, epoch, seq

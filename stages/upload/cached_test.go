@@ -19,7 +19,7 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// A write cache of 22 MiB for groups of 64 KiB, and uploads of 12.5 MiB.
+// Sizes of groups, of the write cache, and of uploads, in bytes.
 const (
 	groupBytes = 64 << 10
 	cacheBytes = 22 << 20
@@ -35,12 +35,12 @@ type rigged struct {
 	image *blockfs.Buffer
 
 	placed   []*flow.Group
-	perGroup int64        // bytes of its batches; the image may have more
+	perGroup int64        // batch bytes of a group; its image may be larger
 	noted    atomic.Int64 // groups
-	readBack atomic.Int64 // bytes no longer in the cache
+	readBack atomic.Int64 // bytes read that were no longer cached
 	sent     atomic.Int64
-	speed    atomic.Int64 // of uploads, bytes a second
-	room     atomic.Int64 // bytes of the cache
+	speed    atomic.Int64 // of uploads, bytes per second
+	room     atomic.Int64 // cache size, bytes
 	mu       sync.Mutex
 	cuts     []*Cut
 }
@@ -87,7 +87,7 @@ func (r *rigged) produce(perSecond float64, d time.Duration, rate func(partition
 
 // run uploads cuts until ctx ends.
 func (r *rigged) run(ctx context.Context) error {
-	next := int64(0) // first group that no cut had
+	next := int64(0) // first group not yet cut
 	return r.Ledger.Run(ctx, func(ctx context.Context, p pipeline.Parcel[*Cut]) error {
 		c, first := p.Body, next
 		next = int64(c.End) / groupBytes
@@ -101,12 +101,12 @@ func (r *rigged) run(ctx context.Context) error {
 			if err != nil {
 				return nil //nolint:nilerr // the test is over
 			}
-			gone := min(max(0, r.noted.Load()-cacheBytes/groupBytes-first), next-first) // groups of the cut
+			gone := min(max(0, r.noted.Load()-cacheBytes/groupBytes-first), next-first) // evicted groups of the cut
 			r.readBack.Add(int64(n) * gone / (next - first))
 			r.sent.Add(int64(n))
 			time.Sleep(time.Duration(n) * time.Second / time.Duration(r.speed.Load()))
 		}
-		time.Sleep(20 * time.Millisecond) // until it is committed
+		time.Sleep(20 * time.Millisecond) // the commit
 		r.mu.Lock()
 		r.cuts = append(r.cuts, c)
 		r.mu.Unlock()
@@ -162,7 +162,7 @@ func TestUploadsComeFromTheWriteCache(t *testing.T) {
 	})
 }
 
-// TestUnavailableStoreDoesNotLimitProducers: the WAL has space for that case, so records are
+// TestUnavailableStoreDoesNotLimitProducers: the WAL has space for an outage, so records are
 // accepted as fast as they arrive.
 func TestUnavailableStoreDoesNotLimitProducers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

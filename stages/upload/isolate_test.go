@@ -39,7 +39,7 @@ func run(t *testing.T, m *memory, images upload.Images, c *catalog, s *shaky, ow
 	in, out, end := pipeline.Pipe[*upload.Cut](1)
 	r.out = out
 	over := make(chan error, 1)
-	ctx := context.WithoutCancel(t.Context()) // it ends with its input
+	ctx := context.WithoutCancel(t.Context()) // it ends when its input closes
 	go func() { over <- u.Run(ctx, in) }()
 	t.Cleanup(func() {
 		end()
@@ -155,7 +155,7 @@ func (r rotten) Get(partition.Position) (*blockfs.Buffer, bool) {
 	return r.image, true
 }
 
-// What is damaged in memory is read from the log.
+// Records damaged in memory are read from the log.
 func TestDamageInMemoryIsReadFromTheLog(t *testing.T) {
 	a, b := newState(), newState()
 	m, c, s := &memory{}, newCatalog(a, b), bucket(t)
@@ -180,7 +180,7 @@ func TestDamageInMemoryIsReadFromTheLog(t *testing.T) {
 	})
 }
 
-// The metadata keeps refusing one partition and accepts the others.
+// A partition that the metadata keeps refusing does not block the others.
 func TestRefusedPartitionBlocksNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bad, good := newState(), newState()
@@ -205,7 +205,7 @@ func TestRefusedPartitionBlocksNobody(t *testing.T) {
 	})
 }
 
-// A deleted topic is dropped, whatever it had.
+// A deleted partition is no longer isolated, whatever its state was.
 func TestDeletedPartitionIsNoLongerIsolated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bad := newState()

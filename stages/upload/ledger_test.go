@@ -21,7 +21,7 @@ func newState() *partition.State {
 	return partition.NewState(topic.Partition{Topic: topic.NewID()}, 0, 0, 0)
 }
 
-// noted returns a committed group of that many bytes at a position.
+// noted returns a committed group of the given size at a position.
 func noted(t *testing.T, pos partition.Position, bytes int64, states ...*partition.State) *flow.Group {
 	t.Helper()
 	image, err := blockfs.NewPool(1<<20).Get(context.Background(), blockfs.BlockSize)

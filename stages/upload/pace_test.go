@@ -14,14 +14,14 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// come makes records arrive at a rate for a while.
+// come notes records arriving at a rate, for d.
 func come(p *pace, perSecond int64, d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		p.note(time.Now(), perSecond/100)
 	}
 }
 
-// reads returns how long it takes to read size bytes at the pace.
+// reads returns how long reading size bytes takes at the current pace.
 func reads(t *testing.T, p *pace, size int) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -57,8 +57,8 @@ func TestUploadsFollowTheArrivalRate(t *testing.T) {
 	})
 }
 
-// What keeps the WAL full may be something that no upload fixes: small cuts are
-// rare then.
+// The WAL may stay full for a reason that uploads cannot fix; small cuts are then
+// rare.
 func TestPressureMakesFewSmallCuts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := TestedConfig()

@@ -22,8 +22,8 @@ import (
 	"github.com/sluicemq/sluice/stages/upload"
 )
 
-// remembered returns what a broker knows about st's producers from the metadata
-// and the store alone.
+// remembered returns the state of st's producers as known from the metadata and the
+// store alone.
 func remembered(t *testing.T, c *catalog, s *shaky, st *partition.State) *idempotence.Producers {
 	ps := idempotence.NewTable(1 << 30).Open()
 	p := c.parts[st.ID].Producers
@@ -134,8 +134,8 @@ func (h history) run(t *testing.T) error {
 	return nil
 }
 
-// What an upload of one record adds to the metadata does not grow with the number
-// of producers of the partition, and producers idle for long are dropped.
+// The metadata added by an upload of one record does not grow with the number of
+// producers of the partition, and long-idle producers are dropped.
 func TestSectionsOfManyProducers(t *testing.T) {
 	now := clock.NewManual(time.UnixMilli(1_700_000_000_000))
 	st := newState()

@@ -23,8 +23,8 @@ import (
 	"github.com/sluicemq/sluice/stages/upload"
 )
 
-// slow is a store whose first PUT takes long. The PUT heeds its context, or lands
-// anyway.
+// slow is a store whose first PUT takes long. If deaf, that PUT ignores its context and
+// completes anyway.
 type slow struct {
 	*objectstore.Store
 	takes time.Duration
@@ -48,8 +48,8 @@ func (s *slow) PutSized(ctx context.Context, key string, size int64, open func()
 	}
 }
 
-// An object whose prepared time is over is not committed, whenever its PUT ends;
-// the uploader abandons it and starts another one. Nothing is lost or duplicated.
+// An object whose prepared time is over is not committed, whenever its PUT ends. The
+// uploader abandons it and starts another one; nothing is lost or duplicated.
 func TestLateUploadTakesANewObject(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -97,7 +97,7 @@ type dump struct {
 	looks   int
 	deleted map[string]int
 	asked   int
-	fail    func(key string) error // of a listing, without a key, or of a deletion; may be nil
+	fail    func(key string) error // fails a deletion, or a listing if key is empty; may be nil
 }
 
 func (d *dump) Garbage(_ context.Context, most int) ([]meta.Garbage, error) {
@@ -143,7 +143,7 @@ func (d *dump) add(n int) string {
 	return object.Key(d.left[first].ID)
 }
 
-// breaks makes the store or the metadata fail from now on, or work again.
+// breaks makes the store or the metadata fail from now on; nil makes them work again.
 func (d *dump) breaks(fail func(key string) error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -181,7 +181,7 @@ func sweeping(t *testing.T, d *dump) *upload.Uploader {
 	return u
 }
 
-// Everything there is is deleted at once, more with the next sweep, and the
+// Existing garbage is deleted at once, later garbage by the next sweep, and the
 // interval can be changed.
 func TestSweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -210,8 +210,8 @@ func TestSweep(t *testing.T) {
 	})
 }
 
-// A failed deletion is retried and does not block the others. An unavailable
-// store is not asked for each object.
+// A failed deletion is retried and does not block the others. If the store is
+// unavailable, it is not asked for every object.
 func TestSweepWithAFailingStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &dump{deleted: map[string]int{}}

@@ -30,9 +30,9 @@ import (
 // memory is an in-memory WAL: positions are indexes into bytes.
 type memory struct {
 	bytes     []byte
-	mu        sync.Mutex // guards what follows; objects of a cut are committed concurrently
+	mu        sync.Mutex // guards the fields below; objects of a cut are committed concurrently
 	batches   []inMemory // not reclaimed
-	catalog   *catalog   // knows what is deleted
+	catalog   *catalog   // knows which topics are deleted
 	reclaimed partition.Position
 	age       time.Duration // of the records written
 	bad       func(partition.Entry) error
@@ -114,14 +114,14 @@ func (m *memory) take(s *partition.State, batch record.Batch) {
 
 func (m *memory) end() partition.Position { return partition.Position(len(m.bytes)) }
 
-// catalog is metadata like that of the consensus: a part is accepted only if it
-// continues its partition, and from an object whose prepared time is not over.
+// catalog is in-memory metadata with the rules of package consensus: a part is accepted
+// only if it continues its partition and its object's prepared time is not over.
 type catalog struct {
 	mu       sync.Mutex
 	parts    map[topic.Partition]*meta.Partition
 	prepared map[meta.ObjectID]time.Time // with deadlines
 	fail     func(step string) error     // may fail a step, before it or ("after ...") after it
-	refuse   topic.Partition             // its parts conflict
+	refuse   topic.Partition             // parts of it are refused with a conflict
 }
 
 func newCatalog(states ...*partition.State) *catalog {
@@ -181,9 +181,9 @@ func (c *catalog) CommitObject(_ context.Context, id meta.ObjectID, parts []meta
 	return out, c.fail("after commit")
 }
 
-// shaky is a store that fails when told to. It reads contents like stores that
-// lose responses: half, then all, then all again, which must be identical and of
-// the declared size.
+// shaky is a store that fails on demand. It reads the contents of a PUT as a store does
+// whose responses are lost: half, then all, then all again. All reads must be identical
+// and have the declared size.
 type shaky struct {
 	*objectstore.Store
 	fail func() error
@@ -231,7 +231,7 @@ func bucket(t *testing.T) *shaky {
 	return &shaky{s, func() error { return nil }}
 }
 
-// ship uploads one cut up to the end of the log.
+// ship uploads one cut, up to the end of the log.
 func ship(t *testing.T, m *memory, c *catalog, s *shaky, own int64, states ...*partition.State) {
 	t.Helper()
 	m.catalog = c
@@ -244,7 +244,7 @@ func ship(t *testing.T, m *memory, c *catalog, s *shaky, own int64, states ...*p
 	}
 }
 
-// runOne gives u one cut and returns the verdict.
+// runOne runs u on one cut and returns the verdict.
 func runOne(t *testing.T, ctx context.Context, u *upload.Uploader, c *upload.Cut) (verdict error) {
 	t.Helper()
 	in, out, end := pipeline.Pipe[*upload.Cut](1)
@@ -359,7 +359,7 @@ func TestLargePartitionsGetObjectsOfTheirOwn(t *testing.T) {
 	}
 }
 
-// A cut that is closed early for the cache has less of each partition, and as many objects.
+// A cut closed early for the sake of the cache has less data of each partition, but as many objects.
 func TestEarlyCutsHaveAsManyObjects(t *testing.T) {
 	for reason, shared := range map[string]bool{"size": true, "cache": false} {
 		a, b := newState(), newState()
@@ -425,7 +425,7 @@ func TestDeletedTopicsBlockNothing(t *testing.T) {
 	for _, st := range []*partition.State{kept, gone, unknown} {
 		m.write(t, st, 1, -1)
 	}
-	gone.Delete() // and unknown is deleted in the metadata, but not yet in its state
+	gone.Delete() // unknown is deleted in the metadata, but not yet in its state
 	ship(t, m, c, s, 1<<40, kept, gone, unknown)
 	verify(t, c, s, kept)
 	if m.reclaimed != m.end() {

@@ -36,7 +36,7 @@ func messageOf(i int) message {
 	return message{fmt.Sprintf("key %d", i%11), fmt.Sprintf("value %d of a record that compresses, compresses well", i), fmt.Sprint(i)}
 }
 
-// same fails the test unless got consists of messages from to to-1, in any order.
+// same fails the test unless got consists of messages [from, to), in any order.
 func same(t *testing.T, got []message, from, to int) {
 	t.Helper()
 	var want []message
