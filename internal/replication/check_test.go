@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// violation is a broken invariant; the numbers are those of the reliability page.
+// violation is a broken invariant, numbered as in RELIABILITY.md.
 type violation struct{ error }
 
 func broken(format string, args ...any) { panic(violation{fmt.Errorf(format, args...)}) }
 
-// record returns the record at offset as a replica has it, from its log or from objects.
+// record returns the record at offset as seen by a replica: from its log, or from objects below start.
 func (x *node) record(entries []entry, start, offset int64) (entry, bool) {
 	if offset < start {
 		if offset < int64(len(x.w.tier)) {
@@ -24,7 +24,7 @@ func (x *node) record(entries []entry, start, offset int64) (entry, bool) {
 	return entry{}, false
 }
 
-// appended checks a leader's append.
+// appended checks and registers a leader's append.
 func (w *world) appended(x *node, offset int64, e entry) {
 	if other, ok := w.leaders[e.epoch]; ok && other != x.id {
 		broken("1: brokers %d and %d both lead in epoch %d", other, x.id, e.epoch)
@@ -37,7 +37,7 @@ func (w *world) appended(x *node, offset int64, e entry) {
 	w.written[key] = e.value
 }
 
-// acknowledged checks that what is acknowledged is committed, and on enough disks.
+// acknowledged checks that the records below end, which x acknowledged, are committed and on enough disks.
 func (w *world) acknowledged(x *node, end int64) {
 	w.observe()
 	if end > int64(len(w.committed)) {
@@ -54,7 +54,8 @@ func (w *world) acknowledged(x *node, end int64) {
 	}
 }
 
-// observe notes what leaders report as committed.
+// observe registers records below the leaders' high watermarks as committed, and checks that no replica
+// disagrees with them.
 func (w *world) observe() {
 	for _, x := range w.nodes {
 		if !x.up {
@@ -80,7 +81,7 @@ func (w *world) observe() {
 	}
 }
 
-// tiered checks an accepted upload and adds it.
+// tiered checks an accepted upload and adds it to the tier.
 func (w *world) tiered(u upload) {
 	if u.base != int64(len(w.tier)) {
 		broken("11: an object of [%d, %d) follows the tier end %d", u.base, u.end, len(w.tier))
@@ -124,8 +125,8 @@ func (w *world) check() {
 	}
 }
 
-// rested checks that a healed world has come to rest: all replicas are in sync and
-// have the same log.
+// rested reports whether a healed world has come to rest: all replicas are in sync and have the same
+// log.
 func (w *world) rested() bool {
 	v := w.latest()
 	if len(v.rec.ISR) != len(w.nodes) || v.rec.Leader == NoLeader || len(w.changes) > 0 {

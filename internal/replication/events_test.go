@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// event is something that may happen next, as often as its weight says.
+// event is something that may happen next, with a frequency proportional to its weight.
 type event struct {
 	weight int
 	name   string
-	do     func(*world) bool // false: it cannot happen now
+	do     func(*world) bool // returns false if it cannot happen now
 }
 
 var events = []event{
@@ -28,7 +28,7 @@ var events = []event{
 	{72, "tier", (*world).commitTier},
 	{48, "reclaim", (*world).reclaim},
 	{24, "boot", (*world).restart},
-	// Faults; none of them once the world is healed.
+	// Faults, which stop once the world is healed.
 	{2, "crash", (*world).crash},
 	{2, "fence", (*world).fence},
 	{3, "break", (*world).breakLink},
@@ -37,9 +37,9 @@ var events = []event{
 	{1, "transfer", (*world).transfer},
 }
 
-const faults = 6 // of events, the last
+const faults = 6 // the last six events
 
-// step lets one thing happen.
+// step makes one random event happen.
 func (w *world) step() {
 	all := events
 	if w.healed {
@@ -116,7 +116,7 @@ func (w *world) completeWrite() bool {
 	return true
 }
 
-// persist applies a write to the disk.
+// persist applies a pending write to the disk.
 func (x *node) persist(o op) {
 	switch {
 	case o.entries != nil:
@@ -176,7 +176,7 @@ func (w *world) sendRecords() bool {
 	return true
 }
 
-// learn has a broker apply some later version of the metadata, or the same again.
+// learn makes a broker apply a later version of the metadata, possibly skipping some.
 func (w *world) learn() bool {
 	x := w.anyNode()
 	if !x.up || x.view == len(w.versions)-1 {
@@ -202,7 +202,7 @@ func (w *world) tick() bool {
 	return true
 }
 
-// applyChange has a copy of a proposal reach the metadata. Copies may come twice and late.
+// applyChange delivers a proposed ISR change to the metadata. Proposals may arrive late, and repeatedly.
 func (w *world) applyChange() bool {
 	if len(w.changes) == 0 {
 		return false
@@ -228,7 +228,7 @@ func (w *world) applyChange() bool {
 	return true
 }
 
-// fence ends the session of a broker that may well be alive.
+// fence ends the session of a broker, which may still be running.
 func (w *world) fence() bool {
 	x := w.anyNode()
 	v := w.latest()
@@ -263,8 +263,7 @@ func (w *world) transfer() bool {
 	return true
 }
 
-// crash kills a process. Of what was being written, any number of the oldest writes have
-// reached the disk.
+// crash kills a process. A random prefix of its pending writes has reached the disk.
 func (w *world) crash() bool {
 	x := w.anyNode()
 	if !x.up {
@@ -284,8 +283,8 @@ func (w *world) crash() bool {
 	return true
 }
 
-// restart starts a process again. Its disk may have lost the end of the log, if no other
-// replica has.
+// restart restarts a crashed process. Its disk may have lost the end of the log, unless another replica
+// is still missing records that way.
 func (w *world) restart() bool {
 	x := w.anyNode()
 	if x.up {
@@ -355,7 +354,7 @@ func (w *world) mendLink() bool {
 	return true
 }
 
-// notice has one side of a broken link see that it is broken.
+// notice makes one side of a broken link notice that it is broken.
 func (w *world) notice() bool {
 	a, b, l := w.anyLink()
 	if l == nil || l.up || l.noticed[a.id] || !a.up {
@@ -385,7 +384,7 @@ func (w *world) connect() bool {
 	return true
 }
 
-// upload writes an object; two may be on their way to the metadata.
+// upload writes an object. Its commit to the metadata is pending; there may be several such commits.
 func (w *world) upload() bool {
 	x := w.anyNode()
 	if !x.up {

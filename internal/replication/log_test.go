@@ -6,7 +6,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestLogIsLikeAListOfEpochs holds a Log against the epoch of each record.
+// TestLogIsLikeAListOfEpochs compares a Log with a list of every record's epoch.
 func TestLogIsLikeAListOfEpochs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := Log{PrevEpoch: NoEpoch}

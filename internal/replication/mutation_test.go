@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// TestEachRuleIsNeeded switches off one rule after the other: the simulation finds a violation
-// without it, so neither the rule nor the checks are there for nothing.
+// TestEachRuleIsNeeded disables one rule at a time. The simulation must then find a violation, which
+// shows that both the rule and the checks are effective.
 func TestEachRuleIsNeeded(t *testing.T) {
 	for _, tt := range []struct {
 		name string

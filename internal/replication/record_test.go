@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// live is a registry of live brokers by incarnation.
+// live maps live brokers to their incarnations.
 type live map[int32]uint64
 
 func (l live) Live(b int32) (uint64, bool) { i, ok := l[b]; return i, ok }
@@ -19,7 +19,7 @@ func (r Record) String() string {
 	return fmt.Sprintf("leader %d, epoch %d, version %d, ISR %v, ELR %v", r.Leader, r.Epoch, r.Version, r.ISR, r.ELR)
 }
 
-// TestBrokersLeaveAndReturn plays the way of a partition through losses, as KIP-966 has it.
+// TestBrokersLeaveAndReturn takes a partition through losses of brokers, as specified in KIP-966.
 func TestBrokersLeaveAndReturn(t *testing.T) {
 	r := three()
 	for _, step := range []struct {

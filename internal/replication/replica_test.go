@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// leaderOf returns broker 1 as the leader of a partition with replicas 1 to 3 and records
-// [0, 10), of which brokers 2 and 3 have said Hello.
+// leaderOf returns broker 1 as the leader of a partition with replicas 1 to 3, the given ISR, and
+// records [0, 10). Brokers 2 and 3 have said Hello.
 func leaderOf(t *testing.T, isr ...int32) *Replica {
 	t.Helper()
 	rec := three()
@@ -49,7 +49,7 @@ func TestEachAckWaitsForItsOwn(t *testing.T) {
 	r.Append(12, AcksAll, 101)
 	r.Append(13, AcksNone, 102)
 	settled(t, r)
-	r.ack(2, 13) // before the leader has it on disk
+	r.ack(2, 13) // before it is durable on the leader
 	r.ack(3, 13)
 	settled(t, r)
 	r.Durable(11)
@@ -75,13 +75,13 @@ func TestTheSlowestOfTheISRDecides(t *testing.T) {
 	settled(t, r, Settlement{Token: 1})
 }
 
-// TestAProposedMemberCounts: until the outcome is known the ISR may be the larger one.
+// TestAProposedMemberCounts: until the outcome of a proposal is known, its larger ISR must acknowledge.
 func TestAProposedMemberCounts(t *testing.T) {
 	r := leaderOf(t, 1, 2)
 	r.Append(20, AcksAll, 1)
 	r.Durable(20)
 	r.ack(2, 20)
-	settled(t, r) // 3 was proposed when it had caught up
+	settled(t, r) // 3 had caught up and was proposed, so it counts
 	r.ISRRefused(9)
 	settled(t, r, Settlement{Token: 1})
 }
@@ -129,7 +129,7 @@ func TestALeaderThatIsReplaced(t *testing.T) {
 	if len(e.Messages) != 1 || *e.Messages[0].Position != (Position{Broker: 1, Incarnation: 7, Epoch: 6, End: 21, LastEpoch: 5, Hello: true}) {
 		t.Fatalf("%+v", e.Messages)
 	}
-	// The new leader has epoch 5 only up to 15.
+	// The new leader's epoch 5 ends at 15.
 	r.HearDivergence(Divergence{Epoch: 6, LastEpoch: 5, End: 15})
 	if e = r.Effects(); e.Truncate == nil || *e.Truncate != 15 || len(e.Messages) != 0 {
 		t.Fatalf("%+v", e)
@@ -140,7 +140,8 @@ func TestALeaderThatIsReplaced(t *testing.T) {
 	}
 }
 
-// TestALaneOpensOnceNothingIsBeingWritten: a follower that is elected may still be writing.
+// TestALaneOpensOnceNothingIsBeingWritten: a newly elected leader may still have writes in progress from
+// its time as a follower.
 func TestALaneOpensOnceNothingIsBeingWritten(t *testing.T) {
 	rec := three()
 	rec.Leader = 2
@@ -163,7 +164,8 @@ func TestALaneOpensOnceNothingIsBeingWritten(t *testing.T) {
 	}
 }
 
-// TestAFollowerThatIsGoneLeavesSoon: at once when its connection breaks, late when it is slow.
+// TestAFollowerThatIsGoneLeavesSoon: a follower leaves the ISR after GoneTime if its connection broke,
+// and only after LagTime if it is slow.
 func TestAFollowerThatIsGoneLeavesSoon(t *testing.T) {
 	r := leaderOf(t, 1, 2, 3)
 	r.Tick(0)
@@ -194,8 +196,8 @@ func TestAFollowerThatIsGoneLeavesSoon(t *testing.T) {
 	}
 }
 
-// TestAStaleIncarnationIsNotHeard: what a broker acknowledged before it started anew says
-// nothing about its log now.
+// TestAStaleIncarnationIsNotHeard: a position from another incarnation of a broker says nothing about its
+// current log.
 func TestAStaleIncarnationIsNotHeard(t *testing.T) {
 	r := leaderOf(t, 1, 2)
 	r.Append(20, AcksAll, 1)

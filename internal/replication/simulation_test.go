@@ -17,11 +17,11 @@ var (
 )
 
 const (
-	steps   = 1500   // with faults
-	resting = 60_000 // without, at most
+	steps   = 1500   // steps with faults
+	resting = 60_000 // maximum of further steps without
 )
 
-// simulate runs one simulation. It returns the invariant that was violated, if any.
+// simulate runs one simulation and returns a violation as an error.
 func simulate(seed uint64, off rules, tracing bool) (w *world, err error) {
 	w = newWorld(seed, off)
 	w.tracing = tracing
@@ -91,7 +91,7 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// TestASeedReplays: the same seed takes the same steps.
+// TestASeedReplays: the same seed yields the same steps.
 func TestASeedReplays(t *testing.T) {
 	for seed := uint64(1); seed <= 10; seed++ {
 		a, _ := simulate(seed, 0, true)

@@ -9,14 +9,14 @@ import (
 	"github.com/sluicemq/sluice/internal/meta"
 )
 
-// entry is one record: its epoch and a value that no other record has.
+// entry is one record: its epoch and a unique value.
 type entry struct {
 	epoch int32
 	value uint64
 }
 
-// world is a whole cluster with one partition: brokers with disks, links, the metadata, the
-// object store. Everything that happens in it is chosen by one seeded generator.
+// world is a cluster with one partition: brokers with disks, links, the metadata and the object store.
+// A single seeded generator chooses everything that happens.
 type world struct {
 	rng    *rand.Rand
 	off    rules
@@ -24,12 +24,12 @@ type world struct {
 
 	versions []version // of the metadata, ascending
 	nodes    []*node
-	links    map[[2]int32]*link // by broker pair, the lesser first
-	changes  []*change          // of the ISR, on their way to the metadata
-	uploads  []upload           // on their way to the metadata
+	links    map[[2]int32]*link // by broker pair, lower id first
+	changes  []*change          // ISR changes in flight to the metadata
+	uploads  []upload           // in flight to the metadata
 
-	tier      []entry // what is in objects
-	committed []entry // every record below any high watermark that a leader ever reported
+	tier      []entry // records in objects
+	committed []entry // every record ever below a leader's high watermark
 	leaders   map[int32]int32
 	written   map[[2]int64]uint64 // epoch and offset -> value
 	values    uint64
@@ -40,13 +40,12 @@ type world struct {
 	seen      coverage
 }
 
-// coverage counts the situations a run got into, so that a schedule that never gets anywhere
-// is noticed.
+// coverage counts what happened in a run, to reveal schedules that never get anywhere.
 type coverage struct {
 	commits, acks, elections, truncations, restarts, lossy, uploads, shrinks, expands, refused, reclaimed int
 }
 
-// version is one state of the metadata.
+// version is one version of the metadata.
 type version struct {
 	rec  Record
 	incs map[int32]uint64 // of live brokers
@@ -54,7 +53,7 @@ type version struct {
 
 func (v version) Live(b int32) (uint64, bool) { i, ok := v.incs[b]; return i, ok }
 
-// change is one copy of a proposed ISR.
+// change is a proposed ISR, in flight.
 type change struct {
 	from int32
 	inc  uint64
@@ -68,12 +67,12 @@ type upload struct {
 	entries   []entry
 }
 
-// link is the connection of two brokers: ordered, reliable until it breaks.
+// link is a connection between two brokers: ordered, and reliable until it breaks.
 type link struct {
 	up      bool
-	cut     bool // by the network: it cannot come up
+	cut     bool // cut by the network: cannot reconnect
 	queues  map[int32][]packet
-	noticed map[int32]bool // which side knows that it broke
+	noticed map[int32]bool // sides that know it broke
 }
 
 type packet struct {
@@ -90,25 +89,25 @@ type node struct {
 	id      int32
 	up      bool
 	inc     uint64
-	lossy   bool // it lost records and is not in the ISR again yet
+	lossy   bool // lost records, and has not rejoined the ISR yet
 	r       *Replica
 	lane    Lane
-	view    int // index of the version it has applied
+	view    int // index of the applied version, or -1
 	start   int64
-	mem     []entry // by offset from 0; what is below start is not there any more
+	mem     []entry // by offset from 0; not part of the log below start
 	disk    []entry
 	dstart  int64
-	pending []op // being written, in order
+	pending []op // writes in progress, in order
 	upEpoch int32
 	upEnd   int64
-	tokens  map[uint64]int64 // append -> end offset, of acks=all
+	tokens  map[uint64]int64 // end offsets of acks=all appends, by token
 }
 
 // op is one write to a disk.
 type op struct {
-	entries []entry // appended; or
-	to      int64   // truncated to, where entries is nil
-	restart bool    // begun anew at to
+	entries []entry // to append; or, if nil:
+	to      int64   // offset to truncate to
+	restart bool    // restart the log at to instead
 }
 
 func newWorld(seed uint64, off rules) *world {
@@ -150,7 +149,7 @@ func (w *world) note(format string, args ...any) {
 	w.trace = append(w.trace, fmt.Sprintf(format, args...))
 }
 
-// publish makes a new version of the metadata.
+// publish adds a new version of the metadata.
 func (w *world) publish(rec Record, incs map[int32]uint64) {
 	before := w.latest().rec
 	if rec.Leader != before.Leader && rec.Leader != NoLeader {
@@ -168,7 +167,7 @@ func (w *world) publish(rec Record, incs map[int32]uint64) {
 	}
 }
 
-// with returns the live brokers with one changed; inc 0 removes it.
+// with returns the live brokers with b set to incarnation inc; 0 removes it.
 func (v version) with(b int32, inc uint64) map[int32]uint64 {
 	m := make(map[int32]uint64, len(v.incs))
 	for k, i := range v.incs {
@@ -180,13 +179,13 @@ func (v version) with(b int32, inc uint64) map[int32]uint64 {
 	return m
 }
 
-// boot starts the broker's process on what is on its disk.
+// boot starts the broker's process from the contents of its disk.
 func (x *node) boot() {
 	x.mem, x.start, x.pending = slices.Clone(x.disk), x.dstart, nil
 	x.lane, x.view, x.upEpoch, x.tokens = Lane{}, -1, -1, map[uint64]int64{}
 	l := Log{Start: x.start, Durable: int64(len(x.mem)), PrevEpoch: NoEpoch}
 	if x.start > 0 {
-		l.PrevEpoch = x.mem[x.start-1].epoch // the metadata has the epochs of what is in objects
+		l.PrevEpoch = x.mem[x.start-1].epoch // known from the metadata
 	}
 	l.Appended = l.Start
 	for o := x.start; o < int64(len(x.mem)); o++ {
@@ -197,7 +196,7 @@ func (x *node) boot() {
 	x.r.Tick(x.w.now)
 }
 
-// epochs lists where each epoch of entries begins.
+// epochs returns the start of each epoch in entries.
 func epochs(base int64, entries []entry) (out []meta.EpochStart) {
 	for i, e := range entries {
 		if n := len(out); n == 0 || out[n-1].Epoch != e.epoch {
@@ -207,7 +206,7 @@ func epochs(base int64, entries []entry) (out []meta.EpochStart) {
 	return out
 }
 
-// act does what the replica asks for.
+// act performs the replica's effects until there are none.
 func (x *node) act() {
 	for {
 		e := x.r.Effects()
@@ -240,8 +239,7 @@ func (x *node) act() {
 	}
 }
 
-// tierPrefix returns the records below end as they are in objects, of which a replica keeps
-// only the epochs.
+// tierPrefix returns the records below end that are in objects. A real replica keeps only their epochs.
 func (w *world) tierPrefix(end int64) []entry {
 	out := make([]entry, end)
 	copy(out, w.tier)
