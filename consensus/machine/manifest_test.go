@@ -10,9 +10,8 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// TestManifest drives a Shard with arbitrary commands, including stale ones, and checks the
-// invariants of manifests in RELIABILITY.md 2.3 (11 to 14) and a model of every object's
-// references.
+// TestManifest drives a Shard with arbitrary commands, including stale ones. It checks the
+// invariants of manifests, and every object's references against a model.
 func TestManifest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &manifestModel{shard: NewShard(), taken: make(map[topic.Partition]int64), readers: make(map[topic.Partition]reader),

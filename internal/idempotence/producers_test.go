@@ -73,9 +73,9 @@ func TestExpire(t *testing.T) {
 	}
 }
 
-// Invariant 19: within one (pid, epoch) each sequence is appended once, and a
-// retry of any of the last five batches returns its first offset; a snapshot and
-// restore at any point does not change that.
+// Within one (producer id, epoch) each sequence is appended once, and a retry of any of the
+// last five batches returns its first offset. A snapshot and restore at any point does not
+// change that.
 func TestExactlyOnceProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ps := fresh()

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// violation is a broken invariant, numbered as in RELIABILITY.md.
+// violation is a broken invariant. Its message starts with the invariant's number.
 type violation struct{ error }
 
 func broken(format string, args ...any) { panic(violation{fmt.Errorf(format, args...)}) }

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	benchWrite = 64 << 10 // bytes of every write, and of every group on disk
+	benchWrite = 64 << 10 // bytes per write, and per group on disk
 	benchDepth = 16
 	benchRound = 32 << 20 // bytes per contestant and round
 	benchFile  = 128 << 20
@@ -58,7 +58,7 @@ func BenchmarkAppend(b *testing.B) {
 	b.ReportMetric(median[2]/median[0], "wal/pwrite")
 }
 
-// overwritten is a file that is overwritten in a circle.
+// overwritten is a file that is overwritten cyclically.
 type overwritten struct {
 	b      *testing.B
 	fd     int
@@ -205,7 +205,7 @@ func newBenchLog(b *testing.B) *benchLog {
 func (w *benchLog) pass(_ context.Context, p pipeline.Parcel[flow.Written]) error {
 	last := p.Body.Writes[0].Appends[0].BaseOffset
 	p.Settle(nil)
-	if used, capacity := w.log.Usage(); used > capacity/2 { // like an upload that runs next to the writes
+	if used, capacity := w.log.Usage(); used > capacity/2 { // like an uploader running in parallel
 		w.passed.Store(last + 1)
 		w.log.Reclaim()
 	}

@@ -24,11 +24,11 @@ func (b *blackout) fault(op crashfs.Op) error {
 	return nil
 }
 
-// killed is the death of the process alone: the next one finds everything, though
-// not all of it would survive a power loss.
+// killed means that only the process dies: the next one finds everything written, even
+// what would not survive a power loss.
 const killed = crashfs.Random + 1
 
-// die returns the disk after a crash of that kind.
+// die returns the disk after a crash of the given kind.
 func die(fs *crashfs.FS, keep crashfs.Keep, r *rand.Rand) *crashfs.FS {
 	if keep == killed {
 		return fs.Kill()
@@ -36,16 +36,16 @@ func die(fs *crashfs.FS, keep crashfs.Keep, r *rand.Rand) *crashfs.FS {
 	return fs.Crash(keep, r)
 }
 
-// life is one process: it recovers, writes, and is killed or loses power at some
-// point.
+// life is one process: it recovers the log, writes, and is killed or loses power at
+// some point.
 type life struct {
 	t     *rapid.T
 	cfg   Config
 	h     *history
 	src   *source
 	after *crashfs.FS // the disk at the crash
-	state state       // what must be on it
-	alone bool        // only the process died; the disk continues
+	state state       // expected contents of after
+	alone bool        // only the process died; the disk lives on
 }
 
 func (f *life) run(fs *crashfs.FS) {
@@ -71,7 +71,7 @@ func (f *life) run(fs *crashfs.FS) {
 		f.t.Fatalf("close: %v", err)
 	}
 	fs.SetFault(nil)
-	if f.after == nil { // it ended without a crash
+	if f.after == nil { // it ended before the crash
 		f.after, f.state = f.h.crash(func() *crashfs.FS { return die(fs, keep, r) })
 	}
 }
@@ -115,7 +115,7 @@ func (f *life) write(l *Log, b *blackout) {
 	r.release()
 }
 
-// reclaim uploads all partitions or one when space gets short.
+// reclaim uploads all partitions, or one, when space runs short.
 func (f *life) reclaim(l *Log) {
 	used, capacity := l.Usage()
 	if used < capacity/2 {
@@ -128,13 +128,13 @@ func (f *life) reclaim(l *Log) {
 	f.h.upload(l, int32(rapid.IntRange(0, 2).Draw(f.t, "partition")))
 }
 
-// TestCrashes gives a log several lives, each of which ends at some operation of
+// TestCrashes runs several lives of a log, each of which ends at some operation of
 // recovery or writing. The next one finds everything that was acknowledged, in
 // order, and beyond that only writes that were in flight.
 func TestCrashes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := small()
-		cfg.CapacityBytes = 1 << 20 // writers here never wait
+		cfg.CapacityBytes = 1 << 20 // large enough that writers never wait
 		cfg.Inflight = rapid.IntRange(1, 8).Draw(t, "inflight")
 		h, src, fs := &history{}, &source{}, crashfs.New(4<<20)
 		for range rapid.IntRange(1, 6).Draw(t, "lives") {
@@ -161,8 +161,8 @@ func TestCrashes(t *testing.T) {
 	})
 }
 
-// With Interval losses are allowed, but only at the end, and none when only the
-// process dies.
+// With Interval, losses are allowed, but only at the end, and none if only the process
+// dies.
 func TestCrashesWithInterval(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := small()

@@ -8,7 +8,7 @@ import (
 )
 
 // TestOnDisk writes a log to a real disk with each engine and durability, and
-// recovers it after the death of the process and after a drain.
+// recovers it after a kill of the process and after a drain.
 func TestOnDisk(t *testing.T) {
 	for _, engine := range []blockfs.Engine{blockfs.IOURing, blockfs.Pwrite, blockfs.Buffered} {
 		for _, durability := range []Durability{Sync, Interval} {
@@ -36,7 +36,7 @@ func TestOnDisk(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				killed := open(t, dir, cfg) // nothing is written meanwhile
+				killed := open(t, dir, cfg) // no writes are in progress
 				got, report, err := recovered(killed)
 				if err := h.check(got, h.state()); err != nil {
 					t.Errorf("after kill -9: %v, %+v", err, report)
@@ -74,7 +74,7 @@ func TestWriteAmplification(t *testing.T) {
 		payload += int64(len(a.Batch))
 	}
 	r.write(t, groups...)
-	written := int64(r.log.End()) // including segment headers and what is left of segments
+	written := int64(r.log.End()) // including segment headers and unused ends of segments
 	if payload < 100*64<<10 || written*10 > payload*11 {
 		t.Errorf("%d bytes were written for %d", written, payload)
 	}

@@ -21,8 +21,8 @@ import (
 // faults are the ways in which an operation can fail.
 var faults = []string{"EIO", "late EIO", "ENOSPC", "short", "slow 20ms"}
 
-// ordeal is one life of a log in which something fails: it recovers what was
-// there, writes over several segments, reclaims, idles and drains.
+// ordeal is one life of a log during which something fails: it recovers, writes
+// several segments, reclaims, idles and drains.
 type ordeal struct {
 	t    *testing.T
 	cfg  Config
@@ -54,8 +54,8 @@ func newOrdeal(t *testing.T, d Durability) *ordeal {
 	return o
 }
 
-// live injects the fault given by the expression. A log that fails to open must
-// say why.
+// live runs the life with the fault given by the expression. If the log fails to open,
+// the error must be the disk's.
 func (o *ordeal) live(expression string) {
 	if err := o.fs.Set(expression); err != nil {
 		o.t.Fatal(err)
@@ -108,7 +108,7 @@ func (o *ordeal) live(expression string) {
 	}
 }
 
-// recover opens the log. Batches may be missing only if the report says so.
+// recover opens and recovers the log. Batches may be missing only if the report says so.
 func (o *ordeal) recover() (*Log, error) {
 	l, err := Open(o.fs, o.cfg, deps(o.fs, o.h.uploaded))
 	if err != nil {
@@ -130,7 +130,7 @@ func (o *ordeal) recover() (*Log, error) {
 	return nil, fmt.Errorf("%w: %v", syscall.EIO, report.Corruptions)
 }
 
-// settled records a verdict; none may be good after a bad one.
+// settled records a verdict. After a nack there must be no ack.
 func (o *ordeal) settled(g *flow.Group, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -145,8 +145,8 @@ func (o *ordeal) settled(g *flow.Group, err error) {
 	o.h.settled(g, err)
 }
 
-// truncate discards what some partition has from some batch on, or the log has
-// failed.
+// truncate truncates a partition at one of its batches. That must succeed unless the log
+// has failed.
 func (o *ordeal) truncate(l *Log, pick int) {
 	failed := l.Err()
 	err := o.h.truncate(func(index int32, offset int64) error {
@@ -157,7 +157,7 @@ func (o *ordeal) truncate(l *Log, pick int) {
 	}
 }
 
-// checkLatch submits once more: a failed log acknowledges nothing.
+// checkLatch submits one more group, which a failed log must not acknowledge.
 func (o *ordeal) checkLatch(l *Log, r *rig) {
 	failed := l.Err()
 	if failed == nil && o.nacked != nil {
@@ -171,8 +171,8 @@ func (o *ordeal) checkLatch(l *Log, r *rig) {
 	}
 }
 
-// mustLatch reports whether the failure leaves it unknown what is on disk.
-// Preparing, removing and reclaiming can be retried.
+// mustLatch reports whether the failure must fail the log, since it is unknown what is
+// on disk. Preparing, removing and reclaiming segments can be retried.
 func (o *ordeal) mustLatch(expression string) bool {
 	if strings.Contains(expression, "slow") {
 		return false
@@ -208,11 +208,11 @@ func (o *ordeal) upload(l *Log) (stop func()) {
 	}
 }
 
-// verify loses power in each way and looks for what was acknowledged.
+// verify loses power in each way and checks that everything acknowledged is there.
 func (o *ordeal) verify(r *rand.Rand) {
 	state := o.h.state()
 	if !o.cfg.FsyncOnWrite {
-		state.acked = 0 // a flush that failed may lose it all, but for what a truncation found durable
+		state.acked = 0 // a failed flush may lose everything, except what was durable at a truncation
 	}
 	for _, keep := range []crashfs.Keep{crashfs.Nothing, crashfs.Random, crashfs.Everything} {
 		got, report := recoverAll(o.t, o.disk.Crash(keep, r), o.cfg)
@@ -225,9 +225,9 @@ func (o *ordeal) verify(r *rand.Rand) {
 	}
 }
 
-// TestEveryOperationFails fails each operation of a log's life in each way. The
-// log acknowledges nothing after the failure, everything it did acknowledge is
-// still there, and it neither hangs nor leaks.
+// TestEveryOperationFails fails each operation of a log's life in each way. The log
+// acknowledges nothing after the failure, everything acknowledged before is still there,
+// and the log neither hangs nor leaks.
 func TestEveryOperationFails(t *testing.T) {
 	for _, d := range []Durability{Sync, Interval} {
 		var ops []faultfs.Op
@@ -248,7 +248,7 @@ func TestEveryOperationFails(t *testing.T) {
 					})
 				})
 				if !ok {
-					return // one failure is enough to read
+					return // report only one failure
 				}
 			}
 		}
@@ -293,8 +293,8 @@ func TestFailedReclaim(t *testing.T) {
 	}
 }
 
-// TestDiskFull: a disk that is full for a while holds producers back; nothing
-// fails and nothing is lost.
+// TestDiskFull: while the disk is full, producers wait; nothing fails and nothing is
+// lost.
 func TestDiskFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOrdeal(t, Sync)
@@ -323,8 +323,7 @@ func TestDiskFull(t *testing.T) {
 	})
 }
 
-// A failed sync is not repeated, so the log must be opened again; then everything
-// is there.
+// A failed sync is not retried, so the log must be reopened; then everything is there.
 func TestFailedRecovery(t *testing.T) {
 	for _, fault := range []string{"sync * #1 EIO", "sync * #1 late EIO", "read segment-* #1+ EIO"} {
 		t.Run(fault, func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
 )
 
-// seedSegment is a segment with batches, a truncation and a seal.
+// seedSegment returns a segment with batches, a truncation and a seal.
 func seedSegment(f *testing.F) []byte {
 	fs, src := crashfs.New(1<<20), &source{}
 	r := start(opened(f, fs, small()))
@@ -30,8 +30,8 @@ func seedSegment(f *testing.F) []byte {
 	return used
 }
 
-// FuzzGroup decodes a group at the start of its segment. A verified group can be
-// walked, and encodes to the same bytes.
+// FuzzGroup decodes a group at the start of its segment. A group that passes
+// verification can be iterated, and encodes to the same bytes.
 func FuzzGroup(f *testing.F) {
 	used := seedSegment(f)
 	s, err := decodeSegment(used)
@@ -45,7 +45,7 @@ func FuzzGroup(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		id := identity{s.wal, s.position}
 		id.position += blockfs.BlockSize
-		if len(b) >= headSize { // spare the fuzzer from guessing positions and checksums
+		if len(b) >= headSize { // the fuzzer cannot guess positions and checksums
 			b = bytes.Clone(b)
 			copy(b[16:], id.wal[:])
 			le.PutUint64(b[40:], uint64(id.position))
@@ -116,7 +116,7 @@ func FuzzRecover(f *testing.F) {
 		var found [2]int
 		for i := range found {
 			d := deps(fs, nothing)
-			d.Guard = nil // it would not know the generated segment
+			d.Guard = nil // it would not match the generated segment
 			l, err := Open(fs, small(), d)
 			if err != nil {
 				t.Fatal(err)

@@ -16,14 +16,14 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "rewrite the golden segment of the current version and the inspection output of all")
 
-// goldenFiles are the used blocks of a segment, written by each version, and the
-// output of Inspect for it.
+// goldenFiles returns the files with the used blocks of a segment written by version v,
+// and with the output of Inspect for it.
 func goldenFiles(v int) (segment, told string) {
 	name := filepath.Join("testdata", fmt.Sprintf("v%d", v))
 	return name + ".wal", name + ".jsonl"
 }
 
-// writeGolden writes a log with one of each thing that this version supports.
+// writeGolden writes a log that uses every feature of this version's format.
 func writeGolden(t *testing.T) {
 	fs, src := crashfs.New(1<<20), &source{}
 	r := start(opened(t, fs, small()))
@@ -47,7 +47,7 @@ func writeGolden(t *testing.T) {
 	}
 }
 
-// goldenFS holds the segment alone.
+// goldenFS returns a file system that contains only the segment.
 func goldenFS(t *testing.T, used []byte) *crashfs.FS {
 	t.Helper()
 	fs := crashfs.New(1 << 20)
@@ -106,7 +106,7 @@ func TestGolden(t *testing.T) {
 		if v == version {
 			checkEncoders(t, used)
 		}
-		// A log written by an older version can be continued.
+		// A log written by an older version can be appended to.
 		fs, src := goldenFS(t, used), &source{made: 1000}
 		d := deps(fs, nothing)
 		d.AcceptLost = true // it had no guard
@@ -126,7 +126,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// checkEncoders decodes and encodes: the bytes must not change.
+// checkEncoders checks that decoding and encoding does not change the bytes.
 func checkEncoders(t *testing.T, used []byte) {
 	t.Helper()
 	s, err := decodeSegment(used)

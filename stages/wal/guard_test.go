@@ -13,8 +13,8 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
 )
 
-// guarded is a log of several segments, the first of them reclaimed, either after
-// a clean stop or after its process was killed a moment after the last group.
+// guarded returns a log of several segments, the first of which is reclaimed, either
+// after a clean stop or after the process was killed shortly after the last group.
 func guarded(t *testing.T, stopped bool) (*crashfs.FS, *history) {
 	t.Helper()
 	cfg := small()
@@ -121,7 +121,7 @@ func TestGuardNoticesEveryMissingPart(t *testing.T) {
 				}
 			}
 			if !stopped && last {
-				continue // like a torn tail
+				continue // indistinguishable from a torn tail
 			}
 			empty := disk.Kill()
 			empty.Damage(name, blockfs.BlockSize, 60_000, func(b []byte) { clear(b) })
@@ -178,7 +178,7 @@ func TestGuardNoticesAnOldCopy(t *testing.T) {
 	}
 }
 
-// After a loss was accepted, the next start refuses nothing unless more is lost.
+// After a loss was accepted, later starts succeed unless more is lost.
 func TestLossIsAcceptedOnce(t *testing.T) {
 	accept := func(d *Deps) { d.AcceptLost = true }
 	damageHead := func(segment int, block int64) func(*testing.T, *crashfs.FS) {
@@ -222,7 +222,7 @@ func TestLossIsAcceptedOnce(t *testing.T) {
 	}
 }
 
-// Either block may be lost, but not both, nor the file.
+// Either block of the guard may be lost, but not both, nor the whole file.
 func TestDamagedGuard(t *testing.T) {
 	disk, h := guarded(t, true)
 	r := rand.New(rand.NewPCG(1, 2))
@@ -256,8 +256,8 @@ func TestDamagedGuard(t *testing.T) {
 	}
 }
 
-// Log and guard match each other; the metadata records that another process has
-// owned them since. A crash at any point of taking over is not a disagreement.
+// Log and guard match each other, but the metadata shows that another process has owned
+// the log since. A crash at any point of taking over ownership causes no mismatch.
 func TestOlderCopyWithItsGuardIsNoticed(t *testing.T) {
 	disk, onRecord := crashfs.New(4<<20), uuid.Nil
 	src := &source{}
@@ -290,7 +290,7 @@ func TestOlderCopyWithItsGuardIsNoticed(t *testing.T) {
 	if err := open(disk, func() error { onRecord = before; return died }); !errors.Is(err, died) { // not recorded yet
 		t.Fatal(err)
 	}
-	if err := open(disk, func() error { return died }); !errors.Is(err, died) { // recorded, but the guard does not know
+	if err := open(disk, func() error { return died }); !errors.Is(err, died) { // recorded, but not in the guard
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -344,7 +344,7 @@ func TestLogMustBeTheRecordedOne(t *testing.T) {
 	}
 }
 
-// TestGoldenGuard pins the format.
+// TestGoldenGuard pins the guard's format.
 func TestGoldenGuard(t *testing.T) {
 	disk := crashfs.New(1 << 20)
 	g, err := openGuard(disk, false)
@@ -373,7 +373,7 @@ func TestGoldenGuard(t *testing.T) {
 	again.close()
 }
 
-// Later groups show that the damage is in the middle, and the end is intact.
+// If intact groups follow, damage is not mistaken for a torn tail.
 func TestDamageInTheMiddleIsNoTornTail(t *testing.T) {
 	for name, harm := range map[string]func(*crashfs.FS, string){
 		"nothing": func(*crashfs.FS, string) {},

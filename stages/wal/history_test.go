@@ -19,29 +19,29 @@ type written struct {
 	batch     []byte
 	base      int64
 	epoch     int32
-	position  partition.Position // once acknowledged
-	group     partition.Position // likewise
+	position  partition.Position // set once acknowledged
+	group     partition.Position // set once acknowledged
 }
 
 func (w *written) entry() partition.Entry {
 	return partition.Entry{Base: w.base, Position: w.position, Group: w.group, Size: int32(len(w.batch)), Epoch: w.epoch}
 }
 
-// history records what was submitted to a log over all its lives, and plays the
-// uploader and the metadata.
+// history records what was submitted to a log over all its lives, and stands in for
+// the uploader and the metadata.
 type history struct {
 	mu      sync.Mutex
 	appends []*written      // in order of submission
-	index   map[int64]int   // of appends, by base
+	index   map[int64]int   // index into appends, by base
 	acked   int64           // base of the first unacknowledged append
 	tier    map[int32]int64 // by partition: offsets below are in objects
 
-	begun []truncated // truncations
-	done  int         // how many of them were acknowledged
+	begun []truncated // truncations started
+	done  int         // number of them acknowledged
 }
 
-// truncated is a truncation: what the partition had among the first upTo appends, from
-// base on, is void.
+// truncated is a truncation: it voids the partition's batches from base on among the first
+// upTo appends.
 type truncated struct {
 	partition int32
 	base      int64
@@ -67,7 +67,7 @@ func (h *history) truncate(f func(index int32, offset int64) error, pick int) er
 	return err
 }
 
-// valid returns the appends that the first cuts truncations have left. Holds mu.
+// valid returns the appends that remain after the first cuts truncations. Holds mu.
 func (h *history) valid(cuts int) (left []*written) {
 	for i, w := range h.appends {
 		void := false
@@ -126,8 +126,8 @@ func (h *history) upload(l *Log, partitions ...int32) {
 	l.Reclaim()
 }
 
-// uploaded is the Done of a log. Offsets have gaps here, so that a truncation may
-// leave an end beyond the last batch.
+// uploaded is the log's Done function. Offsets have gaps here, so a truncation may leave
+// an end beyond the last batch.
 func (h *history) uploaded(p topic.Partition, end int64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -136,11 +136,11 @@ func (h *history) uploaded(p topic.Partition, end int64) bool {
 	})
 }
 
-// state is what must be found after a crash at this moment.
+// state is what a recovery must find after a crash at this moment.
 type state struct {
 	acked      int64
 	tier       map[int32]int64 // immutable
-	done, most int             // truncations that must be obeyed, and that may be
+	done, most int             // number of truncations that must be applied, and that may be
 }
 
 var stateOfNothing = state{}
@@ -151,8 +151,8 @@ func (h *history) state() state {
 	return state{h.acked, h.tier, h.done, len(h.begun)}
 }
 
-// crash takes a crash and returns what must be on disk then: what was
-// acknowledged before it and not in objects until after it.
+// crash takes a crash image and returns what must be on it: what was acknowledged before
+// the crash, except what was in objects after it.
 func (h *history) crash(take func() *crashfs.FS) (*crashfs.FS, state) {
 	before := h.state()
 	after := take()
@@ -160,8 +160,8 @@ func (h *history) crash(take func() *crashfs.FS) (*crashfs.FS, state) {
 	return after, state{before.acked, now.tier, before.done, now.most}
 }
 
-// check compares what was recovered: nothing invented, nothing out of order, no
-// gaps, and everything that was acknowledged, not in objects and not truncated.
+// check checks the recovered batches: nothing is invented or out of order, there are no
+// gaps, and everything acknowledged is there unless it is in objects or truncated.
 func (h *history) check(got []Recovered, s state) (err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -201,10 +201,10 @@ func (s state) compare(got []Recovered, appends []*written) error {
 	return nil
 }
 
-// rebase makes what was recovered in s the truth: what was submitted after it is
-// trimmed, like what was truncated, and must never return.
+// rebase makes the recovered batches the new truth. Anything else submitted before counts
+// as trimmed, like what was truncated, and must never return.
 func (h *history) rebase(got []Recovered, s state) {
-	h.tier = s.tier // later uploads of the dead process did not happen
+	h.tier = s.tier // later uploads of the dead process do not count
 	var left []*written
 	for _, r := range got {
 		left = append(left, h.appends[h.index[r.Base]])
@@ -217,13 +217,14 @@ func (h *history) rebase(got []Recovered, s state) {
 	}
 }
 
-// resume makes s the truth after the process died: the next recovery decides what
-// else there is, at most what was submitted.
+// resume makes s the truth after the process died. The next recovery determines what else
+// there is, at most what was submitted.
 func (h *history) resume(s state) {
 	h.acked, h.tier, h.done, h.begun = s.acked, s.tier, s.done, h.begun[:s.most]
 }
 
-// checkRotten allows only gaps.
+// checkRotten is like check for a damaged log: batches may be missing, but not wrong or
+// out of order.
 func (h *history) checkRotten(got []Recovered) error {
 	last := int64(-1)
 	for _, r := range got {

@@ -26,15 +26,15 @@ func inspected(t *testing.T, fs blockfs.FS) (groups []GroupInfo, batches []Batch
 	return groups, batches, report
 }
 
-// Inspect sees what Recover sees, leaves the log unchanged, and reports damage
-// where it is.
+// Inspect sees the same as Recover, leaves the log unchanged, and reports the location of
+// damage.
 func TestInspectSeesWhatRecoverSees(t *testing.T) {
 	fs, src := crashfs.New(1<<20), &source{}
 	r := start(opened(t, fs, small()))
 	for range 6 {
 		r.write(t, src.group(3000, 40, 900))
 	}
-	_, batches, _ := inspected(t, fs) // while it runs
+	_, batches, _ := inspected(t, fs) // while the log is in use
 	if len(batches) != 18 {
 		t.Errorf("%d batches of a log in use", len(batches))
 	}

@@ -16,10 +16,10 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// BenchmarkGroupCommit submits groups of 64 KiB at half the rate that the log has
-// just been measured to sustain, and compares the time each takes to become
-// durable with one synchronous write of the same size to the same disk, and with
-// writes through a bare io_uring, alternating.
+// BenchmarkGroupCommit submits groups of 64 KiB at half the rate that the log was just
+// measured to sustain. It compares the time each takes to become durable with that of a
+// synchronous write of the same size to the same disk, and of writes through a bare
+// io_uring, alternating.
 func BenchmarkGroupCommit(b *testing.B) {
 	file := newOverwritten(b)
 	log := newBenchLog(b)
@@ -54,13 +54,13 @@ func BenchmarkGroupCommit(b *testing.B) {
 	b.ReportMetric(at(commit, .99)/at(bare, .99), "commit-p99/ring-p99")
 }
 
-// every calls f at fixed times. It has its own thread, whose sleep is exact to
-// microseconds; the runtime's timers are up to a millisecond late, and then
-// everything due comes at once.
+// every calls f at a fixed interval from a dedicated thread, whose sleep is accurate to
+// microseconds. The runtime's timers are up to a millisecond late, so calls would come in
+// bursts.
 func every(b *testing.B, n int, interval time.Duration, f func(i int)) {
 	over := make(chan error)
 	go func() {
-		runtime.LockOSThread() // and its slack ends with the goroutine
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and so does its timer slack
 		if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1000, 0, 0, 0); err != nil {
 			over <- err
 			return
@@ -70,7 +70,7 @@ func every(b *testing.B, n int, interval time.Duration, f func(i int)) {
 			due := began.Add(time.Duration(i) * interval)
 			for wait := time.Until(due); wait > 0; wait = time.Until(due) {
 				pause := unix.NsecToTimespec(int64(wait))
-				_ = unix.Nanosleep(&pause, nil) // a signal may end it early
+				_ = unix.Nanosleep(&pause, nil) // may be interrupted by a signal
 			}
 			f(i)
 		}
@@ -107,7 +107,7 @@ func (w *benchLog) paced(b *testing.B, n int, interval time.Duration) []float64 
 	return took
 }
 
-// pacedRing is a bare ring with slots for late writes.
+// pacedRing is a bare ring with spare slots for late writes.
 type pacedRing struct {
 	*overwritten
 	ring *uring.Ring

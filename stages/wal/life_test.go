@@ -67,7 +67,7 @@ func (g *gates) openAll() {
 	}
 }
 
-// existence is a log whose segments are placed in, written, flushed, uploaded,
+// existence is a log whose segments are allocated, written, flushed, uploaded,
 // truncated, read, retired and reused in any order, with crashes in between.
 type existence struct {
 	t     *rapid.T
@@ -107,7 +107,7 @@ func (e *existence) end() {
 	e.disk.SetFault(nil)
 }
 
-// abandon stops what a failure has left running.
+// abandon stops the log after a failed test.
 func (e *existence) abandon() {
 	if e.rig != nil {
 		e.gates.openAll()
@@ -116,9 +116,8 @@ func (e *existence) abandon() {
 	}
 }
 
-// submit submits groups, of which two to four fill a segment, unless so many are
-// in flight that they would have to wait. With slowly, the write of the first is
-// held.
+// submit submits groups, of which two to four fill a segment, unless so many are in
+// flight that they would have to wait. If slowly is set, the first group's write is held.
 func (e *existence) submit(t *rapid.T, slowly bool) {
 	e.gates.set(slowly, false)
 	for range rapid.IntRange(1, 5).Draw(t, "groups") {
@@ -128,7 +127,7 @@ func (e *existence) submit(t *rapid.T, slowly bool) {
 		}
 		sizes := rapid.SliceOfN(rapid.IntRange(0, 50_000), 0, 2).Draw(t, "sizes")
 		if rapid.IntRange(0, 9).Draw(t, "large") == 9 {
-			sizes = append(sizes, 70_000) // gets its own segment, which is removed once done
+			sizes = append(sizes, 70_000) // gets its own segment, which is removed when done
 		}
 		g := e.src.group(sizes...)
 		e.h.submitted(g)
@@ -138,7 +137,7 @@ func (e *existence) submit(t *rapid.T, slowly bool) {
 	}
 }
 
-// read starts reading a batch that must be there; the read may be held for long.
+// read starts reading a batch that must be there. The read may be held for a long time.
 func (e *existence) read(w *written) {
 	e.reads.Go(func() {
 		dst := make([]byte, len(w.batch))
@@ -150,7 +149,7 @@ func (e *existence) read(w *written) {
 	})
 }
 
-// wanted returns the acknowledged batches that must not be missing.
+// wanted returns the acknowledged batches that must be readable.
 func (e *existence) wanted() (out []*written) {
 	e.h.mu.Lock()
 	defer e.h.mu.Unlock()
@@ -162,13 +161,13 @@ func (e *existence) wanted() (out []*written) {
 	return out
 }
 
-// crash checks what a crash now would leave, and continues with that if told to.
+// crash checks what a crash at this moment would leave, and may continue with that.
 func (e *existence) crash(t *rapid.T) {
 	keep := rapid.SampledFrom([]crashfs.Keep{killed, crashfs.Nothing, crashfs.Everything, crashfs.Random}).Draw(t, "keep")
 	r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "sectors"), 0))
 	after, state := e.h.crash(func() *crashfs.FS { return die(e.disk, keep, r) })
 	if !e.cfg.FsyncOnWrite && keep != killed && keep != crashfs.Everything {
-		state.acked = 0 // what was not flushed may be gone
+		state.acked = 0 // unflushed groups may be lost
 	}
 	got, report := recoverAll(t, after.Kill(), e.cfg)
 	if err := e.h.check(got, state); err != nil {
@@ -190,7 +189,7 @@ func (e *existence) crash(t *rapid.T) {
 	e.begin()
 }
 
-// check verifies that everything needed is readable, and nothing else is kept.
+// check verifies that everything needed is readable, and that nothing else is kept.
 func (e *existence) check(t *rapid.T) {
 	synctest.Wait()
 	e.gates.set(false, false)
@@ -205,8 +204,8 @@ func (e *existence) check(t *rapid.T) {
 	}
 }
 
-// idle verifies that one segment is left when nothing is in flight and everything
-// is in objects.
+// idle verifies that a single segment is left when nothing is in flight and everything is
+// in objects.
 func (e *existence) idle(t *rapid.T) {
 	e.rest()
 	time.Sleep(2 * e.cfg.FlushInterval)
@@ -217,10 +216,9 @@ func (e *existence) idle(t *rapid.T) {
 	}
 }
 
-// TestLifeOfASegment does everything that can happen to segments, in any order.
-// What was acknowledged and is not in objects is readable at any time, and
-// present after a crash at any time; a held segment is not reused; an unneeded
-// one is reclaimed.
+// TestLifeOfASegment performs everything that can happen to segments, in any order. At any
+// time, what was acknowledged and is not in objects is readable, and would survive a
+// crash; a held segment is not reused; an unneeded one is reclaimed.
 func TestLifeOfASegment(t *testing.T) {
 	for _, durability := range []Durability{Sync, Interval} {
 		t.Run(string(durability), func(t *testing.T) {
@@ -231,7 +229,8 @@ func TestLifeOfASegment(t *testing.T) {
 	}
 }
 
-// bubble is a test in a bubble, which has no deadline for rapid to query.
+// bubble is a test in a synctest bubble. It hides the deadline, which must not be read
+// there.
 type bubble struct{ *testing.T }
 
 func liveAtRandom(t *rapid.T, durability Durability) {
@@ -284,8 +283,7 @@ func liveAtRandom(t *rapid.T, durability Durability) {
 	e.end()
 }
 
-// remove deletes the topic of a partition: what was written up to offset need not
-// be kept.
+// remove deletes the topic of a partition: records below offset need not be kept.
 func (h *history) remove(index int32, offset int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -298,8 +296,7 @@ func (h *history) remove(index int32, offset int64) {
 }
 
 // TestSegmentIsNotReusedBeforeALateWriteEnds: a write outlasts the deletion of its topic and
-// the end of its segment. The segment must not be reused before the write has
-// ended.
+// the retirement of its segment. The segment must not be reused before the write ends.
 func TestSegmentIsNotReusedBeforeALateWriteEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := small()

@@ -14,9 +14,9 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// count returns how often a test repeats: as the environment says, otherwise
-// little with -short and with the race detector, which is slow and looks for
-// something else, and fully without.
+// count returns the number of repetitions of a test: the value of the environment
+// variable if set; otherwise little with -short or the race detector, which is slow and
+// looks for something else; otherwise all.
 func count(t *testing.T, variable string, little, all int) int {
 	if s := os.Getenv(variable); s != "" {
 		n, err := strconv.Atoi(s)
@@ -36,11 +36,11 @@ type image struct {
 	disk  *crashfs.FS
 	state state
 	seed  uint64
-	alone bool // only the process died; the disk continues
+	alone bool // only the process died; the disk lives on
 }
 
-// powerLoss loses power at every operation of a log's lives, before it and again when
-// it is visible but not durable, and recovers each resulting disk.
+// powerLoss loses power at every operation of a log's lives, both before the operation and
+// when it is visible but not durable, and recovers each resulting disk.
 type powerLoss struct {
 	t    *testing.T
 	seed uint64
@@ -49,10 +49,10 @@ type powerLoss struct {
 	src  *source
 
 	mu     sync.Mutex
-	r      *rand.Rand // randomness of the crashes
+	r      *rand.Rand // decides what survives a crash
 	points int
-	next   image // an image of this life
-	seen   int   // number of them
+	next   image // one image of this life, chosen at random
+	seen   int   // number of images of this life
 }
 
 // crash takes a crash image of a log whose disk is fs.
@@ -68,8 +68,8 @@ func (s *powerLoss) crash(fs *crashfs.FS) image {
 	return i
 }
 
-// choose remembers one of all images after a power loss, each with equal
-// probability. TestCrashes covers the death of the process alone.
+// choose keeps one of all images after a power loss, each with equal probability.
+// TestCrashes covers deaths of the process alone.
 func (s *powerLoss) choose(i image) {
 	if i.alone {
 		return
@@ -85,7 +85,7 @@ func (s *powerLoss) choose(i image) {
 // verify recovers i. If deep, power is lost again at every operation of that
 // recovery.
 func (s *powerLoss) verify(i image, deep bool) []Recovered {
-	disk := i.disk.Kill() // another life will start on i
+	disk := i.disk.Kill() // a copy, since another life may start on i
 	if deep {
 		disk.SetFault(func(op crashfs.Op) error {
 			if op.Kind != crashfs.Read {
@@ -107,7 +107,7 @@ func (s *powerLoss) verify(i image, deep bool) []Recovered {
 	return got
 }
 
-// live runs one life, and returns the disk of one of its crashes.
+// live runs one life and returns the disk after one of its crashes.
 func (s *powerLoss) live(disk *crashfs.FS) *crashfs.FS {
 	s.seen = 0
 	images, checkers := make(chan image, 16), sync.WaitGroup{}
@@ -165,7 +165,7 @@ func (s *powerLoss) write(disk *crashfs.FS) {
 	g.close(s.t)
 }
 
-// truncate discards what a partition of h has from some batch on.
+// truncate truncates a partition of h at one of its batches.
 func truncate(t fataler, l *Log, h *history, pick int) {
 	err := h.truncate(func(index int32, offset int64) error {
 		return l.Truncate(context.Background(), topic.Partition{Topic: aTopic, Index: index}, offset)
@@ -184,7 +184,7 @@ func (s *powerLoss) wait(under []<-chan error) []<-chan error {
 	return under[:0]
 }
 
-// sizes returns batch sizes of a group, possibly none.
+// sizes returns random batch sizes for a group, possibly none.
 func sizes(r *rand.Rand) []int {
 	n := make([]int, r.IntN(5))
 	for i := range n {
@@ -193,9 +193,9 @@ func sizes(r *rand.Rand) []int {
 	return n
 }
 
-// TestCrashPoints loses power at 100,000 points, also during recovery;
-// SLUICE_CRASH_POINTS overrides the number. What was acknowledged is there, in
-// order, and nothing that was never written or was trimmed before.
+// TestCrashPoints loses power at 100,000 points, including during recovery;
+// SLUICE_CRASH_POINTS overrides the number. Everything acknowledged is there, in order, and
+// nothing that was never written or was trimmed before.
 func TestCrashPoints(t *testing.T) {
 	want, points := count(t, "SLUICE_CRASH_POINTS", 4000, 100_000), 0
 	for seed := uint64(1); points < want && !t.Failed(); seed++ {

@@ -11,8 +11,8 @@ import (
 	"github.com/sluicemq/sluice/internal/partition"
 )
 
-// Many reads in any order, over several segments, with gaps: each gets its
-// batches, and those that are gone do not affect the others.
+// Of many reads in any order, over several segments and with gaps, each gets its batches;
+// those whose batches are gone do not affect the others.
 func TestReadMany(t *testing.T) {
 	r := start(opened(t, crashfs.New(4<<20), small()))
 	var src source

@@ -14,9 +14,9 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// TestNamesAreDurableAfterRestart: the process dies between the rename of a spare
-// and the sync of the directory. The next process finds the segment, writes to
-// it, and loses power.
+// TestNamesAreDurableAfterRestart: the process dies between the rename of a spare segment
+// and the sync of the directory. The next process finds the segment and writes to it; then
+// power is lost.
 func TestNamesAreDurableAfterRestart(t *testing.T) {
 	fs, src, cfg := crashfs.New(1<<20), &source{}, small()
 	l := opened(t, fs, cfg)
@@ -34,7 +34,7 @@ func TestNamesAreDurableAfterRestart(t *testing.T) {
 	fs.SetFault(nil)
 	r.close(t)
 
-	src.made-- // it was not written
+	src.made-- // that batch was not written
 	l = opened(t, fs, cfg)
 	if n := len(l.segments.snapshot()); n != 2 {
 		t.Fatalf("%d segments", n)
@@ -48,8 +48,8 @@ func TestNamesAreDurableAfterRestart(t *testing.T) {
 	r.close(t)
 }
 
-// A truncation arrives during a flush: what that flush writes is not durable
-// before it has returned.
+// A truncation arrives during a flush: what the flush covers is not durable before the
+// flush has returned.
 func TestFlushesDoNotOvertake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs, src, cfg := crashfs.New(1<<20), &source{}, small()
@@ -84,8 +84,8 @@ func TestFlushesDoNotOvertake(t *testing.T) {
 	})
 }
 
-// A group that got no space when the stage ended or the log refused more leaves
-// no hole, even if there is space for the next one.
+// A group that gets no space because the stage ends or the log refuses more groups leaves
+// no gap: nothing is written after it, even if there is space.
 func TestNothingIsWrittenAfterAGap(t *testing.T) {
 	t.Run("aborted", func(t *testing.T) {
 		nothingBehindAGap(t, errDisk, errDisk, func(_ *Log, abort context.CancelCauseFunc, _ func()) { abort(errDisk) })
@@ -132,7 +132,7 @@ func nothingBehindAGap(t *testing.T, verdict, result error, end func(l *Log, abo
 			}
 		}
 		large := submit(src.group(40_000))
-		synctest.Wait() // it waits for space
+		synctest.Wait() // now it waits for space
 		small := submit(src.group(10))
 		once := sync.OnceFunc(shut)
 		end(l, abort, once)
@@ -156,8 +156,8 @@ func nothingBehindAGap(t *testing.T, verdict, result error, end func(l *Log, abo
 	})
 }
 
-// Groups larger than the capacity left next to the segment in use, or than all of
-// it, wait for uploads and are then written.
+// Groups larger than the capacity besides the segment in use, or than the whole capacity,
+// wait for uploads and are then written.
 func TestLargeGroupsFindSpace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs, src, cfg := crashfs.New(4<<20), &source{}, small()

@@ -23,12 +23,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// small returns a config with segments so small that tests roll, recycle and fill
-// them.
+// small returns a config with segments so small that tests fill, roll and recycle them.
 func small() Config {
 	c := DefaultConfig()
 	c.SegmentSizeBytes, c.CapacityBytes = 64<<10, 256<<10
-	c.IdleSeal = time.Minute // tests that want seals set it
+	c.IdleSeal = time.Minute // tests of seals set a shorter one
 	return c
 }
 
@@ -58,17 +57,17 @@ func openFor(t fataler, fs blockfs.FS, cfg Config, done Done) *Log {
 	return l
 }
 
-// deps puts the guard next to the log, so that a crash hits both.
+// deps returns dependencies with the guard on the log's disk, so that a crash hits both.
 func deps(fs blockfs.FS, done Done) Deps {
 	return Deps{Pool: newPool(), Done: done, Guard: fs, Logger: discard(), Registry: newRegistry()}
 }
 
-// With nothing, no segment is reclaimed; with everything, all that nobody holds
-// are.
+// Done functions: with nothing, no segment is reclaimed; with everything, all segments
+// that are not held.
 func nothing(topic.Partition, int64) bool    { return false }
 func everything(topic.Partition, int64) bool { return true }
 
-// opened returns a log that is open and recovered.
+// opened returns an open, recovered log.
 func opened(t fataler, fs blockfs.FS, cfg Config) *Log {
 	t.Helper()
 	return openedFor(t, fs, cfg, nothing)
@@ -83,7 +82,7 @@ func openedFor(t fataler, fs blockfs.FS, cfg Config, done Done) *Log {
 	return l
 }
 
-// rig runs the stage of a log by hand.
+// rig runs a log's stage without a graph.
 type rig struct {
 	log  *Log
 	emit pipeline.Emit[*flow.Group]
@@ -91,11 +90,11 @@ type rig struct {
 	shut func()
 
 	mu   sync.Mutex
-	out  []*flow.Group // durable, in the order passed on
+	out  []*flow.Group // durable groups, in the order emitted
 	err  []error       // verdicts, in order
-	hold chan struct{} // if not nil, passing on waits for it
+	hold chan struct{} // if not nil, emitting waits for it
 
-	settled func(*flow.Group, error) // if not nil, told every verdict first
+	settled func(*flow.Group, error) // if not nil, called with each verdict first
 }
 
 func start(l *Log) *rig {
@@ -113,7 +112,7 @@ func (r *rig) pass(_ context.Context, p pipeline.Parcel[flow.Written]) error {
 	g := p.Body.Group
 	g.Position = p.Body.Position
 	if g.Image != nil {
-		g.Image.Retain() // like the cache
+		g.Image.Retain() // as the cache does
 	}
 	r.mu.Lock()
 	r.out = append(r.out, g)
@@ -122,8 +121,7 @@ func (r *rig) pass(_ context.Context, p pipeline.Parcel[flow.Written]) error {
 	return nil
 }
 
-// submit submits g with its image, as the batch stage does; settled receives its
-// verdict.
+// submit submits g with its image, as the batch stage does. settled receives the verdict.
 func (r *rig) submit(g *flow.Group) (settled <-chan error) {
 	c := make(chan error, 1)
 	if err := r.log.Image(context.Background(), g); err != nil {
@@ -173,7 +171,7 @@ func (r *rig) close(t fataler) {
 	}
 }
 
-// release returns the images.
+// release releases the images of emitted groups.
 func (r *rig) release() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -185,7 +183,7 @@ func (r *rig) release() {
 	r.out = nil
 }
 
-// source makes groups whose batches all differ.
+// source makes groups of unique batches.
 type source struct{ made int64 }
 
 var aTopic = topic.ID{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
@@ -218,7 +216,7 @@ func (s *source) append(size int) *flow.Append {
 	return a
 }
 
-// appends returns the appends of groups that write.
+// appends returns the appends of groups that write something.
 func appends(groups ...*flow.Group) (out []*flow.Append) {
 	for _, g := range groups {
 		for _, w := range g.Writes {
@@ -232,7 +230,7 @@ func appends(groups ...*flow.Group) (out []*flow.Append) {
 	return out
 }
 
-// copied is a Recovered whose batch is the test's own.
+// recoverAll opens a log and returns clones of all recovered batches.
 func recoverAll(t fataler, fs blockfs.FS, cfg Config) ([]Recovered, Report) {
 	t.Helper()
 	l := open(t, fs, cfg)
@@ -256,7 +254,7 @@ func recovered(l *Log) (got []Recovered, report Report, err error) {
 	return got, report, err
 }
 
-// same reports how got differs from what was written, if it does.
+// same returns an error if got differs from what was written.
 func same(got []Recovered, want []*flow.Append) error {
 	if len(got) != len(want) {
 		return fmt.Errorf("%d batches recovered, %d were written", len(got), len(want))
@@ -282,7 +280,7 @@ func entryOf(g *flow.Group, a *flow.Append) partition.Entry {
 
 var errDisk = errors.New("input/output error")
 
-// eventually waits for something another goroutine does.
+// eventually waits until is returns true, or fails the test.
 func eventually(t fataler, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(time.Millisecond) {

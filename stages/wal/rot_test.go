@@ -19,8 +19,8 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// rotten is a log of several runs, with recycled segments, the last run closed
-// cleanly, and the disk as it was before.
+// rotten is a log written in several runs, with recycled segments, the last of which was
+// closed cleanly, and earlier states of its disk.
 type rotten struct {
 	t    *testing.T
 	seed uint64
@@ -39,7 +39,7 @@ func newRotten(t *testing.T, seed uint64) *rotten {
 	for run := range runs {
 		g := start(openedFor(t, k.disk, cfg, k.h.uploaded))
 		g.settled = k.h.settled
-		for range r.IntN(40) * min(1, r.IntN(3)) { // often none
+		for range r.IntN(40) * min(1, r.IntN(3)) { // often no groups at all
 			if used, capacity := g.log.Usage(); used > capacity/2 {
 				k.h.upload(g.log)
 				k.old = append(k.old, k.disk.Crash(crashfs.Everything, nil))
@@ -51,11 +51,11 @@ func newRotten(t *testing.T, seed uint64) *rotten {
 				truncate(t, g.log, k.h, r.IntN(1000))
 			}
 		}
-		killed := k.disk.Crash(crashfs.Everything, nil) // not sealed yet
+		killed := k.disk.Crash(crashfs.Everything, nil) // before the seal
 		k.old = append(k.old, killed)
 		g.close(t)
 		if run+1 < runs && r.IntN(2) == 0 {
-			k.disk = killed.Crash(crashfs.Everything, nil) // what it gets from now on is not old
+			k.disk = killed.Crash(crashfs.Everything, nil) // a copy, so that later writes do not change the old disk
 		}
 	}
 	return k
@@ -98,13 +98,13 @@ func readBlock(t *testing.T, fs *crashfs.FS, p place) []byte {
 	return b
 }
 
-// damage does one kind of damage to a live segment, and describes it.
+// damage damages a live segment in one way and returns a description.
 func (k *rotten) damage(disk *crashfs.FS, r *rand.Rand) string {
 	at, _ := somewhere(k.t, disk, r, segmentPrefix)
 	from := disk
 	source, _ := somewhere(k.t, disk, r, segmentPrefix)
 	kind := r.IntN(4)
-	if kind == 3 { // what some segment once had there
+	if kind == 3 { // a block from an earlier state
 		from = k.old[r.IntN(len(k.old))]
 		source, _ = somewhere(k.t, from, r, segmentPrefix)
 		source.off = at.off
@@ -130,13 +130,13 @@ func (k *rotten) damage(disk *crashfs.FS, r *rand.Rand) string {
 	return fmt.Sprintf("%v: %s", at, what)
 }
 
-// verify damages the log and recovers it: no batch may be wrong, and none missing
+// verify damages the log and recovers it: no batch may be wrong, and none may be missing
 // without a report.
 func (k *rotten) verify(seed uint64) {
 	disk := k.disk.Crash(crashfs.Everything, nil)
 	what := k.damage(disk, rand.New(rand.NewPCG(seed, 3)))
 	d := deps(disk, nothing)
-	d.AcceptLost = true // what would be refused otherwise must be correct, too
+	d.AcceptLost = true // what is recovered despite a loss must be correct too
 	l, err := Open(disk, k.cfg, d)
 	if err != nil {
 		k.t.Fatal(err)
@@ -161,8 +161,8 @@ func (k *rotten) verify(seed uint64) {
 	}
 }
 
-// read reads all batches at their positions: each is returned intact or is an
-// error, alone or among many.
+// read reads all batches at their positions, singly and in one call: each is intact or an
+// error.
 func (k *rotten) read(l *Log) error {
 	many := make([]*partition.Read, len(k.h.appends))
 	for i, w := range k.h.appends {
@@ -182,9 +182,9 @@ func (k *rotten) read(l *Log) error {
 	return nil
 }
 
-// TestCorruptions does 20,000 single damages to logs that were closed cleanly:
-// flipped bits, zeroed sectors, misplaced blocks, and lost writes.
-// SLUICE_CORRUPTIONS overrides the number.
+// TestCorruptions damages logs that were closed cleanly, once each, 20,000 times: flipped
+// bits, zeroed sectors, misplaced blocks and lost writes. SLUICE_CORRUPTIONS overrides the
+// number.
 func TestCorruptions(t *testing.T) {
 	const each = 250
 	want := count(t, "SLUICE_CORRUPTIONS", 2000, 20_000)

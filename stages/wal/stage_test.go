@@ -113,7 +113,7 @@ func TestEmptyGroupPassesInOrder(t *testing.T) {
 	r.close(t)
 }
 
-// Later groups complete before the first: none may be passed on before it.
+// Later groups that complete before the first must not be emitted before it.
 func TestPrefix(t *testing.T) {
 	fs, src := crashfs.New(1<<20), &source{}
 	l := opened(t, fs, small())
@@ -182,7 +182,7 @@ func TestRunRequiresRecover(t *testing.T) {
 	l.Close()
 }
 
-// TestIdleSeal: the log declares its last group durable, once.
+// TestIdleSeal: an idle log seals its last group as durable, once.
 func TestIdleSeal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs, src, cfg := crashfs.New(1<<20), &source{}, small()
@@ -229,8 +229,8 @@ func TestIntervalFlushesBehind(t *testing.T) {
 	})
 }
 
-// Ends the graph while groups wait to be passed on: all are nacked, and the
-// memory of their images is returned.
+// If the graph ends while groups wait to be emitted, all are nacked, and the memory of
+// their images is returned.
 func TestAbort(t *testing.T) {
 	src, receipts := &source{}, pipelinetest.NewReceipts(t)
 	l := opened(t, crashfs.New(1<<20), small())
@@ -262,7 +262,7 @@ func TestAbort(t *testing.T) {
 		t.Error(err)
 	}
 	for p, ok := in.TryRecv(); ok; p, ok = in.TryRecv() {
-		p.Settle(errDisk) // as the engine does with what was never received
+		p.Settle(errDisk) // as the engine does with parcels never received
 	}
 	if _, acked, nacked := receipts.Counts(); acked != 0 || nacked != 5 {
 		t.Errorf("%d acked, %d nacked", acked, nacked)

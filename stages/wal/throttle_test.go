@@ -21,9 +21,9 @@ func throttled(t *testing.T, done Done) (*Log, *rig) {
 	return l, start(l)
 }
 
-// TestThrottleKeepsSpaceFree: a producer is faster than the uploads, which
-// reclaim a segment every 50 ms. It gets their rate, evenly, and there is always
-// space left.
+// TestThrottleKeepsSpaceFree: a producer is faster than the uploads, which reclaim a
+// segment every 50 ms. It is throttled evenly to their rate, and there is always space
+// left.
 func TestThrottleKeepsSpaceFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const every, size = 50 * time.Millisecond, 100_000
@@ -49,7 +49,7 @@ func TestThrottleKeepsSpaceFree(t *testing.T) {
 			r.write(t, src.group(size))
 			r.release()
 			bytes += size
-			if time.Since(began) <= time.Second { // after it has learned the rate
+			if time.Since(began) <= time.Second { // while it learns the rate
 				before = testutil.ToFloat64(l.metrics.waited)
 				continue
 			}
@@ -72,7 +72,7 @@ func TestThrottleKeepsSpaceFree(t *testing.T) {
 	})
 }
 
-// Braking helps nobody while nothing is reclaimed.
+// Throttling is pointless while nothing is reclaimed.
 func TestThrottleIsOffWhileTheStoreIsUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, r := throttled(t, nothing)
@@ -93,7 +93,8 @@ func TestThrottleIsOffWhileTheStoreIsUnavailable(t *testing.T) {
 	})
 }
 
-// TestGroupsKeepToTheRateThatIsSaid: for the sake of others, however much room there is.
+// TestGroupsKeepToTheRateThatIsSaid: groups are limited to the rate given by others, however much
+// space is free.
 func TestGroupsKeepToTheRateThatIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := openedFor(t, crashfs.New(32<<20), small(), func(topic.Partition, int64) bool { return true })

@@ -13,7 +13,7 @@ import (
 
 func partitionOf(index int32) topic.Partition { return topic.Partition{Topic: aTopic, Index: index} }
 
-// bases returns the base offsets recovered of a partition.
+// bases returns the recovered base offsets of a partition.
 func bases(got []Recovered, index int32) (out []int64) {
 	for _, r := range got {
 		if r.Partition.Index == index {
@@ -23,8 +23,8 @@ func bases(got []Recovered, index int32) (out []int64) {
 	return out
 }
 
-// TestTruncatedStaysAway truncates, writes on, and restarts several times:
-// truncated batches do not return, later ones are there.
+// TestTruncatedStaysAway truncates, continues to write, and restarts several times:
+// truncated batches do not come back, and later ones are there.
 func TestTruncatedStaysAway(t *testing.T) {
 	for _, durability := range []Durability{Sync, Interval} {
 		fs, src, cfg := crashfs.New(1<<20), &source{}, small()
@@ -57,8 +57,7 @@ func TestTruncatedStaysAway(t *testing.T) {
 	}
 }
 
-// Headers, not luck, tell that there is a truncation in a segment before the
-// last.
+// Segment headers tell whether a segment before the last contains a truncation.
 func TestTruncationsAreFoundInAnySegment(t *testing.T) {
 	fs, src, cfg := crashfs.New(1<<20), &source{}, small()
 	cfg.CapacityBytes = 1 << 20

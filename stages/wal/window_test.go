@@ -8,9 +8,9 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs/crashfs"
 )
 
-// Groups larger than the window, each a little larger than the one before, so
-// that its buffer has the capacity but not yet the length. The second of them was
-// once taken for corrupt.
+// Regression test: with groups larger than the window, each slightly larger than the
+// previous one, the buffer has the capacity but not yet the length, and the second group
+// was taken for corrupt.
 func TestRecoveryOfGroupsLargerThanTheWindow(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.SegmentSizeBytes, cfg.CapacityBytes = 64<<20, 128<<20

@@ -19,7 +19,7 @@ import (
 	"github.com/sluicemq/sluice/stages/walread"
 )
 
-// log has one byte per position; positions it lacks count as reclaimed.
+// log is a WAL with one byte per position. Missing positions count as reclaimed.
 type log map[partition.Position]byte
 
 var errReclaimed = errors.New("reclaimed")
@@ -91,7 +91,7 @@ func TestReclaimedReadsAreLocatedAgain(t *testing.T) {
 	}
 }
 
-// rotten is a range in which nothing is verified.
+// rotten is a log whose reads fill the buffer, but fail with a checksum error.
 type rotten []byte
 
 var errRotten = errors.New("checksum")
@@ -118,7 +118,7 @@ func TestDamageHidesOnlyOneBatch(t *testing.T) {
 		batches, bases = append(batches, batch...), append(bases, base)
 	}
 	size := len(batches) / len(bases)
-	batches[2*size-1] ^= 1 // the one in the middle
+	batches[2*size-1] ^= 1 // damages the middle one
 	for offset, want := range map[int64]int64{10: 10, 19: 10, 20: -1, 29: -1, 30: 30, 39: 30} {
 		r := &flow.Read{State: state(), Offset: offset, End: 40, Limit: 1 << 20,
 			Tail: []partition.Entry{{Base: 10, Count: 30, Size: int32(len(batches)), Epoch: 3, Batches: 3}}}
