@@ -15,8 +15,8 @@ import (
 	"unicode/utf8"
 )
 
-// Clients of the admin server that keep their connections take no more than their
-// number, and newcomers are served.
+// Clients that keep their connections open never exceed the maximum, and newcomers are
+// served.
 func TestAdminConnectionsAreBounded(t *testing.T) {
 	const most = 8
 	release := make(chan struct{})
@@ -74,7 +74,7 @@ func TestAdminConnectionsAreBounded(t *testing.T) {
 	}
 }
 
-// serving is a server of the package with a handler, on a port of its own. dial sends it text.
+// serving starts a server with a handler on a free port. dial connects to it and sends text.
 func serving(t *testing.T, h http.HandlerFunc) (s *http.Server, dial func(text string) (net.Conn, *bufio.Reader)) {
 	s = New(Config{}, h, slog.New(slog.DiscardHandler))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -104,7 +104,7 @@ const (
 	post = "POST /limits HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
 )
 
-// status is that of the answer, 0 if none comes.
+// status reads a response and returns its status and body. The status is 0 if there is none.
 func status(r *bufio.Reader) (code int, body string) {
 	resp, err := http.ReadResponse(r, nil)
 	if err != nil {
@@ -114,8 +114,8 @@ func status(r *bufio.Reader) (code int, body string) {
 	return resp.StatusCode, string(b)
 }
 
-// Requests whose bodies do not come keep nobody out, and a body that says it is too long is
-// refused before it comes.
+// Requests whose bodies never arrive do not keep others out. A body that is too long is refused,
+// if possible by its declared length.
 func TestUnfinishedBodiesMakeRoom(t *testing.T) {
 	_, dial := serving(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
 	began := time.Now()
@@ -149,8 +149,8 @@ func TestUnfinishedBodiesMakeRoom(t *testing.T) {
 	}
 }
 
-// Clients that take nothing of their answers hold half of the places, and these only until
-// another wants one; health checks need none.
+// Clients that do not read their responses occupy at most half of the connections, and only
+// until another request needs one. Health checks always succeed.
 func TestSlowReadersMakeRoom(t *testing.T) {
 	large := make([]byte, 64<<20)
 	var at atomic.Int64
@@ -187,13 +187,14 @@ func TestSlowReadersMakeRoom(t *testing.T) {
 			t.Fatalf("another request: %d %s", code, body)
 		}
 	}
-	if n := at.Load(); n > maxWork+1 { // one that was closed may be on its way out
+	if n := at.Load(); n > maxWork+1 { // the handler of a closed connection may not have returned yet
 		t.Errorf("%d answers are being written", n)
 	}
 	probe()
 }
 
-// A request at work that has not begun to answer is not cut off, whoever else wants its place.
+// A request that is being handled is not cut off in favor of others before it starts to
+// respond.
 func TestWorkIsNotCutOff(t *testing.T) {
 	release, working := make(chan struct{}), make(chan struct{}, maxWork)
 	s, dial := serving(t, func(w http.ResponseWriter, r *http.Request) {
@@ -222,7 +223,7 @@ func TestWorkIsNotCutOff(t *testing.T) {
 	}
 }
 
-// An error does not send back what was sent.
+// Error truncates long messages, so that a response does not echo the whole request.
 func TestErrorsAreShort(t *testing.T) {
 	_, dial := serving(t, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)

@@ -39,15 +39,15 @@ func TestHostsOfASetting(t *testing.T) {
 	}
 }
 
-// A server that listens on every address is asked at the one that it is reached at, and at
-// no other that a header may name.
+// A server that listens on all addresses accepts as Host only the address at which the
+// connection arrived.
 func TestTheAddressThatARequestCameInAt(t *testing.T) {
 	h := newHosts([]string{"0.0.0.0", "", "[::]"})
 	for host, want := range map[string]bool{"10.1.2.3": true, "10.1.2.3:9642": true, "[::ffff:10.1.2.3]:9642": true, "10.1.2.4": false,
 		"0.0.0.0:9642": false, "[::]:9642": false, "": false, ":9642": false, "localhost": true} {
 		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 		r.Host = host
-		at := &net.TCPAddr{IP: net.ParseIP("10.1.2.3"), Port: 9642} // 16 bytes, as of a socket of both versions
+		at := &net.TCPAddr{IP: net.ParseIP("10.1.2.3"), Port: 9642} // in 16-byte form, as from a dual-stack socket
 		if got := h.allows(r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, at))); got != want {
 			t.Errorf("reached at 10.1.2.3 and asked for %q: %v", host, got)
 		}

@@ -10,12 +10,12 @@ import (
 	"testing"
 )
 
-// meter is a client that notes how many rows were made when it is sent something.
+// meter is a client that tracks how many rows were produced between writes.
 type meter struct {
 	*httptest.ResponseRecorder
 	made  *int
 	sent  int
-	most  int // rows that were made and not sent, at any time
+	most  int // maximum number of rows produced but not sent
 	fails bool
 }
 
@@ -33,7 +33,8 @@ type numbered struct {
 	Text string `json:"text"`
 }
 
-// A list is sent while it is made, and is whole or cut off.
+// A list is sent while it is being produced. If a write fails, production stops and the
+// response is aborted.
 func TestRowsAreSentWhileTheyAreMade(t *testing.T) {
 	for _, n := range []int{0, 1, 2, 20_000} {
 		made := 0

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// BenchmarkWriters writes durably with that many writes in flight, going round a
+// BenchmarkWriters measures durable writes with a fixed number in flight, cycling through a
 // file. ns/op is the time between two completions.
 func BenchmarkWriters(b *testing.B) {
 	for _, engine := range engines() {

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forbidden is a system call that a seccomp filter refuses if an argument has one
-// of the bits.
+// forbidden is a system call that a seccomp filter refuses if any of Bits is set in
+// argument Arg.
 type forbidden struct {
 	Call  uint32
 	Arg   uint32
@@ -46,8 +46,8 @@ var refusals = map[string]struct {
 // refusalVariable passes the name of a refusal to the child process.
 const refusalVariable = "BLOCKFS_TEST_REFUSAL"
 
-// TestRefusals has the system refuse calls, each in its own process since that cannot
-// be undone: the best remaining engine is found, logged, and works.
+// TestRefusals makes the kernel refuse system calls, each set in its own process since that
+// cannot be undone: the best remaining engine is chosen, logged, and works.
 func TestRefusals(t *testing.T) {
 	if name := os.Getenv(refusalVariable); name != "" {
 		testRefusal(t, name)

@@ -117,7 +117,7 @@ func TestIssueRefuses(t *testing.T) {
 			t.Errorf("%+v: %v", r, err)
 		}
 	}
-	leaf := t.TempDir() // has the files of a CA, but is none
+	leaf := t.TempDir() // has the files of a CA, but the certificate is not one
 	f, _ := mustIssue(t, dir, Request{Name: "x", Client: true}, t.TempDir())
 	for from, to := range map[string]string{f.Cert: In(leaf).CA, f.Key: In(leaf).CAKey} {
 		if err := os.WriteFile(to, []byte(contents(t, from)), 0o600); err != nil {

@@ -220,7 +220,7 @@ func TestACertificateOfTheFutureIsNotTakenUp(t *testing.T) {
 	}
 }
 
-// A certificate by which no client can verify a server does not replace one by which clients can.
+// A certificate that no client would accept for a server does not replace one that clients accept.
 // At startup it is used, with a warning.
 func TestACertificateThatProvesNoServer(t *testing.T) {
 	ca := t.TempDir()
@@ -280,8 +280,8 @@ func TestClientCAsThatAreNone(t *testing.T) {
 	}
 }
 
-// Client certificates are verified against the CAs now in the file, also for clients that connected
-// before.
+// Client certificates are verified against the CAs currently in the file, also for clients that
+// connected before.
 func TestClientCAsAreReadAgain(t *testing.T) {
 	for name, auth := range map[string]ClientAuth{"required": ClientAuthRequired, "optional": ClientAuthOptional} {
 		t.Run(name, func(t *testing.T) {

@@ -24,9 +24,8 @@ func framed(base int64, offsets, size int) []byte {
 	return b
 }
 
-// A read takes from entries what it would take from a list of all batches: from the one
-// that holds its offset, below its end, the first whatever its size and the others within
-// its limit.
+// A read takes the same from entries as it would from a list of all batches: those from its
+// offset to its end, the first whatever its size and the others within its limit.
 func TestClipTakesTheRequestedBatches(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var tail partition.Tail
@@ -45,7 +44,7 @@ func TestClipTakesTheRequestedBatches(t *testing.T) {
 			all, image, end = append(all, b), append(image, b...), end+int64(n)
 		}
 		r := &flow.Read{Offset: rapid.Int64Range(10, end-1).Draw(t, "offset"), Limit: rapid.SampledFrom([]int{0, 1, 61, 161, 10_000, 1 << 20}).Draw(t, "limit")}
-		for r.End = end; r.End > r.Offset+1 && rapid.Bool().Draw(t, "an end before"); { // between batches, as high watermarks are
+		for r.End = end; r.End > r.Offset+1 && rapid.Bool().Draw(t, "an end before"); { // at a batch boundary, like high watermarks
 			i := slices.IndexFunc(all, func(b []byte) bool { return next(b) == r.End })
 			if base := int64(binary.BigEndian.Uint64(all[i])); base > r.Offset {
 				r.End = base
@@ -72,7 +71,7 @@ func TestClipTakesTheRequestedBatches(t *testing.T) {
 		}
 		want := wanted(all, r.Offset, r.End, limit)
 		got := slices.Concat(r.Buffers...)
-		// Entries are left out by their estimated size; then less is correct too.
+		// Entries are left out by estimated size, so fewer batches are correct too.
 		if !bytes.HasPrefix(want, got) || len(got) == 0 || len(entries) > 0 && entries[len(entries)-1].End() >= r.End && len(got) != len(want) {
 			t.Fatalf("read %d bytes of %d from offset %d to %d, limit %d", len(got), len(want), r.Offset, r.End, r.Limit)
 		}
@@ -99,8 +98,8 @@ func wanted(all [][]byte, offset, end int64, limit int) (out []byte) {
 	return out
 }
 
-// The batches of a partition are adjacent, in the order in which they were sequenced, and
-// appends that write nothing are left out.
+// The batches of a partition are adjacent and in sequenced order; appends that write
+// nothing are left out.
 func TestArrangeKeepsPartitionsTogether(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := &flow.Group{}

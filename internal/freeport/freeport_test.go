@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Ports are free for both protocols, distinct, and outside the range of outgoing connections.
+// Ports are free for both protocols, distinct, and outside the ephemeral range.
 func TestAddress(t *testing.T) {
 	seen := map[string]bool{}
 	for range 50 {
@@ -38,7 +38,7 @@ func TestAddress(t *testing.T) {
 	}
 }
 
-// outgoing returns the lowest port of outgoing connections.
+// outgoing returns the lowest port of the ephemeral range.
 func outgoing(t *testing.T) int {
 	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
 	if err != nil {

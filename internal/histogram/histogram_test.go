@@ -14,7 +14,7 @@ import (
 func TestBuckets(t *testing.T) {
 	h := prometheus.NewHistogram(Seconds("x_seconds", "X.", time.Millisecond, time.Second))
 	rng := rand.New(rand.NewPCG(1, 2))
-	for range 100_000 { // over ten orders of magnitude
+	for range 100_000 { // spanning ten orders of magnitude
 		h.Observe(math.Exp(rng.Float64()*23 - 12))
 	}
 	var m dto.Metric

@@ -12,8 +12,8 @@ import (
 	"github.com/sluicemq/sluice/internal/memory"
 )
 
-// Whatever partitions do, the table stays within its limit, its charge matches its
-// contents, and evicted producers are among those idle for longest.
+// After any operations of partitions, the table is within its limit, its charge matches its
+// contents, and the evicted producers are among those idle the longest.
 func TestTableStaysWithinItsLimit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tb := NewTable(40 * producerBytes)
@@ -130,7 +130,7 @@ func heapBytes() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// Until the snapshots are loaded, only what needs none is decided.
+// Until the snapshots are loaded, only batches that need none of them are decided.
 func TestLoading(t *testing.T) {
 	tb := NewTable(1 << 20)
 	ps := tb.OpenLoading(1, 5, 2)
@@ -176,7 +176,7 @@ func TestLoading(t *testing.T) {
 	}
 }
 
-// Lanes and a load use one table concurrently.
+// Lanes and the loading of snapshots use one table concurrently.
 func TestTableIsSafeForConcurrentUse(t *testing.T) {
 	tb := NewTable(500 * producerBytes)
 	old := fresh()
@@ -235,7 +235,7 @@ func TestCollector(t *testing.T) {
 	}
 }
 
-// Without enough memory a collector drops the oldest, and reports it.
+// Without enough memory, a collector drops the oldest producers and reports that.
 func TestCollectorWithoutRoom(t *testing.T) {
 	held := memory.NewAccount(collectBytes + 60_000)
 	c := NewCollector(held)

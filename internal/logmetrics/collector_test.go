@@ -28,7 +28,8 @@ type cluster struct {
 func (c *cluster) View() *meta.View      { return c.view }
 func (c *cluster) Groups() []*meta.Group { return c.groups }
 
-// newCluster has topics of so many partitions, named t0 and so on, of which broker 1 leads all.
+// newCluster returns a cluster with topics t0, t1 and so on, with the given numbers of partitions, all
+// led by broker 1.
 func newCluster(partitions ...int) *cluster {
 	c := &cluster{clock: clock.NewManual(time.Unix(1_700_000_000, 0))}
 	var topics []*meta.Topic
@@ -48,7 +49,7 @@ func (c *cluster) id(name string, index int32) topic.Partition {
 	return topic.Partition{Topic: t.ID, Index: index}
 }
 
-// append makes records visible.
+// append appends records to a partition, with the current time, and makes them visible.
 func (c *cluster) append(p topic.Partition, records int) {
 	s := c.table.Put(partition.NewState(p, 0, 0, 0))
 	end := s.HighWatermark()
@@ -68,7 +69,7 @@ func (c *cluster) collector(series int) *Collector {
 	return New(Config{MaxSeries: series}, 1, c, &c.table, c.clock)
 }
 
-// scrape returns the series by name and labels, as a scraper sees them.
+// scrape returns the values of a scrape by series, that is name and labels.
 func scrape(t *testing.T, c *Collector) map[string]string {
 	t.Helper()
 	reg := prometheus.NewPedanticRegistry()
@@ -102,12 +103,12 @@ func TestTrafficAndLag(t *testing.T) {
 	l := c.collector(100)
 	c.append(p, 50)
 	s, _ := c.table.Loaded(p)
-	s.Recovered() // all that was before the start
+	s.Recovered() // those records are from before the start
 	c.commit("g", map[topic.Partition]int64{p: 50, q: 0})
 	l.mark()
 	expect(t, scrape(t, l), map[string]string{`sluice_group_lag_records{group="g",partition="0",topic="t0"}`: "0", `sluice_group_lag_seconds{group="g",partition="0",topic="t0"}`: "0",
 		`sluice_topic_records_in_total{topic="t0"}`: "0", `sluice_topic_bytes_in_total{topic="t0"}`: "0", `sluice_partition_log_end_offset{partition="0",topic="t0"}`: "50"})
-	for range 12 { // a minute in which nothing comes
+	for range 12 { // a minute without records
 		c.clock.Advance(5 * time.Second)
 		l.mark()
 	}
@@ -136,7 +137,8 @@ func TestTrafficAndLag(t *testing.T) {
 	})
 }
 
-// What was in the log before the start is as old as its timestamps or its object says.
+// The age of records from before the start is taken from their timestamps, or from the time their
+// object was written.
 func TestLagOfRecordsFromBeforeTheStart(t *testing.T) {
 	c := newCluster(1)
 	p := c.id("t0", 0)
@@ -161,8 +163,8 @@ func TestLagOfRecordsFromBeforeTheStart(t *testing.T) {
 	})
 }
 
-// Beyond the bound there are sums, and how many they are of; names that cannot be labels are
-// among them, and none can take the place of the sums.
+// Beyond the limit, the rest is exported as a sum and its number as left out. Names that cannot be
+// labels are part of the sum, and no name can collide with the sum's.
 func TestSeriesAreBounded(t *testing.T) {
 	c := newCluster(3, 4, 2, 1)
 	for _, name := range []string{"t0", "t1", "t2", "t3"} {
@@ -197,7 +199,7 @@ func TestSeriesAreBounded(t *testing.T) {
 	}
 }
 
-// BenchmarkScrape is a scrape with so many partitions, of which a group has all offsets.
+// BenchmarkScrape measures a scrape with 10,000 partitions, in all of which a group has committed.
 func BenchmarkScrape(b *testing.B) {
 	for _, series := range []int{0, 2000, 10_000} {
 		b.Run(fmt.Sprintf("partitions=10000/series=%d", series), func(b *testing.B) {

@@ -6,8 +6,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Marks tell when a record came within a part of its age, whatever the log did and however
-// long ago.
+// Marks tell when a record was appended, with an error proportional to its age, for any growth of the
+// log and any age.
 func TestMarksTellTheAgeOfRecords(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const every = 5000 // ms
@@ -45,7 +45,7 @@ func TestMarksOfALogThatIsCutOff(t *testing.T) {
 	m.note(0, 1000)
 	m.note(100, 2000)
 	m.note(50, 3000) // shorter than before
-	m.note(60, 2500) // a clock that goes back
+	m.note(60, 2500) // the clock goes back
 	if at, ok := m.appended(55); !ok || at != 3000 {
 		t.Errorf("%d, %v", at, ok)
 	}

@@ -29,7 +29,7 @@ func TestViewsAreLikeMaps(t *testing.T) {
 				for _, name := range rapid.SliceOfNDistinct(names, 1, 5, rapid.ID).Draw(t, "names") {
 					old := now[name]
 					switch rapid.SampledFrom([]string{"new", "replace", "remove"}).Draw(t, "what") {
-					case "new": // with the name of a removed one
+					case "new": // possibly with the name of a removed one
 						if old != nil {
 							removed = append(removed, old.ID)
 						}

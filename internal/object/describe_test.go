@@ -95,7 +95,7 @@ func TestDescribeContinuesAfterDamage(t *testing.T) {
 	}
 }
 
-// The footer's CRC is right, but the index does not match the batches.
+// An index that does not match the batches is reported even if the footer's CRC is correct.
 func TestVerifyComparesIndexAndBatches(t *testing.T) {
 	for name, spoil := range map[string]func(b *Block){
 		"base":          func(b *Block) { b.Base++ },
@@ -116,7 +116,7 @@ func TestVerifyComparesIndexAndBatches(t *testing.T) {
 	}
 }
 
-// Invalid footers with a correct CRC.
+// Invalid footers are refused even if their CRC is correct.
 func TestFooterRules(t *testing.T) {
 	two := func() []byte {
 		data, _ := write(t, content{partition(1, 0), []record.Batch{batch(t, 10, 5, 10)}}, content{partition(1, 1), []record.Batch{batch(t, 0, 1, 10)}})

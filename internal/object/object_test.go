@@ -51,7 +51,7 @@ func batch(t testing.TB, base int64, n, value int) record.Batch {
 
 var testID = meta.ObjectID{0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x47, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff, 0x01}
 
-// content is what a test object has of one partition.
+// content is the part of a test object that belongs to one partition.
 type content struct {
 	partition topic.Partition
 	batches   []record.Batch
@@ -81,7 +81,7 @@ func write(t testing.TB, contents ...content) ([]byte, *Footer) {
 }
 
 // The size of an object is known before it is written, whatever its contents: uploads
-// announce it.
+// declare it.
 func TestSizeIsKnownBefore(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		var contents []content
@@ -93,7 +93,7 @@ func TestSizeIsKnownBefore(t *testing.T) {
 			}
 			contents = append(contents, r)
 		}
-		write(t, contents...) // compares
+		write(t, contents...) // compares the sizes
 	})
 }
 

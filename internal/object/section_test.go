@@ -12,7 +12,7 @@ import (
 	"github.com/sluicemq/sluice/internal/idempotence"
 )
 
-// snapshot returns the snapshot of a partition with that many producers.
+// snapshot returns a snapshot of the given number of producers.
 func snapshot(producers int) []byte {
 	ps := idempotence.NewTable(1 << 20).Open()
 	for id := range int64(producers) {
@@ -101,7 +101,7 @@ func TestVerifyFindsEveryFlippedBitOfSections(t *testing.T) {
 	}
 }
 
-// Invalid sections with correct checksums.
+// Invalid sections are refused even if their checksums are correct.
 func TestSectionRules(t *testing.T) {
 	be := binary.BigEndian
 	for name, spoil := range map[string]func(f []byte){

@@ -196,7 +196,7 @@ func TestPausesAreDrawnBelowADoublingBound(t *testing.T) {
 	}
 }
 
-// Every outcome of a request is a label that the metric has from the start.
+// Every outcome of a request is a label value that the metric has from the start.
 func TestOutcomesAreListed(t *testing.T) {
 	errs := []error{nil, context.Canceled, context.DeadlineExceeded, errStalled, errors.New("reset")}
 	for status := range 600 {

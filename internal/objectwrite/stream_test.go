@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 )
 
-// pieces writes all in writes of at most the given size.
+// pieces returns a function that writes all, with writes of at most most bytes.
 func pieces(all []byte, most int) func(io.Writer) error {
 	return func(w io.Writer) error {
 		for len(all) > 0 {

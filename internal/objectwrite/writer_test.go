@@ -24,7 +24,7 @@ import (
 
 var parts = []topic.Partition{{Topic: topic.ID{1}, Index: 2}}
 
-// steps records the steps, and injects failures of the metadata and the store.
+// steps records the steps of a write, and injects failures of the metadata and the store.
 type steps struct {
 	*objectstore.Store
 	dir     string

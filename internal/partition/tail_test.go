@@ -73,7 +73,7 @@ func (l *list) of(t *rapid.T, all []Entry, e Entry) []Entry {
 	return batches
 }
 
-// next draws a batch after last, adjacent in every possible way or not adjacent.
+// next draws a batch after last. It may be adjacent, or not, for each possible reason.
 func next(t *rapid.T, last Entry) Entry {
 	e := Entry{Base: last.End(), Group: last.Group, Position: last.Position + Position(last.Size), Epoch: last.Epoch,
 		Count:        rapid.SampledFrom([]int32{1, 1, 1, 7, 1000, math.MaxInt32 / 2, math.MaxInt32}).Draw(t, "count"),
@@ -128,7 +128,7 @@ func TestTailAnswersLikeAList(t *testing.T) {
 				}
 			},
 			"trim": func(t *rapid.T) {
-				if len(naive.batches) > 0 { // as uploads do: between batches
+				if len(naive.batches) > 0 { // at batch boundaries, as uploads do
 					to := rapid.SampledFrom(naive.batches).Draw(t, "to").End()
 					tail.Trim(to)
 					naive.trim(to)

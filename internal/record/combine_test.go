@@ -32,8 +32,8 @@ func TestExtend(t *testing.T) {
 	}
 }
 
-// TestExtendIsNotFooled: a batch that does not match its checksum does not yield the
-// checksum of its bytes.
+// TestExtendIsNotFooled: extending a checksum by a batch with a wrong CRC does not yield the
+// checksum of the batch's bytes, so the damage stays detectable.
 func TestExtendIsNotFooled(t *testing.T) {
 	b, err := NewBuilder().Add(1, nil, make([]byte, 2*combineFrom)).Build()
 	if err != nil {

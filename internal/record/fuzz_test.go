@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// known reports whether err is one of the package's errors, or nil.
+// known reports whether err is nil or one of the package's errors.
 func known(err error) bool {
 	return err == nil || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTooLarge) || errors.Is(err, ErrUnsupported)
 }

@@ -53,7 +53,7 @@ func theirRecords(n int32) (records []byte) {
 	for i := range n {
 		r := kmsg.Record{TimestampDelta64: int64(i) * 10, OffsetDelta: i, Key: fmt.Appendf(nil, "k%d", i),
 			Value: bytes.Repeat([]byte{byte(i)}, int(i)), Headers: []kmsg.Header{{Key: "h", Value: []byte("v")}}}
-		r.Length = int32(len(r.AppendTo(nil)) - 1) // without a length its varint is one byte
+		r.Length = int32(len(r.AppendTo(nil)) - 1) // the varint of length 0 takes one byte
 		records = r.AppendTo(records)
 	}
 	return records

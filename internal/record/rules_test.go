@@ -34,7 +34,7 @@ func judged(b Batch, r Rules, maxUnpacked int) (int64, error) {
 	return newest, err
 }
 
-// keyed returns a batch of records with these timestamps; those in keyless have no key.
+// keyed returns a batch of records with the given timestamps; those in keyless have no key.
 func keyed(t *testing.T, c Codec, times []int64, keyless ...int32) Batch {
 	t.Helper()
 	b := NewBuilder()

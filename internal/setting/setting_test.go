@@ -12,17 +12,17 @@ import (
 	"github.com/sluicemq/sluice/internal/setting"
 )
 
-// level is a string with a name.
+// level is a named string type.
 type level string
 
-// stage is a Config as in the packages, with its own rule.
+// stage is a typical package's Config, with a rule of its own.
 type stage struct {
 	Depth  int           `toml:"depth" default:"4" range:"1..1Ki" live:"g/s"`
 	Linger time.Duration `toml:"linger_us" default:"1ms" range:"0s..1s" live:"g/s"`
 	Least  int64         `toml:"least_bytes" default:"1Ki" range:"0.." live:"g/s/least"`
 	Most   int64         `toml:"most_bytes" default:"2Ki" range:"0.."`
 	Paused bool          `toml:"paused" live:"g/s"`
-	Idle   time.Duration `default:"5s"` // in no file
+	Idle   time.Duration `default:"5s"` // not settable in a file
 	Given  int           // set by the wiring
 }
 
@@ -185,7 +185,7 @@ func TestTune(t *testing.T) {
 	}
 }
 
-// Every error in a tag is found, whatever the field's value.
+// Every invalid tag is found, whatever the field's value.
 func TestVerify(t *testing.T) {
 	for want, c := range map[string]any{
 		"": file{},

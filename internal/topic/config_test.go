@@ -97,7 +97,7 @@ func TestConfigsAreAcceptedOrRefusedWithAReason(t *testing.T) {
 	}
 }
 
-// What Kafka's parser made of each is written here as its program printed it.
+// The expected normal forms were printed by Kafka's own parser.
 func TestConfigsAreKeptInTheirNormalForm(t *testing.T) {
 	const replicas = "leader.replication.throttled.replicas"
 	for _, tt := range []struct{ name, value, want string }{
@@ -127,7 +127,7 @@ func TestConfigsThatBoundOneAnother(t *testing.T) {
 		t.Errorf("a shortest lag above the longest: got %v", err)
 	}
 	for _, set := range []map[string]string{
-		{RetentionMs: "1000", LocalRetentionMs: "1001"}, // nothing is kept in segments of a topic
+		{RetentionMs: "1000", LocalRetentionMs: "1001"}, // fine, since there are no local segments of a topic
 		{RetentionBytes: "1000", LocalRetentionBytes: "1001"},
 		{"segment.ms": "1000", "segment.jitter.ms": "2000"},
 	} {
@@ -189,7 +189,7 @@ func FuzzNormalizeConfig(f *testing.F) {
 			t.Fatalf("%s=%q becomes %q, and that %q (%v)", name, value, normal[name], again[name], err)
 		}
 		v, c := Values(normal), mustLookup(name)
-		switch c.Kind { // what was validated can be read
+		switch c.Kind { // a validated value can be read
 		case Int, Long:
 			if n := v.Int(name); n < c.min || n > c.max {
 				t.Fatalf("%s=%q reads as %d", name, value, n)
@@ -202,8 +202,8 @@ func FuzzNormalizeConfig(f *testing.F) {
 	})
 }
 
-// A value is told to everybody who describes the topic, so it has a bound; an error repeats little
-// of it.
+// The size of a value is limited, since it is sent to every client that describes the topic. Errors
+// repeat only a little of it.
 func TestConfigsAreBounded(t *testing.T) {
 	const name = "leader.replication.throttled.replicas"
 	long := strings.Repeat("1:2,", maxValueBytes/4-1) + "1:2"
@@ -217,7 +217,7 @@ func TestConfigsAreBounded(t *testing.T) {
 	}
 }
 
-// A name that is near to none is told without one that has nothing to do with it.
+// The error for a name without a similar one does not suggest an unrelated name.
 func TestNothingIsNear(t *testing.T) {
 	for _, name := range []string{"nosuch", "x", "", "replication.quota.window"} {
 		if _, err := LookupConfig(name); !errors.Is(err, ErrUnknownConfig) || strings.Contains(err.Error(), "nearest") {

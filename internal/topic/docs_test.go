@@ -10,7 +10,7 @@ import (
 
 var update = flag.Bool("update", false, "write the table of topic configs into docs/topics.md")
 
-// The page's table is made from the package's: `go test ./internal/topic -update`.
+// The table in docs/topics.md is generated: `go test ./internal/topic -update`.
 func TestTheDocumentationHasEveryConfig(t *testing.T) {
 	const page, head = "../../docs/topics.md", "| config | default | accepted values | description |\n|---|---|---|---|\n"
 	raw, err := os.ReadFile(page)
@@ -43,7 +43,7 @@ func quoted(value string) string {
 	return "`" + value + "`"
 }
 
-// accepted says which values c accepts.
+// accepted describes the values that c accepts.
 func (c *Config) accepted() string {
 	switch {
 	case c.Kind == Boolean && len(c.allowed) == 0:

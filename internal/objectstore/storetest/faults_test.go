@@ -19,8 +19,9 @@ const (
 	large = 17<<20 + 17 // several parts
 )
 
-// patient is a config with short request timeouts, for the faults that are silence. Not too
-// short: unlike GCS, fake-gcs-server appends a chunk twice if it is sent twice.
+// patient returns a config with short request timeouts, for faults in which the server is
+// silent. They are not too short: unlike GCS, fake-gcs-server appends a chunk twice if it is
+// sent twice.
 func patient() objectstore.Config {
 	cfg := fast()
 	cfg.Stall = 2 * time.Second
@@ -60,8 +61,8 @@ func faults(t *testing.T, b *backend) {
 	}
 }
 
-// passing returns a test that each operation succeeds although its first requests meet
-// the fault.
+// passing returns a test that every operation succeeds although its first requests hit the
+// fault.
 func passing(cfg objectstore.Config, times int, do func(http.ResponseWriter, *http.Request, http.HandlerFunc)) func(*testing.T, *backend) {
 	return func(t *testing.T, b *backend) {
 		s, p := b.open(t, cfg), b.proxy
@@ -116,7 +117,7 @@ func read(t *testing.T, s *store, key string, b []byte, off, n int) {
 }
 
 // timeoutAfterSuccess: the object was stored, but the response was lost. The next attempt
-// finds the key taken by the very contents it sends.
+// finds that the key already has the same contents.
 func timeoutAfterSuccess(t *testing.T, b *backend) {
 	s := b.open(t, patient())
 	for _, n := range []int{small, large} {
@@ -163,7 +164,7 @@ func lostRace(t *testing.T, b *backend) {
 	}
 }
 
-// slow: a slow response that keeps making progress is waited for.
+// slow: a slow response is not given up as long as it makes progress.
 func slow(t *testing.T, b *backend) {
 	cfg := patient()
 	s := b.open(t, cfg)
@@ -254,7 +255,7 @@ func lateZombie(t *testing.T, b *backend) {
 	}
 }
 
-// notFoundAfterPut: a replica that does not have the object yet is asked again.
+// notFoundAfterPut: a read is retried if a replica does not have the object yet.
 func notFoundAfterPut(t *testing.T, b *backend) {
 	s := b.open(t, fast())
 	key, body := newKey(), content(small, 12)
@@ -397,7 +398,7 @@ func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
 func bandwidth(t *testing.T, b *backend) {
 	cfg := patient()
 	cfg.UploadBytesPerSecond = 64 << 10
-	cfg.Stall = 900 * time.Millisecond // waiting for bandwidth, a second at a time, is no stall
+	cfg.Stall = 900 * time.Millisecond // waiting for bandwidth, a second at a time, is not a stall
 	s := b.open(t, cfg)
 	key, body := newKey(), content(192<<10, 14) // a third of which is sent at once
 	began := time.Now()
