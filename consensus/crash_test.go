@@ -97,7 +97,7 @@ func TestOneProcess(t *testing.T) {
 	}
 }
 
-// killAfter runs a node, kills it after that many topics, and returns those that it
+// killAfter runs a node, kills it after the given number of topics, and returns those it
 // acknowledged.
 func killAfter(t *testing.T, dir string, topics int) (names []string) {
 	t.Helper()

@@ -111,7 +111,7 @@ func TestAGroupThatReturnsKeepsItsOffsets(t *testing.T) {
 	})
 }
 
-// An assignment needs memory too: it gets it, or the client is told to retry.
+// An assignment needs memory too. If there is none, the client gets a retriable error.
 func TestAssignmentsAreWithinTheMemoryOfGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := devConfig()

@@ -73,7 +73,7 @@ func TestKcatRoundTripsEveryCodec(t *testing.T) {
 
 // codecOf returns the codec of the first batch found in a topic.
 func codecOf(t *testing.T, b *broker, topic string) string {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(b.addr), kgo.MaxVersions(kversion.V2_8_0())) // fetches by topic name, not id
+	cl, err := kgo.NewClient(kgo.SeedBrokers(b.addr), kgo.MaxVersions(kversion.V2_8_0())) // fetches by name
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// framed returns size bytes with the header of a batch of that many offsets.
+// framed returns size bytes that start with the header of a batch with the given base and number of offsets.
 func framed(base int64, offsets, size int) []byte {
 	b := make([]byte, size)
 	binary.BigEndian.PutUint64(b, uint64(base))
@@ -44,7 +44,7 @@ func TestClipTakesTheRequestedBatches(t *testing.T) {
 			all, image, end = append(all, b), append(image, b...), end+int64(n)
 		}
 		r := &flow.Read{Offset: rapid.Int64Range(10, end-1).Draw(t, "offset"), Limit: rapid.SampledFrom([]int{0, 1, 61, 161, 10_000, 1 << 20}).Draw(t, "limit")}
-		for r.End = end; r.End > r.Offset+1 && rapid.Bool().Draw(t, "an end before"); { // at a batch boundary, like high watermarks
+		for r.End = end; r.End > r.Offset+1 && rapid.Bool().Draw(t, "an end before"); { // at a batch boundary
 			i := slices.IndexFunc(all, func(b []byte) bool { return next(b) == r.End })
 			if base := int64(binary.BigEndian.Uint64(all[i])); base > r.Offset {
 				r.End = base

@@ -137,8 +137,8 @@ func TestTrafficAndLag(t *testing.T) {
 	})
 }
 
-// The age of records from before the start is taken from their timestamps, or from the time their
-// object was written.
+// The age of records from before the start is taken from the timestamps in the tail index or of their
+// object.
 func TestLagOfRecordsFromBeforeTheStart(t *testing.T) {
 	c := newCluster(1)
 	p := c.id("t0", 0)

@@ -29,7 +29,7 @@ func TestViewsAreLikeMaps(t *testing.T) {
 				for _, name := range rapid.SliceOfNDistinct(names, 1, 5, rapid.ID).Draw(t, "names") {
 					old := now[name]
 					switch rapid.SampledFrom([]string{"new", "replace", "remove"}).Draw(t, "what") {
-					case "new": // possibly with the name of a removed one
+					case "new": // replaces a topic of the same name
 						if old != nil {
 							removed = append(removed, old.ID)
 						}
