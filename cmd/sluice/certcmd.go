@@ -20,6 +20,9 @@ import (
 // defaultCertDir is the directory of a cluster's CA if --dir is not given.
 const defaultCertDir = "certs"
 
+// defaultInternalDir is the same for the internal CA.
+const defaultInternalDir = "certs-internal"
+
 func newCert(c *cli) *cobra.Command {
 	return family("cert", "Create, show and renew a cluster's certificates with your own authority",
 		newCertInit(c), newCertIssue(c), newCertShow(c), newCertRenew(c))
@@ -42,18 +45,28 @@ func lifeIn(cmd *cobra.Command, days int) (time.Duration, error) {
 func newCertInit(c *cli) *cobra.Command {
 	var dir, name string
 	var days int
+	var internal bool
 	cmd := &cobra.Command{
 		Use: "init", Short: "Create an authority that signs the certificates of a cluster", Args: cobra.NoArgs,
 		Long: `Creates a certificate authority (CA): DIR/ca.crt, which whoever is to trust its certificates needs,
 and DIR/ca.key, which signs them. Anyone with the key can impersonate any broker or client: keep it
-on a machine that runs neither. An existing CA is never overwritten.`,
-		Example: `  sluice cert init --name "orders cluster"`,
+on a machine that runs neither. An existing CA is never overwritten.
+
+With --internal it is the CA of the certificates that brokers and controllers show each other. It
+must not be the one that signs certificates of clients, so it has a directory of its own.`,
+		Example: `  sluice cert init --name "orders cluster"
+  sluice cert init --internal`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			life, err := lifeIn(cmd, days)
 			if err != nil {
 				return err
 			}
-			f, made, err := certs.Init(dir, name, life)
+			create := certs.Init
+			if internal {
+				create = certs.InitInternal
+				dir, name = orDefault(cmd, "dir", dir, defaultInternalDir), orDefault(cmd, "name", name, "Sluice internal authority")
+			}
+			f, made, err := create(dir, name, life)
 			if err != nil {
 				return err
 			}
@@ -63,48 +76,8 @@ on a machine that runs neither. An existing CA is never overwritten.`,
 	}
 	certDir(cmd, &dir, defaultCertDir, "`DIR` for the authority, created if missing")
 	cmd.Flags().StringVar(&name, "name", "Sluice authority", "issuer name in certificates")
+	cmd.Flags().BoolVar(&internal, "internal", false, "for certificates between brokers and controllers; --dir is "+defaultInternalDir+" by default")
 	cmd.Flags().IntVar(&days, "days", 3650, "`DAYS` of validity")
-	return cmd
-}
-
-func newCertIssue(c *cli) *cobra.Command {
-	var dir, out string
-	var days int
-	var r certs.Request
-	cmd := &cobra.Command{
-		Use: "issue NAME --server|--client", Short: "Create a certificate for a broker or a client", Args: cobra.ExactArgs(1),
-		Long: `Creates NAME.crt and NAME.key, signed by the CA in DIR. A server's certificate must contain the names
-and addresses that clients connect to, both those that brokers advertise (network.advertised_host)
-and those that clients pass to --broker. NAME identifies a client. Existing files are not overwritten.`,
-		Example: `  sluice cert issue broker-1 --server --san broker-1.example.com --san 10.0.0.5,localhost
-  sluice cert issue billing --client`,
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			r.Name = args[0]
-			if r.Life, err = lifeIn(cmd, days); err != nil {
-				return err
-			}
-			if !r.Server && !r.Client {
-				return usagef("say what it is for: --server, --client, or both")
-			}
-			if r.Server && len(r.SANs) == 0 {
-				return usagef("give the names and addresses that clients connect to, with one or more --san HOST")
-			}
-			f, made, err := certs.IssueFor(dir, r, or(out, dir))
-			if err != nil {
-				return err
-			}
-			c.shortLife(made, r.Life)
-			return c.result(map[string]any{"certificate": f.Cert, "key": f.Key, "ca": f.CA, "serial": serial(made), "sans": sans(made), "ends": made.NotAfter},
-				"created %s and %s with serial number %s, valid until %s", f.Cert, f.Key, serial(made), made.NotAfter.Format(time.DateOnly))
-		},
-	}
-	certDir(cmd, &dir, defaultCertDir, "`DIR` of the authority")
-	cmd.Flags().StringVar(&out, "out", "", "`DIR` for the new files, created if missing; by default that of the authority")
-	_ = cmd.MarkFlagDirname("out") // the flag exists
-	cmd.Flags().BoolVar(&r.Server, "server", false, "for a broker")
-	cmd.Flags().BoolVar(&r.Client, "client", false, "for a client")
-	cmd.Flags().StringSliceVar(&r.SANs, "san", nil, "a subject alternative `NAME`: DNS name, IP address, URI or email address; repeat or separate by commas")
-	cmd.Flags().IntVar(&days, "days", 397, "`DAYS` of validity, limited by that of the authority")
 	return cmd
 }
 

@@ -17,6 +17,9 @@ type authority struct {
 	above []*x509.Certificate
 }
 
+// internal reports whether InitInternal made the CA.
+func (a *authority) internal() bool { return namesNode(a.cert) }
+
 // half returns an error if only one of the two files of a CA exists.
 func (f Files) half() error {
 	_, noCert := os.Lstat(f.CA)
@@ -73,6 +76,15 @@ func loadAuthority(dir string, now time.Time) (*authority, error) {
 // Init creates a CA in dir, as ca.crt and ca.key. It fails if dir has one already. A life of 0
 // means ten years.
 func Init(dir, name string, life time.Duration) (Files, *x509.Certificate, error) {
+	return initialize(dir, name, false, life)
+}
+
+// InitInternal is Init for a CA of certificates between nodes.
+func InitInternal(dir, name string, life time.Duration) (Files, *x509.Certificate, error) {
+	return initialize(dir, name, true, life)
+}
+
+func initialize(dir, name string, internal bool, life time.Duration) (Files, *x509.Certificate, error) {
 	f := In(dir)
 	if err := checkName(name); err != nil {
 		return f, nil, err
@@ -89,7 +101,7 @@ func Init(dir, name string, life time.Duration) (Files, *x509.Certificate, error
 	if _, err := os.Lstat(f.CA); err == nil {
 		return f, nil, fmt.Errorf("%s exists: there is an authority in %s; choose another directory", f.CA, dir)
 	}
-	made, err := newAuthority(f, name, life, time.Now())
+	made, err := newAuthority(f, name, internal, life, time.Now())
 	if err != nil {
 		return f, nil, err
 	}
@@ -109,6 +121,9 @@ func IssueFor(dir string, r Request, out string) (Files, *x509.Certificate, erro
 	ca, err := loadAuthority(dir, now)
 	if err != nil {
 		return f, nil, err
+	}
+	if ca.internal() {
+		return f, nil, fmt.Errorf("%s is the internal CA of the nodes, which signs no certificates of clients or for them; name another directory with --dir", f.CA)
 	}
 	if err := makeDirectory(out); err != nil {
 		return f, nil, err

@@ -49,7 +49,7 @@ func ensure(dir string, hosts []string, now time.Time) (Files, error) {
 	ca, err := loadPair(f.CA, f.CAKey)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if ca, err = newAuthority(f, "sluice authority", authorityLife, now); err != nil {
+		if ca, err = newAuthority(f, "sluice authority", false, authorityLife, now); err != nil {
 			return f, err
 		}
 	case err != nil:

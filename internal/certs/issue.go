@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -54,6 +55,9 @@ func (r Request) template(now time.Time) (*x509.Certificate, error) {
 	if err := addSANs(t, r.SANs); err != nil {
 		return nil, err
 	}
+	if namesNode(t) {
+		return nil, fmt.Errorf("names that begin with %s:// are for certificates of nodes; issue those with `sluice cert issue --node`", nodeScheme)
+	}
 	t.KeyUsage, t.BasicConstraintsValid = x509.KeyUsageDigitalSignature, true
 	if r.Server {
 		t.ExtKeyUsage = append(t.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
@@ -66,7 +70,7 @@ func (r Request) template(now time.Time) (*x509.Certificate, error) {
 
 // newAuthority creates a CA. The key is written first: a certificate without a key could never
 // sign, which would go unnoticed until then.
-func newAuthority(f Files, name string, life time.Duration, now time.Time) (*pair, error) {
+func newAuthority(f Files, name string, internal bool, life time.Duration, now time.Time) (*pair, error) {
 	if _, err := os.Stat(f.CA); err == nil {
 		return nil, fmt.Errorf("the authority %s has no key; restore %s, or remove both to have new ones made", f.CA, f.CAKey)
 	}
@@ -77,6 +81,9 @@ func newAuthority(f Files, name string, life time.Duration, now time.Time) (*pai
 	t := template(name, now, life)
 	t.IsCA, t.BasicConstraintsValid, t.MaxPathLenZero = true, true, true
 	t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	if internal {
+		t.URIs = []*url.URL{internalAuthority}
+	}
 	return write(f.CA, f.CAKey, t, t, key, key, nil, create)
 }
 

@@ -1,30 +1,13 @@
 package certs
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
-)
-
-const (
-	// lookEvery is the minimum time between checks of the files.
-	lookEvery = time.Second
-	// warnBefore is how long before a certificate expires the log starts to warn, once every
-	// warnEvery.
-	warnBefore = 14 * 24 * time.Hour
-	warnEvery  = 24 * time.Hour
-)
-
-// Values of Status.Use.
-const (
-	UseServer   = "server"    // the server's certificate and key
-	UseClientCA = "client_ca" // the CAs of client certificates
 )
 
 // Server provides a server's TLS settings and keeps them up to date with its files: handshakes use
@@ -32,13 +15,10 @@ const (
 // with the old key, change nothing: the last good ones stay in use, the log says why, once per
 // change, and Status reports it until it is fixed.
 type Server struct {
+	watched
 	files ServerFiles
-	log   *slog.Logger
-	now   func() time.Time
 
-	mu        sync.Mutex
-	looked    time.Time
-	sources   []*source
+	// Guarded by mu.
 	cert      *tls.Certificate
 	verifying *tls.Config // with the client CAs in use; never changed
 }
@@ -52,17 +32,13 @@ func newServer(f ServerFiles, log *slog.Logger, now func() time.Time) (*Server, 
 	if err := f.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{files: f, log: log, now: now, looked: now()}
+	s := &Server{files: f, watched: watched{log: log, now: now}}
 	s.sources = []*source{{use: UseServer, files: []string{f.CertFile, f.KeyFile}, load: s.loadPair}}
 	if f.verifiesClients() {
 		s.sources = append(s.sources, &source{use: UseClientCA, files: []string{f.ClientCAFile}, load: s.loadClientCAs})
 	}
-	for _, src := range s.sources {
-		src.used = stat(src.files)
-		var err error
-		if src.ends, err = src.load(); err != nil {
-			return nil, err
-		}
+	if err := s.loadAll(); err != nil {
+		return nil, err
 	}
 	if err := provesServer(s.cert.Leaf); err != nil {
 		log.Error("clients cannot verify the broker; issue a certificate with --server and the names that they connect to (sluice cert issue), no restart is needed",
@@ -103,78 +79,6 @@ func (s *Server) clientConfig() *tls.Config {
 	defer s.mu.Unlock()
 	s.look()
 	return s.verifying
-}
-
-// Watch checks the files until ctx is done, so that problems are reported without a handshake.
-func (s *Server) Watch(ctx context.Context) {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			s.mu.Lock()
-			s.look()
-			s.mu.Unlock()
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// Reload loads the current contents of the files and returns an error for those that cannot be
-// used; the last good ones stay in use. It logs the error every time, since the reload was
-// requested explicitly.
-func (s *Server) Reload() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.looked = s.now()
-	s.lookNow(true)
-	var errs []error
-	for _, src := range s.sources {
-		if src.rejected.err != nil {
-			errs = append(errs, src.rejected.err)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// look checks the files, unless that was done less than lookEvery ago.
-func (s *Server) look() {
-	if now := s.now(); now.Sub(s.looked) >= lookEvery {
-		s.looked = now
-		s.lookNow(false)
-	}
-}
-
-func (s *Server) lookNow(atOnce bool) {
-	for _, src := range s.sources {
-		switch src.look(atOnce) {
-		case took:
-			s.log.Info("TLS files were replaced; new handshakes use them", "use", src.use, "files", src.names(), "ends", src.ends.Format(time.RFC3339))
-		case rejects:
-			s.log.Error("TLS files were changed and cannot be used; what was in them before stays in use until they are right",
-				"use", src.use, "files", src.names(), "err", src.rejected.err)
-		case nothing:
-		}
-	}
-	s.warn()
-}
-
-// warn logs which certificates expire soon.
-func (s *Server) warn() {
-	now := s.now()
-	for _, src := range s.sources {
-		if src.ends.Sub(now) > warnBefore || now.Sub(src.warned) < warnEvery {
-			continue
-		}
-		src.warned = now
-		level := slog.LevelWarn
-		if now.After(src.ends) {
-			level = slog.LevelError
-		}
-		s.log.Log(context.Background(), level, "a TLS certificate "+left(src.ends, now)+"; renew it (sluice cert renew, or whoever issues yours), no restart is needed",
-			"use", src.use, "file", src.files[0], "ends", src.ends.Format(time.RFC3339))
-	}
 }
 
 // loadPair loads the certificate and key from their files and puts them in use.
@@ -233,9 +137,13 @@ func (s *Server) loadClientCAs() (time.Time, error) {
 		c.ClientAuth = tls.RequireAndVerifyClientCert
 	}
 	c.SessionTicketsDisabled = true
+	c.VerifyConnection = refuseNodes
 	c.ClientCAs = x509.NewCertPool()
 	ends := all[0].NotAfter
 	for _, a := range all {
+		if namesNode(a) {
+			return time.Time{}, fmt.Errorf("CA file %s: %q is the internal CA of nodes, and clients need one of their own", s.files.ClientCAFile, a.Subject.CommonName)
+		}
 		c.ClientCAs.AddCert(a)
 		if a.NotAfter.Before(ends) {
 			ends = a.NotAfter
@@ -251,29 +159,4 @@ func (s *Server) Unproven() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return provesServer(s.cert.Leaf)
-}
-
-// Status is the state of one set of files.
-type Status struct {
-	Use  string // UseServer or UseClientCA
-	File string // of the certificate or certificates
-	// Ends is when the first certificate in use expires, including its chain.
-	Ends time.Time
-	// Rejected is why the current contents of the files are not in use, or nil if they are.
-	Rejected error
-	// Taken and Failed count changes of the files that were put in use, and those that could not
-	// be.
-	Taken, Failed int64
-}
-
-// Status returns the state of the files.
-func (s *Server) Status() []Status {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.look()
-	all := make([]Status, len(s.sources))
-	for i, src := range s.sources {
-		all[i] = Status{Use: src.use, File: src.files[0], Ends: src.ends, Rejected: src.rejected.err, Taken: src.taken, Failed: src.failed}
-	}
-	return all
 }
