@@ -18,6 +18,7 @@ var rules = map[string][]string{
 	"pipeline/promobs": {"pipeline"},
 	"internal":         {"internal"},
 	"stages":           {"pipeline", "internal", "stages"},
+	"replica":          {"pipeline", "internal", "replica"},
 	"ingress":          {"internal", "pipeline", "ingress"},
 	"egress":           {"internal", "pipeline", "egress"},
 	"consensus":        {"internal", "consensus"},
