@@ -252,22 +252,6 @@ func (c *Cluster) agree(ctx context.Context) error {
 	return nil
 }
 
-// RegisterBroker records the start of a broker process: its address, a new incarnation, and in
-// every shard a new epoch for the partitions it leads. Nothing may be appended before it
-// returns.
-func (c *Cluster) RegisterBroker(ctx context.Context, b meta.Broker) (incarnation uint64, err error) {
-	r, err := c.propose(ctx, 0, &machine.RegisterBroker{Broker: b})
-	if err != nil {
-		return 0, err
-	}
-	incarnation = uint64(r.Number)
-	if err := c.online(ctx, &machine.StartBroker{Broker: b.ID, Incarnation: incarnation}); err != nil {
-		return 0, err
-	}
-	c.publish()
-	return incarnation, nil
-}
-
 // RecordClaim records which process of a broker is about to claim the object store.
 func (c *Cluster) RecordClaim(ctx context.Context, x meta.Claim) error {
 	if _, err := c.propose(ctx, 0, &machine.RecordClaim{Claim: x}); err != nil {

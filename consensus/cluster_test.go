@@ -142,8 +142,8 @@ func TestRestartKeepsEverything(t *testing.T) {
 	register(t, c, 2)
 	for _, topic := range c.View().Topics() {
 		for i, p := range topic.Partitions {
-			if p.Epoch != 1 {
-				t.Errorf("%s/%d has epoch %d after a restart of its leader, want 1", topic.Name, i, p.Epoch)
+			if p.Epoch != 2 {
+				t.Errorf("%s/%d has epoch %d after a restart of its leader, want 2", topic.Name, i, p.Epoch)
 			}
 		}
 	}

@@ -26,12 +26,15 @@ type projection struct {
 
 	mu      sync.Mutex
 	cluster machine.Cluster
-	topics  map[topic.ID]*machine.Topic // all records, including unfinished and deleted ones
-	parts   map[topic.ID]*records
-	stale   map[topic.ID]struct{} // to be rebuilt
-	whole   bool                  // all online shards have reported
-	deleted map[topic.ID]struct{} // recorded deletions; replaced, never modified
-	changed bool                  // the View is out of date, apart from stale
+	leases  []meta.Coordinator // by partition shard, from 0; replaced, never modified
+	// sessions are those of the shards; replaced, never modified.
+	sessions []meta.Sessions
+	topics   map[topic.ID]*machine.Topic // all records, including unfinished and deleted ones
+	parts    map[topic.ID]*records
+	stale    map[topic.ID]struct{} // to be rebuilt
+	whole    bool                  // all online shards have reported
+	deleted  map[topic.ID]struct{} // recorded deletions; replaced, never modified
+	changed  bool                  // the View is out of date, apart from stale
 }
 
 func newProjection(shards int, offline map[int]error) *projection {
@@ -40,7 +43,13 @@ func newProjection(shards int, offline map[int]error) *projection {
 	p.groups.all = make(map[string]*meta.Group)
 	next := make(chan struct{})
 	p.next.Store(&next)
-	p.view.Store(meta.NewView(0, "", -1, nil, nil))
+	p.sessions, p.leases = make([]meta.Sessions, shards), make([]meta.Coordinator, shards)
+	for i := range p.leases {
+		p.leases[i].Broker = meta.NoBroker
+	}
+	view := meta.NewView(0, "", -1, nil, nil)
+	view.Sessions, view.Coordinators = p.sessions, p.leases
+	p.view.Store(view)
 	return p
 }
 
@@ -117,14 +126,15 @@ func (p *projection) foldDeleted(ch machine.RootChanges) {
 	p.deleted, p.changed = deleted, true
 }
 
-// shard adds changes of a partition shard.
-func (p *projection) shard(ch machine.Changes) {
+// shard adds changes of a partition shard, from 1.
+func (p *projection) shard(shard int, ch machine.Changes) {
 	p.groups.put(ch.Groups)
-	if len(ch.Partitions) == 0 {
+	if len(ch.Partitions) == 0 && ch.Sessions == nil && ch.Coordinator == nil {
 		return
 	}
 	p.mu.Lock()
 	p.foldParts(ch.Partitions)
+	p.foldBrokers(shard-1, ch)
 	p.mu.Unlock()
 	p.wake()
 }
@@ -146,7 +156,19 @@ func (p *projection) resetShard(shard int, all machine.Changes) {
 		}
 	}
 	p.foldParts(all.Partitions)
+	p.foldBrokers(shard-1, all)
 	p.wake()
+}
+
+func (p *projection) foldBrokers(shard int, ch machine.Changes) {
+	if ch.Sessions != nil {
+		p.sessions = slices.Clone(p.sessions)
+		p.sessions[shard], p.changed = ch.Sessions, true
+	}
+	if ch.Coordinator != nil {
+		p.leases = slices.Clone(p.leases)
+		p.leases[shard], p.changed = *ch.Coordinator, true
+	}
 }
 
 func (p *projection) foldParts(changes []machine.PartitionChange) {
@@ -217,9 +239,11 @@ func (p *projection) publish() (published bool) {
 	p.changed = false
 	view = view.Next(put, removed)
 	view.ClusterID, view.Brokers, view.Controller = p.cluster.ID, p.cluster.Brokers, -1
-	if len(p.cluster.Brokers) > 0 {
-		view.Controller = p.cluster.Brokers[0].ID
+	if i := slices.IndexFunc(p.cluster.Brokers, func(b meta.Broker) bool { return !b.Fenced }); i >= 0 {
+		view.Controller = p.cluster.Brokers[i].ID
 	}
+	view.Sessions, view.Coordinators = p.sessions, p.leases
+	view.Throttles, view.Controllers, view.Feature = p.cluster.Throttles, p.cluster.Controllers, p.cluster.Feature
 	view.WALs, view.Starts, view.Claims, view.Deleted = p.cluster.WALs, p.cluster.Starts, p.cluster.Claims, p.deleted
 	p.view.Store(view)
 	next := make(chan struct{})

@@ -18,7 +18,7 @@ func TestAGroupIsThereWhileItsShardIsReset(t *testing.T) {
 		name := fmt.Sprint("g", i)
 		all.Groups = append(all.Groups, machine.GroupChange{Name: name, Now: &meta.Group{Name: name}})
 	}
-	p.shard(all)
+	p.shard(1, all)
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
 	for range 2 {

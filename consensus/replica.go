@@ -73,7 +73,7 @@ func (r *shardReplica) Update(e statemachine.Entry) (statemachine.Result, error)
 	if err != nil {
 		return statemachine.Result{}, fmt.Errorf("entry %d of shard %d: %w", e.Index, r.shard, err)
 	}
-	r.out.shard(changes)
+	r.out.shard(r.shard, changes)
 	r.log.applied(len(e.Cmd))
 	return statemachine.Result{Data: result.Encode()}, nil
 }

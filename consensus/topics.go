@@ -17,6 +17,7 @@ import (
 // incomplete intent continues it (see repairs).
 //
 //	create, grow:  0: Begin or Grow   i: EnsurePartitions   0: Finish (now visible)
+//	alter:         0: Alter (with another min.insync.replicas)   i: SetMinISR   0: Settle
 //	delete:        0: Delete (now invisible)   i: DropTopic   0: Forget
 
 // CreateTopic creates a topic and returns it as it is in the View. After ErrUnavailable the
@@ -95,10 +96,15 @@ func (c *Cluster) placeable(id topic.ID, first, end int32) error {
 	return nil
 }
 
-// AlterTopic sets and removes configs.
+// AlterTopic sets and removes configs. min.insync.replicas applies to the partitions at the latest
+// when their shards are reachable again.
 func (c *Cluster) AlterTopic(ctx context.Context, id topic.ID, set map[string]string, del []string) error {
+	defer c.markBusy(id)()
 	if _, err := c.propose(ctx, 0, &machine.AlterTopic{ID: id, Set: set, Del: del}); err != nil {
 		return fmt.Errorf("topic %s: %w", id, err)
+	}
+	if err := c.settleMinISR(ctx, id); err != nil {
+		c.log.Warn("min.insync.replicas is altered but not in force in all partitions yet; retrying", "topic", id, "err", err)
 	}
 	c.publish()
 	return nil
@@ -157,7 +163,7 @@ func (c *Cluster) complete(ctx context.Context, id topic.ID) error {
 	for i := t.Count; i < t.Target; i++ {
 		shard := c.ShardOf(topic.Partition{Topic: id, Index: i})
 		if missing[shard] == nil {
-			missing[shard] = &machine.EnsurePartitions{Topic: id}
+			missing[shard] = &machine.EnsurePartitions{Topic: id, MinISR: t.MinISR}
 		}
 		missing[shard].Parts = append(missing[shard].Parts, machine.NewPartition{Index: i, Replicas: t.Place(i)})
 	}
@@ -171,7 +177,12 @@ func (c *Cluster) complete(ctx context.Context, id topic.ID) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if _, err := c.propose(ctx, 0, &machine.FinishTopic{ID: id, Partitions: t.Target}); err != nil {
+	if t.Count < t.Target {
+		if _, err := c.propose(ctx, 0, &machine.FinishTopic{ID: id, Partitions: t.Target}); err != nil {
+			return err
+		}
+	}
+	if err := c.settleMinISR(ctx, id); err != nil {
 		return err
 	}
 	c.publish()

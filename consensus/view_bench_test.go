@@ -22,7 +22,7 @@ func BenchmarkChangeOfAPartition(b *testing.B) {
 			b.ResetTimer()
 			for i := range b.N {
 				id := topic.Partition{Topic: ids[i%topics], Index: int32(i % (100_000 / topics))}
-				p.shard(machine.Changes{Partitions: []machine.PartitionChange{{ID: id, Now: &meta.Partition{Leader: 1, Epoch: int32(i)}}}})
+				p.shard(1, machine.Changes{Partitions: []machine.PartitionChange{{ID: id, Now: &meta.Partition{Leader: 1, Epoch: int32(i)}}}})
 				p.publish()
 			}
 		})
@@ -39,7 +39,7 @@ func fill(p *projection, topics, partitions int) (ids []topic.ID) {
 		for index := range int32(partitions) {
 			all.Partitions = append(all.Partitions, machine.PartitionChange{ID: topic.Partition{Topic: t.ID, Index: index}, Now: &meta.Partition{Leader: 1}})
 		}
-		p.shard(all)
+		p.shard(1, all)
 	}
 	return ids
 }

@@ -12,18 +12,14 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// Version is the first byte of commands and results. Version 1 had all of a partition's
-// producers in CommitParts, version 2 object refs without WrittenMs; they are no longer read.
-const Version = 3
+// Version is the first byte of commands and results. Older versions are not read.
+const Version = 4
 
-// rootVersion is the first byte of snapshots of Root. Version 2 added the brokers' WALs and
-// forgotten topics, version 3 their claims of the object store, version 4 the processes that
-// took over the WALs; older versions are still read.
-const rootVersion = 4
+// rootVersion is the first byte of snapshots of Root. Older versions are not read.
+const rootVersion = 5
 
-// shardVersion is the first byte of snapshots of a Shard. Versions up to 3 had all of a
-// partition's producers, version 4 object refs without WrittenMs; they are no longer read.
-const shardVersion = 5
+// shardVersion is the first byte of snapshots of a Shard. Older versions are not read.
+const shardVersion = 6
 
 var (
 	// ErrMalformed means that the bytes do not follow the format.
@@ -105,6 +101,14 @@ func (c *coder) uint32(v *uint32) {
 func (c *coder) int64(v *int64) { signed(c, v) }
 func (c *coder) int32(v *int32) { signed(c, v) }
 func (c *coder) int16(v *int16) { signed(c, v) }
+
+func (c *coder) int(v *int) {
+	n := int32(*v)
+	c.int32(&n)
+	if c.reading {
+		*v = int(n)
+	}
+}
 
 func signed[T int16 | int32 | int64](c *coder, v *T) {
 	if !c.reading {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/replication"
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
@@ -44,7 +45,9 @@ func Decode(b []byte) (Command, error) {
 func blank(kind byte) Command {
 	for _, cmd := range [...]Command{&InitCluster{}, &RegisterBroker{}, &BeginTopic{}, &GrowTopic{}, &FinishTopic{},
 		&AlterTopic{}, &DeleteTopic{}, &ForgetTopic{}, &AllocateIDs{}, &EnsurePartitions{}, &StartBroker{}, &SetLogStart{},
-		&PrepareObject{}, &CommitParts{}, &ExpireObjects{}, &CollectObjects{}, &DropTopic{}, &ChangeGroup{}, &TrimLog{}, &ReplaceObjects{}, &MarkDeleted{}, &ExpireProducers{}, &RecordWAL{}, &RecordClaim{}, &RecordWALStart{}} {
+		&PrepareObject{}, &CommitParts{}, &ExpireObjects{}, &CollectObjects{}, &DropTopic{}, &ChangeGroup{}, &TrimLog{}, &ReplaceObjects{}, &MarkDeleted{}, &ExpireProducers{}, &RecordWAL{}, &RecordClaim{}, &RecordWALStart{},
+		&LoseReplicas{}, &AlterISR{}, &ElectLeaders{}, &SetMinISR{}, &Reassign{}, &AcquireCoordinator{}, &ReadyBroker{}, &FenceBroker{}, &DrainBroker{},
+		&UnregisterBroker{}, &DecommissionBroker{}, &RecordThrottle{}, &RecordController{}, &ForgetController{}, &RaiseFeature{}, &SettleTopic{}} {
 		if cmd.kind() == kind {
 			return cmd
 		}
@@ -81,6 +84,11 @@ type (
 		Set map[string]string
 		Del []string
 	}
+	// SettleTopic records that the shards have the min.insync.replicas of a revision.
+	SettleTopic struct {
+		ID       topic.ID
+		Revision uint64
+	}
 	// DeleteTopic leaves a tombstone and frees the name.
 	DeleteTopic struct{ ID topic.ID }
 	// ForgetTopic removes the tombstone.
@@ -91,6 +99,21 @@ type (
 	RecordWALStart struct{ Start meta.WALStart }
 	// RecordClaim records which process of a broker is about to claim the object store.
 	RecordClaim struct{ Claim meta.Claim }
+	// UnregisterBroker forgets a fenced broker.
+	UnregisterBroker struct{ Broker int32 }
+	// DecommissionBroker keeps new replicas off a broker, or allows them again.
+	DecommissionBroker struct {
+		Broker int32
+		On     bool
+	}
+	// RecordThrottle records how far a broker is from its limits.
+	RecordThrottle struct{ Throttle meta.Throttle }
+	// RecordController records where a controller is reached.
+	RecordController struct{ Controller meta.Controller }
+	// ForgetController removes a controller.
+	ForgetController struct{ ID int32 }
+	// RaiseFeature raises the cluster's feature level; a lower one changes nothing.
+	RaiseFeature struct{ Level int32 }
 	// AllocateIDs reserves Count producer ids; Result.Number is the first.
 	AllocateIDs struct{ Count int32 }
 )
@@ -99,14 +122,42 @@ type (
 type (
 	// EnsurePartitions creates those partitions of a topic that do not exist.
 	EnsurePartitions struct {
-		Topic topic.ID
-		Parts []NewPartition
+		Topic  topic.ID
+		MinISR MinISR
+		Parts  []NewPartition
 	}
-	// StartBroker starts a new epoch in every partition that the broker leads, unless this or a
-	// later incarnation has done so.
+	// StartBroker makes an incarnation of a broker the current one and fences the one before.
 	StartBroker struct {
 		Broker      int32
 		Incarnation uint64
+	}
+	// LoseReplicas says that replicas of a broker lost a part of their log; All: all of them.
+	LoseReplicas struct {
+		Broker      int32
+		Incarnation uint64
+		All         bool
+		Partitions  []topic.Partition
+	}
+	// AlterISR has leaders' proposals of ISRs. Result.Parts has the result of each.
+	AlterISR struct{ Items []ISRItem }
+	// ElectLeaders changes leaders on request. Result.Parts has the result of each.
+	ElectLeaders struct {
+		Kind  meta.Election
+		Items []ElectItem
+	}
+	// SetMinISR applies min.insync.replicas to the partitions of a topic.
+	SetMinISR struct {
+		Topic  topic.ID
+		MinISR MinISR
+	}
+	// Reassign moves partitions to other replicas (KIP-455). Result.Parts has the result of each.
+	Reassign struct{ Items []ReassignItem }
+	// AcquireCoordinator takes the lease on the shard's groups if After is its last epoch.
+	// Result.Number is the new epoch.
+	AcquireCoordinator struct {
+		Broker      int32
+		Incarnation uint64
+		After       int32
 	}
 	// SetLogStart raises a partition's log start.
 	SetLogStart struct {
@@ -160,41 +211,97 @@ type (
 		CleanEnd  int64 // raises the partition's; 0: unchanged
 		NowMs     int64
 	}
-	// ChangeGroup is one change of a consumer group.
+	// ChangeGroup is one change of a consumer group by its coordinator of an epoch.
 	ChangeGroup struct {
 		Name   string
+		Epoch  int32
 		Change meta.GroupChange
 	}
 )
 
-// NewPartition is the initial state of a partition. The first replica leads.
+// Commands of both.
+type (
+	// ReadyBroker makes the current incarnation of a broker live.
+	ReadyBroker struct {
+		Broker      int32
+		Incarnation uint64
+	}
+	// FenceBroker ends the session of the current incarnation.
+	FenceBroker struct {
+		Broker      int32
+		Incarnation uint64
+	}
+	// DrainBroker hands over what a broker leads and coordinates, until it is ready or starts
+	// again.
+	DrainBroker struct {
+		Broker      int32
+		Incarnation uint64
+	}
+)
+
+// ISRItem is a leader's proposal for one partition.
+type ISRItem struct {
+	Partition topic.Partition
+	Change    replication.ISRChange
+}
+
+// ElectItem is a partition that shall have another leader. ElectPreferred ignores To.
+type ElectItem struct {
+	Partition topic.Partition
+	To        int32
+}
+
+// ReassignItem is a partition that shall have other replicas, the preferred leader first. No
+// target cancels a move.
+type ReassignItem struct {
+	Partition topic.Partition
+	Target    []int32
+}
+
+// NewPartition is the initial state of a partition. The first live replica leads.
 type NewPartition struct {
 	Index    int32
 	Replicas []int32
 }
 
-func (*InitCluster) kind() byte      { return 1 }
-func (*RegisterBroker) kind() byte   { return 2 }
-func (*BeginTopic) kind() byte       { return 3 }
-func (*GrowTopic) kind() byte        { return 4 }
-func (*FinishTopic) kind() byte      { return 5 }
-func (*AlterTopic) kind() byte       { return 6 }
-func (*DeleteTopic) kind() byte      { return 7 }
-func (*ForgetTopic) kind() byte      { return 8 }
-func (*AllocateIDs) kind() byte      { return 9 }
-func (*RecordWAL) kind() byte        { return 10 }
-func (*RecordClaim) kind() byte      { return 11 }
-func (*RecordWALStart) kind() byte   { return 12 }
-func (*EnsurePartitions) kind() byte { return 32 }
-func (*StartBroker) kind() byte      { return 33 }
-func (*SetLogStart) kind() byte      { return 34 }
-func (*PrepareObject) kind() byte    { return 35 }
-func (*CommitParts) kind() byte      { return 36 }
-func (*ExpireObjects) kind() byte    { return 37 }
-func (*CollectObjects) kind() byte   { return 38 }
-func (*DropTopic) kind() byte        { return 39 }
-func (*ChangeGroup) kind() byte      { return 40 }
-func (*TrimLog) kind() byte          { return 41 }
-func (*ReplaceObjects) kind() byte   { return 42 }
-func (*MarkDeleted) kind() byte      { return 43 }
-func (*ExpireProducers) kind() byte  { return 44 }
+func (*InitCluster) kind() byte        { return 1 }
+func (*RegisterBroker) kind() byte     { return 2 }
+func (*BeginTopic) kind() byte         { return 3 }
+func (*GrowTopic) kind() byte          { return 4 }
+func (*FinishTopic) kind() byte        { return 5 }
+func (*AlterTopic) kind() byte         { return 6 }
+func (*DeleteTopic) kind() byte        { return 7 }
+func (*ForgetTopic) kind() byte        { return 8 }
+func (*AllocateIDs) kind() byte        { return 9 }
+func (*RecordWAL) kind() byte          { return 10 }
+func (*RecordClaim) kind() byte        { return 11 }
+func (*RecordWALStart) kind() byte     { return 12 }
+func (*UnregisterBroker) kind() byte   { return 13 }
+func (*DecommissionBroker) kind() byte { return 14 }
+func (*RecordThrottle) kind() byte     { return 15 }
+func (*RecordController) kind() byte   { return 16 }
+func (*ForgetController) kind() byte   { return 17 }
+func (*RaiseFeature) kind() byte       { return 18 }
+func (*SettleTopic) kind() byte        { return 19 }
+func (*EnsurePartitions) kind() byte   { return 32 }
+func (*StartBroker) kind() byte        { return 33 }
+func (*SetLogStart) kind() byte        { return 34 }
+func (*PrepareObject) kind() byte      { return 35 }
+func (*CommitParts) kind() byte        { return 36 }
+func (*ExpireObjects) kind() byte      { return 37 }
+func (*CollectObjects) kind() byte     { return 38 }
+func (*DropTopic) kind() byte          { return 39 }
+func (*ChangeGroup) kind() byte        { return 40 }
+func (*TrimLog) kind() byte            { return 41 }
+func (*ReplaceObjects) kind() byte     { return 42 }
+func (*MarkDeleted) kind() byte        { return 43 }
+func (*ExpireProducers) kind() byte    { return 44 }
+func (*LoseReplicas) kind() byte       { return 45 }
+func (*AlterISR) kind() byte           { return 46 }
+func (*ElectLeaders) kind() byte       { return 47 }
+func (*SetMinISR) kind() byte          { return 48 }
+func (*Reassign) kind() byte           { return 49 }
+func (*AcquireCoordinator) kind() byte { return 50 }
+func (*ReadyBroker) kind() byte        { return 64 }
+func (*FenceBroker) kind() byte        { return 65 }
+func (*DrainBroker) kind() byte        { return 66 }

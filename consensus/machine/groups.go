@@ -8,7 +8,11 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-func (s *Shard) changeGroup(x *ChangeGroup, ch *Changes) {
+// changeGroup changes a group on behalf of its coordinator, if that is the last one.
+func (s *Shard) changeGroup(x *ChangeGroup, ch *Changes) Code {
+	if x.Epoch != s.coordinator.Epoch {
+		return Conflict
+	}
 	old, there := s.groups[x.Name]
 	c := x.Change
 	if c.Delete {
@@ -16,11 +20,11 @@ func (s *Shard) changeGroup(x *ChangeGroup, ch *Changes) {
 			delete(s.groups, x.Name)
 			ch.Groups = append(ch.Groups, GroupChange{x.Name, nil})
 		}
-		return
+		return OK
 	}
 	if !there {
 		if c.State == nil && len(c.Set) == 0 {
-			return
+			return OK
 		}
 		old = &meta.Group{Name: x.Name}
 	}
@@ -38,6 +42,7 @@ func (s *Shard) changeGroup(x *ChangeGroup, ch *Changes) {
 		}
 	}
 	s.putGroup(&next, ch)
+	return OK
 }
 
 func (s *Shard) putGroup(g *meta.Group, ch *Changes) {

@@ -40,6 +40,23 @@ func (x *AlterTopic) layout(c *coder) {
 	list(c, &x.Del, 1, (*coder).string)
 }
 
+func (x *SettleTopic) layout(c *coder) {
+	c.id((*[16]byte)(&x.ID))
+	c.uint64(&x.Revision)
+}
+
+func (x *UnregisterBroker) layout(c *coder) { c.int32(&x.Broker) }
+
+func (x *DecommissionBroker) layout(c *coder) {
+	c.int32(&x.Broker)
+	c.bool(&x.On)
+}
+
+func (x *RecordThrottle) layout(c *coder)   { layoutThrottle(c, &x.Throttle) }
+func (x *RecordController) layout(c *coder) { layoutController(c, &x.Controller) }
+func (x *ForgetController) layout(c *coder) { c.int32(&x.ID) }
+func (x *RaiseFeature) layout(c *coder)     { c.int32(&x.Level) }
+
 func (x *DeleteTopic) layout(c *coder)    { c.id((*[16]byte)(&x.ID)) }
 func (x *ForgetTopic) layout(c *coder)    { c.id((*[16]byte)(&x.ID)) }
 func (x *RecordWAL) layout(c *coder)      { layoutWAL(c, &x.WAL) }
@@ -49,15 +66,11 @@ func (x *AllocateIDs) layout(c *coder)    { c.int32(&x.Count) }
 
 func (x *EnsurePartitions) layout(c *coder) {
 	c.id((*[16]byte)(&x.Topic))
+	layoutMinISR(c, &x.MinISR)
 	list(c, &x.Parts, 2, func(c *coder, p *NewPartition) {
 		c.int32(&p.Index)
 		list(c, &p.Replicas, 1, (*coder).int32)
 	})
-}
-
-func (x *StartBroker) layout(c *coder) {
-	c.int32(&x.Broker)
-	c.uint64(&x.Incarnation)
 }
 
 func (x *SetLogStart) layout(c *coder) {
@@ -122,6 +135,7 @@ func (x *ReplaceObjects) layout(c *coder) {
 
 func (x *ChangeGroup) layout(c *coder) {
 	c.string(&x.Name)
+	c.int32(&x.Epoch)
 	g := &x.Change
 	there := g.State != nil
 	c.bool(&there)
@@ -142,6 +156,24 @@ func layoutBroker(c *coder, b *meta.Broker) {
 	c.string(&b.Host)
 	c.int32(&b.Port)
 	c.string(&b.Rack)
+	c.string(&b.Internal)
+	c.bool(&b.Fenced)
+	c.bool(&b.Draining)
+	c.bool(&b.Decommissioned)
+}
+
+func layoutThrottle(c *coder, x *meta.Throttle) {
+	c.int32(&x.Broker)
+	c.int32(&x.WALPermille)
+	c.int64(&x.UploadLagMs)
+	c.int64(&x.FollowerLagMs)
+	c.int64(&x.AtMs)
+}
+
+func layoutController(c *coder, x *meta.Controller) {
+	c.int32(&x.ID)
+	c.string(&x.Feed)
+	c.string(&x.Raft)
 }
 
 func layoutWAL(c *coder, w *meta.WAL) {
@@ -192,8 +224,13 @@ func layoutProducers(c *coder, p *meta.Producers) {
 func layoutPartition(c *coder, p *meta.Partition) {
 	c.int32(&p.Leader)
 	c.int32(&p.Epoch)
+	c.int32(&p.Version)
 	list(c, &p.Replicas, 1, (*coder).int32)
 	list(c, &p.ISR, 1, (*coder).int32)
+	list(c, &p.ELR, 1, (*coder).int32)
+	c.int(&p.MinISR)
+	list(c, &p.Adding, 1, (*coder).int32)
+	list(c, &p.Removing, 1, (*coder).int32)
 	c.int64(&p.LogStart)
 	c.int64(&p.TierEnd)
 	list(c, &p.Objects, 20, layoutRef)

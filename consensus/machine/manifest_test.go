@@ -16,6 +16,10 @@ func TestManifest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &manifestModel{shard: NewShard(), taken: make(map[topic.Partition]int64), readers: make(map[topic.Partition]reader),
 			epochs: make(map[topic.Partition][]meta.EpochStart)}
+		for _, b := range []int32{1, 2} {
+			m.apply(t, &StartBroker{Broker: b, Incarnation: 1})
+			m.apply(t, &ReadyBroker{Broker: b, Incarnation: 1})
+		}
 		m.apply(t, &EnsurePartitions{Topic: topicID("t"), Parts: []NewPartition{{0, []int32{1}}, {1, []int32{2}}}})
 		m.apply(t, &EnsurePartitions{Topic: topicID("u"), Parts: []NewPartition{{0, []int32{1}}}})
 		t.Repeat(map[string]func(*rapid.T){
@@ -269,10 +273,13 @@ func (m *manifestModel) replace(t *rapid.T) {
 func (m *manifestModel) start(t *rapid.T) {
 	broker, before := rapid.Int32Range(1, 2).Draw(t, "broker"), m.shard.Snapshot()
 	inc := uint64(rapid.Int64Range(0, 5).Draw(t, "incarnation"))
-	fresh := inc > m.shard.incarnations[broker]
+	fresh := inc > m.shard.sessions[broker].Incarnation
 	m.apply(t, &StartBroker{Broker: broker, Incarnation: inc})
 	if !fresh && !slices.Equal(before, m.shard.Snapshot()) {
 		t.Fatal("a stale incarnation changed something")
+	}
+	if rapid.Bool().Draw(t, "ready") {
+		m.apply(t, &ReadyBroker{Broker: broker, Incarnation: inc})
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/replication"
 )
 
 // object is the state of an object with partitions in the shard:
@@ -47,8 +48,8 @@ func (s *Shard) prepare(x *PrepareObject) Code {
 }
 
 // commit adds parts to manifests. A part is accepted if the object can still be committed, the
-// leader epoch is current, the range continues the manifest at the tier end (see continues),
-// and the objects of new producer sections can be committed as well; a part already in the
+// leader epoch is current, the range continues the manifest at the tier end, or at a hole that
+// is below the log start, and the objects of new producer sections can be committed as well; a part already in the
 // manifest counts as accepted.
 func (s *Shard) commit(x *CommitParts, ch *Changes) []Code {
 	open := s.open(x.ID, x.NowMs)
@@ -72,8 +73,15 @@ func (s *Shard) commitPart(id meta.ObjectID, open bool, part *meta.CommitPart, n
 		return UnknownTopic
 	case part.Ref.ID == id && slices.Contains(p.Objects, part.Ref):
 		return OK // a repetition
-	case !open, part.Ref.ID != id, part.Epoch != p.Epoch, !continues(p, part.Ref.Base), part.Ref.End <= part.Ref.Base,
-		!s.sectionsOpen(p.Producers.Sections, part.Producers.Sections, nowMs):
+	case !open, part.Ref.ID != id, !s.sectionsOpen(p.Producers.Sections, part.Producers.Sections, nowMs):
+		return Conflict
+	}
+	r := replication.RecordOf(p)
+	if part.Ref.Base > p.TierEnd && part.Ref.Base <= p.LogStart {
+		r.TierEnd = part.Ref.Base // a hole below the log start, which a lost WAL can leave
+	}
+	r, err := r.CommitTier(part.Epoch, part.Ref.Base, part.Ref.End)
+	if err != nil {
 		return Conflict
 	}
 	s.exchange(p.Producers.Sections, part.Producers.Sections, nowMs)
@@ -82,18 +90,12 @@ func (s *Shard) commitPart(id meta.ObjectID, open bool, part *meta.CommitPart, n
 	o.deadMs = 0 // an earlier part was below its log start and trimmed at once
 	s.objects[id] = o
 	next := *p
+	r.Into(&next)
 	next.Objects = append(p.Objects, part.Ref) // beyond the end of what readers hold
-	next.TierEnd = part.Ref.End
 	next.Epochs, next.Producers = part.Epochs, part.Producers
 	s.trim(&next, nowMs)
 	s.put(part.Partition, &next, ch)
 	return OK
-}
-
-// continues reports whether base continues p's manifest: at the tier end, or after a hole below
-// the log start, which a lost WAL can leave.
-func continues(p *meta.Partition, base int64) bool {
-	return base == p.TierEnd || base > p.TierEnd && base <= p.LogStart
 }
 
 // release drops one reference to an object.

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"slices"
 
-	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
@@ -30,10 +29,22 @@ func layoutLayout(c *coder, l *Layout) {
 	})
 }
 
-func sitesOf(brokers []meta.Broker) []Site {
-	sites := make([]Site, len(brokers))
-	for i, b := range brokers {
-		sites[i] = Site{b.ID, b.Rack}
+// sites returns the brokers to place replicas on: those that are live and stay. If they are too
+// few for the replication factor, brokers that are fenced or about to stop are added; their
+// replicas catch up later, so a topic can be created while a broker restarts.
+func (r *Root) sites(replication int16) []Site {
+	var sites, later []Site
+	for _, b := range r.cluster.Brokers {
+		switch site := (Site{b.ID, b.Rack}); {
+		case b.Decommissioned:
+		case b.Fenced || b.Draining:
+			later = append(later, site)
+		default:
+			sites = append(sites, site)
+		}
+	}
+	if len(sites) < int(replication) && len(sites) > 0 {
+		sites = append(sites, later[:min(len(later), int(replication)-len(sites))]...)
 	}
 	slices.SortFunc(sites, func(a, b Site) int { return cmp.Compare(a.ID, b.ID) })
 	return sites

@@ -20,6 +20,8 @@ func TestSectionsKeepTheirObjects(t *testing.T) {
 		}
 		return r
 	}
+	apply(&StartBroker{Broker: 1, Incarnation: 1})
+	apply(&ReadyBroker{Broker: 1, Incarnation: 1})
 	apply(&EnsurePartitions{Topic: id, Parts: []NewPartition{{0, []int32{1}}, {1, []int32{1}}}})
 	ends := map[int32]int64{}
 	commit := func(nowMs int64, sections map[int32][]meta.ProducerSection) []Code {

@@ -1,9 +1,11 @@
 package machine
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/replication"
 )
 
 // Code is the outcome of a command. The numbers are part of the format.
@@ -11,41 +13,68 @@ type Code byte
 
 // The outcomes of commands.
 const (
-	OK                Code = 1
-	TopicExists       Code = 2
-	UnknownTopic      Code = 3
-	UnknownBroker     Code = 4
-	InvalidPartitions Code = 5
-	InvalidReplicas   Code = 6
-	Conflict          Code = 7
+	OK                   Code = 1
+	TopicExists          Code = 2
+	UnknownTopic         Code = 3
+	UnknownBroker        Code = 4
+	InvalidPartitions    Code = 5
+	InvalidReplicas      Code = 6
+	Conflict             Code = 7
+	StaleIncarnation     Code = 8
+	StaleEpoch           Code = 9
+	StaleVersion         Code = 10
+	Ineligible           Code = 11
+	ElectionNotNeeded    Code = 12
+	PreferredUnavailable Code = 13
+	InvalidAssignment    Code = 14
+	NoReassignment       Code = 15
 )
 
-// Err returns the code as an error of package meta; nil for OK.
+// outcomes pairs codes with errors.
+var outcomes = [...]error{
+	OK:                   nil,
+	TopicExists:          meta.ErrTopicExists,
+	UnknownTopic:         meta.ErrUnknownTopic,
+	UnknownBroker:        meta.ErrUnknownBroker,
+	InvalidPartitions:    meta.ErrInvalidPartitions,
+	InvalidReplicas:      meta.ErrInvalidReplicas,
+	Conflict:             meta.ErrConflict,
+	StaleIncarnation:     meta.ErrStaleIncarnation,
+	StaleEpoch:           replication.ErrStaleEpoch,
+	StaleVersion:         replication.ErrStaleVersion,
+	Ineligible:           replication.ErrIneligible,
+	ElectionNotNeeded:    meta.ErrElectionNotNeeded,
+	PreferredUnavailable: meta.ErrPreferredUnavailable,
+	InvalidAssignment:    replication.ErrAssignment,
+	NoReassignment:       replication.ErrNoReassignment,
+}
+
+// Err returns the code as an error of package meta or replication; nil for OK.
 func (c Code) Err() error {
-	switch c {
-	case OK:
-		return nil
-	case TopicExists:
-		return meta.ErrTopicExists
-	case UnknownTopic:
-		return meta.ErrUnknownTopic
-	case UnknownBroker:
-		return meta.ErrUnknownBroker
-	case InvalidPartitions:
-		return meta.ErrInvalidPartitions
-	case InvalidReplicas:
-		return meta.ErrInvalidReplicas
-	case Conflict:
-		return meta.ErrConflict
+	if c >= OK && int(c) < len(outcomes) {
+		return outcomes[c]
 	}
 	return fmt.Errorf("%w: outcome %d", ErrVersion, c)
+}
+
+// codeOf is the reverse of Err.
+func codeOf(err error) Code {
+	if err == nil {
+		return OK
+	}
+	for c := OK + 1; int(c) < len(outcomes); c++ {
+		if errors.Is(err, outcomes[c]) {
+			return c
+		}
+	}
+	panic(fmt.Sprintf("machine: no code for %v", err))
 }
 
 // Result is returned to the proposer of a command.
 type Result struct {
 	Code   Code
-	Number int64  // of RegisterBroker and AllocateIDs
-	Parts  []Code // of CommitParts, in its order
+	Number int64  // of RegisterBroker, AllocateIDs and AcquireCoordinator
+	Parts  []Code // of a command with many parts, in its order
 }
 
 func (r *Result) layout(c *coder) {

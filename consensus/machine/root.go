@@ -24,11 +24,16 @@ type Topic struct {
 	Replication   int16
 	Count, Target int32
 	Layouts       []Layout // by From, ascending
-	Deleted       bool
+	// MinISR is what the partitions shall have; they have it as of revision Settled.
+	MinISR  MinISR
+	Settled uint64
+	Deleted bool
 }
 
 // Unfinished reports whether commands are missing to complete or remove it.
-func (t *Topic) Unfinished() bool { return t.Deleted || t.Count < t.Target }
+func (t *Topic) Unfinished() bool {
+	return t.Deleted || t.Count < t.Target || t.Settled < t.MinISR.Revision
+}
 
 // Place returns the replicas of one of the topic's partitions.
 func (t *Topic) Place(index int32) []int32 {
@@ -41,12 +46,15 @@ func (t *Topic) Place(index int32) []int32 {
 
 // Cluster is the state of the cluster as a whole.
 type Cluster struct {
-	ID      string
-	Shards  int32
-	Brokers []meta.Broker   // by id
-	WALs    []meta.WAL      // by broker: the WAL that it writes
-	Claims  []meta.Claim    // by broker: its last claim of the object store
-	Starts  []meta.WALStart // by broker
+	ID          string
+	Shards      int32
+	Brokers     []meta.Broker     // by id
+	WALs        []meta.WAL        // by broker: the WAL that it writes
+	Claims      []meta.Claim      // by broker: its last claim of the object store
+	Starts      []meta.WALStart   // by broker
+	Throttles   []meta.Throttle   // by broker
+	Controllers []meta.Controller // by id
+	Feature     int32
 	// Gone are topics deleted and dropped from all shards, in the order in which they were
 	// forgotten: a WAL may drop what it has of them. Beyond maxGone the oldest are removed.
 	Gone []topic.ID
@@ -74,11 +82,13 @@ type Root struct {
 	nextID  int64 // producer id
 	topics  map[topic.ID]*Topic
 	names   map[string]topic.ID // of topics that are not deleted
+	// unregistered has the last incarnations of unregistered brokers, which are never used again.
+	unregistered map[int32]uint64
 }
 
 // NewRoot returns the state before the first command.
 func NewRoot() *Root {
-	return &Root{topics: make(map[topic.ID]*Topic), names: make(map[string]topic.ID)}
+	return &Root{topics: make(map[topic.ID]*Topic), names: make(map[string]topic.ID), unregistered: make(map[int32]uint64)}
 }
 
 // Apply applies one command. It returns an error if the command is not one of Root's.
@@ -88,6 +98,27 @@ func (r *Root) Apply(cmd Command) (Result, RootChanges, error) {
 		return r.initCluster(x)
 	case *RegisterBroker:
 		return r.registerBroker(x)
+	case *ReadyBroker:
+		return r.setBroker(x.Broker, x.Incarnation, func(b *meta.Broker) { b.Fenced, b.Draining = false, false })
+	case *FenceBroker:
+		return r.setBroker(x.Broker, x.Incarnation, func(b *meta.Broker) { b.Fenced, b.Draining = true, false })
+	case *DrainBroker:
+		return r.setBroker(x.Broker, x.Incarnation, func(b *meta.Broker) { b.Draining = true })
+	case *UnregisterBroker:
+		return r.unregisterBroker(x)
+	case *DecommissionBroker:
+		return r.decommission(x)
+	case *RecordThrottle:
+		return r.recordThrottle(x)
+	case *RecordController:
+		return r.recordController(x)
+	case *ForgetController:
+		return r.forgetController(x)
+	case *RaiseFeature:
+		r.cluster.Feature = max(r.cluster.Feature, x.Level)
+		return r.clusterChanged(int64(r.cluster.Feature))
+	case *SettleTopic:
+		return r.settleTopic(x)
 	case *BeginTopic:
 		return r.beginTopic(x)
 	case *GrowTopic:
@@ -144,21 +175,6 @@ func (r *Root) initCluster(x *InitCluster) (Result, RootChanges, error) {
 	return r.clusterChanged(0)
 }
 
-func (r *Root) registerBroker(x *RegisterBroker) (Result, RootChanges, error) {
-	b := x.Broker
-	brokers := slices.Clone(r.cluster.Brokers)
-	i, known := slices.BinarySearchFunc(brokers, b.ID, func(b meta.Broker, id int32) int { return int(b.ID) - int(id) })
-	b.Incarnation = 1
-	if known {
-		b.Incarnation = brokers[i].Incarnation + 1
-		brokers[i] = b
-	} else {
-		brokers = slices.Insert(brokers, i, b)
-	}
-	r.cluster.Brokers = brokers
-	return r.clusterChanged(int64(b.Incarnation))
-}
-
 func (r *Root) beginTopic(x *BeginTopic) (Result, RootChanges, error) {
 	s := x.Spec
 	if t, ok := r.topics[s.ID]; ok && !t.Deleted && t.Name == s.Name {
@@ -169,12 +185,12 @@ func (r *Root) beginTopic(x *BeginTopic) (Result, RootChanges, error) {
 		return refused(TopicExists)
 	case s.Partitions < 1:
 		return refused(InvalidPartitions)
-	case s.Replication < 1 || int(s.Replication) > len(r.cluster.Brokers):
+	case s.Replication < 1 || int(s.Replication) > len(r.sites(s.Replication)):
 		return refused(InvalidReplicas)
 	}
 	r.names[s.Name] = s.ID
 	return r.put(&Topic{Name: s.Name, ID: s.ID, Internal: s.Internal, Configs: s.Configs, Replication: s.Replication,
-		Target: s.Partitions, Layouts: []Layout{{0, sitesOf(r.cluster.Brokers)}}})
+		Target: s.Partitions, Layouts: []Layout{{0, r.sites(s.Replication)}}, MinISR: MinISR{N: minISR(s.Configs)}})
 }
 
 // seen returns the record of a topic that is visible to clients.
@@ -194,12 +210,12 @@ func (r *Root) growTopic(x *GrowTopic) (Result, RootChanges, error) {
 		return refused(OK) // a repetition
 	case t.Count < t.Target:
 		return refused(Conflict)
-	case int(t.Replication) > len(r.cluster.Brokers):
+	case int(t.Replication) > len(r.sites(t.Replication)):
 		return refused(InvalidReplicas)
 	}
 	next := *t
 	next.Target = x.Partitions
-	next.Layouts = append(slices.Clone(t.Layouts), Layout{t.Count, sitesOf(r.cluster.Brokers)})
+	next.Layouts = append(slices.Clone(t.Layouts), Layout{t.Count, r.sites(t.Replication)})
 	return r.put(&next)
 }
 
@@ -230,6 +246,27 @@ func (r *Root) alterTopic(x *AlterTopic) (Result, RootChanges, error) {
 		delete(next.Configs, name)
 	}
 	maps.Copy(next.Configs, x.Set)
+	if n := minISR(next.Configs); n != t.MinISR.N {
+		next.MinISR = MinISR{n, t.MinISR.Revision + 1}
+	}
+	return r.put(&next)
+}
+
+// minISR returns the min.insync.replicas of a topic with these configs.
+func minISR(configs map[string]string) int32 {
+	return int32(topic.Values(configs).Int(topic.MinInsyncReplicas))
+}
+
+func (r *Root) settleTopic(x *SettleTopic) (Result, RootChanges, error) {
+	t, ok := r.seen(x.ID)
+	switch {
+	case !ok:
+		return refused(UnknownTopic)
+	case x.Revision != t.MinISR.Revision || x.Revision <= t.Settled:
+		return refused(OK) // there is a later one, or a repetition
+	}
+	next := *t
+	next.Settled = x.Revision
 	return r.put(&next)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/replication"
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
@@ -153,6 +154,26 @@ func command(t *testing.T, words []string) Command {
 		return &InitCluster{ClusterID: a.plain[0], Shards: int32(a.number("shards"))}
 	case "register":
 		return &RegisterBroker{Broker: meta.Broker{ID: int32(number(t, a.plain[0])), Host: "h", Port: 1, Rack: a.named["rack"]}}
+	case "ready":
+		return &ReadyBroker{Broker: int32(number(t, a.plain[0])), Incarnation: uint64(a.number("incarnation"))}
+	case "fence":
+		return &FenceBroker{Broker: int32(number(t, a.plain[0])), Incarnation: uint64(a.number("incarnation"))}
+	case "drain":
+		return &DrainBroker{Broker: int32(number(t, a.plain[0])), Incarnation: uint64(a.number("incarnation"))}
+	case "unregister":
+		return &UnregisterBroker{Broker: int32(number(t, a.plain[0]))}
+	case "decommission":
+		return &DecommissionBroker{Broker: int32(number(t, a.plain[0])), On: a.named["on"] != "no"}
+	case "throttle":
+		return &RecordThrottle{Throttle: meta.Throttle{Broker: int32(number(t, a.plain[0])), WALPermille: int32(a.number("wal"))}}
+	case "controller":
+		return &RecordController{Controller: meta.Controller{ID: int32(number(t, a.plain[0])), Feed: a.named["feed"]}}
+	case "forget-controller":
+		return &ForgetController{ID: int32(number(t, a.plain[0]))}
+	case "feature":
+		return &RaiseFeature{Level: int32(number(t, a.plain[0]))}
+	case "settle":
+		return &SettleTopic{ID: topicID(a.plain[0]), Revision: uint64(a.number("revision"))}
 	case "begin":
 		return &BeginTopic{Spec: meta.TopicSpec{Name: a.plain[0], ID: topicID(a.plain[1]), Partitions: int32(a.number("partitions")),
 			Replication: int16(a.number("replication")), Configs: map[string]string{"a": "1"}}}
@@ -175,7 +196,7 @@ func command(t *testing.T, words []string) Command {
 func shardCommand(t *testing.T, verb string, a arguments) Command {
 	switch verb {
 	case "ensure":
-		c := &EnsurePartitions{Topic: topicID(a.plain[0])}
+		c := &EnsurePartitions{Topic: topicID(a.plain[0]), MinISR: MinISR{int32(a.number("min-isr")), uint64(a.number("revision"))}}
 		for _, w := range a.plain[1:] {
 			index, replicas, _ := strings.Cut(w, ":")
 			n := NewPartition{Index: int32(number(t, index))}
@@ -186,7 +207,34 @@ func shardCommand(t *testing.T, verb string, a arguments) Command {
 		}
 		return c
 	case "start":
-		return &StartBroker{Broker: int32(a.number("broker")), Incarnation: uint64(a.number("incarnation"))}
+		return &StartBroker{Broker: int32(number(t, a.plain[0])), Incarnation: uint64(a.number("incarnation"))}
+	case "lose":
+		c := &LoseReplicas{Broker: int32(number(t, a.plain[0])), Incarnation: uint64(a.number("incarnation")), All: len(a.plain) == 1}
+		for _, w := range a.plain[1:] {
+			c.Partitions = append(c.Partitions, a.place(w))
+		}
+		return c
+	case "alter-isr":
+		c := ISRItem{Partition: a.place(a.plain[0])}
+		c.Change.Leader, c.Change.Epoch, c.Change.Version = int32(a.number("leader")), int32(a.number("epoch")), int32(a.number("version"))
+		for _, w := range a.plain[1:] {
+			b, inc, _ := strings.Cut(w, ":")
+			c.Change.ISR = append(c.Change.ISR, replication.Member{Broker: int32(number(t, b)), Incarnation: uint64(number(t, inc))})
+		}
+		return &AlterISR{Items: []ISRItem{c}}
+	case "elect":
+		kind := map[string]meta.Election{"preferred": meta.ElectPreferred, "named": meta.ElectNamed, "unclean": meta.ElectUnclean}[a.plain[0]]
+		return &ElectLeaders{Kind: kind, Items: []ElectItem{{a.place(a.plain[1]), int32(a.number("to"))}}}
+	case "min-isr":
+		return &SetMinISR{Topic: topicID(a.plain[0]), MinISR: MinISR{int32(a.number("n")), uint64(a.number("revision"))}}
+	case "reassign":
+		item := ReassignItem{Partition: a.place(a.plain[0])}
+		for _, w := range a.plain[1:] {
+			item.Target = append(item.Target, int32(number(t, w)))
+		}
+		return &Reassign{Items: []ReassignItem{item}}
+	case "coordinate":
+		return &AcquireCoordinator{Broker: int32(number(t, a.plain[0])), Incarnation: uint64(a.number("incarnation")), After: int32(a.number("after"))}
 	case "logstart":
 		return &SetLogStart{Partition: a.place(a.plain[0]), Offset: a.number("offset"), NowMs: a.number("now")}
 	case "prepare":
@@ -244,6 +292,8 @@ func groupCommand(t *testing.T, a arguments) Command {
 	c := &ChangeGroup{Name: a.plain[0], Change: meta.GroupChange{Set: make(map[topic.Partition]meta.CommittedOffset)}}
 	for name, value := range a.named {
 		switch name {
+		case "epoch":
+			c.Epoch = int32(number(t, value))
 		case "generation":
 			c.Change.State = &meta.Group{Generation: int32(number(t, value)), Members: []meta.GroupMember{{ID: "m"}}}
 		case "clear":
@@ -261,7 +311,7 @@ func (s *script) showRoot() string {
 	var out []string
 	out = append(out, fmt.Sprintf("  cluster %q of %d shards, next producer id %d", s.root.cluster.ID, s.root.cluster.Shards, s.root.nextID))
 	for _, b := range s.root.cluster.Brokers {
-		out = append(out, fmt.Sprintf("  broker %d incarnation %d rack %q", b.ID, b.Incarnation, b.Rack))
+		out = append(out, fmt.Sprintf("  broker %d incarnation %d rack %q%s", b.ID, b.Incarnation, b.Rack, flags(b)))
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(s.root.topics), compareTopics) {
 		t := s.root.topics[id]
@@ -277,12 +327,32 @@ func (s *script) showRoot() string {
 	return strings.Join(out, "\n")
 }
 
+func flags(b meta.Broker) (out string) {
+	if b.Fenced {
+		out += " fenced"
+	}
+	if b.Draining {
+		out += " draining"
+	}
+	if b.Decommissioned {
+		out += " decommissioned"
+	}
+	return out
+}
+
 func (s *script) showShard() string {
-	var out []string
+	out := []string{fmt.Sprintf("  coordinator %d epoch %d", s.shard.coordinator.Broker, s.shard.coordinator.Epoch)}
+	for _, b := range sortedKeys(s.shard.sessions) {
+		out = append(out, fmt.Sprintf("  broker %d %+v", b, s.shard.sessions[b]))
+	}
 	for _, id := range slices.SortedFunc(maps.Keys(s.shard.topics), compareTopics) {
 		for _, index := range slices.Sorted(maps.Keys(s.shard.topics[id])) {
 			p := s.shard.topics[id][index]
-			line := fmt.Sprintf("  %s/%d leader %d epoch %d isr %v start %d tier %d:", label(id), index, p.Leader, p.Epoch, p.ISR, p.LogStart, p.TierEnd)
+			line := fmt.Sprintf("  %s/%d leader %d epoch %d version %d of %v isr %v elr %v min %d start %d tier %d:", label(id), index, p.Leader, p.Epoch, p.Version,
+				p.Replicas, p.ISR, p.ELR, p.MinISR, p.LogStart, p.TierEnd)
+			if len(p.Adding)+len(p.Removing) > 0 {
+				line = fmt.Sprintf("%s adding %v removing %v:", strings.TrimSuffix(line, ":"), p.Adding, p.Removing)
+			}
 			if p.CleanEnd > 0 {
 				line = fmt.Sprintf("%s clean %d:", strings.TrimSuffix(line, ":"), p.CleanEnd)
 			}

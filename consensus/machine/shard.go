@@ -11,8 +11,10 @@ import (
 
 // Changes is what a command changed in a Shard; values are immutable.
 type Changes struct {
-	Partitions []PartitionChange
-	Groups     []GroupChange
+	Partitions  []PartitionChange
+	Groups      []GroupChange
+	Sessions    meta.Sessions     // nil: unchanged
+	Coordinator *meta.Coordinator // nil: unchanged
 }
 
 // PartitionChange is the new record of a partition; nil: removed.
@@ -32,15 +34,18 @@ type GroupChange struct {
 // Records and groups are replaced, never modified, so readers may keep what Changes gave them.
 // A manifest that grows shares its array with the previous one.
 type Shard struct {
-	topics       map[topic.ID]map[int32]*meta.Partition
-	incarnations map[int32]uint64 // of brokers, as known to this shard
-	objects      map[meta.ObjectID]object
-	groups       map[string]*meta.Group
+	topics      map[topic.ID]map[int32]*meta.Partition
+	minISR      map[topic.ID]MinISR
+	sessions    meta.Sessions // replaced, never modified
+	coordinator meta.Coordinator
+	objects     map[meta.ObjectID]object
+	groups      map[string]*meta.Group
 }
 
 // NewShard returns the state before the first command.
 func NewShard() *Shard {
-	return &Shard{topics: make(map[topic.ID]map[int32]*meta.Partition), incarnations: make(map[int32]uint64),
+	return &Shard{topics: make(map[topic.ID]map[int32]*meta.Partition), minISR: make(map[topic.ID]MinISR),
+		sessions: make(meta.Sessions), coordinator: meta.Coordinator{Broker: meta.NoBroker},
 		objects: make(map[meta.ObjectID]object), groups: make(map[string]*meta.Group)}
 }
 
@@ -52,6 +57,24 @@ func (s *Shard) Apply(cmd Command) (r Result, ch Changes, err error) {
 		s.ensure(x, &ch)
 	case *StartBroker:
 		r.Code = s.startBroker(x, &ch)
+	case *ReadyBroker:
+		r.Code = s.readyBroker(x, &ch)
+	case *FenceBroker:
+		r.Code = s.fenceBroker(x, &ch)
+	case *DrainBroker:
+		r.Code = s.drainBroker(x, &ch)
+	case *LoseReplicas:
+		r.Code = s.loseReplicas(x, &ch)
+	case *AlterISR:
+		r.Parts = s.alterISR(x, &ch)
+	case *ElectLeaders:
+		r.Parts = s.elect(x, &ch)
+	case *SetMinISR:
+		r.Code = s.setMinISR(x, &ch)
+	case *Reassign:
+		r.Parts = s.reassign(x, &ch)
+	case *AcquireCoordinator:
+		r.Code, r.Number = s.acquireCoordinator(x, &ch)
 	case *SetLogStart:
 		r.Code = s.setLogStart(x, &ch)
 	case *PrepareObject:
@@ -73,15 +96,17 @@ func (s *Shard) Apply(cmd Command) (r Result, ch Changes, err error) {
 	case *ReplaceObjects:
 		r.Code = s.replace(x, &ch)
 	case *ChangeGroup:
-		s.changeGroup(x, &ch)
+		r.Code = s.changeGroup(x, &ch)
 	default:
 		err = fmt.Errorf("%w: command %d is not of a partition shard", ErrMalformed, cmd.kind())
 	}
 	return r, ch, err
 }
 
-// All returns all partitions and groups as changes.
+// All returns the whole state as changes.
 func (s *Shard) All() (all Changes) {
+	lease := s.coordinator
+	all.Sessions, all.Coordinator = s.sessions, &lease
 	for id, parts := range s.topics {
 		for index, p := range parts {
 			all.Partitions = append(all.Partitions, PartitionChange{topic.Partition{Topic: id, Index: index}, p})
@@ -104,35 +129,15 @@ func (s *Shard) put(id topic.Partition, p *meta.Partition, ch *Changes) {
 }
 
 func (s *Shard) ensure(x *EnsurePartitions, ch *Changes) {
+	s.setMinISR(&SetMinISR{x.Topic, x.MinISR}, ch)
+	if _, known := s.minISR[x.Topic]; !known {
+		s.minISR[x.Topic] = x.MinISR
+	}
 	for _, n := range x.Parts {
-		if _, there := s.topics[x.Topic][n.Index]; there || len(n.Replicas) == 0 {
-			continue
-		}
-		s.put(topic.Partition{Topic: x.Topic, Index: n.Index},
-			&meta.Partition{Leader: n.Replicas[0], Replicas: n.Replicas, ISR: slices.Clone(n.Replicas)}, ch)
-	}
-}
-
-// startBroker starts a new epoch in every partition that the broker leads, so that a log
-// truncated by a crash never continues under the epoch of the lost records, and whatever the
-// previous incarnation left in progress is refused.
-func (s *Shard) startBroker(x *StartBroker, ch *Changes) Code {
-	if x.Incarnation <= s.incarnations[x.Broker] {
-		return Conflict
-	}
-	s.incarnations[x.Broker] = x.Incarnation
-	for _, id := range slices.SortedFunc(maps.Keys(s.topics), compareTopics) {
-		for _, index := range slices.Sorted(maps.Keys(s.topics[id])) {
-			p := s.topics[id][index]
-			if p.Leader != x.Broker {
-				continue
-			}
-			next := *p
-			next.Epoch++
-			s.put(topic.Partition{Topic: id, Index: index}, &next, ch)
+		if _, there := s.topics[x.Topic][n.Index]; !there && len(n.Replicas) > 0 {
+			s.create(topic.Partition{Topic: x.Topic, Index: n.Index}, n.Replicas, ch)
 		}
 	}
-	return OK
 }
 
 func (s *Shard) setLogStart(x *SetLogStart, ch *Changes) Code {
@@ -162,9 +167,11 @@ func (s *Shard) trim(p *meta.Partition, nowMs int64) {
 	}
 }
 
+func sortedKeys[V any](m map[int32]V) []int32 { return slices.Sorted(maps.Keys(m)) }
+
 func (s *Shard) drop(x *DropTopic, ch *Changes) {
 	parts := s.topics[x.Topic]
-	for _, index := range slices.Sorted(maps.Keys(parts)) {
+	for _, index := range sortedKeys(parts) {
 		for _, ref := range parts[index].Objects {
 			s.release(ref.ID, x.NowMs)
 		}
@@ -172,5 +179,6 @@ func (s *Shard) drop(x *DropTopic, ch *Changes) {
 		ch.Partitions = append(ch.Partitions, PartitionChange{topic.Partition{Topic: x.Topic, Index: index}, nil})
 	}
 	delete(s.topics, x.Topic)
+	delete(s.minISR, x.Topic)
 	s.clearTopic(x.Topic, ch)
 }

@@ -23,7 +23,7 @@ func (r *Root) Snapshot() []byte {
 
 // RestoreRoot decodes a snapshot. It retains nothing of b.
 func RestoreRoot(b []byte) (*Root, error) {
-	c, r := open(b, 1, rootVersion), NewRoot()
+	c, r := open(b, rootVersion, rootVersion), NewRoot()
 	mark(c, snapshotRoot)
 	r.layout(c)
 	return r, c.end()
@@ -56,29 +56,30 @@ func mark(c *coder, want byte) {
 func (r *Root) layout(c *coder) {
 	c.string(&r.cluster.ID)
 	c.int32(&r.cluster.Shards)
-	list(c, &r.cluster.Brokers, 5, layoutBroker)
+	c.int32(&r.cluster.Feature)
+	list(c, &r.cluster.Brokers, 9, layoutBroker)
+	table(c, &r.unregistered, 2, cmp.Compare[int32], (*coder).int32, (*coder).uint64)
+	list(c, &r.cluster.Throttles, 5, layoutThrottle)
+	list(c, &r.cluster.Controllers, 3, layoutController)
 	c.int64(&r.nextID)
-	if c.version >= 2 {
-		list(c, &r.cluster.WALs, 17, layoutWAL)
-		list(c, &r.cluster.Gone, 16, func(c *coder, id *topic.ID) { c.id((*[16]byte)(id)) })
-	}
-	if c.version >= 3 {
-		list(c, &r.cluster.Claims, 33, layoutClaim)
-	}
-	if c.version >= 4 {
-		list(c, &r.cluster.Starts, 17, layoutWALStart)
-	}
-	records(c, &r.topics, 23, compareTopics, func(c *coder, id *topic.ID) { c.id((*[16]byte)(id)) }, layoutTopic)
+	list(c, &r.cluster.WALs, 17, layoutWAL)
+	list(c, &r.cluster.Gone, 16, func(c *coder, id *topic.ID) { c.id((*[16]byte)(id)) })
+	list(c, &r.cluster.Claims, 33, layoutClaim)
+	list(c, &r.cluster.Starts, 17, layoutWALStart)
+	records(c, &r.topics, 26, compareTopics, layoutTopicID, layoutTopic)
 	if !c.reading {
 		return
 	}
 	made(&r.topics)
+	made(&r.unregistered)
 	for id, t := range r.topics {
 		if t.ID = id; !t.Deleted {
 			r.names[t.Name] = id
 		}
 	}
 }
+
+func layoutTopicID(c *coder, id *topic.ID) { c.id((*[16]byte)(id)) }
 
 func layoutTopic(c *coder, t *Topic) {
 	c.string(&t.Name)
@@ -88,15 +89,24 @@ func layoutTopic(c *coder, t *Topic) {
 	c.int32(&t.Count)
 	c.int32(&t.Target)
 	list(c, &t.Layouts, 2, layoutLayout)
+	layoutMinISR(c, &t.MinISR)
+	c.uint64(&t.Settled)
 	c.bool(&t.Deleted)
 }
 
 func (s *Shard) layout(c *coder) {
 	byIndex := func(c *coder, parts *map[int32]*meta.Partition) {
-		records(c, parts, 10, cmp.Compare[int32], (*coder).int32, layoutPartition)
+		records(c, parts, 15, cmp.Compare[int32], (*coder).int32, layoutPartition)
 	}
-	table(c, &s.topics, 17, compareTopics, func(c *coder, id *topic.ID) { c.id((*[16]byte)(id)) }, byIndex)
-	table(c, &s.incarnations, 2, cmp.Compare[int32], (*coder).int32, (*coder).uint64)
+	table(c, &s.topics, 17, compareTopics, layoutTopicID, byIndex)
+	table(c, &s.minISR, 18, compareTopics, layoutTopicID, layoutMinISR)
+	table(c, (*map[int32]meta.Session)(&s.sessions), 4, cmp.Compare[int32], (*coder).int32, func(c *coder, x *meta.Session) {
+		c.uint64(&x.Incarnation)
+		c.bool(&x.Live)
+		c.bool(&x.Draining)
+	})
+	c.int32(&s.coordinator.Broker)
+	c.int32(&s.coordinator.Epoch)
 	table(c, &s.objects, 20, func(a, b meta.ObjectID) int { return compareIDs(a, b) },
 		func(c *coder, id *meta.ObjectID) { c.id((*[16]byte)(id)) }, layoutObject)
 	records(c, &s.groups, 7, cmp.Compare[string], (*coder).string, func(c *coder, g *meta.Group) {
@@ -110,7 +120,8 @@ func (s *Shard) layout(c *coder) {
 		g.Name = name
 	}
 	made(&s.topics)
-	made(&s.incarnations)
+	made(&s.minISR)
+	made((*map[int32]meta.Session)(&s.sessions))
 	made(&s.objects)
 	made(&s.groups)
 }

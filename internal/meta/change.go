@@ -14,6 +14,12 @@ var (
 	ErrUnknownBroker     = fault.Refused(kerr.InvalidReplicaAssignment, "unknown broker")
 	ErrInvalidPartitions = fault.Refused(kerr.InvalidPartitions, "invalid number of partitions")
 	ErrInvalidReplicas   = fault.Refused(kerr.InvalidReplicationFactor, "invalid replication factor")
+	// ErrStaleIncarnation: a later process of the broker has registered, or it is unregistered.
+	ErrStaleIncarnation = fault.Refused(kerr.StaleBrokerEpoch, "the broker is not registered with this incarnation")
+	// ErrElectionNotNeeded: the partition has the wanted leader, or has one at all.
+	ErrElectionNotNeeded = fault.Refused(kerr.ElectionNotNeeded, "no election is needed")
+	// ErrPreferredUnavailable: the preferred leader is not a live member of the ISR.
+	ErrPreferredUnavailable = fault.Refused(kerr.PreferredLeaderNotAvailable, "the preferred leader is not in sync")
 	// ErrConflict: the change was based on state that is no longer current.
 	ErrConflict = fault.Transient(kerr.NotController, "metadata changed meanwhile")
 	// ErrUnavailable: no quorum responded in time; it is unknown whether the change
@@ -59,3 +65,15 @@ type PartResult struct {
 	Partition topic.Partition
 	Err       error // nil, ErrUnknownTopic or ErrConflict
 }
+
+// Election says which replica shall lead.
+type Election byte
+
+// The kinds of elections. The numbers are part of the format.
+const (
+	ElectPreferred Election = 0 // the first replica, if it is in sync
+	ElectNamed     Election = 1 // a broker that is in sync
+	// ElectUnclean makes a broker the leader of a partition that has none, although it may lack
+	// committed records, which are then lost. Only an operator may ask for it.
+	ElectUnclean Election = 2
+)

@@ -25,15 +25,6 @@ type Garbage struct {
 	Final bool
 }
 
-// Broker is one registered broker.
-type Broker struct {
-	ID          int32
-	Incarnation uint64 // grows at every process start
-	Host        string // advertised to clients
-	Port        int32
-	Rack        string
-}
-
 // WAL is the write-ahead log of a broker.
 type WAL struct {
 	Broker int32
@@ -116,10 +107,17 @@ type ProducerSection struct {
 
 // Partition is the metadata of one partition.
 type Partition struct {
-	Leader    int32
-	Epoch     int32 // leader epoch
-	Replicas  []int32
-	ISR       []int32
+	Leader   int32
+	Epoch    int32 // leader epoch
+	Version  int32 // incremented by each change of who leads, replicates or is in sync
+	Replicas []int32
+	ISR      []int32
+	ELR      []int32 // eligible leader replicas (KIP-966)
+	MinISR   int     // min.insync.replicas, at most the number of replicas
+	// Adding and Removing are the replicas that a move in progress adds and removes (KIP-455).
+	// Replicas has both.
+	Adding    []int32
+	Removing  []int32
 	LogStart  int64        // first offset that may be read
 	TierEnd   int64        // everything below is in objects
 	Objects   []ObjectRef  // sorted by Base, contiguous from the first to TierEnd
@@ -159,7 +157,13 @@ type View struct {
 	Starts     []WALStart            // by broker; of those that have taken over a log
 	Claims     []Claim               // by broker; of those that have claimed the object store
 	Deleted    map[topic.ID]struct{} // topics whose deletion is on record
-	topics     *topics
+	// Coordinators and Sessions are by metadata shard, from 0.
+	Coordinators []Coordinator
+	Sessions     []Sessions
+	Throttles    []Throttle // by broker; of those that have reported
+	Controllers  []Controller
+	Feature      int32 // level of the formats and rules that all processes of the cluster know
+	topics       *topics
 }
 
 // WAL returns the recorded log of a broker.

@@ -45,13 +45,10 @@ func (r *Replica) applyAsLeader(before Record) {
 		}
 		r.closeLane()
 		r.lead = &leading{followers: make(map[int32]*progress), waiting: kept}
-		for _, b := range r.rec.Replicas {
-			if b != r.self {
-				r.lead.followers[b] = &progress{caughtUp: r.now, gone: r.now, markAt: r.now}
-			}
-		}
+		r.syncFollowers()
 		r.settled()
 	}
+	r.syncFollowers()
 	if p := r.lead.proposed; p != nil && r.rec.Version > p.Version {
 		r.lead.proposed = nil
 	}
@@ -61,6 +58,20 @@ func (r *Replica) applyAsLeader(before Record) {
 	r.raise(min(r.rec.TierEnd, r.log.Durable)) // a leader has every committed record
 	r.commit()
 	r.propose()
+}
+
+// syncFollowers makes the followers those of the record.
+func (r *Replica) syncFollowers() {
+	for b := range r.lead.followers {
+		if !slices.Contains(r.rec.Replicas, b) {
+			delete(r.lead.followers, b)
+		}
+	}
+	for _, b := range r.rec.Replicas {
+		if b != r.self && r.lead.followers[b] == nil {
+			r.lead.followers[b] = &progress{caughtUp: r.now, gone: r.now, markAt: r.now}
+		}
+	}
 }
 
 func (r *Replica) openLane() {

@@ -37,6 +37,9 @@ type Record struct {
 	MinISR   int   // min.insync.replicas of the topic, at most the number of replicas
 	TierEnd  int64 // records below it are in objects
 
+	// Replicas that a move adds and removes (KIP-455); Replicas has both.
+	Adding, Removing []int32
+
 	off rules
 }
 
@@ -194,9 +197,11 @@ func (r Record) ElectUnclean(to int32, brokers Registry) (Record, error) {
 	return r.led(to), nil
 }
 
-// SetMinISR applies the topic's min.insync.replicas.
+// SetMinISR applies the topic's min.insync.replicas, as far as there are replicas: in a move,
+// as many as before and after it.
 func (r Record) SetMinISR(n int) Record {
-	if n = max(1, min(n, len(r.Replicas))); n == r.MinISR {
+	n = max(1, min(n, len(without(r.Replicas, r.Adding)), len(without(r.Replicas, r.Removing))))
+	if n == r.MinISR {
 		return r
 	}
 	r.MinISR = n
