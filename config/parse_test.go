@@ -43,7 +43,7 @@ func TestMistakesAreRefused(t *testing.T) {
 		"typo in the table":   {"[wall]\ncapacity_bytes = 1", "unknown key wall.capacity_bytes; the nearest known key is wal.capacity_bytes"},
 		"wrong table":         {"[network]\nsegment_size_bytes = 1", "unknown key network.segment_size_bytes; the nearest known key is wal.segment_size_bytes"},
 		"no table":            {"min_in_sync_replicas = 1", "unknown key min_in_sync_replicas; the nearest known key is replication.min_in_sync_replicas"},
-		"unknown stage":       {"[stages.comit]\ndepth = 1", "unknown key stages.comit.depth; the nearest known key is stages.commit.depth"},
+		"unknown stage":       {"[stages.bach]\ndepth = 1", "unknown key stages.bach.depth; the nearest known key is stages.batch.depth"},
 		"unknown empty table": {"[waal]", "unknown key waal"},
 		"setting as table":    {"[wal.capacity_bytes]\nx = 1", "wal.capacity_bytes must be a whole number, not a table"},
 		"table as setting":    {"wal = 3", "unknown key wal;"},

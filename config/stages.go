@@ -11,13 +11,8 @@ type Stages struct {
 	Batch Batch `toml:"batch" live:"write/batch" default:"depth=256"`
 	// Writes that queue for the log, in addition to those in flight.
 	WAL Queue `toml:"wal" live:"write/wal" default:"depth=4"`
-	// Writes that wait for their followers.
-	Replicate Queue `toml:"replicate" live:"write/replicate" default:"depth=16"`
-	// Writes that wait until both log and followers have them.
-	Join Queue `toml:"join" live:"write/join" default:"depth=16"`
-	// Writes that wait for the high watermark to be raised.
-	Commit Queue `toml:"commit" live:"write/commit" default:"depth=16"`
-	// Writes that wait to be put into the write cache, shown to consumers and acknowledged.
+	// Writes on disk that wait to be put into the write cache and reported to the replicas of
+	// their partitions.
 	Publish Queue `toml:"publish" live:"write/publish" default:"depth=16"`
 	// Finds where the records of a fetch are.
 	Locate Workers `toml:"locate" live:"read/locate" default:"depth=64,workers=2"`

@@ -15,7 +15,7 @@ import (
 // called from any goroutine that the owner hands it to.
 type Receipt struct {
 	state  atomic.Uint32
-	passed bool // from has been told that r left the stage that derived it
+	passed atomic.Bool // from has been told that r left the stage that derived it
 	done   func(error)
 	from   lineage // what r was derived from by Split or Join
 
@@ -85,15 +85,15 @@ func (r *Receipt) finish(err error) {
 }
 
 // leave records that r, and with it what it stands for, has left the stage that
-// holds it. Only the owner of r calls it.
+// holds it. The owner of r calls it, and whoever settles it.
 func (r *Receipt) leave(t instant, o outcome) {
 	if w := r.inflight.Load(); w != nil {
-		r.inflight.Store(nil)
-		w.record(t, r.since, o)
+		if r.inflight.CompareAndSwap(w, nil) {
+			w.record(t, r.since, o)
+		}
 		return
 	}
-	if r.from != nil && !r.passed {
-		r.passed = true
+	if r.from != nil && r.passed.CompareAndSwap(false, true) {
 		r.from.left(t, o)
 	}
 }
@@ -142,6 +142,20 @@ func (u union) settled(err error) {
 		panic("pipeline: joined receipt settled twice")
 	}
 }
+
+// Detach returns a receipt for what goes on in place of rs, which leave the stage
+// with it but are settled by the caller: with the verdict that done is called
+// with, or some time before or after, as what they stand for requires.
+func Detach(done func(error), rs ...*Receipt) *Receipt {
+	return &Receipt{done: done, from: detached(rs)}
+}
+
+// detached is the lineage of a receipt that does not settle those it stands for.
+type detached []*Receipt
+
+func (d detached) left(t instant, o outcome) { union(d).left(t, o) }
+
+func (d detached) settled(error) {}
 
 // family is the lineage of split receipts.
 type family struct {

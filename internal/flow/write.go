@@ -26,11 +26,13 @@ type Append struct {
 	Batch     record.Batch     // see the package comment for ownership
 	Acks      Acks
 
-	// Err is why this batch alone was rejected; nil once durable. A rejected append
-	// travels on to keep the order, but writes nothing.
+	// Err is why this batch alone was rejected, or is not known to be as durable as
+	// Acks asks for; nil once it is. A rejected append travels on to keep the order,
+	// but writes nothing.
 	Err error
 	// Duplicate is set by sequence for a retry of an already appended batch: it
-	// writes nothing and is acknowledged only when the original is durable.
+	// writes nothing and is acknowledged once the original is as durable as Acks
+	// asks for.
 	Duplicate bool
 	// BaseOffset and LogAppendTime (ms, -1 for CreateTime) are set by sequence.
 	BaseOffset    int64
@@ -39,9 +41,8 @@ type Append struct {
 	Epoch int32
 	// At is the batch's offset in the image of its group, set by batch.
 	At int
-	// HighWatermark is the partition's high watermark with this batch, set by
-	// commit.
-	HighWatermark int64
+	// Write is the Write that the append is part of, set by batch.
+	Write *Write
 }
 
 // Writes reports whether a writes bytes to the log.
@@ -53,6 +54,16 @@ type Write struct {
 	LaneKey uint64    // the hash of one of its partitions; the others map to the same lane. Set by admit
 	Appends []*Append // of the request, shared with the submitter
 	Bytes   int64
+
+	promised promised
+}
+
+// Acks returns the acknowledgement level, which all appends of a request share.
+func (w *Write) Acks() Acks {
+	if len(w.Appends) == 0 {
+		return AcksAll
+	}
+	return w.Appends[0].Acks
 }
 
 // Group is one WAL write: many Writes, one I/O, one sync.
@@ -69,8 +80,7 @@ type Group struct {
 	// and Sum is the checksum of the batches; all are set with Image.
 	Batches, Length int
 	Sum             uint32
-	// Position is where the image starts in the log. It is set where the branches of
-	// wal and replicate join.
+	// Position is where the image starts in the log, set by wal.
 	Position partition.Position
 
 	inOrder []*Append
@@ -130,10 +140,4 @@ func byPartition(all []*Append) []*Append {
 		next[ranks[i]]++
 	}
 	return out
-}
-
-// Written is a Group that is on disk.
-type Written struct {
-	*Group
-	Position partition.Position // of its image
 }

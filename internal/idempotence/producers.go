@@ -226,3 +226,33 @@ func (p *producer) add(b batch) {
 	p.last = b
 	p.n++
 }
+
+// Rollback forgets the batches at offset from and after it, which are not in the log after all.
+// What they displaced from memory stays forgotten: a producer has no more batches in flight than
+// are remembered, and those that were refused are among them.
+func (ps *Producers) Rollback(from int64) {
+	ps.table.lock.Lock()
+	defer ps.table.lock.Unlock()
+	for _, p := range ps.m {
+		if p.last.base >= from {
+			p.rollback(from)
+		}
+	}
+}
+
+func (p *producer) rollback(from int64) {
+	first := p.last.first // of the batches that are forgotten
+	for p.n > 0 && p.last.base >= from {
+		first = p.last.first
+		if p.n--; p.n > 0 {
+			p.last = p.earlier[p.n-1]
+		}
+	}
+	switch {
+	case p.n > 0:
+	case first == 0: // it may have begun with them
+		p.of.table.remove(p)
+	default: // it continues where they began; the retry of an earlier batch is not known
+		p.n, p.last = 1, batch{base: from - 1, first: NoProducer, last: first - 1}
+	}
+}

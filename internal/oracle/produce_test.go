@@ -78,9 +78,20 @@ func produceScenarios() []scenario {
 		{"produce-times", 0, produceTimes},
 		{"produce-time-bounds", 0, produceTimeBounds},
 		{"produce-idempotent", 0, produceIdempotent},
+		{"produce-min-isr", 0, produceMinISR},
 		{"produce-unsupported", 0, produceUnsupported},
 		{"producer-id", 22, producerIDs},
 	}
+}
+
+// produceMinISR: a topic asks for more replicas in sync than it has.
+func produceMinISR(p *play) {
+	topic, id := p.topic("t", 1, "min.insync.replicas", "2")
+	p.do("acks all", produce(topic, id, 0, -1, batch(now(), val("a"))))
+	p.do("acks 1", produce(topic, id, 0, 1, batch(now(), val("b"))))
+	p.unanswered("acks 0", produce(topic, id, 0, 0, batch(now(), val("c"))))
+	p.do("acks all again", produce(topic, id, 0, -1, batch(now(), val("d"))))
+	p.stored("stored", topic, id, 0)
 }
 
 func producePlain(p *play) {

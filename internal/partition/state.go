@@ -25,6 +25,7 @@ type State struct {
 	deleted  atomic.Bool
 	traffic  traffic
 
+	Lane Lane // the end of the log, on the leader
 	Tail Tail // records in the WAL, [Tail.Start, HighWatermark)
 
 	settings atomic.Pointer[Settings]

@@ -15,7 +15,8 @@ type Table struct {
 	// table, where changes of the metadata reach it.
 	Opened func(*State)
 
-	m sync.Map // topic.Partition -> *State
+	m       sync.Map   // topic.Partition -> *State
+	opening sync.Mutex // held while a state is made
 }
 
 // Get returns the state of p, if this broker is a replica of it.
@@ -23,12 +24,17 @@ func (t *Table) Get(p topic.Partition) (*State, bool) {
 	if s, ok := t.Loaded(p); ok || t.Open == nil {
 		return s, ok
 	}
-	made := t.Open(p)
-	if made == nil {
+	t.opening.Lock()
+	defer t.opening.Unlock()
+	if s, ok := t.Loaded(p); ok {
+		return s, ok
+	}
+	s := t.Open(p)
+	if s == nil {
 		return nil, false
 	}
-	s := t.Put(made)
-	if s == made && t.Opened != nil {
+	t.m.Store(p, s)
+	if t.Opened != nil {
 		t.Opened(s)
 	}
 	return s, true

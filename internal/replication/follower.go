@@ -84,7 +84,7 @@ func (r *Replica) HearRecords(h Records, epochs []meta.EpochStart) bool {
 		if i+1 < len(epochs) {
 			end = epochs[i+1].Start
 		}
-		r.log.extend(e.Epoch, end)
+		r.log.Extend(e.Epoch, end)
 	}
 	r.raise(min(h.HighWatermark, r.log.Appended))
 	return h.End > h.Base

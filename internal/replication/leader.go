@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -13,7 +14,7 @@ type leading struct {
 	// proposed is the ISR change whose outcome is still unknown. Its members count for the
 	// high watermark until a later version of the record is applied.
 	proposed *ISRChange
-	waiting  []waiting // ascending by end
+	waiting  waiters
 }
 
 // progress is a follower's progress, as reported in the leader's own epoch.
@@ -30,16 +31,54 @@ type progress struct {
 	markAt      time.Duration
 }
 
+// waiters are the pending appends, each kind ascending by end.
+type waiters struct {
+	leader, all []waiting // of AcksLeader and AcksAll
+}
+
 // waiting is a pending append.
 type waiting struct {
 	end   int64
-	acks  Acks
 	token uint64
+}
+
+func (w *waiters) add(end int64, acks Acks, token uint64) {
+	q := &w.all
+	if acks == AcksLeader {
+		q = &w.leader
+	}
+	at := len(*q)
+	for at > 0 && (*q)[at-1].end > end {
+		at--
+	}
+	*q = slices.Insert(*q, at, waiting{end, token})
+}
+
+// settle removes those of q that end at or below end, and settles them with err.
+func (r *Replica) settle(q *[]waiting, end int64, err error) {
+	n := 0
+	for n < len(*q) && (*q)[n].end <= end {
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	if r.out.Settled == nil {
+		r.out.Settled = make([]Settlement, 0, n)
+	}
+	for _, w := range (*q)[:n] {
+		r.out.Settled = append(r.out.Settled, Settlement{w.token, err})
+	}
+	if rest := (*q)[n:]; len(rest) <= n {
+		*q = append((*q)[:0], rest...) // at no more cost than that of settling
+	} else {
+		*q = rest
+	}
 }
 
 func (r *Replica) applyAsLeader(before Record) {
 	if r.lead == nil || before.Epoch != r.rec.Epoch {
-		var kept []waiting
+		var kept waiters
 		if r.lead != nil {
 			kept = r.lead.waiting // still in the log: a leader never truncates
 		}
@@ -53,7 +92,7 @@ func (r *Replica) applyAsLeader(before Record) {
 		r.lead.proposed = nil
 	}
 	if len(r.rec.ISR) < r.rec.MinISR && r.off.on(ruleMinISR) {
-		r.fail(func(w waiting) bool { return w.acks == AcksAll }, ErrNotEnoughReplicasAfterAppend)
+		r.settle(&r.lead.waiting.all, math.MaxInt64, ErrNotEnoughReplicasAfterAppend)
 	}
 	r.raise(min(r.rec.TierEnd, r.log.Durable)) // a leader has every committed record
 	r.commit()
@@ -98,19 +137,9 @@ func (r *Replica) stepDown() {
 		return
 	}
 	r.closeLane()
-	r.fail(func(waiting) bool { return true }, ErrNotLeader)
+	r.settle(&r.lead.waiting.leader, math.MaxInt64, ErrNotLeader)
+	r.settle(&r.lead.waiting.all, math.MaxInt64, ErrNotLeader)
 	r.lead = nil
-}
-
-// fail settles the appends that match with err.
-func (r *Replica) fail(match func(waiting) bool, err error) {
-	r.lead.waiting = slices.DeleteFunc(r.lead.waiting, func(w waiting) bool {
-		if match(w) {
-			r.out.Settled = append(r.out.Settled, Settlement{w.token, err})
-			return true
-		}
-		return false
-	})
 }
 
 // Admit reports whether records may be appended now: nil, ErrNotLeader or ErrNotEnoughReplicas.
@@ -125,11 +154,23 @@ func (r *Replica) Admit(acks Acks) error {
 }
 
 // Append reports records up to end that were appended to the open lane and are being written.
-// Unless acks is AcksNone, the token is settled later. REQUIRES: Admit.
+// Unless acks is AcksNone, the token is settled later. REQUIRES: the lane is open.
 func (r *Replica) Append(end int64, acks Acks, token uint64) {
-	r.log.extend(r.rec.Epoch, end)
-	if acks != AcksNone {
-		r.lead.waiting = append(r.lead.waiting, waiting{end, acks, token})
+	r.log.Extend(r.rec.Epoch, end)
+	r.Await(end, acks, token)
+}
+
+// Await settles the token of a retry once records up to end, which were appended before, are as
+// durable as acks asks for. REQUIRES: the lane is open.
+func (r *Replica) Await(end int64, acks Acks, token uint64) {
+	switch {
+	case acks == AcksNone:
+	case end <= r.hw, acks == AcksLeader && end <= r.log.Durable:
+		r.out.Settled = append(r.out.Settled, Settlement{Token: token})
+	case r.Admit(acks) != nil: // since the append was admitted
+		r.out.Settled = append(r.out.Settled, Settlement{token, ErrNotEnoughReplicasAfterAppend})
+	default:
+		r.lead.waiting.add(end, acks, token)
 	}
 }
 
@@ -173,13 +214,8 @@ func (r *Replica) commit() {
 
 // acknowledge settles the appends that are durable enough.
 func (r *Replica) acknowledge() {
-	r.lead.waiting = slices.DeleteFunc(r.lead.waiting, func(w waiting) bool {
-		if w.end <= r.hw || w.acks == AcksLeader && w.end <= r.log.Durable {
-			r.out.Settled = append(r.out.Settled, Settlement{Token: w.token})
-			return true
-		}
-		return false
-	})
+	r.settle(&r.lead.waiting.leader, max(r.hw, r.log.Durable), nil)
+	r.settle(&r.lead.waiting.all, r.hw, nil)
 }
 
 // HearPosition handles a follower's acknowledgement or Hello.

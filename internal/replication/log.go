@@ -57,8 +57,8 @@ func (l *Log) epochEnd(epoch int32) (int32, int64) {
 	return found, l.Appended
 }
 
-// extend adds records of one epoch, up to end.
-func (l *Log) extend(epoch int32, end int64) {
+// Extend adds records of one epoch, up to end.
+func (l *Log) Extend(epoch int32, end int64) {
 	if epoch > l.lastEpoch() {
 		l.Epochs = append(l.Epochs, meta.EpochStart{Epoch: epoch, Start: l.Appended})
 	}

@@ -18,7 +18,7 @@ func TestLogIsLikeAListOfEpochs(t *testing.T) {
 				for range rapid.IntRange(1, 4).Draw(t, "records") {
 					of = append(of, epoch)
 				}
-				l.extend(epoch, int64(len(of)))
+				l.Extend(epoch, int64(len(of)))
 				l.Durable = l.Appended
 			},
 			"truncate": func(t *rapid.T) {

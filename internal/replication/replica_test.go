@@ -13,7 +13,7 @@ func leaderOf(t *testing.T, isr ...int32) *Replica {
 	rec := three()
 	rec.ISR = isr
 	l := Log{PrevEpoch: NoEpoch}
-	l.extend(4, 10)
+	l.Extend(4, 10)
 	l.Durable = 10
 	r := New(1, 7, l, Config{LagTime: time.Second, GoneTime: 100 * time.Millisecond, HelloTime: time.Second})
 	r.Apply(rec, live{1: 7, 2: 1, 3: 1})

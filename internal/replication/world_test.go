@@ -189,7 +189,7 @@ func (x *node) boot() {
 	}
 	l.Appended = l.Start
 	for o := x.start; o < int64(len(x.mem)); o++ {
-		l.extend(x.mem[o].epoch, o+1)
+		l.Extend(x.mem[o].epoch, o+1)
 	}
 	x.r = New(x.id, x.inc, l, Config{LagTime: 300 * time.Millisecond, GoneTime: 100 * time.Millisecond, HelloTime: 200 * time.Millisecond})
 	x.r.off = x.w.off

@@ -2,9 +2,14 @@
 // write (group commit).
 //
 // In: sequenced Writes of all partitions. Out: Groups, numbered densely from 1,
-// whose receipt settles the receipts of all Writes in them. A Group leaves with
+// which the Log has appended to the logs of their partitions. A Group leaves with
 // its image, built by the log that will write it; the stage's reference to the
-// image ends when the receipt settles.
+// image ends when the Group's receipt settles.
+//
+// The receipt of a Group stands for its bytes. The receipt of a Write in it stands
+// for what its acks ask for: with acks=0 it settles as soon as the image has its
+// bytes, otherwise when its last append is settled, which may be long after the
+// group. A group that is nacked nacks its Writes.
 //
 // How long a group waits for more depends on what is in flight, not on a fixed
 // timer. With fewer than EagerGroups in flight a Write leaves at once, so an idle

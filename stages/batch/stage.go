@@ -13,15 +13,22 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// Image makes the image of a group, of the one copy that is made of every batch, and has
-// its appends point into it. It waits for memory. An error ends the stage.
-type Image func(ctx context.Context, g *flow.Group) error
+// Log is what groups are appended to.
+type Log interface {
+	// Append gives the batches of a complete group their place in the logs of their partitions,
+	// and settles those that may not have one. It makes the image of the group, of the one copy
+	// that is made of every batch, and has its appends point into it. It waits for memory. An
+	// error ends the stage.
+	Append(ctx context.Context, g *flow.Group) error
+	// Nacked reports that a group will not be written. Its appends are not settled any more.
+	Nacked(g *flow.Group)
+}
 
 // Stage is the batch stage. Run it with one worker. Limits that are changed hold from the next
 // group on.
 type Stage struct {
 	*setting.Limits[Config]
-	image    Image
+	log      Log
 	most     int64 // bytes of an image of several Writes
 	inFlight atomic.Int64
 	next     *pipeline.Parcel[*flow.Write] // begins the next group; of Run
@@ -29,8 +36,8 @@ type Stage struct {
 }
 
 // New returns the stage.
-func New(cfg Config, image Image) *Stage {
-	s := &Stage{Limits: setting.NewLimits("write/batch", cfg), image: image, most: cfg.ImageBytes, settled: make(chan struct{}, 1)}
+func New(cfg Config, log Log) *Stage {
+	s := &Stage{Limits: setting.NewLimits("write/batch", cfg), log: log, most: cfg.ImageBytes, settled: make(chan struct{}, 1)}
 	if s.most == 0 {
 		s.most = math.MaxInt64
 	}
@@ -144,22 +151,49 @@ func (s *Stage) await(ctx context.Context, in *pipeline.In[*flow.Write], over <-
 }
 
 func (s *Stage) send(ctx context.Context, g *group, out pipeline.Emit[*flow.Group]) error {
-	g.body.Arrange()
-	s.inFlight.Add(1)
 	body := g.body
-	receipt := pipeline.JoinFunc(func(error) {
-		if body.Image != nil {
-			body.Image.Release()
-		}
-		s.inFlight.Add(-1)
-		select {
-		case s.settled <- struct{}{}:
-		default:
-		}
-	}, g.receipts...)
-	if err := s.image(ctx, body); err != nil {
+	body.Arrange()
+	for i, w := range body.Writes {
+		promise(w, g.receipts[i])
+	}
+	s.inFlight.Add(1)
+	receipt := pipeline.Detach(func(err error) { s.over(body, err) }, g.receipts...)
+	if err := s.log.Append(ctx, body); err != nil {
 		receipt.Settle(err)
 		return err
 	}
-	return out(ctx, pipeline.Parcel[*flow.Group]{Body: g.body, Size: g.body.Bytes, Receipt: receipt})
+	for _, w := range body.Writes {
+		w.Flush()
+	}
+	return out(ctx, pipeline.Parcel[*flow.Group]{Body: body, Size: body.Bytes, Receipt: receipt})
+}
+
+// promise makes w settle its receipt once all appends that wait for the log are settled.
+func promise(w *flow.Write, r *pipeline.Receipt) {
+	n := 0
+	for _, a := range w.Appends {
+		a.Write = w
+		if a.Acks != flow.AcksNone && a.Err == nil {
+			n++
+		}
+	}
+	w.Promise(r, n)
+}
+
+// over ends a group: it is on disk and published, or nacked.
+func (s *Stage) over(g *flow.Group, err error) {
+	if err != nil {
+		s.log.Nacked(g)
+		for _, w := range g.Writes {
+			w.Fail(err)
+		}
+	}
+	if g.Image != nil {
+		g.Image.Release()
+	}
+	s.inFlight.Add(-1)
+	select {
+	case s.settled <- struct{}{}:
+	default:
+	}
 }

@@ -25,17 +25,47 @@ type rig struct {
 	over     chan error
 }
 
-func start(t *testing.T, cfg batch.Config) *rig {
-	t.Helper()
-	return startWith(t, cfg, func(context.Context, *flow.Group) error { return nil })
+// log is a log whose appends are settled when their group is on disk.
+type log struct {
+	image  func(ctx context.Context, g *flow.Group) error // may be nil
+	nacked []*flow.Group
 }
 
-func startWith(t *testing.T, cfg batch.Config, image batch.Image) *rig {
+func (l *log) Append(ctx context.Context, g *flow.Group) error {
+	if l.image == nil {
+		return nil
+	}
+	return l.image(ctx, g)
+}
+
+func (l *log) Nacked(g *flow.Group) { l.nacked = append(l.nacked, g) }
+
+// acknowledge settles p and the appends in it.
+func acknowledge(p pipeline.Parcel[*flow.Group]) {
+	for _, w := range p.Body.Writes {
+		for range w.Appends {
+			w.Settled()
+		}
+	}
+	p.Settle(nil)
+}
+
+// write returns a Write of one append.
+func write(bytes int64) *flow.Write {
+	return &flow.Write{Bytes: bytes, Appends: []*flow.Append{{Acks: flow.AcksAll}}}
+}
+
+func start(t *testing.T, cfg batch.Config) *rig {
+	t.Helper()
+	return startWith(t, cfg, &log{})
+}
+
+func startWith(t *testing.T, cfg batch.Config, log batch.Log) *rig {
 	t.Helper()
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, stage: batch.New(cfg, image), receipts: &pipelinetest.Receipts{}, entry: pipeline.NewInlet[*flow.Write](),
+	r := &rig{t: t, stage: batch.New(cfg, log), receipts: &pipelinetest.Receipts{}, entry: pipeline.NewInlet[*flow.Write](),
 		groups: make(chan pipeline.Parcel[*flow.Group], 64), over: make(chan error, 1)}
 	g := pipeline.New("test")
 	out := pipeline.Via(pipeline.From(g, "in", r.entry), "batch", r.stage, pipeline.Depth(64))
@@ -55,8 +85,13 @@ func startWith(t *testing.T, cfg batch.Config, image batch.Image) *rig {
 
 func (r *rig) write(bytes int64) {
 	r.t.Helper()
+	r.submit(write(bytes))
+}
+
+func (r *rig) submit(w *flow.Write) {
+	r.t.Helper()
 	if err := r.entry.Submit(context.Background(), pipeline.Parcel[*flow.Write]{
-		Body: &flow.Write{Bytes: bytes}, Size: bytes, Receipt: r.receipts.Receipt()}); err != nil {
+		Body: w, Size: w.Bytes, Receipt: r.receipts.Receipt()}); err != nil {
 		r.t.Fatal(err)
 	}
 	synctest.Wait()
@@ -99,7 +134,7 @@ func (r *rig) end() {
 	r.t.Helper()
 	r.stop()
 	for p := range r.groups {
-		p.Settle(nil)
+		acknowledge(p)
 	}
 	if err := <-r.over; err != nil {
 		r.t.Fatal(err)
@@ -114,9 +149,9 @@ func TestIdleBrokerAddsNoLatency(t *testing.T) {
 		r := start(t, limits)
 		began := time.Now()
 		r.write(1)
-		r.want(1, 1).Settle(nil)
+		acknowledge(r.want(1, 1))
 		r.write(1)
-		r.want(2, 1).Settle(nil)
+		acknowledge(r.want(2, 1))
 		if waited := time.Since(began); waited != 0 {
 			t.Errorf("waited %s", waited)
 		}
@@ -132,13 +167,13 @@ func TestFillsWhileAnotherIsInFlight(t *testing.T) {
 		r.write(300)
 		r.write(300)
 		r.none()
-		first.Settle(nil)
+		acknowledge(first)
 		second := r.want(2, 2) // the device is free
 		r.write(600)
 		r.none()
 		r.write(600)
-		r.want(3, 2).Settle(nil) // the target has been reached
-		second.Settle(nil)
+		acknowledge(r.want(3, 2)) // the target has been reached
+		acknowledge(second)
 		r.end()
 	})
 }
@@ -158,7 +193,7 @@ func TestFewGroupsInFlightLetTheNextOneLeave(t *testing.T) {
 		r.write(1)
 		r.write(1)
 		r.none()
-		out[1].Settle(nil) // in any order
+		acknowledge(out[1]) // in any order
 		out = append(out, r.want(4, 2))
 		if err := r.stage.Tune(map[string]int64{"eager_groups": 4}); err != nil {
 			t.Fatal(err)
@@ -167,7 +202,7 @@ func TestFewGroupsInFlightLetTheNextOneLeave(t *testing.T) {
 		out = append(out, r.want(5, 1))
 		for i, p := range out {
 			if i != 1 {
-				p.Settle(nil)
+				acknowledge(p)
 			}
 		}
 		r.end()
@@ -183,8 +218,8 @@ func TestLingerEnds(t *testing.T) {
 		time.Sleep(limits.Linger - time.Microsecond)
 		r.none()
 		time.Sleep(time.Microsecond)
-		r.want(2, 1).Settle(nil)
-		first.Settle(nil)
+		acknowledge(r.want(2, 1))
+		acknowledge(first)
 		r.end()
 	})
 }
@@ -201,9 +236,9 @@ func TestMaxBytesClosesAGroup(t *testing.T) {
 		third := r.want(3, 2)
 		r.none()
 		for _, p := range []pipeline.Parcel[*flow.Group]{first, second, third} {
-			p.Settle(nil)
+			acknowledge(p)
 		}
-		r.want(4, 1).Settle(nil)
+		acknowledge(r.want(4, 1))
 		r.end()
 	})
 }
@@ -217,8 +252,8 @@ func TestTune(t *testing.T) {
 		r.write(1)
 		first := r.want(1, 1)
 		r.write(10)
-		r.want(2, 1).Settle(nil)
-		first.Settle(nil)
+		acknowledge(r.want(2, 1))
+		acknowledge(first)
 		for key, v := range map[string]int64{"max_bytes": 5, "target_bytes": 0, "linger_us": -1, "eager_groups": 0, "nope": 1} {
 			if err := r.stage.Tune(map[string]int64{key: v}); err == nil {
 				t.Errorf("%s=%d was accepted", key, v)
@@ -231,6 +266,39 @@ func TestTune(t *testing.T) {
 	})
 }
 
+// TestAcksDecideWhenAWriteIsSettled: with acks=0 as soon as its bytes are copied, otherwise with
+// its appends, whatever becomes of the group.
+func TestAcksDecideWhenAWriteIsSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, limits)
+		silent := write(1)
+		silent.Appends[0].Acks = flow.AcksNone
+		refused := write(1)
+		refused.Appends[0].Err = errors.New("refused")
+		for _, w := range []*flow.Write{silent, refused, write(1)} {
+			r.submit(w)
+		}
+		groups := []pipeline.Parcel[*flow.Group]{r.want(1, 1)}
+		if acked, err := r.receipts.Verdict(0); !acked || err != nil {
+			t.Errorf("acks=0 is not settled while its group is on its way: %v", err)
+		}
+		groups[0].Settle(nil)
+		last := r.want(2, 2)
+		if acked, _ := r.receipts.Verdict(1); !acked {
+			t.Error("a write with nothing in the log waits for it")
+		}
+		last.Settle(nil)
+		if acked, _ := r.receipts.Verdict(2); acked {
+			t.Error("acknowledged with its group")
+		}
+		last.Body.Writes[1].Settled()
+		if acked, err := r.receipts.Verdict(2); !acked || err != nil {
+			t.Errorf("not acknowledged with its append: %v", err)
+		}
+		r.end()
+	})
+}
+
 func TestFailureOfAGroupReachesEachWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, limits)
@@ -238,7 +306,7 @@ func TestFailureOfAGroupReachesEachWrite(t *testing.T) {
 		first := r.want(1, 1)
 		r.write(1)
 		r.write(1)
-		first.Settle(nil)
+		acknowledge(first)
 		r.want(2, 2).Settle(context.DeadlineExceeded)
 		r.end()
 		if made, acked, nacked := r.receipts.Counts(); made != 3 || acked != 1 || nacked != 2 {
@@ -252,10 +320,10 @@ func TestFailureOfAGroupReachesEachWrite(t *testing.T) {
 func TestImageLivesAsLongAsItsGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pool := blockfs.NewPool(1 << 20)
-		r := startWith(t, batch.DefaultConfig(), func(ctx context.Context, g *flow.Group) (err error) {
+		r := startWith(t, batch.DefaultConfig(), &log{image: func(ctx context.Context, g *flow.Group) (err error) {
 			g.Image, err = pool.Get(ctx, int(g.Bytes))
 			return err
-		})
+		}})
 		for _, verdict := range []error{nil, errors.New("nacked")} {
 			r.write(100)
 			p := r.next()
@@ -279,7 +347,7 @@ func TestImageLivesAsLongAsItsGroup(t *testing.T) {
 func TestFailedImageEndsTheStage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("no image")
-		r := startWith(t, batch.DefaultConfig(), func(context.Context, *flow.Group) error { return broken })
+		r := startWith(t, batch.DefaultConfig(), &log{image: func(context.Context, *flow.Group) error { return broken }})
 		r.write(100)
 		if err := <-r.over; !errors.Is(err, broken) {
 			t.Error(err)
@@ -311,7 +379,7 @@ func TestGroupsFitTheMemoryForImages(t *testing.T) {
 		time.Sleep(limits.Linger)
 		out = append(out, r.want(5, 1), r.want(6, 1))
 		for _, p := range out {
-			p.Settle(nil)
+			acknowledge(p)
 		}
 		r.end()
 	})
@@ -321,8 +389,8 @@ func TestGroupsFitTheMemoryForImages(t *testing.T) {
 func TestWaitingWriteIsSettledWhenTheStageFails(t *testing.T) {
 	broken := errors.New("no memory")
 	stage := batch.New(batch.Config{TargetBytes: 1 << 20, MaxBytes: 8 << 20, ImageBytes: 64 << 10, EagerGroups: 1},
-		func(context.Context, *flow.Group) error { return broken })
-	_, verdicts, err := pipelinetest.Drive(t, stage, &flow.Write{Bytes: 40 << 10}, &flow.Write{Bytes: 40 << 10}, &flow.Write{Bytes: 40 << 10})
+		&log{image: func(context.Context, *flow.Group) error { return broken }})
+	_, verdicts, err := pipelinetest.Drive(t, stage, write(40<<10), write(40<<10), write(40<<10))
 	if !errors.Is(err, broken) {
 		t.Error(err)
 	}

@@ -80,7 +80,7 @@ func group(t *testing.T, pool *blockfs.Pool, pos partition.Position, states ...*
 		}
 		copy(g.Image.Bytes()[at:], batch)
 		a := &flow.Append{Partition: s.ID, State: s, Batch: batch, BaseOffset: batch.BaseOffset(),
-			At: at, HighWatermark: batch.NextOffset()}
+			At: at}
 		w.Appends = append(w.Appends, a, &flow.Append{State: s, Err: errors.New("refused")}, &flow.Append{State: s, Duplicate: true})
 		at += len(batch)
 	}
@@ -88,13 +88,18 @@ func group(t *testing.T, pool *blockfs.Pool, pos partition.Position, states ...*
 	return g
 }
 
+// atOnce commits what is on disk.
+type atOnce struct{}
+
+func (atOnce) Durable(s *partition.State, end int64) { s.Publish(end) }
+
 func TestPublishedRecordsAreReadable(t *testing.T) {
 	pool := blockfs.NewPool(1 << 20)
 	c := cache.New(1<<20, prometheus.NewRegistry())
 	a := partition.NewState(topic.Partition{Topic: topic.NewID()}, 3, 0, 0)
 	b := partition.NewState(topic.Partition{Topic: topic.NewID()}, 3, 7, 7)
 	noted := 0
-	sink := cache.NewPublisher(c, nil, func(g *flow.Group) {
+	sink := cache.NewPublisher(c, atOnce{}, nil, func(g *flow.Group) {
 		if b.HighWatermark() != 8 {
 			t.Error("noted before it was visible")
 		}

@@ -1,9 +1,10 @@
-// Package cache is the write cache: the images of the most recently committed
+// Package cache is the write cache: the images of the most recently written
 // groups, for readers at the tail.
 //
-// In: committed Groups. Their images are put into the cache and their batches
-// into the partitions' tail indexes, the new high watermarks are published, and
-// then they are acknowledged. Acknowledgements come from nowhere else.
+// In: Groups that are on disk. Their images are put into the cache and their
+// batches into the partitions' tail indexes, then the replicas of the partitions
+// are told, which publish high watermarks and acknowledge. So whoever sees a high
+// watermark finds the records.
 //
 // The cache takes its own reference to Group.Image, so an image is stored once,
 // as it is on disk, and never copied. It is bounded by bytes and evicts the

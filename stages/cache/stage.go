@@ -10,20 +10,27 @@ import (
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// Publisher is the sink of the write pipeline: it makes committed groups visible
-// (image, index, high watermark, in this order) and acknowledges them. Run it
-// with one worker.
+// Replicas are told how far the logs are on disk. What that commits they make
+// visible to readers, and acknowledge.
+type Replicas interface {
+	Durable(s *partition.State, end int64)
+}
+
+// Publisher is the sink of the write pipeline: it puts groups that are on disk
+// where readers look (image, index), then tells the replicas. Run it with one
+// worker.
 type Publisher struct {
 	cache      *Cache
+	replicas   Replicas
 	awaitIndex func(ctx context.Context, batches int)
 	published  func(*flow.Group)
 }
 
 // NewPublisher returns the sink. room waits until the index may grow by that many
-// batches. noted is called for each non-empty group once it is visible; the
-// uploader does its accounting there. Both may be nil.
-func NewPublisher(c *Cache, room func(ctx context.Context, batches int), noted func(*flow.Group)) *Publisher {
-	return &Publisher{c, room, noted}
+// batches. noted is called for each non-empty group once the replicas know of it;
+// the uploader does its accounting there. Both may be nil.
+func NewPublisher(c *Cache, r Replicas, room func(ctx context.Context, batches int), noted func(*flow.Group)) *Publisher {
+	return &Publisher{c, r, room, noted}
 }
 
 // Run publishes groups until in is closed.
@@ -50,14 +57,14 @@ func (s *Publisher) publish(ctx context.Context, g *flow.Group) {
 	}
 	g.Image.Retain()
 	s.cache.Put(g.Position, g.Image) // which may evict it at once; the parcel still holds it
-	index(g)
+	s.index(g)
 	if s.published != nil {
 		s.published(g)
 	}
 }
 
-// index indexes the batches of g. Those of one partition become visible together.
-func index(g *flow.Group) {
+// index indexes the batches of g. Those of one partition are reported together.
+func (s *Publisher) index(g *flow.Group) {
 	all := g.InOrder()
 	for i, a := range all {
 		b := a.Batch
@@ -67,7 +74,7 @@ func index(g *flow.Group) {
 			a.State.NoteEpoch(a.Epoch, a.BaseOffset)
 		}
 		if i+1 == len(all) || all[i+1].State != a.State {
-			a.State.Publish(a.HighWatermark)
+			s.replicas.Durable(a.State, a.BaseOffset+int64(b.LastOffsetDelta())+1)
 		}
 	}
 }

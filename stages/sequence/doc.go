@@ -6,7 +6,8 @@
 // (and with message.timestamp.type=LogAppendTime also timestamps, attributes and
 // CRC). The stage never fails; a rejected batch carries its Err.
 //
-// A lane is one goroutine. It owns the next offset of its partitions and is the
-// only writer of their idempotent-producer state, which lives in a table shared
-// by all lanes that evicts the producers idle for longest.
+// The next offset and the idempotent producers are in the partition's Lane, which
+// the replica opens and closes. The stage has no state of its own; that each
+// partition belongs to one of its lanes keeps its batches in order on the way to
+// the batch stage.
 package sequence

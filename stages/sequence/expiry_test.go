@@ -23,12 +23,12 @@ func TestExpiryIgnoresRecordTimestamps(t *testing.T) {
 		t.Fatal(err)
 	}
 	table := idempotence.NewTable(1 << 20)
-	s := New(clock.NewManual(now), func(*partition.State) Opening { return Opening{Producers: table.Open()} })
+	s := New(clock.NewManual(now), func(*partition.State) *idempotence.Producers { return table.Open() })
 	state := partition.NewState(topic.Partition{Topic: topic.NewID()}, 0, 0, 0)
-	logs := map[topic.Partition]*lanePartition{}
+	state.Lane.Open = true
 	send := func() *flow.Append {
 		a := &flow.Append{Partition: state.ID, State: state, Batch: append(record.Batch(nil), batch...)}
-		s.sequence(logs, &flow.Write{Appends: []*flow.Append{a}}, now.UnixMilli())
+		s.sequence(a, now.UnixMilli())
 		return a
 	}
 	send()

@@ -7,33 +7,28 @@ import (
 
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/idempotence"
 	"github.com/sluicemq/sluice/internal/partition"
-	"github.com/sluicemq/sluice/internal/topic"
 	"github.com/sluicemq/sluice/pipeline"
 )
 
-// Stage is the sequence stage. Run it on any number of lanes; each Run owns the
-// partitions that its lane receives.
+// Stage is the sequence stage. Run it on any number of lanes.
 type Stage struct {
-	clock clock.Clock
-	open  func(*partition.State) Opening
+	clock     clock.Clock
+	producers func(*partition.State) *idempotence.Producers
 }
 
-// New returns the stage. open is called once per partition and lane, by the lane,
-// before the partition's first batch.
-func New(c clock.Clock, open func(*partition.State) Opening) *Stage {
-	return &Stage{clock: c, open: open}
+// New returns the stage. producers returns what is known of a partition's
+// producers; it is called before the partition's first batch, with its Lane
+// locked.
+func New(c clock.Clock, producers func(*partition.State) *idempotence.Producers) *Stage {
+	return &Stage{clock: c, producers: producers}
 }
-
-// pruneEvery is how many Writes a lane handles between two checks for deleted
-// partitions. A check visits all partitions of the lane.
-const pruneEvery = 1 << 16
 
 // Run sequences Writes until in is closed.
 func (s *Stage) Run(ctx context.Context, in *pipeline.In[*flow.Write], out pipeline.Emit[*flow.Write]) error {
-	logs := make(map[topic.Partition]*lanePartition)
 	buf := make([]pipeline.Parcel[*flow.Write], 64)
-	for handled := 0; ; {
+	for {
 		n, err := in.RecvBatch(ctx, buf)
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -43,16 +38,12 @@ func (s *Stage) Run(ctx context.Context, in *pipeline.In[*flow.Write], out pipel
 		}
 		now := s.clock.Now()
 		for i, p := range buf[:n] {
-			s.sequence(logs, p.Body, now.UnixMilli())
+			s.write(p.Body, now.UnixMilli())
 			buf[i] = pipeline.Parcel[*flow.Write]{}
 			if err := out(ctx, p); err != nil {
 				settleAll(buf[i+1:n], err)
 				return err
 			}
-		}
-		if handled += n; handled >= pruneEvery {
-			handled = 0
-			prune(logs)
 		}
 	}
 }
@@ -63,26 +54,13 @@ func settleAll(ps []pipeline.Parcel[*flow.Write], err error) {
 	}
 }
 
-func (s *Stage) sequence(logs map[topic.Partition]*lanePartition, w *flow.Write, now int64) {
+// write sequences the appends of w.
+func (s *Stage) write(w *flow.Write, now int64) {
 	w.Bytes = 0
 	for _, a := range w.Appends {
-		l, ok := logs[a.Partition]
-		if !ok {
-			l = &lanePartition{state: a.State, Opening: s.open(a.State)}
-			logs[a.Partition] = l
-		}
-		a.LogAppendTime = -1
-		l.sequence(a, now)
+		s.sequence(a, now)
 		if a.Writes() {
 			w.Bytes += int64(len(a.Batch))
-		}
-	}
-}
-
-func prune(logs map[topic.Partition]*lanePartition) {
-	for id, l := range logs {
-		if l.state.Deleted() {
-			delete(logs, id)
 		}
 	}
 }

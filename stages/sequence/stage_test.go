@@ -10,8 +10,10 @@ import (
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/idempotence"
+	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/record"
+	"github.com/sluicemq/sluice/internal/replication"
 	"github.com/sluicemq/sluice/internal/topic"
 	"github.com/sluicemq/sluice/pipeline/pipelinetest"
 	"github.com/sluicemq/sluice/stages/sequence"
@@ -35,8 +37,11 @@ func records(t interface{ Fatal(...any) }, n int, id int64, epoch int16, seq int
 
 func plain(t interface{ Fatal(...any) }, n int) record.Batch { return records(t, n, -1, -1, -1) }
 
+// state returns a partition with an open lane.
 func state(epoch int32) *partition.State {
-	return partition.NewState(topic.Partition{Topic: topic.NewID()}, epoch, 0, 0)
+	s := partition.NewState(topic.Partition{Topic: topic.NewID()}, epoch, 0, 0)
+	s.Lane.Open, s.Lane.Epoch = true, epoch
+	return s
 }
 
 func appends(s *partition.State, batches ...record.Batch) []*flow.Append {
@@ -49,26 +54,19 @@ func appends(s *partition.State, batches ...record.Batch) []*flow.Append {
 
 func knowsNobody() *idempotence.Producers { return idempotence.NewTable(1 << 20).Open() }
 
-func run(t *testing.T, open func(*partition.State) sequence.Opening, writes ...*flow.Write) {
+func run(t *testing.T, writes ...*flow.Write) {
 	t.Helper()
-	if open == nil {
-		open = func(*partition.State) sequence.Opening { return sequence.Opening{Producers: knowsNobody()} }
-	}
-	_, verdicts, err := pipelinetest.Drive(t, sequence.New(clock.NewManual(noon), open), writes...)
-	if err != nil || errors.Join(verdicts...) != nil {
+	stage := sequence.New(clock.NewManual(noon), func(*partition.State) *idempotence.Producers { return knowsNobody() })
+	if _, verdicts, err := pipelinetest.Drive(t, stage, writes...); err != nil || errors.Join(verdicts...) != nil {
 		t.Fatal(err, verdicts)
 	}
 }
 
-func TestOffsetsAreDenseFromTheOpening(t *testing.T) {
+func TestOffsetsAreDenseFromTheLanesNext(t *testing.T) {
 	s := state(7)
-	opened := 0
+	s.Lane.Next = 100
 	as := appends(s, plain(t, 3), plain(t, 1), plain(t, 2))
-	run(t, func(*partition.State) sequence.Opening {
-		opened++
-		return sequence.Opening{Next: 100, Producers: knowsNobody()}
-	},
-		&flow.Write{Appends: as[:1]}, &flow.Write{Appends: as[1:]})
+	run(t, &flow.Write{Appends: as[:1]}, &flow.Write{Appends: as[1:]})
 	for i, want := range []int64{100, 103, 104} {
 		a := as[i]
 		if a.BaseOffset != want || a.Batch.BaseOffset() != want || a.Batch.PartitionLeaderEpoch() != 7 || a.LogAppendTime != -1 {
@@ -78,16 +76,13 @@ func TestOffsetsAreDenseFromTheOpening(t *testing.T) {
 			t.Errorf("batch %d was damaged: %v", i, err)
 		}
 	}
-	if opened != 1 {
-		t.Errorf("opened %d times", opened)
-	}
 }
 
 func TestRetryIsADuplicateAndAGapIsRefused(t *testing.T) {
 	s := state(0)
 	as := appends(s, records(t, 3, 9, 0, 0), records(t, 3, 9, 0, 0), records(t, 1, 9, 0, 4), records(t, 1, 9, 0, 3))
 	w := &flow.Write{Appends: as}
-	run(t, nil, w)
+	run(t, w)
 	if a := as[1]; !a.Duplicate || a.BaseOffset != 0 || a.Err != nil || a.Writes() {
 		t.Errorf("retry: %+v", a)
 	}
@@ -106,9 +101,27 @@ func TestDeletedPartitionRefuses(t *testing.T) {
 	s := state(0)
 	s.Delete()
 	as := appends(s, plain(t, 1))
-	run(t, nil, &flow.Write{Appends: as})
-	if !errors.Is(as[0].Err, sequence.ErrDeleted) {
+	run(t, &flow.Write{Appends: as})
+	if !errors.Is(as[0].Err, meta.ErrUnknownTopic) {
 		t.Errorf("%v", as[0].Err)
+	}
+}
+
+// TestClosedLaneRefuses: nothing gets an offset while the lane is closed, nor with acks=all while
+// too few replicas are in sync.
+func TestClosedLaneRefuses(t *testing.T) {
+	s := state(3)
+	s.Lane.Open = false
+	as := appends(s, plain(t, 1), plain(t, 1), plain(t, 1))
+	run(t, &flow.Write{Appends: as[:1]})
+	if !errors.Is(as[0].Err, replication.ErrNotLeader) {
+		t.Errorf("closed: %v", as[0].Err)
+	}
+	s.Lane.Open, s.Lane.Short = true, true
+	as[1].Acks, as[2].Acks = flow.AcksAll, flow.AcksLeader
+	run(t, &flow.Write{Appends: as[1:]})
+	if !errors.Is(as[1].Err, replication.ErrNotEnoughReplicas) || as[2].Err != nil || s.Lane.Next != 1 {
+		t.Errorf("short of replicas: %v and %v, next %d", as[1].Err, as[2].Err, s.Lane.Next)
 	}
 }
 
@@ -118,7 +131,7 @@ func TestLogAppendTime(t *testing.T) {
 	c.LogAppendTime = true
 	s.Configure(c)
 	as := appends(s, plain(t, 2))
-	run(t, nil, &flow.Write{Appends: as})
+	run(t, &flow.Write{Appends: as})
 	b := as[0].Batch
 	if as[0].LogAppendTime != noon.UnixMilli() || b.MaxTimestamp() != noon.UnixMilli() || !b.LogAppendTime() {
 		t.Errorf("%+v", as[0])
@@ -139,7 +152,7 @@ func TestLogOfIdempotentProducers(t *testing.T) {
 			as = append(as, appends(s, records(t, n, rapid.Int64Range(1, 2).Draw(rt, "id"), 0,
 				rapid.Int32Range(0, 12).Draw(rt, "sequence")))...)
 		}
-		run(t, nil, &flow.Write{Appends: as})
+		run(t, &flow.Write{Appends: as})
 		next, sequences := int64(0), map[int64]int32{}
 		for _, a := range as {
 			if !a.Writes() {

@@ -202,7 +202,7 @@ func newBenchLog(b *testing.B) *benchLog {
 }
 
 // pass receives every completed group.
-func (w *benchLog) pass(_ context.Context, p pipeline.Parcel[flow.Written]) error {
+func (w *benchLog) pass(_ context.Context, p pipeline.Parcel[*flow.Group]) error {
 	last := p.Body.Writes[0].Appends[0].BaseOffset
 	p.Settle(nil)
 	if used, capacity := w.log.Usage(); used > capacity/2 { // like an uploader running in parallel

@@ -33,14 +33,14 @@ func (t *ticket) finish(err error) { t.result <- err }
 type completer struct {
 	log     *Log
 	flusher *flusher
-	out     pipeline.Emit[flow.Written]
+	out     pipeline.Emit[*flow.Group]
 	queue   chan *ticket // in order
 	free    chan *ticket
 	broken  error     // what everything is nacked with from now on
 	guarded time.Time // when the guard was last notified
 }
 
-func newCompleter(l *Log, f *flusher, out pipeline.Emit[flow.Written]) *completer {
+func newCompleter(l *Log, f *flusher, out pipeline.Emit[*flow.Group]) *completer {
 	n := 2 * l.cfg.Inflight
 	s := &completer{log: l, flusher: f, out: out, queue: make(chan *ticket, n), free: make(chan *ticket, n)}
 	for range n {
@@ -103,9 +103,9 @@ func (s *completer) nack(t *ticket) {
 // pass hands on a group that is durable, or has nothing to write.
 func (s *completer) pass(ctx context.Context, t *ticket) error {
 	p := t.parcel
-	written := pipeline.Parcel[flow.Written]{Body: flow.Written{Group: p.Body, Position: t.head.position}, Size: p.Size, Receipt: p.Receipt}
+	p.Body.Position = t.head.position
 	if t.image == nil {
-		return s.out(ctx, written)
+		return s.out(ctx, p)
 	}
 	l := s.log
 	l.segments.removeWriter(t.segment, !l.cfg.FsyncOnWrite) // before it counts as completed
@@ -122,5 +122,5 @@ func (s *completer) pass(ctx context.Context, t *ticket) error {
 	l.metrics.groups.Inc()
 	l.metrics.bytes.Add(float64(t.head.padded()))
 	l.metrics.payload.Add(float64(t.head.length - t.head.end()))
-	return s.out(ctx, written)
+	return s.out(ctx, p)
 }

@@ -108,9 +108,9 @@ func nothingBehindAGap(t *testing.T, verdict, result error, end func(l *Log, abo
 		done := make(chan error, 1)
 		var out []*flow.Group
 		go func() {
-			done <- l.Run(ctx, in, func(_ context.Context, p pipeline.Parcel[flow.Written]) error {
+			done <- l.Run(ctx, in, func(_ context.Context, p pipeline.Parcel[*flow.Group]) error {
 				p.Body.Image.Retain()
-				out = append(out, p.Body.Group)
+				out = append(out, p.Body)
 				p.Settle(nil)
 				return nil
 			})

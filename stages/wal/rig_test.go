@@ -105,12 +105,11 @@ func start(l *Log) *rig {
 	return r
 }
 
-func (r *rig) pass(_ context.Context, p pipeline.Parcel[flow.Written]) error {
+func (r *rig) pass(_ context.Context, p pipeline.Parcel[*flow.Group]) error {
 	if r.hold != nil {
 		<-r.hold
 	}
-	g := p.Body.Group
-	g.Position = p.Body.Position
+	g := p.Body
 	if g.Image != nil {
 		g.Image.Retain() // as the cache does
 	}

@@ -15,7 +15,7 @@ import (
 // Run is the stage. Its goroutine builds groups and submits them; the completer
 // waits for each in order and passes it on; maintain and, with Interval, the flusher
 // work in the background. Run it once, with one worker.
-func (l *Log) Run(ctx context.Context, in *pipeline.In[*flow.Group], out pipeline.Emit[flow.Written]) error {
+func (l *Log) Run(ctx context.Context, in *pipeline.In[*flow.Group], out pipeline.Emit[*flow.Group]) error {
 	if !l.recovered {
 		return ErrNotRecovered
 	}

@@ -164,7 +164,7 @@ func TestEveryReceiptSettlesOnce(t *testing.T) {
 		t.Fatalf("%d of %d, %v", len(out), len(groups), err)
 	}
 	for i, g := range out {
-		if verdicts[i] != nil || g.Group != groups[i] {
+		if verdicts[i] != nil || g != groups[i] {
 			t.Errorf("group %d: %v", i, verdicts[i])
 		}
 	}
@@ -236,7 +236,7 @@ func TestAbort(t *testing.T) {
 	l := opened(t, crashfs.New(1<<20), small())
 	ctx, abort := context.WithCancelCause(t.Context())
 	in, emit, _ := pipeline.Pipe[*flow.Group](16)
-	out := func(ctx context.Context, p pipeline.Parcel[flow.Written]) error {
+	out := func(ctx context.Context, p pipeline.Parcel[*flow.Group]) error {
 		<-ctx.Done()
 		p.Settle(context.Cause(ctx))
 		return context.Cause(ctx)

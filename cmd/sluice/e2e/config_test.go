@@ -137,7 +137,7 @@ func TestConfigGetAndSet(t *testing.T) {
 		}
 	}
 	// A stage that is made for one worker keeps to it.
-	for _, stage := range []string{"write/batch", "write/wal", "write/commit", "write/publish", "upload/upload", "compact/compact", "retain/trim"} {
+	for _, stage := range []string{"write/batch", "write/wal", "write/publish", "upload/upload", "compact/compact", "retain/trim"} {
 		b.fails(1, "fixed at 1", "config", "set", "limits", stage, "workers=2", "--admin", b.admin)
 	}
 	b.fails(2, "twice", "config", "set", "limits", "write/batch", "linger_us=1", "linger_us=2", "--admin", b.admin)

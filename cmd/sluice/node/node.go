@@ -103,7 +103,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("register the broker: %w", err)
 	}
-	if n.storage, err = openStorage(ctx, n.cfg, n.cfg.Settings.Broker.ID, n.cluster, n.log, n.reg); err != nil {
+	if n.storage, err = openStorage(ctx, n.cfg, n.cfg.Settings.Broker.ID, incarnation, n.cluster, n.log, n.reg); err != nil {
 		return err
 	}
 	n.reportLoss(incarnation)

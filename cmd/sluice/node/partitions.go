@@ -6,11 +6,13 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/sluicemq/sluice/internal/idempotence"
 	"github.com/sluicemq/sluice/internal/memory"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/replication"
 	"github.com/sluicemq/sluice/internal/topic"
-	"github.com/sluicemq/sluice/stages/sequence"
+	"github.com/sluicemq/sluice/replica"
 )
 
 // views publishes the cluster's metadata.
@@ -28,19 +30,20 @@ type partitions struct {
 	index  *memory.Account // of all tail indexes
 	idem   *producers
 
+	replicas *replica.Set
+
 	recovering bool // the WAL is not replayed yet
 
 	applying sync.Mutex // held while applying a view to the states
 	applied  *meta.View // the last view applied; nil: none
 
-	mu        sync.Mutex
-	recovered map[topic.Partition]*sequence.Opening // consumed by opening
+	mu sync.Mutex
 	// kept has the partitions with batches in the WAL that no state knows of.
 	kept map[topic.Partition]struct{}
 }
 
-func newPartitions(broker int32, m views, index *memory.Account, idem *producers) *partitions {
-	p := &partitions{broker: broker, meta: m, index: index, idem: idem, recovering: true, recovered: make(map[topic.Partition]*sequence.Opening), kept: make(map[topic.Partition]struct{})}
+func newPartitions(broker int32, incarnation uint64, m views, index *memory.Account, idem *producers) *partitions {
+	p := &partitions{broker: broker, meta: m, index: index, idem: idem, recovering: true, replicas: replica.New(broker, incarnation), kept: make(map[topic.Partition]struct{})}
 	p.table.Open, p.table.Opened = p.state, p.opened
 	return p
 }
@@ -68,29 +71,58 @@ func (p *partitions) state(id topic.Partition) *partition.State {
 	if t, ok := view.TopicByID(id.Topic); ok {
 		s.Configure(partition.SettingsOf(t.Configs))
 	}
+	if !p.recovering {
+		start := s.TierEnd()
+		p.replicas.Open(s, replication.Log{Start: start, Durable: start, Appended: start, PrevEpoch: epochBefore(m.Epochs, start)})
+		p.lead(s, m, view)
+	}
 	return s
 }
 
-// opening tells the sequence stage where a partition continues.
-func (p *partitions) opening(s *partition.State) sequence.Opening {
-	p.mu.Lock()
-	o, ok := p.recovered[s.ID]
-	delete(p.recovered, s.ID)
-	p.mu.Unlock()
-	if ok {
-		return *o
-	}
-	return p.fromObjects(s.ID)
+// lead has the replica of s follow or lead, as view says.
+func (p *partitions) lead(s *partition.State, m *meta.Partition, view *meta.View) {
+	t, _ := view.TopicByID(s.ID.Topic)
+	p.replicas.Apply(s, recordOf(m, t, s), registry{view})
 }
 
-// fromObjects returns the opening of a partition without records in the WAL.
-func (p *partitions) fromObjects(id topic.Partition) sequence.Opening {
-	m, ok := p.meta.View().Partition(id)
-	if !ok {
-		return sequence.Opening{Producers: p.idem.of(id)}
-	}
-	return sequence.Opening{Next: p.first(m), Producers: p.idem.of(id)}
+// recordOf returns what replication has to know of a partition. What is below the state's tier end
+// is in objects or deleted.
+func recordOf(m *meta.Partition, t *meta.Topic, s *partition.State) replication.Record {
+	return replication.Record{Replicas: m.Replicas, Leader: m.Leader, Epoch: m.Epoch, ISR: m.ISR,
+		MinISR: minISR(t, len(m.Replicas)), TierEnd: max(m.TierEnd, s.TierEnd())}
 }
+
+// minISR returns min.insync.replicas, at most the number of replicas, as in Kafka.
+func minISR(t *meta.Topic, replicas int) int {
+	return int(min(topic.Values(t.Configs).Int(topic.MinInsyncReplicas), int64(replicas)))
+}
+
+// registry is the brokers of a view.
+type registry struct{ *meta.View }
+
+// Live returns the incarnation of a broker.
+func (r registry) Live(broker int32) (incarnation uint64, ok bool) {
+	for _, b := range r.Brokers {
+		if b.ID == broker {
+			return b.Incarnation, true
+		}
+	}
+	return 0, false
+}
+
+// epochBefore returns the epoch of the record before an offset.
+func epochBefore(epochs []meta.EpochStart, offset int64) int32 {
+	before := replication.NoEpoch
+	for _, e := range epochs {
+		if e.Start < offset {
+			before = e.Epoch
+		}
+	}
+	return before
+}
+
+// producers returns the idempotent producers of a partition.
+func (p *partitions) producers(s *partition.State) *idempotence.Producers { return p.idem.of(s.ID) }
 
 // first returns the offset at which a partition starts in the WAL: the tier end. But once recovery
 // is over, a partition without records in the WAL starts no lower than its log start: if everything
@@ -210,11 +242,14 @@ func (p *partitions) move(s *partition.State, view *meta.View) {
 		s.SetLeads(false)
 		return
 	case !ok || !p.replica(m):
+		why := meta.ErrUnknownTopic
 		if ok {
 			s.SetLeads(false)
 			p.keep(s.ID)
+			why = replication.ErrNotLeader
 		}
 		p.table.Remove(s.ID)
+		p.replicas.Close(s, why)
 		p.idem.close(s.ID)
 		return
 	}
@@ -224,6 +259,10 @@ func (p *partitions) move(s *partition.State, view *meta.View) {
 	if !s.Leads() { // a leader does so with each of its uploads
 		s.SetTierEnd(m.TierEnd)
 		s.Tail.Trim(s.TierEnd())
+	}
+	if !p.recovering {
+		p.lead(s, m, view)
+		p.replicas.Reclaimed(s, s.TierEnd())
 	}
 	t, _ := view.TopicByID(s.ID.Topic)
 	if c := partition.SettingsOf(t.Configs); *s.Settings() != c {

@@ -41,7 +41,7 @@ func TestStatesFollowChangedTopics(t *testing.T) {
 	gone := third.Next(nil, []topic.ID{id})
 
 	m := &staged{[]*meta.View{first}}
-	p := newPartitions(1, m, memory.NewAccount(1<<20), &producers{})
+	p := newPartitions(1, 1, m, memory.NewAccount(1<<20), &producers{})
 	p.recovering = false
 	p.apply()
 	m.views = []*meta.View{second}
@@ -82,7 +82,7 @@ func TestLosingLeadershipKeepsTheLog(t *testing.T) {
 	}
 	view := meta.NewView(1, "c", 1, nil, []*meta.Topic{with(meta.Partition{Leader: 1, Replicas: []int32{1, 2}, Epoch: 1})})
 	m := &staged{[]*meta.View{view}}
-	parts := newPartitions(1, m, memory.NewAccount(1<<20), &producers{})
+	parts := newPartitions(1, 1, m, memory.NewAccount(1<<20), &producers{})
 	parts.recovering = false
 	find := lookup.New(m, &parts.table)
 	become := func(is meta.Partition) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/sluicemq/sluice/internal/idempotence"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/replication"
 	"github.com/sluicemq/sluice/internal/topic"
 	"github.com/sluicemq/sluice/stages/upload"
 	"github.com/sluicemq/sluice/stages/wal"
@@ -37,6 +38,7 @@ type recovery struct {
 	ledger  *upload.Ledger
 	began   time.Time
 	damaged map[topic.Partition]damage
+	logs    map[topic.Partition]*replayed
 
 	batches  int
 	uploaded int                     // already in objects
@@ -48,7 +50,7 @@ type recovery struct {
 
 func (r *recovery) run(ctx context.Context, log *wal.Log) (wal.Report, error) {
 	r.began = time.Now()
-	r.damaged, r.unknown = make(map[topic.Partition]damage), make(map[topic.Partition]int)
+	r.damaged, r.unknown, r.logs = make(map[topic.Partition]damage), make(map[topic.Partition]int), make(map[topic.Partition]*replayed)
 	report, err := log.Recover(ctx, r.batch)
 	if err != nil {
 		return report, err
@@ -88,22 +90,38 @@ func nameOf(view *meta.View, id topic.ID) string {
 	return id.String()
 }
 
-// finish publishes what was recovered of a partition. A log that ends below its log start is
-// incomplete, and deleted anyway: it continues at the log start.
+// finish makes the replica of a partition, with the log that was recovered. A log that ends below
+// its log start is incomplete, and deleted anyway: it continues at the log start.
 func (r *recovery) finish(s *partition.State) {
-	o, ok := r.parts.recovered[s.ID]
-	if start := s.LogStart(); s.TierEnd() < start && (!ok || o.Next < start) {
+	o := r.log(s)
+	if start := s.LogStart(); s.TierEnd() < start && o.log.Appended < start {
 		s.Tail.Trim(start)
 		s.SetTierEnd(start)
 		s.Publish(start)
-		if ok {
-			o.Next = start
-		}
+		o.log = replication.Log{Start: start, Appended: start, PrevEpoch: epochBefore(s.Epochs(), start)}
 	}
-	if ok && s.Leads() { // a follower does not know yet what is committed
-		s.Publish(o.Next)
-	}
+	o.log.Durable = o.log.Appended
+	s.Lane.Producers = o.producers
+	r.parts.replicas.Open(s, o.log)
+	r.parts.opened(s)
 	s.Recovered()
+}
+
+// replayed is what was recovered of a partition.
+type replayed struct {
+	log       replication.Log
+	producers *idempotence.Producers // nil: none in the WAL
+}
+
+// log returns what was recovered of a partition so far.
+func (r *recovery) log(s *partition.State) *replayed {
+	o, ok := r.logs[s.ID]
+	if !ok {
+		start := s.TierEnd()
+		o = &replayed{log: replication.Log{Start: start, Appended: start, PrevEpoch: epochBefore(s.Epochs(), start)}}
+		r.logs[s.ID] = o
+	}
+	return o
 }
 
 // batch replays one batch of the log. Batches in objects were uploaded before the WAL was
@@ -126,20 +144,18 @@ func (r *recovery) batch(b wal.Recovered) error {
 		r.behind++
 		return nil
 	}
-	o, ok := r.parts.recovered[b.Partition]
-	if !ok {
-		opening := r.parts.fromObjects(b.Partition)
-		o = &opening
-		r.parts.recovered[b.Partition] = o
-	}
-	if b.Damaged || b.Base != o.Next {
-		r.damage(s, o.Next, b)
+	o := r.log(s)
+	if b.Damaged || b.Base != o.log.Appended {
+		r.damage(s, o.log.Appended, b)
 		return nil
 	}
 	e := partition.Entry{Base: b.Base, Position: b.Position, Group: b.Group, MaxTimestamp: b.Batch.MaxTimestamp(),
 		Size: int32(len(b.Batch)), Count: b.Batch.LastOffsetDelta() + 1, Epoch: b.Epoch}
-	o.Producers.Append(idempotence.Header(b.Batch, r.began.UnixMilli()), b.Base)
-	o.Next = e.End()
+	if o.producers == nil {
+		o.producers = r.parts.idem.of(b.Partition)
+	}
+	o.producers.Append(idempotence.Header(b.Batch, r.began.UnixMilli()), b.Base)
+	o.log.Extend(b.Epoch, e.End())
 	s.Tail.Append(e)
 	s.NoteEpoch(b.Epoch, b.Base)
 	r.ledger.Recovered(s, b.Position+partition.Position(len(b.Batch)), int64(len(b.Batch)))

@@ -28,7 +28,6 @@ import (
 	"github.com/sluicemq/sluice/stages/locate"
 	"github.com/sluicemq/sluice/stages/objectfetch"
 	"github.com/sluicemq/sluice/stages/readcache"
-	"github.com/sluicemq/sluice/stages/replicate"
 	"github.com/sluicemq/sluice/stages/retain"
 	"github.com/sluicemq/sluice/stages/sequence"
 	"github.com/sluicemq/sluice/stages/trim"
@@ -89,12 +88,13 @@ type storage struct {
 	lettingGo  sync.Once
 }
 
-// openStorage opens directories and recovers; nothing runs yet.
-func openStorage(ctx context.Context, cfg Config, broker int32, m metadata, log *slog.Logger, reg prometheus.Registerer) (*storage, error) {
+// openStorage opens directories and recovers; nothing runs yet. incarnation is that of this start
+// of the broker.
+func openStorage(ctx context.Context, cfg Config, broker int32, incarnation uint64, m metadata, log *slog.Logger, reg prometheus.Registerer) (*storage, error) {
 	s := &storage{meta: m, logger: log, prepareTTL: cfg.Storage.Upload.PrepareTTL, stopping: make(chan struct{}), index: memory.NewAccount(cfg.Settings.Memory.TailIndexBytes)}
 	s.work, s.endWork = context.WithCancel(context.Background())
 	s.producers = newProducers(cfg.Settings.Producers.Config, m.View, log, reg)
-	s.parts = newPartitions(broker, m, s.index, s.producers)
+	s.parts = newPartitions(broker, incarnation, m, s.index, s.producers)
 	if err := s.open(ctx, cfg, broker, log, reg); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -174,8 +174,8 @@ func bounded(c batch.Config, images int64) batch.Config {
 
 func (s *storage) wire(cfg Config, images *cache.Cache, log *slog.Logger) {
 	s.write = pipeline.New("write", pipeline.WithLogger(log))
-	w := &writeStages{admit: s.admit, sequence: sequence.New(clock.System{}, s.parts.opening),
-		batch: batch.New(bounded(cfg.Settings.Stages.Batch.Config, cfg.Settings.Memory.WALBufferBytes), s.log.Image), wal: s.log, replicate: replicate.New(), cache: images, ledger: s.ledger, lanes: cfg.Settings.Stages.Sequence.Workers,
+	w := &writeStages{admit: s.admit, sequence: sequence.New(clock.System{}, s.parts.producers),
+		batch: batch.New(bounded(cfg.Settings.Stages.Batch.Config, cfg.Settings.Memory.WALBufferBytes), groupLog{s.parts.replicas, s.log}), wal: s.log, replicas: s.parts.replicas, cache: images, ledger: s.ledger, lanes: cfg.Settings.Stages.Sequence.Workers,
 		index: &tailIndex{account: s.index, hurry: s.ledger.Hurry, stopping: s.stopping}}
 	w.wire(s.write, cfg.Settings.Stages)
 	s.read = pipeline.New("read", pipeline.WithLogger(log))
