@@ -26,7 +26,7 @@ type Config struct {
 	Fault      Fault
 	Times      int
 	Partitions int
-	Load       traffic.Config // Addrs and Topic are filled in
+	Load       traffic.Config // Addrs, Topic and Gate are filled in
 	Settle     time.Duration  // how long to watch at least, after a fault and after a return
 	Print      func(format string, args ...any)
 }
@@ -55,7 +55,7 @@ type run struct {
 // error.
 func Run(ctx context.Context, c *cluster.Cluster, cfg Config) (Report, error) {
 	id := uint64(time.Now().UnixNano())
-	cfg.Load.Addrs, cfg.Load.Topic = c.Addrs(), "failover-"+strconv.FormatUint(id, 36)
+	cfg.Load.Addrs, cfg.Load.Gate, cfg.Load.Topic = c.Addrs(), traffic.NewGate(), "failover-"+strconv.FormatUint(id, 36)
 	r := &run{Config: cfg, cluster: c, ledger: check.NewLedger(id, cfg.Partitions), last: -1,
 		outages: check.NewOutages(cfg.Partitions, time.Now), report: Report{System: c.Name(), Fault: cfg.Fault}}
 	var err error
@@ -138,7 +138,9 @@ func (r *run) fault(ctx context.Context) (Event, error) {
 
 func (r *run) fail(node int) error {
 	if r.Fault == Stop {
-		return r.cluster.Stop(node)
+		err := r.cluster.Stop(node)
+		r.Load.Gate.Shut(r.Load.Addrs[node]) // clients do not wait for it, so that the servers are measured
+		return err
 	}
 	return r.cluster.Kill(node)
 }
@@ -146,6 +148,7 @@ func (r *run) fail(node int) error {
 // bring brings a node back.
 func (r *run) bring(ctx context.Context, node int) error {
 	if r.Fault == Stop {
+		r.Load.Gate.Open(r.Load.Addrs[node])
 		return r.cluster.Continue(node)
 	}
 	if err := r.cluster.Restart(node); err != nil {

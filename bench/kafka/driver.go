@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -18,9 +19,10 @@ import (
 
 // Config says how to reach the server.
 type Config struct {
-	Addr      string
+	Addr      string // or several, with commas
 	Transport string // quic, tls or tcp
 	CAFile    string
+	Replicas  int // of each partition, 1 if 0; with more than one, min.insync.replicas is a majority
 }
 
 // Driver is a load.Driver.
@@ -44,18 +46,23 @@ const topicTimeout = 60 * time.Second
 func (d *Driver) Prepare(ctx context.Context, w workloads.Workload) error {
 	d.w, d.topic = w, "bench-"+strconv.FormatInt(time.Now().UnixNano(), 36)
 	var err error
-	d.dialer, err = sluice.NewDialer(sluice.Config{Brokers: []string{d.cfg.Addr}, Transport: sluice.Transport(d.cfg.Transport),
+	addrs := strings.Split(d.cfg.Addr, ",")
+	d.dialer, err = sluice.NewDialer(sluice.Config{Brokers: addrs, Transport: sluice.Transport(d.cfg.Transport),
 		CAFile: d.cfg.CAFile, Connections: w.Connections})
 	if err != nil {
 		return err
 	}
-	d.opts = []kgo.Opt{kgo.SeedBrokers(d.cfg.Addr), kgo.Dialer(d.dialer.DialContext), kgo.ClientID("slbench")}
+	d.opts = []kgo.Opt{kgo.SeedBrokers(addrs...), kgo.Dialer(d.dialer.DialContext), kgo.ClientID("slbench")}
 	if d.admin, err = kgo.NewClient(d.opts...); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, topicTimeout)
 	defer cancel()
-	r, err := kadm.NewClient(d.admin).CreateTopic(ctx, int32(w.Partitions), 1, nil, d.topic)
+	replicas, configs := max(1, d.cfg.Replicas), map[string]*string(nil)
+	if replicas > 1 {
+		configs = map[string]*string{"min.insync.replicas": kadm.StringPtr(strconv.Itoa(replicas/2 + 1))}
+	}
+	r, err := kadm.NewClient(d.admin).CreateTopic(ctx, int32(w.Partitions), int16(replicas), configs, d.topic)
 	if err = errors.Join(err, r.Err); err != nil {
 		return fmt.Errorf("create topic %s: %w", d.topic, err)
 	}

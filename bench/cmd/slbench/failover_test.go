@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -33,5 +34,25 @@ func TestFailoverUsage(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), errUsage.Error()) {
 			t.Errorf("%v: %v", args, err)
 		}
+	}
+}
+
+// Replicated writes are measured on a cluster of one, which is what there is everywhere.
+func TestClusterOfOneNode(t *testing.T) {
+	sluice := filepath.Join(t.TempDir(), "sluice")
+	build(t, "../../..", sluice, "./cmd/sluice")
+	var out bytes.Buffer
+	err := dispatch(t.Context(), []string{"cluster", "-systems", "sluice", "-nodes", "1", "-sluice", sluice, "-rounds", "1",
+		"-duration", "1", "-dir", t.TempDir(), "-json"}, &out)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	var runs []clusterRun
+	if err := json.Unmarshal(out.Bytes()[bytes.IndexByte(out.Bytes(), '['):], &runs); err != nil || len(runs) != 1 {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	// The data directory may be in memory, so that nothing is written to a disk.
+	if r := runs[0]; r.Peak.Acked == 0 || r.Peak.ServerCPU == 0 || r.Half.Acked == 0 || r.Half.RecordsPerS > r.Peak.RecordsPerS*0.75 {
+		t.Errorf("peak %.0f a second with %.1f s of CPU, half %.0f", r.Peak.RecordsPerS, r.Peak.ServerCPU, r.Half.RecordsPerS)
 	}
 }

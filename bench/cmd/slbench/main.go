@@ -3,6 +3,7 @@
 //	slbench suite -sluice BINARY [-out DIR] [-only NAME,...] [-rounds N] [-short]
 //	slbench run -workload NAME|FILE -driver kafka|jetstream -addr HOST:PORT [-transport quic|tls|tcp]
 //	slbench list
+//	slbench cluster -systems kafka,sluice [-rounds N] [-nodes N]
 //	slbench failover -systems kafka,sluice [-fault kill|stop] [-times N] [-nodes N]
 //
 // See the README of the bench directory.
@@ -21,9 +22,10 @@ import (
 
 const usage = `usage: slbench COMMAND [flags]
 
-  suite   start Sluice and its peers in turn, run the shipped workloads, write a report
-  run     run one workload against a server that is up
-  list    list the shipped workloads
+  suite     start Sluice and its peers in turn, run the shipped workloads, write a report
+  run       run one workload against a server that is up
+  list      list the shipped workloads
+  cluster   measure replicated writes on clusters of three nodes
   failover  let the nodes of clusters fail under load, measure the time without writes, read everything back
 
 slbench COMMAND -h lists the flags of a command.
@@ -49,7 +51,7 @@ func main() {
 
 func dispatch(ctx context.Context, args []string, out io.Writer) error {
 	commands := map[string]func(context.Context, []string, io.Writer) error{
-		"suite": suiteCommand, "run": runCommand, "list": listCommand, "failover": failoverCommand, "echo-server": echoServer,
+		"suite": suiteCommand, "run": runCommand, "list": listCommand, "failover": failoverCommand, "cluster": clusterCommand, "echo-server": echoServer,
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
 		return fmt.Errorf("%w\n%s", errUsage, usage)
