@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/knadh/koanf/parsers/toml/v2"
+
+	"github.com/sluicemq/sluice/internal/setting"
 )
 
 // Format returns the text of a file that sets every setting of c, a Broker or a
@@ -28,8 +30,15 @@ func Format(c any) string {
 
 // literal returns a value as TOML has it.
 func literal(v any) string {
-	if s, ok := v.(string); ok {
-		return quote(s)
+	switch v := v.(type) {
+	case string:
+		return quote(v)
+	case setting.List:
+		all := v.All()
+		for i, s := range all {
+			all[i] = quote(s)
+		}
+		return "[" + strings.Join(all, ", ") + "]"
 	}
 	return fmt.Sprint(v)
 }

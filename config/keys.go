@@ -10,7 +10,7 @@ import (
 // Key is one setting of a file, such as wal.capacity_bytes.
 type Key struct {
 	Name  string
-	Value any // string, bool, int64 or float64
+	Value any // string, bool, int64, float64 or setting.List
 }
 
 // Keys yields every setting of c, a Broker or a Controller, in the order of the

@@ -13,13 +13,13 @@
 //	         times and fractions must have one; it is false and empty for the others. On a table
 //	         it has the defaults of settings that several tables share: depth=64,workers=2.
 //	range    LEAST..MOST, both included. What is left out is a bound of the unit; see [Field.Bounds].
-//	oneof    the values of a string, as in a|b.
+//	oneof    the values of a string, or of the elements of a [List], as in a|b.
 //	live     GRAPH/STAGE of the running stage that takes a new value at once, under the key or,
 //	         with GRAPH/STAGE/NAME, under another name. Without a / it is a part of the
 //	         process, and "." is the stage that the live tag of the table names. Everything
 //	         else takes a restart.
 //
-// A [time.Duration] is a whole number in the file, of the unit in which its key ends: _ms or _us.
+// The default of a [List] is like a,b. A [time.Duration] is a whole number in the file, of the unit in which its key ends: _ms or _us.
 //
 // Rules between settings are Go: a Config has a Validate that calls [Check] and adds them
 // with a [Problems]. Errors name the keys, with the tables before them where the Config is a part

@@ -68,9 +68,11 @@ func Verify(cfg any) error {
 	return err
 }
 
-// Value returns the value as it is in a file: a string, bool, int64 or float64.
+// Value returns the value as it is in a file: a string, bool, int64, float64 or [List].
 func (f Field) Value() any {
 	switch v := f.value; {
+	case isList(v):
+		return v.Interface()
 	case f.unit > 0:
 		return v.Int() / int64(f.unit)
 	case v.CanInt():
@@ -106,13 +108,28 @@ func Most(cfg any, key string) int64 {
 	panic("setting: no setting " + key)
 }
 
-// Set gives the setting a value as [Field.Value] returns it. It checks the type, not the bounds.
+// Set gives the setting a value as [Field.Value] returns it, or an array. It checks the type, not the
+// bounds.
 // REQUIRES: a pointer was walked.
 func (f Field) Set(value any) error {
 	v := f.value
 	switch x := value.(type) {
+	case List:
+		if isList(v) {
+			v.Set(reflect.ValueOf(x))
+			return nil
+		}
+	case []any:
+		if isList(v) {
+			l, err := listFrom(x)
+			if err != nil {
+				return fmt.Errorf("%s: %w", f.Key, err)
+			}
+			v.Set(reflect.ValueOf(l))
+			return nil
+		}
 	case string:
-		if v.Kind() == reflect.String {
+		if v.Kind() == reflect.String && !isList(v) {
 			v.SetString(x)
 			return nil
 		}
@@ -135,6 +152,9 @@ func (f Field) Set(value any) error {
 			return nil
 		}
 	}
+	if isList(v) {
+		return fmt.Errorf("%s: %w", f.Key, errList)
+	}
 	return fmt.Errorf("%s must be %s, not %s", f.Key, wanted(v.Kind()), written(value))
 }
 
@@ -154,6 +174,12 @@ func (f Field) outside(n int64) error {
 // check reports a value that is out of its bounds.
 func (f Field) check() error {
 	switch v := f.value; {
+	case isList(v):
+		for _, e := range List(v.String()).All() {
+			if len(f.oneOf) > 0 && !slices.Contains(f.oneOf, e) {
+				return &Problem{format: "{" + f.Key + "} must be of %s, not %q", args: []any{strings.Join(f.oneOf, ", "), e}}
+			}
+		}
 	case len(f.oneOf) > 0 && !slices.Contains(f.oneOf, v.String()):
 		return &Problem{format: "{" + f.Key + "} must be one of %s, not %q", args: []any{strings.Join(f.oneOf, ", "), v.String()}}
 	case v.CanFloat() && !(v.Float() >= f.least.fraction && v.Float() <= f.most.fraction): // nor NaN

@@ -237,6 +237,8 @@ func (f *Field) parse(text string) (any, error) {
 			err = fmt.Errorf("%s is not a multiple of %s", text, f.unit)
 		}
 		return int64(d / f.unit), err
+	case isList(v):
+		return ListOf(strings.Split(text, ",")...), nil
 	case v.CanInt():
 		return parseWhole(text)
 	case v.CanFloat():
