@@ -178,7 +178,7 @@ func (c *Cluster) complete(ctx context.Context, id topic.ID) error {
 		return err
 	}
 	if t.Count < t.Target {
-		if _, err := c.propose(ctx, 0, &machine.FinishTopic{ID: id, Partitions: t.Target}); err != nil {
+		if _, err := c.propose(ctx, 0, &machine.FinishTopic{ID: id, Partitions: t.Target, Revision: t.MinISR.Revision}); err != nil {
 			return err
 		}
 	}

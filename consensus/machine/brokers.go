@@ -143,7 +143,8 @@ func (s *Shard) revise(ch *Changes, rule func(replication.Record) replication.Re
 // store replaces the record of a partition by next, after what follows from it: a move may be
 // complete, and rather than nobody a draining broker leads.
 func (s *Shard) store(id topic.Partition, p *meta.Partition, next replication.Record, ch *Changes) {
-	next = next.Complete(electable(s.sessions)).SetMinISR(int(s.minISR[id.Topic].N)).Unfence(s.sessions)
+	n := int(s.minISR[id.Topic].N)
+	next = next.SetMinISR(n).Complete(electable(s.sessions)).SetMinISR(n).Unfence(s.sessions)
 	if next.Version == p.Version {
 		return
 	}

@@ -73,10 +73,12 @@ type (
 		ID         topic.ID
 		Partitions int32
 	}
-	// FinishTopic records that the partitions below Partitions exist in their shards.
+	// FinishTopic records that the partitions below Partitions exist in their shards, with the
+	// min.insync.replicas of Revision.
 	FinishTopic struct {
 		ID         topic.ID
 		Partitions int32
+		Revision   uint64
 	}
 	// AlterTopic sets and deletes configs.
 	AlterTopic struct {

@@ -31,7 +31,7 @@ func examples() []Command {
 		&BeginTopic{Spec: meta.TopicSpec{Name: "orders", ID: at.Topic, Partitions: 12, Replication: 3, Internal: true,
 			Configs: map[string]string{"retention.ms": "1000", "cleanup.policy": "compact"}}},
 		&GrowTopic{ID: at.Topic, Partitions: 24},
-		&FinishTopic{ID: at.Topic, Partitions: 24},
+		&FinishTopic{ID: at.Topic, Partitions: 24, Revision: 1},
 		&AlterTopic{ID: at.Topic, Set: map[string]string{"a": "1"}, Del: []string{"b", "c"}},
 		&DeleteTopic{ID: at.Topic},
 		&ForgetTopic{ID: at.Topic},

@@ -32,6 +32,7 @@ func (x *GrowTopic) layout(c *coder) {
 func (x *FinishTopic) layout(c *coder) {
 	c.id((*[16]byte)(&x.ID))
 	c.int32(&x.Partitions)
+	c.uint64(&x.Revision)
 }
 
 func (x *AlterTopic) layout(c *coder) {

@@ -231,6 +231,7 @@ func (r *Root) finishTopic(x *FinishTopic) (Result, RootChanges, error) {
 	}
 	next := *t
 	next.Count = t.Target
+	next.Settled = min(t.Settled, x.Revision) // altered meanwhile: the new partitions do not know
 	return r.put(&next)
 }
 

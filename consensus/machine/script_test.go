@@ -180,7 +180,7 @@ func command(t *testing.T, words []string) Command {
 	case "grow":
 		return &GrowTopic{ID: topicID(a.plain[0]), Partitions: int32(a.number("partitions"))}
 	case "finish":
-		return &FinishTopic{ID: topicID(a.plain[0]), Partitions: int32(a.number("partitions"))}
+		return &FinishTopic{ID: topicID(a.plain[0]), Partitions: int32(a.number("partitions")), Revision: uint64(a.number("revision"))}
 	case "alter":
 		return &AlterTopic{ID: topicID(a.plain[0]), Set: a.named, Del: a.plain[1:]}
 	case "delete":
@@ -313,9 +313,16 @@ func (s *script) showRoot() string {
 	for _, b := range s.root.cluster.Brokers {
 		out = append(out, fmt.Sprintf("  broker %d incarnation %d rack %q%s", b.ID, b.Incarnation, b.Rack, flags(b)))
 	}
+	for _, x := range s.root.cluster.Throttles {
+		out = append(out, fmt.Sprintf("  throttle of broker %d: WAL %d", x.Broker, x.WALPermille))
+	}
+	for _, x := range s.root.cluster.Controllers {
+		out = append(out, fmt.Sprintf("  controller %d at %s", x.ID, x.Feed))
+	}
 	for _, id := range slices.SortedFunc(maps.Keys(s.root.topics), compareTopics) {
 		t := s.root.topics[id]
-		line := fmt.Sprintf("  topic %s %q %d of %d partitions, configs %v", label(id), t.Name, t.Count, t.Target, t.Configs)
+		line := fmt.Sprintf("  topic %s %q %d of %d partitions, configs %v, min ISR %d of revision %d, settled %d", label(id), t.Name, t.Count, t.Target,
+			t.Configs, t.MinISR.N, t.MinISR.Revision, t.Settled)
 		if t.Deleted {
 			line = fmt.Sprintf("  topic %s %q deleted", label(id), t.Name)
 		}

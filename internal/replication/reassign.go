@@ -65,7 +65,7 @@ func (r Record) Complete(brokers Registry) Record {
 	if len(isr) < max(1, r.MinISR) {
 		return r
 	}
-	next := r.changed(isr, without(r.ELR, r.Removing))
+	next := r.changed(isr, nil)
 	next.Replicas = without(r.Replicas, r.Removing)
 	next.Adding, next.Removing = nil, nil
 	if slices.Contains(r.Removing, r.Leader) {
