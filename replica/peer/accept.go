@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	grpcpeer "google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 )
@@ -30,12 +27,8 @@ var follow = grpc.StreamDesc{StreamName: "Follow", ClientStreams: true, ServerSt
 	Handler: func(srv any, ss grpc.ServerStream) error { return srv.(*Peers).accept(ss) }}
 
 func (p *Peers) newServer() *grpc.Server {
-	creds := insecure.NewCredentials()
-	if p.tls != nil {
-		creds = credentials.NewTLS(p.tls.Server)
-	}
 	s := grpc.NewServer(
-		grpc.Creds(&accepting{creds, p.cfg.ConnectTimeout, p.handshakeFailed}),
+		grpc.Creds(&accepting{p.serverCredentials(), p.cfg.ConnectTimeout, p.handshakeFailed}),
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.StatsHandler(ends{}),
 		grpc.MaxRecvMsgSize(p.cfg.MaxFrameBytes), grpc.MaxSendMsgSize(p.cfg.MaxFrameBytes),
@@ -50,11 +43,7 @@ func (p *Peers) newServer() *grpc.Server {
 
 func (p *Peers) handshakeFailed(remote net.Addr, err error) {
 	p.metrics.refused.WithLabelValues("handshake").Inc()
-	text := err.Error()
-	if strings.Contains(text, "unknown authority") || strings.Contains(text, "didn't provide a certificate") {
-		text += "; brokers need a certificate of the cluster's internal authority"
-	}
-	p.log.Warn("a connection to the port for brokers was refused", "from", remote, "err", text)
+	p.log.Warn("a connection to the port for brokers was refused", "from", remote, "err", err)
 }
 
 // accept carries a stream that a follower has opened.
@@ -119,7 +108,7 @@ func (p *Peers) verify(ctx context.Context, h hello) error {
 		return err
 	}
 	who, _ := grpcpeer.FromContext(ctx)
-	return mayBe(who, h.broker, p.tls != nil)
+	return p.maySpeakAs(who, h.broker)
 }
 
 // current returns why a broker is not one of the last Update, or nil. REQUIRES: p.mu is held.

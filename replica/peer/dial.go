@@ -13,9 +13,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
-	grpcpeer "google.golang.org/grpc/peer"
+
+	"github.com/sluicemq/sluice/internal/certs"
 )
 
 // settled is how long a stream must have lasted for the pauses to begin from the least again.
@@ -119,11 +118,12 @@ func (d *dialer) report(err error) {
 // explain says in one sentence why there is no stream.
 func explain(err error) string {
 	text := strings.TrimPrefix(plain(err), "connection error: desc = ")
+	refuses := certs.Explain(errors.New(text))
 	switch {
 	case errors.Is(err, io.EOF):
 		return "the broker has closed the stream"
-	case strings.Contains(text, "remote error: tls:"):
-		return "the broker refuses this broker's certificate, which must be one of its internal authority: " + text
+	case errors.Is(refuses, certs.ErrPeerRefuses):
+		return refuses.Error()
 	case strings.Contains(text, "received message larger than max"):
 		return text + "; raise max_frame_bytes above the largest request of the other broker"
 	}
@@ -138,7 +138,7 @@ func (d *dialer) connect(parent context.Context) error {
 	b := d.broker
 	d.attempt, d.reached = cancel, 0
 	d.mu.Unlock()
-	conn, err := d.p.clientOf(b.Address)
+	conn, err := d.p.clientOf(b)
 	if err != nil {
 		return err
 	}
@@ -173,20 +173,14 @@ func (p *Peers) carry(s *stream, cancel context.CancelFunc) error {
 	return err
 }
 
-// clientOf returns a client of an address, which connects with the first call.
-func (p *Peers) clientOf(address string) (*grpc.ClientConn, error) {
-	creds := insecure.NewCredentials()
-	if p.tls != nil {
-		c, err := p.tls.Client()
-		if err != nil {
-			return nil, err
-		}
-		creds = credentials.NewTLS(c)
-	} else if err := p.cfg.plainTo(address); err != nil {
+// clientOf returns a client of a broker, which connects with the first call.
+func (p *Peers) clientOf(b Broker) (*grpc.ClientConn, error) {
+	creds, err := p.clientCredentials(b)
+	if err != nil {
 		return nil, err
 	}
 	d := net.Dialer{Timeout: p.cfg.ConnectTimeout}
-	return grpc.NewClient("passthrough:///"+address,
+	return grpc.NewClient("passthrough:///"+b.Address,
 		grpc.WithTransportCredentials(creds),
 		grpc.WithContextDialer(func(ctx context.Context, to string) (net.Conn, error) { return d.DialContext(ctx, "tcp", to) }),
 		grpc.WithNoProxy(), grpc.WithDisableRetry(), grpc.WithDisableServiceConfig(), grpc.WithIdleTimeout(0),
@@ -225,10 +219,6 @@ func (p *Peers) open(ctx context.Context, conn *grpc.ClientConn, b Broker) (*str
 	}
 	if h.incarnation < b.Incarnation {
 		return nil, fmt.Errorf("incarnation %d of broker %d answers, the metadata has %d", h.incarnation, b.ID, b.Incarnation)
-	}
-	who, _ := grpcpeer.FromContext(cs.Context())
-	if err := mayBe(who, b.ID, p.tls != nil); err != nil {
-		return nil, err
 	}
 	return p.newStream(cs, h, false), nil
 }

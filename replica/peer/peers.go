@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
+	"github.com/sluicemq/sluice/internal/certs"
 	"github.com/sluicemq/sluice/internal/replication"
 	"github.com/sluicemq/sluice/internal/topic"
 )
@@ -54,7 +55,7 @@ type Options struct {
 	Broker      int32  // this one
 	Incarnation uint64
 	Local       Local
-	TLS         *TLS // nil: none, where Config allows it
+	TLS         *certs.Internal // nil: none, where Config allows it
 	Log         *slog.Logger
 	Metrics     prometheus.Registerer
 }
@@ -64,7 +65,7 @@ type Peers struct {
 	cfg     Config
 	own     hello
 	local   Local
-	tls     *TLS
+	tls     *certs.Internal
 	log     *slog.Logger
 	metrics *metrics
 	start   time.Time

@@ -77,3 +77,39 @@ func TestAcknowledgedRecordsAreOnBothFollowers(t *testing.T) {
 		}
 	}
 }
+
+// TestALinkThatIsSilent: nothing passes, and nothing closes. Both sides notice, records under way are
+// given up, and a connection that works again is used at once.
+func TestALinkThatIsSilent(t *testing.T) {
+	silent := func(o *peer.Options) {
+		o.Config.PingInterval, o.Config.PingTimeout = 50*time.Millisecond, 500*time.Millisecond
+		o.Config.ConnectTimeout = 500 * time.Millisecond
+	}
+	leader, followers, proxies := trio(t, 1, silent)
+	follows := func(is bool) func() bool { return func() bool { return leader.peers.Edges()[0].Follows == is } }
+	leads := func(is bool) func() bool {
+		return func() bool { return followers[0].peers.Edges()[0].Leads == is }
+	}
+	until(t, "it is connected", follows(true))
+	for round := range uint64(3) {
+		proxies[0].freeze(true)
+		for n := range uint64(200) { // more than sockets hold
+			if err := leader.produce(0, round*1000+n, 100<<10); err != nil {
+				t.Fatal(err)
+			}
+		}
+		began := time.Now()
+		until(t, "the leader notices", follows(false))
+		t.Logf("the leader noticed after %s", time.Since(began))
+		until(t, "the follower notices", leads(false))
+		proxies[0].freeze(false)
+		until(t, "it is connected again", follows(true))
+	}
+	until(t, "all records are acknowledged", func() bool {
+		followers[0].tick()
+		followers[1].tick()
+		leader.mu.Lock()
+		defer leader.mu.Unlock()
+		return len(leader.acked) == 600
+	})
+}
