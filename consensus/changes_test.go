@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sluicemq/sluice/consensus"
+	"github.com/sluicemq/sluice/consensus/quorum"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/topic"
@@ -291,7 +292,7 @@ func TestShardsAreFixed(t *testing.T) {
 		other := cfg
 		other.Shards = shards
 		_, err := consensus.Open(t.Context(), other, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-		refused(t, err, consensus.ErrShards)
+		refused(t, err, quorum.ErrShards)
 	}
 	c = open(t, cfg)
 	defer closed(t, c)

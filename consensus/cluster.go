@@ -2,46 +2,64 @@ package consensus
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
-	"github.com/google/uuid"
-	"github.com/lni/dragonboat/v4"
-	"github.com/lni/dragonboat/v4/statemachine"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluicemq/sluice/consensus/machine"
+	"github.com/sluicemq/sluice/consensus/quorum"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/meta"
-	"github.com/sluicemq/sluice/internal/setting"
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// ErrShards means that the node was first started with another number of shards.
-var ErrShards = errors.New("the number of metadata shards cannot be changed")
+// Source is where a broker's metadata comes from: the controllers.
+type Source interface {
+	// Propose has a shard apply an encoded command. It returns the encoded result and the index
+	// at which the command was applied. meta.ErrUnavailable means that it may or may not be
+	// applied, now or later.
+	Propose(ctx context.Context, shard int, cmd []byte) (result []byte, index uint64, err error)
+	// ReadIndex returns an index: whoever has applied the command there has seen every change
+	// of the shard that was acknowledged before the call.
+	ReadIndex(ctx context.Context, shard int) (index uint64, err error)
+	// Follow follows a shard from an index on, 0 for its beginning.
+	Follow(shard int, after uint64) Follower
+	// Offline returns the shards that cannot be followed, and why; it is not modified.
+	Offline() map[int]error
+}
+
+// Follower follows one shard.
+type Follower interface {
+	// Next returns what follows in the shard, once there is something.
+	Next(ctx context.Context) (quorum.Changes, error)
+}
+
+// inProcess is a controller in the same process as a Source.
+type inProcess struct{ *quorum.Quorum }
+
+// Follow follows a shard.
+func (s inProcess) Follow(shard int, after uint64) Follower { return s.Quorum.Follow(shard, after) }
 
 // Cluster is this node's view of, and access to, the metadata. Its methods are safe for
 // concurrent use. A change returns once it is durable and visible in View or Group.
 type Cluster struct {
 	cfg     Config
 	log     *slog.Logger
-	host    *host
+	quorum  *quorum.Quorum // the controller in this process
+	source  Source
+	copies  []*shardCopy // by shard
 	out     *projection
 	metrics metrics
-	logs    []*logSize // by shard
-	trim    chan int   // shards whose logs are large
 
 	life  context.Context // done when closing
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
 
-	keepOrphans bool           // shard 0 has lost changes at some time
-	calls       sync.WaitGroup // calls that use host; mu is held to add
+	keepOrphans bool // shard 0 has lost changes at some time
 
 	mu   sync.Mutex
 	busy map[topic.ID]int // topics being changed by a call; repair skips them
@@ -56,21 +74,15 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	routeRaftLog(log)
-	host, err := openHost(cfg, log)
+	q, err := quorum.Open(ctx, cfg.Config, log, reg)
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{cfg: cfg, log: log, host: host, out: newProjection(cfg.Shards, host.offline), busy: make(map[topic.ID]int),
-		keepOrphans: keepsOrphans(cfg.Directory)}
-	c.trim = make(chan int, cfg.Shards+1)
-	for shard := range cfg.Shards + 1 {
-		c.logs = append(c.logs, &logSize{shard: shard, limit: cfg.SnapshotBytes, trim: c.trim})
-	}
-	c.metrics = newMetrics(c, reg)
+	c := &Cluster{cfg: cfg, log: log, quorum: q, source: inProcess{q}, out: newProjection(cfg.Shards, q.Offline()), busy: make(map[topic.ID]int),
+		keepOrphans: q.LostChanges()}
+	c.metrics = newMetrics(c.out, reg)
 	c.life, c.stop = context.WithCancel(context.Background())
-	c.tasks.Go(c.watchDisk)
-	if err := c.startUnlessDiskFails(ctx); err != nil {
+	if err := c.copyShards(ctx); err != nil {
 		return nil, errors.Join(c.Close(), err)
 	}
 	c.out.started()
@@ -78,75 +90,61 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 	c.tellLost()
 	c.tasks.Go(func() { c.follow(c.life) })
 	c.tasks.Go(func() { c.repairs(c.life) })
-	c.tasks.Go(func() { c.trims(c.life) })
 	return c, nil
+}
+
+// copyShards starts to follow the shards and returns once the copies have what was committed
+// before the call.
+func (c *Cluster) copyShards(ctx context.Context) error {
+	c.tasks.Go(c.endWithQuorum)
+	for shard := range c.cfg.Shards + 1 {
+		c.copies = append(c.copies, newShardCopy(shard, c.out))
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for shard, s := range c.copies {
+		if c.source.Offline()[shard] != nil {
+			continue
+		}
+		c.tasks.Go(func() { c.followShard(s) })
+		g.Go(func() error { return c.upToDate(ctx, shard) })
+	}
+	return g.Wait()
 }
 
 // Close stops the replicas. Calls in progress fail.
 func (c *Cluster) Close() error {
-	c.mu.Lock()
 	c.stop()
-	c.mu.Unlock()
+	err := c.quorum.Close()
 	c.tasks.Wait()
-	c.calls.Wait()
-	return errors.Join(c.host.close(), c.host.witness.close())
+	return err
 }
 
 // Failed is closed when the metadata disk has failed; Err returns the error. No further changes
 // are possible, so the process must exit.
-func (c *Cluster) Failed() <-chan struct{} { return c.host.latch.Failed() }
+func (c *Cluster) Failed() <-chan struct{} { return c.quorum.Failed() }
 
 // Err returns the disk error, with advice on what to do; nil if there is none.
-func (c *Cluster) Err() error { return c.host.latch.Err() }
+func (c *Cluster) Err() error { return c.quorum.Err() }
+
+// endWithQuorum ends all calls when the disk of the metadata fails.
+func (c *Cluster) endWithQuorum() {
+	select {
+	case <-c.quorum.Failed():
+		c.stop()
+	case <-c.life.Done():
+	}
+}
 
 // Offline returns the shards that were not started, and why; the caller must not modify it.
 // Their partitions have no leader and their groups no coordinator.
-func (c *Cluster) Offline() map[int]error { return c.host.offline }
+func (c *Cluster) Offline() map[int]error { return c.source.Offline() }
 
-// watchDisk ends all calls when the disk fails, and refills the reserve when there is space
-// again.
-func (c *Cluster) watchDisk() {
-	timer := time.NewTicker(reservePause)
-	defer timer.Stop()
-	var full bool
-	for {
-		select {
-		case <-c.host.latch.Failed():
-			c.log.Error("the metadata can no longer be written; shutting down", "err", c.host.latch.Err())
-			c.mu.Lock()
-			c.stop()
-			c.mu.Unlock()
-			return
-		case <-c.life.Done():
-			return
-		case <-timer.C:
-		}
-		if used := c.host.reserve.Used(); used != full {
-			full = used
-			c.log.Error("the metadata disk is full and its reserve is in use; free space before the reserve runs out", "left_bytes", c.host.reserve.Bytes())
-		}
-		if full && c.host.reserve.Fill() == nil {
-			full = false
-			c.log.Info("the metadata disk has space again and its reserve is refilled")
-		}
-	}
-}
+// Attest returns once the copy of the guard beside the WAL has the current positions of the logs.
+// Call it before data is released because the metadata refers to it elsewhere.
+func (c *Cluster) Attest() error { return c.quorum.Attest() }
 
-// reservePause is the interval between checks of the reserve.
-const reservePause = 5 * time.Second
-
-// startUnlessDiskFails calls start, which would not return after a disk failure.
-func (c *Cluster) startUnlessDiskFails(ctx context.Context) error {
-	c.host.latch.Block()
-	done := make(chan error, 1)
-	go func() { done <- c.start(ctx) }()
-	select {
-	case err := <-done:
-		return err
-	case <-c.Failed():
-		return c.Err()
-	}
-}
+// Quorum returns the state of the Raft group that holds topics, brokers and configs.
+func (c *Cluster) Quorum() quorum.State { return c.quorum.State() }
 
 // View returns the latest snapshot of the metadata.
 func (c *Cluster) View() *meta.View { return c.out.view.Load() }
@@ -172,84 +170,6 @@ func (c *Cluster) follow(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// start starts all shards and waits until they are up to date. The number of shards must be the
-// one that the cluster was created with; if the disk has a different number, shard 0 is asked
-// before any is created.
-func (c *Cluster) start(ctx context.Context) error {
-	var first int
-	if has := c.stored(); has != 0 && has != c.cfg.Shards+1 {
-		if err := errors.Join(c.startShard(0), c.agree(ctx)); err != nil {
-			return err
-		}
-		first = 1
-	}
-	for shard := first; shard <= c.cfg.Shards; shard++ {
-		if c.host.offline[shard] != nil {
-			continue
-		}
-		if err := c.startShard(shard); err != nil {
-			return err
-		}
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return c.agree(ctx) })
-	for shard := 1; shard <= c.cfg.Shards; shard++ {
-		if c.host.offline[shard] != nil {
-			continue
-		}
-		g.Go(func() error {
-			_, err := read(ctx, c, shard, func(*machine.Shard) bool { return true })
-			return err
-		})
-	}
-	return g.Wait()
-}
-
-// stored returns the number of shards on disk, including offline ones.
-func (c *Cluster) stored() (n int) {
-	for shard := range int(setting.Most(Config{}, "shards")) + 1 {
-		if c.host.offline[shard] != nil || c.host.HasNodeInfo(raftShard(shard), replicaID) {
-			n++
-		}
-	}
-	return n
-}
-
-func (c *Cluster) startShard(shard int) error {
-	members := map[uint64]dragonboat.Target{replicaID: address(c.cfg)}
-	create := func(uint64, uint64) statemachine.IStateMachine {
-		if shard == 0 {
-			return &rootReplica{state: machine.NewRoot(), out: c.out, log: c.logs[0]}
-		}
-		return &shardReplica{shard: shard, state: machine.NewShard(), out: c.out, log: c.logs[shard]}
-	}
-	err := unpanicked(func() error { return c.host.StartReplica(members, false, create, shardConfig(c.cfg, shard)) })
-	if err != nil {
-		return fmt.Errorf("metadata shard %d in %s: %w", shard, c.cfg.Directory, err)
-	}
-	return nil
-}
-
-// agree names the cluster if it has no name yet, and checks the number of shards.
-func (c *Cluster) agree(ctx context.Context) error {
-	cluster, err := readRoot(ctx, c, func(r *machine.Root) machine.Cluster { return *r.All().Cluster })
-	if err != nil {
-		return err
-	}
-	if cluster.ID == "" {
-		id := uuid.New()
-		if _, err := c.propose(ctx, 0, &machine.InitCluster{ClusterID: base64.RawURLEncoding.EncodeToString(id[:]),
-			Shards: int32(c.cfg.Shards)}); err != nil {
-			return err
-		}
-		return c.agree(ctx)
-	}
-	if int(cluster.Shards) != c.cfg.Shards {
-		return fmt.Errorf("%w: %s was created with %d, the config says %d", ErrShards, c.cfg.Directory, cluster.Shards, c.cfg.Shards)
-	}
-	return nil
 }
 
 // RecordClaim records which process of a broker is about to claim the object store.

@@ -1,41 +1,15 @@
 package consensus
 
 import (
-	"path/filepath"
 	"time"
 
-	"github.com/lni/vfs"
-
-	"github.com/sluicemq/sluice/internal/clock"
+	"github.com/sluicemq/sluice/consensus/quorum"
 	"github.com/sluicemq/sluice/internal/setting"
 )
 
 // Config has the settings of a node's part in the metadata.
 type Config struct {
-	// Directory of the metadata shards' Raft logs.
-	Directory string `toml:"directory" default:"meta"` // small, but every change waits for a sync there
-	// File that records how far these logs have got, so that logs that were truncated or
-	// restored from an old copy are detected. Empty: the directory's name with ".guard"
-	// appended. It may be on another disk; every change waits for a sync there too.
-	Guard string `toml:"guard"`
-	// Space reserved on the disk of the logs, for when others have filled it. 0: none.
-	ReserveBytes int64 `toml:"reserve_bytes" default:"8Mi" range:"0..1Gi"` // a change takes some hundred bytes, a start some 100 KiB
-	// Address at which other nodes reach this node's shards. Empty: a single node, which does
-	// not listen. Fixed at the first start.
-	RaftAddress string `toml:"raft_address"`
-	// Number of shards that partitions and groups are distributed over. Fixed at the first
-	// start.
-	Shards int `toml:"shards" default:"16" range:"1..64"` // beside shard 0; bounded by the bits of machine.PrepareObject.Shards
-	// Raft's tick. An idle node does a little work at each; a failed leader is detected after 5
-	// to 10 of them.
-	Tick time.Duration `toml:"tick_ms" default:"50ms" range:"1ms..1s"`
-	// Changes a shard takes between two snapshots. Up to this many are replayed at a start.
-	SnapshotEntries int `toml:"snapshot_entries" default:"8192" range:"16..16Mi"`
-	// A snapshot is also taken after this many bytes of changes, or after the size of the last
-	// snapshot if that is larger. It bounds the logs and the replay when changes are large.
-	SnapshotBytes int64 `toml:"snapshot_bytes" default:"8Mi" range:"64Ki.."`
-	// Timeout of a metadata change.
-	Timeout time.Duration `toml:"change_timeout_ms" default:"10s" range:"1ms.."` // then it fails with meta.ErrUnavailable
+	quorum.Config
 	// How long an unreferenced object is kept for readers that still refer to it.
 	Grace time.Duration `toml:"garbage_grace_ms" default:"1m" range:"0s.."`
 	// How long after object_storage.prepare_timeout_ms an abandoned PUT may still reach the
@@ -44,35 +18,9 @@ type Config struct {
 	// Lower values may leave orphaned objects behind.
 	LatePutGrace time.Duration `toml:"late_put_grace_ms" default:"24h" range:"0s.."` // makes up for clocks that differ, too
 
-	// Witness is a file that says, outside of Directory and Guard, how far the logs had got
-	// when Attest was called last, so that both of them put back from an older copy are
-	// noticed. Its directory need not be there before Attest. Empty: there is none.
-	Witness string
-	// AcceptLost has the node start although its logs lack what was acknowledged, and
-	// go on without it. It is for one start.
-	AcceptLost bool
 	// ProducerExpiration is after how long snapshots of idempotent producers are
 	// dropped in which nobody has written since; 0 keeps them.
 	ProducerExpiration time.Duration
-	// Clock tells the time that goes into commands. nil is that of the system.
-	Clock clock.Clock
-
-	// fs is the disk; nil is the real one.
-	fs vfs.FS
-}
-
-func (c Config) disk() vfs.FS {
-	if c.fs == nil {
-		return vfs.Default
-	}
-	return c.fs
-}
-
-func (c Config) guardPath() string {
-	if c.Guard == "" {
-		return filepath.Clean(c.Directory) + ".guard"
-	}
-	return c.Guard
 }
 
 // DefaultConfig returns the settings of a node alone.
@@ -84,10 +32,5 @@ func DefaultConfig(directory string) Config {
 
 // Validate reports settings that cannot work.
 func (c Config) Validate() error {
-	var p setting.Problems
-	p.Add(setting.Check(c))
-	p.Require(c.Directory != "", "{directory} must name a directory")
-	p.Address("raft_address", c.RaftAddress)
-	p.Require(c.Timeout >= 10*c.Tick, "{change_timeout_ms} must be from %d, ten of {tick_ms}, on, not %d", (10 * c.Tick).Milliseconds(), c.Timeout.Milliseconds())
-	return p.Err()
+	return setting.Check(c)
 }

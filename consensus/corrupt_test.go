@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/sluicemq/sluice/consensus"
+	"github.com/sluicemq/sluice/consensus/quorum"
 )
 
 // TestCorruptLog: a Raft log with a flipped bit is not opened, since acknowledged changes would
@@ -36,7 +37,7 @@ func TestCorruptLog(t *testing.T) {
 	if err == nil {
 		closed(t, c)
 	}
-	refused(t, err, consensus.ErrDamaged)
+	refused(t, err, quorum.ErrDamaged)
 }
 
 // TestTornTail: the remains of a write interrupted by a crash are dropped, and nothing before

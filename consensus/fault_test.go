@@ -54,7 +54,9 @@ func runFaulty(text string) int {
 		os.Exit(exitHangs)
 	})
 	disk := faulty{FS: vfs.Default, reads: p.Reads, stays: p.Stays, at: p.At, errno: p.Errno, count: new(atomic.Int64)}
-	err := createOn(consensus.OnDisk(faultConfig(p.Directory), disk), p.Topics)
+	cfg := faultConfig(p.Directory)
+	cfg.Disk = disk
+	err := createOn(cfg, p.Topics)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return exitFailed

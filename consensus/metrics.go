@@ -16,8 +16,7 @@ type metrics struct {
 	repairs   prometheus.Counter
 }
 
-func newMetrics(c *Cluster, reg prometheus.Registerer) metrics {
-	p := c.out
+func newMetrics(p *projection, reg prometheus.Registerer) metrics {
 	m := metrics{
 		proposals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_metadata_proposals_total",
 			Help: "Changes proposed to the metadata shards, by whether they were applied in time."}, []string{"outcome"}),
@@ -32,33 +31,10 @@ func newMetrics(c *Cluster, reg prometheus.Registerer) metrics {
 	}
 	topics := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_topics", Help: "Topics."},
 		func() float64 { return float64(p.view.Load().Size()) })
-	offline := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_shards_offline",
-		Help: "Metadata shards that were not started because their logs are damaged or incomplete."},
-		func() float64 { return float64(len(c.host.offline)) })
-	reserve := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_reserve_bytes",
-		Help: "Space on the metadata disk that no other program can take."},
-		func() float64 { return float64(c.host.reserve.Bytes()) })
-	full := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_disk_full",
-		Help: "1 while part of the reserve is in use because the metadata disk is full."},
-		func() float64 {
-			if c.host.reserve.Used() {
-				return 1
-			}
-			return 0
-		})
-	logs := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_log_bytes",
-		Help: "Bytes of changes since the shards' last snapshots, which a start replays."}, func() float64 {
-		n := int64(0)
-		for _, l := range c.logs {
-			n += l.bytes.Load()
-		}
-		return float64(n)
-	})
 	for _, outcome := range []string{applied, unavailable} {
 		m.proposals.WithLabelValues(outcome)
 	}
-	reg.MustRegister(offline, reserve, full, logs, m.bytes)
-	reg.MustRegister(m.proposals, m.seconds, m.views, m.repairs, topics)
+	reg.MustRegister(m.bytes, m.proposals, m.seconds, m.views, m.repairs, topics)
 	return m
 }
 

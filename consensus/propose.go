@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
-	"github.com/lni/dragonboat/v4"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sluicemq/sluice/consensus/machine"
@@ -20,16 +18,7 @@ func (c *Cluster) propose(ctx context.Context, shard int, cmd machine.Command) (
 	began := c.cfg.Clock.Now()
 	encoded := machine.Encode(cmd)
 	c.metrics.bytes.Add(float64(len(encoded)))
-	session := c.host.GetNoOPSession(raftShard(shard))
-	var r machine.Result
-	err := c.retry(ctx, shard, func(ctx context.Context) error {
-		answer, err := c.host.SyncPropose(ctx, session, encoded)
-		if err != nil {
-			return err
-		}
-		r, err = machine.DecodeResult(answer.Data)
-		return err
-	})
+	r, err := c.proposed(ctx, shard, encoded)
 	c.metrics.proposed(c.cfg.Clock.Now().Sub(began), err)
 	if err != nil {
 		return r, err
@@ -37,56 +26,47 @@ func (c *Cluster) propose(ctx context.Context, shard int, cmd machine.Command) (
 	return r, r.Code.Err()
 }
 
-// retry calls f until it reaches the shard or the time is up.
-func (c *Cluster) retry(ctx context.Context, shard int, f func(context.Context) error) error {
+func (c *Cluster) proposed(ctx context.Context, shard int, cmd []byte) (r machine.Result, err error) {
+	if err := c.offline(shard); err != nil {
+		return r, err
+	}
+	answer, index, err := c.source.Propose(ctx, shard, cmd)
+	if err != nil {
+		return r, err
+	}
+	if r, err = machine.DecodeResult(answer); err != nil {
+		return r, err
+	}
+	return r, c.await(ctx, shard, index)
+}
+
+// await returns once this node's copy of a shard has applied the command at index.
+func (c *Cluster) await(ctx context.Context, shard int, index uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	defer context.AfterFunc(c.life, cancel)()
+	return c.copies[shard].await(ctx, index)
+}
+
+// upToDate returns once this node's copy of a shard has every change that was acknowledged before
+// the call.
+func (c *Cluster) upToDate(ctx context.Context, shard int) error {
 	if err := c.offline(shard); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
-	defer cancel()
-	if !c.enter() {
-		return fmt.Errorf("%w: this node is closed", meta.ErrUnavailable)
+	index, err := c.source.ReadIndex(ctx, shard)
+	if err != nil {
+		return err
 	}
-	defer c.calls.Done()
-	defer context.AfterFunc(c.life, cancel)()
-	for {
-		err := f(ctx)
-		if err == nil {
-			return nil
-		}
-		if errors.Is(err, dragonboat.ErrShardNotReady) || errors.Is(err, dragonboat.ErrSystemBusy) {
-			select { // it was not accepted: no leader yet, or overload
-			case <-time.After(retryPause):
-				continue
-			case <-ctx.Done():
-			}
-		}
-		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) { // Raft has errors of its own for that
-			err = fmt.Errorf("%w: %w", err, cause)
-		}
-		return fmt.Errorf("%w: shard %d: %w", meta.ErrUnavailable, shard, err)
-	}
+	return c.await(ctx, shard, index)
 }
-
-// enter keeps the host open until calls.Done; it returns false after Close was called.
-func (c *Cluster) enter() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.life.Err() != nil {
-		return false
-	}
-	c.calls.Add(1)
-	return true
-}
-
-const retryPause = 10 * time.Millisecond
 
 // ErrOffline means that the shard was not started because its log is damaged or incomplete.
 var ErrOffline = errors.New("a metadata shard is offline")
 
 // offline returns an error if the shard is offline.
 func (c *Cluster) offline(shard int) error {
-	if c.host.offline[shard] == nil {
+	if c.source.Offline()[shard] == nil {
 		return nil
 	}
 	return fmt.Errorf("%w: %w: shard %d", meta.ErrUnavailable, ErrOffline, shard)
@@ -96,7 +76,7 @@ func (c *Cluster) offline(shard int) error {
 // offline.
 func (c *Cluster) everywhere(ctx context.Context, cmd machine.Command) error {
 	err := c.online(ctx, cmd)
-	for shard := range c.host.offline {
+	for shard := range c.source.Offline() {
 		err = errors.Join(err, c.offline(shard))
 	}
 	return err
@@ -106,7 +86,7 @@ func (c *Cluster) everywhere(ctx context.Context, cmd machine.Command) error {
 func (c *Cluster) online(ctx context.Context, cmd machine.Command) error {
 	var g errgroup.Group
 	for shard := 1; shard <= c.cfg.Shards; shard++ {
-		if c.host.offline[shard] != nil {
+		if c.source.Offline()[shard] != nil {
 			continue
 		}
 		g.Go(func() error {
@@ -118,23 +98,23 @@ func (c *Cluster) online(ctx context.Context, cmd machine.Command) error {
 }
 
 // read calls f with a linearizable state of a partition shard.
-func read[T any](ctx context.Context, c *Cluster, shard int, f func(*machine.Shard) T) (T, error) {
-	return ask[T](ctx, c, shard, func(s *machine.Shard) any { return f(s) })
+func read[T any](ctx context.Context, c *Cluster, shard int, f func(*machine.Shard) T) (out T, err error) {
+	if err := c.upToDate(ctx, shard); err != nil {
+		return out, err
+	}
+	s := c.copies[shard]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return f(s.parts), nil
 }
 
 // readRoot is read for shard 0.
-func readRoot[T any](ctx context.Context, c *Cluster, f func(*machine.Root) T) (T, error) {
-	return ask[T](ctx, c, 0, func(r *machine.Root) any { return f(r) })
-}
-
-func ask[T any](ctx context.Context, c *Cluster, shard int, query any) (T, error) {
-	var out T
-	err := c.retry(ctx, shard, func(ctx context.Context) error {
-		v, err := c.host.SyncRead(ctx, raftShard(shard), query)
-		if err == nil {
-			out = v.(T)
-		}
-		return err
-	})
-	return out, err
+func readRoot[T any](ctx context.Context, c *Cluster, f func(*machine.Root) T) (out T, err error) {
+	if err := c.upToDate(ctx, 0); err != nil {
+		return out, err
+	}
+	s := c.copies[0]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return f(s.root), nil
 }

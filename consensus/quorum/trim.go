@@ -1,4 +1,4 @@
-package consensus
+package quorum
 
 import (
 	"context"
@@ -48,11 +48,11 @@ func (l *logSize) saved(n int) {
 
 // trims takes snapshots of shards with large logs, so that the logs are truncated, until ctx is
 // done.
-func (c *Cluster) trims(ctx context.Context) {
+func (q *Quorum) trims(ctx context.Context) {
 	for {
 		select {
-		case shard := <-c.trim:
-			c.snapshot(ctx, shard)
+		case shard := <-q.trim:
+			q.snapshot(ctx, shard)
 		case <-ctx.Done():
 			return
 		}
@@ -61,19 +61,19 @@ func (c *Cluster) trims(ctx context.Context) {
 
 // snapshot makes a shard take one. An eighth of the log is kept, as after dragonboat's own
 // snapshots. It is not an error if one is being taken already.
-func (c *Cluster) snapshot(ctx context.Context, shard int) {
-	l := c.logs[shard]
+func (q *Quorum) snapshot(ctx context.Context, shard int) {
+	l := q.logs[shard]
 	defer l.asked.Store(false)
-	asked, err := c.host.RequestSnapshot(raftShard(shard), dragonboat.SnapshotOption{OverrideCompactionOverhead: true,
+	asked, err := q.host.RequestSnapshot(raftShard(shard), dragonboat.SnapshotOption{OverrideCompactionOverhead: true,
 		CompactionOverhead: uint64(max(1, l.entries.Load()/8))}, snapshotTimeout)
 	if err != nil {
-		c.log.Debug("cannot request a snapshot", "shard", shard, "err", err)
+		q.log.Debug("cannot request a snapshot", "shard", shard, "err", err)
 		return
 	}
 	defer asked.Release()
 	select {
 	case r := <-asked.ResultC():
-		c.log.Debug("took a snapshot because the log is large", "shard", shard, "done", r.Completed(), "rejected", r.Rejected())
+		q.log.Debug("took a snapshot because the log is large", "shard", shard, "done", r.Completed(), "rejected", r.Rejected())
 	case <-ctx.Done():
 	}
 }

@@ -1,4 +1,4 @@
-package consensus
+package quorum
 
 import (
 	"errors"
@@ -104,7 +104,3 @@ func (w *witness) close() error {
 	w.file = nil
 	return err
 }
-
-// Attest returns once the witness has the current positions of the logs. Call it before data is
-// released because the metadata refers to it elsewhere.
-func (c *Cluster) Attest() error { return c.host.witness.attest(c.host.guard) }

@@ -1,0 +1,155 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sluicemq/sluice/consensus/machine"
+	"github.com/sluicemq/sluice/consensus/quorum"
+	"github.com/sluicemq/sluice/internal/meta"
+)
+
+// shardCopy is this broker's copy of a shard's state: the same commands in the same order, so at
+// the same index it equals the shard's byte for byte. It passes changes on to the projection.
+type shardCopy struct {
+	shard int
+	out   *projection
+
+	mu    sync.Mutex
+	root  *machine.Root  // of shard 0
+	parts *machine.Shard // of the others
+	index uint64         // of the last command applied
+	moved chan struct{}  // closed and replaced when index grows
+}
+
+func newShardCopy(shard int, out *projection) *shardCopy {
+	s := &shardCopy{shard: shard, out: out, moved: make(chan struct{})}
+	if shard == 0 {
+		s.root = machine.NewRoot()
+	} else {
+		s.parts = machine.NewShard()
+	}
+	return s
+}
+
+// The pause after a shard could not be followed; it doubles each time.
+const (
+	followRetry     = 50 * time.Millisecond
+	followRetryMost = 2 * time.Second
+)
+
+// followShard applies what a shard applies until the Cluster is closed.
+func (c *Cluster) followShard(s *shardCopy) {
+	var logged string
+	for pause, from := followRetry, s.applied(); ; pause = min(2*pause, followRetryMost) {
+		err := s.follow(c.life, c.source.Follow(s.shard, from))
+		if c.life.Err() != nil {
+			return
+		}
+		if !errors.Is(err, meta.ErrUnavailable) { // the copy would differ from the shard
+			panic(err)
+		}
+		if now := s.applied(); now > from {
+			pause, from, logged = followRetry, now, ""
+		}
+		if text := err.Error(); text != logged {
+			logged = text
+			c.log.Warn("cannot follow a metadata shard; retrying", "shard", s.shard, "err", err)
+		}
+		select {
+		case <-time.After(pause):
+		case <-c.life.Done():
+		}
+	}
+}
+
+func (s *shardCopy) follow(ctx context.Context, f Follower) error {
+	for {
+		changes, err := f.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.apply(changes); err != nil {
+			return fmt.Errorf("the copy of metadata shard %d: %w", s.shard, err)
+		}
+	}
+}
+
+// applied returns the index of the last command applied.
+func (s *shardCopy) applied() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.index
+}
+
+func (s *shardCopy) apply(changes quorum.Changes) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if snapshot := changes.Snapshot; snapshot != nil {
+		if err := s.restore(snapshot.State); err != nil {
+			return err
+		}
+		s.index = snapshot.Index
+	}
+	for _, e := range changes.Entries {
+		if err := s.command(e.Cmd); err != nil {
+			return fmt.Errorf("entry %d: %w", e.Index, err)
+		}
+		s.index = e.Index
+	}
+	close(s.moved)
+	s.moved = make(chan struct{})
+	return nil
+}
+
+func (s *shardCopy) restore(b []byte) (err error) {
+	if s.shard == 0 {
+		if s.root, err = machine.RestoreRoot(b); err == nil {
+			s.out.resetRoot(s.root.All())
+		}
+		return err
+	}
+	if s.parts, err = machine.RestoreShard(b); err == nil {
+		s.out.resetShard(s.shard, s.parts.All())
+	}
+	return err
+}
+
+func (s *shardCopy) command(b []byte) error {
+	cmd, err := machine.Decode(b)
+	if err != nil {
+		return err
+	}
+	if s.shard == 0 {
+		_, changes, err := s.root.Apply(cmd)
+		if err == nil {
+			s.out.root(changes)
+		}
+		return err
+	}
+	_, changes, err := s.parts.Apply(cmd)
+	if err == nil {
+		s.out.shard(s.shard, changes)
+	}
+	return err
+}
+
+// await returns once the copy has applied the command at index.
+func (s *shardCopy) await(ctx context.Context, index uint64) error {
+	for {
+		s.mu.Lock()
+		there, moved := s.index >= index, s.moved
+		s.mu.Unlock()
+		if there {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: the copy of shard %d is not up to date: %w", meta.ErrUnavailable, s.shard, context.Cause(ctx))
+		}
+	}
+}

@@ -1,0 +1,20 @@
+// Package quorum is what a controller hosts of the cluster's metadata: its replicas of the Raft
+// shards (dragonboat with its tan log store) and the state machines of package machine in them.
+//
+// In: encoded commands (Propose), and through Raft those of other controllers. Out: results, and
+// for brokers the commands of each shard in the order in which they were applied (Follow), after a
+// snapshot where the latest commands are not enough.
+//
+// State is owned by dragonboat's apply workers, one at a time per shard.
+//
+// At start every log is read through package raftfs, which changes nothing on disk, and
+// compared with package guard, which knows what was last synced. Shards whose logs are damaged
+// or incomplete are offline: they are not started, their contents are unknown, and the others
+// are served. Without shard 0 Open fails.
+//
+// A later disk failure closes Failed: calls return meta.ErrUnavailable, and the process must
+// exit. A committed command that does not decode stops the process, since a replica must not
+// continue with a state that others do not have.
+//
+// Not implemented yet: more than one replica.
+package quorum

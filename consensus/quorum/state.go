@@ -1,0 +1,22 @@
+package quorum
+
+// State is the state of the Raft group that holds topics, brokers and configs.
+type State struct {
+	Led  bool   // there is a leader: this node, which is the only one
+	Term uint64 // of the leader
+	Last uint64 // index of the last log entry; on a single node all are committed
+}
+
+// State returns the current state; there is no leader while the node starts or stops.
+func (q *Quorum) State() State {
+	leader, term, known, err := q.host.GetLeaderID(raftShard(0))
+	if err != nil || !known {
+		return State{}
+	}
+	log, err := q.host.GetLogReader(raftShard(0))
+	if err != nil {
+		return State{}
+	}
+	_, last := log.GetRange()
+	return State{Led: leader == replicaID, Term: term, Last: last}
+}
