@@ -29,21 +29,21 @@ import (
 
 // Broker has all settings of a broker.
 type Broker struct {
-	Broker        BrokerProcess        `toml:"broker" default:"data_directory=/var/lib/sluice"`
-	Network       Network              `toml:"network"`
-	TLS           certs.Config         `toml:"tls"`
-	WAL           WAL                  `toml:"wal"`
-	ObjectStorage ObjectStorage        `toml:"object_storage"`
-	Retention     retain.Config        `toml:"retention"`
-	Compaction    compact.Config       `toml:"compaction"`
-	Cache         Cache                `toml:"cache"`
-	Memory        memory.Config        `toml:"memory"`
-	Replication   Replication          `toml:"replication"`
-	Topics        kafka.TopicsConfig   `toml:"topics"`
-	Requests      kafka.RequestsConfig `toml:"requests"`
-	Fetch         fetch.Config         `toml:"fetch"`
-	Producers     Producers            `toml:"producers"`
-	Groups        group.Config         `toml:"groups"`
+	Broker        BrokerProcess           `toml:"broker" default:"data_directory=/var/lib/sluice"`
+	Network       Network                 `toml:"network"`
+	TLS           certs.Config            `toml:"tls"`
+	WAL           WAL                     `toml:"wal"`
+	ObjectStorage ObjectStorage           `toml:"object_storage"`
+	Retention     retain.Config           `toml:"retention"`
+	Compaction    compact.Config          `toml:"compaction"`
+	Cache         Cache                   `toml:"cache"`
+	Memory        memory.Config           `toml:"memory"`
+	Replication   kafka.ReplicationConfig `toml:"replication"`
+	Topics        kafka.TopicsConfig      `toml:"topics"`
+	Requests      kafka.RequestsConfig    `toml:"requests"`
+	Fetch         fetch.Config            `toml:"fetch"`
+	Producers     Producers               `toml:"producers"`
+	Groups        group.Config            `toml:"groups"`
 	// Limits of the pipeline stages, in the order in which data passes them: depth is the
 	// length of the queue before a stage, workers is the number of goroutines that run it.
 	// Whatever the depths, queued data stays within the memory budgets. GET /topology shows
@@ -110,14 +110,6 @@ type ObjectStorage struct {
 type Cache struct {
 	Write cache.Config
 	Read  readcache.Config
-}
-
-// Replication says how many brokers have each record.
-type Replication struct {
-	kafka.ReplicationConfig
-	// Replicas that must have a record before acks=all acknowledges it. This version keeps one
-	// replica of the log, so only 1 is accepted.
-	MinInSyncReplicas int `toml:"min_in_sync_replicas" default:"1" range:"1.."`
 }
 
 // Producers has the settings of idempotent producers.

@@ -63,14 +63,6 @@ func (o ObjectStorage) Validate() error {
 }
 
 // Validate reports settings that cannot work.
-func (r Replication) Validate() error {
-	var p setting.Problems
-	p.Require(r.MinInSyncReplicas == 1,
-		"{min_in_sync_replicas} must be 1: this version has one replica of the log, and would refuse every write with acks=all")
-	return p.Err()
-}
-
-// Validate reports settings that cannot work.
 func (t Tracing) Validate() error {
 	var p setting.Problems
 	u, err := url.Parse(t.OTLPEndpoint)

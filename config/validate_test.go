@@ -72,7 +72,7 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		"16 times network.max_control_request_bytes":                                                  func(c *Broker) { c.Network.Requests.MaxControlBytes = 11 << 20 },
 		"memory.response_budget_bytes":                                                                func(c *Broker) { c.Memory.ResponseBudgetBytes = 1 },
 		"memory.wal_buffer_bytes (67108864) has no room":                                              func(c *Broker) { c.Memory.WALBufferBytes = 64 << 20 },
-		"replication.min_in_sync_replicas must be 1":                                                  func(c *Broker) { c.Replication.MinInSyncReplicas = 2 },
+		"replication.min_in_sync_replicas (2) must not be above replication.default_factor (1)":       func(c *Broker) { c.Replication.MinInSyncReplicas = 2 },
 		"topics.default_partitions":                                                                   func(c *Broker) { c.Topics.Partitions = 10_001 },
 		"topics.max_partitions (1) must not be below topics.max_partitions_per_topic (10000)":         func(c *Broker) { c.Topics.ClusterPartitions = 1 },
 		"groups.max_session_timeout_ms":                                                               func(c *Broker) { c.Groups.MaxSessionTimeout = 1 },

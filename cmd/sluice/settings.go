@@ -27,7 +27,7 @@ func nodeConfig(c config.Broker) (node.Config, error) {
 		Cluster:   clusterConfig(c.Metadata, dir),
 		Storage:   storageConfig(c, dir),
 		Listeners: node.ListenersConfig{Config: c.Network.Config, Rack: c.Broker.Rack, QUIC: c.Network.QUIC, MemoryBytes: c.Memory.ConnectionBytes},
-		API:       kafka.APIConfig{TopicsConfig: c.Topics, ReplicationConfig: c.Replication.ReplicationConfig, RequestsConfig: c.Requests, ProducerIDsConfig: c.Producers.IDs},
+		API:       kafka.APIConfig{TopicsConfig: c.Topics, ReplicationConfig: c.Replication, RequestsConfig: c.Requests, ProducerIDsConfig: c.Producers.IDs},
 		Fetch:     c.Fetch,
 		Admin:     adminConfig(c.Admin.Settings, c.Network.AdvertisedHost),
 	}

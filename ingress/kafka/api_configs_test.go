@@ -107,6 +107,32 @@ func TestDescribeConfigsOfBrokersAndOthers(t *testing.T) {
 	}
 }
 
+// A default of min.insync.replicas is a config of topics that are created without one.
+func TestDefaultOfMinInsyncReplicas(t *testing.T) {
+	c := newCluster(t, func(cfg *APIConfig) { cfg.AutoCreateTopics, cfg.Replication, cfg.MinInSyncReplicas = true, 3, 2 })
+	created := call[*kmsg.CreateTopicsResponse](c, create(7, creation("plain", nil), creation("own", func(t *kmsg.CreateTopicsRequestTopic) {
+		t.Configs = []kmsg.CreateTopicsRequestTopicConfig{{Name: topic.MinInsyncReplicas, Value: ptr("1")}}
+	})))
+	call[*kmsg.MetadataResponse](c, metadataOf(3, "automatic"))
+	for i, want := range []string{"2", "1"} {
+		for _, got := range created.Topics[i].Configs {
+			if got.Name == topic.MinInsyncReplicas && (*got.Value != want || got.Source != int8(kmsg.ConfigSourceDynamicTopicConfig)) {
+				t.Errorf("%s was created with %s of source %d", created.Topics[i].Topic, *got.Value, got.Source)
+			}
+		}
+	}
+	for name, want := range map[string]string{"plain": "2", "own": "1", "automatic": "2"} {
+		got := describe(c, nil, kmsg.ConfigResourceTypeTopic, name, topic.MinInsyncReplicas).Configs
+		if len(got) != 1 || *got[0].Value != want || got[0].Source != kmsg.ConfigSourceDynamicTopicConfig {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	broker := describe(c, nil, kmsg.ConfigResourceTypeBroker, "1", topic.MinInsyncReplicas).Configs
+	if len(broker) != 1 || *broker[0].Value != "2" || broker[0].Source != kmsg.ConfigSourceStaticBrokerConfig {
+		t.Errorf("the broker: %+v", broker)
+	}
+}
+
 func TestIncrementalAlterConfigs(t *testing.T) {
 	type op = kmsg.IncrementalAlterConfigsRequestResourceConfig
 	const set, del, add, sub = kmsg.IncrementalAlterConfigOpSet, kmsg.IncrementalAlterConfigOpDelete, kmsg.IncrementalAlterConfigOpAppend, kmsg.IncrementalAlterConfigOpSubtract

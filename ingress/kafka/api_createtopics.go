@@ -96,8 +96,8 @@ func assigned(view *meta.View, given []kmsg.CreateTopicsRequestTopicReplicaAssig
 	return nil
 }
 
-// createdTopic builds the result of a topic. Configs are returned as requested; those stored
-// and described are normalized.
+// createdTopic builds the result of a topic. Configs are returned as requested, or as they were set
+// without a request; those stored and described are normalized.
 func createdTopic(s *meta.TopicSpec, given []kmsg.CreateTopicsRequestTopicConfig, err error, code Coder) kmsg.CreateTopicsResponseTopic {
 	out := kmsg.NewCreateTopicsResponseTopic()
 	out.Topic = s.Name
@@ -110,6 +110,9 @@ func createdTopic(s *meta.TopicSpec, given []kmsg.CreateTopicsRequestTopicConfig
 	out.TopicID = s.ID
 	out.NumPartitions, out.ReplicationFactor = s.Partitions, s.Replication
 	values := make(map[string]*string, len(given))
+	for name, value := range s.Configs {
+		values[name] = &value
+	}
 	for i := range given {
 		values[given[i].Name] = given[i].Value
 	}

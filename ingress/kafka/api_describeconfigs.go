@@ -184,6 +184,9 @@ func brokerConfigs(cfg *APIConfig, node int32) []describedConfig {
 		if !c.Unset {
 			b.fallbacks = []fallback{{c.Broker, c.Default, kmsg.ConfigSourceDefaultConfig}}
 		}
+		if c.Name == topic.MinInsyncReplicas && cfg.MinInSyncReplicas > 1 {
+			b.value, b.source = strconv.Itoa(int(cfg.MinInSyncReplicas)), kmsg.ConfigSourceStaticBrokerConfig
+		}
 		out = append(out, b)
 	}
 	return out

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -100,6 +101,12 @@ func (p *planner) create(s *meta.TopicSpec) error {
 	configs, err := topic.NormalizeConfigs(s.Configs)
 	if err != nil {
 		return err
+	}
+	if n := p.cfg.MinInSyncReplicas; n > 1 && configs[topic.MinInsyncReplicas] == "" {
+		if configs == nil {
+			configs = make(map[string]string, 1)
+		}
+		configs[topic.MinInsyncReplicas] = strconv.Itoa(int(n))
 	}
 	s.Configs = configs
 	return p.take(s.Partitions, s.Partitions)

@@ -83,6 +83,17 @@ func (c TopicsConfig) Validate() error {
 type ReplicationConfig struct {
 	// Replication factor of topics created without one; lowered to the number of brokers.
 	Replication int16 `toml:"default_factor" default:"1" range:"1..32"`
+	// min.insync.replicas of topics created without it: the replicas that must have a record
+	// before acks=all acknowledges it, at most all of them. It becomes a config of the topic.
+	MinInSyncReplicas int32 `toml:"min_in_sync_replicas" default:"1" range:"1..32"`
+}
+
+// Validate reports settings that cannot work.
+func (c ReplicationConfig) Validate() error {
+	var p setting.Problems
+	p.Add(setting.Check(c))
+	p.Require(c.MinInSyncReplicas <= int32(c.Replication), "{min_in_sync_replicas} (%d) must not be above {default_factor} (%d)", c.MinInSyncReplicas, c.Replication)
+	return p.Err()
 }
 
 // RequestsConfig bounds what one request may ask for.
