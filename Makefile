@@ -112,6 +112,20 @@ $(ORACLE_JARS)/.installed: internal/oracle/pom.xml
 	mvn -q -B -f internal/oracle/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(abspath $(ORACLE_JARS))
 	@touch $@
 
+# Not in CI: real processes in network namespaces that fail in every way of
+# internal/chaos/scenario; every record is compared. It needs root, and nothing of it outlives it.
+# `make chaos CHAOS_SYSTEM=kafka CHAOS_ONLY='kill-leader|isolate-leader'` runs two scenarios on
+# Apache Kafka, to see what the tests themselves are worth.
+CHAOS_SYSTEM ?= sluice
+CHAOS_ONLY   ?= .*
+.PHONY: chaos chaos-kafka chaos-sluice
+chaos-kafka: $(ORACLE_JARS)/.installed
+chaos-sluice: build
+chaos: chaos-$(CHAOS_SYSTEM) ## let clusters of real processes fail, and compare every record
+	$(GO) test -count=1 -timeout 5m -tags chaos ./internal/chaos/netlab ./internal/chaos/wallclock
+	CHAOS_SYSTEM=$(CHAOS_SYSTEM) CHAOS_SLUICE=$(abspath $(BIN))/sluice CHAOS_KAFKA_JARS=$(abspath $(ORACLE_JARS)) \
+	  $(GO) test -count=1 -timeout 120m -v -tags chaos -run 'TestScenarios/^($(CHAOS_ONLY))$$' ./internal/chaos
+
 # kcat is installed as a Debian package; on other systems, install it manually.
 kcat:
 	@command -v kcat >/dev/null || { echo "installing kcat"; \
@@ -145,6 +159,7 @@ lint: $(TOOLS)/.built ## check formatting, vet and linters
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "not gofmt'ed:"; echo "$$out"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags oracle ./internal/oracle
+	$(GO) vet -tags chaos ./internal/chaos/...
 	cd bench && $(GO) vet ./...
 	$(TOOLS)/staticcheck ./...
 	$(TOOLS)/golangci-lint run ./...

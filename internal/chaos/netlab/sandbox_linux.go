@@ -115,3 +115,6 @@ func (d *Disk) Fill() error {
 
 // Free gives the space back.
 func (d *Disk) Free() error { return os.Remove(filepath.Join(d.dir, ballast)) }
+
+// Close unmounts the file system; its files are gone.
+func (d *Disk) Close() error { return unix.Unmount(d.dir, unix.MNT_DETACH) }
