@@ -11,19 +11,19 @@ import (
 	"github.com/sluicemq/sluice/internal/blockfs"
 )
 
-// BenchmarkAcksUnderHalfLoad produces with acks=all at half the rate that the broker
-// has just been measured to take, at fixed times, and compares how long acknowledgements
-// take, from when they were due to be sent, with one synchronous write at a time to the
-// same disk while it is idle. Client and broker share the processors.
+// BenchmarkAcksUnderHalfLoad produces with acks=all on a fixed schedule, at half the broker's
+// maximum rate measured just before. It compares the acknowledgement latency, counted from the
+// scheduled send time, with the latency of single synchronous writes to the same disk when idle.
+// Client and broker share the processors.
 //
-//	none     nothing is uploaded while it is measured
-//	uploads  objects go to the same disk, 128 MiB each
+//	none     nothing is uploaded during the measurement
+//	uploads  objects of 128 MiB are uploaded to the same disk
 //
-// Its -benchtime is the number of rounds: `-benchtime 5x`.
+// -benchtime sets the number of rounds: `-benchtime 5x`.
 func BenchmarkAcksUnderHalfLoad(b *testing.B) {
 	for _, shape := range []struct {
 		wires, kib, outstanding int
-		wal                     int64 // three quarters of it have room for a round
+		wal                     int64 // WAL capacity in bytes; a round fits into three quarters of it
 	}{{4, 64, 8, 4 << 30}, {32, 4, 8, 1 << 30}} {
 		for _, uploads := range []bool{false, true} {
 			name := map[bool]string{false: "none", true: "uploads"}[uploads]
@@ -47,15 +47,15 @@ const (
 	never     = "size_bytes=1099511627776"
 )
 
-// acksLoad is a broker with clients, and the disk of both.
+// acksLoad is a broker, its clients, and the disk that the broker writes to.
 type acksLoad struct {
 	*broker
 	b           *testing.B
 	wires       []*wire
-	outstanding int // requests of each wire when it goes flat out
-	request     int // bytes of the batch in each
+	outstanding int // requests per wire when flat out
+	request     int // batch bytes per request
 	disk        *syncWrites
-	most        []float64 // requests a second, flat out
+	most        []float64 // requests per second, flat out
 }
 
 func newAcksLoad(b *testing.B, wires, bytes, outstanding int, wal int64) *acksLoad {
@@ -92,9 +92,8 @@ func (l *acksLoad) tune(stage, setting string) {
 	l.must("", "config", "set", "limits", stage, setting, "--admin", l.admin)
 }
 
-// recycle fills the WAL to where it asks for uploads, and has it all uploaded: from
-// then on its files are ones that were written before, as in a broker that has run
-// for a while. Nothing is uploaded by size from here on.
+// recycle fills the WAL until it requests uploads, then has all of it uploaded. From then on the
+// WAL reuses its files, as in a broker that has run for a while. It also turns off uploads by size.
 func (l *acksLoad) recycle(wal int64) {
 	l.b.Helper()
 	l.tune("upload/ledger", never)
@@ -104,7 +103,7 @@ func (l *acksLoad) recycle(wal int64) {
 	l.rest()
 }
 
-// rest has everything uploaded, so that the disk is idle and the WAL has room.
+// rest has everything uploaded, which leaves the disk idle and the WAL with free space.
 func (l *acksLoad) rest() {
 	l.b.Helper()
 	l.tune("upload/ledger", "interval_ms=1000")
@@ -118,8 +117,8 @@ func (l *acksLoad) rest() {
 	l.tune("upload/ledger", "interval_ms=600000")
 }
 
-// warmUp finds out what the broker takes. One second says little about the next, so
-// that half load is half of the median of all seconds so far.
+// warmUp measures the broker's maximum rate. It varies from one second to the next, so half load
+// is half the median of all measurements so far.
 func (l *acksLoad) warmUp() {
 	l.b.Helper()
 	for range 2 {
@@ -127,23 +126,23 @@ func (l *acksLoad) warmUp() {
 	}
 }
 
-// flatOut goes flat out for a while and comes to rest again.
+// flatOut measures the maximum rate for flatFor, then waits until the disk is idle again.
 func (l *acksLoad) flatOut() {
 	l.b.Helper()
 	l.most = append(l.most, flatOut(l.b, l.wires, l.outstanding, flatFor))
 	l.rest()
 }
 
-// acksRound is what one round has measured, in seconds and bytes a second.
+// acksRound holds the measurements of one round, in seconds and bytes per second.
 type acksRound struct {
-	small, group []float64 // the disk: 4 KiB, and as much as the broker's groups
+	small, group []float64 // disk writes of 4 KiB, and of the broker's mean group size
 	half         float64
 	acks         *latencies
 	groupBytes   int
 	cpu          cpu
 }
 
-// measure does rounds: half of what the broker takes, then the disk.
+// measure runs the rounds: first the broker at half load, then the disk alone.
 func (l *acksLoad) measure() {
 	var rounds []acksRound
 	stages := newStageTimes()
@@ -163,12 +162,12 @@ func (l *acksLoad) measure() {
 		r.group = l.disk.run(r.groupBytes, probedFor)
 		rounds = append(rounds, r)
 	}
-	// Log would cut it off after ten lines.
+	// Not b.Log, which truncates after ten lines.
 	fmt.Fprintf(os.Stderr, "%s%s\nwhere the time went while it was paced, in µs:\n%s\n", l.b.Name(), l.report(rounds), stages)
 }
 
-// report gives medians of the rounds; a ratio is one of the same round. What it
-// returns has the rounds too.
+// report reports the medians over the rounds. Ratios are computed within a round. The returned
+// text lists the single rounds too.
 func (l *acksLoad) report(rounds []acksRound) string {
 	b, all := l.b, &strings.Builder{}
 	b.ReportMetric(0, "ns/op")

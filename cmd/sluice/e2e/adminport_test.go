@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// ask sends a request to an admin server and returns the status and the body of its answer.
-// headers are names and values in turn; Host is one of them.
+// ask sends a request to an admin server and returns the status and body of the response.
+// headers alternates names and values, and may include Host.
 func ask(t testing.TB, method, admin, path, body string, headers ...string) (status int, answer string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(deadline(t), method, "http://"+admin+path, strings.NewReader(body))
@@ -39,8 +39,8 @@ func ask(t testing.TB, method, admin, path, body string, headers ...string) (sta
 	return resp.StatusCode, string(b)
 }
 
-// aBroker and aController start the two kinds of processes that have an admin server, with
-// lines of settings for it.
+// aBroker and aController each start a process with an admin server. lines are further settings
+// of its [admin] section.
 func aBroker(t testing.TB, lines string) (admin string) {
 	admin = freePort(t)
 	role(t, "broker", fmt.Sprintf("[broker]\ndata_directory = %q\n[network]\nquic_listen = \"\"\ntcp_listen = %q\nadvertised_host = \"queue.example.com\"\n[admin]\nlisten = %q\n%s",
@@ -54,8 +54,8 @@ func aController(t testing.TB, lines string) (admin string) {
 	return admin
 }
 
-// A page whose own name resolves to this machine is not answered, whatever it asks for; who
-// asks at a name of the server is, however it is written.
+// DNS rebinding: a page whose host name resolves to this machine is refused, whatever it requests.
+// Requests for one of the server's own names are answered, however the name is spelled.
 func TestAdminAnswersOnlyForItsHosts(t *testing.T) {
 	const more = `hosts = "metrics.internal, 10.9.8.7"` + "\n"
 	broker, controller := aBroker(t, more), aController(t, more)
@@ -97,7 +97,7 @@ func TestAdminAnswersOnlyForItsHosts(t *testing.T) {
 	}
 }
 
-// statusLine sends a request as it is and returns the first line of the answer.
+// statusLine sends a raw request and returns the first line of the response.
 func statusLine(t testing.TB, admin, request string) string {
 	t.Helper()
 	nc, err := net.Dial("tcp", admin)
@@ -116,7 +116,7 @@ func statusLine(t testing.TB, admin, request string) string {
 
 const linger = `{"graph":"write","stage":"batch","key":"linger_us","value":%d}`
 
-// What a web page of somebody else can have a browser send changes nothing.
+// Requests that another site's page can make a browser send change nothing.
 func TestAdminTakesNoChangesFromOtherSites(t *testing.T) {
 	b := newBroker(t)
 	now := func() float64 {
@@ -135,7 +135,7 @@ func TestAdminTakesNoChangesFromOtherSites(t *testing.T) {
 		{403, []string{"Content-Type", json, "Origin", "https://attacker.example"}},
 		{403, []string{"Content-Type", json, "Origin", "null"}},
 		{403, []string{"Content-Type", json, "Origin", "http://127.0.0.1:1"}},
-		{403, []string{"Content-Type", json, "Origin", "http://localhost:" + port}}, // asked at 127.0.0.1
+		{403, []string{"Content-Type", json, "Origin", "http://localhost:" + port}}, // the request's Host is 127.0.0.1
 		{421, []string{"Content-Type", json, "Origin", "http://attacker.example:" + port, "Host", "attacker.example:" + port, "Sec-Fetch-Site", "same-origin"}},
 		{415, []string{"Content-Type", "text/plain"}},
 		{415, []string{"Content-Type", "application/x-www-form-urlencoded"}},
@@ -160,7 +160,7 @@ func TestAdminTakesNoChangesFromOtherSites(t *testing.T) {
 			t.Errorf("POST with %q: answered %d, and linger_us went from %v to %v", c.headers, status, before, after)
 		}
 	}
-	// Every way to change something, and what is no way at all.
+	// Every endpoint that changes something, and some that change nothing.
 	for _, path := range []string{"/limits", "/objects/give-up", "/metrics", "/nothing"} {
 		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch} {
 			if status, body := ask(t, method, b.admin, path, "{}", "Content-Type", json, "Sec-Fetch-Site", "cross-site"); status != http.StatusForbidden {
@@ -173,7 +173,7 @@ func TestAdminTakesNoChangesFromOtherSites(t *testing.T) {
 	}
 }
 
-// Profiles are off unless a setting says so, are taken one at a time, and end.
+// Profiles are off by default, taken one at a time, and limited in duration.
 func TestAdminProfiles(t *testing.T) {
 	for name, start := range map[string]func(testing.TB, string) string{"broker": aBroker, "controller": aController} {
 		off, on := start(t, ""), start(t, "debug = true\n")
@@ -223,8 +223,8 @@ func TestAdminProfiles(t *testing.T) {
 	}
 }
 
-// No number of any limit of any stage makes the broker larger or ends it: it is within the
-// bounds or refused.
+// No value of any stage limit makes the broker grow or crash: values outside the bounds are
+// refused.
 func TestAdminBoundsEveryNumber(t *testing.T) {
 	b := newBroker(t)
 	stages := documents(t, b.must("", "config", "get", "limits", "--admin", b.admin, "--json"))
@@ -268,7 +268,8 @@ func TestAdminBoundsEveryNumber(t *testing.T) {
 	}
 }
 
-// Both kinds of processes say what they were built from, in the same words everywhere.
+// Brokers and controllers report the same build information in /version, in the metrics and in
+// `sluice version`.
 func TestAdminTellsTheBuild(t *testing.T) {
 	said := document(t, first(t, "version", "--json"))
 	for name, start := range map[string]func(testing.TB, string) string{"broker": aBroker, "controller": aController} {
@@ -288,9 +289,9 @@ func TestAdminTellsTheBuild(t *testing.T) {
 	}
 }
 
-// Clients that do not finish their requests, or take nothing of their answers, keep no health
-// check out; a body that says it is too long is refused by its header, and an error does not
-// send back what was sent.
+// Clients that never finish their requests or never read the responses do not block health
+// checks. A body whose Content-Length is too large is refused before it is read, and an error
+// response does not echo the request.
 func TestAdminPortAnswersHealthChecksAlways(t *testing.T) {
 	for name, start := range map[string]func(testing.TB, string) string{"broker": aBroker, "controller": aController} {
 		admin := start(t, "")
@@ -301,7 +302,7 @@ func TestAdminPortAnswersHealthChecksAlways(t *testing.T) {
 			}
 			t.Cleanup(func() { nc.Close() })
 			_ = nc.SetDeadline(time.Now().Add(time.Minute))
-			_, _ = io.WriteString(nc, request) // one that reads nothing is cut off while it still asks
+			_, _ = io.WriteString(nc, request) // fails if the server drops a client that does not read
 			return nc
 		}
 		const head = "POST /limits HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

@@ -12,15 +12,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// askFrame is a request as it goes over the wire.
+// askFrame encodes a request of the given version with its length prefix.
 func askFrame(version int16, r kmsg.Request) []byte {
 	r.SetVersion(version)
 	return requestFrame(r)
 }
 
-// hungry are small requests with large answers, of every API that has them. On the broker there are
-// 400 topics of names a-000 on, one of 4000 partitions, and a group with offsets whose metadata is
-// long.
+// hungry returns small requests with large responses, one for each API that has them. They expect
+// 400 topics named a-000 to a-399, the topic wide with 4000 partitions, the topic long with a long
+// config value, and the group g whose offsets have long metadata.
 func hungry() map[string][]byte {
 	configs := kmsg.NewPtrDescribeConfigsRequest()
 	configs.IncludeSynonyms, configs.IncludeDocumentation = true, true
@@ -63,8 +63,8 @@ func partitions(n int) []int32 {
 	return all
 }
 
-// However many clients ask for large answers of any kind, and take none of them, the broker keeps
-// within the memory that it has for requests, and a client that reads is answered as a whole.
+// Many clients request large responses and read none of them. The broker stays within its memory
+// limit for requests, and a client that does read gets complete responses.
 func TestLargeAnswersAreBounded(t *testing.T) {
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
 	b := role(t, "broker", fmt.Sprintf(`
@@ -110,7 +110,7 @@ listen = %q
 				}
 			}()
 		}
-		// Somebody at another address is answered.
+		// A client at another address is answered.
 		for what, frame := range map[string][]byte{"Metadata": askFrame(9, kmsg.NewPtrMetadataRequest()), "DescribeConfigs": configsOfAll()} {
 			if n := answerBytes(t, b, frame); n < 100<<10 {
 				t.Errorf("beside %s: %s is answered with %d bytes", name, what, n)
@@ -126,7 +126,7 @@ listen = %q
 	}
 }
 
-// commitLong commits offsets of the group g with long metadata.
+// commitLong commits offsets of all partitions of wide for group g, with long metadata.
 func commitLong(t *testing.T, b *broker) {
 	t.Helper()
 	text := strings.Repeat("x", 4000)
@@ -148,7 +148,7 @@ func commitLong(t *testing.T, b *broker) {
 	}
 }
 
-// configsOfAll asks as a tool does that describes 400 topics.
+// configsOfAll is the DescribeConfigs request of a tool that describes 400 topics.
 func configsOfAll() []byte {
 	r := kmsg.NewPtrDescribeConfigsRequest()
 	r.IncludeSynonyms = true
@@ -158,7 +158,7 @@ func configsOfAll() []byte {
 	return askFrame(4, r)
 }
 
-// answerBytes asks from an address of its own and returns how long the answer is, all of which came.
+// answerBytes sends a request from 127.0.0.2, reads the whole response and returns its length.
 func answerBytes(t *testing.T, b *broker, frame []byte) int64 {
 	t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}

@@ -17,8 +17,8 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// othersWait bounds the p99 of everybody else beside an attack. On a machine that does nothing
-// else it is below 100 ms, which SLUICE_OTHERS_P99=100ms asks for.
+// othersWait is the maximum p99 latency of other clients during an attack. On an otherwise idle
+// machine it is below 100 ms; SLUICE_OTHERS_P99=100ms requires that.
 func othersWait(t *testing.T) time.Duration {
 	s := os.Getenv("SLUICE_OTHERS_P99")
 	if s == "" {
@@ -31,7 +31,7 @@ func othersWait(t *testing.T) time.Duration {
 	return d
 }
 
-// attacker is a plain TCP connection to the broker.
+// attacker opens a plain TCP connection to the broker.
 func attacker(t *testing.T, b *broker) net.Conn {
 	t.Helper()
 	nc, err := net.Dial("tcp", b.addr)
@@ -42,7 +42,7 @@ func attacker(t *testing.T, b *broker) net.Conn {
 	return nc
 }
 
-// frameHead is the beginning of a request frame that claims so many bytes.
+// frameHead is the start of a request frame whose length field claims size bytes.
 func frameHead(key, version int16, size int) []byte {
 	b := be.BigEndian.AppendUint32(nil, uint32(size))
 	b = be.BigEndian.AppendUint16(b, uint16(key))
@@ -50,13 +50,13 @@ func frameHead(key, version int16, size int) []byte {
 	return append(b, 0, 0, 0, 1, 0xff, 0xff)
 }
 
-// request is a whole frame.
+// requestFrame encodes a request as a complete frame.
 func requestFrame(r kmsg.Request) []byte {
 	return kmsg.NewRequestFormatter(kmsg.FormatterClientID("attack")).AppendRequest(nil, r, 1)
 }
 
-// others measures what everybody else gets while an attack is on: produce, fetch, and requests of
-// new connections.
+// others measures the latency of other clients during an attack: of produce, of fetch, and of
+// requests on new connections.
 func others(t *testing.T, b *broker, d time.Duration) {
 	t.Helper()
 	cl := b.client(kgo.DefaultProduceTopic("others"), kgo.ConsumeTopics("others"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(200*time.Millisecond))
@@ -97,8 +97,8 @@ func others(t *testing.T, b *broker, d time.Duration) {
 	}
 }
 
-// Frames that claim much, of which nothing more comes: produce of 60 MiB, a control request of
-// 8 MiB, and one of each kind at a byte a moment.
+// Frames that claim a large size and then stall: produce requests of 60 MiB, control requests of
+// 8 MiB, and one of each that sends a byte every 50 ms.
 func TestStalledRequestsHoldNobodyUp(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("others", 1)
@@ -120,7 +120,7 @@ func TestStalledRequestsHoldNobodyUp(t *testing.T) {
 	others(t, b, 3*time.Second)
 }
 
-// Many frames of one address, each half there.
+// Many half-sent frames from one address.
 func TestHalfFramesHoldNobodyUp(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("others", 1)
@@ -139,7 +139,7 @@ func TestHalfFramesHoldNobodyUp(t *testing.T) {
 	others(t, b, 3*time.Second)
 }
 
-// Honest requests that are expensive: Metadata with 90,000 names.
+// Valid but expensive requests: Metadata for 90,000 topic names.
 func TestExpensiveRequestsHoldNobodyUp(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("others", 1)
@@ -162,7 +162,7 @@ func TestExpensiveRequestsHoldNobodyUp(t *testing.T) {
 	others(t, b, 5*time.Second)
 }
 
-// Tiny requests with large answers, of which nothing is read: Metadata of all topics.
+// Tiny requests with large responses that are never read: Metadata of all topics.
 func TestLargeAnswersHoldNobodyUp(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("others", 1)
@@ -230,8 +230,8 @@ func TestConsumersThatDoNotReadHoldNobodyUp(t *testing.T) {
 	others(t, b, 3*time.Second)
 }
 
-// Clients that are gone give their connections back though their requests wait, as they do while
-// the WAL is full and the store away.
+// The connections of clients that disconnect are released even while their requests wait, here
+// because the WAL is full and the object store is away.
 func TestGoneClientsGiveTheirConnectionsBack(t *testing.T) {
 	b, _ := smallWAL(t)
 	b.must("", "topic", "create", "t")
@@ -269,7 +269,7 @@ func TestGoneClientsGiveTheirConnectionsBack(t *testing.T) {
 	until(t, b, "their connections are given back", 30*time.Second, func() bool { return b.metric("sluice_connections") < before+10 })
 }
 
-// produceOf is a produce frame of one record with acks=all.
+// produceOf returns a Produce frame with one record and acks=all.
 func produceOf(t *testing.T, topic string) []byte {
 	t.Helper()
 	r := kmsg.NewPtrProduceRequest()

@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// awayFor is how long the object store is away: `make soak` says ten minutes.
+// awayFor is how long the object store is away. `make soak` sets ten minutes.
 func awayFor(t *testing.T) time.Duration {
 	s := os.Getenv("SLUICE_AWAY_FOR")
 	if s == "" {
@@ -25,7 +25,7 @@ func awayFor(t *testing.T) time.Duration {
 	return d
 }
 
-// smallWAL is a broker whose WAL is full after a few seconds without uploads.
+// smallWAL starts a broker whose WAL is full after a few seconds without uploads.
 func smallWAL(t *testing.T) (b *broker, text string) {
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
 	text = fmt.Sprintf(`
@@ -50,8 +50,8 @@ listen = %q
 	return b, text
 }
 
-// producing writes records one after another until stopped, and counts those that
-// are acknowledged. No record may fail: the client waits for as long as it takes.
+// producing produces records one at a time until stopped, and counts the acknowledged ones. No
+// record may fail: the client retries for as long as necessary.
 type producing struct {
 	acked atomic.Int64
 	stop  context.CancelFunc
@@ -79,7 +79,7 @@ func produceSteadily(b *broker, topic string) *producing {
 	return p
 }
 
-// until waits for the condition, or fails with what it was for.
+// until waits for a condition. On timeout the test fails with what, which describes it.
 func until(t testing.TB, b *broker, what string, within time.Duration, done func() bool) {
 	t.Helper()
 	tick, end := time.NewTicker(50*time.Millisecond), time.After(within)
@@ -93,9 +93,8 @@ func until(t testing.TB, b *broker, what string, within time.Duration, done func
 	}
 }
 
-// The object store goes away under load: producers wait once the WAL is full, what
-// is there can be read, and when the store is back all goes on by itself, with
-// nothing lost, twice or out of order.
+// The object store goes away under load. Producers wait once the WAL is full. When the store is
+// back, everything resumes by itself, with no record lost, duplicated or reordered.
 func TestObjectStoreAway(t *testing.T) {
 	b, _ := smallWAL(t)
 	b.must("", "topic", "create", "t")
@@ -106,7 +105,7 @@ func TestObjectStoreAway(t *testing.T) {
 	if err := os.Rename(objects, objects+".away"); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(objects, nil, 0o600); err != nil { // so that nobody makes the directory anew
+	if err := os.WriteFile(objects, nil, 0o600); err != nil { // so that the directory cannot be recreated
 		t.Fatal(err)
 	}
 	gone, last, since := time.Now(), int64(-1), time.Now()

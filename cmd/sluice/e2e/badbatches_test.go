@@ -18,7 +18,7 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// plainBatch is a batch of n records of size bytes each, without a codec.
+// plainBatch returns an uncompressed batch of n records with values of size bytes.
 func plainBatch(t *testing.T, n, size int) record.Batch {
 	t.Helper()
 	m := record.NewBuilder()
@@ -32,8 +32,8 @@ func plainBatch(t *testing.T, n, size int) record.Batch {
 	return b
 }
 
-// changed returns b with another payload, then changed by edit, with length and
-// checksum made right.
+// changed returns b with another codec and payload, modified by edit, and with a correct length and
+// checksum.
 func changed(b record.Batch, codec record.Codec, payload []byte, edit func(record.Batch)) record.Batch {
 	out := append(bytes.Clone(b[:record.HeaderSize]), payload...)
 	enc.BigEndian.PutUint32(out[8:], uint32(len(out)-12))
@@ -45,7 +45,7 @@ func changed(b record.Batch, codec record.Codec, payload []byte, edit func(recor
 	return out
 }
 
-// packed is what a codec's own library makes of p.
+// packed compresses p with the codec's own library.
 func packed(t *testing.T, codec record.Codec, p []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -73,8 +73,8 @@ func packed(t *testing.T, codec record.Codec, p []byte) []byte {
 	return out.Bytes()
 }
 
-// answer sends one batch to partition 0 and a sound one to partition 1, which must be
-// taken, and returns what partition 0 is told.
+// answer produces bad to partition 0 and sound to partition 1 in one request. It checks that sound
+// is accepted and returns the response for partition 0.
 func (w *wire) answer(t *testing.T, topic string, bad, sound record.Batch) kmsg.ProduceResponseTopicPartition {
 	t.Helper()
 	req := kmsg.NewPtrProduceRequest()
@@ -92,7 +92,7 @@ func (w *wire) answer(t *testing.T, topic string, bad, sound record.Batch) kmsg.
 		t.Fatal(err)
 	}
 	w.resp.Topics = nil
-	_ = w.receive() // the codes are judged here
+	_ = w.receive() // the error codes are checked below and by the caller
 	if len(w.resp.Topics) != 1 || len(w.resp.Topics[0].Partitions) != 2 {
 		t.Fatalf("the answer is %+v", w.resp)
 	}
@@ -103,8 +103,8 @@ func (w *wire) answer(t *testing.T, topic string, bad, sound record.Batch) kmsg.
 	return parts[0]
 }
 
-// Batches that a client could not unpack are refused when they are produced, with the
-// code that says whether to send them again, and their neighbours are taken.
+// Batches that a client could not decompress are refused when they are produced, with an error
+// code that says whether to retry. The other batch in the request is accepted.
 func TestBatchesThatDoNotUnpackAreRefused(t *testing.T) {
 	b := newBroker(t)
 	b.must("", "topic", "create", "bad", "--partitions", "2")
@@ -121,7 +121,7 @@ func TestBatchesThatDoNotUnpackAreRefused(t *testing.T) {
 		name   string
 		batch  record.Batch
 		code   *kerr.Error
-		record int32 // that is named as wrong, or -1
+		record int32 // the record reported as invalid, or -1
 	}
 	cases := []bad{
 		{"codec 5", changed(sound, 5, plain, nil), kerr.UnsupportedCompressionType, -1},
@@ -159,8 +159,8 @@ func TestBatchesThatDoNotUnpackAreRefused(t *testing.T) {
 	}
 }
 
-// A small batch that unpacks to 256 MiB is refused without taking that much memory. A
-// producer that can split it is told to.
+// A small batch that decompresses to 256 MiB is refused without using that much memory. If the
+// producer can split it, the code is MESSAGE_TOO_LARGE.
 func TestBatchesThatUnpackToTooMuchAreRefused(t *testing.T) {
 	b := newBroker(t)
 	b.must("", "topic", "create", "bad", "--partitions", "2")

@@ -13,8 +13,8 @@ import (
 
 const anyPort = "127.0.0.1:0"
 
-// devFails starts `sluice dev`, which must end with exit code 1 and one line that
-// says why.
+// devFails runs `sluice dev`, which must exit with code 1. The last line that it prints must be an
+// error message that contains want.
 func devFails(t *testing.T, want string, args ...string) {
 	t.Helper()
 	out, errs, code := alone(t, append([]string{"dev"}, args...)...)
@@ -82,7 +82,7 @@ func TestNoRoomForTheWAL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const segment = 128 << 20 // all that the disk has for one, if it were empty
+	const segment = 128 << 20 // the room that is left for one, if the disk were empty
 	file := settings(t, fmt.Sprintf("[broker]\ndata_directory = %q\n[network]\nquic_listen = %q\ntcp_listen = %q\n"+
 		"[wal]\nmin_free_bytes = %d\n[admin]\nlisten = %q\n", dir, anyPort, anyPort, min(total-segment, 1<<40), anyPort))
 	_, errs, code := alone(t, "broker", "--config", file)
@@ -91,7 +91,7 @@ func TestNoRoomForTheWAL(t *testing.T) {
 	}
 }
 
-// last is the last line of what a process printed.
+// last returns the last line of text.
 func last(text string) string {
 	text = strings.TrimSuffix(text, "\n")
 	return text[strings.LastIndexByte(text, '\n')+1:]

@@ -18,8 +18,8 @@ import (
 	"github.com/sluicemq/sluice/internal/freeport"
 )
 
-// binary is the sluice executable under test: that of SLUICE_BINARY, to compare builds,
-// or the one that is built from here.
+// binary is the path of the sluice executable under test: SLUICE_BINARY, for comparing builds, or
+// one built from the current source.
 var binary string
 
 func TestMain(m *testing.M) {
@@ -44,21 +44,21 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// broker is one `sluice dev` process.
+// broker is a `sluice dev` process or, if started by role, a broker or controller process.
 type broker struct {
 	t     testing.TB
 	dir   string
 	addr  string // QUIC and TCP
 	admin string
 	args  []string
-	text  string // of its settings, where it is of another role
-	file  string // that they are in
+	text  string // the settings, in tests that rewrite them
+	file  string // the settings file, if started by role
 	cmd   *exec.Cmd
 	log   *output
 	over  chan error
 }
 
-// output keeps what a process printed.
+// output collects the output of a process. It is safe for concurrent use.
 type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -86,7 +86,7 @@ func freePort(t testing.TB) string {
 	return addr
 }
 
-// newBroker starts a broker on a new data directory; it is stopped with the test.
+// newBroker starts a broker on a new data directory and kills it when the test ends.
 func newBroker(t testing.TB, args ...string) *broker {
 	t.Helper()
 	b := &broker{t: t, dir: t.TempDir(), addr: freePort(t), admin: freePort(t), args: args}
@@ -158,7 +158,7 @@ func (b *broker) tryStart() error {
 	}
 }
 
-// startWithout starts the process although its WAL, or some of it, is gone.
+// startWithout starts the process even though some or all of its WAL is missing.
 func (b *broker) startWithout() {
 	b.t.Helper()
 	args := b.args
@@ -167,7 +167,7 @@ func (b *broker) startWithout() {
 	b.args = args
 }
 
-// kill is kill -9.
+// kill kills the process as kill -9 does, and waits until it has exited.
 func (b *broker) kill() {
 	b.t.Helper()
 	_ = b.cmd.Process.Kill()
@@ -175,7 +175,7 @@ func (b *broker) kill() {
 	b.cmd = nil
 }
 
-// stop asks the broker to stop and checks that it does so cleanly.
+// stop sends SIGTERM and checks that the broker exits cleanly.
 func (b *broker) stop() {
 	b.t.Helper()
 	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -192,8 +192,8 @@ func (b *broker) stop() {
 	}
 }
 
-// sluice runs a command of the binary against the broker and returns what it
-// printed; the data directory finds the CA.
+// sluice runs a command of the binary against the broker and returns its output and exit code. The
+// command finds the CA in the broker's data directory.
 func (b *broker) sluice(stdin string, args ...string) (stdout, stderr string, code int) {
 	b.t.Helper()
 	cmd := exec.Command(binary, append(args, "--broker", b.addr)...)
@@ -209,7 +209,7 @@ func (b *broker) sluice(stdin string, args ...string) (stdout, stderr string, co
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// must is sluice for commands that succeed.
+// must is like sluice, for commands that must succeed.
 func (b *broker) must(stdin string, args ...string) string {
 	b.t.Helper()
 	out, errs, code := b.sluice(stdin, args...)
@@ -219,7 +219,7 @@ func (b *broker) must(stdin string, args ...string) string {
 	return out
 }
 
-// metric returns the sum of a metric over its labels; has filters lines.
+// metric returns the sum of all series of a metric whose line contains every string in has.
 func (b *broker) metric(name string, has ...string) float64 {
 	b.t.Helper()
 	resp, err := http.Get("http://" + b.admin + "/metrics")

@@ -5,9 +5,8 @@ import (
 	"testing"
 )
 
-// TestUploadsComeFromTheWriteCache produces as fast as it goes to a broker whose objects
-// are on the disk of its WAL: uploads keep up, so that the broker does not read back what
-// it has just written.
+// TestUploadsComeFromTheWriteCache produces as fast as possible to a broker whose WAL and objects
+// share a disk. Uploads keep up, so the broker need not read back what it has just written.
 func TestUploadsComeFromTheWriteCache(t *testing.T) {
 	const partitions, requests, batchBytes = 8, 1600, 32 << 10
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
