@@ -26,8 +26,8 @@ import (
 
 const bucket = "sluice-bench"
 
-// startS3 runs versitygw on a temporary directory and returns a client of it, and
-// the URL for a broker.
+// startS3 runs versitygw on a temporary directory. It returns a client and the store URL for a
+// broker.
 func startS3(b testing.TB) (*s3.Client, string) {
 	b.Helper()
 	gateway := os.Getenv("SLUICE_VERSITYGW")
@@ -51,10 +51,11 @@ func startS3(b testing.TB) (*s3.Client, string) {
 	return client, "s3://" + bucket + "?endpoint=http://" + addr + "&use_path_style=true"
 }
 
-// The key of the S3 server.
+// The credentials of the S3 server.
 const s3ID, s3Secret = "bench", "of-no-value"
 
-// startGateway runs versitygw on a directory, for who has that key.
+// startGateway runs versitygw on a directory with the given credentials and waits until it accepts
+// connections.
 func startGateway(b testing.TB, gateway, addr, dir, id, secret string) (stop func()) {
 	b.Helper()
 	cmd := exec.Command(gateway, "--port", addr, "posix", dir)
@@ -81,7 +82,7 @@ func startGateway(b testing.TB, gateway, addr, dir, id, secret string) (stop fun
 	}
 }
 
-// s3Broker is a broker whose objects are in S3.
+// s3Broker is a broker that stores its objects in S3.
 type s3Broker struct {
 	*broker
 	b    *testing.B
@@ -147,10 +148,9 @@ func getLoop(b *testing.B, client *s3.Client, rangeBytes int64) (bytesPerSecond 
 	return float64(total) / time.Since(began).Seconds()
 }
 
-// fetchLoop reads a topic of so many partitions from the start with plain Fetch
-// requests, one at a time, into memory that is used again, and looks at nothing but
-// the headers of batches: what is measured is the broker, not a client that decodes.
-// The loop of GETs does no more.
+// fetchLoop reads a topic from the start with plain Fetch requests, one at a time, into a reused
+// buffer. Like getLoop it does little work itself: it parses only batch headers, so that the broker
+// is measured and not the client's decoding.
 func (s *s3Broker) fetchLoop(topic string, partitions int, ends []int64) (bytesPerSecond float64) {
 	s.b.Helper()
 	cl := s.client()
@@ -177,7 +177,7 @@ func (s *s3Broker) fetchLoop(topic string, partitions int, ends []int64) (bytesP
 			s.b.Fatal(err)
 		}
 		resp := kmsg.FetchResponse{Version: req.Version}
-		if err := resp.ReadFrom(answer[5:]); err != nil { // behind the correlation id and no tags
+		if err := resp.ReadFrom(answer[5:]); err != nil { // after the correlation id and the empty tags
 			s.b.Fatal(err)
 		}
 		for _, p := range resp.Topics[0].Partitions {
@@ -191,7 +191,8 @@ func (s *s3Broker) fetchLoop(topic string, partitions int, ends []int64) (bytesP
 	return float64(total) / time.Since(began).Seconds()
 }
 
-// walk checks that batches go on from an offset and returns where they end.
+// walk checks that the batches continue without a gap from offset next, and returns the offset
+// after the last one.
 func (s *s3Broker) walk(partition int32, batches []byte, next int64) int64 {
 	for len(batches) > 0 {
 		batch, rest, err := record.Next(batches)
@@ -206,7 +207,7 @@ func (s *s3Broker) walk(partition int32, batches []byte, next int64) int64 {
 	return next
 }
 
-// exchange sends a request and reads its answer into buf, which it may replace.
+// exchange sends a request and reads the response into buf, which it replaces if it is too small.
 func exchange(conn net.Conn, request, buf []byte) ([]byte, error) {
 	if _, err := conn.Write(request); err != nil {
 		return nil, err
@@ -223,7 +224,7 @@ func exchange(conn net.Conn, request, buf []byte) ([]byte, error) {
 	return buf[:n], err
 }
 
-// fetchOf asks for up to 4 MiB of each partition that is not read to its end.
+// fetchOf requests up to 4 MiB of each partition that has not been read to its end.
 func fetchOf(topic [16]byte, next, ends []int64) *kmsg.FetchRequest {
 	req := kmsg.NewPtrFetchRequest()
 	req.Version, req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch = 13, 500, 1, 50<<20, -1
@@ -257,9 +258,9 @@ func (s *s3Broker) consumeLoop(topic string, records int) (bytesPerSecond float6
 	return float64(total) / time.Since(began).Seconds()
 }
 
-// BenchmarkCatchUpFromS3 reads history from S3 on loopback through a broker with
-// cold caches, and the same objects with a loop of range GETs, in turns. The goal
-// is 0.7 of the loop's bytes a second for Fetch requests.
+// BenchmarkCatchUpFromS3 alternates between reading a topic's history from S3 on loopback, through
+// a broker with cold caches, and reading the same objects with a loop of range GETs. Fetch requests
+// should reach 0.7 times the loop's bytes per second.
 func BenchmarkCatchUpFromS3(b *testing.B) {
 	const partitions, records, rounds = 4, 1 << 20, 5
 	client, url := startS3(b)
@@ -279,7 +280,7 @@ func BenchmarkCatchUpFromS3(b *testing.B) {
 		consumed = append(consumed, s.consumeLoop("history", records))
 		s.stop()
 	}
-	for range b.N { // the rounds are the measurement, whatever N
+	for range b.N { // N is ignored: the rounds above are the measurement
 	}
 	b.ReportMetric(0, "ns/op")
 	report(b, "fetch", fetched, loop)
@@ -287,8 +288,8 @@ func BenchmarkCatchUpFromS3(b *testing.B) {
 	b.ReportMetric(median(loop)/1e6, "loop-MB/s")
 }
 
-// load produces records of 1 KiB in batches that do not compress, and returns
-// where partitions end.
+// load produces records of 1 KiB in uncompressed batches and returns the end offsets of the
+// partitions.
 func (s *s3Broker) load(topic string, partitions, records int) []int64 {
 	s.b.Helper()
 	cl := s.client(kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
@@ -322,7 +323,7 @@ func median(v []float64) float64 {
 	return s[len(s)/2]
 }
 
-// report gives the ratios of the rounds: median, least and greatest.
+// report reports the median, minimum and maximum of the rounds' ratios.
 func report(b *testing.B, name string, got, of []float64) {
 	ratios := make([]float64, len(got))
 	for i := range got {

@@ -17,14 +17,14 @@ import (
 	sluice "github.com/sluicemq/sluice/sdk/go"
 )
 
-// made runs a command of sluice cert, and returns the document that it prints.
+// made runs a sluice cert command with --json and returns the document it prints.
 func made(t *testing.T, args ...string) map[string]any {
 	t.Helper()
 	return document(t, first(t, append(append([]string{"cert"}, args...), "--json")...))
 }
 
-// An authority is made, it signs for a broker and a client, these find each other with
-// client certificates required, and the broker's is renewed while it runs.
+// A new CA issues certificates to a broker and a client, which connect with client certificates
+// required. The broker's certificate is renewed while it runs.
 func TestCertificatesOfACluster(t *testing.T) {
 	dir, tlsDir := filepath.Join(t.TempDir(), "certs"), t.TempDir()
 	made(t, "init", "--dir", dir, "--name", "orders cluster")
@@ -81,8 +81,8 @@ func TestCertificatesOfACluster(t *testing.T) {
 	}
 }
 
-// A file of several authorities is a list, not a chain: each stands alone. What has signed the
-// certificate before it is its chain.
+// A file of several CA certificates is a list, not a chain: each stands alone. A certificate that
+// signed the one before it is part of its chain.
 func TestCertShowOfSeveralAuthorities(t *testing.T) {
 	dir := t.TempDir()
 	var all []byte
@@ -120,7 +120,7 @@ func TestCertShowOfSeveralAuthorities(t *testing.T) {
 	}
 }
 
-// kgoReads reads one record with franz-go over TCP with TLS, without the SDK.
+// kgoReads reads one record of topic t with plain franz-go over TLS, without the SDK.
 func kgoReads(t *testing.T, b *broker, settings *tls.Config) string {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(b.addr), kgo.DialTLSConfig(settings), kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
@@ -135,8 +135,8 @@ func kgoReads(t *testing.T, b *broker, settings *tls.Config) string {
 	return string(fs.Records()[0].Value)
 }
 
-// Clients that are told of an address which the certificate does not name learn so at
-// once, also those that the first address has let in.
+// Clients fail promptly with a clear error if the certificate does not cover the advertised
+// address, even when it covers the bootstrap address.
 func TestAnAdvertisedAddressThatIsNotInTheCertificate(t *testing.T) {
 	dir := t.TempDir()
 	made(t, "init", "--dir", dir)
@@ -149,7 +149,7 @@ func TestAnAdvertisedAddressThatIsNotInTheCertificate(t *testing.T) {
 	told := b.addr
 	b.addr = net.JoinHostPort("localhost", port)
 	ca := filepath.Join(dir, "ca.crt")
-	opts, err := sluice.ClientOpts(sluice.Config{Brokers: []string{b.addr}, CAFile: ca, ServerName: "localhost"}) // who knows better
+	opts, err := sluice.ClientOpts(sluice.Config{Brokers: []string{b.addr}, CAFile: ca, ServerName: "localhost"}) // the CLI has no such override
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestAnAdvertisedAddressThatIsNotInTheCertificate(t *testing.T) {
 	}
 }
 
-// What is not right with files is said, and is the exit code.
+// cert reports what is wrong with files and arguments, and exits with 1 or 2.
 func TestCertShowAndWhatIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }

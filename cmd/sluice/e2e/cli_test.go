@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// documents parses the output of a command with --json: one document a line.
+// documents parses the output of a command with --json, one document per line.
 func documents(t testing.TB, out string) []map[string]any {
 	t.Helper()
 	var all []map[string]any
@@ -28,7 +28,7 @@ func documents(t testing.TB, out string) []map[string]any {
 	return all
 }
 
-// document is documents for commands that print one.
+// document is like documents, for commands that print exactly one.
 func document(t testing.TB, out string) map[string]any {
 	t.Helper()
 	all := documents(t, out)
@@ -38,7 +38,8 @@ func document(t testing.TB, out string) map[string]any {
 	return all[0]
 }
 
-// fails runs a command that must fail with an exit code and one sentence.
+// fails runs a command that must fail with the given exit code and a single line on stderr that
+// contains want.
 func (b *broker) fails(code int, want string, args ...string) {
 	b.t.Helper()
 	_, errs, got := b.sluice("", args...)
@@ -149,7 +150,8 @@ func TestProduceAndConsumeCommands(t *testing.T) {
 	b.fails(1, "there is no key separator", "produce", "t", "--key-separator", ":", "--file", file)
 }
 
-// eventually waits until get returns want: an unacknowledged record has no moment.
+// eventually waits until get returns want. Records produced without acks become readable at an
+// unknown time.
 func (b *broker) eventually(get func() string, want string) {
 	b.t.Helper()
 	until := time.Now().Add(20 * time.Second)
@@ -180,7 +182,7 @@ func TestProduceOfATopicThatIsNotThere(t *testing.T) {
 	}
 }
 
-// consume --follow prints what comes, and an interrupt ends it cleanly.
+// consume --follow prints new records, and exits cleanly on an interrupt.
 func TestFollowIsEndedByAnInterrupt(t *testing.T) {
 	b := newBroker(t)
 	b.must("", "topic", "create", "t")
@@ -204,13 +206,13 @@ func TestFollowIsEndedByAnInterrupt(t *testing.T) {
 			t.Errorf("%v ended with %v", args, err)
 		}
 	}
-	// The follower without a group saw one record; the group has committed both.
+	// The group has committed up to the end: its follower committed when it was interrupted.
 	if d := document(t, b.must("", "group", "describe", "g", "--json")); d["lag"] != 0.0 {
 		t.Errorf("group %v", d)
 	}
 }
 
-// An interrupt in mid-produce still reports what was acknowledged.
+// produce reports the acknowledged records when it is interrupted.
 func TestProduceIsEndedByAnInterrupt(t *testing.T) {
 	b := newBroker(t)
 	b.must("", "topic", "create", "t")
@@ -328,7 +330,7 @@ func TestClusterStatus(t *testing.T) {
 	if out := b.must("", "cluster", "status", "--admin", b.admin); !strings.Contains(out, "1 topic, 3 partitions") {
 		t.Errorf("status:\n%s", out)
 	}
-	// Without an answer of its admin server nobody knows whether something is damaged.
+	// Without a response from the admin server it is unknown whether anything is damaged.
 	out, errs, code := b.sluice("", "cluster", "status", "--admin", b.addr)
 	if code != 1 || !strings.Contains(out, "1 topic, 3 partitions") || !strings.Contains(errs, "it is unknown whether anything is damaged: ") {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
@@ -346,7 +348,7 @@ func TestEveryTransport(t *testing.T) {
 	if got := b.must("", "consume", "t", "--transport", "tcp"); got != "over quic\nover tcp\n" {
 		t.Errorf("%q", got)
 	}
-	// The CA can be named, and another one is refused.
+	// The CA can be given explicitly. With another cluster's CA the broker is not trusted.
 	ca := filepath.Join(b.dir, "tls", "ca.crt")
 	b.must("", "topic", "list", "--ca", ca)
 	other := newBroker(t)
@@ -408,7 +410,7 @@ func TestInspectors(t *testing.T) {
 	b.fails(1, "there is no object", "object", "dump", filepath.Join(b.dir, "nothing"))
 }
 
-// damage flips a bit of a file.
+// damage flips one bit in the byte at an offset of a file.
 func damage(t *testing.T, name string, at int64) {
 	t.Helper()
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
@@ -430,7 +432,7 @@ func TestCompletionAsksTheBroker(t *testing.T) {
 	b := newBroker(t)
 	b.must("", "topic", "create", "orders")
 	b.must("", "topic", "create", "others")
-	// Flags come before what is completed.
+	// Flags before the completed argument are used to reach the broker.
 	run := exec.Command(binary, "__complete", "--broker", b.addr, "--data-dir", b.dir, "consume", "o")
 	out, err := run.Output()
 	if err != nil || !strings.HasPrefix(string(out), "orders\nothers\n") {

@@ -14,16 +14,15 @@ import (
 	"github.com/sluicemq/sluice/internal/record"
 )
 
-// BenchmarkProduceBesideCompaction produces with acks=all at a fixed rate, at fixed
-// times, without compaction, beside it, and without it again, and compares how long
-// acknowledgements take. Beside it a topic is compacted by key as fast as the default
-// bandwidth lets it. What is without it before and after says how far the machine
-// itself goes up and down.
+// BenchmarkProduceBesideCompaction produces with acks=all on a fixed schedule: first without
+// compaction, then during compaction of a topic by key at the default bandwidth, then without it
+// again. It compares the acknowledgement latencies. The difference between the two runs without
+// compaction shows the noise of the machine itself.
 //
 //	s3    objects are in S3 on this machine
-//	file  objects are on the disk that the WAL is on
+//	file  objects are on the same disk as the WAL
 //
-// Its -benchtime is the number of rounds: `-benchtime 5x`.
+// -benchtime sets the number of rounds: `-benchtime 5x`.
 func BenchmarkProduceBesideCompaction(b *testing.B) {
 	b.Run("s3", func(b *testing.B) {
 		_, url := startS3(b)
@@ -34,19 +33,19 @@ func BenchmarkProduceBesideCompaction(b *testing.B) {
 
 const (
 	besideWires     = 4
-	besideBytes     = 16 << 10 // in a request
-	besidePerSecond = 512      // requests
+	besideBytes     = 16 << 10 // per request
+	besidePerSecond = 512      // requests per second
 	besideFor       = 5 * time.Second
-	besideBandwidth = 32 << 20 // of compaction, its default
+	besideBandwidth = 32 << 20 // bytes per second of compaction, the default
 	besideWAL       = 512 << 20
 )
 
-// beside is a broker that takes records and has others to compact.
+// beside is a broker that accepts records to one topic and compacts another.
 type beside struct {
 	*broker
 	b     *testing.B
 	wires []*wire
-	table *wire // to the topic that is compacted
+	table *wire // produces to the compacted topic
 }
 
 func newBeside(b *testing.B, url string) *beside {
@@ -87,14 +86,14 @@ level = "warn"
 	return x
 }
 
-// The table has 32 MiB of records with different keys, which are produced three times
-// over before each round.
+// The table has 32 MiB of records with distinct keys. All of them are produced three times before
+// each round.
 const (
 	tableBatches = 128
-	tableRecords = 256 // of 1 KiB each in a batch
+	tableRecords = 256 // per batch, 1 KiB each
 )
 
-// keyedBatch is the i-th batch of the table.
+// keyedBatch returns the i-th batch of the table.
 func keyedBatch(t testing.TB, i int) record.Batch {
 	t.Helper()
 	random, made := rand.NewChaCha8([32]byte{byte(i)}), record.NewBuilder()
@@ -110,8 +109,8 @@ func keyedBatch(t testing.TB, i int) record.Batch {
 	return batch
 }
 
-// recycle fills the WAL and has it uploaded, so that its files are ones that were
-// written before, as in a broker that has run for a while.
+// recycle fills the WAL and has it uploaded. From then on the WAL reuses its files, as in a broker
+// that has run for a while.
 func (x *beside) recycle() {
 	x.b.Helper()
 	x.set("upload", "ledger", "size_bytes", 1<<40)
@@ -121,7 +120,7 @@ func (x *beside) recycle() {
 	x.rest()
 }
 
-// rest has everything uploaded; from then on nothing is, for ten minutes.
+// rest has everything uploaded, then sets the upload interval to ten minutes.
 func (x *beside) rest() {
 	x.b.Helper()
 	x.set("upload", "ledger", "interval_ms", 1000)
@@ -136,7 +135,7 @@ func (x *beside) rest() {
 	x.set("upload", "ledger", "interval_ms", 600_000)
 }
 
-// dirty makes work for compaction.
+// dirty produces records to the table for compaction to clean.
 func (x *beside) dirty() {
 	x.b.Helper()
 	for range 3 * tableBatches {
@@ -150,23 +149,24 @@ func (x *beside) dirty() {
 	x.rest()
 }
 
-// moved returns what compaction has read and written.
+// moved returns the bytes that compaction has read and written so far.
 func (x *beside) moved() float64 {
 	return x.metric("sluice_compaction_read_bytes_total") + x.metric("sluice_compaction_written_bytes_total")
 }
 
-// produce begins with a disk that has nothing left to write of what was before.
+// produce measures produce latencies for besideFor. It first flushes what the kernel has yet to
+// write from before.
 func (x *beside) produce() *latencies {
 	x.b.Helper()
 	unix.Sync()
 	return paced(x.b, x.wires, int(besidePerSecond*besideFor.Seconds()), besidePerSecond)
 }
 
-// besideRound is what one round has measured.
+// besideRound holds the measurements of one round.
 type besideRound struct {
 	before, beside, after *latencies
-	perSecond             float64 // bytes that compaction read and wrote meanwhile
-	cores                 float64 // that the broker took for both
+	perSecond             float64 // bytes read and written by compaction, per second
+	cores                 float64 // used by the broker during compaction
 }
 
 func (x *beside) measure() {
@@ -188,12 +188,12 @@ func (x *beside) measure() {
 		}
 		rounds = append(rounds, r)
 	}
-	// Log would cut it off after ten lines.
+	// Not b.Log, which truncates after ten lines.
 	fmt.Fprintf(os.Stderr, "%s%s\n", x.b.Name(), x.report(rounds))
 }
 
-// report gives medians of the rounds; a ratio is one of the same round. What it
-// returns has the rounds too.
+// report reports the medians over the rounds. Ratios are computed within a round. The returned
+// text lists the single rounds too.
 func (x *beside) report(rounds []besideRound) string {
 	all := &strings.Builder{}
 	x.b.ReportMetric(0, "ns/op")

@@ -25,8 +25,8 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// cloud is a broker whose objects are in a bucket, compacts when told to and deletes
-// at once what nobody needs.
+// cloud is a broker that stores its objects in a bucket, compacts only when told to, and deletes
+// unneeded objects without delay.
 type cloud struct {
 	*sweeper
 	bucket *s3.Client
@@ -70,7 +70,7 @@ listen = %q
 	return &cloud{s, client}
 }
 
-// stored returns the sizes of the objects in the bucket, by key.
+// stored returns the sizes of the objects in the bucket by key, except those below owner/.
 func (c *cloud) stored() map[string]int64 {
 	c.t.Helper()
 	found := map[string]int64{}
@@ -89,7 +89,7 @@ func (c *cloud) stored() map[string]int64 {
 	return found
 }
 
-// metadata gives f what the broker knows of its objects. The broker is stopped.
+// metadata calls f with the broker's metadata. The broker must be stopped.
 func (c *cloud) metadata(f func(*consensus.Cluster) error) {
 	c.t.Helper()
 	m, err := consensus.Open(context.Background(), consensus.DefaultConfig(filepath.Join(c.dir, "meta")), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
@@ -101,7 +101,7 @@ func (c *cloud) metadata(f func(*consensus.Cluster) error) {
 	}
 }
 
-// named returns the keys that manifests have. The broker is stopped.
+// named returns the keys of the objects that manifests refer to. The broker must be stopped.
 func (c *cloud) named() map[string]bool {
 	c.t.Helper()
 	keys := map[string]bool{}
@@ -118,8 +118,8 @@ func (c *cloud) named() map[string]bool {
 	return keys
 }
 
-// onlyNamed stops compaction, starts the broker anew without its WAL, and waits until
-// the bucket has what manifests name and nothing else.
+// onlyNamed restarts the broker without its WAL and with compaction paused, and waits up to d until
+// the bucket has exactly the objects that manifests refer to.
 func (c *cloud) onlyNamed(d time.Duration) {
 	c.t.Helper()
 	c.stop()
@@ -138,13 +138,13 @@ func (c *cloud) onlyNamed(d time.Duration) {
 	})
 }
 
-// history is a topic of which every record stays.
+// history is a topic that keeps every record, with the values produced to it by partition.
 type history struct {
 	name   string
 	values map[int32][]string
 }
 
-// write produces n records of size bytes to each partition and has them uploaded.
+// write produces n records of about size bytes to each partition.
 func (h *history) write(c *cloud, rnd *table, n, size int) {
 	c.t.Helper()
 	cl := c.client(kgo.DefaultProduceTopic(h.name), kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -177,7 +177,7 @@ func (h *history) check(c *cloud) {
 	}
 }
 
-// tombstones counts what a reader from the start sees of keys that were deleted.
+// tombstones counts the tombstones that a reader from the start sees.
 func (x *table) tombstones() (n int) {
 	x.s.t.Helper()
 	for _, r := range x.readFrom(0) {
@@ -188,7 +188,7 @@ func (x *table) tombstones() (n int) {
 	return n
 }
 
-// add produces a record with a key of its own and has it uploaded.
+// add produces a record with a new key and waits until it is uploaded.
 func (x *table) add() {
 	x.s.t.Helper()
 	x.n++
@@ -202,7 +202,7 @@ func (x *table) add() {
 	within(x.s.t, 30*time.Second, "uploaded", func() bool { return x.s.metric("sluice_upload_pending_bytes") == 0 })
 }
 
-// load is one round of everything, in some uploads of its own.
+// load produces one round of records to every topic; they are uploaded separately from other rounds.
 func (c *cloud) load(logs, many *history, tables ...*table) {
 	c.t.Helper()
 	logs.write(c, tables[0], 300, 4<<10)
@@ -231,7 +231,7 @@ func (c *cloud) pause(value int64) {
 	c.set("compact", "compact", "paused", value)
 }
 
-// idle waits until compaction finds nothing to do, and pauses it.
+// idle waits until compaction has nothing left to do, then pauses it.
 func (c *cloud) idle() {
 	c.t.Helper()
 	done := func() float64 { return c.metric("sluice_compaction_jobs_total") }
@@ -245,9 +245,9 @@ func (c *cloud) idle() {
 	c.pause(1)
 }
 
-// Compaction in S3: small objects become large ones, a compacted topic has the last
-// value of each key, tombstones go when their time is over and not before, and what
-// was replaced is gone from the bucket. Nobody who reads notices.
+// Compaction in S3: small objects are merged into large ones, a compacted topic keeps the last value
+// of each key, tombstones are removed after delete.retention.ms and not before, and replaced objects
+// are deleted from the bucket. Readers get correct records throughout.
 func TestCompactionInS3(t *testing.T) {
 	c := newCloud(t)
 	logs, many, kept, dropped := c.topics()
@@ -286,7 +286,7 @@ func TestCompactionInS3(t *testing.T) {
 		}
 	}
 
-	// Tombstones go with a pass that comes when their time is over.
+	// Tombstones are removed by the first pass after their retention has passed.
 	want := kept.tombstones()
 	if want == 0 {
 		t.Fatal("no tombstone was kept")
@@ -310,9 +310,9 @@ func TestCompactionInS3(t *testing.T) {
 	many.check(c)
 }
 
-// A broker that dies while it compacts leaves nothing in the bucket that is not named,
-// once the time of what it had prepared is over. Parts of uploads are the bucket's to
-// abort.
+// Compaction that is interrupted by a crash leaves no unreferenced objects in the bucket once its
+// prepared objects have expired. Parts of unfinished multipart uploads are left to the bucket's
+// lifecycle rules.
 func TestKilledCompactionLeavesNothingInS3(t *testing.T) {
 	c := newCloud(t)
 	logs, many, kept, dropped := c.topics()
@@ -330,7 +330,7 @@ func TestKilledCompactionLeavesNothingInS3(t *testing.T) {
 		c.kill()
 		c.begin()
 	}
-	kept.write(203, 50, kgo.NoCompression()) // all may have been done just in time
+	kept.write(203, 50, kgo.NoCompression()) // compaction may have finished before the kill
 	c.pause(0)
 	c.idle()
 	c.onlyNamed(90 * time.Second)
@@ -340,8 +340,8 @@ func TestKilledCompactionLeavesNothingInS3(t *testing.T) {
 	dropped.check()
 }
 
-// An object whose broker died between the PUT and the commit is deleted when its time
-// is over, and once more after a PUT that was under way since has brought it back.
+// An object whose broker crashed between the PUT and the commit is deleted when its preparation has
+// expired, and again if a late PUT brings it back.
 func TestGivenUpUploadsLeaveNothingInS3(t *testing.T) {
 	c := newCloud(t)
 	c.must("", "topic", "create", "t")
@@ -360,7 +360,7 @@ func TestGivenUpUploadsLeaveNothingInS3(t *testing.T) {
 	put()
 	c.begin()
 	c.must("record\n", "produce", "t")
-	c.hurry() // what is named is not touched
+	c.hurry() // a referenced object, which must stay
 	if len(c.stored()) != 2 {
 		t.Fatalf("%v are in the bucket before the time is over", c.stored())
 	}

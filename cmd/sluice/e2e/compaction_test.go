@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// table is a compacted topic and what its keys ought to be.
+// table is a compacted topic with one partition, and the expected last value of each key.
 type table struct {
 	s     *sweeper
 	topic string
@@ -20,7 +20,8 @@ type table struct {
 	rnd   *rand.Rand
 }
 
-// write produces n records of a few keys, in the codec given, and has them uploaded.
+// write produces n records with random keys out of a number of keys, and waits until they are
+// uploaded. Every tenth record is a tombstone.
 func (x *table) write(n, keys int, codec kgo.CompressionCodec) {
 	x.s.t.Helper()
 	cl := x.s.client(kgo.DefaultProduceTopic(x.topic), kgo.ProducerBatchCompression(codec), kgo.ProducerBatchMaxBytes(64<<10))
@@ -43,7 +44,7 @@ func (x *table) write(n, keys int, codec kgo.CompressionCodec) {
 	within(x.s.t, 30*time.Second, "uploaded", func() bool { return x.s.metric("sluice_upload_pending_bytes") == 0 })
 }
 
-// noise is what does not compress.
+// noise returns n incompressible bytes.
 func (x *table) noise(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -52,9 +53,9 @@ func (x *table) noise(n int) []byte {
 	return b
 }
 
-// check reads the topic from the start and from some offsets: readers get to the end,
-// and who begins at the start knows the last value of every key. It returns the number
-// of records from the start.
+// check reads the topic from the start and from some random offsets. Every reader reaches the end,
+// and a reader from the start sees the last value of every key. check returns the number of records
+// from the start.
 func (x *table) check() int {
 	x.s.t.Helper()
 	ends, err := x.s.admins().ListEndOffsets(deadline(x.s.t), x.topic)
@@ -87,7 +88,7 @@ func (x *table) check() int {
 	return len(got)
 }
 
-// readFrom reads from an offset until the last record, which is never removed.
+// readFrom reads from an offset through the last record, which compaction never removes.
 func (x *table) readFrom(offset int64) (out []*kgo.Record) {
 	x.s.t.Helper()
 	cl := x.s.client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{x.topic: {0: kgo.NewOffset().At(offset)}}))
@@ -104,8 +105,7 @@ func (x *table) readFrom(offset int64) (out []*kgo.Record) {
 	return out
 }
 
-// A compacted topic has the last value of each key, whatever happens meanwhile: also
-// kill -9 in the middle of compaction.
+// A compacted topic keeps the last value of each key, even across kill -9 during compaction.
 func TestCompactionByKey(t *testing.T) {
 	s := newSweeper(t)
 	s.must("", "topic", "create", "table", "--config", "cleanup.policy=compact", "--config", "min.cleanable.dirty.ratio=0.1")
@@ -119,8 +119,8 @@ func TestCompactionByKey(t *testing.T) {
 	}
 	before := s.objects()
 
-	// Slow, so that it is killed in the middle, at several places: nothing is lost, and
-	// it begins anew.
+	// Compaction is slow enough to be killed at several points on the way. Nothing is lost, and it
+	// starts over.
 	s.set("compact", "compact", "paused", 0)
 	for _, read := range []float64{0, 500_000, 1_500_000, 2_250_000} {
 		s.set("compact", "plan", "check_interval_ms", 100)
@@ -135,13 +135,13 @@ func TestCompactionByKey(t *testing.T) {
 	}
 
 	s.set("compact", "compact", "bytes_per_second", 32<<20)
-	x.write(500, 100, kgo.NoCompression()) // it may have been done just in time
+	x.write(500, 100, kgo.NoCompression()) // compaction may have finished before the kill
 	s.set("compact", "plan", "check_interval_ms", 100)
 	within(t, 60*time.Second, "compaction to few records a key", func() bool { // the first job may end before the last upload
 		return s.metric("sluice_compaction_jobs_total", `kind="clean"`, `outcome="done"`) > 0 && x.check() <= 200
 	})
 
-	// On and on, with writes meanwhile.
+	// Further rounds, with writes during compaction.
 	for range 3 {
 		x.write(500, 100, kgo.ZstdCompression())
 		x.check()
@@ -162,7 +162,7 @@ func TestCompactionByKey(t *testing.T) {
 	x.check()
 }
 
-// Small objects become large ones, and nobody notices.
+// Small objects are merged into large ones, and readers see no difference.
 func TestSmallObjectsAreMerged(t *testing.T) {
 	s := newSweeper(t)
 	s.must("", "topic", "create", "logs", "--config", "retention.ms=-1")
