@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// alone runs a command that needs no broker.
+// alone runs a command that needs no broker, with a data directory that does not exist.
 func alone(t testing.TB, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
@@ -33,7 +33,7 @@ func alone(t testing.TB, args ...string) (stdout, stderr string, code int) {
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// settings writes a file of settings.
+// settings writes a settings file and returns its path.
 func settings(t testing.TB, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "sluice.toml")
@@ -71,7 +71,7 @@ func TestConfigCheckAndPrint(t *testing.T) {
 	}
 }
 
-// first is alone for commands that succeed.
+// first is like alone, for commands that must succeed, and returns their output.
 func first(t testing.TB, args ...string) string {
 	t.Helper()
 	out, errs, code := alone(t, args...)
@@ -128,7 +128,7 @@ func TestConfigGetAndSet(t *testing.T) {
 	}
 	b.fails(1, "workers must be from 1 to 1024", "config", "set", "limits", "read/objectfetch", "workers=2000000000", "--admin", b.admin)
 	b.must("still there\n", "produce", "t")
-	// Several change together or not at all, whichever of them is wrong.
+	// Several limits change together or not at all, whichever of them is invalid.
 	before := limits("write/batch")
 	for _, wrong := range []string{"eager_groups=0", "max_bytes=1", "nothing=1", "depth=0", "depth=70000", "workers=2000", "target_bytes=-1", "a=1"} {
 		b.fails(1, "", "config", "set", "limits", "write/batch", "linger_us=123", wrong, "--admin", b.admin)
@@ -136,7 +136,7 @@ func TestConfigGetAndSet(t *testing.T) {
 			t.Errorf("with %s: %v, before %v", wrong, now, before)
 		}
 	}
-	// A stage that is made for one worker keeps to it.
+	// The workers of single-worker stages cannot be changed.
 	for _, stage := range []string{"write/batch", "write/wal", "write/publish", "upload/upload", "compact/compact", "retain/trim"} {
 		b.fails(1, "fixed at 1", "config", "set", "limits", stage, "workers=2", "--admin", b.admin)
 	}
@@ -146,7 +146,7 @@ func TestConfigGetAndSet(t *testing.T) {
 	if now := limits("compact/compact"); !maps.Equal(now, pause) {
 		t.Errorf("%v, before %v", now, pause)
 	}
-	// Two that are right only together.
+	// Two limits that are valid only together.
 	b.must("", "config", "set", "limits", "write/batch", "target_bytes=2097152", "max_bytes=4194304", "--admin", b.admin)
 	b.must("", "config", "set", "limits", "write/batch", "target_bytes=65536", "max_bytes=131072", "--admin", b.admin)
 	for _, body := range []string{`{"graph":"write","stage":"batch"}`, `{"graph":"write","stage":"batch","depth":-1}`,
@@ -169,7 +169,7 @@ func TestConfigGetAndSet(t *testing.T) {
 	b.fails(1, "no admin server answers", "config", "get", "limits", "--admin", freePort(t))
 }
 
-// role is a process of broker or controller with a file of settings.
+// role starts a broker or controller process with the given settings and waits until it is ready.
 func role(t testing.TB, name, text, admin string, flags ...string) *broker {
 	t.Helper()
 	b := launch(t, name, text, admin, flags...)
@@ -177,7 +177,8 @@ func role(t testing.TB, name, text, admin string, flags ...string) *broker {
 	return b
 }
 
-// launch starts a process with a file of settings.
+// launch starts a broker or controller process with the given settings. It does not wait until the
+// process is ready.
 func launch(t testing.TB, name, text, admin string, flags ...string) *broker {
 	t.Helper()
 	b := &broker{t: t, dir: t.TempDir(), admin: admin, file: settings(t, text)}
@@ -197,7 +198,7 @@ func launch(t testing.TB, name, text, admin string, flags ...string) *broker {
 	return b
 }
 
-// awaitReady waits until the process says that it is ready.
+// awaitReady waits until the process reports that it is ready.
 func (b *broker) awaitReady(name string) {
 	b.t.Helper()
 	until := time.Now().Add(60 * time.Second)
@@ -220,8 +221,7 @@ func (b *broker) awaitReady(name string) {
 	}
 }
 
-// A broker runs with a settings file, with TLS on both listeners and client
-// certificates where it asks for them.
+// A broker runs with a settings file, and TLS is required on both listeners.
 func TestBrokerWithSettings(t *testing.T) {
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
 	b := role(t, "broker", fmt.Sprintf(`

@@ -9,15 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cpu is the processor time of a while, in cores: seconds of it a second.
+// cpu is the mean processor use over an interval, in cores.
 type cpu struct {
 	broker, client float64
-	// others is what everybody else took, the kernel's own threads included; stolen
-	// what the machine wanted and did not get from its host.
+	// others is the use by everything else, including kernel threads. stolen is the time that the
+	// host withheld from this virtual machine.
 	others, stolen float64
 }
 
-// cpuOf measures what f takes.
+// cpuOf measures the processor use while f runs.
 func (b *broker) cpuOf(f func()) cpu {
 	b.t.Helper()
 	began := time.Now()
@@ -40,7 +40,7 @@ func selfSeconds(t testing.TB) float64 {
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
-// machineSeconds reads the first line of /proc/stat, which counts hundredths.
+// machineSeconds reads the first line of /proc/stat, which counts in hundredths of a second.
 func machineSeconds(t testing.TB) (busy, stolen float64) {
 	t.Helper()
 	f, err := os.Open("/proc/stat")

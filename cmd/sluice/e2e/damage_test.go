@@ -16,27 +16,29 @@ import (
 	"testing"
 )
 
-// Damage at rest: a broker has stopped, a file or directory of what it has on disk is harmed, and it
-// starts again. One of these must be so, or the loss is silent:
+// Damage at rest: while a broker is stopped, a file or directory in its data directory is damaged.
+// Then it starts again. The outcome must be one of these, or the loss is silent:
 //
-//	whole    everything that was acknowledged is there
-//	refused  the start ends with a sentence that names what is damaged or behind
-//	named    it serves; a line at WARN or ERROR names each partition or shard that has
-//	         lost something, cluster status and a metric too, and whoever asks for what is lost
-//	         gets an error
+//	whole    everything acknowledged is still there
+//	refused  the start fails with a message that names what is damaged or outdated
+//	named    the broker serves; the log at WARN or ERROR, cluster status and a metric show each
+//	         partition or shard that has lost something, and clients that request lost data
+//	         get an error
 //
-// and no offset is given out again. A start that was refused must have harmed nothing else.
+// No offset may be assigned twice. A refused start must not have damaged anything else.
 //
-// SLUICE_DAMAGE=all does everything to each file and directory, and starts twice (make damage); else
-// each kind of file has two kinds of damage. SLUICE_DAMAGE_SEED chooses other places, SLUICE_DAMAGE_ONLY cases by a regular expression.
+// SLUICE_DAMAGE=all (make damage) tries every harm on each file and directory, and starts the broker
+// twice. The default is two harms per kind of file. SLUICE_DAMAGE_SEED varies the damaged positions.
+// SLUICE_DAMAGE_ONLY selects cases by a regular expression.
 
-// harm is one kind of damage to a file. It returns what becomes of the contents b. old is what the file
-// had at the stop before, other what another file of its kind has; both are b if there is none.
+// harm is one kind of damage to a file. A nil do removes the file.
 type harm struct {
 	name string
 	do   contents
 }
 
+// contents returns the damaged contents of a file with contents b. old is the file's contents at the
+// first stop, and other the contents of another file of the same kind; each is b if there is none.
 type contents func(r *rand.Rand, b, old, other []byte) []byte
 
 func flipIn(from, to float64) contents {
@@ -79,15 +81,17 @@ var harms = []harm{
 	{"grown", func(_ *rand.Rand, b, _, _ []byte) []byte { return append(slices.Clone(b), make([]byte, 700)...) }},
 }
 
-// restDamage is one case: it harms the data directory, and reports whether that made a difference.
+// restDamage is one test case. do damages the data directory and reports whether that changed
+// anything.
 type restDamage struct {
 	name  string
-	files []string // that it concerns, relative to the data directory
-	file  bool     // it is one file, not directories
+	files []string // the damaged files or directories, relative to the data directory
+	file  bool     // files is a single regular file
 	do    func(n *restNode) bool
 }
 
-// harmFile harms a file; like is another of its kind.
+// harmFile applies h to a file and reports whether that changed it. like is another file of its
+// kind, or empty.
 func (n *restNode) harmFile(name, like string, h harm, r *rand.Rand) bool {
 	n.t.Helper()
 	path := n.path(name)
@@ -120,7 +124,7 @@ func (n *restNode) harmFile(name, like string, h harm, r *rand.Rand) bool {
 	return true
 }
 
-// swap puts the older copy in the place of what is there, or nothing.
+// swap removes a file or directory and, if older is set, puts the older copy in its place.
 func (n *restNode) swap(name string, older bool) {
 	n.t.Helper()
 	if err := os.RemoveAll(n.path(name)); err != nil {
@@ -131,7 +135,7 @@ func (n *restNode) swap(name string, older bool) {
 	}
 }
 
-// list returns the files and directories of the node, relative to its directory.
+// list returns the node's files and directories, relative to its data directory.
 func (n *restNode) list() (files, dirs []string) {
 	n.t.Helper()
 	err := filepath.WalkDir(n.whole, func(path string, e fs.DirEntry, err error) error {
@@ -152,14 +156,15 @@ func (n *restNode) list() (files, dirs []string) {
 	return files, dirs
 }
 
-// together are directories and files that are put back, or are away, at once: a disk that is not mounted, or
-// was restored. All of them at once, the store too, is a node of an earlier time, which nothing can tell.
+// together lists files and directories that are missing or outdated together, as when a disk is not
+// mounted or was restored from a backup. No group has all of them and the object store: that would be
+// a complete node of an earlier time, which cannot be detected.
 var together = [][]string{
 	{"meta", "meta.guard"}, {"wal", "wal.guard"}, {"meta", "wal"}, {"meta.guard", "wal.guard"},
 	{"meta", "meta.guard", "wal", "wal.guard"}, {"LOCK", "meta", "meta.guard", "tls", "wal", "wal.guard"},
 }
 
-// damages lists all cases.
+// damages returns all cases.
 func (n *restNode) damages(seed uint64) (all []restDamage) {
 	n.t.Helper()
 	files, dirs := n.list()
@@ -193,15 +198,15 @@ func (n *restNode) damages(seed uint64) (all []restDamage) {
 	return all
 }
 
-// kindOf is what a file is, without what differs between files of one kind.
+// kindOf returns a file's name without the numbers that differ between files of one kind.
 func kindOf(name string) string {
 	return hexNumber.ReplaceAllString(name, "#")
 }
 
 var hexNumber = regexp.MustCompile(`[0-9a-f-]*[0-9][0-9a-f-]*`)
 
-// byKind divides the damages into those of one kind of file, beginning with another for each kind. Directories
-// below the topmost are left out: the files in them are harmed.
+// byKind groups the damages by kind of file, and rotates each group so that they begin with different
+// harms. It omits directories below the top level, since the files in them are damaged anyway.
 func byKind(all []restDamage) (groups [][]restDamage) {
 	at := map[string]int{}
 	for _, d := range all {
@@ -224,8 +229,8 @@ func byKind(all []restDamage) (groups [][]restDamage) {
 }
 
 const (
-	damageWorkers = 2 // nodes that are harmed at once
-	ofEachKind    = 2 // damages of a kind of file
+	damageWorkers = 2 // nodes tested in parallel
+	ofEachKind    = 2 // damages per kind of file
 )
 
 func TestDamageAtRest(t *testing.T) {
@@ -273,7 +278,7 @@ func TestDamageAtRest(t *testing.T) {
 
 func everyDamage() bool { return os.Getenv("SLUICE_DAMAGE") == "all" }
 
-// try does one case, and counts what became of it. It reports whether that made a difference to the files.
+// try runs one case and counts its outcome. It reports whether the case changed any file.
 func (n *restNode) try(d restDamage, outcomes map[string]int) bool {
 	n.t.Helper()
 	n.restore()
@@ -290,7 +295,8 @@ func (n *restNode) try(d restDamage, outcomes map[string]int) bool {
 	return true
 }
 
-// outcome starts the node with a damage twice, and says what became of it, and what is wrong with that.
+// outcome starts the damaged node, twice with SLUICE_DAMAGE=all, and returns the outcome and
+// everything that is wrong with it.
 func (n *restNode) outcome(d restDamage) (outcome string, wrong []string) {
 	n.t.Helper()
 	if err := n.serve(); err != nil {
@@ -311,8 +317,8 @@ func (n *restNode) outcome(d restDamage) (outcome string, wrong []string) {
 	return outcome, wrong
 }
 
-// refusal checks the sentence of a start that was refused, and that the start has harmed nothing:
-// with what was damaged put back everything is there.
+// refusal checks the error message of a refused start, and that the start did no damage itself: once
+// the damaged files are restored, everything is there.
 func (n *restNode) refusal(d restDamage, err error) (wrong []string) {
 	n.t.Helper()
 	if !n.names(d, err.Error()) {
@@ -335,7 +341,7 @@ func (n *restNode) refusal(d restDamage, err error) (wrong []string) {
 	return wrong
 }
 
-// names reports whether text names one of the files of a damage, or what they are.
+// names reports whether text names one of the damaged files or what it belongs to.
 func (n *restNode) names(d restDamage, text string) bool {
 	for _, f := range d.files {
 		top, _, _ := strings.Cut(f, string(filepath.Separator))
@@ -359,7 +365,7 @@ func (n *restNode) names(d restDamage, text string) bool {
 
 var inShard = regexp.MustCompile(`(?:node|snapshot|snapshot-part|BOOTSTRAP)-(\d+)\b`)
 
-// judge looks at a node that serves.
+// judge examines a node that serves.
 func (n *restNode) judge(d restDamage) (outcome string, wrong []string) {
 	n.t.Helper()
 	lost, wrong := n.survey()
@@ -368,15 +374,15 @@ func (n *restNode) judge(d restDamage) (outcome string, wrong []string) {
 	if len(lost) > 0 {
 		return "named", wrong
 	}
-	more, worse := n.survey() // with what was written since
+	more, worse := n.survey() // including what workOn has written
 	if wrong = append(wrong, worse...); len(more) > 0 {
 		wrong = append(wrong, fmt.Sprintf("lost since: %v", more))
 	}
 	return "whole", wrong
 }
 
-// unsaid returns what is lost without a line in the log, a metric, cluster status and an error for
-// who asks for it.
+// unsaid returns the losses that are not reported everywhere: in the log, in a metric, by cluster
+// status, and by an error to clients that request the data.
 func (n *restNode) unsaid(d restDamage, lost []loss) (wrong []string) {
 	n.t.Helper()
 	if len(lost) == 0 {
@@ -418,8 +424,8 @@ func (n *restNode) unsaid(d restDamage, lost []loss) (wrong []string) {
 	return append(wrong, n.unsaidByStatus(lost)...)
 }
 
-// unsaidByStatus returns what is lost and not named by cluster status: a partition by itself, a group by
-// a metadata shard.
+// unsaidByStatus returns the losses that cluster status does not report. It must name a damaged
+// partition itself, and at least one metadata shard for a lost group.
 func (n *restNode) unsaidByStatus(lost []loss) (wrong []string) {
 	n.t.Helper()
 	out, errs, code := n.sluice("", "cluster", "status", "--admin", n.admin, "--json")

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The commands say which partition is damaged, and fail, after what can be read of it.
+// The commands print what can be read of a damaged partition, then name it and fail.
 func TestCommandsNameADamagedPartition(t *testing.T) {
 	n := newWALNode(t)
 	n.kill()
@@ -25,7 +25,7 @@ func TestCommandsNameADamagedPartition(t *testing.T) {
 		{"consume t --partition 0 --from end", 0, true},
 		{"consume t --partition 0 --from 29", 1, true},
 		{"consume t --group g", 90, true},
-		{"consume t --group g", 0, true}, // what was printed is committed
+		{"consume t --group g", 0, true}, // the printed records were committed
 		{"consume t --partition 0 --count 30", 30, false},
 		{"consume t --partition 1", 60, false},
 	} {
@@ -47,7 +47,7 @@ func TestCommandsNameADamagedPartition(t *testing.T) {
 	if out := n.must("more\n", "produce", "t", "--partition", "1", "--timeout", "10s"); !strings.Contains(out, "produced 1 record") {
 		t.Errorf("produce to the other: %s", out)
 	}
-	// Who follows is told, and goes on with the others.
+	// consume --follow reports the damaged partition and goes on with the others.
 	cmd := exec.Command(binary, "consume", "t", "--follow", "--from", "end", "--broker", n.addr)
 	cmd.Env = append(os.Environ(), "SLUICE_DATA_DIR="+n.dir)
 	said, out := &output{}, &output{}
@@ -67,7 +67,7 @@ func TestCommandsNameADamagedPartition(t *testing.T) {
 	}
 }
 
-// Nothing comes for offsets at the end that were given up, and nothing is waited for.
+// A consumer does not wait for given-up offsets at the end of a partition: it ends without them.
 func TestConsumeEndsBehindWhatWasGivenUp(t *testing.T) {
 	b := lossy(t)
 	b.must("", "topic", "create", "t")

@@ -18,7 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// restPartition is a partition.
+// restPartition identifies a partition.
 type restPartition struct {
 	topic     string
 	partition int32
@@ -26,11 +26,11 @@ type restPartition struct {
 
 func (p restPartition) String() string { return fmt.Sprintf("%s/%d", p.topic, p.partition) }
 
-// acked is what clients were told is durable.
+// acked is the acknowledged state, which must be durable.
 type acked struct {
 	records map[restPartition][]string // by offset
-	configs map[string]string          // of each topic: max.message.bytes
-	groups  map[string]int64           // offset in the first partition of the first topic
+	configs map[string]string          // max.message.bytes by topic
+	groups  map[string]int64           // committed offset in a/0 by group
 }
 
 func (a acked) clone() acked {
@@ -41,13 +41,13 @@ func (a acked) places() []restPartition {
 	return slices.SortedFunc(maps.Keys(a.records), func(x, y restPartition) int { return strings.Compare(x.String(), y.String()) })
 }
 
-// restNode is a node at rest: directories as they were after two clean stops, and what clients
-// were told by then.
+// restNode is a node with copies of its data directory after two clean stops, and what had been
+// acknowledged by the second.
 type restNode struct {
 	*metaNode
 	acked
 	test       *testing.T
-	old, whole string // copies of the data directory, from the first stop and the second
+	old, whole string // copies of the data directory after the first and second stop
 }
 
 const restShards = 4
@@ -88,8 +88,8 @@ listen = %q
 	return n
 }
 
-// prepare has the node work, stop, work on and stop: objects, metadata with snapshots, and a WAL of
-// several segments of which nothing is uploaded.
+// prepare makes the copies old and whole: it runs the node with some work and stops it, twice. That
+// leaves objects, metadata with snapshots, and a WAL with several segments, none of them uploaded.
 func (n *restNode) prepare() {
 	n.t.Helper()
 	n.old, n.whole = n.dir+".old", n.dir+".whole"
@@ -124,7 +124,7 @@ func (n *restNode) topic(name string, partitions int32, maxBytes string) {
 		n.t.Fatal(err)
 	}
 	n.configs[name] = maxBytes
-	for range 6 { // so many changes that shard 0 takes a snapshot
+	for range 6 { // enough changes for shard 0 to take a snapshot
 		alter := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.ms", Value: kadm.StringPtr("864000000")}}
 		if _, err := n.admins().AlterTopicConfigs(deadline(n.t), alter, name); err != nil {
 			n.t.Fatal(err)
@@ -135,7 +135,7 @@ func (n *restNode) topic(name string, partitions int32, maxBytes string) {
 	}
 }
 
-// work produces records to each partition and commits offsets.
+// work produces a number of records to each partition and commits a number of offsets.
 func (n *restNode) work(records, commits int) {
 	n.t.Helper()
 	cl := n.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()))
@@ -166,7 +166,7 @@ func (n *restNode) commitTo(cl *kgo.Client, group string, offset int64) error {
 	return kadm.NewClient(cl).CommitAllOffsets(ctx, group, o)
 }
 
-// restore puts back what was there after the second stop.
+// restore resets the data directory to its state after the second stop.
 func (n *restNode) restore() {
 	n.t.Helper()
 	if n.cmd != nil {
@@ -175,18 +175,18 @@ func (n *restNode) restore() {
 	n.copy(n.whole, n.dir)
 }
 
-// loss is something that was acknowledged and cannot be had.
+// loss is acknowledged data that is no longer available.
 type loss struct {
 	what  string
-	place restPartition // of records
-	group string        // else
-	told  error         // what a client of it gets; nil: nothing
+	place restPartition // for lost records
+	group string        // for a lost committed offset
+	told  error         // the error that clients get; nil if none
 }
 
 func (l loss) String() string { return fmt.Sprintf("%s (%v)", l.what, l.told) }
 
-// survey compares what the node serves with what was acknowledged. wrong is what nothing
-// can excuse: other contents, offsets that were used again.
+// survey compares what the node serves with what was acknowledged. wrong lists what no damage
+// excuses, such as different contents.
 func (n *restNode) survey() (lost []loss, wrong []string) {
 	n.t.Helper()
 	cl := n.client(kgo.RetryTimeout(300*time.Millisecond), kgo.MetadataMinAge(10*time.Millisecond))
@@ -209,7 +209,7 @@ func (n *restNode) survey() (lost []loss, wrong []string) {
 	return lost, wrong
 }
 
-// surveyTopics checks topics, partitions and configs, and returns the ids.
+// surveyTopics checks topics, partition counts and configs, and returns the topic IDs by name.
 func (n *restNode) surveyTopics(cl *kgo.Client) (ids map[string]kadm.TopicID, wrong []string) {
 	n.t.Helper()
 	ids = map[string]kadm.TopicID{}
@@ -245,7 +245,8 @@ func (n *restNode) surveyTopics(cl *kgo.Client) (ids map[string]kadm.TopicID, wr
 	return ids, wrong
 }
 
-// surveyPartition reads everything from the start. What cannot be read is asked for by its offset.
+// surveyPartition reads the partition from the start. Where nothing can be read, it tries each
+// following offset.
 func (n *restNode) surveyPartition(cl *kgo.Client, p restPartition, id kadm.TopicID) (lost []loss, wrong []string) {
 	n.t.Helper()
 	want := n.records[p]
@@ -271,10 +272,10 @@ func (n *restNode) surveyPartition(cl *kgo.Client, p restPartition, id kadm.Topi
 	return lost, wrong
 }
 
-// errSilence: a reader waits for ever.
+// errSilence means that a consumer would wait forever: the response is empty, without an error.
 var errSilence = errors.New("an empty answer")
 
-// fetch reads from an offset on as any client does, but without its retries.
+// fetch reads from an offset as a consumer does, but without retries.
 func (n *restNode) fetch(cl *kgo.Client, p restPartition, id kadm.TopicID, offset int64) ([]*kgo.Record, error) {
 	n.t.Helper()
 	req := kmsg.NewPtrFetchRequest()
@@ -302,8 +303,8 @@ func (n *restNode) fetch(cl *kgo.Client, p restPartition, id kadm.TopicID, offse
 	return got.Records, got.Err
 }
 
-// workOn produces a record to each partition and commits an offset of each group: each is
-// taken, at an offset that was not given out before, or refused.
+// workOn produces a record to each partition and commits an offset for each group. Partitions and
+// groups with losses may refuse, all others must accept. Records must get offsets not used before.
 func (n *restNode) workOn(lost []loss) (wrong []string) {
 	n.t.Helper()
 	cl := n.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RecordDeliveryTimeout(time.Second), kgo.RetryTimeout(300*time.Millisecond),

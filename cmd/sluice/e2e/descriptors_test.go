@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// More clients than the process may have open files: those within the limit are served, the
-// broker goes on writing and uploading, and there is room again once some have gone.
+// More clients than the limit on open files allows: the broker serves those within the limit, goes on
+// writing and uploading, and accepts new connections once some clients have disconnected.
 func TestMoreClientsThanOpenFiles(t *testing.T) {
 	b := brokerWithFewFiles(t)
 	b.createTopic("t", 4)
@@ -48,7 +48,7 @@ func TestMoreClientsThanOpenFiles(t *testing.T) {
 	})
 }
 
-// brokerWithFewFiles starts a broker that may have 256 open files.
+// brokerWithFewFiles starts a broker with a limit of 256 open files.
 func brokerWithFewFiles(t *testing.T) *broker {
 	t.Helper()
 	b := &broker{t: t, dir: t.TempDir(), addr: freePort(t), admin: freePort(t), log: &output{}}
@@ -68,8 +68,8 @@ func brokerWithFewFiles(t *testing.T) *broker {
 	return b
 }
 
-// Clients of the admin server that keep their connections leave those of Kafka and the
-// uploads their open files.
+// Idle connections to the admin server do not use up the open files that Kafka connections and
+// uploads need.
 func TestIdleAdminConnectionsLeaveOpenFiles(t *testing.T) {
 	b := brokerWithFewFiles(t)
 	b.createTopic("t", 4)
@@ -88,7 +88,7 @@ func TestIdleAdminConnectionsLeaveOpenFiles(t *testing.T) {
 			t.Fatalf("connection %d to the admin server: %q, %v", i, answer, err)
 		}
 	}
-	for range 10 { // each with connections of its own
+	for range 10 { // each client opens its own connections
 		cl := b.client(kgo.DefaultProduceTopic("t"))
 		if err := cl.ProduceSync(deadline(t), &kgo.Record{Value: make([]byte, 10_000)}).FirstErr(); err != nil {
 			t.Fatal(err)

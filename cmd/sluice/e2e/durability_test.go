@@ -15,8 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Every acknowledged record is there after kill -9, once and in order, whatever
-// the process was doing.
+// After kill -9 under load every acknowledged record is still there, exactly once and in order.
 func TestKillNineLosesNothingAcknowledged(t *testing.T) {
 	b := newBroker(t)
 	const partitions = 4
@@ -49,7 +48,7 @@ func TestKillNineLosesNothingAcknowledged(t *testing.T) {
 			})
 		}
 		<-enough
-		b.kill() // in the middle of it
+		b.kill() // while records are being produced
 		cancel()
 		wg.Wait()
 		cl.Close()
@@ -61,7 +60,8 @@ func TestKillNineLosesNothingAcknowledged(t *testing.T) {
 	}
 }
 
-// readAll returns the values of all partitions, in offset order.
+// readAll returns the values of each partition in offset order. Offsets must begin at 0 and have no
+// gaps.
 func readAll(t *testing.T, b *broker, topic string) map[int32][]string {
 	t.Helper()
 	ends, err := b.admins().ListEndOffsets(deadline(t), topic)
@@ -82,8 +82,7 @@ func readAll(t *testing.T, b *broker, topic string) map[int32][]string {
 	return out
 }
 
-// checkLog: what was acknowledged is a subsequence of the log in the same
-// order, and nothing is in the log twice.
+// checkLog checks that acked is a subsequence of log, and that log has no duplicates.
 func checkLog(t *testing.T, p int, acked, log []string) {
 	t.Helper()
 	seen := make(map[string]bool, len(log))
@@ -102,7 +101,7 @@ func checkLog(t *testing.T, p int, acked, log []string) {
 	}
 }
 
-// hurry has what is in the WAL uploaded, and waits until it is.
+// hurry lowers the upload interval to one second and waits until everything is uploaded.
 func (b *broker) hurry() {
 	b.t.Helper()
 	resp, err := http.Post("http://"+b.admin+"/limits", "application/json",
@@ -123,7 +122,7 @@ func (b *broker) hurry() {
 	}
 }
 
-// A broker whose WAL directory is gone serves everything that was uploaded.
+// A broker that has lost its WAL directory serves everything that was uploaded.
 func TestHistoryIsServedFromObjectsWithoutTheWAL(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("history", 3)
@@ -161,7 +160,7 @@ func TestHistoryIsServedFromObjectsWithoutTheWAL(t *testing.T) {
 	if b.metric("sluice_reads_total", `source="object"`) == 0 {
 		t.Error("no read was served from an object")
 	}
-	// And it goes on where it was.
+	// Offsets continue where they were.
 	r := &kgo.Record{Value: []byte("next")}
 	if err := b.client(kgo.DefaultProduceTopic("history"), kgo.RecordPartitioner(kgo.RoundRobinPartitioner())).ProduceSync(deadline(t), r).FirstErr(); err != nil {
 		t.Fatal(err)

@@ -9,7 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// epochEnd asks where a leader epoch of partition 0 ends.
+// epochEnd requests the end offset of a leader epoch of partition 0 (OffsetForLeaderEpoch). It
+// returns the epoch and the end offset of the response.
 func (b *broker) epochEnd(topic string, epoch int32) (int32, int64) {
 	b.t.Helper()
 	p := kmsg.NewOffsetForLeaderEpochRequestTopicPartition()
@@ -29,8 +30,8 @@ func (b *broker) epochEnd(topic string, epoch int32) (int32, int64) {
 	return got.LeaderEpoch, got.EndOffset
 }
 
-// Each start of a broker is an epoch. Those of records that were deleted are answered as
-// Kafka answers: they end where the oldest that is known begins.
+// Each broker start begins a new leader epoch. Epochs whose records were all deleted are answered as
+// in Kafka: they end where the oldest known epoch begins.
 func TestEpochsGoWithTheirRecords(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("t", 1)
@@ -58,12 +59,12 @@ func TestEpochsGoWithTheirRecords(t *testing.T) {
 		}
 		before = append(before, answer{epoch, end})
 	}
-	first := len(before) - starts // the first epoch of records
+	first := len(before) - starts // the first epoch with records
 	if first < 0 || before[first] != (answer{int32(first), 2}) || before[len(before)-1].end != 2*starts {
 		t.Fatalf("epochs %v", before)
 	}
 	to := kadm.Offsets{}
-	to.Add(kadm.Offset{Topic: "t", Partition: 0, At: 5}) // in the third
+	to.Add(kadm.Offset{Topic: "t", Partition: 0, At: 5}) // in the third epoch with records
 	if _, err := b.admins().DeleteRecords(deadline(t), to); err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func (b *broker) createTopic(name string, partitions int32) {
 	}
 }
 
-// consume reads exactly n records, from the options given.
+// consume polls the client for exactly n records.
 func consume(t testing.TB, cl *kgo.Client, n int) []*kgo.Record {
 	t.Helper()
 	ctx := deadline(t)
@@ -223,11 +223,11 @@ func TestFranzGoAdmin(t *testing.T) {
 	if _, err := a.DeleteTopics(ctx, "t"); err != nil {
 		t.Error(err)
 	}
-	topics, err := b.admins().ListTopics(ctx, "t") // a client anew: one remembers metadata for a while
+	topics, err := b.admins().ListTopics(ctx, "t") // a new client, since clients cache metadata
 	if err != nil || !errors.Is(topics["t"].Err, kerr.UnknownTopicOrPartition) {
 		t.Errorf("after deletion: %+v, %v", topics["t"], err)
 	}
-	// A topic made again under the same name has none of the old records.
+	// A topic recreated under the same name has none of the old records.
 	b.createTopic("t", 2)
 	if end, err := a.ListEndOffsets(ctx, "t"); err != nil || end["t"][1].Offset != 0 {
 		t.Errorf("the new topic ends at %+v, %v", end["t"][1], err)

@@ -13,7 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// smallDisk mounts a file system of so many MiB.
+// smallDisk mounts a tmpfs of the given size in MiB and returns its mount point. It skips the test
+// without root.
 func smallDisk(t *testing.T, mib int) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -28,8 +29,8 @@ func smallDisk(t *testing.T, mib int) string {
 	return dir
 }
 
-// A disk that runs full under load: producers wait, the broker goes on serving
-// what it has acknowledged, and takes more once there is room.
+// The disk fills up under load. Producers wait, the broker goes on serving acknowledged records, and
+// it accepts more once there is free space.
 func TestDiskFullUnderLoad(t *testing.T) {
 	disk := smallDisk(t, 64)
 	ballast := filepath.Join(disk, "ballast")
@@ -61,7 +62,7 @@ listen = %q
 	acked := 0
 	value := make([]byte, 64<<10)
 	cl := b.client(kgo.DefaultProduceTopic("t"), kgo.RecordDeliveryTimeout(3*time.Second),
-		kgo.DisableIdempotentWrite(), // else a record that may have been written is never given up
+		kgo.DisableIdempotentWrite(), // with it the client never gives up on a record that may have been written
 		kgo.ProducerBatchCompression(kgo.NoCompression()))
 	for full := false; !full; {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -81,7 +82,7 @@ listen = %q
 	if got := len(documents(t, b.must("", "consume", "t", "--json"))); got < acked {
 		t.Errorf("%d records can be read, %d were acknowledged", got, acked)
 	}
-	// It stops, though requests wait for room, and says that they did.
+	// It stops even though requests wait for free space.
 	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// all consumes what there is of a topic of one partition and returns its offsets.
+// all consumes at least n records of a single-partition topic and returns their offsets, as given in
+// the values.
 func (b *broker) all(topic string, n int) []int64 {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
@@ -32,9 +33,9 @@ func (b *broker) all(topic string, n int) []int64 {
 	return offsets
 }
 
-// Objects are lost for good: `object verify --metadata` says which records that is, and
-// `object give-up` has consumers go on behind them, with everything that can be read, and
-// only where it was told to; after kill -9 and compaction too.
+// Objects are lost for good. `object verify --metadata` lists the lost records, and `object give-up`
+// lets consumers skip them. Only unreadable records within the given range are skipped; this also
+// holds after kill -9 and after compaction.
 func TestLostRecordsAreGivenUp(t *testing.T) {
 	const rounds = 6
 	b := lossy(t)
@@ -129,7 +130,7 @@ func TestLostRecordsAreGivenUp(t *testing.T) {
 	check("after compaction")
 }
 
-// A store that is away is no reason to give anything up.
+// Nothing can be given up while the whole object store is unavailable.
 func TestNothingIsGivenUpWhileTheStoreIsAway(t *testing.T) {
 	b := lossy(t)
 	b.must("", "topic", "create", "t")

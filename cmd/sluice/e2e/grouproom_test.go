@@ -16,7 +16,7 @@ import (
 	"github.com/sluicemq/sluice/internal/memory"
 )
 
-// grouped is a broker with bounds on groups, on a directory that survives it.
+// grouped is a broker with limits on consumer groups. Its data directory outlives its processes.
 type grouped struct {
 	*broker
 	t     *testing.T
@@ -53,8 +53,8 @@ func (g *grouped) begin() {
 	g.admin = kadm.NewClient(b.client(kgo.RequestRetries(0)))
 }
 
-// commit commits offsets of the first n partitions with a text each, as a client that is
-// no member does.
+// commit commits an offset for each of the first n partitions, with metadata of text bytes each, as
+// a client that is not a member of the group.
 func (g *grouped) commit(group string, offset int64, n, text int) error {
 	g.t.Helper()
 	var all kadm.Offsets
@@ -65,7 +65,7 @@ func (g *grouped) commit(group string, offset int64, n, text int) error {
 	return errors.Join(err, got.Error())
 }
 
-// groups are the names of all, in order.
+// groups returns the names of all groups in order.
 func (g *grouped) groups() []string {
 	g.t.Helper()
 	got, err := g.admin.ListGroups(deadline(g.t))
@@ -75,7 +75,8 @@ func (g *grouped) groups() []string {
 	return got.Groups()
 }
 
-// consume has a member of a group poll until it is told to stop; what it reads is sent.
+// consume starts a group member that polls until leave is called. The values that it reads are sent
+// to read.
 func (g *grouped) consume(group string) (read chan string, leave func()) {
 	g.t.Helper()
 	cl := g.client(kgo.ConsumerGroup(group), kgo.ConsumeTopics("orders"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -103,8 +104,8 @@ func receive(t *testing.T, read chan string) {
 	}
 }
 
-// As many empty groups as there may be do not lock a new one out: it is in at once, and
-// the one that was unused the longest is gone, also after a kill.
+// A new group is admitted at once even when the limit is filled with empty groups. The group that was
+// unused for longest is removed, and stays removed after a kill.
 func TestEmptyGroupsMakeRoom(t *testing.T) {
 	g := newGrouped(t, "max_groups = 30\n")
 	read, _ := g.consume("working")
@@ -116,7 +117,7 @@ func TestEmptyGroupsMakeRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := g.commit(names[0], 100, 1, 0); err != nil { // used again
+	if err := g.commit(names[0], 100, 1, 0); err != nil { // no longer the least recently used
 		t.Fatal(err)
 	}
 	began := time.Now()
@@ -160,8 +161,8 @@ func TestEmptyGroupsMakeRoom(t *testing.T) {
 	}
 }
 
-// Where all groups have members a new one is told to try again, which clients do by
-// themselves: it is in as soon as another has gone.
+// If all groups have members, a new one gets a retriable error. Clients retry by themselves, so it is
+// admitted as soon as another group's members have left.
 func TestGroupsWithMembersMakeNoRoom(t *testing.T) {
 	began := time.Now()
 	g := newGrouped(t, "max_groups = 2\n")
@@ -187,11 +188,11 @@ func TestGroupsWithMembersMakeNoRoom(t *testing.T) {
 	}
 }
 
-// Offsets and their texts are in the map too, and one group cannot take it all.
+// Committed offsets and their metadata are counted in the memory map and kept within its limit.
 func TestOffsetsOfGroupsAreInTheMemoryMap(t *testing.T) {
 	g := newGrouped(t, "max_metadata_bytes = 1048576\nmax_group_bytes = 131072\n")
 	m := watchMemory(t, g.broker)
-	for i := range 100 { // some 45 kB each
+	for i := range 100 { // about 45 kB each
 		if err := g.commit(fmt.Sprintf("group-%02d", i), 1, 10, 4096); err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +217,7 @@ func TestOffsetsOfGroupsAreInTheMemoryMap(t *testing.T) {
 	}
 }
 
-// A limit that was lowered holds from the start on.
+// A lowered limit applies right after the restart.
 func TestALowerLimitOnGroupsHoldsFromTheStart(t *testing.T) {
 	g := newGrouped(t, "max_groups = 12\n")
 	var names []string

@@ -13,7 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// from connects to the broker from an address of loopback, and asks for its versions.
+// from connects to the broker from a loopback address and sends ApiVersions. served reports whether
+// it was answered.
 func from(t *testing.T, b *broker, ip string) (nc net.Conn, served bool) {
 	t.Helper()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}, Timeout: 20 * time.Second}
@@ -35,8 +36,8 @@ func from(t *testing.T, b *broker, ip string) (nc net.Conn, served bool) {
 	return nc, err == nil
 }
 
-// Thousands of connections that do nothing take little memory, which the map shows, and
-// no processor. One address does not get all of them.
+// More than a thousand idle connections use little memory, which the memory map shows, and little
+// processor time. A single address cannot use up all connections.
 func TestIdleConnectionsCostLittle(t *testing.T) {
 	const limit, each = 24 << 20, 12 << 10
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
@@ -77,7 +78,7 @@ listen = %q
 		return (taken()-before)/float64(n) < 20<<10
 	})
 	cpu, began := b.metric("process_cpu_seconds_total"), time.Now()
-	time.Sleep(2 * time.Second) // what it takes meanwhile is measured
+	time.Sleep(2 * time.Second) // the interval measured
 	if used := (b.metric("process_cpu_seconds_total") - cpu) / time.Since(began).Seconds(); used > 0.3 {
 		t.Errorf("they take %.2f processors", used)
 	}
@@ -91,7 +92,7 @@ listen = %q
 	}
 }
 
-// collectGarbage has the broker collect what it holds for nobody.
+// collectGarbage forces garbage collections in the broker's process.
 func (b *broker) collectGarbage() {
 	b.t.Helper()
 	for range 3 {

@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// Settings whose groups would be larger than the memory for their images: groups are
-// as large as there is memory for, from the start and when the maximum is raised while
-// the broker runs, and everything is taken.
+// If the settings allow groups larger than the memory for their images, groups are limited to what
+// fits, both at the start and when the maximum is raised at run time. All records are accepted.
 func TestGroupsLargerThanTheMemoryForImages(t *testing.T) {
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
 	text := fmt.Sprintf(`
@@ -70,7 +69,7 @@ listen = %q
 		t.Errorf("%.0f bytes of images outside the cache", used)
 	}
 
-	// A single request that there is no memory for is refused where settings are read.
+	// Settings that allow a single request too large for that memory are refused.
 	small := strings.Replace(text, "max_request_bytes = 3000000", "max_request_bytes = 4194304", 1)
 	if err := os.WriteFile(file, []byte(small), 0o600); err != nil {
 		t.Fatal(err)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// The CA of nodes and that of clients are made by the same commands, which do not mix them up, and
-// the listener of clients does not take the nodes' CA.
+// The same commands manage the internal CA of the nodes and the CA of the clients, and do not mix
+// them up. A broker does not accept the internal CA as its client CA.
 func TestInternalCertificates(t *testing.T) {
 	nodes, clients := filepath.Join(t.TempDir(), "nodes"), filepath.Join(t.TempDir(), "clients")
 	made(t, "init", "--internal", "--dir", nodes)

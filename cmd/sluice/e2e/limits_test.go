@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// What a file would be refused for, a change at run time is refused for: bounds, which GET /limits
-// tells, and rules between the settings of different parts.
+// Changes at run time are validated like a settings file: against the bounds shown by GET /limits,
+// and against rules that relate several settings.
 func TestLimitsAreCheckedAsAFileIs(t *testing.T) {
 	b := newBroker(t)
 	post := func(graph, stage, key string, n int64) (int, string) {

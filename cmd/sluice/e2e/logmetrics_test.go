@@ -16,8 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Topics, partitions and groups have metrics of what was written and read and of how far
-// groups are behind, in records and in seconds; a restart does not make old records new.
+// Metrics show what was written to and read from topics and partitions, and the lag of groups in
+// records and seconds. After a restart, old records do not count as newly written and keep their age.
 func TestMetricsOfTopicsPartitionsAndGroups(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("orders", 2)
@@ -76,7 +76,7 @@ func TestMetricsOfTopicsPartitionsAndGroups(t *testing.T) {
 	}
 }
 
-// The number of series is bounded by a setting; what is beyond is summed up.
+// A setting limits the number of series. What exceeds it is summed up.
 func TestMetricsAreBounded(t *testing.T) {
 	admin := aBroker(t, "max_metric_series = 0\n")
 	status, text := ask(t, http.MethodGet, admin, "/metrics", "")
@@ -85,8 +85,8 @@ func TestMetricsAreBounded(t *testing.T) {
 	}
 }
 
-// Who asks for native histograms gets them, a tenth wide; who reads text gets buckets each
-// twice as long as the one before.
+// Scrapers that accept native histograms get fine buckets, each about a tenth wider than the one
+// before. Classic buckets at most double.
 func TestMetricsHaveFineHistograms(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("t", 1)

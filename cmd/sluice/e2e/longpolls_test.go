@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// longPolls has connections of an address send fetches that wait for five minutes for
-// more than there ever is, and reads whatever they are answered.
+// longPolls opens a number of connections from an address, each of which sends a number of fetches
+// that wait up to five minutes for more data than there will be. Responses are discarded.
 func (b *broker) longPolls(addr, topic string, conns, each int) {
 	b.t.Helper()
 	r := kmsg.NewPtrFetchRequest()
@@ -39,8 +39,8 @@ func (b *broker) longPolls(addr, topic string, conns, each int) {
 	}
 }
 
-// Long polls that have nothing to answer hold up nobody, whether they are of one address or
-// of many: more than there is room for.
+// Long polls without data do not delay other clients, even when there are more of them than the
+// memory limit allows, from one address or from many.
 func TestLongPollsHoldNobodyUp(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("others", 1)
@@ -61,7 +61,7 @@ func TestLongPollsHoldNobodyUp(t *testing.T) {
 	}
 }
 
-// Appends do not have those looked at that wait for far more, on the topic that is written to.
+// Appends do not cause scans of waiting fetches on the same topic that need far more data.
 func TestAppendsBesideLongPollsThatMissMuch(t *testing.T) {
 	b := newBroker(t)
 	b.createTopic("others", 1)
@@ -77,7 +77,7 @@ func TestAppendsBesideLongPollsThatMissMuch(t *testing.T) {
 	}
 }
 
-// Members that wait for others hold nothing that requests need which come meanwhile.
+// Group members that wait for a rebalance hold no resources that other requests need.
 func TestJoinsThatWaitHoldNobodyUp(t *testing.T) {
 	const conns, each = 20, 200
 	dir, addr, admin := t.TempDir(), freePort(t), freePort(t)
@@ -99,7 +99,7 @@ initial_rebalance_delay_ms = 120000
 		go func() {
 			for i := range each {
 				r := kmsg.NewPtrJoinGroupRequest()
-				r.SetVersion(3) // the last that joins at once
+				r.SetVersion(3) // the last version that joins without a member ID
 				r.Group, r.SessionTimeoutMillis, r.RebalanceTimeoutMillis, r.ProtocolType = fmt.Sprintf("g-%d-%d", c, i), 30_000, 300_000, "consumer"
 				r.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range", Metadata: make([]byte, 100)}}
 				if _, err := nc.Write(requestFrame(r)); err != nil {
