@@ -67,6 +67,9 @@ func (c *clusters) system(name string) (cluster.System, error) {
 		if _, err := os.Stat(c.sluice); err != nil {
 			return nil, fmt.Errorf("the binary of Sluice is not there (%w); run make build, or give -sluice", err)
 		}
+		if c.nodes > 1 {
+			return &cluster.SluiceNodes{Binary: c.sluice}, nil
+		}
 		return cluster.Sluice{Binary: c.sluice}, nil
 	}
 	return nil, fmt.Errorf("%w: system %q is not known; use kafka or sluice", errUsage, name)

@@ -17,18 +17,27 @@ const (
 )
 
 // process is one life of a node.
-type process struct {
-	cmd  *exec.Cmd
-	log  string
-	over chan struct{}
-	err  error // of Wait, once over
+type process interface {
+	pid() int
+	alive() bool
+	ended() error // why, if it is not alive
+	kill() error  // no error if it has ended
+	log() string  // file
 }
 
-// launch starts a node, in a process group of its own. The node is killed when this process ends,
+// child is a process that was started here.
+type child struct {
+	cmd    *exec.Cmd
+	output string
+	over   chan struct{}
+	err    error // of Wait, once over
+}
+
+// launch starts a node, in a process group of its own so that ^C does not reach it. It is killed when this process ends,
 // however that happens. That takes a thread that lives as long as the node does, since Linux
 // kills a child when the thread that started it ends.
-func launch(host Host, n Node, log string) (*process, error) {
-	p := &process{log: log, over: make(chan struct{})}
+func launch(host Host, n Node, log string) (*child, error) {
+	p := &child{output: log, over: make(chan struct{})}
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -54,7 +63,46 @@ func launch(host Host, n Node, log string) (*process, error) {
 	return p, <-started
 }
 
-func (p *process) await(ctx context.Context, ready func(context.Context) error) error {
+func (p *child) pid() int    { return p.cmd.Process.Pid }
+func (p *child) log() string { return p.output }
+
+func (p *child) alive() bool {
+	select {
+	case <-p.over:
+		return false
+	default:
+		return true
+	}
+}
+
+func (p *child) ended() error {
+	if p.alive() {
+		return nil
+	}
+	return p.err
+}
+
+func (p *child) kill() error {
+	if err := signal(p, syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-p.over
+	return nil
+}
+
+// signal sends a signal to a process; one that has ended does not get it.
+func signal(p process, s syscall.Signal) error {
+	if !p.alive() {
+		return nil
+	}
+	if err := syscall.Kill(p.pid(), s); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	return nil
+}
+
+// await waits until a process is ready.
+func await(ctx context.Context, p process, ready func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	tick := time.NewTicker(pollEvery)
@@ -64,52 +112,21 @@ func (p *process) await(ctx context.Context, ready func(context.Context) error) 
 		if err == nil {
 			return nil
 		}
+		if !p.alive() {
+			return fmt.Errorf("ended at its start (%w): %s", p.ended(), tail(p))
+		}
 		select {
-		case <-p.over:
-			return fmt.Errorf("ended at its start (%w): %s", p.err, p.tail())
 		case <-ctx.Done():
-			return fmt.Errorf("was not ready in time (%w): %s", err, p.tail())
+			return fmt.Errorf("was not ready in time (%w): %s", err, tail(p))
 		case <-tick.C:
 		}
 	}
 }
 
-func (p *process) alive() bool {
-	select {
-	case <-p.over:
-		return false
-	default:
-		return true
-	}
-}
-
-// signal sends a signal to the process group.
-func (p *process) signal(s syscall.Signal) error {
-	if !p.alive() {
-		return fmt.Errorf("it has ended (%w): %s", p.err, p.tail())
-	}
-	return syscall.Kill(-p.cmd.Process.Pid, s)
-}
-
-func (p *process) stop() error { return p.signal(syscall.SIGSTOP) }
-func (p *process) cont() error { return p.signal(syscall.SIGCONT) }
-
-// kill is no error if the process has ended.
-func (p *process) kill() error {
-	if !p.alive() {
-		return nil
-	}
-	if err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return err
-	}
-	<-p.over
-	return nil
-}
-
-// tail returns the end of what the node printed.
-func (p *process) tail() string {
+// tail returns the end of what a node printed.
+func tail(p process) string {
 	const most = 3000
-	b, err := os.ReadFile(p.log)
+	b, err := os.ReadFile(p.log())
 	if err != nil {
 		return err.Error()
 	}

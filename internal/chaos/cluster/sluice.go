@@ -17,12 +17,10 @@ type Sluice struct {
 // Name returns the system's name.
 func (Sluice) Name() string { return "sluice" }
 
-var errOneNode = errors.New("this Sluice is one node")
-
-// Prepare returns the one node.
+// Prepare returns the node.
 func (s Sluice) Prepare(_ context.Context, hosts []Host, dirs []string) ([]Node, error) {
 	if len(hosts) != 1 {
-		return nil, errOneNode
+		return nil, errors.New("a node of `sluice dev` is alone; SluiceNodes are several")
 	}
 	addrs, err := addresses(hosts)
 	admins, err2 := addresses(hosts)

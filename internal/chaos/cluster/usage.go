@@ -20,8 +20,8 @@ func (u Usage) plus(v Usage) Usage {
 }
 
 // usage reads /proc; what cannot be read, as of a process that has just ended, counts as 0.
-func (p *process) usage() Usage {
-	dir := fmt.Sprintf("/proc/%d/", p.cmd.Process.Pid)
+func usage(p process) Usage {
+	dir := fmt.Sprintf("/proc/%d/", p.pid())
 	stat, _ := os.ReadFile(dir + "stat")
 	status, _ := os.ReadFile(dir + "status")
 	io, _ := os.ReadFile(dir + "io")
@@ -40,6 +40,19 @@ func cpu(stat []byte) float64 {
 	u, _ := strconv.ParseFloat(string(f[utime]), 64)
 	s, _ := strconv.ParseFloat(string(f[stime]), 64)
 	return (u + s) / perSecond
+}
+
+// state returns the state of a process as in /proc/PID/stat, 0 if there is none.
+func state(pid int) byte {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	f := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(f) == 0 {
+		return 0
+	}
+	return f[0][0]
 }
 
 // field returns the number behind a key of a file of lines.
