@@ -93,6 +93,43 @@ func TestRepair(t *testing.T) {
 	}
 }
 
+// TestRepairOfMinISR interrupts a change of min.insync.replicas after each of its steps.
+func TestRepairOfMinISR(t *testing.T) {
+	id := topic.NewID()
+	alter := &machine.AlterTopic{ID: id, Set: map[string]string{topic.MinInsyncReplicas: "2"}}
+	set := &machine.SetMinISR{Topic: id, MinISR: machine.MinISR{N: 2, Revision: 1}}
+	for name, cut := range map[string]func(*testing.T, *Cluster){
+		"altered":    func(t *testing.T, c *Cluster) { propose(t, c, 0, alter) },
+		"partly set": func(t *testing.T, c *Cluster) { propose(t, c, 0, alter); propose(t, c, 1, set) },
+		"growing": func(t *testing.T, c *Cluster) {
+			old, _ := c.out.topic(id)
+			propose(t, c, 0, &machine.GrowTopic{ID: id, Partitions: 2})
+			propose(t, c, 0, alter)
+			for shard := 1; shard <= 4; shard++ {
+				propose(t, c, shard, set)
+			}
+			propose(t, c, 0, &machine.SettleTopic{ID: id, Revision: 1})
+			p := topic.Partition{Topic: id, Index: 1} // by somebody who has not seen the change
+			propose(t, c, c.ShardOf(p), &machine.EnsurePartitions{Topic: id, MinISR: old.MinISR, Parts: []machine.NewPartition{{Index: 1, Replicas: []int32{1, 2}}}})
+			propose(t, c, 0, &machine.FinishTopic{ID: id, Partitions: 2, Revision: old.MinISR.Revision})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := 1
+			if name == "growing" {
+				n = 2
+			}
+			checkRepair(t, id, func(t *testing.T, c *Cluster) {
+				if _, err := c.RegisterBroker(t.Context(), meta.Broker{ID: 2}); err != nil {
+					t.Fatal(err)
+				}
+				created(t, c, meta.TopicSpec{Name: "orders", ID: id, Partitions: 1, Replication: 2})
+				cut(t, c)
+			}, n, n)
+		})
+	}
+}
+
 func created(t *testing.T, c *Cluster, s meta.TopicSpec) {
 	t.Helper()
 	if _, err := c.CreateTopic(t.Context(), s); err != nil {
@@ -122,14 +159,27 @@ func checkRepair(t *testing.T, id topic.ID, cut func(*testing.T, *Cluster), seen
 			t.Error(err)
 		}
 	}()
-	if text := <-said; text != "completed a topic whose change was interrupted" {
-		t.Error(text)
+	select {
+	case text := <-said:
+		if text != "completed a topic whose change was interrupted" {
+			t.Error(text)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("nothing was repaired")
 	}
 	if topics, orphans := c.out.unfinished(); len(topics) != 0 || len(orphans) != 0 {
 		t.Errorf("still unfinished: %v, %v", topics, orphans)
 	}
 	if n := partitions(c, id); n != then {
 		t.Errorf("%d partitions after the repair, want %d", n, then)
+	}
+	if x, ok := c.View().TopicByID(id); ok {
+		record, _ := c.out.topic(id)
+		for i, p := range x.Partitions {
+			if want := min(int(record.MinISR.N), len(p.Replicas)); p.MinISR != want {
+				t.Errorf("partition %d: min.insync.replicas %d after the repair, want %d", i, p.MinISR, want)
+			}
+		}
 	}
 	if _, there := c.out.topic(id); there != (then > 0) {
 		t.Errorf("the record exists: %v", there)

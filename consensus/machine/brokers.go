@@ -90,14 +90,20 @@ func (s *Shard) drainBroker(x *DrainBroker, ch *Changes) Code {
 		if r.Leader != x.Broker {
 			return r
 		}
-		for _, b := range r.Replicas {
-			if next, err := r.Transfer(b, electable(s.sessions)); err == nil {
-				return next
-			}
-		}
-		return r
+		return s.handOver(r)
 	})
 	return OK
+}
+
+// handOver moves leadership to the first other member of the ISR that is electable, if there is
+// one.
+func (s *Shard) handOver(r replication.Record) replication.Record {
+	for _, b := range r.Replicas {
+		if next, err := r.Transfer(b, electable(s.sessions)); err == nil {
+			return next
+		}
+	}
+	return r
 }
 
 // loseReplicas takes replicas that lost a part of their log out of ISR and ELR.

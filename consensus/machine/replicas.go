@@ -21,7 +21,7 @@ func layoutMinISR(c *coder, m *MinISR) {
 }
 
 // create adds a partition. All replicas are in sync, since there is nothing to hold; those that
-// are not live leave the ISR at once.
+// are not live leave the ISR at once, and one that is draining does not lead.
 func (s *Shard) create(id topic.Partition, replicas []int32, ch *Changes) {
 	r := replication.Record{Replicas: replicas, Leader: replicas[0], ISR: slices.Clone(replicas)}.SetMinISR(int(s.minISR[id.Topic].N))
 	r.Version = 0
@@ -29,6 +29,9 @@ func (s *Shard) create(id topic.Partition, replicas []int32, ch *Changes) {
 		if _, ok := s.sessions.Live(b); !ok {
 			r = r.Fence(b, false, electable(s.sessions))
 		}
+	}
+	if s.sessions[r.Leader].Draining {
+		r = s.handOver(r)
 	}
 	p := new(meta.Partition)
 	r.Unfence(s.sessions).Into(p)
