@@ -89,3 +89,6 @@ func withoutBroker[T any](list []T, id int32, broker func(T) int32) []T {
 	}
 	return list
 }
+
+// Brokers returns the registered brokers, which the caller must not modify.
+func (r *Root) Brokers() []meta.Broker { return r.cluster.Brokers }

@@ -225,6 +225,7 @@ func (q *Quorum) agree(ctx context.Context) error {
 		return fmt.Errorf("%w: %s was created with %d, the config says %d", ErrShards, q.cfg.Directory, cluster.Shards, q.cfg.Shards)
 	}
 	q.clusterID = cluster.ID
+	q.clusterID = cluster.ID
 	return nil
 }
 

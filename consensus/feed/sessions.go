@@ -1,0 +1,217 @@
+package feed
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Authority is what ends the sessions of brokers in the metadata.
+type Authority interface {
+	// Leads reports whether this controller leads shard 0.
+	Leads() bool
+	// Brokers returns the brokers as this controller has them in shard 0.
+	Brokers() ([]Registered, error)
+	// Confirm returns nil if this controller's state of shard 0 is current and it still leads.
+	Confirm(ctx context.Context) error
+	// Fence ends the session of a broker in one shard. It may be repeated.
+	Fence(ctx context.Context, shard int, broker int32, incarnation uint64) error
+}
+
+// sessions drives leases: it watches them while this controller leads shard 0, and fences the
+// brokers whose sessions have ended, in shard 0 first.
+type sessions struct {
+	authority Authority
+	shards    int // partition shards
+	cfg       Config
+	log       *slog.Logger
+	metrics   *serverMetrics
+
+	life  context.Context
+	tasks sync.WaitGroup
+	woken chan struct{} // capacity 1
+
+	mu      sync.Mutex
+	leases  *leases
+	fencing map[Registered]struct{} // under way; without Fenced
+	ended   map[Registered]struct{} // fenced in all shards since this controller leads; without Fenced
+}
+
+// look is how often leadership is looked at.
+const look = 50 * time.Millisecond
+
+func newSessions(life context.Context, a Authority, shards int, cfg Config, log *slog.Logger, m *serverMetrics) *sessions {
+	return &sessions{authority: a, shards: shards, cfg: cfg, log: log, metrics: m, life: life, woken: make(chan struct{}, 1),
+		leases: newLeases(cfg.Lease, cfg.Grace), fencing: make(map[Registered]struct{}), ended: make(map[Registered]struct{})}
+}
+
+func (s *sessions) opened(broker int32, incarnation uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leases.opened(broker, incarnation, time.Now())
+}
+
+func (s *sessions) heard(broker int32, incarnation uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leases.heard(broker, incarnation, time.Now())
+}
+
+func (s *sessions) broke(broker int32, incarnation uint64) {
+	s.mu.Lock()
+	s.leases.broke(broker, incarnation, time.Now())
+	s.mu.Unlock()
+	select {
+	case s.woken <- struct{}{}:
+	default:
+	}
+}
+
+// count returns the number of brokers that have a stream here.
+func (s *sessions) count() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.leases.sessions {
+		if x.streams > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// run watches the sessions until the server is closed.
+func (s *sessions) run() {
+	timer := time.NewTimer(look)
+	defer timer.Stop()
+	for {
+		select {
+		case <-s.woken:
+		case <-timer.C:
+		case <-s.life.Done():
+			s.tasks.Wait()
+			return
+		}
+		next := s.check()
+		timer.Reset(min(max(time.Until(next), time.Millisecond), look))
+	}
+}
+
+// check ends the sessions that are due and returns when to check again.
+//
+// A broker that shard 0 has fenced already is fenced in the other shards once more, since the leader
+// before may not have completed that. Like any other it is given time to open a session first: it may
+// be a process that is just getting ready.
+func (s *sessions) check() time.Time {
+	leads, now := s.authority.Leads(), time.Now()
+	s.mu.Lock()
+	s.leases.leader(leads, now)
+	if !leads {
+		clear(s.ended)
+	}
+	s.mu.Unlock()
+	if !leads {
+		return now.Add(look)
+	}
+	brokers, err := s.authority.Brokers()
+	if err != nil {
+		return now.Add(look)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	due, next := s.leases.due(brokers, time.Now())
+	for _, r := range due {
+		key := Registered{Broker: r.Broker, Incarnation: r.Incarnation}
+		_, under := s.fencing[key]
+		_, done := s.ended[key]
+		if under || r.Fenced && done {
+			continue
+		}
+		s.fencing[key] = struct{}{}
+		s.tasks.Go(func() {
+			done := s.fence(r)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			delete(s.fencing, key)
+			if done && s.leases.leads {
+				s.ended[key] = struct{}{}
+			}
+		})
+	}
+	return next
+}
+
+// fence fences a broker, in shard 0 first, and reports whether all shards have done so.
+func (s *sessions) fence(r Registered) bool {
+	began := time.Now()
+	err := s.confirm(r)
+	if err == nil && !r.Fenced {
+		err = s.authority.Fence(s.life, 0, r.Broker, r.Incarnation)
+	}
+	if err != nil { // the next check decides again
+		s.log.Warn("a broker without a session is not fenced", "broker", r.Broker, "incarnation", r.Incarnation, "err", err)
+		return false
+	}
+	if !r.Fenced {
+		s.metrics.fenced.Inc()
+		s.log.Warn("a broker is fenced: its session has ended", "broker", r.Broker, "incarnation", r.Incarnation)
+	}
+	var g sync.WaitGroup
+	var failed atomic.Bool
+	for shard := 1; shard <= s.shards; shard++ {
+		g.Go(func() {
+			if !s.fenceIn(shard, r) {
+				failed.Store(true)
+			}
+		})
+	}
+	g.Wait()
+	s.log.Info("the fencing of a broker has ended", "broker", r.Broker, "incarnation", r.Incarnation, "complete", !failed.Load(), "took", time.Since(began))
+	return !failed.Load()
+}
+
+// confirm makes sure that this controller still leads, and that the broker has not opened a session
+// while it was asking.
+func (s *sessions) confirm(r Registered) error {
+	ctx, cancel := context.WithTimeout(s.life, s.cfg.Lease)
+	defer cancel()
+	if err := s.authority.Confirm(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	s.leases.pass(now)
+	if s.leases.ends(r, now).After(now) {
+		return errResumed
+	}
+	return nil
+}
+
+// fenceIn fences a broker in a partition shard, however long it takes to reach that, as long as this
+// controller leads shard 0 and the broker has no session. The next leader completes it.
+func (s *sessions) fenceIn(shard int, r Registered) bool {
+	for pause := s.cfg.ReconnectMin; ; pause = min(2*pause, s.cfg.ReconnectMax) {
+		err := s.authority.Fence(s.life, shard, r.Broker, r.Incarnation)
+		if err == nil {
+			return true
+		}
+		s.log.Warn("a broker is not fenced in a shard yet", "broker", r.Broker, "incarnation", r.Incarnation, "shard", shard, "err", err)
+		select {
+		case <-time.After(pause):
+		case <-s.life.Done():
+			return false
+		}
+		if !s.authority.Leads() || s.resumed(r) {
+			return false
+		}
+	}
+}
+
+func (s *sessions) resumed(r Registered) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	return s.leases.ends(r, now).After(now)
+}
