@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -49,7 +50,7 @@ func (s inProcess) Follow(shard int, after uint64) Follower { return s.Quorum.Fo
 type Cluster struct {
 	cfg     Config
 	log     *slog.Logger
-	quorum  *quorum.Quorum // the controller in this process
+	quorum  *quorum.Quorum // the controller in this process; nil: there is none
 	source  Source
 	copies  []*shardCopy // by shard
 	out     *projection
@@ -59,7 +60,7 @@ type Cluster struct {
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
 
-	keepOrphans bool // shard 0 has lost changes at some time
+	keepOrphans bool // shard 0 has lost changes at some time, or may have
 
 	mu   sync.Mutex
 	busy map[topic.ID]int // topics being changed by a call; repair skips them
@@ -78,53 +79,135 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{cfg: cfg, log: log, quorum: q, source: inProcess{q}, out: newProjection(cfg.Shards, q.Offline()), busy: make(map[topic.ID]int),
-		keepOrphans: q.LostChanges()}
-	c.metrics = newMetrics(c.out, reg)
-	c.life, c.stop = context.WithCancel(context.Background())
-	if err := c.copyShards(ctx); err != nil {
+	c := newCluster(cfg, inProcess{q}, log, reg)
+	c.quorum, c.keepOrphans = q, q.LostChanges()
+	c.tasks.Go(c.endWithQuorum)
+	if err := c.copyShards(ctx, false); err != nil {
 		return nil, errors.Join(c.Close(), err)
 	}
+	c.run()
+	return c, nil
+}
+
+// Join returns the Cluster of a broker without a controller in its process. cfg.Shards is the number
+// that the source has; settings of the Raft logs are not used. It returns once shard 0 is here, and
+// the others or cfg.Timeout has passed; a shard that comes later becomes ready by itself, and is
+// offline until then. The source stays open when the Cluster is closed.
+func Join(ctx context.Context, cfg Config, source Source, log *slog.Logger, reg prometheus.Registerer) (*Cluster, error) {
+	if cfg.Clock == nil {
+		cfg.Clock = clock.System{}
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	c := newCluster(cfg, source, log, reg)
+	c.keepOrphans = true
+	if err := c.copyShards(ctx, true); err != nil {
+		return nil, errors.Join(c.Close(), err)
+	}
+	c.run()
+	return c, nil
+}
+
+func newCluster(cfg Config, source Source, log *slog.Logger, reg prometheus.Registerer) *Cluster {
+	c := &Cluster{cfg: cfg, log: log, source: source, out: newProjection(cfg.Shards, source.Offline()), busy: make(map[topic.ID]int)}
+	c.metrics = newMetrics(c.out, reg)
+	c.life, c.stop = context.WithCancel(context.Background())
+	for shard := range c.cfg.Shards + 1 {
+		c.copies = append(c.copies, newShardCopy(shard, c.out))
+	}
+	return c
+}
+
+// run begins to publish what others change, and repairs.
+func (c *Cluster) run() {
 	c.out.started()
 	c.publish()
 	c.tellLost()
 	c.tasks.Go(func() { c.follow(c.life) })
 	c.tasks.Go(func() { c.repairs(c.life) })
-	return c, nil
 }
 
 // copyShards starts to follow the shards and returns once the copies have what was committed
-// before the call.
-func (c *Cluster) copyShards(ctx context.Context) error {
-	c.tasks.Go(c.endWithQuorum)
-	for shard := range c.cfg.Shards + 1 {
-		c.copies = append(c.copies, newShardCopy(shard, c.out))
-	}
-	g, ctx := errgroup.WithContext(ctx)
+// before the call. With late, only shard 0 is waited for however long it takes.
+func (c *Cluster) copyShards(ctx context.Context, late bool) error {
+	var g errgroup.Group
 	for shard, s := range c.copies {
 		if c.source.Offline()[shard] != nil {
 			continue
 		}
 		c.tasks.Go(func() { c.followShard(s) })
-		g.Go(func() error { return c.upToDate(ctx, shard) })
+		g.Go(func() error {
+			err := c.fill(ctx, s)
+			if err == nil || !late {
+				return err
+			}
+			if shard == 0 {
+				return c.fillLate(ctx, s)
+			}
+			c.log.Error("a metadata shard cannot be reached; its partitions and groups are offline until it can", "shard", shard, "err", err)
+			c.tasks.Go(func() {
+				if c.fillLate(c.life, s) == nil {
+					c.out.started()
+					c.publish()
+					c.log.Info("a metadata shard is here now", "shard", shard)
+				}
+			})
+			return nil
+		})
 	}
 	return g.Wait()
 }
 
-// Close stops the replicas. Calls in progress fail.
-func (c *Cluster) Close() error {
+// fill returns once a copy has what was committed before the call.
+func (c *Cluster) fill(ctx context.Context, s *shardCopy) error {
+	err := c.current(ctx, s.shard)
+	if err == nil {
+		s.ready.Store(true)
+	}
+	return err
+}
+
+// fillLate is fill that does not give up.
+func (c *Cluster) fillLate(ctx context.Context, s *shardCopy) error {
+	for {
+		err := c.fill(ctx, s)
+		if err == nil || ctx.Err() != nil || c.life.Err() != nil {
+			return err
+		}
+		select {
+		case <-time.After(followRetry):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Close stops the replicas, if they are in this process. Calls in progress fail.
+func (c *Cluster) Close() (err error) {
 	c.stop()
-	err := c.quorum.Close()
+	if c.quorum != nil {
+		err = c.quorum.Close()
+	}
 	c.tasks.Wait()
 	return err
 }
 
 // Failed is closed when the metadata disk has failed; Err returns the error. No further changes
-// are possible, so the process must exit.
-func (c *Cluster) Failed() <-chan struct{} { return c.quorum.Failed() }
+// are possible, so the process must exit. Without a controller in this process it never is.
+func (c *Cluster) Failed() <-chan struct{} {
+	if c.quorum == nil {
+		return nil
+	}
+	return c.quorum.Failed()
+}
 
 // Err returns the disk error, with advice on what to do; nil if there is none.
-func (c *Cluster) Err() error { return c.quorum.Err() }
+func (c *Cluster) Err() error {
+	if c.quorum == nil {
+		return nil
+	}
+	return c.quorum.Err()
+}
 
 // endWithQuorum ends all calls when the disk of the metadata fails.
 func (c *Cluster) endWithQuorum() {
@@ -135,16 +218,37 @@ func (c *Cluster) endWithQuorum() {
 	}
 }
 
-// Offline returns the shards that were not started, and why; the caller must not modify it.
-// Their partitions have no leader and their groups no coordinator.
-func (c *Cluster) Offline() map[int]error { return c.source.Offline() }
+// Offline returns the shards that are not here, and why; the caller must not modify it. Their
+// partitions have no leader and their groups no coordinator.
+func (c *Cluster) Offline() map[int]error {
+	all := make(map[int]error)
+	for shard := range c.copies {
+		if err := c.source.Offline()[shard]; err != nil {
+			all[shard] = err
+		} else if err := c.offline(shard); err != nil {
+			all[shard] = err
+		}
+	}
+	return all
+}
 
 // Attest returns once the copy of the guard beside the WAL has the current positions of the logs.
 // Call it before data is released because the metadata refers to it elsewhere.
-func (c *Cluster) Attest() error { return c.quorum.Attest() }
+func (c *Cluster) Attest() error {
+	if c.quorum == nil {
+		return nil
+	}
+	return c.quorum.Attest()
+}
 
-// Quorum returns the state of the Raft group that holds topics, brokers and configs.
-func (c *Cluster) Quorum() quorum.State { return c.quorum.State() }
+// Quorum returns the state of the Raft group that holds topics, brokers and configs; without a
+// controller in this process none is known.
+func (c *Cluster) Quorum() quorum.State {
+	if c.quorum == nil {
+		return quorum.State{}
+	}
+	return c.quorum.State()
+}
 
 // View returns the latest snapshot of the metadata.
 func (c *Cluster) View() *meta.View { return c.out.view.Load() }

@@ -25,7 +25,7 @@ func (c *Cluster) AcquireCoordinator(ctx context.Context, shard int, broker int3
 func (c *Cluster) AcquireCoordinators(ctx context.Context, broker int32, incarnation uint64) error {
 	leases := c.View().Coordinators
 	return c.each(func(shard int) error {
-		if lease := leases[shard-1]; c.source.Offline()[shard] == nil && lease.Broker == meta.NoBroker {
+		if lease := leases[shard-1]; c.offline(shard) == nil && lease.Broker == meta.NoBroker {
 			_, err := c.AcquireCoordinator(ctx, shard-1, broker, incarnation, lease.Epoch)
 			if !errors.Is(err, meta.ErrConflict) { // another broker was faster
 				return err

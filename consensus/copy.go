@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluicemq/sluice/consensus/machine"
@@ -17,6 +18,7 @@ import (
 type shardCopy struct {
 	shard int
 	out   *projection
+	ready atomic.Bool // it has been up to date once
 
 	mu    sync.Mutex
 	root  *machine.Root  // of shard 0

@@ -18,9 +18,6 @@ func (c *Cluster) Group(name string) (*meta.Group, bool) { return c.out.groups.g
 // GroupOffline returns an error if a group's shard is offline, so that its existence and
 // contents are unknown.
 func (c *Cluster) GroupOffline(name string) error {
-	if len(c.source.Offline()) == 0 {
-		return nil
-	}
 	return c.offline(machine.ShardOfGroup(name, c.cfg.Shards) + 1)
 }
 

@@ -97,7 +97,7 @@ func (c *Cluster) ReplaceObjects(ctx context.Context, p topic.Partition, r meta.
 // at least the grace period. An object that was deleted already is returned once more, when no
 // PUT can bring it back.
 func (c *Cluster) Garbage(ctx context.Context, max int) ([]meta.Garbage, error) {
-	if len(c.source.Offline()) > 0 {
+	if len(c.Offline()) > 0 {
 		return nil, nil // the references of those shards are unknown
 	}
 	now := c.nowMs()

@@ -54,6 +54,11 @@ func (c *Cluster) upToDate(ctx context.Context, shard int) error {
 	if err := c.offline(shard); err != nil {
 		return err
 	}
+	return c.current(ctx, shard)
+}
+
+// current is upToDate of a shard that may not be here yet.
+func (c *Cluster) current(ctx context.Context, shard int) error {
 	index, err := c.source.ReadIndex(ctx, shard)
 	if err != nil {
 		return err
@@ -61,12 +66,13 @@ func (c *Cluster) upToDate(ctx context.Context, shard int) error {
 	return c.await(ctx, shard, index)
 }
 
-// ErrOffline means that the shard was not started because its log is damaged or incomplete.
+// ErrOffline means that the shard was not started because its log is damaged or incomplete, or that
+// it could not be reached yet.
 var ErrOffline = errors.New("a metadata shard is offline")
 
 // offline returns an error if the shard is offline.
 func (c *Cluster) offline(shard int) error {
-	if c.source.Offline()[shard] == nil {
+	if c.source.Offline()[shard] == nil && c.copies[shard].ready.Load() {
 		return nil
 	}
 	return fmt.Errorf("%w: %w: shard %d", meta.ErrUnavailable, ErrOffline, shard)
@@ -76,7 +82,7 @@ func (c *Cluster) offline(shard int) error {
 // offline.
 func (c *Cluster) everywhere(ctx context.Context, cmd machine.Command) error {
 	err := c.online(ctx, cmd)
-	for shard := range c.source.Offline() {
+	for shard := range c.Offline() {
 		err = errors.Join(err, c.offline(shard))
 	}
 	return err
@@ -86,7 +92,7 @@ func (c *Cluster) everywhere(ctx context.Context, cmd machine.Command) error {
 func (c *Cluster) online(ctx context.Context, cmd machine.Command) error {
 	var g errgroup.Group
 	for shard := 1; shard <= c.cfg.Shards; shard++ {
-		if c.source.Offline()[shard] != nil {
+		if c.offline(shard) != nil {
 			continue
 		}
 		g.Go(func() error {

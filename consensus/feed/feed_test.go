@@ -134,7 +134,9 @@ func TestAnUnknownOutcomeIsNotRepeated(t *testing.T) {
 	c := connect(t, func(o *feed.ClientOptions) { o.Broker = 2 }, one, two) // asks the first one first
 	follow(t, c, 1).reaches(0)
 	eventually(t, "a connection", func() bool { _, err := c.ReadIndex(t.Context(), 0); return err == nil })
+	killed := make(chan struct{})
 	go func() {
+		defer close(killed)
 		<-dies.applied
 		one.kill()
 	}()
@@ -142,6 +144,7 @@ func TestAnUnknownOutcomeIsNotRepeated(t *testing.T) {
 	if !errors.Is(err, meta.ErrUnavailable) {
 		t.Fatalf("error %v, want %v", err, meta.ErrUnavailable)
 	}
+	<-killed
 	if n := metric(t, c.metrics, "sluice_feed_unknown_outcomes_total"); n != 1 {
 		t.Errorf("%v unknown outcomes counted, want 1", n)
 	}

@@ -1,0 +1,125 @@
+package feed_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluicemq/sluice/consensus"
+	"github.com/sluicemq/sluice/consensus/feed"
+	"github.com/sluicemq/sluice/internal/meta"
+	"github.com/sluicemq/sluice/internal/topic"
+)
+
+// join returns the Cluster of a broker that has no controller in its process.
+func join(t *testing.T, c *client) *consensus.Cluster {
+	t.Helper()
+	_, shards, err := c.Cluster(t.Context())
+	must(t, err)
+	cfg := consensus.DefaultConfig("unused")
+	cfg.Shards, cfg.Timeout = shards, time.Second
+	b, err := consensus.Join(t.Context(), cfg, c, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	must(t, err)
+	t.Cleanup(func() { must(t, b.Close()) })
+	return b
+}
+
+// Two brokers without controllers have the same metadata, and what one of them changes is there when
+// the call returns, and soon for the other. A controller that is killed and started again between
+// the changes costs nothing but time.
+func TestBrokersWithoutControllers(t *testing.T) {
+	q := hosted(t)
+	p := serve(t, q, nil)
+	one := join(t, connect(t, nil, p))
+	two := join(t, connect(t, func(o *feed.ClientOptions) { o.Broker = 8 }, p))
+	ctx := t.Context()
+	for i, b := range []*consensus.Cluster{one, two} {
+		if _, err := b.RegisterBroker(ctx, meta.Broker{ID: int32(7 + i), Host: "b", Port: 9092}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 3 {
+		name := fmt.Sprintf("t%d", i)
+		made, err := one.CreateTopic(ctx, meta.TopicSpec{Name: name, Partitions: 4, Replication: 2})
+		must(t, err)
+		if now, ok := one.View().TopicByName(name); !ok || len(now.Partitions) != 4 {
+			t.Fatal("a topic is not there when its creation has returned")
+		}
+		eventually(t, "the topic at the other broker", func() bool { _, ok := two.View().TopicByName(name); return ok })
+		id := meta.NewObjectID()
+		at := topic.Partition{Topic: made.ID, Index: 1}
+		must(t, two.PrepareObject(ctx, id, []topic.Partition{at}, time.Hour))
+		eventually(t, "an upload that is committed", func() bool { // its epoch may be on the way
+			now, _ := two.View().TopicByName(name)
+			part := meta.CommitPart{Partition: at, Epoch: now.Partitions[1].Epoch, Ref: meta.ObjectRef{ID: id, End: 10, Bytes: 100}, Epochs: []meta.EpochStart{{Epoch: now.Partitions[1].Epoch}}}
+			results, err := two.CommitObject(ctx, id, []meta.CommitPart{part})
+			return err == nil && results[0].Err == nil
+		})
+		must(t, one.ChangeGroup(ctx, "g", meta.GroupChange{Set: map[topic.Partition]meta.CommittedOffset{at: {Offset: int64(i)}}}))
+		eventually(t, "the offset at the other broker", func() bool {
+			g, ok := two.Group("g")
+			return ok && g.Offsets[at].Offset == int64(i)
+		})
+		p.kill()
+		p.start()
+		for _, b := range []*consensus.Cluster{one, two} {
+			eventually(t, "a change over a new connection", func() bool { _, err := b.AllocateProducerIDs(ctx, 1); return err == nil })
+		}
+	}
+	for _, name := range []string{"t0", "t1", "t2"} {
+		a, _ := one.View().TopicByName(name)
+		eventually(t, "the same record of a topic at both brokers", func() bool {
+			b, _ := two.View().TopicByName(name)
+			return reflect.DeepEqual(a, b)
+		})
+	}
+}
+
+// A shard that no controller has takes down its partitions and nothing else, and becomes ready by
+// itself when one has it.
+func TestAShardThatComesLater(t *testing.T) {
+	q := hosted(t)
+	p := serve(t, q, nil)
+	first := join(t, connect(t, nil, p))
+	ctx := t.Context()
+	if _, err := first.RegisterBroker(ctx, meta.Broker{ID: 7, Host: "b", Port: 9092}); err != nil {
+		t.Fatal(err)
+	}
+	made, err := first.CreateTopic(ctx, meta.TopicSpec{Name: "t", Partitions: 4, Replication: 1})
+	must(t, err)
+	lost := serve(t, partial{q, 1}, func(o *feed.ServerOptions) { o.ID = 2 })
+	c := connect(t, func(o *feed.ClientOptions) { o.Config.Timeout = 300 * time.Millisecond }, lost)
+	b := join(t, c)
+	offline := func() (n int) {
+		now, ok := b.View().TopicByName("t")
+		if !ok {
+			t.Fatal("the topic is not there")
+		}
+		for i, part := range now.Partitions {
+			at := topic.Partition{Topic: made.ID, Index: int32(i)}
+			if part.Offline != errors.Is(b.PartitionOffline(at), consensus.ErrOffline) {
+				t.Errorf("partition %d: offline %v, and PartitionOffline says %v", i, part.Offline, b.PartitionOffline(at))
+			}
+			if part.Offline {
+				n++
+			}
+		}
+		return n
+	}
+	if n := offline(); n == 0 || n == 4 || len(b.Offline()) != 1 {
+		t.Fatalf("%d of 4 partitions are offline, and the shards %v; want some, and shard 1", n, b.Offline())
+	}
+	if _, err := b.AllocateProducerIDs(ctx, 1); err != nil {
+		t.Errorf("shard 0 is not to be used: %v", err)
+	}
+	lost.kill()
+	lost.options.Controller = q
+	lost.start()
+	eventually(t, "all shards", func() bool { return len(b.Offline()) == 0 })
+	eventually(t, "all partitions", func() bool { return offline() == 0 })
+}
