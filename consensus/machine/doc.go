@@ -8,9 +8,11 @@
 // identical byte for byte. It is driven by one goroutine at a time.
 //
 // Root holds the cluster-wide state: cluster id, brokers and their incarnations, topics with
-// configs and partition counts, producer id blocks.
+// configs and partition counts, producer id blocks, controllers, throttle states.
 //
-// A Shard holds partition records, the state of objects, and consumer groups. A topic's
+// A Shard holds partition records, the sessions of brokers, the lease of the groups' coordinator,
+// the state of objects, and consumer groups. Package replication has the rules by which leaders,
+// ISRs and replicas change; every change goes through Shard.store. A topic's
 // partitions are spread over all shards, so a change of a topic takes several commands; the
 // topic's record in Root says how far it got (see Topic), and every command of a sequence may
 // be repeated.
