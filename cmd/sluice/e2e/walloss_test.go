@@ -3,6 +3,8 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -126,7 +128,10 @@ func TestAStartWithoutADirectoryCostsNothing(t *testing.T) {
 	n.kill()
 	log := n.away("wal")
 	n.refused("but there is none")
-	for _, command := range []string{"verify", "dump", "salvage"} { // on what that start created
+	if err := os.Mkdir(n.path("wal"), 0o700); err != nil { // that start has created nothing
+		t.Fatal(err)
+	}
+	for _, command := range []string{"verify", "dump", "salvage"} {
 		n.fails(1, "there is no WAL in "+n.path("wal")+": it has no segments", "wal", command, n.path("wal"))
 	}
 	log()
@@ -370,5 +375,67 @@ func TestSalvage(t *testing.T) {
 		if !values[v] {
 			t.Errorf("%.20q was never written", v)
 		}
+	}
+}
+
+// A broker with the ID of another one, whose metadata it sees, is refused before it registers: that
+// would fence the other, which may be well.
+func TestABrokerWithATakenIDFencesNobody(t *testing.T) {
+	dir := t.TempDir()
+	b := newBroker(t)
+	b.must("", "topic", "create", "t", "--partitions", "1")
+	b.must("one\n", "produce", "t")
+	b.stop()
+	incarnation := func() any {
+		admin := freePort(t)
+		c := role(t, "controller", fmt.Sprintf("[controller]\ndata_directory = %q\n[metadata]\ndirectory = %q\n[admin]\nlisten = %q\n", dir, filepath.Join(b.dir, "meta"), admin), admin)
+		defer c.stop()
+		resp, err := http.Get("http://" + admin + "/metadata")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return document(t, string(text))["brokers"].([]any)[0].(map[string]any)["Incarnation"]
+	}
+	before := incarnation()
+	if before == nil {
+		t.Fatal("the metadata has no incarnation")
+	}
+	other := newBroker(t)
+	other.must("", "topic", "create", "t", "--partitions", "1")
+	other.must("two\n", "produce", "t")
+	other.stop()
+	mine := filepath.Join(b.dir, "wal")
+	for name, replace := range map[string]func() error{
+		"none":           func() error { return nil },
+		"another one's":  func() error { return os.CopyFS(mine, os.DirFS(filepath.Join(other.dir, "wal"))) },
+		"an empty place": func() error { return os.Mkdir(mine, 0o700) },
+	} {
+		if err := os.Rename(mine, mine+".away"); err != nil {
+			t.Fatal(err)
+		}
+		if err := replace(); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.tryStart(); err == nil || !strings.Contains(b.log.String(), "broker ID 1 is taken: if another broker has it, set another broker.id") {
+			t.Errorf("with the WAL being %s: %v\n%s", name, err, tail(b.log.String(), 2000))
+		}
+		if after := incarnation(); after != before {
+			t.Errorf("with the WAL being %s the broker has registered: incarnation %v, not %v", name, after, before)
+		}
+		if err := os.RemoveAll(mine); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(mine+".away", mine); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.start()
+	if got := b.must("", "consume", "t"); got != "one\n" {
+		t.Errorf("%q", got)
 	}
 }

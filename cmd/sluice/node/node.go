@@ -98,6 +98,9 @@ func (n *node) open(ctx context.Context) (err error) {
 	if err := errors.Join(err, release()); err != nil { // openStorage locks it again, and keeps it
 		return fmt.Errorf("metadata: %w", err)
 	}
+	if err := n.checkTaken(ctx); err != nil {
+		return err
+	}
 	host, port := n.listeners.advertised()
 	incarnation, err := n.cluster.RegisterBroker(ctx, meta.Broker{ID: n.cfg.Settings.Broker.ID, Host: host, Port: port, Rack: n.cfg.Listeners.Rack})
 	if err != nil {

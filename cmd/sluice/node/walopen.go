@@ -32,6 +32,39 @@ func walWords(err error, directory string) error {
 	return fmt.Errorf("recover the WAL in %s: %w; `sluice wal verify` shows its state", directory, err)
 }
 
+// checkTaken fails if the broker's WAL is not the one that the metadata records for its ID: then the ID
+// may be that of another broker, which registering would fence although it is well. What cannot be
+// read is left to recovery.
+func (n *node) checkTaken(ctx context.Context) error {
+	id, recorded := n.cluster.View().WAL(n.cfg.Settings.Broker.ID)
+	if !recorded || n.cfg.Storage.AcceptLostWAL {
+		return nil
+	}
+	directory, record, have := n.cfg.Storage.WALDirectory, uuid.UUID(id), uuid.Nil
+	empty, err := emptyDirectory(directory)
+	if err != nil {
+		return fmt.Errorf("WAL directory: %w", err)
+	}
+	if !empty {
+		dir, err := blockfs.OpenDir(directory, blockfs.Options{ReadOnly: true}, n.log)
+		if err != nil {
+			return fmt.Errorf("WAL directory: %w", err)
+		}
+		have, err = wal.Identify(ctx, dir)
+		if closed := dir.Close(); err != nil || closed != nil {
+			return closed
+		}
+	}
+	if have == record {
+		return nil
+	}
+	err = fmt.Errorf("%w: it is log %s, the metadata records %s", wal.ErrForeign, have, record)
+	if have == uuid.Nil {
+		err = fmt.Errorf("%w: the metadata records log %s, but there is none", wal.ErrLost, record)
+	}
+	return fmt.Errorf("broker ID %d is taken: if another broker has it, set another broker.id; if this is the same broker, %w", n.cfg.Settings.Broker.ID, walWords(err, directory))
+}
+
 // openWAL opens the WAL and its guard without reading them.
 func (s *storage) openWAL(ctx context.Context, cfg Config, broker int32, log *slog.Logger, reg prometheus.Registerer) (err error) {
 	id, _ := s.meta.View().WAL(broker)
