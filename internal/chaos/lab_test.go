@@ -86,7 +86,7 @@ type lab struct {
 func hostName(node int) string { return fmt.Sprintf("node-%d", node+1) }
 
 func newLab(ctx context.Context, s system) (*lab, error) {
-	dir, err := os.MkdirTemp("", "chaos-")
+	dir, err := os.MkdirTemp(scratch, "chaos-")
 	if err != nil {
 		return nil, err
 	}
@@ -138,9 +138,18 @@ func (l *lab) close() error {
 	return errors.Join(append(errs, os.RemoveAll(l.dir))...)
 }
 
+// scratch is where everything is, on a disk of the sandbox that is gone with it.
+const scratch = "/var/tmp"
+
 // TestMain runs the tests in a sandbox.
 func TestMain(m *testing.M) {
-	code, err := netlab.Sandbox(m.Run)
+	code, err := netlab.Sandbox(func() int {
+		if _, err := netlab.NewDisk(scratch, 64<<20); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "NOT RUN: internal/chaos,", err)
 		code = 1

@@ -46,7 +46,8 @@ share.coordinator.state.topic.min.isr=1
 // kafka-run-class.sh.
 var kafkaJVM = []string{"-Xmx1G", "-Xms1G", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
 	"-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true",
-	"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"}
+	"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+	"-XX:-UsePerfData"} // else a JVM in a PID namespace removes the files of others in /tmp
 
 const kafkaClusterID = "c2x1aWNlLWNoYW9zLTAwMQ"
 
