@@ -1,6 +1,13 @@
 package replica
 
 import (
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluicemq/sluice/internal/blockfs"
+	"github.com/sluicemq/sluice/internal/fault"
 	"github.com/sluicemq/sluice/internal/flow"
 	"github.com/sluicemq/sluice/internal/partition"
 	"github.com/sluicemq/sluice/internal/replication"
@@ -37,7 +44,15 @@ func (s *Set) appendTo(state *partition.State, all []*flow.Append) (refused bool
 	r, lane := s.of(state), &state.Lane
 	lane.Lock()
 	var settled []*flow.Append
+	var now time.Time
+	if r != nil && r.many {
+		now = time.Now()
+	}
 	for _, a := range all {
+		a.Replicated, a.Due = r != nil && r.many, now.Add(a.Timeout)
+		if a.Follower && r != nil {
+			continue // it is in the log since Records
+		}
 		if r == nil || !lane.Open || a.Epoch != lane.Epoch {
 			a.Err, refused = replication.ErrNotLeader, true
 			if a.Acks != flow.AcksNone {
@@ -45,7 +60,8 @@ func (s *Set) appendTo(state *partition.State, all []*flow.Append) (refused bool
 			}
 			continue
 		}
-		r.r.Append(a.BaseOffset+int64(a.Batch.LastOffsetDelta())+1, replication.Acks(a.Acks), r.pending.add(a))
+		a.End = a.BaseOffset + int64(a.Batch.LastOffsetDelta()) + 1
+		r.r.Append(a.End, replication.Acks(a.Acks), r.pending.add(a))
 	}
 	if r != nil {
 		settled = append(settled, r.act()...)
@@ -53,6 +69,80 @@ func (s *Set) appendTo(state *partition.State, all []*flow.Append) (refused bool
 	lane.Unlock()
 	settle(settled)
 	return refused
+}
+
+// ErrTimedOut: the append is in the log here, and is not on enough other replicas yet. It may
+// still be committed.
+var ErrTimedOut = fault.Transient(kerr.RequestTimedOut, "the records are not on enough replicas within the request's timeout; they may still be committed")
+
+// expire settles the appends that have waited for other replicas for too long. What is
+// not on disk here may not be copied yet, and waits on. REQUIRES: the lane is locked.
+func (r *replica) expire(now time.Time) (settled []*flow.Append) {
+	durable := r.r.Log().Durable
+	for i := r.pending.head; i < len(r.pending.appends); i++ {
+		a := r.pending.appends[i]
+		if a == nil || a.Due.After(now) || a.End > durable {
+			continue
+		}
+		a.Err, r.pending.appends[i] = ErrTimedOut, nil
+		settled = append(settled, a)
+	}
+	r.pending.shrink()
+	return settled
+}
+
+// Imaged makes the records of a group whose image is made available to followers,
+// while it is being written.
+func (s *Set) Imaged(g *flow.Group) {
+	if g.Image == nil || s.shared.Load() == 0 {
+		return
+	}
+	all := g.InOrder()
+	for i := 0; i < len(all); {
+		n := i + 1
+		for n < len(all) && all[n].State == all[i].State {
+			n++
+		}
+		s.imaged(g, all[i:n])
+		i = n
+	}
+}
+
+func (s *Set) imaged(g *flow.Group, all []*flow.Append) {
+	first, last := all[0], all[len(all)-1]
+	r := s.of(first.State)
+	if r == nil || first.Follower {
+		return
+	}
+	r.state.Lane.Lock()
+	defer r.state.Lane.Unlock()
+	if !r.many {
+		return
+	}
+	g.Image.Retain()
+	r.recent = append(r.recent, chunk{base: first.BaseOffset, end: last.BaseOffset + int64(last.Batch.LastOffsetDelta()) + 1,
+		image: g.Image, bytes: g.Image.Bytes()[first.At : last.At+len(last.Batch)]})
+	r.wake()
+}
+
+// chunk is adjacent batches in an image.
+type chunk struct {
+	base, end int64
+	image     *blockfs.Buffer
+	bytes     []byte
+}
+
+// forget drops the chunks below offset end, which are in the cache; all if end is 0.
+func (r *replica) forget(end int64) {
+	n := 0
+	for n < len(r.recent) && (end == 0 || r.recent[n].end <= end) {
+		r.recent[n].image.Release()
+		r.recent[n] = chunk{}
+		n++
+	}
+	if r.recent = r.recent[n:]; len(r.recent) == 0 {
+		r.recent = nil
+	}
 }
 
 // await settles a retry once its original is as durable as it asks for.
@@ -67,7 +157,9 @@ func (s *Set) await(a *flow.Append) {
 		a.Err = replication.ErrNotLeader
 		settled = append(settled, a)
 	} else {
-		r.r.Await(a.BaseOffset+int64(a.Batch.LastOffsetDelta())+1, replication.Acks(a.Acks), r.pending.add(a))
+		a.Due = time.Now().Add(a.Timeout)
+		a.End = a.BaseOffset + int64(a.Batch.LastOffsetDelta()) + 1
+		r.r.Await(a.End, replication.Acks(a.Acks), r.pending.add(a))
 		settled = r.act()
 	}
 	lane.Unlock()
@@ -85,9 +177,21 @@ func (s *Set) Nacked(g *flow.Group) {
 			}
 			a.State.Lane.Lock()
 			r.pending.drop(a)
+			r.drop(g.Image)
 			a.State.Lane.Unlock()
 		}
 	}
+}
+
+// drop drops the chunks of an image.
+func (r *replica) drop(image *blockfs.Buffer) {
+	r.recent = slices.DeleteFunc(r.recent, func(c chunk) bool {
+		if c.image != image {
+			return false
+		}
+		c.image.Release()
+		return true
+	})
 }
 
 // pending has the appends of a partition that are not settled, by token. The

@@ -1,8 +1,12 @@
 package replica_test
 
 import (
+	"context"
 	"errors"
+	"log/slog"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/flow"
@@ -21,6 +25,14 @@ type brokers struct{}
 
 func (brokers) Live(int32) (uint64, bool) { return 1, true }
 
+// away is metadata that does not answer.
+type away struct{}
+
+func (away) AlterISR(ctx context.Context, _ topic.Partition, _ replication.ISRChange) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 // rig has one partition of broker 1. The test does what the stages after sequence do.
 type rig struct {
 	t         *testing.T
@@ -31,10 +43,13 @@ type rig struct {
 }
 
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, set: replica.New(1, 1), state: partition.NewState(topic.Partition{Topic: topic.NewID()}, 0, 0, 0),
+	r := &rig{t: t, set: replica.New(1, 1, replica.DefaultConfig()), state: partition.NewState(topic.Partition{Topic: topic.NewID()}, 0, 0, 0),
 		producers: idempotence.NewTable(1 << 20).Open()}
 	r.sequence = sequence.New(clock.System{}, func(*partition.State) *idempotence.Producers { return r.producers })
-	r.set.Open(r.state, replication.Log{PrevEpoch: replication.NoEpoch})
+	r.set.Use(replica.Deps{Metadata: away{}, Producers: func(*partition.State) *idempotence.Producers { return r.producers },
+		Committed: func(*partition.State, int64, int64) {}, Logger: slog.New(slog.DiscardHandler)})
+	t.Cleanup(func() { r.set.Stop(replication.ErrNotLeader) })
+	r.set.Open(r.state, replication.Log{PrevEpoch: replication.NoEpoch}, false)
 	return r
 }
 
@@ -51,9 +66,13 @@ func (r *rig) follow(epoch, leader int32) {
 type verdict struct {
 	settled bool
 	err     error
+	over    atomic.Bool
 }
 
-func (v *verdict) Settle(err error) { v.settled, v.err = true, err }
+func (v *verdict) Settle(err error) {
+	v.settled, v.err = true, err
+	v.over.Store(true)
+}
 
 // batch returns a batch of the one producer.
 func (r *rig) batch(seq int32) record.Batch {
@@ -116,6 +135,34 @@ func TestAcksWaitForWhatTheyAskFor(t *testing.T) {
 	r.lead(1, []int32{1}, 1) // the follower has left the ISR
 	if !all.settled || all.err != nil || !retry.settled || retry.err != nil || r.state.HighWatermark() != 3 {
 		t.Fatalf("committed: acks=all %+v, its retry %+v, high watermark %d", all, retry, r.state.HighWatermark())
+	}
+}
+
+// TestTimeoutWhileFollowersAreBehind: the wait for followers ends with the request's timeout, that
+// for the own disk does not; what has timed out is committed all the same.
+func TestTimeoutWhileFollowersAreBehind(t *testing.T) {
+	r := newRig(t)
+	r.lead(1, []int32{1, 2}, 2)
+	g, v := r.produce(flow.AcksAll, 0)
+	ctx, stop := context.WithCancel(t.Context())
+	over := make(chan struct{})
+	go func() { defer close(over); r.set.Tick(ctx) }()
+	time.Sleep(120 * time.Millisecond) // two ticks
+	if v.over.Load() {
+		t.Error("it has timed out before its bytes are copied")
+	}
+	r.set.Durable(r.state, 1)
+	for until := time.Now().Add(10 * time.Second); !v.over.Load() && time.Now().Before(until); {
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+	<-over
+	if err := g.Writes[0].Appends[0].Err; !v.settled || !errors.Is(err, replica.ErrTimedOut) {
+		t.Errorf("settled %v, %v", v.settled, err)
+	}
+	r.lead(1, []int32{1}, 1)
+	if hw := r.state.HighWatermark(); hw != 1 {
+		t.Errorf("the high watermark is %d", hw)
 	}
 }
 

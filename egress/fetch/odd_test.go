@@ -133,3 +133,20 @@ func TestAPartitionThatIsNamedTwiceIsAnsweredOnce(t *testing.T) {
 		b.idle()
 	}
 }
+
+// TestReadersBeyondTheHighWatermarkOfANewLeader: it may be below that of the leader before. A
+// reader between it and the log end waits; it is not told to start over.
+func TestReadersBeyondTheHighWatermarkOfANewLeader(t *testing.T) {
+	b := newBroker(t, nil)
+	orders := b.topic("orders", 1)
+	b.append(orders, 0, 10)
+	s := b.state(orders, 0)
+	hw := s.HighWatermark()
+	s.SetLogEnd(hw + 5)
+	for offset, want := range map[int64]int16{hw + 5: 0, hw + 6: kerr.OffsetOutOfRange.Code} {
+		p := only(t, b.fetch(request(newest, 0, -1, at{t: orders, offset: offset})))
+		if p.ErrorCode != want || len(p.RecordBatches) > 0 {
+			t.Errorf("offset %d: %+v", offset, p)
+		}
+	}
+}

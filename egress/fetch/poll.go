@@ -211,7 +211,7 @@ func (p *poll) look(s *slot) answer {
 		return a
 	}
 	switch {
-	case s.offset > a.hw:
+	case s.offset > s.state.LogEnd():
 		a.refuse(kerr.OffsetOutOfRange.Code)
 	case (s.maxBytes < 0 || p.asked.maxBytes < 0) && s.offset < a.end(p.asked.isolation):
 		a.refuse(kerr.UnknownServerError.Code) // like Kafka, which checks the size only if there is something to read

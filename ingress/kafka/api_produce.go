@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -28,9 +29,9 @@ const zstdSince = 7
 
 // produceHandler serves Produce. It resolves partitions, finds the batches in the frame and
 // passes all of them to the pipeline with one callback. Nothing is copied: the frame belongs to
-// the pipeline until the callback. The request's timeout is ignored: a response before the
-// batches have settled would release the frame too early, and producers have timeouts of their
-// own.
+// the pipeline until the callback. The request's timeout limits the wait for other replicas, not
+// that for the local disk: a response before the batches are copied would release the frame too
+// early, and producers have timeouts of their own.
 type produceHandler struct {
 	lookup   *lookup.Lookup
 	appender Appender
@@ -138,7 +139,7 @@ func (p *produce) add(at int, t *meta.Topic, asked *kmsg.ProduceRequestTopicPart
 		return err
 	}
 	p.appends = append(p.appends, flow.Append{Partition: topic.Partition{Topic: t.ID, Index: asked.Partition}, State: s,
-		Batch: b, Acks: flow.Acks(p.req.Acks), LogAppendTime: -1})
+		Batch: b, Acks: flow.Acks(p.req.Acks), Timeout: time.Duration(p.req.TimeoutMillis) * time.Millisecond, LogAppendTime: -1})
 	p.outAt = append(p.outAt, int32(at))
 	return nil
 }

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"slices"
+	"time"
 
 	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/partition"
@@ -25,6 +26,7 @@ type Append struct {
 	State     *partition.State // ingress: looked up from the partition table
 	Batch     record.Batch     // see the package comment for ownership
 	Acks      Acks
+	Timeout   time.Duration // the longest that the submitter waits for other replicas
 
 	// Err is why this batch alone was rejected, or is not known to be as durable as
 	// Acks asks for; nil once it is. A rejected append travels on to keep the order,
@@ -41,11 +43,21 @@ type Append struct {
 	Epoch int32
 	// At is the batch's offset in the image of its group, set by batch.
 	At int
+	// Follower means that the batch comes from the partition's leader: it is part of
+	// the log already.
+	Follower bool
+	// Replicated means that other brokers have replicas of the partition too, so that
+	// what is on disk need not be committed. Set when it is appended to the log.
+	Replicated bool
+	// Due is when Timeout ends, and End the offset after the last, set by the replica.
+	Due time.Time
+	End int64
 	// Write is the Write that the append is part of, set by batch.
 	Write *Write
 }
 
-// Writes reports whether a writes bytes to the log.
+// Writes reports whether a writes bytes to the log. It holds until the append is
+// settled.
 func (a *Append) Writes() bool { return a.Err == nil && !a.Duplicate }
 
 // Write is what admit sends down one lane: the appends of one request for that
@@ -87,7 +99,8 @@ type Group struct {
 }
 
 // InOrder returns the appends that write, in the order of their batches in the
-// image: that of Arrange, or else that of Writes.
+// image: that of Arrange, or else that of Writes. What Arrange found stays in the
+// group, even if an append is settled with an error later.
 func (g *Group) InOrder() []*Append {
 	if g.inOrder == nil {
 		return writing(g.Writes)
@@ -98,7 +111,11 @@ func (g *Group) InOrder() []*Append {
 // Arrange makes the batches of a partition adjacent in the image, in sequenced
 // order, so that they form one entry of the tail index. batch calls it when the
 // group is complete, before it is shared.
-func (g *Group) Arrange() { g.inOrder = byPartition(writing(g.Writes)) }
+func (g *Group) Arrange() {
+	if g.inOrder = byPartition(writing(g.Writes)); g.inOrder == nil {
+		g.inOrder = []*Append{}
+	}
+}
 
 func writing(writes []*Write) (all []*Append) {
 	for _, w := range writes {

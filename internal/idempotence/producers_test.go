@@ -119,3 +119,38 @@ func TestExactlyOnceProperty(t *testing.T) {
 		}
 	})
 }
+
+// TestRollbackForgetsWhatIsNotInTheLog: batches that were refused after all may be sent again, the
+// ones before them are still recognized, and nothing else is accepted in their place.
+func TestRollbackForgetsWhatIsNotInTheLog(t *testing.T) {
+	ps := NewTable(1 << 20).Open()
+	for i := range int32(7) {
+		ps.Append(sent(1, 0, i, i), int64(i))
+	}
+	ps.Append(sent(2, 0, 0, 0), 7)   // its first
+	ps.Append(sent(3, 0, 40, 40), 8) // began before what is known
+	ps.Append(sent(1, 0, 7, 7), 9)
+	ps.Rollback(6)
+	for _, c := range []struct {
+		name string
+		b    Batch
+		base int64
+		dup  bool
+		err  error
+	}{
+		{"the last one kept", sent(1, 0, 5, 5), 5, true, nil},
+		{"the first one forgotten", sent(1, 0, 6, 6), 0, false, nil},
+		{"after that", sent(1, 0, 7, 7), 0, false, ErrOutOfOrder},
+		{"a producer's first", sent(2, 0, 0, 0), 0, false, nil},
+		{"of one that continues", sent(3, 0, 40, 40), 0, false, nil},
+		{"beyond it", sent(3, 0, 41, 41), 0, false, ErrOutOfOrder},
+	} {
+		if base, dup, err := ps.Check(c.b); base != c.base || dup != c.dup || !errors.Is(err, c.err) {
+			t.Errorf("%s: %d, %v, %v", c.name, base, dup, err)
+		}
+	}
+	ps.Append(sent(1, 0, 6, 6), 6)
+	if base, dup, err := ps.Check(sent(1, 0, 6, 6)); base != 6 || !dup || err != nil {
+		t.Errorf("sent again: %d, %v, %v", base, dup, err)
+	}
+}

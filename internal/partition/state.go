@@ -20,6 +20,7 @@ type State struct {
 	hw       atomic.Int64
 	logStart atomic.Int64
 	tierEnd  atomic.Int64
+	logEnd   atomic.Int64
 	refused  atomic.Pointer[error]
 	lost     atomic.Pointer[error]
 	deleted  atomic.Bool
@@ -100,6 +101,15 @@ func (s *State) HighWatermark() int64 { return s.hw.Load() }
 // LastStable returns the last stable offset (KIP-98). It equals the high
 // watermark while no transaction is open.
 func (s *State) LastStable() int64 { return s.hw.Load() }
+
+// LogEnd returns the offset after the last record that this broker has, committed or
+// not. A new leader's high watermark may be below that of the one before it, and
+// readers at offsets in between have to wait.
+func (s *State) LogEnd() int64 { return max(s.logEnd.Load(), s.hw.Load()) }
+
+// SetLogEnd sets the log end. It need not be set where all that is on disk is
+// committed.
+func (s *State) SetLogEnd(end int64) { s.logEnd.Store(end) }
 
 // LogStart returns the first offset that may be read.
 func (s *State) LogStart() int64 { return s.logStart.Load() }
@@ -210,6 +220,17 @@ func (s *State) NoteEpoch(epoch int32, start int64) {
 	}
 	s.epochs = append(s.epochs, meta.EpochStart{Epoch: epoch, Start: start})
 	s.trimEpochs()
+}
+
+// TruncateEpochs forgets the epochs that began at offset to or after it.
+func (s *State) TruncateEpochs(to int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.epochs)
+	for n > 0 && s.epochs[n-1].Start >= to {
+		n--
+	}
+	s.epochs = slices.Clone(s.epochs[:n])
 }
 
 // Epochs returns a copy of the epoch starts, ascending.

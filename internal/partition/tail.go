@@ -248,6 +248,54 @@ func (t *Tail) Trim(offset int64) {
 	t.floor = offset
 }
 
+// Truncate drops the entries from offset to on. If an entry covers to, and has
+// offsets below it, that entry is replaced by short, which is its part below to.
+func (t *Tail) Truncate(to int64, short Entry) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at, i := t.find(to)
+	if at == len(t.blocks) {
+		return
+	}
+	b := t.blocks[at]
+	kept := make([]Entry, 0, i+1)
+	for j := range i {
+		kept = append(kept, b.entry(j))
+	}
+	if b.entry(i).Base < to && short.Count > 0 {
+		kept = append(kept, short)
+	}
+	for j := at; j < len(t.blocks); j++ {
+		t.account.Charge(-t.blocks[j].memory())
+		t.blocks[j] = nil
+	}
+	t.blocks = t.blocks[:at]
+	for _, e := range kept {
+		if n := len(t.blocks); n > at {
+			if was := t.blocks[at].memory(); t.blocks[at].add(e) {
+				t.account.Charge(t.blocks[at].memory() - was)
+				continue
+			}
+		}
+		nb := newBlock(e)
+		t.blocks = append(t.blocks, nb)
+		t.account.Charge(nb.memory())
+	}
+	if len(t.blocks) == 0 {
+		t.blocks = nil
+	}
+}
+
+// At returns the entry that holds offset.
+func (t *Tail) At(offset int64) (Entry, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for e := range t.entries(offset) {
+		return e, e.Base <= offset
+	}
+	return Entry{}, false
+}
+
 // Close drops everything, permanently.
 func (t *Tail) Close() {
 	t.mu.Lock()

@@ -311,3 +311,47 @@ func BenchmarkTailFrom(b *testing.B) {
 		dst, _ = tail.From(dst[:0], int64(i*7919%1_000_000), 1_000_000, 1<<20)
 	}
 }
+
+// TestTruncateKeepsWhatIsBelow: wherever a tail is truncated, what is below stays as it was, what
+// follows can be appended, and the memory is accounted for.
+func TestTruncateKeepsWhatIsBelow(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var account memory.Account
+		var tail Tail
+		tail.ChargeTo(&account)
+		n := rapid.IntRange(1, 100).Draw(t, "entries")
+		for i := range n {
+			tail.Append(Entry{Base: int64(10 * i), Position: Position(4096 * i), Group: Position(4096 * i), Size: 100, Count: 10, Epoch: int32(i / 40), Batches: 2})
+		}
+		cut := rapid.IntRange(0, n-1).Draw(t, "entry")
+		to, short := int64(10*cut), Entry{}
+		if rapid.Bool().Draw(t, "inside") {
+			e, ok := tail.At(to)
+			if !ok || e.Base != to {
+				t.Fatalf("at %d: %+v", to, e)
+			}
+			short = e
+			short.Size, short.Count, short.Batches = 50, 5, 1
+			to += 5
+		}
+		tail.Truncate(to, short)
+		next := int64(0)
+		for e := range tail.Entries(0, 1<<40) {
+			if e.Base != next {
+				t.Fatalf("entry at %d, want %d", e.Base, next)
+			}
+			next = e.End()
+		}
+		if next != to {
+			t.Fatalf("it ends at %d, want %d", next, to)
+		}
+		tail.Append(Entry{Base: to, Position: 1 << 30, Group: 1 << 30, Size: 7, Count: 1, Epoch: 9})
+		if _, end := tail.appendedTo(); end != to+1 {
+			t.Fatalf("after an append it ends at %d", end)
+		}
+		tail.Close()
+		if used := account.Used(); used != 0 {
+			t.Fatalf("%d bytes stay charged", used)
+		}
+	})
+}

@@ -121,6 +121,15 @@ func (r *Replica) HearRestart(m Restart) {
 	r.hello()
 }
 
+// Void empties the log, as a Restart at its start does: records on disk that are not part of it,
+// of an earlier time as a replica, become void. The driver makes that durable and then calls
+// Truncated; until then the replica takes no part.
+func (r *Replica) Void() {
+	start := r.log.Start
+	r.log.restart(start, r.log.PrevEpoch)
+	r.cutting, r.out.Restart, r.out.Truncate = true, &start, nil
+}
+
 // answers reports whether an answer to a Hello is of this epoch and still expected.
 func (r *Replica) answers(epoch int32) bool {
 	return r.follow != nil && r.follow.greeted && !r.cutting && epoch == r.rec.Epoch

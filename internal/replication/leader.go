@@ -287,17 +287,27 @@ func (r *Replica) Disconnected(broker int32) {
 	}
 }
 
+// Unsent returns the offsets [from, end) that are to be sent to a follower next, or false if
+// there is nothing to send. The range is empty if only the high watermark is.
+func (r *Replica) Unsent(broker int32) (from, end int64, ok bool) {
+	if r.lead == nil || !r.lead.open {
+		return 0, 0, false
+	}
+	f := r.lead.followers[broker]
+	if f == nil || !f.connected || f.next >= r.log.Appended && f.told >= r.hw {
+		return 0, 0, false
+	}
+	return f.next, max(f.next, r.log.Appended), true
+}
+
 // Send returns the header of the records to send to a follower next, at most limit records, or
 // false if there is nothing to send. The driver sends it with the records, after the messages of
 // Effects, or drops the connection.
 func (r *Replica) Send(broker int32, limit int64) (Records, bool) {
-	if r.lead == nil || !r.lead.open {
+	if _, _, ok := r.Unsent(broker); !ok {
 		return Records{}, false
 	}
 	f := r.lead.followers[broker]
-	if f == nil || !f.connected || f.next >= r.log.Appended && f.told >= r.hw {
-		return Records{}, false
-	}
 	if f.next < r.log.Start { // reclaimed before it was sent
 		r.send(r.restartFor(broker))
 		f.next = r.sendStart()
@@ -316,6 +326,11 @@ func (r *Replica) ISRRefused(version int32) {
 		r.lead.proposed = nil
 		r.commit()
 	}
+}
+
+// Proposed reports whether the change of the ISR based on this version is still wanted.
+func (r *Replica) Proposed(version int32) bool {
+	return r.lead != nil && r.lead.proposed != nil && r.lead.proposed.Version == version
 }
 
 // propose proposes a new ISR if followers have caught up or fallen behind.

@@ -67,6 +67,9 @@ func (r *Replica) Effects() Effects {
 	return out
 }
 
+// Replicas returns the brokers that the partition is assigned to. The caller must not change it.
+func (r *Replica) Replicas() []int32 { return r.rec.Replicas }
+
 // Log describes the local log.
 func (r *Replica) Log() Log { return r.log }
 

@@ -62,25 +62,46 @@ func NewLedger(cfg Config, c clock.Clock, reg prometheus.Registerer) *Ledger {
 	return l
 }
 
-// Note adds a committed group. Groups come in WAL order.
+// Note adds a group that is on disk: what is committed with it, and its end. Groups
+// come in WAL order.
 func (l *Ledger) Note(g *flow.Group) {
 	end := g.Position + partition.Position(len(g.Image.Bytes()))
 	l.mu.Lock()
-	for _, w := range g.Writes {
-		for _, a := range w.Appends {
-			if a.Writes() {
-				l.open[a.State] = struct{}{}
-			}
+	bytes := g.Bytes
+	for _, a := range g.InOrder() {
+		if a.Replicated { // Committed follows
+			bytes -= int64(len(a.Batch))
+			continue
 		}
+		l.open[a.State] = struct{}{}
 	}
 	now := l.clock.Now()
 	image := int64(cap(g.Image.Bytes()))
 	l.openImages += image
 	l.cached += image
-	l.came += g.Bytes
-	due := l.add(now, end, g.Bytes)
+	l.came += bytes
+	due := l.add(now, end, bytes)
 	l.mu.Unlock()
-	l.pace.note(now, g.Bytes)
+	l.pace.note(now, bytes)
+	if due {
+		l.wake()
+	}
+}
+
+// Committed adds records of a partition with several replicas, which this broker
+// leads, and which are on disk here.
+func (l *Ledger) Committed(s *partition.State, from, to int64) {
+	bytes, _ := s.Tail.Sum(from, to)
+	if bytes == 0 {
+		return
+	}
+	now := l.clock.Now()
+	l.mu.Lock()
+	l.open[s] = struct{}{}
+	l.came += bytes
+	due := l.add(now, l.end, bytes)
+	l.mu.Unlock()
+	l.pace.note(now, bytes)
 	if due {
 		l.wake()
 	}

@@ -123,11 +123,12 @@ func less(a, b topic.Partition) bool {
 	return a.Index < b.Index
 }
 
-// partOf returns what s has from its tier end up to position end and offset
-// limit.
+// partOf returns what s has committed from its tier end up to position end and
+// offset limit.
 func (u *Uploader) partOf(ctx context.Context, s *partition.State, end partition.Position, limit int64) (part, error) {
 	p := part{state: s}
 	next := s.TierEnd()
+	limit = min(limit, s.HighWatermark())
 	for e := range s.Tail.Entries(next, limit) {
 		if e.Position >= end || e.End() > limit {
 			break

@@ -38,12 +38,13 @@ type partitions struct {
 	applied  *meta.View // the last view applied; nil: none
 
 	mu sync.Mutex
-	// kept has the partitions with batches in the WAL that no state knows of.
-	kept map[topic.Partition]struct{}
+	// kept has the partitions with batches in the WAL that no state knows of. True: they are void,
+	// should the partition be assigned to this broker again.
+	kept map[topic.Partition]bool
 }
 
 func newPartitions(broker int32, incarnation uint64, m views, index *memory.Account, idem *producers) *partitions {
-	p := &partitions{broker: broker, meta: m, index: index, idem: idem, recovering: true, replicas: replica.New(broker, incarnation), kept: make(map[topic.Partition]struct{})}
+	p := &partitions{broker: broker, meta: m, index: index, idem: idem, recovering: true, replicas: replica.New(broker, incarnation, replica.DefaultConfig()), kept: make(map[topic.Partition]bool)}
 	p.table.Open, p.table.Opened = p.state, p.opened
 	return p
 }
@@ -61,7 +62,7 @@ func (p *partitions) state(id topic.Partition) *partition.State {
 	}
 	s := partition.NewState(id, m.Epoch, m.LogStart, p.first(m))
 	s.SetLeads(m.Leader == p.broker)
-	if p.isKept(id) {
+	if p.isUnknown(id) {
 		s.Lose(ErrNotReplayed)
 	}
 	s.Tail.ChargeTo(p.index)
@@ -73,7 +74,8 @@ func (p *partitions) state(id topic.Partition) *partition.State {
 	}
 	if !p.recovering {
 		start := s.TierEnd()
-		p.replicas.Open(s, replication.Log{Start: start, Durable: start, Appended: start, PrevEpoch: epochBefore(m.Epochs, start)})
+		log := replication.Log{Start: start, Durable: start, Appended: start, PrevEpoch: epochBefore(m.Epochs, start)}
+		p.replicas.Open(s, log, p.wasMoved(id))
 		p.lead(s, m, view)
 	}
 	return s
@@ -81,30 +83,19 @@ func (p *partitions) state(id topic.Partition) *partition.State {
 
 // lead has the replica of s follow or lead, as view says.
 func (p *partitions) lead(s *partition.State, m *meta.Partition, view *meta.View) {
-	t, _ := view.TopicByID(s.ID.Topic)
-	p.replicas.Apply(s, recordOf(m, t, s), registry{view})
-}
-
-// recordOf returns what replication has to know of a partition. What is below the state's tier end
-// is in objects or deleted.
-func recordOf(m *meta.Partition, t *meta.Topic, s *partition.State) replication.Record {
-	return replication.Record{Replicas: m.Replicas, Leader: m.Leader, Epoch: m.Epoch, ISR: m.ISR,
-		MinISR: minISR(t, len(m.Replicas)), TierEnd: max(m.TierEnd, s.TierEnd())}
-}
-
-// minISR returns min.insync.replicas, at most the number of replicas, as in Kafka.
-func minISR(t *meta.Topic, replicas int) int {
-	return int(min(topic.Values(t.Configs).Int(topic.MinInsyncReplicas), int64(replicas)))
+	rec := replication.RecordOf(m)
+	rec.TierEnd = max(m.TierEnd, s.TierEnd()) // what is below the state's is in objects or deleted
+	p.replicas.Apply(s, rec, registry{view})
 }
 
 // registry is the brokers of a view.
 type registry struct{ *meta.View }
 
-// Live returns the incarnation of a broker.
+// Live returns the incarnation of a broker, and whether it is not fenced.
 func (r registry) Live(broker int32) (incarnation uint64, ok bool) {
 	for _, b := range r.Brokers {
 		if b.ID == broker {
-			return b.Incarnation, true
+			return b.Incarnation, !b.Fenced
 		}
 	}
 	return 0, false
@@ -140,18 +131,31 @@ func (p *partitions) gone(id topic.ID) bool {
 	return deleted
 }
 
-// keep remembers that the WAL has batches of a partition that no state knows of.
-func (p *partitions) keep(id topic.Partition) {
+// keep remembers that the WAL has batches of a partition that no state knows of, because it has
+// moved to other brokers, or because the metadata does not say anything of it.
+func (p *partitions) keep(id topic.Partition, moved bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.kept[id] = struct{}{}
+	p.kept[id] = moved
 }
 
-func (p *partitions) isKept(id topic.Partition) bool {
+func (p *partitions) isUnknown(id topic.Partition) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, ok := p.kept[id]
-	return ok
+	moved, ok := p.kept[id]
+	return ok && !moved
+}
+
+// wasMoved reports whether the WAL may have batches of an earlier time as a replica. The caller
+// makes them void.
+func (p *partitions) wasMoved(id topic.Partition) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	moved := p.kept[id]
+	if moved {
+		delete(p.kept, id)
+	}
+	return moved
 }
 
 // done reports whether the WAL may drop a partition's records below offset end: they are
@@ -175,7 +179,9 @@ func (p *partitions) done(id topic.Partition, end int64) bool {
 func (p *partitions) follow(ctx context.Context, applied func()) {
 	for {
 		changed := p.meta.Changed()
-		p.apply()
+		for _, id := range p.apply() {
+			p.table.Get(id)
+		}
 		applied()
 		select {
 		case <-changed:
@@ -187,7 +193,10 @@ func (p *partitions) follow(ctx context.Context, applied func()) {
 
 // apply updates the states in the table from the current view. The first call visits all states,
 // later ones only those of topics that have changed.
-func (p *partitions) apply() {
+//
+// It returns the partitions that need a state now, since other brokers have replicas of them too;
+// those of all others are created when they are first used.
+func (p *partitions) apply() (shared []topic.Partition) {
 	p.applying.Lock()
 	defer p.applying.Unlock()
 	view := p.meta.View()
@@ -196,12 +205,34 @@ func (p *partitions) apply() {
 			p.move(s, view)
 			return true
 		})
+		for _, t := range view.Topics() {
+			shared = p.addShared(shared, t)
+		}
 	} else {
 		for was, is := range view.ChangedFrom(p.applied) {
 			p.applyTopic(view, was, is)
+			if is != nil {
+				shared = p.addShared(shared, is)
+			}
 		}
 	}
 	p.applied = view
+	return shared
+}
+
+// addShared adds the partitions of a topic that are replicated here and elsewhere, and have no
+// state yet.
+func (p *partitions) addShared(all []topic.Partition, t *meta.Topic) []topic.Partition {
+	for i, m := range t.Partitions {
+		if len(m.Replicas) < 2 || m.Offline || !p.replica(m) {
+			continue
+		}
+		id := topic.Partition{Topic: t.ID, Index: int32(i)}
+		if _, ok := p.table.Loaded(id); !ok {
+			all = append(all, id)
+		}
+	}
+	return all
 }
 
 // applyTopic updates the states of a topic whose record, or whose partitions' records, have
@@ -245,7 +276,7 @@ func (p *partitions) move(s *partition.State, view *meta.View) {
 		why := meta.ErrUnknownTopic
 		if ok {
 			s.SetLeads(false)
-			p.keep(s.ID)
+			p.keep(s.ID, true)
 			why = replication.ErrNotLeader
 		}
 		p.table.Remove(s.ID)

@@ -167,6 +167,12 @@ func (p *producers) close(id topic.Partition) {
 	}
 }
 
+// forget drops what is known of a partition's producers, except what the snapshots say.
+func (p *producers) forget(id topic.Partition) *idempotence.Producers {
+	p.close(id)
+	return p.of(id)
+}
+
 // openAll opens the partitions with producers of which a broker is a replica.
 func (p *producers) openAll(broker int32) {
 	for _, t := range p.view().Topics() {

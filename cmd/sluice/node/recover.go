@@ -46,6 +46,7 @@ type recovery struct {
 	behind   int                     // after damage in their partition; they stay in the WAL
 	unknown  map[topic.Partition]int // of unknown or offline partitions; these stay too
 	moved    int                     // of partitions that only other brokers have now
+	stale    int                     // that are not in their partition's log any more
 }
 
 func (r *recovery) run(ctx context.Context, log *wal.Log) (wal.Report, error) {
@@ -78,7 +79,7 @@ func (r *recovery) tell(log *slog.Logger, report wal.Report) {
 		unknown += n
 	}
 	log.Info("recovered", "segments", report.Segments, "groups", report.Groups, "batches", report.Batches, "bytes", report.Bytes,
-		"taken", r.batches, "dropped_uploaded", r.uploaded, "dropped_deleted", r.deleted, "kept_unknown", unknown, "kept_damaged", r.behind, "kept_moved", r.moved,
+		"taken", r.batches, "dropped_uploaded", r.uploaded, "dropped_deleted", r.deleted, "kept_unknown", unknown, "kept_damaged", r.behind, "kept_moved", r.moved, "stale", r.stale,
 		"torn_tail", report.Torn, "took", report.Took.Round(time.Millisecond))
 }
 
@@ -102,7 +103,7 @@ func (r *recovery) finish(s *partition.State) {
 	}
 	o.log.Durable = o.log.Appended
 	s.Lane.Producers = o.producers
-	r.parts.replicas.Open(s, o.log)
+	r.parts.replicas.Open(s, o.log, o.stale)
 	r.parts.opened(s)
 	s.Recovered()
 }
@@ -111,6 +112,7 @@ func (r *recovery) finish(s *partition.State) {
 type replayed struct {
 	log       replication.Log
 	producers *idempotence.Producers // nil: none in the WAL
+	stale     bool                   // what the WAL has is not part of the log
 }
 
 // log returns what was recovered of a partition so far.
@@ -145,6 +147,11 @@ func (r *recovery) batch(b wal.Recovered) error {
 		return nil
 	}
 	o := r.log(s)
+	if o.stale || o.log.Appended == o.log.Start && b.Epoch < o.log.PrevEpoch {
+		o.stale = true // another leader's records are in objects instead of those before it
+		r.stale++
+		return nil
+	}
 	if b.Damaged || b.Base != o.log.Appended {
 		r.damage(s, o.log.Appended, b)
 		return nil
@@ -166,8 +173,10 @@ func (r *recovery) batch(b wal.Recovered) error {
 // keep counts a batch that is not replayed. It stays in the WAL until the metadata says that it is
 // not needed here.
 func (r *recovery) keep(id topic.Partition) {
-	r.parts.keep(id)
-	if m, ok := r.parts.meta.View().Partition(id); ok && !m.Offline {
+	m, ok := r.parts.meta.View().Partition(id)
+	moved := ok && !m.Offline
+	r.parts.keep(id, moved)
+	if moved {
 		r.moved++
 		return
 	}

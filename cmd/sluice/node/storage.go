@@ -12,15 +12,20 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sluicemq/sluice/consensus/machine"
 	"github.com/sluicemq/sluice/internal/blockfs"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/flow"
+	"github.com/sluicemq/sluice/internal/idempotence"
 	"github.com/sluicemq/sluice/internal/memory"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/objectstore"
+	"github.com/sluicemq/sluice/internal/partition"
+	"github.com/sluicemq/sluice/internal/replication"
 	"github.com/sluicemq/sluice/internal/topic"
 	"github.com/sluicemq/sluice/internal/unreadable"
 	"github.com/sluicemq/sluice/pipeline"
+	"github.com/sluicemq/sluice/replica"
 	"github.com/sluicemq/sluice/stages/admit"
 	"github.com/sluicemq/sluice/stages/batch"
 	"github.com/sluicemq/sluice/stages/cache"
@@ -44,9 +49,17 @@ type metadata interface {
 	RecordWALStart(ctx context.Context, s meta.WALStart) error
 	RecordClaim(ctx context.Context, c meta.Claim) error
 	Attest() error
+	AlterISR(ctx context.Context, items []machine.ISRItem) []error
 	ReplaceObjects(ctx context.Context, p topic.Partition, r meta.Replacement) error
 	upload.Garbage
 	retain.Metadata
+}
+
+// isrChanges proposes changes of ISRs.
+type isrChanges struct{ metadata }
+
+func (m isrChanges) AlterISR(ctx context.Context, p topic.Partition, c replication.ISRChange) error {
+	return m.metadata.AlterISR(ctx, []machine.ISRItem{{Partition: p, Change: c}})[0]
 }
 
 // storage holds the pipelines of a broker and their data.
@@ -146,6 +159,9 @@ func (s *storage) open(ctx context.Context, cfg Config, broker int32, log *slog.
 	s.reads = &readStages{entry: pipeline.NewInlet[*flow.Fetch](), locator: locator, cache: images, images: cfg.Settings.Memory.WALBufferBytes,
 		readcache: blocks, tracker: s.tracker, log: s.log, objects: s.fetcher, trim: trim.New(reg)}
 	s.times = &timeIndex{locator: locator, log: s.log, objects: s.fetcher, tracker: s.tracker}
+	s.parts.replicas.Use(replica.Deps{Log: s.log, Images: images, Metadata: isrChanges{s.meta}, Find: s.parts.table.Get, Producers: s.parts.producers,
+		Forget:    func(state *partition.State) *idempotence.Producers { return s.producers.forget(state.ID) },
+		Committed: s.ledger.Committed, Logger: log})
 	s.wire(cfg, images, log)
 	s.wireRetention(cfg.Settings.Retention, log, reg)
 	s.wireCompaction(cfg.Storage.Compact, log, reg)
@@ -196,6 +212,7 @@ func (s *storage) run(ctx context.Context, grace time.Duration) error {
 	following, stop := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
 	tasks.Go(func() { s.parts.follow(following, s.log.Reclaim) })
+	tasks.Go(func() { s.parts.replicas.Tick(following) })
 	s.inBackground(func(ctx context.Context) { s.uploader.Sweep(ctx, s.meta, s.owned) }, s.relieve, s.producers.run, s.giveUp, s.owned.owner.watch)
 	var errs []error
 	select {
@@ -215,6 +232,7 @@ func (s *storage) run(ctx context.Context, grace time.Duration) error {
 	}
 	stop()
 	tasks.Wait()
+	s.parts.replicas.Stop(replication.ErrNotLeader)
 	return errors.Join(errs...)
 }
 

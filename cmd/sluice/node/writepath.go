@@ -30,13 +30,14 @@ type writeStages struct {
 
 // wire builds the write pipeline:
 //
-//	admit -> sequence -> batch -> wal -> publish
-//	                                     (-> upload)
+//	admit -> sequence -+-> batch -> wal -> publish
+//	            follow -+                 (-> upload)
 func (s *writeStages) wire(g *pipeline.Graph, limits config.Stages) {
 	admitted := pipeline.From(g, "admit", s.admit)
 	sequenced := pipeline.Via(admitted, "sequence", s.sequence,
 		pipeline.Lanes(s.lanes, admit.LaneKey), pipeline.Depth(limits.Sequence.Depth))
-	groups := pipeline.Via(sequenced, "batch", s.batch, pipeline.Depth(limits.Batch.Depth))
+	appended := pipeline.Merge("appends", sequenced, pipeline.From(g, "follow", s.replicas))
+	groups := pipeline.Via(appended, "batch", s.batch, pipeline.Depth(limits.Batch.Depth))
 	durable := pipeline.Via(groups, "wal", s.wal, pipeline.Depth(limits.WAL.Depth))
 	pipeline.Into(durable, "publish", cache.NewPublisher(s.cache, s.replicas, s.index.room, s.ledger.Note), pipeline.Depth(limits.Publish.Depth))
 }
@@ -51,5 +52,9 @@ type groupLog struct {
 // Append appends a group to the logs of its partitions, then makes its image.
 func (l groupLog) Append(ctx context.Context, g *flow.Group) error {
 	l.Set.Append(g)
-	return l.wal.Image(ctx, g)
+	if err := l.wal.Image(ctx, g); err != nil {
+		return err
+	}
+	l.Set.Imaged(g)
+	return nil
 }
