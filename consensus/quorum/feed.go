@@ -34,7 +34,7 @@ type Changes struct {
 
 // feedBytes is how much of a shard's latest commands is kept for followers. One that is further
 // behind gets a snapshot.
-const feedBytes = 4 << 20
+const feedBytes = 1 << 20
 
 // entryOverhead is what an entry takes besides its command.
 const entryOverhead = 64
