@@ -31,7 +31,7 @@ func (p *Peers) newServer() *grpc.Server {
 		grpc.Creds(&accepting{p.serverCredentials(), p.cfg.ConnectTimeout, p.handshakeFailed}),
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.StatsHandler(ends{}),
-		grpc.MaxRecvMsgSize(p.cfg.MaxFrameBytes), grpc.MaxSendMsgSize(p.cfg.MaxFrameBytes),
+		grpc.MaxRecvMsgSize(followerFrame), grpc.MaxSendMsgSize(p.cfg.MaxFrameBytes),
 		grpc.MaxConcurrentStreams(1), grpc.MaxHeaderListSize(16<<10),
 		grpc.ConnectionTimeout(p.cfg.ConnectTimeout),
 		grpc.StaticStreamWindowSize(http2Window), grpc.StaticConnWindowSize(2*http2Window),

@@ -17,7 +17,7 @@ type Config struct {
 	FollowerWindowBytes int64 `toml:"follower_window_bytes" default:"8Mi" range:"64Ki..1Gi"`
 	// Records are sent in frames of at most this size, unless a batch is larger. Smaller frames
 	// cost more CPU per byte, larger ones delay what comes after them.
-	FrameBytes int `toml:"frame_bytes" default:"256Ki" range:"4Ki..16Mi"`
+	FrameBytes int `toml:"frame_bytes" default:"256Ki" range:"1Ki..16Mi"`
 	// Largest frame accepted from a broker. It must exceed the largest request
 	// (network.max_request_bytes) of every broker by 64 KiB.
 	MaxFrameBytes int `toml:"max_frame_bytes" default:"72Mi" range:"17Mi..2147483647"`

@@ -188,7 +188,7 @@ func (p *Peers) clientOf(b Broker) (*grpc.ClientConn, error) {
 		grpc.WithStaticStreamWindowSize(http2Window), grpc.WithStaticConnWindowSize(2*http2Window),
 		grpc.WithReadBufferSize(ioBuffer), grpc.WithWriteBufferSize(ioBuffer),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}),
-			grpc.MaxCallRecvMsgSize(p.cfg.MaxFrameBytes), grpc.MaxCallSendMsgSize(p.cfg.MaxFrameBytes)))
+			grpc.MaxCallRecvMsgSize(p.cfg.MaxFrameBytes), grpc.MaxCallSendMsgSize(followerFrame)))
 }
 
 // open opens a stream to a leader and exchanges Hellos.

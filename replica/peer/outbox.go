@@ -10,6 +10,13 @@ import (
 // maxPending is how many messages may wait to be sent on a stream.
 const maxPending = 1 << 18
 
+// A follower sends only positions and numbers, so that the port for brokers can refuse anything larger than
+// followerFrame, also before a Hello.
+const (
+	followerItems = 16 << 10
+	followerFrame = 1 << 20
+)
+
 var errBehind = errors.New("too many messages wait to be sent to it")
 
 // outbox holds what is to be sent on a stream, except records. Messages keep their order. A position
@@ -71,8 +78,8 @@ func (o *outbox) number(k kind, n uint64) {
 	o.kick()
 }
 
-// moveTo moves everything to a frame.
-func (o *outbox) moveTo(f *frame) error {
+// moveTo moves the oldest messages to a frame, at most that many.
+func (o *outbox) moveTo(f *frame, most int) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.over {
@@ -84,14 +91,21 @@ func (o *outbox) moveTo(f *frame) error {
 		}
 	}
 	o.ping, o.pong, o.credit = 0, 0, 0
-	if len(o.items) == 0 {
-		return nil
-	}
-	for i := range o.items {
+	n := min(most, len(o.items))
+	for i := range n {
 		f.add(&o.items[i])
 	}
-	clear(o.last)
-	o.items = o.items[:0]
+	if n == len(o.items) {
+		o.items = o.items[:0]
+		clear(o.last)
+		return nil
+	}
+	o.items = append(o.items[:0], o.items[n:]...)
+	for p, i := range o.last {
+		if o.last[p] = i - n; i < n {
+			delete(o.last, p)
+		}
+	}
 	return nil
 }
 

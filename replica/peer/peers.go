@@ -19,8 +19,9 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
-// Local is the driver of this broker's replicas. Its methods must not block. Those about one broker in one
-// direction are called one after another, those about different ones concurrently.
+// Local is the driver of this broker's replicas. Its methods must not block. Those about one broker in
+// one direction are called one after another, except for Next, others concurrently. They may name
+// partitions that this broker does not have (yet): it drops those.
 type Local interface {
 	// Connected reports a new stream to a broker, which this broker opened as its follower.
 	Connected(broker int32)

@@ -168,7 +168,10 @@ func (s *stream) sendFrame(f *frame) error {
 // were sent before Local.Next has returned records go before those.
 func (s *stream) fillFrame() (*frame, error) {
 	f := newFrame()
-	if err := s.out.moveTo(f); err != nil || !s.leads {
+	if !s.leads {
+		return f, s.out.moveTo(f, followerItems)
+	}
+	if err := s.out.moveTo(f, maxPending); err != nil {
 		return f, err
 	}
 	for {
@@ -180,7 +183,7 @@ func (s *stream) fillFrame() (*frame, error) {
 		s.windowFull(false)
 		ok := s.takeRecords(f, int(max(room, 1)))
 		if !ok {
-			return f, s.out.moveTo(f)
+			return f, s.out.moveTo(f, maxPending)
 		}
 	}
 }
@@ -196,7 +199,7 @@ func (s *stream) takeRecords(f *frame, limit int) bool {
 	if !ok {
 		return false
 	}
-	if err := s.out.moveTo(f); err != nil {
+	if err := s.out.moveTo(f, maxPending); err != nil {
 		s.stop(err)
 	}
 	f.addRecords(p, h, data, release)

@@ -1,7 +1,10 @@
 package peer
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -102,7 +105,7 @@ func TestPositionsCoalesce(t *testing.T) {
 	}
 	post(2, 5000, true)
 	f := newFrame()
-	if err := o.moveTo(f); err != nil {
+	if err := o.moveTo(f, followerItems); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -114,6 +117,93 @@ func TestPositionsCoalesce(t *testing.T) {
 	}
 	if want := []string{"0:3999 false", "1:2000 true", "2:5000 true", "1:3997 false"}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestPositionsOfManyPartitions: they go out in frames that a leader accepts, each partition's last
+// position once, and a new one after its frame is full replaces none that is gone.
+func TestPositionsOfManyPartitions(t *testing.T) {
+	const parts = 2*followerItems + 100
+	o := newOutbox()
+	post := func(i int, end int64) {
+		it := item{kind: kindPosition, partition: partA, position: *position(end, false).Position}
+		it.partition.Index = int32(i)
+		o.add(it)
+	}
+	for _, end := range []int64{1, 2} {
+		for i := range parts {
+			post(i, end)
+		}
+	}
+	got := make([][]int64, parts)
+	for sends := 0; ; sends++ {
+		f := newFrame()
+		if err := o.moveTo(f, followerItems); err != nil {
+			t.Fatal(err)
+		}
+		if f.empty() {
+			break
+		}
+		if f.length() > followerFrame {
+			t.Fatalf("a frame of %d bytes", f.length())
+		}
+		c, _ := parseFrame(f.buffers().Materialize())
+		var it item
+		for {
+			if _, ok, err := c.next(&it); err != nil {
+				t.Fatal(err)
+			} else if !ok {
+				break
+			}
+			got[it.partition.Index] = append(got[it.partition.Index], it.position.End)
+		}
+		if sends == 0 {
+			post(0, 3)
+			post(followerItems, 3)
+			post(parts-1, 3)
+		}
+	}
+	for i, ends := range got {
+		want := []int64{2}
+		switch i {
+		case 0:
+			want = []int64{2, 3}
+		case followerItems, parts - 1:
+			want = []int64{3}
+		}
+		if !slices.Equal(ends, want) {
+			t.Fatalf("partition %d: %v, want %v", i, ends, want)
+		}
+	}
+}
+
+// TestConnectionsWithoutAHello: they are closed, and hold nothing.
+func TestConnectionsWithoutAHello(t *testing.T) {
+	leader := newSide(t, 1, 1, func(o *Options) { o.Config.ConnectTimeout = 200 * time.Millisecond })
+	silent, err := net.Dial("tcp", leader.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	conn, err := leader.clientOf(Broker{ID: 1, Address: leader.addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	cs, err := conn.NewStream(ctx, &follow, method)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cs.RecvMsg(new(inbound)); err == nil || ctx.Err() != nil {
+		t.Errorf("a stream without a Hello: %v", err)
+	}
+	if err := silent.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, silent); err != nil {
+		t.Errorf("a connection that says nothing: %v", err)
 	}
 }
 
@@ -189,7 +279,7 @@ func TestStreamsThatAreRefused(t *testing.T) {
 		"it returns 5 bytes of 0":            frameOf(item{kind: kindCredit, number: 5}),
 		"a Divergence is not for this side":  examples()["leader"],
 		"cannot have a head of 1735287140":   []byte("\x64ang more garbage"),
-		"received message larger than max (": make([]byte, leader.cfg.MaxFrameBytes+1),
+		"received message larger than max (": make([]byte, followerFrame+1),
 	}
 	for want, first := range map[string][]byte{
 		"no Hello of replication":          []byte("good morning"),
@@ -199,7 +289,7 @@ func TestStreamsThatAreRefused(t *testing.T) {
 		"does not have broker 8":           with(func(h *hello) { h.broker = 8 }),
 		"upgrade broker 3":                 with(func(h *hello) { h.version, h.least = 0, 0 }),
 		"which cannot be right":            append(with(func(*hello) {}), "garbage"...),
-		"received message larger than max": make([]byte, leader.cfg.MaxFrameBytes+1),
+		"received message larger than max": make([]byte, followerFrame+1),
 	} {
 		r := dialRaw(t, leader, first)
 		if err := r.answered(); err == nil || !strings.Contains(err.Error(), want) {
