@@ -23,7 +23,8 @@ const settled = time.Second
 // repeated is how often a failure that stays the same is logged.
 const repeated = time.Minute
 
-// dialer keeps a stream to one broker.
+// dialer keeps a stream to one broker, if that has an address. There is never more than one for a
+// broker, so that a stream begins only after the end of the one before.
 type dialer struct {
 	p      *Peers
 	cancel context.CancelFunc
@@ -50,12 +51,13 @@ func (p *Peers) dial(b Broker) *dialer {
 	return d
 }
 
-// set says where the broker is, and which process. What leads to another one ends.
+// set says where the broker is, and which process. What leads to another one ends. Without an
+// address there is no stream.
 func (d *dialer) set(b Broker) {
 	d.mu.Lock()
 	changed := d.broker != b
 	d.broker = b
-	if changed && d.attempt != nil && (d.reached == 0 || d.reached < b.Incarnation) {
+	if changed && d.attempt != nil && (b.Address == "" || d.reached == 0 || d.reached < b.Incarnation) {
 		d.attempt()
 	}
 	d.mu.Unlock()
@@ -76,10 +78,21 @@ func (d *dialer) kick() {
 func (d *dialer) run(ctx context.Context) {
 	pause := d.p.cfg.ReconnectMin
 	for {
+		if !d.addressed() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-d.again:
+				continue
+			}
+		}
 		began := time.Now()
 		err := d.connect(ctx)
 		if ctx.Err() != nil {
 			return
+		}
+		if !d.addressed() {
+			continue // it was removed
 		}
 		d.report(err)
 		if time.Since(began) >= settled {
@@ -97,6 +110,12 @@ func (d *dialer) run(ctx context.Context) {
 		}
 		wait.Stop()
 	}
+}
+
+func (d *dialer) addressed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.broker.Address != ""
 }
 
 // report logs a failure, unless it is the same as before.

@@ -29,9 +29,10 @@ type recorder struct {
 	guard    sync.Mutex
 	events   []string
 	heard    []replication.Message
-	toSend   [][]byte // one Records each
-	before   func()   // called within Next before it returns records
-	hold     bool     // keep releases
+	toSend   [][]byte      // one Records each
+	before   func()        // called within Next before it returns records
+	hold     bool          // keep releases
+	slow     time.Duration // of Records; set at the start
 	holding  []func()
 	received int64 // bytes
 	taken    int64 // bytes that Next has returned
@@ -80,6 +81,7 @@ func (r *recorder) Heard(from int32, p topic.Partition, m replication.Message) {
 
 func (r *recorder) Records(from int32, p topic.Partition, h replication.Records, batches []byte, release func()) {
 	r.note("records %d from %d", h.Base, from)
+	time.Sleep(r.slow)
 	r.guard.Lock()
 	defer r.guard.Unlock()
 	r.received += int64(len(batches))

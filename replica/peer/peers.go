@@ -163,22 +163,18 @@ func (p *Peers) Update(brokers []Broker) {
 	}
 	p.brokers = next
 	for id, d := range p.dialers {
-		if next[id].Address == "" {
-			d.cancel()
-			delete(p.dialers, id)
+		if _, ok := next[id]; !ok {
+			d.set(Broker{ID: id})
 		}
 	}
 	for _, b := range next {
 		if s := p.followers.get(b.ID); s != nil && s.incarnation < b.Incarnation {
 			s.stop(fmt.Errorf("the metadata has a later process of broker %d", b.ID))
 		}
-		d := p.dialers[b.ID]
-		switch {
-		case b.Address == "":
-		case d == nil:
-			p.dialers[b.ID] = p.dial(b)
-		default:
+		if d := p.dialers[b.ID]; d != nil {
 			d.set(b)
+		} else if b.Address != "" {
+			p.dialers[b.ID] = p.dial(b)
 		}
 	}
 	if m := p.followers.now.Load(); m != nil {

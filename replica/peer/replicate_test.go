@@ -93,7 +93,7 @@ func TestALinkThatIsSilent(t *testing.T) {
 	until(t, "it is connected", follows(true))
 	for round := range uint64(3) {
 		proxies[0].freeze(true)
-		for n := range uint64(200) { // more than sockets hold
+		for n := range uint64(100) { // more than the window
 			if err := leader.produce(0, round*1000+n, 100<<10); err != nil {
 				t.Fatal(err)
 			}
@@ -110,6 +110,6 @@ func TestALinkThatIsSilent(t *testing.T) {
 		followers[1].tick()
 		leader.mu.Lock()
 		defer leader.mu.Unlock()
-		return len(leader.acked) == 600
+		return len(leader.acked) == 300
 	})
 }

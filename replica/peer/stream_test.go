@@ -357,6 +357,37 @@ func TestABrokerThatComesBack(t *testing.T) {
 	wait(t, "it is connected to the new process", func() bool { e := a.Edges()[0]; return e.Leads && e.Incarnation == 2 })
 }
 
+// TestABrokerThatLeavesAndReturns: its stream to the leader ends and another begins, one at a time, and the last one
+// is in use.
+func TestABrokerThatLeavesAndReturns(t *testing.T) {
+	leader, follower := pair(t, func(o *Options) {
+		if r, ok := o.Local.(*recorder); ok {
+			r.slow = 20 * time.Millisecond // the driver of an old stream takes its time
+		}
+	})
+	for i := range 20 {
+		leader.give(leader.Peers, 2, 1, 100)
+		wait(t, "records are on the way", func() bool { return leader.released.Load() == int64(i+1) || leader.followers.get(2) == nil })
+		follower.Update(nil)
+		follower.Update([]Broker{{ID: 1, Incarnation: 1, Address: leader.addr}})
+		time.Sleep(time.Duration(i) * time.Millisecond) // so that streams get to different points
+	}
+	n := int64(0)
+	wait(t, "positions arrive again", func() bool {
+		n++
+		follower.Send(1, partA, position(n, false))
+		return leader.count(fmt.Sprintf("position %d of incarnation 1 from 2", n-100)) > 0
+	})
+	if e := follower.Edges()[0]; !e.Leads {
+		t.Errorf("%+v", e)
+	}
+	follower.Update(nil)
+	wait(t, "the stream ends", func() bool { return leader.followers.get(2) == nil })
+	if all := follower.Edges(); len(all) != 0 {
+		t.Errorf("%+v", all)
+	}
+}
+
 // TestAWrongBrokerAnswers: an address in the metadata may be wrong.
 func TestAWrongBrokerAnswers(t *testing.T) {
 	one, two := newSide(t, 1, 1), newSide(t, 2, 1)
