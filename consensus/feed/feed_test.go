@@ -233,7 +233,7 @@ func TestControllersAway(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 	p.start()
-	propose(t, c, 0, allocate(1)) // and it works as soon as there is one
+	eventually(t, "a change as soon as there is one", func() bool { _, _, err := c.Propose(t.Context(), 0, allocate(1)); return err == nil })
 	if id, shards, err := c.Cluster(t.Context()); err != nil || id != q.ClusterID() || shards != 2 {
 		t.Errorf("Cluster: %q, %d, %v", id, shards, err)
 	}
