@@ -34,7 +34,7 @@ func TestLimitsAreCheckedAsAFileIs(t *testing.T) {
 		Value, Least, Most         int64
 	}
 	_, text := ask(t, http.MethodGet, b.admin, "/limits", "")
-	if err := json.Unmarshal([]byte(text), &all); err != nil || len(all) < 30 {
+	if err := json.Unmarshal([]byte(text), &all); err != nil || len(all) < 25 {
 		t.Fatalf("%v: %s", err, text)
 	}
 	for _, l := range all {
