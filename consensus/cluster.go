@@ -79,6 +79,9 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 	if err != nil {
 		return nil, err
 	}
+	if err := q.Ready(ctx); err != nil {
+		return nil, errors.Join(err, q.Close())
+	}
 	c := newCluster(cfg, inProcess{q}, log, reg)
 	c.quorum, c.keepOrphans = q, q.LostChanges()
 	c.tasks.Go(c.endWithQuorum)

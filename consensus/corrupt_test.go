@@ -24,7 +24,7 @@ func TestCorruptLog(t *testing.T) {
 		}
 	}
 	closed(t, c)
-	logs, err := filepath.Glob(filepath.Join(cfg.Directory, "*", "*", "tandb", "node-1-1", "*.log"))
+	logs, err := filepath.Glob(filepath.Join(cfg.Directory, "*", "*", "tandb", "node-1-*", "*.log"))
 	must(t, err)
 	if len(logs) != 1 {
 		t.Fatalf("logs of shard 0: %q", logs)
@@ -50,7 +50,7 @@ func TestTornTail(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			names := killAfter(t, dir, 20)
-			logs, err := filepath.Glob(filepath.Join(dir, "*", "*", "tandb", "node-*-1", "*.log"))
+			logs, err := filepath.Glob(filepath.Join(dir, "*", "*", "tandb", "node-*-*", "*.log"))
 			must(t, err)
 			if len(logs) < 5 {
 				t.Fatalf("logs: %q", logs)

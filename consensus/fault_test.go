@@ -129,7 +129,7 @@ func faultyRun(t *testing.T, p plan) (topics []string, operations int64) {
 // start rebuilds the logs.
 func torn(t *testing.T, dir string) {
 	t.Helper()
-	logs, err := filepath.Glob(filepath.Join(dir, "meta", "*", "*", "tandb", "node-*-1", "*.log"))
+	logs, err := filepath.Glob(filepath.Join(dir, "meta", "*", "*", "tandb", "node-*-*", "*.log"))
 	must(t, err)
 	for _, log := range logs {
 		f, err := os.OpenFile(log, os.O_WRONLY|os.O_APPEND, 0)

@@ -33,7 +33,7 @@ func nodeConfig(c config.Broker) (node.Config, error) {
 	}
 	n.Fetch.BudgetBytes, n.Fetch.WaitingBytes = c.Memory.ResponseBudgetBytes, admission.Waiting(c.Memory.RequestBudgetBytes)
 	n.Cluster.Witness = filepath.Join(n.Storage.WALGuard, "metadata")
-	n.Cluster.ProducerExpiration = c.Producers.Expiration
+	n.Cluster.ProducerExpiration, n.Cluster.ID = c.Producers.Expiration, c.Broker.ID
 	return n, nil
 }
 

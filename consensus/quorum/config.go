@@ -6,6 +6,7 @@ import (
 
 	"github.com/lni/vfs"
 
+	"github.com/sluicemq/sluice/internal/certs"
 	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/setting"
 )
@@ -20,8 +21,8 @@ type Config struct {
 	Guard string `toml:"guard"`
 	// Space reserved on the disk of the logs, for when others have filled it. 0: none.
 	ReserveBytes int64 `toml:"reserve_bytes" default:"8Mi" range:"0..1Gi"` // a change takes some hundred bytes, a start some 100 KiB
-	// Address at which other nodes reach this node's shards. Empty: a single node, which does
-	// not listen. Fixed at the first start.
+	// Address on which this controller listens for other controllers, for instance ":9095".
+	// Empty: a single node, which does not listen.
 	RaftAddress string `toml:"raft_address"`
 	// Number of shards that partitions and groups are distributed over. Fixed at the first
 	// start.
@@ -37,6 +38,11 @@ type Config struct {
 	// Timeout of a metadata change.
 	Timeout time.Duration `toml:"change_timeout_ms" default:"10s" range:"1ms.."` // then it fails with meta.ErrUnavailable
 
+	// ID is the controller's id, that of its node.
+	ID int32
+	// Others says how the other controllers are reached; it is needed with RaftAddress.
+	Others *Others
+
 	// Witness is a file that says, outside of Directory and Guard, how far the logs had got
 	// when Attest was called last, so that both of them put back from an older copy are
 	// noticed. Its directory need not be there before Attest. Empty: there is none.
@@ -49,6 +55,8 @@ type Config struct {
 
 	// Disk has the files of the Raft logs. nil is the real one.
 	Disk vfs.FS
+
+	spreadAfter time.Duration // how long nothing has changed before leadership is spread; 0: spreadAfter
 }
 
 func (c Config) disk() vfs.FS {
@@ -63,6 +71,29 @@ func (c Config) guardPath() string {
 		return filepath.Clean(c.Directory) + ".guard"
 	}
 	return c.Guard
+}
+
+// Others says how a controller finds the others, and how they find it.
+type Others struct {
+	// Members are the ids and addresses of the cluster's controllers, this one among them. At
+	// the very first start all of them must be there, and become its first members; later it is
+	// only where to find others, and may name some of them. Empty: this controller alone.
+	Members map[int32]string
+	// Advertise is the address at which others reach RaftAddress. Empty: what Members says, or
+	// RaftAddress.
+	Advertise string
+	// Internal proves to other controllers who this one is, and verifies them.
+	Internal *certs.Internal
+}
+
+// clustered reports whether there are, or may be, other controllers.
+func (c Config) clustered() bool { return c.RaftAddress != "" }
+
+func (c Config) others() Others {
+	if c.Others == nil {
+		return Others{}
+	}
+	return *c.Others
 }
 
 // DefaultConfig returns the settings of a node alone.

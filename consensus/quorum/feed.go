@@ -110,7 +110,7 @@ func (q *Quorum) Follow(shard int, after uint64) *Follower {
 // Next returns what follows, once there is something. The first call returns at once, without
 // entries if there are none. Errors are meta.ErrUnavailable, or those of ctx.
 func (f *Follower) Next(ctx context.Context) (Changes, error) {
-	if err := f.quorum.host.offline[f.shard]; err != nil {
+	if err := f.quorum.host.logs.isOffline(f.shard); err != nil {
 		return Changes{}, fmt.Errorf("%w: shard %d is offline: %w", meta.ErrUnavailable, f.shard, err)
 	}
 	first := !f.started

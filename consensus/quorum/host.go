@@ -15,10 +15,8 @@ import (
 
 	"github.com/sluicemq/sluice/consensus/guard"
 	"github.com/sluicemq/sluice/consensus/raftfs"
+	"github.com/sluicemq/sluice/consensus/raftnet"
 )
-
-// replicaID is this node's replica number in every shard.
-const replicaID = 1
 
 // raftShard returns dragonboat's number of a shard: 0 is Root, i is the i-th partition shard.
 // Dragonboat starts at 1.
@@ -29,30 +27,25 @@ type host struct {
 	*dragonboat.NodeHost
 	latch   *raftfs.Latch
 	reserve *raftfs.Reserve
-	offline map[int]error // shards that were not started, and why
+	logs    *guardedLogs
 	guard   *guard.File
 	witness *witness
 }
 
 // openHost starts dragonboat without any shard.
-func openHost(cfg Config, log *slog.Logger) (*host, error) {
-	hostname, err := os.Hostname()
-	if err != nil {
-		return nil, err
-	}
-	if err := adopt(cfg.Directory, hostname); err != nil {
-		return nil, err
-	}
+func openHost(cfg Config, ids *identity, network *raftnet.Net, events raftio.IRaftEventListener, log *slog.Logger) (*host, error) {
 	if err := dropFlagFiles(cfg.Directory, log); err != nil {
 		return nil, err
 	}
+	var err error
 	h := &host{latch: raftfs.NewLatch()}
 	if h.reserve, err = openReserve(cfg, log); err != nil {
 		return nil, err
 	}
 	h.witness = &witness{path: cfg.Witness, log: log}
-	logs := &openLogs{cfg: cfg, log: log, latch: h.latch, witness: h.witness}
-	c := hostConfig(cfg, raftfs.FS{Disk: cfg.disk(), Latch: h.latch, Reserve: h.reserve}, logs)
+	logs := &openLogs{cfg: cfg, ids: ids, log: log, latch: h.latch, witness: h.witness}
+	c := hostConfig(cfg, raftfs.FS{Disk: cfg.disk(), Latch: h.latch, Reserve: h.reserve}, logs, network)
+	c.RaftEventListener = events
 	err = unpanicked(func() (err error) { h.NodeHost, err = dragonboat.NewNodeHost(c); return err })
 	if failed := h.latch.Err(); failed != nil {
 		return nil, errors.Join(failed, h.witness.close()) // dragonboat's own error says less
@@ -63,8 +56,17 @@ func openHost(cfg Config, log *slog.Logger) (*host, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", cfg.Directory, err), h.witness.close())
 	}
-	h.offline, h.guard = logs.out.offline, logs.out.guard
+	h.logs, h.guard = logs.out, logs.out.guard
 	return h, nil
+}
+
+// adoptDirectory makes a directory of another host name usable.
+func adoptDirectory(cfg Config) error {
+	hostname, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	return adopt(cfg.Directory, hostname)
 }
 
 // openReserve allocates disk space for when others have filled the disk.
@@ -79,23 +81,24 @@ func openReserve(cfg Config, log *slog.Logger) (*raftfs.Reserve, error) {
 	return r, nil
 }
 
-func hostConfig(cfg Config, disk vfs.FS, logs config.LogDBFactory) config.NodeHostConfig {
+func hostConfig(cfg Config, disk vfs.FS, logs config.LogDBFactory, network *raftnet.Net) config.NodeHostConfig {
 	db := config.GetTinyMemLogDBConfig()
 	db.KVWriteBufferSize = writeBuffer
 	c := config.NodeHostConfig{
 		NodeHostDir:    cfg.Directory,
 		RTTMillisecond: uint64(cfg.Tick.Milliseconds()),
-		RaftAddress:    address(cfg),
+		RaftAddress:    raftnet.Name(cfg.ID),
 		Expert: config.ExpertConfig{
-			LogDBFactory: logs,
-			LogDB:        db,
-			FS:           disk,
+			LogDBFactory:     logs,
+			LogDB:            db,
+			FS:               disk,
+			TransportFactory: alone{},
 			Engine: config.EngineConfig{ExecShards: workers, CommitShards: workers, ApplyShards: workers,
 				SnapshotShards: workers, CloseShards: workers},
 		},
 	}
-	if cfg.RaftAddress == "" {
-		c.Expert.TransportFactory = alone{}
+	if network != nil {
+		c.Expert.TransportFactory = raftnet.Factory{Net: network}
 	}
 	return c
 }
@@ -108,10 +111,14 @@ const (
 	writeBuffer = 64 << 10
 )
 
-// shardConfig is the config of every shard.
-func shardConfig(cfg Config, shard int) config.Config {
-	return config.Config{ReplicaID: replicaID, ShardID: raftShard(shard), ElectionRTT: 5, HeartbeatRTT: 1,
-		CheckQuorum: true, SnapshotEntries: uint64(cfg.SnapshotEntries), CompactionOverhead: uint64(cfg.SnapshotEntries / 8)}
+// maxPending is how many bytes of a shard's changes may wait for being applied, far above the
+// largest one. More are refused, and tried again.
+const maxPending = 64 << 20
+
+// shardConfig is the config of a shard's replica.
+func shardConfig(cfg Config, shard int, replica uint64) config.Config {
+	return config.Config{ReplicaID: replica, ShardID: raftShard(shard), ElectionRTT: 5, HeartbeatRTT: 1,
+		CheckQuorum: true, PreVote: true, MaxInMemLogSize: maxPending, SnapshotEntries: uint64(cfg.SnapshotEntries), CompactionOverhead: uint64(cfg.SnapshotEntries / 8)}
 }
 
 // close stops dragonboat. After a disk failure that would never end, since its goroutines are
@@ -145,16 +152,6 @@ func unpanicked(f func() error) (err error) {
 	return f()
 }
 
-// address is a node's address in Raft. A single node only needs a name.
-func address(cfg Config) string {
-	if cfg.RaftAddress == "" {
-		return aloneAddress
-	}
-	return cfg.RaftAddress
-}
-
-const aloneAddress = "alone"
-
 // alone is the transport of a single node: it listens nowhere.
 type alone struct{}
 
@@ -163,10 +160,13 @@ var errAlone = errors.New("this node is alone")
 func (alone) Create(config.NodeHostConfig, raftio.MessageHandler, raftio.ChunkHandler) raftio.ITransport {
 	return alone{}
 }
-func (alone) Validate(addr string) bool { return addr == aloneAddress }
-func (alone) Name() string              { return "alone" }
-func (alone) Start() error              { return nil }
-func (alone) Close() error              { return nil }
+func (alone) Validate(target string) bool {
+	_, ok := raftnet.ParseName(target)
+	return ok
+}
+func (alone) Name() string { return "alone" }
+func (alone) Start() error { return nil }
+func (alone) Close() error { return nil }
 
 func (alone) GetConnection(context.Context, string) (raftio.IConnection, error) { return nil, errAlone }
 

@@ -46,13 +46,15 @@ type tornTail struct {
 
 // inspect reads the logs of all shards on disk or known to the guard, and changes nothing. An
 // error means that their state could not be determined.
-func inspect(c config.NodeHostConfig, dirs, wals []string, marks map[guard.Replica]guard.Mark) (map[int]finding, error) {
-	shards, err := bootstrapped(c, dirs, wals)
+func inspect(c config.NodeHostConfig, dirs, wals []string, marks map[guard.Replica]guard.Mark, ids *identity) (map[int]finding, error) {
+	shards, err := bootstrapped(c, dirs, wals, ids)
 	if err != nil {
 		return nil, err
 	}
 	for r := range marks {
-		shards[int(r.Shard-raftShard(0))] = true
+		if shard := int(r.Shard - raftShard(0)); r.ID == ids.replica(shard) { // others were given up
+			shards[shard] = true
+		}
 	}
 	var mu sync.Mutex
 	found := make(map[int]finding, len(shards))
@@ -60,7 +62,7 @@ func inspect(c config.NodeHostConfig, dirs, wals []string, marks map[guard.Repli
 	g.SetLimit(workers)
 	for shard := range shards {
 		g.Go(func() error {
-			f, err := inspectShard(c, dirs, wals, shard, marks[replicaOf(shard)])
+			f, err := inspectShard(c, dirs, wals, shard, ids.of(shard), marks[ids.of(shard)])
 			mu.Lock()
 			defer mu.Unlock()
 			found[shard] = f
@@ -71,37 +73,40 @@ func inspect(c config.NodeHostConfig, dirs, wals []string, marks map[guard.Repli
 }
 
 // bootstrapped returns the shards that have a bootstrap record or a log on disk.
-func bootstrapped(c config.NodeHostConfig, dirs, wals []string) (map[int]bool, error) {
+func bootstrapped(c config.NodeHostConfig, dirs, wals []string, ids *identity) (map[int]bool, error) {
 	shards := make(map[int]bool)
 	return shards, overlaid(c, dirs, wals, nil, func(db raftio.ILogDB) error {
 		nodes, err := db.ListNodeInfo()
 		for _, n := range nodes {
-			if n.ReplicaID == replicaID && n.ShardID >= raftShard(0) {
-				shards[int(n.ShardID-raftShard(0))] = true
+			if shard := int(n.ShardID - raftShard(0)); shard >= 0 && n.ReplicaID == ids.replica(shard) {
+				shards[shard] = true
 			}
 		}
 		if err != nil {
 			return err
 		}
-		return haveLogs(c.Expert.FS, filepath.Join(dirs[0], "tandb"), shards)
+		return haveLogs(c.Expert.FS, filepath.Join(dirs[0], "tandb"), shards, ids)
 	})
 }
 
-func haveLogs(disk vfs.FS, dir string, shards map[int]bool) error {
+func haveLogs(disk vfs.FS, dir string, shards map[int]bool, ids *identity) error {
 	names, err := disk.List(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	for _, name := range names {
 		var shard, replica uint64
-		if _, err := fmt.Sscanf(name, "node-%d-%d", &shard, &replica); err == nil && shard >= raftShard(0) && replica == replicaID {
+		if _, err := fmt.Sscanf(name, "node-%d-%d", &shard, &replica); err == nil && shard >= raftShard(0) && replica == ids.replica(int(shard-raftShard(0))) {
 			shards[int(shard-raftShard(0))] = true
 		}
 	}
 	return err
 }
 
-func replicaOf(shard int) guard.Replica { return guard.Replica{Shard: raftShard(shard), ID: replicaID} }
+// of returns this controller's replica of a shard as the guard names it.
+func (i *identity) of(shard int) guard.Replica {
+	return guard.Replica{Shard: raftShard(shard), ID: i.replica(shard)}
+}
 
 // overlaid calls f with the log store on an overlay of the disk.
 func overlaid(c config.NodeHostConfig, dirs, wals []string, change func(*raftfs.Overlay) error, f func(raftio.ILogDB) error) error {
@@ -125,16 +130,16 @@ func overlaid(c config.NodeHostConfig, dirs, wals []string, change func(*raftfs.
 // inspectShard determines how far a shard's log is readable, as it is and, if that is not
 // enough, without its torn end. Anything may follow the last acknowledged record: it was being
 // written when the power failed.
-func inspectShard(c config.NodeHostConfig, dirs, wals []string, shard int, want guard.Mark) (finding, error) {
-	f, err := look(c, dirs, wals, shard, want, nil)
+func inspectShard(c config.NodeHostConfig, dirs, wals []string, shard int, r guard.Replica, want guard.Mark) (finding, error) {
+	f, err := look(c, dirs, wals, shard, r, want, nil)
 	if err != nil || f.err == nil || f.readable {
 		return f, err
 	}
-	torn, err := tornEnd(c.Expert.FS, filepath.Join(dirs[0], "tandb", fmt.Sprintf("node-%d-%d", raftShard(shard), replicaID)))
+	torn, err := tornEnd(c.Expert.FS, filepath.Join(dirs[0], "tandb", nodeName(r)))
 	if err != nil || torn == nil {
 		return f, nil // no torn end: it stays damaged
 	}
-	repaired, err := look(c, dirs, wals, shard, want, torn)
+	repaired, err := look(c, dirs, wals, shard, r, want, torn)
 	if err != nil || !repaired.readable {
 		return f, err
 	}
@@ -143,7 +148,7 @@ func inspectShard(c config.NodeHostConfig, dirs, wals []string, shard int, want 
 }
 
 // look reads a shard's log, up to torn if set.
-func look(c config.NodeHostConfig, dirs, wals []string, shard int, want guard.Mark, torn *tornTail) (f finding, err error) {
+func look(c config.NodeHostConfig, dirs, wals []string, shard int, r guard.Replica, want guard.Mark, torn *tornTail) (f finding, err error) {
 	var change func(*raftfs.Overlay) error
 	if torn != nil {
 		change = func(o *raftfs.Overlay) error {
@@ -155,7 +160,7 @@ func look(c config.NodeHostConfig, dirs, wals []string, shard int, want guard.Ma
 		}
 	}
 	err = overlaid(c, dirs, wals, change, func(db raftio.ILogDB) (err error) {
-		f.mark, err = readLog(db, raftio.NodeInfo{ShardID: raftShard(shard), ReplicaID: replicaID}, snapshotIn(c.Expert.FS, dirs[0]))
+		f.mark, err = readLog(db, raftio.NodeInfo{ShardID: r.Shard, ReplicaID: r.ID}, snapshotIn(c.Expert.FS, dirs[0]))
 		return err
 	})
 	switch {

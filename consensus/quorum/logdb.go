@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/lni/dragonboat/v4/raftio"
 	"github.com/lni/dragonboat/v4/raftpb"
@@ -21,8 +23,11 @@ import (
 // does not contain offline shards, whose directories must not be opened.
 type guardedLogs struct {
 	raftio.ILogDB
-	guard   *guard.File
-	latch   *raftfs.Latch
+	guard *guard.File
+	latch *raftfs.Latch
+	dir   string // of the logs
+
+	mu      sync.Mutex
 	offline map[int]error
 }
 
@@ -86,12 +91,33 @@ func advance(m guard.Mark, u raftpb.Update) guard.Mark {
 	return m
 }
 
+// isOffline returns why a shard is offline; nil if it is not.
+func (g *guardedLogs) isOffline(shard int) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.offline[shard]
+}
+
+// offlineShards returns the shards that are offline, and why.
+func (g *guardedLogs) offlineShards() map[int]error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return maps.Clone(g.offline)
+}
+
+// online ends a shard's being offline.
+func (g *guardedLogs) online(shard int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.offline, shard)
+}
+
 // ListNodeInfo omits offline shards.
 func (g *guardedLogs) ListNodeInfo() ([]raftio.NodeInfo, error) {
 	all, err := g.ILogDB.ListNodeInfo()
 	var nodes []raftio.NodeInfo
 	for _, n := range all {
-		if g.offline[int(n.ShardID-raftShard(0))] == nil {
+		if g.isOffline(int(n.ShardID-raftShard(0))) == nil {
 			nodes = append(nodes, n)
 		}
 	}

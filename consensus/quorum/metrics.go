@@ -5,7 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 func registerMetrics(q *Quorum, reg prometheus.Registerer) {
 	offline := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_shards_offline",
 		Help: "Metadata shards that were not started because their logs are damaged or incomplete."},
-		func() float64 { return float64(len(q.host.offline)) })
+		func() float64 { return float64(len(q.host.logs.offlineShards())) })
 	reserve := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_metadata_reserve_bytes",
 		Help: "Space on the metadata disk that no other program can take."},
 		func() float64 { return float64(q.host.reserve.Bytes()) })

@@ -26,11 +26,13 @@ var ErrNoGuard = errors.New("the guard of the metadata is missing or damaged")
 // own, where a damaged log can only end the process.
 type openLogs struct {
 	cfg   Config
+	ids   *identity
 	log   *slog.Logger
 	latch *raftfs.Latch
 
 	witness *witness
 	out     *guardedLogs // set by Create
+	dir     string       // of the logs
 }
 
 // Name returns the name of the log store.
@@ -40,6 +42,7 @@ func (o *openLogs) Name() string { return tan.Factory.Name() }
 func (o *openLogs) Create(c config.NodeHostConfig, busy config.LogDBCallback, dirs, wals []string) (raftio.ILogDB, error) {
 	reading := c
 	reading.Expert.FS = o.cfg.disk() // one unreadable sector is no reason to give up the rest
+	o.dir = dirs[0]
 	g, found, err := o.compare(reading, dirs, wals)
 	if err != nil {
 		return nil, err
@@ -57,7 +60,7 @@ func (o *openLogs) Create(c config.NodeHostConfig, busy config.LogDBCallback, di
 	if err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
-	o.out = &guardedLogs{ILogDB: db, guard: g, latch: o.latch, offline: offline}
+	o.out = &guardedLogs{ILogDB: db, guard: g, latch: o.latch, dir: o.dir, offline: offline}
 	return o.out, nil
 }
 
@@ -83,7 +86,7 @@ func (o *openLogs) compare(c config.NodeHostConfig, dirs, wals []string) (*guard
 		}
 		marks[r] = m.With(marks[r])
 	}
-	found, inspectErr := inspect(c, dirs, wals, marks)
+	found, inspectErr := inspect(c, dirs, wals, marks, o.ids)
 	switch {
 	case inspectErr != nil:
 	case g != nil:
@@ -133,12 +136,16 @@ func (o *openLogs) decide(dirs []string, g *guard.File, found map[int]finding) (
 			if err := o.accept(dirs, g, shard, f); err != nil {
 				return nil, fmt.Errorf("shard %d: accept the loss: %w", shard, err)
 			}
-		case shard == 0:
+		case shard == 0 && !o.cfg.clustered():
 			return nil, fmt.Errorf("%w; restore the latest %s and %s, or start once with --accept-lost-metadata to continue without what is lost", f.err, o.cfg.Directory, o.cfg.guardPath())
 		default:
 			offline[shard] = f.err
+			if o.cfg.clustered() {
+				o.log.Error("the log of a metadata shard is unusable; it is repaired from the other controllers", "shard", shard, "err", f.err)
+				continue
+			}
 			o.log.Error("a metadata shard is offline, with its partitions and groups; the rest is served. Restore its log, or start once with --accept-lost-metadata to continue without what is lost",
-				"shard", shard, "err", f.err, "directory", filepath.Join(dirs[0], "tandb", nodeName(shard)))
+				"shard", shard, "err", f.err, "directory", filepath.Join(dirs[0], "tandb", nodeName(o.ids.of(shard))))
 		}
 	}
 	if o.cfg.AcceptLost && !slices.ContainsFunc(slices.Collect(maps.Values(found)), func(f finding) bool { return f.err != nil }) {
@@ -147,7 +154,7 @@ func (o *openLogs) decide(dirs []string, g *guard.File, found map[int]finding) (
 	return offline, nil
 }
 
-func nodeName(shard int) string { return fmt.Sprintf("node-%d-%d", raftShard(shard), replicaID) }
+func nodeName(r guard.Replica) string { return fmt.Sprintf("node-%d-%d", r.Shard, r.ID) }
 
 // accept makes a shard usable with what is left of it: its log as far as it is readable or, if
 // it is unusable, an empty one, with the old log moved aside.
@@ -164,22 +171,22 @@ func (o *openLogs) accept(dirs []string, g *guard.File, shard int, f finding) er
 			}
 		}
 		o.log.Error("a metadata shard continues without the changes that its log has lost, as requested", "shard", shard, "err", f.err)
-		return g.Save(map[guard.Replica]guard.Mark{replicaOf(shard): f.mark})
+		return g.Save(map[guard.Replica]guard.Mark{o.ids.of(shard): f.mark})
 	}
-	aside, err := putAside(o.cfg, dirs[0], shard)
+	aside, err := putAside(o.cfg, dirs[0], shard, o.ids.of(shard))
 	if err != nil {
 		return err
 	}
 	o.log.Error("a metadata shard starts empty, as requested: its partitions have no records and no leader until their topics are deleted and recreated, and its groups have no offsets",
 		"shard", shard, "err", f.err, "old", aside)
-	return g.Forget(replicaOf(shard))
+	return g.Forget(o.ids.of(shard))
 }
 
 // open opens the store and all existing logs.
 func (o *openLogs) open(c config.NodeHostConfig, busy config.LogDBCallback, dirs, wals []string, found map[int]finding) (raftio.ILogDB, error) {
 	for shard, f := range found {
 		if f.err == nil {
-			if err := syncLogs(filepath.Join(dirs[0], "tandb", nodeName(shard))); err != nil {
+			if err := syncLogs(filepath.Join(dirs[0], "tandb", nodeName(o.ids.of(shard)))); err != nil {
 				return nil, o.latch.Fail("sync the metadata log", err)
 			}
 		}
@@ -193,7 +200,7 @@ func (o *openLogs) open(c config.NodeHostConfig, busy config.LogDBCallback, dirs
 			if f.err != nil {
 				continue // offline, or to be recreated by StartReplica
 			}
-			if _, err := db.ReadRaftState(raftShard(shard), replicaID, f.mark.Snapshot); err != nil && !errors.Is(err, raftio.ErrNoSavedLog) {
+			if _, err := db.ReadRaftState(raftShard(shard), o.ids.replica(shard), f.mark.Snapshot); err != nil && !errors.Is(err, raftio.ErrNoSavedLog) {
 				return fmt.Errorf("metadata shard %d: %w", shard, err)
 			}
 		}
@@ -235,13 +242,13 @@ func synced(path string, change func(*os.File) error) error {
 
 // putAside moves all files of a shard to a directory that dragonboat ignores, and returns its
 // name.
-func putAside(cfg Config, dir string, shard int) (string, error) {
+func putAside(cfg Config, dir string, shard int, r guard.Replica) (string, error) {
 	aside := filepath.Join(cfg.Directory, asideDirectory, fmt.Sprintf("%s-shard-%d", cfg.Clock.Now().UTC().Format("20060102T150405"), shard))
 	if err := os.MkdirAll(aside, 0o700); err != nil {
 		return "", err
 	}
-	replica := fmt.Sprintf("%d-%d", raftShard(shard), replicaID)
-	paths := []string{filepath.Join(dir, "tandb", nodeName(shard)), filepath.Join(dir, "tandb", "bootstrap", "BOOTSTRAP-"+replica)}
+	replica := fmt.Sprintf("%d-%d", r.Shard, r.ID)
+	paths := []string{filepath.Join(dir, "tandb", nodeName(r)), filepath.Join(dir, "tandb", "bootstrap", "BOOTSTRAP-"+replica)}
 	snapshots, err := filepath.Glob(filepath.Join(dir, "snapshot-part-*", "snapshot-"+replica))
 	if err != nil {
 		return "", err

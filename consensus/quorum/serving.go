@@ -7,7 +7,11 @@ import (
 )
 
 // ClusterID returns the id that the cluster got at its first start.
-func (q *Quorum) ClusterID() string { return q.clusterID }
+func (q *Quorum) ClusterID() string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.clusterID
+}
 
 // Led reports whether this controller knows the present leader of a shard.
 func (q *Quorum) Led(shard int) bool {
@@ -18,7 +22,7 @@ func (q *Quorum) Led(shard int) bool {
 // Leads reports whether this controller leads a shard, as far as it knows.
 func (q *Quorum) Leads(shard int) bool {
 	leader, _, known, err := q.host.GetLeaderID(raftShard(shard))
-	return err == nil && known && leader == replicaID
+	return err == nil && known && leader == q.ids.replica(shard)
 }
 
 // Brokers returns the registered brokers as this controller's replica of shard 0 has them; they are

@@ -5,7 +5,7 @@
 // the same at the other end, in the order in which one connection sent them. Messages may be
 // lost with their connection; Raft repeats them.
 //
-// Raft knows a controller by its name, controller-7, which never changes, and not by an address.
+// Raft knows a replica by a name, controller-7-1a2b3c4d, which never changes, and not by an address.
 // The Net resolves names: addresses are given by settings, and each controller tells its own in
 // the hello of each connection, so a controller that moved is reached at its new address by all
 // that it has connected to.

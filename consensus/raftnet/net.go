@@ -78,11 +78,33 @@ type inbound struct {
 // Name returns the name by which Raft knows a controller.
 func Name(id int32) string { return "controller-" + strconv.Itoa(int(id)) }
 
-// ParseName returns the id in a name.
+// Number returns the number of a controller's replica. Above the id is the incarnation of the
+// replica's log, which is random: a replica that has lost its log never comes back under its old
+// number.
+func Number(incarnation uint32, id int32) uint64 { return uint64(incarnation)<<32 | uint64(uint32(id)) }
+
+// ControllerOf returns the controller whose replica a number is.
+func ControllerOf(replica uint64) int32 { return int32(uint32(replica)) }
+
+// Target returns the name by which Raft knows a replica: that of its controller and its incarnation,
+// since Raft refuses a new replica under the name of another one.
+func Target(replica uint64) string {
+	return fmt.Sprintf("%s-%08x", Name(ControllerOf(replica)), uint32(replica>>32))
+}
+
+// ParseName returns the id in the name of a controller or of its replica.
 func ParseName(name string) (int32, bool) {
 	digits, ok := strings.CutPrefix(name, "controller-")
+	digits, incarnation, replica := strings.Cut(digits, "-")
 	id, err := strconv.ParseInt(digits, 10, 32)
-	return int32(id), ok && err == nil && id >= 0 && Name(int32(id)) == name
+	if !ok || err != nil || id < 0 {
+		return 0, false
+	}
+	if !replica {
+		return int32(id), Name(int32(id)) == name
+	}
+	n, err := strconv.ParseUint(incarnation, 16, 32)
+	return int32(id), err == nil && Target(Number(uint32(n), int32(id))) == name
 }
 
 // New listens and starts to answer calls. Messages are dropped until Transport was created.

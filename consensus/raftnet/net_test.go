@@ -53,6 +53,7 @@ func open(t *testing.T, cfg Config) *Net {
 func attach(n *Net) (raftio.ITransport, chan raftpb.MessageBatch, chan raftpb.Chunk) {
 	batches, chunks := make(chan raftpb.MessageBatch, 64), make(chan raftpb.Chunk, 64)
 	t := Factory{n}.Create(config.NodeHostConfig{}, func(b raftpb.MessageBatch) { batches <- b }, func(c raftpb.Chunk) bool { chunks <- c; return true })
+	_ = t.Start() // never fails
 	return t, batches, chunks
 }
 
@@ -162,9 +163,9 @@ func TestMessagesFollowAControllerToItsNewAddress(t *testing.T) {
 	must(t, err)
 	defer conn.Close()
 	at := func(index uint64) raftpb.MessageBatch {
-		return raftpb.MessageBatch{Requests: []raftpb.Message{{Type: raftpb.Heartbeat, ShardID: 1, From: 1, To: 2, LogIndex: index}}}
+		return raftpb.MessageBatch{Requests: []raftpb.Message{{Type: raftpb.Heartbeat, ShardID: 1, From: Number(5, 1), To: 2, LogIndex: index}}}
 	}
-	if m := arrives(t, conn, at(1), batches); m.Requests[0].LogIndex != 1 {
+	if m := arrives(t, conn, at(1), batches); m.Requests[0].LogIndex != 1 || m.SourceAddress != Target(Number(5, 1)) {
 		t.Errorf("%+v", m)
 	}
 	snapshots, err := transport.GetSnapshotConnection(t.Context(), Name(2))
@@ -197,7 +198,7 @@ func TestABrokenConnectionAloneIsNotTheEndOfAProcess(t *testing.T) {
 	transport, _, _ := attach(b)
 	conn, err := transport.GetConnection(t.Context(), Name(1))
 	must(t, err)
-	message := raftpb.MessageBatch{Requests: []raftpb.Message{{Type: raftpb.Heartbeat, ShardID: 1, From: 2, To: 1}}}
+	message := raftpb.MessageBatch{Requests: []raftpb.Message{{Type: raftpb.Heartbeat, ShardID: 1, From: Number(6, 2), To: 1}}}
 	arrives(t, conn, message, batches)
 	conn.Close()
 	for _, _, open := a.Heard(2); open; _, _, open = a.Heard(2) {
@@ -221,7 +222,8 @@ func TestMessagesThatOnlyAControllerSendsItselfAreRefused(t *testing.T) {
 	a := open(t, Config{ID: 1, TLS: identity(t, dir, 1)})
 	_, batches, _ := attach(a)
 	b := open(t, Config{ID: 2, TLS: identity(t, dir, 2), Peers: map[int32]string{1: a.Address()}})
-	for _, m := range []raftpb.Message{{Type: raftpb.Heartbeat}, {Type: raftpb.LocalTick, To: 1}, {Type: raftpb.InstallSnapshot, To: 1}} {
+	for _, m := range []raftpb.Message{{Type: raftpb.Heartbeat, From: 2}, {Type: raftpb.LocalTick, From: 2, To: 1}, {Type: raftpb.InstallSnapshot, From: 2, To: 1},
+		{Type: raftpb.Heartbeat, From: Number(1, 3), To: 1}} {
 		raw, _, err := b.dial(t.Context(), 1, "")
 		must(t, err)
 		c := &connection{conn: raw}
@@ -242,7 +244,10 @@ func TestNames(t *testing.T) {
 			t.Error(id, got, ok)
 		}
 	}
-	for _, name := range []string{"", "controller-", "controller-01", "controller--1", "controller-2147483648", "node-1"} {
+	if got, ok := ParseName(Target(Number(1<<31, 7))); !ok || got != 7 || ControllerOf(Number(1<<31, 7)) != 7 {
+		t.Error(got, ok)
+	}
+	for _, name := range []string{"", "controller-1-", "controller-1-1", "controller-1-0000000g", "controller-", "controller-01", "controller--1", "controller-2147483648", "node-1"} {
 		if _, ok := ParseName(name); ok {
 			t.Errorf("%q is no name", name)
 		}

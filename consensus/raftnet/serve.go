@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/lni/dragonboat/v4/raftio"
 	"github.com/lni/dragonboat/v4/raftpb"
 
 	"github.com/sluicemq/sluice/internal/certs"
@@ -160,8 +161,8 @@ func (n *Net) messages(h hello, b []byte) error {
 		return fmt.Errorf("%w: %w", ErrFrame, err)
 	}
 	for _, m := range batch.Requests {
-		if m.To == 0 || m.Type == raftpb.LocalTick || m.Type == raftpb.InstallSnapshot {
-			return fmt.Errorf("%w: a %s message to %d", ErrFrame, m.Type, m.To) // dragonboat would panic, or take it for its own
+		if m.To == 0 || m.Type == raftpb.LocalTick || m.Type == raftpb.InstallSnapshot || ControllerOf(m.From) != h.From {
+			return fmt.Errorf("%w: a %s message from %d to %d", ErrFrame, m.Type, m.From, m.To) // dragonboat would panic, or take it for its own
 		}
 	}
 	n.mu.Lock()
@@ -171,9 +172,23 @@ func (n *Net) messages(h hello, b []byte) error {
 	}
 	n.mu.Unlock()
 	if deliver != nil {
-		deliver(batch)
+		byTarget(batch, deliver)
 	}
 	return nil
+}
+
+// byTarget delivers a batch in parts, each from one target. By a batch's source dragonboat learns
+// where to send the answers, and it panics on two names of one replica.
+func byTarget(batch raftpb.MessageBatch, deliver raftio.MessageHandler) {
+	for all := batch.Requests; len(all) > 0; {
+		n := 1
+		for n < len(all) && all[n].From == all[0].From {
+			n++
+		}
+		batch.SourceAddress, batch.Requests = Target(all[0].From), all[:n]
+		all = all[n:]
+		deliver(batch)
+	}
 }
 
 func (n *Net) chunk(b []byte) error {

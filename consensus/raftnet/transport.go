@@ -20,12 +20,9 @@ type handlers struct {
 // Factory makes dragonboat use the Net.
 type Factory struct{ Net *Net }
 
-// Create connects dragonboat's handlers.
+// Create returns the transport, which passes nothing on before Start.
 func (f Factory) Create(_ config.NodeHostConfig, m raftio.MessageHandler, c raftio.ChunkHandler) raftio.ITransport {
-	f.Net.mu.Lock()
-	defer f.Net.mu.Unlock()
-	f.Net.handlers = handlers{m, c}
-	return transport{f.Net}
+	return transport{f.Net, handlers{m, c}}
 }
 
 // Validate reports whether a target is the name of a controller.
@@ -55,10 +52,20 @@ func (n *Net) Campaign(replicas ...raftio.NodeInfo) {
 const deployment = 1
 
 // transport is what dragonboat sees of a Net.
-type transport struct{ net *Net }
+type transport struct {
+	net      *Net
+	handlers handlers
+}
 
 func (t transport) Name() string { return "sluice" }
-func (t transport) Start() error { return nil }
+
+// Start connects dragonboat's handlers.
+func (t transport) Start() error {
+	t.net.mu.Lock()
+	defer t.net.mu.Unlock()
+	t.net.handlers = t.handlers
+	return nil
+}
 
 // Close disconnects dragonboat. The Net stays open for calls.
 func (t transport) Close() error {
