@@ -431,7 +431,7 @@ func (b *broker) contents(p topic.Partition) (values []string) {
 				b.c.t.Fatalf("broker %d, %s: batch at %d, want %d: %v", b.id, p, batch.BaseOffset(), len(values), err)
 			}
 			for range batch.Count() {
-				values = append(values, fmt.Sprintf("%d/%d/%d", batch.PartitionLeaderEpoch(), batch.ProducerID(), batch.BaseSequence()))
+				values = slices.Insert(values, len(values), fmt.Sprintf("%d/%d/%d", batch.PartitionLeaderEpoch(), batch.ProducerID(), batch.BaseSequence()))
 			}
 			rest = more
 		}

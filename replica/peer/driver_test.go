@@ -244,19 +244,6 @@ func (x *node) Next(to int32, limit int) (topic.Partition, replication.Records, 
 	return topic.Partition{}, replication.Records{}, nil, nil, false
 }
 
-// has reports whether a log holds a record.
-func (x *node) has(i int, token uint64) bool {
-	q := x.parts[i]
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, b := range q.log {
-		if binary.LittleEndian.Uint64(b) == token {
-			return true
-		}
-	}
-	return false
-}
-
 // same returns an error unless two brokers have the same logs.
 func same(a, b *node) error {
 	for i, q := range a.parts {

@@ -43,7 +43,7 @@ func launch(host Host, n Node, log string) (*child, error) {
 		return nil, err
 	}
 	defer out.Close()
-	p.cmd = exec.Command(n.Path, n.Args...)
+	p.cmd = exec.CommandContext(context.Background(), n.Path, n.Args...)
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Env = out, out, append(os.Environ(), n.Env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
