@@ -56,6 +56,9 @@ func (n *named) controller(c config.Controller) {
 func (n *named) metadata(m consensus.Config, dir string) {
 	n.below(dir, "metadata.directory", m.Directory)
 	n.below(dir, "metadata.guard", m.Guard)
+	if m.RaftAddress != "" {
+		n.wrong("metadata.raft_address", errors.New("it must be empty in this version, in which a settings file cannot name the certificates that controllers need"))
+	}
 }
 
 // below checks a directory that is usually inside the data directory. It is not checked if the

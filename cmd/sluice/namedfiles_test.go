@@ -47,6 +47,7 @@ func TestFilesThatSettingsName(t *testing.T) {
 		warns  string // part of the only warning; empty: none
 	}{
 		"all is right":            {change: func(*config.Broker) {}},
+		"other controllers":       {change: func(b *config.Broker) { b.Metadata.RaftAddress = ":9095" }, wrong: "metadata.raft_address: it must be empty"},
 		"no certificate":          {change: func(b *config.Broker) { b.TLS.CertificateFile = in("z.crt") }, wrong: "tls.certificate_file: open " + in("z.crt")},
 		"no key":                  {change: func(b *config.Broker) { b.TLS.KeyFile = in("z.key") }, wrong: "tls.key_file: open " + in("z.key")},
 		"the key is a directory":  {change: func(b *config.Broker) { b.TLS.KeyFile = dir }, wrong: "tls.key_file: " + dir + " is a directory"},

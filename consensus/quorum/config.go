@@ -22,7 +22,8 @@ type Config struct {
 	// Space reserved on the disk of the logs, for when others have filled it. 0: none.
 	ReserveBytes int64 `toml:"reserve_bytes" default:"8Mi" range:"0..1Gi"` // a change takes some hundred bytes, a start some 100 KiB
 	// Address on which this controller listens for other controllers, for instance ":9095".
-	// Empty: a single node, which does not listen.
+	// Empty: a single node, which does not listen. It must be empty in this version, in which
+	// a settings file cannot name the certificates that controllers need.
 	RaftAddress string `toml:"raft_address"`
 	// Number of shards that partitions and groups are distributed over. Fixed at the first
 	// start.
