@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
@@ -54,6 +55,7 @@ type identity struct {
 
 	mu sync.Mutex
 	record
+	stored []byte // the file's content; nil: unknown
 }
 
 // stored is the file: the record and its CRC-32.
@@ -96,6 +98,7 @@ func (i *identity) read() error {
 	if err := json.Unmarshal(s.Record, &i.record); err != nil {
 		return errUnreadable
 	}
+	i.stored = b
 	if i.Version != identityVersion {
 		return fmt.Errorf("%w: %s is of version %d, this program knows %d; run the version that wrote it", ErrIdentity, i.path, i.Version, identityVersion)
 	}
@@ -132,7 +135,8 @@ func (r *record) setReplica(shard int, replica uint64) {
 	r.Replicas[shard] = replica
 }
 
-// change changes the record, durably.
+// change changes the record, durably. A change that makes no difference writes nothing, so that a
+// start needs no disk space.
 func (i *identity) change(f func(*record)) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -145,7 +149,16 @@ func (i *identity) change(f func(*record)) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(i.path, append(b, '\n'))
+	b = append(b, '\n')
+	if bytes.Equal(b, i.stored) {
+		return nil
+	}
+	i.stored = nil
+	if err := replaceFile(i.path, b); err != nil {
+		return err
+	}
+	i.stored = b
+	return nil
 }
 
 // replaceFile replaces a file atomically.

@@ -105,7 +105,7 @@ func TestSettingsThatAreWrong(t *testing.T) {
 		"[network]\ntcp_plaintext = true\n":         "network.tcp_plaintext must be a string",
 		"[tls]\ngenerate = false\n":                 "there is no certificate",
 		"[object_storage]\nurl = \"ftp://there\"\n": "object_storage.url must be like",
-		"[replication]\nmin_in_sync_replicas = 2\n": "replication.min_in_sync_replicas must be 1",
+		"[replication]\nmin_in_sync_replicas = 2\n": "replication.min_in_sync_replicas (2) must not be above replication.default_factor (1)",
 		"[broker\n":                   "is not TOML",
 		"[stages.wal]\nworkers = 1\n": "unknown key stages.wal.workers",
 	} {

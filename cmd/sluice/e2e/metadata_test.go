@@ -302,7 +302,7 @@ func TestMetadataGoesOnWithItsReserve(t *testing.T) {
 // shardDirectory returns the directory of a metadata shard's log. Shards are numbered from 0.
 func (n *metaNode) shardDirectory(shard int) string {
 	n.t.Helper()
-	dirs, err := filepath.Glob(filepath.Join(n.dir, "meta", "*", "*", "tandb", fmt.Sprintf("node-%d-1", shard+1)))
+	dirs, err := filepath.Glob(filepath.Join(n.dir, "meta", "*", "*", "tandb", fmt.Sprintf("node-%d-*", shard+1)))
 	if err != nil || len(dirs) != 1 {
 		n.t.Fatalf("%q, %v", dirs, err)
 	}
