@@ -17,13 +17,14 @@ import (
 // the group's image is made. Those whose lane has closed since they got their
 // offsets are refused, and are not part of the group any more.
 func (s *Set) Append(g *flow.Group) {
-	all, refused := g.InOrder(), false
+	all := g.InOrder()
+	var refused []*flow.Append
 	for i := 0; i < len(all); {
 		n := i + 1
 		for n < len(all) && all[n].State == all[i].State {
 			n++
 		}
-		refused = s.appendTo(all[i].State, all[i:n]) || refused
+		refused = s.appendTo(all[i].State, all[i:n], refused)
 		i = n
 	}
 	for _, w := range g.Writes {
@@ -33,14 +34,13 @@ func (s *Set) Append(g *flow.Group) {
 			}
 		}
 	}
-	if refused {
-		g.Arrange()
-	}
+	g.Leave(refused)
 }
 
-// appendTo appends the batches of one partition, and reports whether some were
-// refused.
-func (s *Set) appendTo(state *partition.State, all []*flow.Append) (refused bool) {
+// appendTo appends the batches of one partition, and adds those that it refuses to
+// refused. An append in the log may be settled with an error as soon as the lane is
+// unlocked, so its Err does not say whether it was refused.
+func (s *Set) appendTo(state *partition.State, all, refused []*flow.Append) []*flow.Append {
 	r, lane := s.of(state), &state.Lane
 	lane.Lock()
 	var settled []*flow.Append
@@ -54,7 +54,7 @@ func (s *Set) appendTo(state *partition.State, all []*flow.Append) (refused bool
 			continue // it is in the log since Records
 		}
 		if r == nil || !lane.Open || a.Epoch != lane.Epoch {
-			a.Err, refused = replication.ErrNotLeader, true
+			a.Err, refused = replication.ErrNotLeader, append(refused, a)
 			if a.Acks != flow.AcksNone {
 				settled = append(settled, a)
 			}

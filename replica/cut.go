@@ -128,8 +128,10 @@ func (r *replica) propose(c replication.ISRChange) {
 			if err == nil || r.set.life.Err() != nil {
 				return // a new version of the record follows
 			}
-			stale := errors.Is(err, replication.ErrStaleVersion) || errors.Is(err, replication.ErrStaleEpoch)
-			if stale || first && errors.Is(err, replication.ErrIneligible) {
+			if errors.Is(err, replication.ErrStaleVersion) || errors.Is(err, replication.ErrStaleEpoch) {
+				return // so it does now; it may be the one proposed, applied without an answer
+			}
+			if first && errors.Is(err, replication.ErrIneligible) {
 				r.set.do(r.state, func(p *replication.Replica) { p.ISRRefused(c.Version) })
 				return
 			}

@@ -296,6 +296,7 @@ func (l *link) deliver(ctx context.Context, m message, size int) error {
 	case s.inbox <- d:
 	case <-s.gone:
 	case <-ctx.Done():
+		l.c.undelivered(s, m.token, d.before)
 		return context.Cause(ctx)
 	}
 	return nil

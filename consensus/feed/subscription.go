@@ -32,6 +32,7 @@ type subscription struct {
 type delivery struct {
 	changes quorum.Changes
 	err     error
+	before  uint64 // index of the subscription without it
 }
 
 // Follow follows a shard from an index on. It replaces the Follower of that shard before.
@@ -134,6 +135,7 @@ func (c *Client) take(m message) (s *subscription, d delivery, err error) {
 	if s == nil || s.token != m.token {
 		return nil, d, nil // of an earlier one
 	}
+	d.before = s.index
 	switch m.kind {
 	case kindEntries:
 		if len(m.entries) > 0 && m.entries[0].Index <= s.index || s.snapshot != nil {
@@ -157,6 +159,16 @@ func (c *Client) take(m message) (s *subscription, d delivery, err error) {
 	}
 	s.started, s.failures = true, 0
 	return s, d, nil
+}
+
+// undelivered takes back a message that take took and that did not reach the follower, because the
+// stream ended: the next stream begins before it. REQUIRES: moveOn was not called since.
+func (c *Client) undelivered(s *subscription, token uint32, before uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.token == token {
+		s.index = before
+	}
 }
 
 // failed moves a subscription that a controller cannot serve to the next one. Once all have failed

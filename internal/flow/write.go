@@ -117,6 +117,18 @@ func (g *Group) Arrange() {
 	}
 }
 
+// Leave takes appends that are refused after Arrange out of the group.
+func (g *Group) Leave(refused []*Append) {
+	if len(refused) == 0 {
+		return
+	}
+	out := make(map[*Append]bool, len(refused))
+	for _, a := range refused {
+		out[a] = true
+	}
+	g.inOrder = slices.DeleteFunc(slices.Clone(g.InOrder()), func(a *Append) bool { return out[a] })
+}
+
 func writing(writes []*Write) (all []*Append) {
 	for _, w := range writes {
 		for _, a := range w.Appends {
