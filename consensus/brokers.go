@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/sluicemq/sluice/consensus/machine"
@@ -27,32 +28,82 @@ func (c *Cluster) RegisterBroker(ctx context.Context, b meta.Broker) (incarnatio
 }
 
 // StartBroker records the start of a broker process: its address, a new incarnation, and in
-// every shard that the previous one is fenced. It is not live before ReadyBroker.
+// every shard that the previous one is fenced. It is not live before ReadyBroker. The process of
+// this Cluster is meant unless b names another; for the same one it returns the same incarnation.
+// meta.ErrStaleIncarnation: other processes of the broker register at the same time.
 func (c *Cluster) StartBroker(ctx context.Context, b meta.Broker) (incarnation uint64, err error) {
-	r, err := c.propose(ctx, 0, &machine.RegisterBroker{Broker: b})
+	if b.Process == ([16]byte{}) {
+		b.Process = c.process
+	}
+	var r machine.Result
+	for range registerAttempts {
+		var last uint64
+		if last, err = readRoot(ctx, c, func(r *machine.Root) uint64 { return r.Incarnation(b.ID) }); err == nil {
+			r, err = c.propose(ctx, 0, &machine.RegisterBroker{Broker: b, After: last})
+		}
+		if !errors.Is(err, meta.ErrStaleIncarnation) {
+			break
+		}
+	}
 	if err != nil {
 		return 0, fmt.Errorf("register broker %d: %w", b.ID, err)
 	}
 	incarnation = uint64(r.Number)
+	c.startSelf(b.ID, incarnation)
 	return incarnation, c.session(ctx, b.ID, &machine.StartBroker{Broker: b.ID, Incarnation: incarnation})
 }
 
-// ReadyBroker makes a broker live in every shard; it may lead and join ISRs from then on. Shard 0
-// follows last, so that the View never shows a live broker that a shard still fences.
+// registerAttempts is how often a process registers that others were ahead of: a command of a process
+// that has ended may come late, once or twice.
+const registerAttempts = 5
+
+// ReadyBroker makes a broker, which has replayed its WAL, live in every shard; it may lead and join
+// ISRs from then on. Shard 0 follows last, but also if others do not answer; see StayReady for these.
 // meta.ErrStaleIncarnation: a later process has started.
 func (c *Cluster) ReadyBroker(ctx context.Context, broker int32, incarnation uint64) error {
-	cmd := &machine.ReadyBroker{Broker: broker, Incarnation: incarnation}
-	if err := c.session(ctx, broker, cmd); err != nil {
-		return err
-	}
-	_, err := c.propose(ctx, 0, cmd)
-	c.publish()
-	return brokerError(broker, err)
+	c.readySelf(broker, incarnation)
+	return c.inSession(ctx, broker, incarnation, func(n uint64) error {
+		cmd := &machine.ReadyBroker{Broker: broker, Incarnation: incarnation, Session: n}
+		shards := c.session(ctx, broker, cmd)
+		if shards != nil && !errors.Is(shards, meta.ErrUnavailable) {
+			return shards
+		}
+		return errors.Join(shards, c.changeRoot(ctx, broker, cmd))
+	})
 }
 
 // FenceBroker ends the session of a broker, first in shard 0 and then in every other.
 func (c *Cluster) FenceBroker(ctx context.Context, broker int32, incarnation uint64) error {
-	return c.rootAndShards(ctx, broker, &machine.FenceBroker{Broker: broker, Incarnation: incarnation})
+	return c.inSession(ctx, broker, incarnation, func(n uint64) error {
+		cmd := &machine.FenceBroker{Broker: broker, Incarnation: incarnation, Session: n}
+		if err := c.changeRoot(ctx, broker, cmd); err != nil {
+			return err
+		}
+		if err := c.session(ctx, broker, cmd); !errors.Is(err, meta.ErrStaleSession) { // a later one
+			return err
+		}
+		return nil
+	})
+}
+
+// inSession calls f with the number of a broker's session, again if that has ended meanwhile.
+func (c *Cluster) inSession(ctx context.Context, broker int32, incarnation uint64, f func(n uint64) error) error {
+	var stale error
+	for last := uint64(0); ; {
+		b, err := readRoot(ctx, c, func(r *machine.Root) meta.Broker { return r.Broker(broker) })
+		switch {
+		case err != nil:
+			return brokerError(broker, err)
+		case b.Incarnation != incarnation:
+			return brokerError(broker, meta.ErrStaleIncarnation)
+		case stale != nil && b.Session == last:
+			return stale
+		}
+		last = b.Session
+		if stale = f(last); !errors.Is(stale, meta.ErrStaleSession) {
+			return stale
+		}
+	}
 }
 
 // DrainBroker hands over what a broker leads and coordinates to others, as far as they are in

@@ -133,7 +133,7 @@ func TestControlledShutdown(t *testing.T) {
 			t.Errorf("few/%d is on %v", i, p.Replicas)
 		}
 	}
-	if inc, err := c.RegisterBroker(t.Context(), meta.Broker{ID: 1}); err != nil || inc != 2 || c.View().Brokers[0].Draining {
+	if inc, err := c.RegisterBroker(t.Context(), meta.Broker{ID: 1, Process: [16]byte{1}}); err != nil || inc != 2 || c.View().Brokers[0].Draining {
 		t.Errorf("incarnation %d, %v, %+v", inc, err, c.View().Brokers)
 	}
 }
@@ -204,7 +204,7 @@ func TestLostReplicas(t *testing.T) {
 	for b := int32(1); b <= 3; b++ {
 		must(t, c.FenceBroker(t.Context(), b, 1))
 	}
-	if _, err := c.StartBroker(t.Context(), meta.Broker{ID: 2}); err != nil {
+	if _, err := c.StartBroker(t.Context(), meta.Broker{ID: 2, Process: [16]byte{1}}); err != nil {
 		t.Fatal(err)
 	}
 	lost := topic.Partition{Topic: x.ID, Index: 1}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
@@ -62,8 +63,11 @@ type Cluster struct {
 
 	keepOrphans bool // shard 0 has lost changes at some time, or may have
 
+	process [16]byte // random: that of this Cluster
+
 	mu   sync.Mutex
 	busy map[topic.ID]int // topics being changed by a call; repair skips them
+	self *self            // nil: no broker has started
 }
 
 // Open starts the node's replicas and returns once all of them have applied what was committed
@@ -113,7 +117,7 @@ func Join(ctx context.Context, cfg Config, source Source, log *slog.Logger, reg 
 }
 
 func newCluster(cfg Config, source Source, log *slog.Logger, reg prometheus.Registerer) *Cluster {
-	c := &Cluster{cfg: cfg, log: log, source: source, out: newProjection(cfg.Shards, source.Offline()), busy: make(map[topic.ID]int)}
+	c := &Cluster{cfg: cfg, log: log, source: source, out: newProjection(cfg.Shards, source.Offline()), busy: make(map[topic.ID]int), process: uuid.New()}
 	c.metrics = newMetrics(c.out, reg)
 	c.life, c.stop = context.WithCancel(context.Background())
 	for shard := range c.cfg.Shards + 1 {
@@ -141,40 +145,28 @@ func (c *Cluster) copyShards(ctx context.Context, late bool) error {
 		}
 		c.tasks.Go(func() { c.followShard(s) })
 		g.Go(func() error {
-			err := c.fill(ctx, s)
-			if err == nil || !late {
+			err := c.current(ctx, shard)
+			if err != nil && late && shard == 0 {
+				err = c.fillLate(ctx, s)
+			}
+			if err == nil {
+				s.open()
+			}
+			if err == nil || !late || shard == 0 {
 				return err
 			}
-			if shard == 0 {
-				return c.fillLate(ctx, s)
-			}
 			c.log.Error("a metadata shard cannot be reached; its partitions and groups are offline until it can", "shard", shard, "err", err)
-			c.tasks.Go(func() {
-				if c.fillLate(c.life, s) == nil {
-					c.out.started()
-					c.publish()
-					c.log.Info("a metadata shard is here now", "shard", shard)
-				}
-			})
+			c.tasks.Go(func() { c.openLate(c.life, s) })
 			return nil
 		})
 	}
 	return g.Wait()
 }
 
-// fill returns once a copy has what was committed before the call.
-func (c *Cluster) fill(ctx context.Context, s *shardCopy) error {
-	err := c.current(ctx, s.shard)
-	if err == nil {
-		s.ready.Store(true)
-	}
-	return err
-}
-
-// fillLate is fill that does not give up.
+// fillLate returns once a copy has what was committed before the call. It does not give up.
 func (c *Cluster) fillLate(ctx context.Context, s *shardCopy) error {
 	for {
-		err := c.fill(ctx, s)
+		err := c.current(ctx, s.shard)
 		if err == nil || ctx.Err() != nil || c.life.Err() != nil {
 			return err
 		}

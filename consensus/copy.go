@@ -14,13 +14,14 @@ import (
 )
 
 // shardCopy is this broker's copy of a shard's state: the same commands in the same order, so at
-// the same index it equals the shard's byte for byte. It passes changes on to the projection.
+// the same index it equals the shard's byte for byte. Once it is open it passes changes on to the projection.
 type shardCopy struct {
 	shard int
 	out   *projection
-	ready atomic.Bool // it has been up to date once
+	ready atomic.Bool // it has been up to date once, and knows the process of this broker
 
 	mu    sync.Mutex
+	shown bool           // changes are passed on
 	root  *machine.Root  // of shard 0
 	parts *machine.Shard // of the others
 	index uint64         // of the last command applied
@@ -35,6 +36,19 @@ func newShardCopy(shard int, out *projection) *shardCopy {
 		s.parts = machine.NewShard()
 	}
 	return s
+}
+
+// open passes on what the copy has, and from then on what changes in it: it is up to date.
+func (s *shardCopy) open() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shown = true
+	if s.shard == 0 {
+		s.out.resetRoot(s.root.All())
+	} else {
+		s.out.resetShard(s.shard, s.parts.All())
+	}
+	s.ready.Store(true)
 }
 
 // The pause after a shard could not be followed; it doubles each time.
@@ -109,12 +123,12 @@ func (s *shardCopy) apply(changes quorum.Changes) error {
 
 func (s *shardCopy) restore(b []byte) (err error) {
 	if s.shard == 0 {
-		if s.root, err = machine.RestoreRoot(b); err == nil {
+		if s.root, err = machine.RestoreRoot(b); err == nil && s.shown {
 			s.out.resetRoot(s.root.All())
 		}
 		return err
 	}
-	if s.parts, err = machine.RestoreShard(b); err == nil {
+	if s.parts, err = machine.RestoreShard(b); err == nil && s.shown {
 		s.out.resetShard(s.shard, s.parts.All())
 	}
 	return err
@@ -127,16 +141,30 @@ func (s *shardCopy) command(b []byte) error {
 	}
 	if s.shard == 0 {
 		_, changes, err := s.root.Apply(cmd)
-		if err == nil {
+		if err == nil && s.shown {
 			s.out.root(changes)
 		}
 		return err
 	}
 	_, changes, err := s.parts.Apply(cmd)
-	if err == nil {
+	if err == nil && s.shown {
 		s.out.shard(s.shard, changes)
 	}
 	return err
+}
+
+// partitions returns the records in the copy of a partition shard.
+func (s *shardCopy) partitions() []machine.PartitionChange {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.parts.All().Partitions
+}
+
+// broker returns the record of a broker in the copy of shard 0.
+func (s *shardCopy) broker(id int32) meta.Broker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.root.Broker(id)
 }
 
 // await returns once the copy has applied the command at index.

@@ -20,7 +20,11 @@
 // A starting broker gets a new incarnation in shard 0, and then a new leader epoch for all its
 // partitions in every shard, before it recovers its WAL. So a WAL that lost its tail never
 // continues under the epoch of the lost records, and what the previous process left in progress
-// is refused. The cost is one command per shard and one metadata refresh for clients.
+// is refused. The cost is one command per shard and one metadata refresh for clients. A shard that
+// cannot be reached then is offline for the process until it knows it (self.go).
+//
+// Controllers end the session of a process that they do not hear. Sessions have numbers, and a broker
+// that was only silent makes itself ready again in the next one (StayReady).
 //
 // Package quorum hosts the shards; see there for damaged logs and failing disks. Shards that it could
 // not start are offline: their contents are unknown, and the others are served. After a disk failure

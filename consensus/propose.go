@@ -16,6 +16,9 @@ import (
 // after publish.
 func (c *Cluster) propose(ctx context.Context, shard int, cmd machine.Command) (machine.Result, error) {
 	began := c.cfg.Clock.Now()
+	if err := c.offline(shard); err != nil {
+		return machine.Result{}, err
+	}
 	encoded := machine.Encode(cmd)
 	c.metrics.bytes.Add(float64(len(encoded)))
 	r, err := c.proposed(ctx, shard, encoded)
@@ -27,9 +30,6 @@ func (c *Cluster) propose(ctx context.Context, shard int, cmd machine.Command) (
 }
 
 func (c *Cluster) proposed(ctx context.Context, shard int, cmd []byte) (r machine.Result, err error) {
-	if err := c.offline(shard); err != nil {
-		return r, err
-	}
 	answer, index, err := c.source.Propose(ctx, shard, cmd)
 	if err != nil {
 		return r, err

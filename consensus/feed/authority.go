@@ -6,7 +6,6 @@ import (
 
 	"github.com/sluicemq/sluice/consensus/machine"
 	"github.com/sluicemq/sluice/consensus/quorum"
-	"github.com/sluicemq/sluice/internal/meta"
 )
 
 // AuthorityOf returns the Authority of a controller.
@@ -25,7 +24,7 @@ func (a authority) Brokers() ([]Registered, error) {
 	}
 	all := make([]Registered, 0, len(brokers))
 	for _, b := range brokers {
-		all = append(all, Registered{Broker: b.ID, Incarnation: b.Incarnation, Fenced: b.Fenced})
+		all = append(all, Registered{Broker: b.ID, Incarnation: b.Incarnation, Session: b.Session, Fenced: b.Fenced})
 	}
 	return all, nil
 }
@@ -43,18 +42,15 @@ func (a authority) Confirm(ctx context.Context) error {
 	return nil
 }
 
-// Fence proposes FenceBroker. A broker that has started again needs none.
-func (a authority) Fence(ctx context.Context, shard int, broker int32, incarnation uint64) error {
-	answer, _, err := a.Propose(ctx, shard, machine.Encode(&machine.FenceBroker{Broker: broker, Incarnation: incarnation}))
+// Fence proposes FenceBroker.
+func (a authority) Fence(ctx context.Context, shard int, r Registered) error {
+	answer, _, err := a.Propose(ctx, shard, machine.Encode(&machine.FenceBroker{Broker: r.Broker, Incarnation: r.Incarnation, Session: r.Session}))
 	if err != nil {
 		return err
 	}
-	r, err := machine.DecodeResult(answer)
+	result, err := machine.DecodeResult(answer)
 	if err != nil {
 		return err
 	}
-	if err := r.Code.Err(); err != nil && !errors.Is(err, meta.ErrStaleIncarnation) {
-		return err
-	}
-	return nil
+	return result.Code.Err()
 }

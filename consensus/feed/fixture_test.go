@@ -60,10 +60,10 @@ func hosted(t *testing.T) *quorum.Quorum {
 // nobody is an Authority of a controller that does not lead shard 0.
 type nobody struct{}
 
-func (nobody) Leads() bool                                     { return false }
-func (nobody) Brokers() ([]feed.Registered, error)             { return nil, nil }
-func (nobody) Confirm(context.Context) error                   { return nil }
-func (nobody) Fence(context.Context, int, int32, uint64) error { return errors.New("not the leader") }
+func (nobody) Leads() bool                                       { return false }
+func (nobody) Brokers() ([]feed.Registered, error)               { return nil, nil }
+func (nobody) Confirm(context.Context) error                     { return nil }
+func (nobody) Fence(context.Context, int, feed.Registered) error { return errors.New("not the leader") }
 
 // config has short times.
 func config() feed.Config {

@@ -123,3 +123,32 @@ func TestAShardThatComesLater(t *testing.T) {
 	eventually(t, "all shards", func() bool { return len(b.Offline()) == 0 })
 	eventually(t, "all partitions", func() bool { return offline() == 0 })
 }
+
+// A broker that is started while a shard cannot be reached is fenced there before it takes part: its
+// process before that may have led in the epoch that the shard still has, with records that are lost.
+func TestAShardThatComesLaterKnowsTheProcess(t *testing.T) {
+	q := hosted(t)
+	p := serve(t, q, nil)
+	first := join(t, connect(t, nil, p))
+	ctx := t.Context()
+	if _, err := first.RegisterBroker(ctx, meta.Broker{ID: 7, Host: "b", Port: 9092}); err != nil {
+		t.Fatal(err)
+	}
+	made, err := first.CreateTopic(ctx, meta.TopicSpec{Name: "t", Partitions: 4, Replication: 1})
+	must(t, err)
+	lost := serve(t, partial{q, 1}, func(o *feed.ServerOptions) { o.ID = 2 })
+	b := join(t, connect(t, func(o *feed.ClientOptions) { o.Config.Timeout = 300 * time.Millisecond }, lost))
+	inc, err := b.RegisterBroker(ctx, meta.Broker{ID: 7, Host: "b", Port: 9092})
+	must(t, err)
+	lost.kill()
+	lost.options.Controller = q
+	lost.start()
+	eventually(t, "all shards", func() bool { return len(b.Offline()) == 0 })
+	for i, before := range made.Partitions {
+		eventually(t, fmt.Sprintf("a new epoch of partition %d, and the process in its shard", i), func() bool {
+			now, _ := b.View().TopicByName("t")
+			session := b.View().Sessions[b.ShardOf(topic.Partition{Topic: made.ID, Index: int32(i)})-1][7]
+			return now.Partitions[i].Epoch > before.Epoch && session.Incarnation == inc
+		})
+	}
+}

@@ -6,7 +6,8 @@ import "time"
 type Registered struct {
 	Broker      int32
 	Incarnation uint64
-	Fenced      bool // its session has ended
+	Session     uint64 // the number of its session
+	Fenced      bool   // it is not live in it
 }
 
 // leases decides when brokers' sessions end. It is pure: time comes with the events, from a
@@ -18,13 +19,15 @@ type Registered struct {
 //	none seen here           Lease after this controller became the leader, or saw the registration
 //
 // Only the leader of shard 0 asks. It keeps what it saw before it became the leader, so a broker
-// that died together with the previous leader does not get another lease.
+// that died together with the previous leader does not get another lease. But where it has heard
+// nothing for longer than Lease, the leader before must have: that counts as none.
 type leases struct {
 	lease, grace time.Duration
 
 	sessions map[int32]*session
 	seen     map[int32]sighting // registrations without a stream
 	leads    bool
+	since    time.Time // when it became the leader
 	last     time.Time // of the last event
 }
 
@@ -56,6 +59,7 @@ func (l *leases) pass(now time.Time) {
 			s.since = s.since.Add(gap)
 			l.seen[b] = s
 		}
+		l.since = l.since.Add(gap)
 	}
 	l.last = now
 }
@@ -104,6 +108,7 @@ func (l *leases) leader(leads bool, now time.Time) {
 	l.pass(now)
 	if leads && !l.leads {
 		clear(l.seen)
+		l.since = now
 	}
 	l.leads = leads
 }
@@ -141,6 +146,9 @@ func (l *leases) ends(r Registered, now time.Time) time.Time {
 	if s := l.sessions[r.Broker]; s != nil && s.incarnation == r.Incarnation {
 		delete(l.seen, r.Broker)
 		ends := s.heard.Add(l.lease)
+		if ends.Before(l.since) {
+			return l.since.Add(l.lease)
+		}
 		if grace := s.broke.Add(l.grace); s.streams == 0 && grace.Before(ends) {
 			return grace
 		}

@@ -35,6 +35,9 @@ func TestLeases(t *testing.T) {
 		"a new leader knows what it saw, and gives others the lease": {
 			{0, "open", 1, 5, nil}, {900, "broke", 1, 5, nil}, {1000, "lead", 0, 0, []int32{1}},
 			{2400, "", 0, 0, []int32{1}}, {3700, "", 0, 0, []int32{1}}, {3999, "", 0, 0, []int32{1}}, {4000, "", 0, 0, []int32{1, 2}}},
+		"a new leader gives the lease where it heard nothing for long": {
+			{0, "open", 1, 5, nil}, {100, "broke", 1, 5, nil}, {100, "open", 2, 9, nil}, {200, "broke", 2, 9, nil}, {1300, "open", 2, 9, nil},
+			{2500, "heard", 2, 9, nil}, {3200, "lead", 0, 0, nil}, {4600, "heard", 2, 9, nil}, {6000, "heard", 2, 9, nil}, {6199, "", 0, 0, nil}, {6200, "", 0, 0, []int32{1}}},
 		"the stream of an earlier process counts for nothing": {
 			{0, "lead", 0, 0, nil}, {0, "open", 1, 4, nil}, {0, "open", 2, 9, nil}, {1400, "heard", 2, 9, nil}, {2800, "heard", 2, 9, nil},
 			{3000, "", 0, 0, []int32{1}}},

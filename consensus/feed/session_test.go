@@ -226,12 +226,12 @@ func TestANewLeaderWaitsForTheLease(t *testing.T) {
 // halting is an Authority that fails after shard 0, as a leader that dies there.
 type halting struct{ feed.Authority }
 
-func (h halting) Fence(ctx context.Context, shard int, broker int32, incarnation uint64) error {
+func (h halting) Fence(ctx context.Context, shard int, r feed.Registered) error {
 	if shard > 0 {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	return h.Authority.Fence(ctx, shard, broker, incarnation)
+	return h.Authority.Fence(ctx, shard, r)
 }
 
 // What a leader of shard 0 began when it died is completed by the next one.

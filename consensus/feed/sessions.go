@@ -2,10 +2,14 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sluicemq/sluice/internal/meta"
 )
 
 // Authority is what ends the sessions of brokers in the metadata.
@@ -16,8 +20,10 @@ type Authority interface {
 	Brokers() ([]Registered, error)
 	// Confirm returns nil if this controller's state of shard 0 is current and it still leads.
 	Confirm(ctx context.Context) error
-	// Fence ends the session of a broker in one shard. It may be repeated.
-	Fence(ctx context.Context, shard int, broker int32, incarnation uint64) error
+	// Fence ends the session of a broker in one shard, so that the next one has the number after it.
+	// meta.ErrStaleSession: that is done, or a later session has begun. meta.ErrStaleIncarnation: the
+	// broker has started again.
+	Fence(ctx context.Context, shard int, r Registered) error
 }
 
 // sessions drives leases: it watches them while this controller leads shard 0, and fences the
@@ -35,8 +41,17 @@ type sessions struct {
 
 	mu      sync.Mutex
 	leases  *leases
-	fencing map[Registered]struct{} // under way; without Fenced
-	ended   map[Registered]struct{} // fenced in all shards since this controller leads; without Fenced
+	fencing map[ending]struct{} // under way
+	// ended has the last sessions that were fenced in all shards since this controller leads, by
+	// broker.
+	ended map[int32]ending
+}
+
+// ending is a session that ends.
+type ending struct {
+	broker      int32
+	incarnation uint64
+	number      uint64
 }
 
 // look is how often leadership is looked at.
@@ -44,7 +59,7 @@ const look = 50 * time.Millisecond
 
 func newSessions(life context.Context, a Authority, shards int, cfg Config, log *slog.Logger, m *serverMetrics) *sessions {
 	return &sessions{authority: a, shards: shards, cfg: cfg, log: log, metrics: m, life: life, woken: make(chan struct{}, 1),
-		leases: newLeases(cfg.Lease, cfg.Grace), fencing: make(map[Registered]struct{}), ended: make(map[Registered]struct{})}
+		leases: newLeases(cfg.Lease, cfg.Grace), fencing: make(map[ending]struct{}), ended: make(map[int32]ending)}
 }
 
 func (s *sessions) opened(broker int32, incarnation uint64) bool {
@@ -101,8 +116,9 @@ func (s *sessions) run() {
 // check ends the sessions that are due and returns when to check again.
 //
 // A broker that shard 0 has fenced already is fenced in the other shards once more, since the leader
-// before may not have completed that. Like any other it is given time to open a session first: it may
-// be a process that is just getting ready.
+// before may not have completed that. Its next session, which no longer begins then, is ended as well:
+// it may be live in that in some shards. Like any other it is given time to open a session first: it
+// may be a process that is just getting ready.
 func (s *sessions) check() time.Time {
 	leads, now := s.authority.Leads(), time.Now()
 	s.mu.Lock()
@@ -122,10 +138,8 @@ func (s *sessions) check() time.Time {
 	defer s.mu.Unlock()
 	due, next := s.leases.due(brokers, time.Now())
 	for _, r := range due {
-		key := Registered{Broker: r.Broker, Incarnation: r.Incarnation}
-		_, under := s.fencing[key]
-		_, done := s.ended[key]
-		if under || r.Fenced && done {
+		key := ending{r.Broker, r.Incarnation, r.Session}
+		if s.isFenced(r) || s.isFencing(key) {
 			continue
 		}
 		s.fencing[key] = struct{}{}
@@ -135,19 +149,43 @@ func (s *sessions) check() time.Time {
 			defer s.mu.Unlock()
 			delete(s.fencing, key)
 			if done && s.leases.leads {
-				s.ended[key] = struct{}{}
+				s.ended[r.Broker] = key
 			}
 		})
 	}
+	s.forget(brokers)
 	return next
+}
+
+func (s *sessions) isFencing(e ending) bool {
+	_, under := s.fencing[e]
+	return under
+}
+
+// isFenced reports whether a broker is fenced in shard 0, and in the others or soon.
+func (s *sessions) isFenced(r Registered) bool {
+	if !r.Fenced || r.Session == 0 {
+		return false
+	}
+	before := ending{r.Broker, r.Incarnation, r.Session - 1}
+	return s.isFencing(before) || s.ended[r.Broker] == before
+}
+
+// forget forgets brokers that are no longer registered.
+func (s *sessions) forget(registered []Registered) {
+	for b := range s.ended {
+		if !slices.ContainsFunc(registered, func(r Registered) bool { return r.Broker == b }) {
+			delete(s.ended, b)
+		}
+	}
 }
 
 // fence fences a broker, in shard 0 first, and reports whether all shards have done so.
 func (s *sessions) fence(r Registered) bool {
 	began := time.Now()
 	err := s.confirm(r)
-	if err == nil && !r.Fenced {
-		err = s.authority.Fence(s.life, 0, r.Broker, r.Incarnation)
+	if err == nil {
+		err = s.authority.Fence(s.life, 0, r)
 	}
 	if err != nil { // the next check decides again
 		s.log.Warn("a broker without a session is not fenced", "broker", r.Broker, "incarnation", r.Incarnation, "err", err)
@@ -193,8 +231,8 @@ func (s *sessions) confirm(r Registered) error {
 // controller leads shard 0 and the broker has no session. The next leader completes it.
 func (s *sessions) fenceIn(shard int, r Registered) bool {
 	for pause := s.cfg.ReconnectMin; ; pause = min(2*pause, s.cfg.ReconnectMax) {
-		err := s.authority.Fence(s.life, shard, r.Broker, r.Incarnation)
-		if err == nil {
+		err := s.authority.Fence(s.life, shard, r)
+		if err == nil || errors.Is(err, meta.ErrStaleSession) || errors.Is(err, meta.ErrStaleIncarnation) {
 			return true
 		}
 		s.log.Warn("a broker is not fenced in a shard yet", "broker", r.Broker, "incarnation", r.Incarnation, "shard", shard, "err", err)

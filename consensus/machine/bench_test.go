@@ -30,7 +30,7 @@ func benchmarkFence(b *testing.B, partitions int, replicas func(i int) []int32) 
 		all[i] = NewShard()
 		for broker := range int32(300) {
 			_, _, _ = all[i].Apply(&StartBroker{broker + 1, 1})
-			_, _, _ = all[i].Apply(&ReadyBroker{broker + 1, 1})
+			_, _, _ = all[i].Apply(&ReadyBroker{broker + 1, 1, 0})
 		}
 	}
 	for i := range partitions {
@@ -42,11 +42,11 @@ func benchmarkFence(b *testing.B, partitions int, replicas func(i int) []int32) 
 	for n := uint64(1); b.Loop(); n++ {
 		changed = 0
 		for _, s := range all {
-			_, ch, _ := s.Apply(&FenceBroker{1, n})
+			_, ch, _ := s.Apply(&FenceBroker{1, n, 0})
 			changed += len(ch.Partitions)
 			b.StopTimer()
 			_, _, _ = s.Apply(&StartBroker{1, n + 1})
-			_, _, _ = s.Apply(&ReadyBroker{1, n + 1})
+			_, _, _ = s.Apply(&ReadyBroker{1, n + 1, 0})
 			rejoin(s)
 			b.StartTimer()
 		}

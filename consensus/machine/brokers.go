@@ -44,26 +44,31 @@ func (s *Shard) startBroker(x *StartBroker, ch *Changes) Code {
 	return OK
 }
 
-// readyBroker makes a broker live, which may make it the leader of partitions that have none.
+// readyBroker makes a broker live, which may make it the leader of partitions that have none. The
+// session may be a later one than the shard knows, but not one that has ended.
 func (s *Shard) readyBroker(x *ReadyBroker, ch *Changes) Code {
-	if !s.current(x.Broker, x.Incarnation) {
+	switch {
+	case !s.current(x.Broker, x.Incarnation):
 		return StaleIncarnation
+	case x.Session < s.sessions[x.Broker].Number:
+		return StaleSession
 	}
-	if now := (meta.Session{Incarnation: x.Incarnation, Live: true}); s.sessions[x.Broker] != now {
+	if now := (meta.Session{Incarnation: x.Incarnation, Number: x.Session, Live: true}); s.sessions[x.Broker] != now {
 		s.setSession(x.Broker, now, ch)
 	}
 	s.revise(ch, func(r replication.Record) replication.Record { return r.Unfence(electable(s.sessions)) })
 	return OK
 }
 
-// fenceBroker ends the session of a broker.
+// fenceBroker ends the session of a broker, even before it begins here.
 func (s *Shard) fenceBroker(x *FenceBroker, ch *Changes) Code {
-	if !s.current(x.Broker, x.Incarnation) {
+	switch {
+	case !s.current(x.Broker, x.Incarnation):
 		return StaleIncarnation
+	case x.Session < s.sessions[x.Broker].Number:
+		return StaleSession
 	}
-	if now := (meta.Session{Incarnation: x.Incarnation}); s.sessions[x.Broker] != now {
-		s.setSession(x.Broker, now, ch)
-	}
+	s.setSession(x.Broker, meta.Session{Incarnation: x.Incarnation, Number: x.Session + 1}, ch)
 	s.fence(x.Broker, ch)
 	return OK
 }

@@ -13,13 +13,13 @@ import (
 )
 
 // Version is the first byte of commands and results. Older versions are not read.
-const Version = 4
+const Version = 5
 
 // rootVersion is the first byte of snapshots of Root. Older versions are not read.
-const rootVersion = 5
+const rootVersion = 6
 
 // shardVersion is the first byte of snapshots of a Shard. Older versions are not read.
-const shardVersion = 6
+const shardVersion = 7
 
 var (
 	// ErrMalformed means that the bytes do not follow the format.

@@ -63,9 +63,12 @@ type (
 		ClusterID string
 		Shards    int32
 	}
-	// RegisterBroker records the start of a broker process. Result.Number is its new
-	// incarnation.
-	RegisterBroker struct{ Broker meta.Broker }
+	// RegisterBroker records the start of a broker process, if After is the last incarnation of the
+	// broker. Result.Number is its new incarnation; that of the process, if it is registered already.
+	RegisterBroker struct {
+		Broker meta.Broker
+		After  uint64
+	}
 	// BeginTopic reserves the name; the topic exists once FinishTopic is applied.
 	BeginTopic struct{ Spec meta.TopicSpec }
 	// GrowTopic sets the new number of partitions; again FinishTopic completes it.
@@ -223,15 +226,19 @@ type (
 
 // Commands of both.
 type (
-	// ReadyBroker makes the current incarnation of a broker live.
+	// ReadyBroker makes the current incarnation of a broker live, in a session that has not ended.
+	// Shard 0 has its number.
 	ReadyBroker struct {
 		Broker      int32
 		Incarnation uint64
+		Session     uint64
 	}
-	// FenceBroker ends the session of the current incarnation.
+	// FenceBroker ends a session of the current incarnation, and those before it. The next one has
+	// the number after it.
 	FenceBroker struct {
 		Broker      int32
 		Incarnation uint64
+		Session     uint64
 	}
 	// DrainBroker hands over what a broker leads and coordinates, until it is ready or starts
 	// again.

@@ -26,8 +26,8 @@ func examples() []Command {
 	ref := meta.ObjectRef{ID: objectID("object"), Base: 1000, End: 2000, Bytes: 1 << 20, MaxTimestamp: 1700000000000, WrittenMs: 1700000000500}
 	return []Command{
 		&InitCluster{ClusterID: "J8qXxkzrTkOo5zFJ6gXkOw", Shards: 16},
-		&RegisterBroker{Broker: meta.Broker{ID: 3, Incarnation: 9, Host: "broker-3", Port: 9092, Rack: "a", Internal: "10.0.0.3:9093",
-			Fenced: true, Draining: true, Decommissioned: true}},
+		&RegisterBroker{Broker: meta.Broker{ID: 3, Incarnation: 9, Process: [16]byte{7, 6}, Session: 2, Host: "broker-3", Port: 9092, Rack: "a", Internal: "10.0.0.3:9093",
+			Fenced: true, Draining: true, Decommissioned: true}, After: 8},
 		&BeginTopic{Spec: meta.TopicSpec{Name: "orders", ID: at.Topic, Partitions: 12, Replication: 3, Internal: true,
 			Configs: map[string]string{"retention.ms": "1000", "cleanup.policy": "compact"}}},
 		&GrowTopic{ID: at.Topic, Partitions: 24},
@@ -75,8 +75,8 @@ func examples() []Command {
 		&SetMinISR{Topic: at.Topic, MinISR: MinISR{3, 7}},
 		&Reassign{Items: []ReassignItem{{at, []int32{3, 4}}}},
 		&AcquireCoordinator{Broker: 3, Incarnation: 10, After: 4},
-		&ReadyBroker{Broker: 3, Incarnation: 10},
-		&FenceBroker{Broker: 3, Incarnation: 10},
+		&ReadyBroker{Broker: 3, Incarnation: 10, Session: 2},
+		&FenceBroker{Broker: 3, Incarnation: 10, Session: 2},
 		&DrainBroker{Broker: 3, Incarnation: 10},
 	}
 }
@@ -104,12 +104,13 @@ func states(t *testing.T) (*Root, *Shard) {
 		case *DeleteTopic, *ForgetTopic, *DropTopic, *LoseReplicas, *FenceBroker, *DrainBroker, *ReadyBroker, *AcquireCoordinator, *ElectLeaders:
 			continue
 		case *RegisterBroker:
-			apply(x)
-			cmd = &ReadyBroker{Broker: 3, Incarnation: 1}
+			x.After = 0
+			apply(x, &FenceBroker{Broker: 3, Incarnation: 1})
+			cmd = &ReadyBroker{Broker: 3, Incarnation: 1, Session: 1}
 		case *BeginTopic:
 			x.Spec.Replication = 1
 		case *StartBroker:
-			apply(x, &ReadyBroker{Broker: 3, Incarnation: 10}, &AcquireCoordinator{Broker: 3, Incarnation: 10})
+			apply(x, &ReadyBroker{Broker: 3, Incarnation: 10, Session: 5}, &AcquireCoordinator{Broker: 3, Incarnation: 10})
 			cmd = &EnsurePartitions{Topic: topicID("orders"), Parts: []NewPartition{{300, []int32{3, 2}}}}
 		case *CommitParts:
 			x.Parts[0].Ref.Base, x.Parts[0].Epoch = 0, 0

@@ -12,7 +12,10 @@ func (x *InitCluster) layout(c *coder) {
 	c.int32(&x.Shards)
 }
 
-func (x *RegisterBroker) layout(c *coder) { layoutBroker(c, &x.Broker) }
+func (x *RegisterBroker) layout(c *coder) {
+	layoutBroker(c, &x.Broker)
+	c.uint64(&x.After)
+}
 
 func (x *BeginTopic) layout(c *coder) {
 	s := &x.Spec
@@ -154,6 +157,8 @@ func (x *ChangeGroup) layout(c *coder) {
 func layoutBroker(c *coder, b *meta.Broker) {
 	c.int32(&b.ID)
 	c.uint64(&b.Incarnation)
+	c.id(&b.Process)
+	c.uint64(&b.Session)
 	c.string(&b.Host)
 	c.int32(&b.Port)
 	c.string(&b.Rack)

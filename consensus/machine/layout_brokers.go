@@ -12,9 +12,17 @@ func layoutIncarnation(c *coder, broker *int32, incarnation *uint64) {
 }
 
 func (x *StartBroker) layout(c *coder) { layoutIncarnation(c, &x.Broker, &x.Incarnation) }
-func (x *ReadyBroker) layout(c *coder) { layoutIncarnation(c, &x.Broker, &x.Incarnation) }
-func (x *FenceBroker) layout(c *coder) { layoutIncarnation(c, &x.Broker, &x.Incarnation) }
 func (x *DrainBroker) layout(c *coder) { layoutIncarnation(c, &x.Broker, &x.Incarnation) }
+
+func (x *ReadyBroker) layout(c *coder) {
+	layoutIncarnation(c, &x.Broker, &x.Incarnation)
+	c.uint64(&x.Session)
+}
+
+func (x *FenceBroker) layout(c *coder) {
+	layoutIncarnation(c, &x.Broker, &x.Incarnation)
+	c.uint64(&x.Session)
+}
 
 func (x *LoseReplicas) layout(c *coder) {
 	layoutIncarnation(c, &x.Broker, &x.Incarnation)

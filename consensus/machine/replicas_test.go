@@ -27,10 +27,10 @@ func TestReplicas(t *testing.T) {
 		m.apply(t, &EnsurePartitions{Topic: topicID("u"), MinISR: MinISR{N: 3}, Parts: []NewPartition{{0, []int32{2}}}})
 		t.Repeat(map[string]func(*rapid.T){
 			"start":      m.start,
-			"ready":      m.session(func(b int32, inc uint64) Command { return &ReadyBroker{b, inc} }),
-			"ready2":     m.session(func(b int32, inc uint64) Command { return &ReadyBroker{b, inc} }),
-			"fence":      m.session(func(b int32, inc uint64) Command { return &FenceBroker{b, inc} }),
-			"drain":      m.session(func(b int32, inc uint64) Command { return &DrainBroker{b, inc} }),
+			"ready":      m.session(func(b int32, inc, n uint64) Command { return &ReadyBroker{b, inc, n} }),
+			"ready2":     m.session(func(b int32, inc, n uint64) Command { return &ReadyBroker{b, inc, n} }),
+			"fence":      m.session(func(b int32, inc, n uint64) Command { return &FenceBroker{b, inc, n} }),
+			"drain":      m.drain,
 			"lose":       m.lose,
 			"alterISR":   m.alterISR,
 			"alterISR2":  m.alterISR,
@@ -134,18 +134,43 @@ func (m *replicasModel) start(t *rapid.T) {
 	}
 }
 
-// session applies a command about the current incarnation, or a stale one.
-func (m *replicasModel) session(command func(int32, uint64) Command) func(*rapid.T) {
+// session applies a command about a session of the current incarnation, or a stale one.
+func (m *replicasModel) session(command func(b int32, inc, n uint64) Command) func(*rapid.T) {
 	return func(t *rapid.T) {
 		b := anyBroker(t)
-		inc := m.shard.sessions[b].Incarnation
-		if rapid.IntRange(0, 3).Draw(t, "stale") == 0 || inc == 0 {
-			m.refuse(t, command(b, inc+uint64(rapid.SampledFrom([]int64{-1, 1}).Draw(t, "by"))), StaleIncarnation)
+		known := m.shard.sessions[b]
+		n := known.Number + uint64(rapid.Int64Range(0, 2).Draw(t, "ahead"))
+		switch {
+		case rapid.IntRange(0, 3).Draw(t, "stale") == 0 || known.Incarnation == 0:
+			m.refuse(t, command(b, known.Incarnation+uint64(rapid.SampledFrom([]int64{-1, 1}).Draw(t, "by")), n), StaleIncarnation)
+			return
+		case known.Number > 0 && rapid.IntRange(0, 3).Draw(t, "ended") == 0:
+			m.refuse(t, command(b, known.Incarnation, known.Number-1), StaleSession)
 			return
 		}
-		if r := m.apply(t, command(b, inc)); r.Code != OK {
+		cmd := command(b, known.Incarnation, n)
+		if r := m.apply(t, cmd); r.Code != OK {
 			t.Fatalf("broker %d: %v", b, r.Code.Err())
 		}
+		want := meta.Session{Incarnation: known.Incarnation, Number: n, Live: true}
+		if _, fence := cmd.(*FenceBroker); fence {
+			want.Number, want.Live = n+1, false
+		}
+		if s := m.shard.sessions[b]; s != want {
+			t.Fatalf("broker %d after %+v: %+v", b, cmd, s)
+		}
+	}
+}
+
+func (m *replicasModel) drain(t *rapid.T) {
+	b := anyBroker(t)
+	inc := m.shard.sessions[b].Incarnation
+	if rapid.IntRange(0, 3).Draw(t, "stale") == 0 || inc == 0 {
+		m.refuse(t, &DrainBroker{b, inc + uint64(rapid.SampledFrom([]int64{-1, 1}).Draw(t, "by"))}, StaleIncarnation)
+		return
+	}
+	if r := m.apply(t, &DrainBroker{b, inc}); r.Code != OK {
+		t.Fatalf("broker %d: %v", b, r.Code.Err())
 	}
 }
 

@@ -28,6 +28,7 @@ const (
 	PreferredUnavailable Code = 13
 	InvalidAssignment    Code = 14
 	NoReassignment       Code = 15
+	StaleSession         Code = 16
 )
 
 // outcomes pairs codes with errors.
@@ -47,6 +48,7 @@ var outcomes = [...]error{
 	PreferredUnavailable: meta.ErrPreferredUnavailable,
 	InvalidAssignment:    replication.ErrAssignment,
 	NoReassignment:       replication.ErrNoReassignment,
+	StaleSession:         meta.ErrStaleSession,
 }
 
 // Err returns the code as an error of package meta or replication; nil for OK.

@@ -99,9 +99,9 @@ func (r *Root) Apply(cmd Command) (Result, RootChanges, error) {
 	case *RegisterBroker:
 		return r.registerBroker(x)
 	case *ReadyBroker:
-		return r.setBroker(x.Broker, x.Incarnation, func(b *meta.Broker) { b.Fenced, b.Draining = false, false })
+		return r.readyBroker(x)
 	case *FenceBroker:
-		return r.setBroker(x.Broker, x.Incarnation, func(b *meta.Broker) { b.Fenced, b.Draining = true, false })
+		return r.fenceBroker(x)
 	case *DrainBroker:
 		return r.setBroker(x.Broker, x.Incarnation, func(b *meta.Broker) { b.Draining = true })
 	case *UnregisterBroker:

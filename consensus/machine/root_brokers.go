@@ -11,16 +11,62 @@ func (r *Root) broker(id int32) (at int, known bool) {
 	return slices.BinarySearchFunc(r.cluster.Brokers, id, func(b meta.Broker, id int32) int { return cmp.Compare(b.ID, id) })
 }
 
-// registerBroker records a new process of a broker, which is fenced until it is ready.
-func (r *Root) registerBroker(x *RegisterBroker) (Result, RootChanges, error) {
-	b := x.Broker
-	b.Incarnation, b.Fenced, b.Draining, b.Decommissioned = r.unregistered[b.ID]+1, true, false, false
-	if i, known := r.broker(b.ID); known {
-		b.Incarnation, b.Decommissioned = r.cluster.Brokers[i].Incarnation+1, r.cluster.Brokers[i].Decommissioned
+// Broker returns the record of a broker; one that is not registered has no incarnation.
+func (r *Root) Broker(id int32) meta.Broker {
+	if i, known := r.broker(id); known {
+		return r.cluster.Brokers[i]
 	}
+	return meta.Broker{ID: id}
+}
+
+// Incarnation returns the last incarnation of a broker, registered or not; 0: it had none.
+func (r *Root) Incarnation(id int32) uint64 {
+	if i, known := r.broker(id); known {
+		return r.cluster.Brokers[i].Incarnation
+	}
+	return r.unregistered[id]
+}
+
+// registerBroker records a new process of a broker, which is fenced until it is ready. It is refused
+// if another process has registered since the proposer looked: a command of a process that has ended
+// may come late.
+func (r *Root) registerBroker(x *RegisterBroker) (Result, RootChanges, error) {
+	b, last := x.Broker, r.Incarnation(x.Broker.ID)
+	i, known := r.broker(b.ID)
+	switch {
+	case known && r.cluster.Brokers[i].Process == b.Process:
+		return Result{Code: OK, Number: int64(last)}, RootChanges{}, nil // a repetition
+	case x.After != last:
+		return refused(StaleIncarnation)
+	}
+	b.Incarnation, b.Session, b.Fenced, b.Draining = last+1, 0, true, false
+	b.Decommissioned = known && r.cluster.Brokers[i].Decommissioned
 	delete(r.unregistered, b.ID)
 	r.cluster.Brokers = withBroker(r.cluster.Brokers, b, func(b meta.Broker) int32 { return b.ID })
 	return r.clusterChanged(int64(b.Incarnation))
+}
+
+// readyBroker makes a broker live, in the present session.
+func (r *Root) readyBroker(x *ReadyBroker) (Result, RootChanges, error) {
+	if r.otherSession(x.Broker, x.Incarnation, x.Session) {
+		return refused(StaleSession)
+	}
+	return r.setBroker(x.Broker, x.Incarnation, func(b *meta.Broker) { b.Fenced, b.Draining = false, false })
+}
+
+// fenceBroker ends the present session of a broker, even before it is live in it: it may be live in
+// other shards already.
+func (r *Root) fenceBroker(x *FenceBroker) (Result, RootChanges, error) {
+	if r.otherSession(x.Broker, x.Incarnation, x.Session) {
+		return refused(StaleSession)
+	}
+	return r.setBroker(x.Broker, x.Incarnation, func(b *meta.Broker) { b.Session, b.Fenced, b.Draining = x.Session+1, true, false })
+}
+
+// otherSession reports whether an incarnation is the current one, and the session is not.
+func (r *Root) otherSession(id int32, incarnation, session uint64) bool {
+	i, known := r.broker(id)
+	return known && r.cluster.Brokers[i].Incarnation == incarnation && r.cluster.Brokers[i].Session != session
 }
 
 // setBroker changes a broker if incarnation is its current one.

@@ -153,11 +153,12 @@ func command(t *testing.T, words []string) Command {
 	case "init":
 		return &InitCluster{ClusterID: a.plain[0], Shards: int32(a.number("shards"))}
 	case "register":
-		return &RegisterBroker{Broker: meta.Broker{ID: int32(number(t, a.plain[0])), Host: "h", Port: 1, Rack: a.named["rack"]}}
+		process := a.named["process"]
+		return &RegisterBroker{Broker: meta.Broker{ID: int32(number(t, a.plain[0])), Process: [16]byte([]byte(fmt.Sprintf("%-16s", process))), Host: "h", Port: 1, Rack: a.named["rack"]}, After: uint64(a.number("after"))}
 	case "ready":
-		return &ReadyBroker{Broker: int32(number(t, a.plain[0])), Incarnation: uint64(a.number("incarnation"))}
+		return &ReadyBroker{Broker: int32(number(t, a.plain[0])), Incarnation: uint64(a.number("incarnation")), Session: uint64(a.number("session"))}
 	case "fence":
-		return &FenceBroker{Broker: int32(number(t, a.plain[0])), Incarnation: uint64(a.number("incarnation"))}
+		return &FenceBroker{Broker: int32(number(t, a.plain[0])), Incarnation: uint64(a.number("incarnation")), Session: uint64(a.number("session"))}
 	case "drain":
 		return &DrainBroker{Broker: int32(number(t, a.plain[0])), Incarnation: uint64(a.number("incarnation"))}
 	case "unregister":
@@ -311,7 +312,7 @@ func (s *script) showRoot() string {
 	var out []string
 	out = append(out, fmt.Sprintf("  cluster %q of %d shards, next producer id %d", s.root.cluster.ID, s.root.cluster.Shards, s.root.nextID))
 	for _, b := range s.root.cluster.Brokers {
-		out = append(out, fmt.Sprintf("  broker %d incarnation %d rack %q%s", b.ID, b.Incarnation, b.Rack, flags(b)))
+		out = append(out, fmt.Sprintf("  broker %d incarnation %d session %d rack %q%s", b.ID, b.Incarnation, b.Session, b.Rack, flags(b)))
 	}
 	for _, x := range s.root.cluster.Throttles {
 		out = append(out, fmt.Sprintf("  throttle of broker %d: WAL %d", x.Broker, x.WALPermille))

@@ -57,7 +57,7 @@ func (r *Root) layout(c *coder) {
 	c.string(&r.cluster.ID)
 	c.int32(&r.cluster.Shards)
 	c.int32(&r.cluster.Feature)
-	list(c, &r.cluster.Brokers, 9, layoutBroker)
+	list(c, &r.cluster.Brokers, 26, layoutBroker)
 	table(c, &r.unregistered, 2, cmp.Compare[int32], (*coder).int32, (*coder).uint64)
 	list(c, &r.cluster.Throttles, 5, layoutThrottle)
 	list(c, &r.cluster.Controllers, 3, layoutController)
@@ -100,8 +100,9 @@ func (s *Shard) layout(c *coder) {
 	}
 	table(c, &s.topics, 17, compareTopics, layoutTopicID, byIndex)
 	table(c, &s.minISR, 18, compareTopics, layoutTopicID, layoutMinISR)
-	table(c, (*map[int32]meta.Session)(&s.sessions), 4, cmp.Compare[int32], (*coder).int32, func(c *coder, x *meta.Session) {
+	table(c, (*map[int32]meta.Session)(&s.sessions), 5, cmp.Compare[int32], (*coder).int32, func(c *coder, x *meta.Session) {
 		c.uint64(&x.Incarnation)
+		c.uint64(&x.Number)
 		c.bool(&x.Live)
 		c.bool(&x.Draining)
 	})

@@ -4,10 +4,15 @@ package meta
 type Broker struct {
 	ID          int32
 	Incarnation uint64 // grows at every process start
-	Host        string // advertised to clients
-	Port        int32
-	Rack        string
-	Internal    string // host:port for other brokers
+	// Process is the process that registered last: it gets the same incarnation however often it
+	// asks.
+	Process [16]byte
+	// Session is the number of the process's session: it grows each time one ends.
+	Session  uint64
+	Host     string // advertised to clients
+	Port     int32
+	Rack     string
+	Internal string // host:port for other brokers
 	// Fenced: it has no session, or is not ready yet. It neither leads nor joins an ISR.
 	Fenced bool
 	// Draining: its process is about to stop and takes no more leadership.
@@ -20,6 +25,7 @@ type Broker struct {
 // Session is what a metadata shard knows of a broker.
 type Session struct {
 	Incarnation uint64 // the current one
+	Number      uint64 // of the session: there is none with a lower number any more
 	Live        bool   // it may lead and join ISRs
 	Draining    bool   // it takes no more leadership
 }

@@ -16,6 +16,8 @@ var (
 	ErrInvalidReplicas   = fault.Refused(kerr.InvalidReplicationFactor, "invalid replication factor")
 	// ErrStaleIncarnation: a later process of the broker has registered, or it is unregistered.
 	ErrStaleIncarnation = fault.Refused(kerr.StaleBrokerEpoch, "the broker is not registered with this incarnation")
+	// ErrStaleSession: that session of the broker has ended, or another one has begun.
+	ErrStaleSession = fault.Refused(kerr.StaleBrokerEpoch, "that session of the broker has ended")
 	// ErrElectionNotNeeded: the partition has the wanted leader, or has one at all.
 	ErrElectionNotNeeded = fault.Refused(kerr.ElectionNotNeeded, "no election is needed")
 	// ErrPreferredUnavailable: the preferred leader is not a live member of the ISR.
