@@ -28,8 +28,8 @@ type Source interface {
 	// ReadIndex returns an index: whoever has applied the command there has seen every change
 	// of the shard that was acknowledged before the call.
 	ReadIndex(ctx context.Context, shard int) (index uint64, err error)
-	// Follow follows a shard from an index on, 0 for its beginning.
-	Follow(shard int, after uint64) Follower
+	// Follow follows a shard from a position on, the zero one for its beginning.
+	Follow(shard int, after quorum.Position) Follower
 	// Offline returns the shards that cannot be followed, and why; it is not modified.
 	Offline() map[int]error
 }
@@ -44,7 +44,9 @@ type Follower interface {
 type inProcess struct{ *quorum.Quorum }
 
 // Follow follows a shard.
-func (s inProcess) Follow(shard int, after uint64) Follower { return s.Quorum.Follow(shard, after) }
+func (s inProcess) Follow(shard int, after quorum.Position) Follower {
+	return s.Quorum.Follow(shard, after)
+}
 
 // Cluster is this node's view of, and access to, the metadata. Its methods are safe for
 // concurrent use. A change returns once it is durable and visible in View or Group.

@@ -21,11 +21,11 @@ type shardCopy struct {
 	ready atomic.Bool // it has been up to date once, and knows the process of this broker
 
 	mu    sync.Mutex
-	shown bool           // changes are passed on
-	root  *machine.Root  // of shard 0
-	parts *machine.Shard // of the others
-	index uint64         // of the last command applied
-	moved chan struct{}  // closed and replaced when index grows
+	shown bool            // changes are passed on
+	root  *machine.Root   // of shard 0
+	parts *machine.Shard  // of the others
+	at    quorum.Position // after the last command applied
+	moved chan struct{}   // closed and replaced when at changes
 }
 
 func newShardCopy(shard int, out *projection) *shardCopy {
@@ -68,7 +68,7 @@ func (c *Cluster) followShard(s *shardCopy) {
 		if !errors.Is(err, meta.ErrUnavailable) { // the copy would differ from the shard
 			panic(err)
 		}
-		if now := s.applied(); now > from {
+		if now := s.applied(); now != from {
 			pause, from, logged = followRetry, now, ""
 		}
 		if text := err.Error(); text != logged {
@@ -94,11 +94,11 @@ func (s *shardCopy) follow(ctx context.Context, f Follower) error {
 	}
 }
 
-// applied returns the index of the last command applied.
-func (s *shardCopy) applied() uint64 {
+// applied returns the position after the last command applied.
+func (s *shardCopy) applied() quorum.Position {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.index
+	return s.at
 }
 
 func (s *shardCopy) apply(changes quorum.Changes) error {
@@ -108,13 +108,13 @@ func (s *shardCopy) apply(changes quorum.Changes) error {
 		if err := s.restore(snapshot.State); err != nil {
 			return err
 		}
-		s.index = snapshot.Index
+		s.at = snapshot.Position
 	}
 	for _, e := range changes.Entries {
 		if err := s.command(e.Cmd); err != nil {
 			return fmt.Errorf("entry %d: %w", e.Index, err)
 		}
-		s.index = e.Index
+		s.at = s.at.After(e)
 	}
 	close(s.moved)
 	s.moved = make(chan struct{})
@@ -171,7 +171,7 @@ func (s *shardCopy) broker(id int32) meta.Broker {
 func (s *shardCopy) await(ctx context.Context, index uint64) error {
 	for {
 		s.mu.Lock()
-		there, moved := s.index >= index, s.moved
+		there, moved := s.at.Index >= index, s.moved
 		s.mu.Unlock()
 		if there {
 			return nil

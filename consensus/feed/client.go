@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sluicemq/sluice/consensus"
+	"github.com/sluicemq/sluice/consensus/quorum"
 	"github.com/sluicemq/sluice/internal/certs"
 	"github.com/sluicemq/sluice/internal/meta"
 )
@@ -106,7 +107,7 @@ func (c *Client) Close() error {
 func (c *Client) Cluster(ctx context.Context) (id string, shards int, err error) {
 	c.mu.Lock()
 	if c.shards == 0 {
-		c.subscribe(0, 0, nil) // asks for nothing but a welcome
+		c.subscribe(0, quorum.Position{}, nil) // asks for nothing but a welcome
 	}
 	c.mu.Unlock()
 	select {

@@ -24,7 +24,7 @@ func TestWhatWasNotDeliveredIsAskedForAgain(t *testing.T) {
 	defer l.close()
 	c.links = []*link{l}
 	c.metrics = newClientMetrics(c, prometheus.NewRegistry())
-	f := c.Follow(3, 0)
+	f := c.Follow(3, quorum.Position{})
 	token := c.assigned(0)[0].token
 	entries := func(index uint64) message {
 		return message{kind: kindEntries, shard: 3, token: token, entries: []quorum.Entry{{Index: index, Cmd: []byte{1}}}}
@@ -46,7 +46,7 @@ func TestWhatWasNotDeliveredIsAskedForAgain(t *testing.T) {
 	if err != nil || len(changes.Entries) != 1 || changes.Entries[0].Index != 5 {
 		t.Fatalf("%+v, %v", changes, err)
 	}
-	if asked[0].index != 5 {
-		t.Errorf("the copy has applied index 5, and the next stream begins after %d", asked[0].index)
+	if asked[0].at.Index != 5 {
+		t.Errorf("the copy has applied index 5, and the next stream begins after %d", asked[0].at.Index)
 	}
 }

@@ -205,7 +205,7 @@ func TestAShardThatOneControllerDoesNotHave(t *testing.T) {
 		r.reaches(last)
 	}
 	only := connect(t, nil, one)
-	_, err := only.Follow(1, 0).Next(t.Context())
+	_, err := only.Follow(1, quorum.Position{}).Next(t.Context())
 	if !errors.Is(err, meta.ErrUnavailable) {
 		t.Errorf("a shard that nobody has: %v, want %v", err, meta.ErrUnavailable)
 	}
@@ -279,4 +279,41 @@ func TestTheDelayIsMeasured(t *testing.T) {
 	eventually(t, "a delay of half a second", func() bool { return delay() > 0.5 })
 	p.start()
 	eventually(t, "a small delay", func() bool { return delay() < 0.4 })
+}
+
+// named is a quorum that says it has another id.
+type named struct {
+	*quorum.Quorum
+	id string
+}
+
+func (n named) ClusterID() string { return n.id }
+
+// A shard whose log was lost on all controllers and began again has other commands at the same
+// indexes. A copy of the one before does not take them.
+func TestAShardThatBeganAgain(t *testing.T) {
+	old, again := hosted(t), hosted(t)
+	propose(t, old, 1, prepare())
+	p := serve(t, old, nil)
+	c := connect(t, nil, p)
+	copied := follow(t, c, 1)
+	var last uint64
+	for range 5 {
+		_, last = propose(t, old, 1, prepare())
+	}
+	copied.reaches(last)
+	_, before := copied.state()
+	p.kill()
+	for index := uint64(0); index < last+5; {
+		_, index = propose(t, again, 1, prepare())
+	}
+	p.options.Controller = named{again, old.ClusterID()}
+	p.start()
+	<-copied.done
+	if copied.failed == nil || !errors.Is(copied.failed, quorum.ErrAhead) {
+		t.Errorf("the follower was told %v", copied.failed)
+	}
+	if index, now := copied.state(); index != last || now != before {
+		t.Errorf("the copy was at index %d and is at %d", last, index)
+	}
 }

@@ -212,7 +212,7 @@ type replica struct {
 func follow(t *testing.T, from consensus.Source, shard int) *replica {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &replica{t: t, shard: shard, stop: cancel, done: make(chan struct{}), root: machine.NewRoot(), parts: machine.NewShard()}
-	f := from.Follow(shard, 0)
+	f := from.Follow(shard, quorum.Position{})
 	go func() {
 		defer close(r.done)
 		for ctx.Err() == nil {
@@ -283,7 +283,7 @@ func (r *replica) reaches(index uint64) {
 // source is a quorum as a consensus.Source, as in one process.
 type source struct{ *quorum.Quorum }
 
-func (s source) Follow(shard int, after uint64) consensus.Follower {
+func (s source) Follow(shard int, after quorum.Position) consensus.Follower {
 	return s.Quorum.Follow(shard, after)
 }
 

@@ -165,7 +165,7 @@ func TestALateReadyIsRefused(t *testing.T) {
 // sessionIn returns the session of broker 7 in a partition shard.
 func sessionIn(t *testing.T, q *quorum.Quorum, shard int) meta.Session {
 	t.Helper()
-	changes, err := q.Follow(shard, 0).Next(t.Context())
+	changes, err := q.Follow(shard, quorum.Position{}).Next(t.Context())
 	must(t, err)
 	s, err := machine.RestoreShard(changes.Snapshot.State)
 	must(t, err)

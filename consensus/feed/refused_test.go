@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/sluicemq/sluice/consensus/feed"
+	"github.com/sluicemq/sluice/consensus/quorum"
 	"github.com/sluicemq/sluice/internal/certs"
 	"github.com/sluicemq/sluice/internal/meta"
 )
@@ -92,7 +94,7 @@ func TestOverTLS(t *testing.T) {
 					x.change(o)
 				}
 			}, p)
-			c.Follow(1, 0)
+			c.Follow(1, quorum.Position{})
 			eventually(t, "a sentence in the broker's log with "+x.inError, func() bool {
 				return strings.Contains(c.logs.String(), strings.ReplaceAll(x.inError, `"`, `\"`))
 			})
@@ -135,14 +137,14 @@ func TestWhatIsNotOurs(t *testing.T) {
 		first, second []byte
 		want          string
 	}{
-		"a later version":       {hello(2), nil, "the broker has version 2 of the metadata feed, and this is version 1; use the same release of Sluice on both"},
+		"a later version":       {hello(feed.Version + 1), nil, fmt.Sprintf("the broker has version %d of the metadata feed, and this is version %d; use the same release of Sluice on both", feed.Version+1, feed.Version)},
 		"nothing":               {nil, nil, "the first message is not one of the metadata feed"},
 		"HTTP":                  {[]byte("GET / HTTP/1.1\r\n"), nil, "the first message is not one of the metadata feed"},
-		"a hello that is short": {hello(1)[:12], nil, "too short"},
-		"bytes after the hello": {append(hello(1), 1), nil, "something follows the hello"},
-		"an unknown kind":       {hello(1), []byte{99, 0, 0, 0, 0, 0, 0}, "unknown kind 99"},
-		"entries of a broker":   {hello(1), []byte{3, 0, 0, 0, 0, 0, 0}, "a message of kind 3 from a broker that follows"},
-		"an unknown shard":      {hello(1), append([]byte{2, 200, 0, 0, 0, 0, 0}, make([]byte, 8)...), "shard 200 of 2"},
+		"a hello that is short": {hello(feed.Version)[:12], nil, "too short"},
+		"bytes after the hello": {append(hello(feed.Version), 1), nil, "something follows the hello"},
+		"an unknown kind":       {hello(feed.Version), []byte{99, 0, 0, 0, 0, 0, 0}, "unknown kind 99"},
+		"entries of a broker":   {hello(feed.Version), []byte{3, 0, 0, 0, 0, 0, 0}, "a message of kind 3 from a broker that follows"},
+		"an unknown shard":      {hello(feed.Version), append([]byte{2, 200, 0, 0, 0, 0, 0}, make([]byte, 16)...), "shard 200 of 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), deadline)

@@ -161,12 +161,12 @@ func (f *followers) subscribe(b []byte) error {
 	}
 	ctx, cancel := context.WithCancel(f.ctx)
 	f.pumps[m.shard] = cancel
-	f.tasks.Go(func() { f.pump(ctx, m.shard, m.token, m.index) })
+	f.tasks.Go(func() { f.pump(ctx, m.shard, m.token, m.at) })
 	return nil
 }
 
 // pump sends what follows in a shard.
-func (f *followers) pump(ctx context.Context, shard int, token uint32, after uint64) {
+func (f *followers) pump(ctx context.Context, shard int, token uint32, after quorum.Position) {
 	if why := f.s.o.Controller.Offline()[shard]; why != nil {
 		_ = f.send(message{kind: kindFailed, shard: shard, token: token, reason: reasonNotHere, text: why.Error()}) // the stream has ended then
 		return
@@ -209,7 +209,7 @@ func (f *followers) pass(ctx context.Context, shard int, token uint32, changes q
 				return ctx.Err()
 			}
 			piece := snapshot.State[at:min(at+pieceBytes, total)]
-			if err := f.send(message{kind: kindSnapshot, shard: shard, token: token, index: snapshot.Index, total: total, at: at, piece: piece}); err != nil {
+			if err := f.send(message{kind: kindSnapshot, shard: shard, token: token, at: snapshot.Position, total: total, from: at, piece: piece}); err != nil {
 				return err
 			}
 		}

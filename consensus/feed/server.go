@@ -37,7 +37,7 @@ type Controller interface {
 	Led(shard int) bool
 	Propose(ctx context.Context, shard int, cmd []byte) (result []byte, index uint64, err error)
 	ReadIndex(ctx context.Context, shard int) (uint64, error)
-	Follow(shard int, after uint64) *quorum.Follower
+	Follow(shard int, after quorum.Position) *quorum.Follower
 }
 
 // ServerOptions is what a Server needs.

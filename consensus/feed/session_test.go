@@ -40,7 +40,7 @@ func fenced(t *testing.T, q *quorum.Quorum) (n int) {
 		n++
 	}
 	for shard := 1; shard <= 2; shard++ {
-		changes, err := q.Follow(shard, 0).Next(t.Context())
+		changes, err := q.Follow(shard, quorum.Position{}).Next(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,12 +18,12 @@ type subscription struct {
 	gone  chan struct{} // closed when another one has replaced it
 
 	// Guarded by c.mu.
-	at       int    // the link that it is assigned to
-	token    uint32 // of the present stream; changes with it
-	sent     bool   // Subscribe was sent
-	index    uint64 // delivered so far
-	started  bool   // something was received on the present stream
-	failures int    // links that could not serve it, since one last did
+	at       int             // the link that it is assigned to
+	token    uint32          // of the present stream; changes with it
+	sent     bool            // Subscribe was sent
+	after    quorum.Position // delivered so far
+	started  bool            // something was received on the present stream
+	failures int             // links that could not serve it, since one last did
 	fresh    time.Time
 	snapshot *quorum.Snapshot // being assembled
 	total    uint64
@@ -32,19 +32,19 @@ type subscription struct {
 type delivery struct {
 	changes quorum.Changes
 	err     error
-	before  uint64 // index of the subscription without it
+	before  quorum.Position // where the subscription is without it
 }
 
-// Follow follows a shard from an index on. It replaces the Follower of that shard before.
-func (c *Client) Follow(shard int, after uint64) consensus.Follower {
+// Follow follows a shard from a position on. It replaces the Follower of that shard before.
+func (c *Client) Follow(shard int, after quorum.Position) consensus.Follower {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.subscribe(shard, after, make(chan delivery, 1))
 }
 
 // subscribe makes a subscription. One without inbox only opens a stream. REQUIRES: c.mu is held.
-func (c *Client) subscribe(shard int, after uint64, inbox chan delivery) *subscription {
-	s := &subscription{c: c, shard: shard, inbox: inbox, gone: make(chan struct{}), index: after, at: int(c.first.Load()), fresh: time.Now()}
+func (c *Client) subscribe(shard int, after quorum.Position, inbox chan delivery) *subscription {
+	s := &subscription{c: c, shard: shard, inbox: inbox, gone: make(chan struct{}), after: after, at: int(c.first.Load()), fresh: time.Now()}
 	if old := c.subs[shard]; old != nil {
 		if inbox == nil {
 			return old
@@ -97,7 +97,7 @@ func (c *Client) assigned(at int) (send []message) {
 	for _, s := range c.subs {
 		if s.at == at && !s.sent && s.inbox != nil {
 			s.sent = true
-			send = append(send, message{kind: kindSubscribe, shard: s.shard, token: s.token, index: s.index})
+			send = append(send, message{kind: kindSubscribe, shard: s.shard, token: s.token, at: s.after})
 		}
 	}
 	return send
@@ -135,14 +135,11 @@ func (c *Client) take(m message) (s *subscription, d delivery, err error) {
 	if s == nil || s.token != m.token {
 		return nil, d, nil // of an earlier one
 	}
-	d.before = s.index
+	d.before = s.after
 	switch m.kind {
 	case kindEntries:
-		if len(m.entries) > 0 && m.entries[0].Index <= s.index || s.snapshot != nil {
-			return nil, d, fmt.Errorf("shard %d: entries at %d that do not follow index %d", m.shard, m.entries[0].Index, s.index)
-		}
-		if len(m.entries) > 0 {
-			s.index = m.entries[len(m.entries)-1].Index
+		if len(m.entries) > 0 && m.entries[0].Index <= s.after.Index || s.snapshot != nil {
+			return nil, d, fmt.Errorf("shard %d: %d entries that do not follow index %d", m.shard, len(m.entries), s.after.Index)
 		}
 		d.changes.Entries = m.entries
 	case kindSnapshot:
@@ -151,23 +148,23 @@ func (c *Client) take(m message) (s *subscription, d delivery, err error) {
 			return nil, d, err
 		}
 		d.changes.Snapshot, s.snapshot = s.snapshot, nil
-		s.index = m.index
 	case kindFailed:
 		return s.failed(m)
 	default:
 		return nil, d, fmt.Errorf("a message of kind %d from a controller", m.kind)
 	}
+	s.after = s.after.AfterAll(d.changes)
 	s.started, s.failures = true, 0
 	return s, d, nil
 }
 
 // undelivered takes back a message that take took and that did not reach the follower, because the
 // stream ended: the next stream begins before it. REQUIRES: moveOn was not called since.
-func (c *Client) undelivered(s *subscription, token uint32, before uint64) {
+func (c *Client) undelivered(s *subscription, token uint32, before quorum.Position) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.token == token {
-		s.index = before
+		s.after = before
 	}
 }
 
@@ -192,14 +189,14 @@ const maxSnapshot = 4 << 30
 
 // assemble adds a piece of a snapshot and reports whether it was the last one. REQUIRES: c.mu is held.
 func (s *subscription) assemble(m message) (done bool, err error) {
-	if m.at == 0 {
-		if m.total > maxSnapshot || m.index < s.index {
-			return false, fmt.Errorf("shard %d: a snapshot of %d bytes at index %d, after index %d", m.shard, m.total, m.index, s.index)
+	if m.from == 0 {
+		if m.total > maxSnapshot || m.at.Index < s.after.Index {
+			return false, fmt.Errorf("shard %d: a snapshot of %d bytes at index %d, after index %d", m.shard, m.total, m.at.Index, s.after.Index)
 		}
-		s.snapshot, s.total = &quorum.Snapshot{Index: m.index}, m.total
+		s.snapshot, s.total = &quorum.Snapshot{Position: m.at}, m.total
 	}
-	if s.snapshot == nil || m.index != s.snapshot.Index || m.total != s.total || m.at != uint64(len(s.snapshot.State)) ||
-		m.at+uint64(len(m.piece)) > m.total || len(m.piece) == 0 && m.total > 0 {
+	if s.snapshot == nil || m.at != s.snapshot.Position || m.total != s.total || m.from != uint64(len(s.snapshot.State)) ||
+		m.from+uint64(len(m.piece)) > m.total || len(m.piece) == 0 && m.total > 0 {
 		return false, fmt.Errorf("shard %d: a piece of a snapshot that does not follow the one before", m.shard)
 	}
 	s.snapshot.State = append(s.snapshot.State, m.piece...)

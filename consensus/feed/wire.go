@@ -9,7 +9,7 @@ import (
 )
 
 // Version is the version of the layouts in this package. Both sides must have the same.
-const Version uint16 = 1
+const Version uint16 = 2
 
 // All integers are little-endian. Each call begins with a hello of the broker. In Propose and
 // ReadIndex the request follows it in the same message.
@@ -29,9 +29,9 @@ const Version uint16 = 1
 // After hello and welcome, each message of a stream begins with its kind, one byte:
 //
 //	1  Heartbeat  number 8; a reply has the number that it replies to
-//	2  Subscribe  shard 2, token 4, after 8
+//	2  Subscribe  shard 2, token 4, after: index 8, sum 8
 //	3  Entries    shard 2, token 4, then for each: index 8, length 4, command
-//	4  Snapshot   shard 2, token 4, index 8, length of all pieces 8, at 8, piece
+//	4  Snapshot   shard 2, token 4, index 8, sum 8, length of all pieces 8, from 8, piece
 //	5  Failed     shard 2, token 4, reason 1 (1: not here, 2: behind the subscriber), text
 //
 // Subscribe is sent by brokers, Entries, Snapshot and Failed by controllers, Heartbeat by both in a
@@ -176,10 +176,10 @@ type message struct {
 	number  uint64 // of a Heartbeat
 	shard   int
 	token   uint32
-	index   uint64 // after of Subscribe, index of Snapshot
+	at      quorum.Position // of a Snapshot, and where the sender of Subscribe is
 	entries []quorum.Entry
 	total   uint64 // of Snapshot
-	at      uint64
+	from    uint64
 	piece   []byte
 	reason  byte // of Failed
 	text    string
@@ -194,14 +194,15 @@ func (m message) append(b []byte) []byte {
 	b = le.AppendUint32(le.AppendUint16(b, uint16(m.shard)), m.token)
 	switch m.kind {
 	case kindSubscribe:
-		b = le.AppendUint64(b, m.index)
+		b = le.AppendUint64(le.AppendUint64(b, m.at.Index), m.at.Sum)
 	case kindEntries:
 		for _, e := range m.entries {
 			b = le.AppendUint32(le.AppendUint64(b, e.Index), uint32(len(e.Cmd)))
 			b = append(b, e.Cmd...)
 		}
 	case kindSnapshot:
-		b = le.AppendUint64(le.AppendUint64(le.AppendUint64(b, m.index), m.total), m.at)
+		b = le.AppendUint64(le.AppendUint64(b, m.at.Index), m.at.Sum)
+		b = le.AppendUint64(le.AppendUint64(b, m.total), m.from)
 		b = append(b, m.piece...)
 	case kindFailed:
 		b = append(append(b, m.reason), m.text...)
@@ -234,17 +235,18 @@ func (m *message) parseBody(b []byte) error {
 	le := binary.LittleEndian
 	switch m.kind {
 	case kindSubscribe:
-		if len(b) != 8 {
+		if len(b) != 16 {
 			return errMessage
 		}
-		m.index = le.Uint64(b)
+		m.at = quorum.Position{Index: le.Uint64(b), Sum: le.Uint64(b[8:])}
 	case kindEntries:
 		return m.parseEntries(b)
 	case kindSnapshot:
-		if len(b) < 24 {
+		if len(b) < 32 {
 			return errMessage
 		}
-		m.index, m.total, m.at, m.piece = le.Uint64(b), le.Uint64(b[8:]), le.Uint64(b[16:]), b[24:]
+		m.at = quorum.Position{Index: le.Uint64(b), Sum: le.Uint64(b[8:])}
+		m.total, m.from, m.piece = le.Uint64(b[16:]), le.Uint64(b[24:]), b[32:]
 	case kindFailed:
 		if len(b) < 1 {
 			return errMessage

@@ -16,10 +16,10 @@ var update = flag.Bool("update", false, "write the golden file")
 
 var messages = []message{
 	{kind: kindHeartbeat, number: 7},
-	{kind: kindSubscribe, shard: 3, token: 5, index: 900},
+	{kind: kindSubscribe, shard: 3, token: 5, at: quorum.Position{Index: 900, Sum: 0x0102030405060708}},
 	{kind: kindEntries, shard: 3, token: 5, entries: []quorum.Entry{{Index: 901, Cmd: []byte{1, 2}}, {Index: 904, Cmd: []byte{3}}}},
 	{kind: kindEntries, shard: 3, token: 5},
-	{kind: kindSnapshot, shard: 16, token: 6, index: 12, total: 5, at: 2, piece: []byte{9, 8, 7}},
+	{kind: kindSnapshot, shard: 16, token: 6, at: quorum.Position{Index: 12, Sum: 0x1112131415161718}, total: 5, from: 2, piece: []byte{9, 8, 7}},
 	{kind: kindFailed, shard: 1, token: 2, reason: reasonBehind, text: "behind"},
 }
 

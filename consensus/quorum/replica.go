@@ -51,7 +51,7 @@ func restore(shard int, b []byte) (state, error) {
 type replica struct {
 	shard int
 	state state
-	index uint64 // of the last command
+	at    Position // after the last command
 	log   *logSize
 	feed  *feed
 }
@@ -70,8 +70,9 @@ func (r *replica) Update(e statemachine.Entry) (statemachine.Result, error) {
 	if err != nil {
 		return statemachine.Result{}, fmt.Errorf("entry %d of shard %d: %w", e.Index, r.shard, err)
 	}
-	r.index = e.Index
-	r.feed.add(e.Index, e.Cmd)
+	entry := Entry{e.Index, e.Cmd}
+	r.at = r.at.After(entry)
+	r.feed.add(entry, r.at)
 	r.log.applied(len(e.Cmd))
 	return statemachine.Result{Value: e.Index, Data: result.Encode()}, nil
 }
@@ -86,26 +87,27 @@ type (
 func (r *replica) Lookup(query any) (any, error) {
 	switch f := query.(type) {
 	case indexQuery:
-		return r.index, nil
+		return r.at.Index, nil
 	case snapshotQuery:
-		return Snapshot{Index: r.index, State: r.state.Snapshot()}, nil
+		return Snapshot{Position: r.at, State: r.state.Snapshot()}, nil
 	case func(state) any:
 		return f(r.state), nil
 	}
 	return nil, fmt.Errorf("an unknown query %T", query)
 }
 
-// A snapshot file begins with a version and the index of the last command, 8 bytes, little-endian.
-// The state follows.
-const snapshotVersion = 0x81 // above the versions of states, with which files began before
+// A snapshot file begins with a version, and the index and the sum of the last command, 8 bytes each,
+// little-endian. The state follows.
+const snapshotVersion = 0x82 // above the versions of states, with which files began once
 
-const snapshotHead = 9
+const snapshotHead = 17
 
 var errSnapshot = errors.New("the snapshot is not of this version of Sluice; run the version that wrote it")
 
 // SaveSnapshot writes the state.
 func (r *replica) SaveSnapshot(w io.Writer, _ statemachine.ISnapshotFileCollection, _ <-chan struct{}) error {
-	b := binary.LittleEndian.AppendUint64([]byte{snapshotVersion}, r.index)
+	b := binary.LittleEndian.AppendUint64([]byte{snapshotVersion}, r.at.Index)
+	b = binary.LittleEndian.AppendUint64(b, r.at.Sum)
 	return r.log.save(w, append(b, r.state.Snapshot()...))
 }
 
@@ -122,9 +124,9 @@ func (r *replica) RecoverFromSnapshot(in io.Reader, _ []statemachine.SnapshotFil
 	if err != nil {
 		return fmt.Errorf("snapshot of shard %d: %w", r.shard, err)
 	}
-	r.state, r.index = s, binary.LittleEndian.Uint64(b[1:])
+	r.state, r.at = s, Position{binary.LittleEndian.Uint64(b[1:]), binary.LittleEndian.Uint64(b[9:])}
 	r.log.saved(len(b))
-	r.feed.reset(r.index)
+	r.feed.reset(r.at)
 	return nil
 }
 
