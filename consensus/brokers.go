@@ -118,17 +118,32 @@ func (c *Cluster) DecommissionBroker(ctx context.Context, broker int32, on bool)
 }
 
 // UnregisterBroker forgets a broker. meta.ErrConflict: it is live, or still has replicas.
+// meta.ErrUnavailable: the replicas in some shard are unknown.
 func (c *Cluster) UnregisterBroker(ctx context.Context, broker int32) error {
-	for _, t := range c.View().Topics() {
-		for i, p := range t.Partitions {
-			for _, b := range p.Replicas {
-				if b == broker {
-					return fmt.Errorf("broker %d has a replica of %s/%d: %w", broker, t.Name, i, meta.ErrConflict)
-				}
+	err := c.each(func(shard int) error {
+		p, err := read(ctx, c, shard, func(s *machine.Shard) *topic.Partition {
+			if p, ok := s.Replica(broker); ok {
+				return &p
 			}
+			return nil
+		})
+		if err == nil && p != nil {
+			err = fmt.Errorf("broker %d has a replica of %s: %w", broker, c.nameOf(*p), meta.ErrConflict)
 		}
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	return c.changeRoot(ctx, broker, &machine.UnregisterBroker{Broker: broker})
+}
+
+// nameOf returns the name of a partition, or its id.
+func (c *Cluster) nameOf(p topic.Partition) string {
+	if t, ok := c.View().TopicByID(p.Topic); ok {
+		return fmt.Sprintf("%s/%d", t.Name, p.Index)
+	}
+	return fmt.Sprintf("%v/%d", p.Topic, p.Index)
 }
 
 // RecordThrottle records how far a broker is from its limits.

@@ -63,8 +63,6 @@ type Cluster struct {
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
 
-	keepOrphans bool // shard 0 has lost changes at some time, or may have
-
 	process [16]byte // random: that of this Cluster
 
 	mu   sync.Mutex
@@ -89,7 +87,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 		return nil, errors.Join(err, q.Close())
 	}
 	c := newCluster(cfg, inProcess{q}, log, reg)
-	c.quorum, c.keepOrphans = q, q.LostChanges()
+	c.quorum = q
 	c.tasks.Go(c.endWithQuorum)
 	if err := c.copyShards(ctx, false); err != nil {
 		return nil, errors.Join(c.Close(), err)
@@ -110,7 +108,6 @@ func Join(ctx context.Context, cfg Config, source Source, log *slog.Logger, reg 
 		return nil, err
 	}
 	c := newCluster(cfg, source, log, reg)
-	c.keepOrphans = true
 	if err := c.copyShards(ctx, true); err != nil {
 		return nil, errors.Join(c.Close(), err)
 	}

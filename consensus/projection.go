@@ -290,7 +290,7 @@ func (p *projection) topic(id topic.ID) (*machine.Topic, bool) {
 }
 
 // unfinished returns the topics that need a repair: unfinished by their records, and partitions
-// without a topic record.
+// without a topic record, unless shard 0 may have lost that.
 func (p *projection) unfinished() (topics []*machine.Topic, orphans []topic.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -300,7 +300,7 @@ func (p *projection) unfinished() (topics []*machine.Topic, orphans []topic.ID) 
 		}
 	}
 	for id := range p.parts {
-		if _, ok := p.topics[id]; !ok {
+		if _, ok := p.topics[id]; !ok && !p.cluster.Lossy {
 			orphans = append(orphans, id)
 		}
 	}

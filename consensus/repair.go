@@ -33,9 +33,6 @@ func (c *Cluster) repair(ctx context.Context) {
 			c.repaired(ctx, t.ID, c.carryOn(ctx, t))
 		}
 	}
-	if c.keepOrphans {
-		orphans = nil // shard 0 may have lost their topics
-	}
 	for _, id := range orphans {
 		if dead, err := c.orphan(ctx, id); err != nil || dead {
 			c.repaired(ctx, id, c.dropOrphan(ctx, id, err))
@@ -52,10 +49,10 @@ func (c *Cluster) carryOn(ctx context.Context, t *machine.Topic) error {
 
 // orphan reports whether partitions exist of a topic that has no record: a node that did not
 // know of its deletion created them. The record exists before the first partition, so without
-// one now there never will be one.
+// one now there never will be one, unless shard 0 has lost it.
 func (c *Cluster) orphan(ctx context.Context, id topic.ID) (bool, error) {
-	there, err := readRoot(ctx, c, func(r *machine.Root) bool { return r.Has(id) })
-	return !there, err
+	kept, err := readRoot(ctx, c, func(r *machine.Root) bool { return r.Has(id) || r.All().Cluster.Lossy })
+	return !kept, err
 }
 
 func (c *Cluster) dropOrphan(ctx context.Context, id topic.ID, err error) error {

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -192,4 +193,37 @@ func partitions(c *Cluster, id topic.ID) int {
 		return 0
 	}
 	return len(t.Partitions)
+}
+
+// A broker is not forgotten while a shard has a replica of it, whether or not its topic is visible.
+func TestUnregisterAsksTheShards(t *testing.T) {
+	c := openInternal(t, t.TempDir(), quiet)
+	defer func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for b := int32(1); b <= 2; b++ {
+		if _, err := c.RegisterBroker(t.Context(), meta.Broker{ID: b}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := topic.NewID()
+	defer c.markBusy(id)()
+	propose(t, c, 0, &machine.BeginTopic{Spec: meta.TopicSpec{Name: "t", ID: id, Partitions: 2, Replication: 1}})
+	p := topic.Partition{Topic: id, Index: 1}
+	propose(t, c, c.ShardOf(p), &machine.EnsurePartitions{Topic: id, Parts: []machine.NewPartition{{Index: 1, Replicas: []int32{2}}}})
+	if err := c.FenceBroker(t.Context(), 2, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := c.View().TopicByID(id); ok {
+		t.Fatal("the topic is visible; the test shows nothing")
+	}
+	if err := c.UnregisterBroker(t.Context(), 2); !errors.Is(err, meta.ErrConflict) {
+		t.Errorf("%v, want %v", err, meta.ErrConflict)
+	}
+	propose(t, c, c.ShardOf(p), &machine.DropTopic{Topic: id, NowMs: 1})
+	if err := c.UnregisterBroker(t.Context(), 2); err != nil {
+		t.Error(err)
+	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluicemq/sluice/consensus"
 	"github.com/sluicemq/sluice/consensus/feed"
+	"github.com/sluicemq/sluice/consensus/machine"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/topic"
 )
@@ -114,9 +115,7 @@ func TestAShardThatComesLater(t *testing.T) {
 	if n := offline(); n == 0 || n == 4 || len(b.Offline()) != 1 {
 		t.Fatalf("%d of 4 partitions are offline, and the shards %v; want some, and shard 1", n, b.Offline())
 	}
-	if _, err := b.AllocateProducerIDs(ctx, 1); err != nil {
-		t.Errorf("shard 0 is not to be used: %v", err)
-	}
+	insist(t, func() error { _, err := b.AllocateProducerIDs(ctx, 1); return err }) // shard 0 is to be used
 	lost.kill()
 	lost.options.Controller = q
 	lost.start()
@@ -138,8 +137,11 @@ func TestAShardThatComesLaterKnowsTheProcess(t *testing.T) {
 	must(t, err)
 	lost := serve(t, partial{q, 1}, func(o *feed.ServerOptions) { o.ID = 2 })
 	b := join(t, connect(t, func(o *feed.ClientOptions) { o.Config.Timeout = 300 * time.Millisecond }, lost))
-	inc, err := b.RegisterBroker(ctx, meta.Broker{ID: 7, Host: "b", Port: 9092})
-	must(t, err)
+	var inc uint64
+	insist(t, func() (err error) {
+		inc, err = b.RegisterBroker(ctx, meta.Broker{ID: 7, Host: "b", Port: 9092})
+		return err
+	})
 	lost.kill()
 	lost.options.Controller = q
 	lost.start()
@@ -149,6 +151,48 @@ func TestAShardThatComesLaterKnowsTheProcess(t *testing.T) {
 			now, _ := b.View().TopicByName("t")
 			session := b.View().Sessions[b.ShardOf(topic.Partition{Topic: made.ID, Index: int32(i)})-1][7]
 			return now.Partitions[i].Epoch > before.Epoch && session.Incarnation == inc
+		})
+	}
+}
+
+// Partitions of a topic that shard 0 does not know are dropped by brokers without a controller, too,
+// unless shard 0 has lost changes: then it may have lost the topic.
+func TestOrphansAreDropped(t *testing.T) {
+	for name, lossy := range map[string]bool{"forgotten": false, "lost": true} {
+		t.Run(name, func(t *testing.T) {
+			q := hosted(t)
+			registered(t, q)
+			if lossy {
+				propose(t, q, 0, machine.Encode(&machine.RecordLoss{}))
+			}
+			for range 2 {
+				orphan := topic.Partition{Topic: topic.NewID()}
+				propose(t, q, machine.ShardOf(orphan, 2)+1, machine.Encode(&machine.EnsurePartitions{Topic: orphan.Topic, Parts: []machine.NewPartition{{Replicas: []int32{7}}}}))
+			}
+			c := connect(t, nil, serve(t, q, nil))
+			copies := []*replica{follow(t, source{q}, 1), follow(t, source{q}, 2)}
+			partitions := func() (n int) {
+				for _, r := range copies {
+					r.mu.Lock()
+					n += len(r.parts.All().Partitions)
+					r.mu.Unlock()
+				}
+				return n
+			}
+			eventually(t, "the orphans", func() bool { return partitions() == 2 })
+			b := join(t, c)
+			if !lossy {
+				eventually(t, "the orphans are dropped", func() bool { return partitions() == 0 })
+				return
+			}
+			for _, name := range []string{"a", "b"} { // with the second one it has looked at the orphans
+				begun := topic.NewID()
+				propose(t, q, 0, machine.Encode(&machine.BeginTopic{Spec: meta.TopicSpec{Name: name, ID: begun, Partitions: 1, Replication: 1}}))
+				eventually(t, "a topic is completed", func() bool { _, ok := b.View().TopicByID(begun); return ok })
+			}
+			if n := partitions(); n != 4 {
+				t.Errorf("%d partitions, want two orphans and two of topics", n)
+			}
 		})
 	}
 }

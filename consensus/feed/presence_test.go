@@ -15,6 +15,18 @@ import (
 	"github.com/sluicemq/sluice/internal/topic"
 )
 
+// insist calls f again while the metadata does not answer in time.
+func insist(t *testing.T, f func() error) {
+	t.Helper()
+	eventually(t, "an answer", func() bool {
+		err := f()
+		if err != nil && !errors.Is(err, meta.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
+}
+
 // stay has a broker make itself ready again until the test or the returned function ends it.
 func stay(t *testing.T, b *consensus.Cluster, c *client, incarnation uint64) (stop func() error) {
 	t.Helper()
@@ -217,8 +229,11 @@ func TestAShardThatComesAfterRecovery(t *testing.T) {
 	must(t, err)
 	lost := serve(t, partial{q, 1}, func(o *feed.ServerOptions) { o.ID = 2 })
 	b := join(t, connect(t, func(o *feed.ClientOptions) { o.Config.Timeout = 300 * time.Millisecond }, lost))
-	inc, err := b.StartBroker(ctx, meta.Broker{ID: 7, Host: "b", Port: 9092})
-	must(t, err)
+	var inc uint64
+	insist(t, func() (err error) {
+		inc, err = b.StartBroker(ctx, meta.Broker{ID: 7, Host: "b", Port: 9092})
+		return err
+	})
 	b.Recovered(func(topic.Partition, *meta.Partition) consensus.Missing {
 		return consensus.Missing{Records: true, InWAL: true}
 	})
@@ -226,7 +241,7 @@ func TestAShardThatComesAfterRecovery(t *testing.T) {
 	lost.kill()
 	lost.options.Controller = q
 	lost.start()
-	must(t, b.ReadyBroker(ctx, 7, inc))
+	insist(t, func() error { return b.ReadyBroker(ctx, 7, inc) })
 	eventually(t, "the shard knows the process", func() bool { return sessionIn(t, q, 1).Incarnation == inc })
 	if s := sessionIn(t, q, 1); s.Live {
 		t.Errorf("it is live in a shard that it must not lead in: %+v", s)

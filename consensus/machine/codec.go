@@ -16,7 +16,7 @@ import (
 const Version = 5
 
 // rootVersion is the first byte of snapshots of Root. Older versions are not read.
-const rootVersion = 6
+const rootVersion = 7
 
 // shardVersion is the first byte of snapshots of a Shard. Older versions are not read.
 const shardVersion = 7

@@ -47,7 +47,7 @@ func blank(kind byte) Command {
 		&AlterTopic{}, &DeleteTopic{}, &ForgetTopic{}, &AllocateIDs{}, &EnsurePartitions{}, &StartBroker{}, &SetLogStart{},
 		&PrepareObject{}, &CommitParts{}, &ExpireObjects{}, &CollectObjects{}, &DropTopic{}, &ChangeGroup{}, &TrimLog{}, &ReplaceObjects{}, &MarkDeleted{}, &ExpireProducers{}, &RecordWAL{}, &RecordClaim{}, &RecordWALStart{},
 		&LoseReplicas{}, &AlterISR{}, &ElectLeaders{}, &SetMinISR{}, &Reassign{}, &AcquireCoordinator{}, &ReadyBroker{}, &FenceBroker{}, &DrainBroker{},
-		&UnregisterBroker{}, &DecommissionBroker{}, &RecordThrottle{}, &RecordController{}, &ForgetController{}, &RaiseFeature{}, &SettleTopic{}} {
+		&UnregisterBroker{}, &DecommissionBroker{}, &RecordThrottle{}, &RecordController{}, &ForgetController{}, &RaiseFeature{}, &SettleTopic{}, &RecordLoss{}} {
 		if cmd.kind() == kind {
 			return cmd
 		}
@@ -119,6 +119,8 @@ type (
 	ForgetController struct{ ID int32 }
 	// RaiseFeature raises the cluster's feature level; a lower one changes nothing.
 	RaiseFeature struct{ Level int32 }
+	// RecordLoss records that shard 0 goes on without changes that it has lost.
+	RecordLoss struct{}
 	// AllocateIDs reserves Count producer ids; Result.Number is the first.
 	AllocateIDs struct{ Count int32 }
 )
@@ -292,6 +294,7 @@ func (*RecordController) kind() byte   { return 16 }
 func (*ForgetController) kind() byte   { return 17 }
 func (*RaiseFeature) kind() byte       { return 18 }
 func (*SettleTopic) kind() byte        { return 19 }
+func (*RecordLoss) kind() byte         { return 20 }
 func (*EnsurePartitions) kind() byte   { return 32 }
 func (*StartBroker) kind() byte        { return 33 }
 func (*SetLogStart) kind() byte        { return 34 }

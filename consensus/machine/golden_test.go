@@ -46,6 +46,7 @@ func examples() []Command {
 		&ForgetController{ID: 2},
 		&RaiseFeature{Level: 1},
 		&SettleTopic{ID: at.Topic, Revision: 1},
+		&RecordLoss{},
 		&EnsurePartitions{Topic: at.Topic, MinISR: MinISR{2, 6}, Parts: []NewPartition{{0, []int32{1, 2}}, {16, []int32{2, 3}}}},
 		&StartBroker{Broker: 3, Incarnation: 10},
 		&SetLogStart{Partition: at, Offset: 1500, NowMs: 1700000000001},

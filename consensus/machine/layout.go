@@ -60,6 +60,7 @@ func (x *RecordThrottle) layout(c *coder)   { layoutThrottle(c, &x.Throttle) }
 func (x *RecordController) layout(c *coder) { layoutController(c, &x.Controller) }
 func (x *ForgetController) layout(c *coder) { c.int32(&x.ID) }
 func (x *RaiseFeature) layout(c *coder)     { c.int32(&x.Level) }
+func (x *RecordLoss) layout(*coder)         {}
 
 func (x *DeleteTopic) layout(c *coder)    { c.id((*[16]byte)(&x.ID)) }
 func (x *ForgetTopic) layout(c *coder)    { c.id((*[16]byte)(&x.ID)) }

@@ -55,6 +55,9 @@ type Cluster struct {
 	Throttles   []meta.Throttle   // by broker
 	Controllers []meta.Controller // by id
 	Feature     int32
+	// Lossy: shard 0 went on without changes that it had lost at some time, so there may be partitions
+	// whose topic it does not know.
+	Lossy bool
 	// Gone are topics deleted and dropped from all shards, in the order in which they were
 	// forgotten: a WAL may drop what it has of them. Beyond maxGone the oldest are removed.
 	Gone []topic.ID
@@ -117,6 +120,9 @@ func (r *Root) Apply(cmd Command) (Result, RootChanges, error) {
 	case *RaiseFeature:
 		r.cluster.Feature = max(r.cluster.Feature, x.Level)
 		return r.clusterChanged(int64(r.cluster.Feature))
+	case *RecordLoss:
+		r.cluster.Lossy = true
+		return r.clusterChanged(0)
 	case *SettleTopic:
 		return r.settleTopic(x)
 	case *BeginTopic:

@@ -140,6 +140,18 @@ func (s *Shard) ensure(x *EnsurePartitions, ch *Changes) {
 	}
 }
 
+// Replica returns a partition of which a broker has a replica.
+func (s *Shard) Replica(broker int32) (id topic.Partition, ok bool) {
+	for t, parts := range s.topics {
+		for index, p := range parts {
+			if slices.Contains(p.Replicas, broker) {
+				return topic.Partition{Topic: t, Index: index}, true
+			}
+		}
+	}
+	return id, false
+}
+
 func (s *Shard) setLogStart(x *SetLogStart, ch *Changes) Code {
 	p, ok := s.topics[x.Partition.Topic][x.Partition.Index]
 	if !ok {

@@ -57,6 +57,7 @@ func (r *Root) layout(c *coder) {
 	c.string(&r.cluster.ID)
 	c.int32(&r.cluster.Shards)
 	c.int32(&r.cluster.Feature)
+	c.bool(&r.cluster.Lossy)
 	list(c, &r.cluster.Brokers, 26, layoutBroker)
 	table(c, &r.unregistered, 2, cmp.Compare[int32], (*coder).int32, (*coder).uint64)
 	list(c, &r.cluster.Throttles, 5, layoutThrottle)

@@ -408,7 +408,8 @@ func (q *Quorum) startShard(shard int) error {
 	return nil
 }
 
-// agree names the cluster if it has no name yet, and checks the number of shards.
+// agree names the cluster if it has no name yet, tells it of changes that shard 0 has lost, and checks
+// the number of shards.
 func (q *Quorum) agree(ctx context.Context) error {
 	v, err := q.lookup(ctx, 0, func(s state) any { return *s.(root).All().Cluster })
 	if err != nil {
@@ -422,6 +423,11 @@ func (q *Quorum) agree(ctx context.Context) error {
 			return err
 		}
 		return q.agree(ctx)
+	}
+	if q.LostChanges() && !cluster.Lossy {
+		if _, _, err := q.Propose(ctx, 0, machine.Encode(&machine.RecordLoss{})); err != nil {
+			return err
+		}
 	}
 	if int(cluster.Shards) != q.cfg.Shards {
 		return fmt.Errorf("%w: %s was created with %d, the config says %d", ErrShards, q.cfg.Directory, cluster.Shards, q.cfg.Shards)
