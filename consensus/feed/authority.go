@@ -24,7 +24,7 @@ func (a authority) Brokers() ([]Registered, error) {
 	}
 	all := make([]Registered, 0, len(brokers))
 	for _, b := range brokers {
-		all = append(all, Registered{Broker: b.ID, Incarnation: b.Incarnation, Session: b.Session, Fenced: b.Fenced})
+		all = append(all, Registered{Broker: b.ID, Incarnation: b.Incarnation, Session: b.Session, Fenced: b.Fenced, Address: b.Internal})
 	}
 	return all, nil
 }

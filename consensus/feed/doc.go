@@ -41,7 +41,8 @@
 // Only the controller that leads shard 0 ends sessions, by what it has seen itself. A broker whose
 // streams broke, which the end of its process does, is fenced after Grace; one that is silent, after
 // Lease. A controller that becomes the leader gives brokers of which it has heard nothing for longer than
-// the lease the whole lease: the leader before must have heard them. A controller that did not run for a while, suspended or starved, does not count that time
+// the lease the whole lease: the leader before must have heard them. But it looks whether their
+// processes listen, and fences after Grace those that do not. A controller that did not run for a while, suspended or starved, does not count that time
 // against brokers.
 //
 // A fence names the session that it ends, and may be applied late: the broker is in its next session

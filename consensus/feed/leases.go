@@ -8,6 +8,7 @@ type Registered struct {
 	Incarnation uint64
 	Session     uint64 // the number of its session
 	Fenced      bool   // it is not live in it
+	Address     string // where its process listens for other brokers; empty: nowhere
 }
 
 // leases decides when brokers' sessions end. It is pure: time comes with the events, from a
@@ -16,16 +17,19 @@ type Registered struct {
 //	streams of the session   ends, unless something happens before
 //	at least one             Lease after something was last heard
 //	all broken               Grace after the last one broke, but not later than the lease
-//	none seen here           Lease after this controller became the leader, or saw the registration
+//	none heard here          Lease after this controller became the leader, or saw the registration; but
+//	                         Grace after nobody listens at the broker's address
 //
 // Only the leader of shard 0 asks. It keeps what it saw before it became the leader, so a broker
 // that died together with the previous leader does not get another lease. But where it has heard
-// nothing for longer than Lease, the leader before must have: that counts as none.
+// nothing for longer than Lease, the leader before must have: that counts as none. A controller that has
+// just started hears of brokers only once they have reconnected, so where it has none it looks whether the
+// process listens: if not, it has ended, as when its streams break.
 type leases struct {
 	lease, grace time.Duration
 
 	sessions map[int32]*session
-	seen     map[int32]sighting // registrations without a stream
+	seen     map[int32]sighting // registrations of which nothing is heard
 	leads    bool
 	since    time.Time // when it became the leader
 	last     time.Time // of the last event
@@ -41,6 +45,7 @@ type session struct {
 type sighting struct {
 	incarnation uint64
 	since       time.Time
+	refused     time.Time // since when nobody listens at its address; zero: somebody may
 }
 
 func newLeases(lease, grace time.Duration) *leases {
@@ -57,6 +62,9 @@ func (l *leases) pass(now time.Time) {
 		}
 		for b, s := range l.seen {
 			s.since = s.since.Add(gap)
+			if !s.refused.IsZero() {
+				s.refused = s.refused.Add(gap)
+			}
 			l.seen[b] = s
 		}
 		l.since = l.since.Add(gap)
@@ -141,14 +149,33 @@ func (l *leases) due(registered []Registered, now time.Time) (ended []Registered
 	return ended, next
 }
 
+// unheard reports whether nothing is heard of a broker, so that one may look whether it listens.
+func (l *leases) unheard(r Registered) bool {
+	seen, ok := l.seen[r.Broker]
+	return ok && seen.incarnation == r.Incarnation
+}
+
+// looked notes whether somebody listens at the address of a broker of which nothing is heard.
+func (l *leases) looked(r Registered, listens bool, now time.Time) {
+	l.pass(now)
+	seen, ok := l.seen[r.Broker]
+	if !ok || seen.incarnation != r.Incarnation {
+		return
+	}
+	if listens {
+		seen.refused = time.Time{}
+	} else if seen.refused.IsZero() {
+		seen.refused = now
+	}
+	l.seen[r.Broker] = seen
+}
+
 // ends returns when the session of a broker ends if nothing happens.
 func (l *leases) ends(r Registered, now time.Time) time.Time {
-	if s := l.sessions[r.Broker]; s != nil && s.incarnation == r.Incarnation {
+	s := l.sessions[r.Broker]
+	if s != nil && s.incarnation == r.Incarnation && !s.heard.Add(l.lease).Before(l.since) {
 		delete(l.seen, r.Broker)
 		ends := s.heard.Add(l.lease)
-		if ends.Before(l.since) {
-			return l.since.Add(l.lease)
-		}
 		if grace := s.broke.Add(l.grace); s.streams == 0 && grace.Before(ends) {
 			return grace
 		}
@@ -156,8 +183,12 @@ func (l *leases) ends(r Registered, now time.Time) time.Time {
 	}
 	seen, ok := l.seen[r.Broker]
 	if !ok || seen.incarnation != r.Incarnation {
-		seen = sighting{r.Incarnation, now}
+		seen = sighting{incarnation: r.Incarnation, since: now}
 		l.seen[r.Broker] = seen
 	}
-	return seen.since.Add(l.lease)
+	ends := seen.since.Add(l.lease)
+	if grace := seen.refused.Add(l.grace); !seen.refused.IsZero() && grace.Before(ends) {
+		return grace
+	}
+	return ends
 }

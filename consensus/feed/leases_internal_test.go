@@ -10,7 +10,7 @@ func TestLeases(t *testing.T) {
 	const lease, grace = 3000, 100
 	type step struct {
 		at     int
-		do     string // open, heard, broke, lead, unlead; empty: nothing
+		do     string // open, heard, broke, refused, listens, lead, unlead; empty: nothing
 		broker int32
 		inc    uint64
 		due    []int32
@@ -38,6 +38,13 @@ func TestLeases(t *testing.T) {
 		"a new leader gives the lease where it heard nothing for long": {
 			{0, "open", 1, 5, nil}, {100, "broke", 1, 5, nil}, {100, "open", 2, 9, nil}, {200, "broke", 2, 9, nil}, {1300, "open", 2, 9, nil},
 			{2500, "heard", 2, 9, nil}, {3200, "lead", 0, 0, nil}, {4600, "heard", 2, 9, nil}, {6000, "heard", 2, 9, nil}, {6199, "", 0, 0, nil}, {6200, "", 0, 0, []int32{1}}},
+		"a process of which nothing is heard and that does not listen is due after the grace": {
+			{0, "lead", 0, 0, nil}, {0, "open", 2, 9, nil}, {200, "refused", 1, 5, nil}, {250, "refused", 1, 5, nil}, {299, "", 0, 0, nil}, {300, "", 0, 0, []int32{1}}},
+		"one that listens again is not": {
+			{0, "lead", 0, 0, nil}, {0, "open", 2, 9, nil}, {200, "refused", 1, 5, nil}, {250, "listens", 1, 5, nil}, {300, "", 0, 0, nil},
+			{1400, "heard", 2, 9, nil}, {2800, "heard", 2, 9, nil}, {2999, "", 0, 0, nil}, {3000, "", 0, 0, []int32{1}}},
+		"nor one that was heard meanwhile, or another process": {
+			{0, "lead", 0, 0, nil}, {0, "open", 2, 9, nil}, {200, "refused", 1, 5, nil}, {250, "open", 1, 5, nil}, {260, "refused", 1, 5, nil}, {270, "refused", 2, 8, nil}, {400, "", 0, 0, nil}},
 		"the stream of an earlier process counts for nothing": {
 			{0, "lead", 0, 0, nil}, {0, "open", 1, 4, nil}, {0, "open", 2, 9, nil}, {1400, "heard", 2, 9, nil}, {2800, "heard", 2, 9, nil},
 			{3000, "", 0, 0, []int32{1}}},
@@ -60,6 +67,8 @@ func TestLeases(t *testing.T) {
 					}
 				case "broke":
 					l.broke(s.broker, s.inc, now)
+				case "refused", "listens":
+					l.looked(Registered{Broker: s.broker, Incarnation: s.inc}, s.do == "listens", now)
 				case "lead", "unlead":
 					l.leader(s.do == "lead", now)
 				}

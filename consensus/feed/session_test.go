@@ -16,7 +16,13 @@ import (
 // registered registers broker 7 and makes it live in all shards.
 func registered(t *testing.T, q *quorum.Quorum) (incarnation uint64) {
 	t.Helper()
-	result, _ := propose(t, q, 0, machine.Encode(&machine.RegisterBroker{Broker: meta.Broker{ID: 7, Host: "b", Port: 9092}}))
+	return registeredAt(t, q, "")
+}
+
+// registeredAt is registered with an address for other brokers.
+func registeredAt(t *testing.T, q *quorum.Quorum, address string) (incarnation uint64) {
+	t.Helper()
+	result, _ := propose(t, q, 0, machine.Encode(&machine.RegisterBroker{Broker: meta.Broker{ID: 7, Host: "b", Port: 9092, Internal: address}}))
 	incarnation = uint64(first(t, result))
 	for shard := 1; shard <= 2; shard++ {
 		result, _ := propose(t, q, shard, machine.Encode(&machine.StartBroker{Broker: 7, Incarnation: incarnation}))
@@ -220,6 +226,30 @@ func TestANewLeaderWaitsForTheLease(t *testing.T) {
 	eventually(t, "broker 7 is fenced in three shards", func() bool { return fenced(t, q) == 3 })
 	if took := time.Since(began); took < lease {
 		t.Errorf("fenced after %v, before the lease of %v ended", took, lease)
+	}
+}
+
+// A controller that becomes the leader and has no stream from a broker looks whether the process listens:
+// one that does has the lease, one that does not has ended.
+func TestANewLeaderLooksWhetherAProcessListens(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	q := hosted(t)
+	registeredAt(t, q, l.Addr().String())
+	began := time.Now()
+	serve(t, q, func(o *feed.ServerOptions) { o.Authority, o.Config.Lease = feed.AuthorityOf(q), time.Minute })
+	for range 3 { // looks
+		conn, err := l.Accept()
+		must(t, err)
+		must(t, conn.Close())
+	}
+	if n := fenced(t, q); n != 0 {
+		t.Errorf("fenced in %d shards although it listens", n)
+	}
+	must(t, l.Close())
+	eventually(t, "broker 7 is fenced in three shards", func() bool { return fenced(t, q) == 3 })
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("it took %v, as if only the lease counted", took)
 	}
 }
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/sluicemq/sluice/internal/meta"
@@ -44,7 +46,8 @@ type sessions struct {
 	fencing map[ending]struct{} // under way
 	// ended has the last sessions that were fenced in all shards since this controller leads, by
 	// broker.
-	ended map[int32]ending
+	ended  map[int32]ending
+	lookAt map[int32]time.Time // when to look whether a broker listens; zero: that is under way
 }
 
 // ending is a session that ends.
@@ -54,12 +57,12 @@ type ending struct {
 	number      uint64
 }
 
-// look is how often leadership is looked at.
-const look = 50 * time.Millisecond
+// checkPause is how often leadership is looked at.
+const checkPause = 50 * time.Millisecond
 
 func newSessions(life context.Context, a Authority, shards int, cfg Config, log *slog.Logger, m *serverMetrics) *sessions {
 	return &sessions{authority: a, shards: shards, cfg: cfg, log: log, metrics: m, life: life, woken: make(chan struct{}, 1),
-		leases: newLeases(cfg.Lease, cfg.Grace), fencing: make(map[ending]struct{}), ended: make(map[int32]ending)}
+		leases: newLeases(cfg.Lease, cfg.Grace), fencing: make(map[ending]struct{}), ended: make(map[int32]ending), lookAt: make(map[int32]time.Time)}
 }
 
 func (s *sessions) opened(broker int32, incarnation uint64) bool {
@@ -98,7 +101,7 @@ func (s *sessions) count() (n int) {
 
 // run watches the sessions until the server is closed.
 func (s *sessions) run() {
-	timer := time.NewTimer(look)
+	timer := time.NewTimer(checkPause)
 	defer timer.Stop()
 	for {
 		select {
@@ -109,7 +112,7 @@ func (s *sessions) run() {
 			return
 		}
 		next := s.check()
-		timer.Reset(min(max(time.Until(next), time.Millisecond), look))
+		timer.Reset(min(max(time.Until(next), time.Millisecond), checkPause))
 	}
 }
 
@@ -128,11 +131,11 @@ func (s *sessions) check() time.Time {
 	}
 	s.mu.Unlock()
 	if !leads {
-		return now.Add(look)
+		return now.Add(checkPause)
 	}
 	brokers, err := s.authority.Brokers()
 	if err != nil {
-		return now.Add(look)
+		return now.Add(checkPause)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,8 +156,51 @@ func (s *sessions) check() time.Time {
 			}
 		})
 	}
+	s.look(brokers, now)
 	s.forget(brokers)
 	return next
+}
+
+// The pause between two looks whether a broker listens, and the longest wait for one.
+const (
+	lookPause = 200 * time.Millisecond
+	lookTime  = time.Second
+)
+
+// look looks whether the processes listen of which nothing is heard. REQUIRES: mu is held.
+func (s *sessions) look(brokers []Registered, now time.Time) {
+	for _, r := range brokers {
+		at, known := s.lookAt[r.Broker]
+		if r.Fenced || r.Address == "" || !s.leases.unheard(r) {
+			if !at.IsZero() {
+				delete(s.lookAt, r.Broker)
+			}
+			continue
+		}
+		if known && (at.IsZero() || now.Before(at)) {
+			continue
+		}
+		s.lookAt[r.Broker] = time.Time{}
+		s.tasks.Go(func() {
+			listens := s.listens(r.Address)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.leases.looked(r, listens, time.Now())
+			s.lookAt[r.Broker] = time.Now().Add(lookPause)
+		})
+	}
+}
+
+// listens reports whether a process may listen at an address: that is certain only if the connection is
+// refused.
+func (s *sessions) listens(address string) bool {
+	ctx, cancel := context.WithTimeout(s.life, lookTime)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err == nil {
+		_ = conn.Close() // nothing was sent
+	}
+	return !errors.Is(err, syscall.ECONNREFUSED)
 }
 
 func (s *sessions) isFencing(e ending) bool {
@@ -176,6 +222,11 @@ func (s *sessions) forget(registered []Registered) {
 	for b := range s.ended {
 		if !slices.ContainsFunc(registered, func(r Registered) bool { return r.Broker == b }) {
 			delete(s.ended, b)
+		}
+	}
+	for b, at := range s.lookAt {
+		if !at.IsZero() && !slices.ContainsFunc(registered, func(r Registered) bool { return r.Broker == b }) {
+			delete(s.lookAt, b)
 		}
 	}
 }

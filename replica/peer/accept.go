@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -42,6 +43,10 @@ func (p *Peers) newServer() *grpc.Server {
 }
 
 func (p *Peers) handshakeFailed(remote net.Addr, err error) {
+	if errors.Is(err, io.EOF) { // a controller looks so whether this process listens
+		p.log.Debug("a connection to the port for brokers has ended before it began", "from", remote)
+		return
+	}
 	p.metrics.refused.WithLabelValues("handshake").Inc()
 	p.log.Warn("a connection to the port for brokers was refused", "from", remote, "err", err)
 }
