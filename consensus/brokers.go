@@ -152,23 +152,27 @@ func (c *Cluster) RecordThrottle(ctx context.Context, x meta.Throttle) error {
 }
 
 // LoseReplicas says that a broker lost a part of the logs of these partitions, before it is
-// ready.
+// ready. meta.ErrStaleSession: it is ready.
 func (c *Cluster) LoseReplicas(ctx context.Context, broker int32, incarnation uint64, partitions []topic.Partition) error {
-	cmds := make(map[int]machine.Command)
-	for _, p := range partitions {
-		shard := c.ShardOf(p)
-		if cmds[shard] == nil {
-			cmds[shard] = &machine.LoseReplicas{Broker: broker, Incarnation: incarnation}
+	return c.inSession(ctx, broker, incarnation, func(n uint64) error {
+		cmds := make(map[int]machine.Command)
+		for _, p := range partitions {
+			shard := c.ShardOf(p)
+			if cmds[shard] == nil {
+				cmds[shard] = &machine.LoseReplicas{Broker: broker, Incarnation: incarnation, Session: n}
+			}
+			x := cmds[shard].(*machine.LoseReplicas)
+			x.Partitions = append(x.Partitions, p)
 		}
-		x := cmds[shard].(*machine.LoseReplicas)
-		x.Partitions = append(x.Partitions, p)
-	}
-	return brokerError(broker, c.proposeEach(ctx, cmds))
+		return brokerError(broker, c.proposeEach(ctx, cmds))
+	})
 }
 
-// LoseAllReplicas says that a broker lost all its logs.
+// LoseAllReplicas says that a broker lost all its logs, before it is ready.
 func (c *Cluster) LoseAllReplicas(ctx context.Context, broker int32, incarnation uint64) error {
-	return c.session(ctx, broker, &machine.LoseReplicas{Broker: broker, Incarnation: incarnation, All: true})
+	return c.inSession(ctx, broker, incarnation, func(n uint64) error {
+		return c.session(ctx, broker, &machine.LoseReplicas{Broker: broker, Incarnation: incarnation, Session: n, All: true})
+	})
 }
 
 // RecordController records where a controller is reached.

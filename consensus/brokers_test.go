@@ -211,10 +211,14 @@ func TestLostReplicas(t *testing.T) {
 	refused(t, c.LoseReplicas(t.Context(), 2, 1, []topic.Partition{lost}), meta.ErrStaleIncarnation)
 	must(t, c.LoseReplicas(t.Context(), 2, 2, []topic.Partition{lost}))
 	must(t, c.ReadyBroker(t.Context(), 2, 2))
+	refused(t, c.LoseReplicas(t.Context(), 2, 2, []topic.Partition{{Topic: x.ID, Index: 2}}), meta.ErrStaleSession)
 	if p := now(t, c, x); p[0].Leader != 2 || p[1].Leader != -1 || p[2].Leader != 2 || slices.Contains(p[1].ELR, 2) {
 		t.Errorf("leaders %v, ELR %v", leads(p), p[1].ELR)
 	}
+	refused(t, c.LoseAllReplicas(t.Context(), 2, 2), meta.ErrStaleSession)
+	must(t, c.FenceBroker(t.Context(), 2, 2))
 	must(t, c.LoseAllReplicas(t.Context(), 2, 2))
+	must(t, c.ReadyBroker(t.Context(), 2, 2))
 	if p := now(t, c, x); p[0].Leader != -1 || len(p[0].ELR) != 2 {
 		t.Errorf("%+v", *p[0])
 	}

@@ -133,7 +133,7 @@ func (c *Cluster) startIn(ctx context.Context, s *shardCopy, me *self) error {
 	if missing == nil {
 		return nil
 	}
-	lose := &machine.LoseReplicas{Broker: me.broker, Incarnation: me.incarnation}
+	lose := &machine.LoseReplicas{Broker: me.broker, Incarnation: me.incarnation, Session: c.copies[0].broker(me.broker).Session}
 	for _, p := range s.partitions() {
 		if !slices.Contains(p.Now.Replicas, me.broker) {
 			continue

@@ -111,10 +111,15 @@ func (s *Shard) handOver(r replication.Record) replication.Record {
 	return r
 }
 
-// loseReplicas takes replicas that lost a part of their log out of ISR and ELR.
+// loseReplicas takes replicas that lost a part of their log out of ISR and ELR. Once the broker has been
+// live in the session, they may have caught up, and be the only ones that have what was committed since.
 func (s *Shard) loseReplicas(x *LoseReplicas, ch *Changes) Code {
-	if !s.current(x.Broker, x.Incarnation) {
+	now := s.sessions[x.Broker]
+	switch {
+	case !s.current(x.Broker, x.Incarnation):
 		return StaleIncarnation
+	case x.Session < now.Number || now.Live:
+		return StaleSession
 	}
 	lose := func(r replication.Record) replication.Record { return r.Fence(x.Broker, true, electable(s.sessions)) }
 	if x.All {

@@ -13,7 +13,7 @@ import (
 )
 
 // Version is the first byte of commands and results. Older versions are not read.
-const Version = 5
+const Version = 6
 
 // rootVersion is the first byte of snapshots of Root. Older versions are not read.
 const rootVersion = 7

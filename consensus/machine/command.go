@@ -138,10 +138,12 @@ type (
 		Broker      int32
 		Incarnation uint64
 	}
-	// LoseReplicas says that replicas of a broker lost a part of their log; All: all of them.
+	// LoseReplicas says that replicas of a broker lost a part of their log; All: all of them. It is
+	// said before the broker is live in a session.
 	LoseReplicas struct {
 		Broker      int32
 		Incarnation uint64
+		Session     uint64
 		All         bool
 		Partitions  []topic.Partition
 	}

@@ -69,7 +69,7 @@ func examples() []Command {
 			Base: 1000, End: 2000, Bytes: 1 << 19, MaxTimestamp: 1699999999999, WrittenMs: 1700000000500}, CleanEnd: 1900, NowMs: 1700000000007},
 		&MarkDeleted{IDs: []meta.ObjectID{ref.ID, objectID("other")}},
 		&ExpireProducers{BeforeMs: 1690000000000, NowMs: 1700000000008},
-		&LoseReplicas{Broker: 3, Incarnation: 10, All: true, Partitions: []topic.Partition{at}},
+		&LoseReplicas{Broker: 3, Incarnation: 10, Session: 2, All: true, Partitions: []topic.Partition{at}},
 		&AlterISR{Items: []ISRItem{{at, replication.ISRChange{Leader: 3, Epoch: 4, Version: 5,
 			ISR: []replication.Member{{Broker: 3, Incarnation: 10}, {Broker: 2, Incarnation: 7}}}}}},
 		&ElectLeaders{Kind: meta.ElectUnclean, Items: []ElectItem{{at, 2}}},

@@ -26,6 +26,7 @@ func (x *FenceBroker) layout(c *coder) {
 
 func (x *LoseReplicas) layout(c *coder) {
 	layoutIncarnation(c, &x.Broker, &x.Incarnation)
+	c.uint64(&x.Session)
 	c.bool(&x.All)
 	list(c, &x.Partitions, 17, (*coder).partition)
 }

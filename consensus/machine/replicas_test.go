@@ -177,12 +177,22 @@ func (m *replicasModel) drain(t *rapid.T) {
 func (m *replicasModel) lose(t *rapid.T) {
 	b := anyBroker(t)
 	at, _ := m.anyPartition(t)
-	cmd := &LoseReplicas{Broker: b, Incarnation: m.shard.sessions[b].Incarnation, Partitions: []topic.Partition{at}}
+	known := m.shard.sessions[b]
+	cmd := &LoseReplicas{Broker: b, Incarnation: known.Incarnation, Session: known.Number + uint64(rapid.Int64Range(0, 2).Draw(t, "ahead")), Partitions: []topic.Partition{at}}
 	if cmd.All = rapid.Bool().Draw(t, "all"); cmd.All {
 		cmd.Partitions = nil
 	}
-	if cmd.Incarnation == 0 || m.shard.sessions[b].Live {
-		return // it is said before the broker is ready
+	switch {
+	case cmd.Incarnation == 0:
+		m.refuse(t, cmd, StaleIncarnation)
+		return
+	case known.Live: // it is said before the broker is ready
+		m.refuse(t, cmd, StaleSession)
+		return
+	case known.Number > 0 && rapid.Bool().Draw(t, "ended"):
+		cmd.Session = known.Number - 1
+		m.refuse(t, cmd, StaleSession)
+		return
 	}
 	for id, complete := range m.complete {
 		if cmd.All || id == at {

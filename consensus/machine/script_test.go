@@ -210,7 +210,7 @@ func shardCommand(t *testing.T, verb string, a arguments) Command {
 	case "start":
 		return &StartBroker{Broker: int32(number(t, a.plain[0])), Incarnation: uint64(a.number("incarnation"))}
 	case "lose":
-		c := &LoseReplicas{Broker: int32(number(t, a.plain[0])), Incarnation: uint64(a.number("incarnation")), All: len(a.plain) == 1}
+		c := &LoseReplicas{Broker: int32(number(t, a.plain[0])), Incarnation: uint64(a.number("incarnation")), Session: uint64(a.number("session")), All: len(a.plain) == 1}
 		for _, w := range a.plain[1:] {
 			c.Partitions = append(c.Partitions, a.place(w))
 		}
