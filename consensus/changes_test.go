@@ -172,6 +172,7 @@ func TestGarbage(t *testing.T) {
 	garbage(t, c, early(abandoned)...)
 	must(t, c.SetLogStart(ctx, topic.Partition{Topic: b.ID, Index: 3}, 10))
 	must(t, c.DeleteTopic(ctx, a.ID))
+	garbage(t, c, early(abandoned)...)
 	now.Advance(time.Hour)
 	garbage(t, c, early(abandoned, passed)...) // b still refers to shared
 	must(t, c.Collected(ctx, early(abandoned, passed)))
@@ -192,6 +193,7 @@ func TestGarbage(t *testing.T) {
 	must(t, c.Collected(ctx, final(abandoned, shared, passed)))
 	garbage(t, c)
 	must(t, c.DeleteTopic(ctx, third))
+	garbage(t, c)
 	now.Advance(time.Minute)
 	garbage(t, c, final(old)...)
 	must(t, c.Collected(ctx, final(old)))

@@ -68,6 +68,8 @@ type Cluster struct {
 	mu   sync.Mutex
 	busy map[topic.ID]int // topics being changed by a call; repair skips them
 	self *self            // nil: no broker has started
+	// deadSince has the objects that nothing refers to, and since when this broker knows that.
+	deadSince map[meta.ObjectID]time.Time
 }
 
 // Open starts the node's replicas and returns once all of them have applied what was committed

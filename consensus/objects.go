@@ -93,8 +93,8 @@ func (c *Cluster) ReplaceObjects(ctx context.Context, p topic.Partition, r meta.
 	return nil
 }
 
-// Garbage returns at most max unreferenced objects to delete: every shard has released them for
-// at least the grace period. An object that was deleted already is returned once more, when no
+// Garbage returns at most max unreferenced objects to delete: every shard has released them, and
+// this broker has known that for the grace period. An object that was deleted already is returned once more, when no
 // PUT can bring it back.
 func (c *Cluster) Garbage(ctx context.Context, max int) ([]meta.Garbage, error) {
 	if len(c.Offline()) > 0 {
@@ -113,6 +113,7 @@ func (c *Cluster) Garbage(ctx context.Context, max int) ([]meta.Garbage, error) 
 	if err := c.keepUnnamed(ctx, all); err != nil {
 		return nil, err
 	}
+	c.keepInGrace(all)
 	ids := slices.SortedFunc(maps.Keys(all), func(a, b meta.ObjectID) int { return slices.Compare(a[:], b[:]) })
 	garbage := make([]meta.Garbage, min(max, len(ids)))
 	for i := range garbage {
@@ -164,8 +165,7 @@ func (c *Cluster) dead(ctx context.Context, shard int, now int64) ([]machine.Dea
 			return nil, err
 		}
 	}
-	before := now - c.cfg.Grace.Milliseconds()
-	return read(ctx, c, shard, func(s *machine.Shard) []machine.DeadObject { return s.Dead(before) })
+	return read(ctx, c, shard, (*machine.Shard).Dead)
 }
 
 // expireProducers makes a shard drop the producer snapshots of partitions without a write for
@@ -203,6 +203,29 @@ func (c *Cluster) keepUnnamed(ctx context.Context, all map[meta.ObjectID]deadObj
 		}
 	}
 	return err
+}
+
+// keepInGrace keeps the objects that this broker has not known for the grace period to be dead, except
+// those that were deleted before. The time is its own: those in the shards are by the clocks of several
+// brokers, which may differ by more than the grace period.
+func (c *Cluster) keepInGrace(all map[meta.ObjectID]deadObject) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now, dead := c.cfg.Clock.Now(), make(map[meta.ObjectID]time.Time, len(all))
+	for id, x := range all {
+		if x.deleted {
+			continue
+		}
+		since, known := c.deadSince[id]
+		if !known {
+			since = now
+		}
+		dead[id] = since
+		if now.Sub(since) < c.cfg.Grace {
+			delete(all, id)
+		}
+	}
+	c.deadSince = dead
 }
 
 // Collected records that objects returned by Garbage were deleted afterwards. Objects that may

@@ -13,6 +13,7 @@ import (
 	"github.com/sluicemq/sluice/consensus"
 	"github.com/sluicemq/sluice/consensus/feed"
 	"github.com/sluicemq/sluice/consensus/machine"
+	"github.com/sluicemq/sluice/internal/clock"
 	"github.com/sluicemq/sluice/internal/meta"
 	"github.com/sluicemq/sluice/internal/topic"
 )
@@ -20,10 +21,16 @@ import (
 // join returns the Cluster of a broker that has no controller in its process.
 func join(t *testing.T, c *client) *consensus.Cluster {
 	t.Helper()
+	return joinAt(t, c, clock.System{})
+}
+
+// joinAt is join with a clock.
+func joinAt(t *testing.T, c *client, now clock.Clock) *consensus.Cluster {
+	t.Helper()
 	_, shards, err := c.Cluster(t.Context())
 	must(t, err)
 	cfg := consensus.DefaultConfig("unused")
-	cfg.Shards, cfg.Timeout = shards, time.Second
+	cfg.Shards, cfg.Timeout, cfg.Clock = shards, time.Second, now
 	b, err := consensus.Join(t.Context(), cfg, c, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	must(t, err)
 	t.Cleanup(func() { must(t, b.Close()) })
@@ -194,5 +201,39 @@ func TestOrphansAreDropped(t *testing.T) {
 				t.Errorf("%d partitions, want two orphans and two of topics", n)
 			}
 		})
+	}
+}
+
+// An object is kept for readers for the grace period by the clock of the broker that deletes it, even if
+// that is ahead of, or behind, the one by which it died.
+func TestTheGraceOfObjectsIsByOneClock(t *testing.T) {
+	q := hosted(t)
+	p := serve(t, q, nil)
+	ctx, start := t.Context(), time.UnixMilli(1_700_000_000_000)
+	clocks := []*clock.Manual{clock.NewManual(start), clock.NewManual(start.Add(time.Hour)), clock.NewManual(start.Add(-time.Hour))}
+	var brokers []*consensus.Cluster
+	for _, now := range clocks {
+		brokers = append(brokers, joinAt(t, connect(t, nil, p), now))
+	}
+	_, err := brokers[0].RegisterBroker(ctx, meta.Broker{ID: 7, Host: "b", Port: 9092})
+	must(t, err)
+	made, err := brokers[0].CreateTopic(ctx, meta.TopicSpec{Name: "t", Partitions: 1, Replication: 1})
+	must(t, err)
+	id, at := meta.NewObjectID(), topic.Partition{Topic: made.ID}
+	must(t, brokers[0].PrepareObject(ctx, id, []topic.Partition{at}, 24*time.Hour))
+	results, err := brokers[0].CommitObject(ctx, id, []meta.CommitPart{{Partition: at, Ref: meta.ObjectRef{ID: id, End: 10, Bytes: 1}}})
+	must(t, errors.Join(err, results[0].Err))
+	must(t, brokers[0].DeleteTopic(ctx, made.ID))
+	for i, b := range brokers {
+		for _, step := range []struct {
+			after time.Duration
+			want  int
+		}{{0, 0}, {59 * time.Second, 0}, {time.Second, 1}} {
+			clocks[i].Advance(step.after)
+			found, err := b.Garbage(ctx, 10)
+			if err != nil || len(found) != step.want {
+				t.Errorf("broker with clock %d, %v later: %v, %v; want %d", i, step.after, found, err, step.want)
+			}
+		}
 	}
 }

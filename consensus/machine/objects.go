@@ -155,11 +155,11 @@ type DeadObject struct {
 	Deleted  bool  // deleted, but may have come back
 }
 
-// Dead returns the objects that have been dead since beforeMs or longer, by id.
-func (s *Shard) Dead(beforeMs int64) []DeadObject {
+// Dead returns the dead objects, by id.
+func (s *Shard) Dead() []DeadObject {
 	var dead []DeadObject
 	for _, id := range slices.SortedFunc(maps.Keys(s.objects), func(a, b meta.ObjectID) int { return compareIDs(a, b) }) {
-		if o := s.objects[id]; o.deadMs > 0 && o.deadMs <= beforeMs {
+		if o := s.objects[id]; o.deadMs > 0 {
 			dead = append(dead, DeadObject{id, o.shards, o.expiryMs, o.deleted})
 		}
 	}
